@@ -1,0 +1,64 @@
+# The developer's loop. Needs Python 3.11 or newer and make; everything else is fetched into .venv.
+PYTHON ?= python3
+ARGS   ?=
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PACKAGES := mailpact producer/mailpact_producer consumer/mailpact_consumer capture/mailpact_capture devbroker/mailpact_devbroker
+export PIP_USER = 0
+
+# A copied or moved checkout, or a Python that went away, makes the environment stale although the lock did not change.
+ifneq ($(shell test -x $(BIN)/python && cat $(VENV)/checkout 2>/dev/null),$(CURDIR))
+.PHONY: $(VENV)/runtime.lock
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-unit lint fmt lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/runtime.lock ## Register a reader and show the mail: ARGS='--once --json' for scripts
+	@$(BIN)/python -m mailpact up --demo $(ARGS)
+
+test: $(VENV)/dev.lock ## Run every test (about two minutes)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(ARGS)
+
+test-unit: $(VENV)/dev.lock ## Run the tests that start nothing (seconds)
+	@$(BIN)/python -m pytest -q tests/unit tests/house $(ARGS)
+
+lint: $(VENV)/dev.lock ## Check style, types and the rules between rooms
+	@$(BIN)/ruff format --check --quiet . || { echo "make fmt would change the files above" >&2; $(BIN)/ruff format --check . ; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@PYTHONPATH=. $(BIN)/lint-imports
+
+fmt: $(VENV)/dev.lock ## Format the code and mend what can be mended
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+LOCK := $(BIN)/uv pip compile pyproject.toml --extra fast --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock' --quiet
+lock: $(VENV)/dev.lock ## Resolve the libraries again into requirements/*.lock (no address is written)
+	@$(LOCK) --group build $(ARGS) -o requirements/runtime.lock
+	@$(LOCK) --group dev $(ARGS) -c requirements/runtime.lock -o requirements/dev.lock
+
+clean: ## Remove the environment, caches and the demo's data
+	@rm -rf $(VENV) .mailpact .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The installed lock is itself the stamp and is copied last, so an interrupted install starts again.
+$(VENV)/runtime.lock: requirements/runtime.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Mailpact needs Python 3.11 or newer, and $(PYTHON) is not. If you have one under another name: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv. On Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
+	@echo "installing Mailpact's libraries into $(VENV) (once, about 20 s)" >&2
+	@test -s $(VENV)/checkout && test "$$(cat $(VENV)/checkout)" = "$(CURDIR)" && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) --require-hashes --only-binary :all: -r requirements/runtime.lock
+	@$(PIP) --no-deps --no-build-isolation --no-index -e .
+	@printf '%s\n' "$(CURDIR)" > $(VENV)/checkout
+	@cp requirements/runtime.lock $@
+
+$(VENV)/dev.lock: requirements/dev.lock $(VENV)/runtime.lock
+	@echo "installing the tests' tools into $(VENV) (once, about 30 s)" >&2
+	@$(PIP) --require-hashes --only-binary :all: -r requirements/dev.lock
+	@cp requirements/dev.lock $@
