@@ -1,0 +1,1 @@
+"""Mailpact: contract-first e-mail over a message queue."""

@@ -1,0 +1,1 @@
+"""The relational store of producer and consumer: one engine, whole transactions, migrations."""

@@ -1,0 +1,70 @@
+"""A message as it travels: body, AMQP properties, headers. Values only; the channels are elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from pamqp import commands
+
+NOT_REPUBLISHED = frozenset({"CC", "BCC", "x-delivery-count", "x-acquired-count", "x-death"})
+NOT_REPUBLISHED_PREFIXES = ("x-first-death-", "x-last-death-")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message with the properties that matter to us; None means that the publisher gave none."""
+
+    body: bytes
+    content_type: str | None = None
+    content_encoding: str | None = None
+    type: str | None = None
+    message_id: str | None = None
+    correlation_id: str | None = None
+    reply_to: str | None = None
+    app_id: str | None = None
+    timestamp: datetime | None = None
+    headers: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def received(cls, body: bytes, properties: commands.Basic.Properties) -> "Message":
+        """Take over what a publisher sent."""
+        return cls(
+            body=body,
+            content_type=properties.content_type,
+            content_encoding=properties.content_encoding,
+            type=properties.message_type,
+            message_id=properties.message_id,
+            correlation_id=properties.correlation_id,
+            reply_to=properties.reply_to,
+            app_id=properties.app_id,
+            timestamp=properties.timestamp,
+            headers=dict(properties.headers or {}),
+        )
+
+    def properties(self) -> commands.Basic.Properties:
+        """Give the properties to publish it with, always persistent (`delivery_mode` 2)."""
+        return commands.Basic.Properties(
+            content_type=self.content_type,
+            content_encoding=self.content_encoding,
+            headers=dict(self.headers) or None,  # type: ignore[arg-type]  # pamqp checks each value as it encodes
+            delivery_mode=2,
+            correlation_id=self.correlation_id,
+            reply_to=self.reply_to,
+            message_id=self.message_id,
+            timestamp=self.timestamp,
+            message_type=self.type,
+            app_id=self.app_id,
+        )
+
+    def republished(self, *, message_id: str, headers: Mapping[str, object]) -> "Message":
+        """Give the same message to be published again by us, with `headers` added to its own.
+
+        What a broker would act on once more is left behind: priority, expiration, user id, CC and BCC, and the death
+        headers (RabbitMQ 3.10 never returns a message whose copied `x-death` looks to it like a cycle).
+        """
+        kept = {
+            name: value
+            for name, value in self.headers.items()
+            if name not in NOT_REPUBLISHED and not name.startswith(NOT_REPUBLISHED_PREFIXES)
+        }
+        return replace(self, message_id=message_id, headers={**kept, **headers})

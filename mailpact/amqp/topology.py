@@ -1,0 +1,62 @@
+"""Declares the contract's exchanges, queues and bindings, and never deletes anything.
+
+The consumer declares all of it; a producer only the exchange it publishes to, since either side may come up first.
+Targets of dead-lettering stand first in `contracts/topology.json` and are declared in that order: a letter whose
+target is missing waits three minutes at its source.
+"""
+
+import asyncio
+
+import structlog
+from aiormq.abc import AbstractConnection
+from aiormq.exceptions import ChannelPreconditionFailed
+
+from mailpact.amqp.errors import reason
+from mailpact.contracts.catalogue import Exchange, Topology
+
+INGRESS = "email"
+DECLARE_SECONDS = 10
+
+log = structlog.get_logger()
+
+
+async def declare_ingress(connection: AbstractConnection, topology: Topology) -> None:
+    """Make sure that the public exchange exists; a fanout or topic exchange of that name is used as found.
+
+    A program of somebody else's may have declared it before us, and the contract promises to serve it.
+    """
+    exchange = next(exchange for exchange in topology.exchanges if exchange.name == INGRESS)
+    try:
+        await _declare_exchange(connection, exchange)
+    except ChannelPreconditionFailed as error:
+        async with asyncio.timeout(DECLARE_SECONDS):
+            channel = await connection.channel(publisher_confirms=False)
+            await channel.exchange_declare(exchange.name, passive=True)
+            await channel.close()
+        log.info(
+            "an exchange of this name exists and is used as found", exchange=INGRESS, differs=reason(error)
+        )
+
+
+async def declare_all(connection: AbstractConnection, topology: Topology) -> None:
+    """Declare the whole topology. A 406 on a queue of ours reaches the caller as TopologyMismatch."""
+    await declare_ingress(connection, topology)
+    for exchange in topology.exchanges:
+        if exchange.name != INGRESS:
+            await _declare_exchange(connection, exchange)
+    async with asyncio.timeout(DECLARE_SECONDS):
+        channel = await connection.channel(publisher_confirms=False)
+        for queue in topology.queues:
+            await channel.queue_declare(queue.name, durable=queue.durable, arguments=dict(queue.arguments))
+            for binding in topology.bindings:
+                if binding.queue == queue.name:
+                    await channel.queue_bind(binding.queue, binding.exchange, binding.routing_key)
+        await channel.close()
+
+
+async def _declare_exchange(connection: AbstractConnection, exchange: Exchange) -> None:
+    # A channel of its own: a refusal (406) closes the channel that it came on.
+    async with asyncio.timeout(DECLARE_SECONDS):
+        channel = await connection.channel(publisher_confirms=False)
+        await channel.exchange_declare(exchange.name, exchange_type=exchange.type, durable=exchange.durable)
+        await channel.close()

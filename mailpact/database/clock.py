@@ -1,0 +1,28 @@
+"""The database's own clock: several hosts share the rows, and none of their clocks is to be trusted.
+
+Times are stored as whole microseconds since 1970 in UTC, the same on every database.
+"""
+
+from typing import Any
+
+from sqlalchemy import BigInteger
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+SECOND = 1_000_000
+"""One second in the unit of stored times, microseconds."""
+
+
+class now(FunctionElement[int]):  # noqa: N801  # reads as the SQL function that it is
+    """The time at which the statement runs, in microseconds since 1970 (UTC)."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(now, "sqlite")
+def _sqlite(element: now, compiler: Any, **options: Any) -> str:  # SQLAlchemy hands over any of its compilers
+    return (
+        "(CAST(strftime('%s', 'now') AS INTEGER) * 1000000"
+        " + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER) * 1000)"
+    )

@@ -1,0 +1,39 @@
+"""Opens the database that a URL names.
+
+SQLite is the embedded default. It has one writer at a time, so it gets one connection used by one thread; WAL lets
+other processes read meanwhile, and `synchronous=FULL` makes a commit survive a power cut.
+"""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+
+from sqlalchemy import Engine, create_engine, event
+
+from mailpact.database.transactions import Database
+from mailpact.settings import DatabaseUrl
+
+BUSY_MILLISECONDS = 5000
+SQLITE_CONNECTIONS = 1
+
+
+def open_database(url: DatabaseUrl) -> Database:
+    """Open the database; nothing is read or written yet. The caller closes it with `Database.close`."""
+    engine = create_engine(url.url, pool_size=SQLITE_CONNECTIONS, max_overflow=0)
+    _configure_sqlite(engine)
+    threads = ThreadPoolExecutor(max_workers=SQLITE_CONNECTIONS, thread_name_prefix="database")
+    return Database(engine, threads)
+
+
+def _configure_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # the driver begins no transaction of its own; `on_begin` does
+        connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: object) -> None:
+        # IMMEDIATE takes the write lock at once: a transaction that first reads and then writes cannot fail halfway.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # type: ignore[attr-defined]  # SQLAlchemy's event is untyped

@@ -1,0 +1,49 @@
+"""Runs whole transactions in threads, so that the event loop never waits for a disk.
+
+A transaction is one plain function. It runs from BEGIN to COMMIT in one thread call: no await can stand between two
+of its statements, and cancelling the caller does not stop it. So whoever is cancelled here does not know whether it
+was committed, and has to look.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DatabaseError, IntegrityError, InterfaceError
+
+T = TypeVar("T")
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be used now (locked, full, gone, not a database); nothing of the transaction was kept."""
+
+
+class Database:
+    """The one door to the database."""
+
+    def __init__(self, engine: Engine, threads: ThreadPoolExecutor) -> None:
+        self._engine = engine
+        self._threads = threads
+
+    async def transact(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` as one transaction and give its result; it is committed unless `work` raises.
+
+        Raises DatabaseUnavailable, SQLAlchemy's IntegrityError when a constraint is broken, and what `work` raises.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._transact, work)
+
+    async def close(self) -> None:
+        """Wait for the transactions that run, then close every connection."""
+        await asyncio.to_thread(self._threads.shutdown)
+        self._engine.dispose()
+
+    def _transact(self, work: Callable[[Connection], T]) -> T:
+        try:
+            with self._engine.begin() as connection:
+                return work(connection)
+        except IntegrityError:
+            raise
+        except (DatabaseError, InterfaceError) as error:
+            raise DatabaseUnavailable(f"{type(error.orig).__name__}: {error.orig}") from error

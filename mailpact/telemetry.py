@@ -1,0 +1,92 @@
+"""What happened to a message, and what operators read of it.
+
+A message travels over the same points every time. Each room says so when one is reached, and three kinds of
+listeners hang on that one call: the demo prints the journey from it, later the metrics count it, and a test
+that wants to know what a crash costs lets the process die exactly there (see `Journey`).
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TextIO
+
+import structlog
+
+
+class Point(StrEnum):
+    """The points on a message's way, in the order in which it passes them."""
+
+    COMMITTED = "committed"  # producer: user and message are one committed transaction
+    CLAIMED = "claimed"  # producer: the relay has taken the message out of the outbox
+    CONFIRMED = "confirmed"  # producer: the broker has confirmed it
+    RECEIVED = "received"  # consumer: delivered by the broker
+    VALIDATED = "validated"  # consumer: it obeys its contract
+    SENDING = "sending"  # consumer: the inbox says `sending`; DATA comes next
+    HANDED_TO_SMTP = "handed_to_smtp"  # consumer: the final dot was answered with 250
+    SENT = "sent"  # consumer: the inbox says `sent`; the ack comes next
+    ACKED = "acked"  # consumer: the broker was told that it is done
+    BURIED = "buried"  # consumer: its dead letter is confirmed
+    CAPTURED = "captured"  # capture server: the mail is stored durably
+
+
+Watcher = Callable[[Point, str], None]
+
+
+class Journey:
+    """Tells everybody who watches which message reached which point.
+
+    `die_at` ends the process with SIGKILL at the first message that reaches that point: no handler, no flush, as a
+    power cut would. It is how the crash tests place a crash instead of guessing at it with a sleep.
+    """
+
+    def __init__(self, *, die_at: Point | None = None) -> None:
+        self._watchers: list[Watcher] = []
+        self._die_at = die_at
+
+    def watch(self, watcher: Watcher) -> None:
+        """Call `watcher` at every point from now on; it must not block or raise."""
+        self._watchers.append(watcher)
+
+    def reach(self, point: Point, message_id: str) -> None:
+        """Say that the message has reached the point."""
+        for watcher in self._watchers:
+            watcher(point, message_id)
+        if point is self._die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def configure_logging(*, verbose: bool, stream: TextIO = sys.stderr) -> None:
+    """Send all logs to `stream`: for people on a terminal, as one JSON object a line elsewhere.
+
+    `verbose` shows what is normal too (info); without it only warnings and errors. Libraries never speak below
+    warning: at debug level aiormq logs whole frames, bodies and addresses included.
+    """
+    level = logging.INFO if verbose else logging.WARNING
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    rendering: list[structlog.typing.Processor]
+    if stream.isatty():
+        rendering = [structlog.dev.ConsoleRenderer()]
+    else:
+        rendering = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    structlog.configure(
+        processors=[*shared, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    # Every loss of a connection is already one line of ours; the library's own would be a second and a third.
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)

@@ -1,0 +1,39 @@
+"""The stylesheet and the icon, served under addresses that contain their content's hash.
+
+A changed file gets another address, so browsers may keep what they have for ever and never show a stale page.
+"""
+
+import hashlib
+from importlib import resources
+from typing import Final
+
+from aiohttp import web
+
+CONTENT_TYPES: Final = {"style.css": "text/css", "favicon.svg": "image/svg+xml"}
+KEEP_FOR_EVER: Final = "public, max-age=31536000, immutable"
+
+
+def add_asset_routes(app: web.Application) -> dict[str, str]:
+    """Serves the files and returns the path of each by its name, for the templates: `assets["style.css"]`."""
+    folder = resources.files("mailpact.web") / "static"
+    paths = {}
+    for name, content_type in CONTENT_TYPES.items():
+        content = (folder / name).read_bytes()
+        stem, _, suffix = name.rpartition(".")
+        paths[name] = f"/static/{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{suffix}"
+        app.router.add_get(paths[name], _Asset(content, content_type))
+    return paths
+
+
+class _Asset:
+    def __init__(self, content: bytes, content_type: str) -> None:
+        self._content = content
+        self._content_type = content_type
+
+    async def __call__(self, _request: web.Request) -> web.Response:
+        return web.Response(
+            body=self._content,
+            content_type=self._content_type,
+            charset="utf-8",
+            headers={"Cache-Control": KEEP_FOR_EVER},
+        )
