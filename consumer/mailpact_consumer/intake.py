@@ -1,0 +1,53 @@
+"""Takes deliveries in: each becomes a task of ours, and two of the same message never run side by side."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from mailpact.amqp.subscriber import Delivery
+
+
+class Intake:
+    """The deliveries that this process works on. Its tasks outlive a lost connection: a mail is finished."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, handle: Callable[[Delivery], Awaitable[None]]) -> None:
+        self._tasks = tasks
+        self._handle = handle
+        self._running: set[asyncio.Task[None]] = set()
+
+    def receive(self, delivery: Delivery) -> None:
+        """Start to work on a delivery; returns at once."""
+        task = self._tasks.create_task(self._work_on(delivery))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def finish(self, *, within_seconds: float) -> None:
+        """Wait until everything taken in is done with; what is not by then is cancelled."""
+        if self._running:
+            _, unfinished = await asyncio.wait(self._running, timeout=within_seconds)
+            for task in unfinished:
+                task.cancel()
+
+    async def _work_on(self, delivery: Delivery) -> None:
+        await self._handle(delivery)
+
+
+class InFlight:
+    """The messages in flight in this process, by id. A second delivery of one waits until the first is done."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._holders: dict[str, int] = {}
+
+    @asynccontextmanager
+    async def hold(self, message_id: str) -> AsyncIterator[None]:
+        """Have the message for oneself."""
+        lock = self._locks.setdefault(message_id, asyncio.Lock())
+        self._holders[message_id] = self._holders.get(message_id, 0) + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            self._holders[message_id] -= 1
+            if not self._holders[message_id]:
+                del self._holders[message_id], self._locks[message_id]

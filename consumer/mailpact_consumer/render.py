@@ -1,0 +1,73 @@
+"""Renders a mail: the same request gives the same bytes, on every machine and at every try (RFC 5322, RFC 2045).
+
+The header is written here, line by line, because every byte of it is a promise: addresses have passed the contract's
+pattern (ASCII, no quoting), the subject is one line by construction, and nothing else comes from the publisher.
+"""
+
+import hashlib
+import re
+from base64 import encodebytes
+from datetime import datetime
+from email.header import Header
+from email.utils import format_datetime
+
+from mailpact_consumer.message import MailRequest
+
+SUBJECT_CODE_POINTS = 200
+NO_SUBJECT = "(no subject)"
+LINE_OCTETS = 998  # RFC 5322 2.1.1, without the CRLF
+HEADER_COLUMNS = 76
+
+LINE_END = re.compile(r"\r\n|\n|\r")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# What a mail can carry as it is: visible ASCII, spaces and tabs, in lines that end at LF and are not too long.
+SEVEN_BIT = re.compile(rf"(?:[\t\x20-\x7e]{{0,{LINE_OCTETS}}}\n)*[\t\x20-\x7e]{{0,{LINE_OCTETS}}}")
+
+
+def subject_of(text: str) -> str:
+    """Give the subject of an email/1 text: its first line that is not blank, cleaned and cut at 200 code points.
+
+    Lines end at CRLF, LF or CR and at nothing else; other control characters become spaces.
+    """
+    for line in LINE_END.split(text):
+        subject = CONTROL.sub(" ", line).strip(" ")
+        if subject:
+            return subject[:SUBJECT_CODE_POINTS].rstrip(" ")
+    return NO_SUBJECT
+
+
+def recipient_sha256(recipient: str) -> str:
+    """Give the recipient's key in the inbox, hexadecimal; its first 8 digits stand in the Message-ID."""
+    return hashlib.sha256(recipient.encode()).hexdigest()
+
+
+def mail_message_id(message_id: str, recipient: str, domain: str) -> str:
+    """Give the mail's Message-ID, which names message and recipient, so that a second copy is recognised as one."""
+    return f"<{message_id}.{recipient_sha256(recipient)[:8]}@{domain}>"
+
+
+def render(request: MailRequest, *, mail_from: str, domain: str, date: datetime) -> bytes:
+    """Give the mail's bytes with CRLF line ends. `date` is aware; it must not differ from try to try."""
+    if SEVEN_BIT.fullmatch(request.text):
+        charset, encoding, body = "us-ascii", "7bit", request.text.encode("ascii")
+    else:
+        charset, encoding, body = "utf-8", "base64", encodebytes(request.text.encode())
+    header = (
+        f"From: {mail_from}\n"
+        f"To: {request.recipient}\n"
+        f"Subject: {_encoded(subject_of(request.text))}\n"
+        f"Date: {format_datetime(date)}\n"
+        f"Message-ID: {mail_message_id(request.message_id, request.recipient, domain)}\n"
+        "Auto-Submitted: auto-generated\n"
+        "MIME-Version: 1.0\n"
+        f'Content-Type: text/plain; charset="{charset}"\n'
+        f"Content-Transfer-Encoding: {encoding}\n"
+        "\n"
+    )
+    return (header.encode("ascii") + body).replace(b"\n", b"\r\n")
+
+
+def _encoded(subject: str) -> str:
+    # ASCII that looks like an encoded word (RFC 2047) would be decoded into something else: encode it for certain.
+    charset = "us-ascii" if subject.isascii() and "=?" not in subject else "utf-8"
+    return Header(subject, charset, maxlinelen=HEADER_COLUMNS, header_name="Subject").encode()

@@ -1,0 +1,62 @@
+"""What the mail server's answers mean (RFC 5321 4.2, RFC 3463).
+
+Three things can come of a try: the server has taken the mail, it will never take it, or there was trouble that says
+nothing about the recipient. A reply that did not come is not guessed at: after DATA has begun it may be a mail.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+# Refusals of us rather than of the recipient: authentication required, too weak, or wrong (RFC 4954 6).
+OURS_TO_MEND = frozenset({530, 534, 535, 538})
+
+
+class Phase(StrEnum):
+    """How far an SMTP session came."""
+
+    CONNECT = "connect"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The server answered the final dot with 250: the mail is its responsibility now."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Permanent:
+    """The server will never take this mail for this recipient."""
+
+    code: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Nothing is settled; try again later. `may_be_sent`: DATA had begun and no answer came."""
+
+    reason: str
+    may_be_sent: bool
+
+
+def refused(phase: Phase, code: int, text: str) -> Permanent | Trouble:
+    """Say what a reply outside 2xx means in that phase; `text` may name the recipient, so it is not for logs."""
+    if 500 <= code <= 599 and code not in OURS_TO_MEND:
+        return Permanent(code, text)
+    return Trouble(f"the mail server answers {code} at {phase.upper()}", may_be_sent=False)
+
+
+def refused_connection(code: int) -> Trouble:
+    """Say what a refusal of the connection itself means: whatever the code, nothing about any recipient."""
+    return Trouble(f"the mail server refuses the connection with {code}", may_be_sent=False)
+
+
+def unanswered(phase: Phase, reason: str) -> Trouble:
+    """Say what it means that no reply came in that phase."""
+    return Trouble(
+        f"the mail server gives no answer at {phase.upper()}: {reason}", may_be_sent=phase is Phase.DATA
+    )

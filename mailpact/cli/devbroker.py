@@ -1,0 +1,41 @@
+"""`mailpact devbroker`: the development broker by itself."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+from mailpact.cli import options
+from mailpact.cli.listening import bound_address, listen
+from mailpact.cli.serving import say, serve_until_stopped
+from mailpact.settings import HostPort, SettingsError
+from mailpact.telemetry import configure_logging
+
+
+def devbroker(
+    listen_on: Annotated[HostPort, options.address("--listen", "Where to listen.")] = HostPort(
+        "127.0.0.1", 5672
+    ),
+    journal: Annotated[
+        Path | None, options.path("--journal", "Keep durable messages in this file over a restart.")
+    ] = None,
+    unsafe_listen: Annotated[
+        bool, options.flag("--unsafe-listen", "Allow an address that other machines can reach.")
+    ] = False,
+) -> None:
+    """Run the development broker: AMQP 0-9-1 without installing anything. Not for production."""
+    if not (listen_on.is_loopback or unsafe_listen):
+        raise SettingsError(
+            f"--listen {listen_on} is open to other machines, and everybody knows the password; "
+            "give --unsafe-listen if that is meant"
+        )
+    configure_logging(verbose=True)
+    listener = listen(listen_on)
+
+    async def serve(stopping: asyncio.Event) -> None:
+        from mailpact_devbroker.service import running
+
+        async with running(listener, journal=journal):
+            say(f"development broker on amqp://guest:guest@{bound_address(listener)}/ (not for production)")
+            await stopping.wait()
+
+    serve_until_stopped(serve)

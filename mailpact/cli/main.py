@@ -1,0 +1,47 @@
+"""The command's outermost edge: every error becomes one line that says what to do, and an exit code.
+
+0  done        1  the thing that was checked is wrong
+2  usage       3  a service cannot be reached, or a port is in use
+"""
+
+import sys
+from collections.abc import Iterator
+
+import typer
+from typer.main import get_command
+
+from mailpact.cli import capture, consumer, devbroker, producer, up
+from mailpact.cli.errors import exit_line
+from mailpact.settings import refuse_unknown_variables
+
+app = typer.Typer(
+    help="Contract-first e-mail over a message queue.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (up.up, devbroker.devbroker, capture.capture, producer.producer, consumer.consumer):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line that this process was started with, and exit."""
+    try:
+        refuse_unknown_variables(set(environment_variables()))
+        code = app(prog_name="mailpact", standalone_mode=False)
+    except Exception as error:  # the outermost edge; what is not expected is raised again
+        known = exit_line(error)
+        if known is None:
+            raise
+        line, code = known
+        print(f"mailpact: {line}", file=sys.stderr)  # noqa: T201  # the one line
+    sys.exit(code or 0)
+
+
+def environment_variables() -> Iterator[str]:
+    """Give the names of all environment variables that any command reads."""
+    root = get_command(app)
+    for command in getattr(root, "commands", {}).values():
+        for parameter in command.params:
+            if isinstance(parameter.envvar, str):
+                yield parameter.envvar

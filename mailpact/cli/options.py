@@ -1,0 +1,111 @@
+"""How options are declared: once, each with the environment variable that says the same.
+
+`--amqp-url` is also `MAILPACT_AMQP_URL`. A value that cannot be meant is refused with the option's name and an
+example of a right one.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+
+from mailpact.contracts import catalogue
+from mailpact.contracts.validate import Validator
+from mailpact.settings import (
+    ENVIRONMENT_PREFIX,
+    AmqpUrl,
+    DatabaseUrl,
+    HostPort,
+    SettingsError,
+    SmtpUrl,
+    parse_base_url,
+)
+
+T = TypeVar("T")
+
+
+def flag(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
+    """Declare an option without a value."""
+    return typer.Option(name, envvar=_variable(name), help=help)
+
+
+def number(name: str, help: str, *, least: int, most: int) -> Any:  # noqa: A002  # typer's own word
+    """Declare an option whose value is a whole number."""
+    return typer.Option(name, envvar=_variable(name), help=help, min=least, max=most)
+
+
+def path(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
+    """Declare an option whose value is a path."""
+    return typer.Option(name, envvar=_variable(name), help=help)
+
+
+def address(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
+    """Declare an option whose value is HOST:PORT."""
+    return _parsed(name, HostPort.parse, "HOST:PORT", help)
+
+
+def amqp_url(help: str = "The broker.") -> Any:  # noqa: A002  # typer's own word
+    """Declare `--amqp-url`."""
+    return _parsed("--amqp-url", AmqpUrl.parse, "URL", help)
+
+
+def smtp_url() -> Any:
+    """Declare `--smtp-url`."""
+    return _parsed("--smtp-url", SmtpUrl.parse, "URL", "The mail server.")
+
+
+def database_url(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
+    """Declare an option that names a database."""
+    return _parsed(name, DatabaseUrl.parse, "URL", help)
+
+
+def base_url() -> Any:
+    """Declare `--base-url`."""
+    return _parsed("--base-url", parse_base_url, "URL", "The site's public address, for links and cookies.")
+
+
+def mail_address(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
+    """Declare an option whose value is an address that a mail may come from."""
+    return _parsed(name, _parse_mail_address, "ADDRESS", help)
+
+
+def sqlite_folder(url: DatabaseUrl) -> DatabaseUrl:
+    """Make the folder of an SQLite file; raise SettingsError when that cannot be."""
+    make_folder(url.path.parent)
+    return url
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder for data that only its owner may read; raise SettingsError when that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise SettingsError(
+            f"the folder {folder} cannot be made: {error.strerror}; choose another"
+        ) from error
+    return folder
+
+
+def _parse_mail_address(text: str) -> str:
+    # The contract's own rule: what may stand in `email` may also be the sender.
+    schema = catalogue.load().contract("email/1").schema
+    if Validator(schema).check({"email": text, "message": "-"}) is not None:
+        raise SettingsError(f"{text!r} is not a plain ASCII address, for example cms@mail.example")
+    return text
+
+
+def _parsed(name: str, parse: Callable[[str], T], metavar: str, help: str) -> Any:  # noqa: A002  # typer's own word
+    def parser(value: str | T) -> T:
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse(value)
+        except SettingsError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return typer.Option(name, envvar=_variable(name), parser=parser, metavar=metavar, help=help)
+
+
+def _variable(name: str) -> str:
+    return ENVIRONMENT_PREFIX + name.removeprefix("--").replace("-", "_").upper()

@@ -1,0 +1,42 @@
+"""Runs a command that serves until it is told to stop."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+Serve = Callable[[asyncio.Event], Awaitable[None]]
+
+
+def serve_until_stopped(serve: Serve) -> None:
+    """Run `serve` with an event that Ctrl-C or SIGTERM sets; a second one ends the process at once."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_with_signals(serve))
+
+
+async def _with_signals(serve: Serve) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        stopping.set()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    await serve(stopping)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def say(line: str) -> None:
+    """Say something to the person who started a service; standard output is for results."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201  # this is where it is said
