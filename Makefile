@@ -31,7 +31,7 @@ lint: $(VENV)/dev.lock ## Check style, types and the rules between rooms
 	@$(BIN)/ruff format --check --quiet . || { echo "make fmt would change the files above" >&2; $(BIN)/ruff format --check . ; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@PYTHONPATH=. $(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo > .import_linter.log || { cat .import_linter.log; exit 1; }
 
 fmt: $(VENV)/dev.lock ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix-only .

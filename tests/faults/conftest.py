@@ -1,0 +1,221 @@
+"""Real processes of the command `mailpact`, to be killed and started again."""
+
+import http.cookiejar
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pika
+import pytest
+
+PATIENCE_SECONDS = 40
+T = TypeVar("T")
+
+
+def wait_until(what: str, fact: Callable[[], T]) -> T:
+    """Ask until the fact is true; a test that waits in vain says for what."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        found = fact()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"waited {PATIENCE_SECONDS} s in vain until {what}")
+
+
+class Process:
+    """One `mailpact` process with its output in a file."""
+
+    def __init__(self, folder: Path, name: str, *arguments: str, **variables: str) -> None:
+        self.log_file = folder / f"{name}.log"
+        self._arguments = [sys.executable, "-m", "mailpact", *arguments]
+        self._folder = folder
+        self.start(**variables)
+
+    def start(self, **variables: str) -> None:
+        """Start it, again if it ran before, with these environment variables; returns when it says that it is up."""
+        environment = {name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")}
+        self._already = len(self.log())
+        with self.log_file.open("a") as log:
+            self.process = subprocess.Popen(
+                self._arguments,
+                env=environment | variables,
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_until(f"{self._arguments[3]} is up", self._is_up)
+
+    def log(self) -> str:
+        """Give all that it wrote since it was first started."""
+        return self.log_file.read_text() if self.log_file.exists() else ""
+
+    def kill(self) -> None:
+        """Kill it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Ask it to stop; give its exit code."""
+        self.process.terminate()
+        return self.process.wait(timeout=PATIENCE_SECONDS)
+
+    def wait_until_dead(self) -> None:
+        """Wait until it has killed itself at its fault point."""
+        assert self.process.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
+
+    def _is_up(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(self.log())
+        # Each command says where it serves, as its last word of starting.
+        return (
+            re.search(r"^(development broker|showing|site|consuming) ", self.log()[self._already :], re.MULTILINE)
+            is not None
+        )
+
+
+class Mailpact:
+    """A broker, a capture server, and consumer and CMS as the test starts them, each a process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ports = {name: _free_port() for name in ("broker", "smtp", "viewer", "site")}
+        self._processes: list[Process] = []
+        self.amqp_url = f"amqp://guest:guest@127.0.0.1:{self._ports['broker']}/"
+        self.site_url = f"http://127.0.0.1:{self._ports['site']}"
+        self.viewer_url = f"http://127.0.0.1:{self._ports['viewer']}"
+
+    def broker(self) -> Process:
+        """Start the development broker with a journal."""
+        return self._start("devbroker", "--listen", self._at("broker"), "--journal", "broker.db")
+
+    def capture(self) -> Process:
+        """Start the capture server."""
+        return self._start(
+            "capture", "--smtp", self._at("smtp"), "--http", self._at("viewer"), "--store", "capture.db"
+        )
+
+    def consumer(self, **variables: str) -> Process:
+        """Start a consumer."""
+        return self._start(
+            "consumer",
+            *("--amqp-url", self.amqp_url, "--smtp-url", f"smtp://{self._at('smtp')}"),
+            *("--inbox-url", f"sqlite:///{self.folder / 'inbox.db'}"),
+            **variables,
+        )
+
+    def producer(self, **variables: str) -> Process:
+        """Start the CMS."""
+        return self._start(
+            "producer",
+            *("--listen", self._at("site"), "--amqp-url", self.amqp_url),
+            *("--database-url", f"sqlite:///{self.folder / 'cms.db'}"),
+            **variables,
+        )
+
+    def publish(self, body: bytes, *, message_id: str | None = None, content_type: str | None = None) -> None:
+        """Publish one message as a program of somebody else's would."""
+        with pika.BlockingConnection(pika.URLParameters(self.amqp_url)) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            channel.basic_publish(
+                "email",
+                "",
+                body,
+                pika.BasicProperties(message_id=message_id, content_type=content_type),
+                mandatory=True,
+            )
+
+    def waiting(self, queue: str) -> int:
+        """Give how many messages a queue holds ready."""
+        with pika.BlockingConnection(pika.URLParameters(self.amqp_url)) as connection:
+            return int(connection.channel().queue_declare(queue, passive=True).method.message_count)
+
+    def letters(self) -> list[tuple[str, bytes]]:
+        """Take all dead letters: the error code and the body of each."""
+        taken = []
+        with pika.BlockingConnection(pika.URLParameters(self.amqp_url)) as connection:
+            channel = connection.channel()
+            while True:
+                method, properties, body = channel.basic_get("email.dead", auto_ack=True)
+                if method is None:
+                    return taken
+                taken.append((str(properties.headers["x-error-code"]), body))
+
+    def register(self, email: str) -> int:
+        """Register a reader through the web form; give the status of the answer."""
+        jar = http.cookiejar.CookieJar()
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar), _NoRedirect())
+        form = opener.open(f"{self.site_url}/register", timeout=10).read().decode()
+        fields = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form))
+        fields |= {"name": "Ada", "email": email, "password": "correct horse battery"}
+        try:
+            opener.open(f"{self.site_url}/register", urllib.parse.urlencode(fields).encode(), timeout=10)
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return answer.code
+        raise AssertionError("the form was not answered with a redirect")
+
+    def mails(self, recipient: str) -> list[bytes]:
+        """Give the mails captured for an address, as received."""
+        query = urllib.parse.urlencode({"query": f'to:"{recipient}"'})
+        found = json.loads(self._get(f"/api/v1/search?{query}"))["messages"]
+        return [self._get(f"/api/v1/message/{mail['ID']}/raw") for mail in found]
+
+    def stop_all(self) -> None:
+        """Kill whatever still runs."""
+        for process in self._processes:
+            process.kill()
+
+    def _get(self, path: str) -> bytes:
+        with urllib.request.urlopen(self.viewer_url + path, timeout=10) as answer:
+            content: bytes = answer.read()
+            return content
+
+    def _at(self, name: str) -> str:
+        return f"127.0.0.1:{self._ports[name]}"
+
+    def _start(self, command: str, *arguments: str, **variables: str) -> Process:
+        process = Process(self.folder, f"{command}-{len(self._processes)}", command, *arguments, **variables)
+        self._processes.append(process)
+        return process
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(name="wait_until")
+def _wait_until() -> Callable[[str, Callable[[], object]], object]:
+    """Wait for a fact, by its name."""
+    return wait_until
+
+
+@pytest.fixture
+def mailpact(tmp_path: Path) -> Iterator[Mailpact]:
+    """A place for processes; all are gone afterwards."""
+    started = Mailpact(tmp_path)
+    try:
+        yield started
+    finally:
+        started.stop_all()

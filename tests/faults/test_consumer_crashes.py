@@ -1,0 +1,70 @@
+"""What a crash of the consumer costs, at the two places where it could cost a mail."""
+
+import hashlib
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ID = "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11"
+BODY = json.dumps({"email": "ada@example.org", "message": "Hello\n\nOne mail, please."}).encode()
+
+
+def inbox_row(folder: Path) -> tuple[str, int, int]:
+    with sqlite3.connect(folder / "inbox.db") as database:
+        row = database.execute("SELECT state, attempts, uncertain FROM inbox").fetchall()
+    database.close()
+    assert len(row) == 1
+    return tuple(row[0])
+
+
+@pytest.fixture
+def published(mailpact: Any, wait_until: Any) -> Any:
+    """Broker and capture server, and one message that waits in the queue."""
+    mailpact.broker()
+    mailpact.capture()
+    mailpact.consumer().stop()
+    mailpact.publish(BODY, message_id=ID)
+    return mailpact
+
+
+def test_killed_between_the_commit_of_sent_and_the_ack_the_mail_is_not_sent_again(
+    published: Any, wait_until: Any
+) -> None:
+    published.consumer(MAILPACT_FAULT_POINT="sent").wait_until_dead()
+
+    consumer = published.consumer()
+
+    wait_until("the duplicate is dropped", lambda: "duplicate dropped" in consumer.log())
+    assert consumer.stop() == 0
+    assert published.waiting("email.work") == 0
+    assert len(published.mails("ada@example.org")) == 1
+    assert inbox_row(published.folder) == ("sent", 1, 0)
+
+
+def test_killed_between_the_final_dot_and_its_record_the_mail_is_reported_and_sent_again_byte_for_byte(
+    published: Any, wait_until: Any
+) -> None:
+    published.consumer(MAILPACT_FAULT_POINT="handed_to_smtp").wait_until_dead()
+    assert len(published.mails("ada@example.org")) == 1
+
+    consumer = published.consumer()
+
+    wait_until("it is sent again", lambda: len(published.mails("ada@example.org")) == 2)
+    first, second = (hashlib.sha256(mail).hexdigest() for mail in published.mails("ada@example.org"))
+    assert first == second
+    log = consumer.log()
+    assert log.index('"mail may go out twice"') < log.index('"mail sent"')
+    wait_until("it is acked", lambda: published.waiting("email.work") == 0)
+    assert inbox_row(published.folder) == ("sent", 2, 1)
+
+
+def test_killed_before_the_data_the_mail_is_sent_once(published: Any, wait_until: Any) -> None:
+    published.consumer(MAILPACT_FAULT_POINT="sending").wait_until_dead()
+    assert published.mails("ada@example.org") == []
+
+    published.consumer()
+
+    wait_until("it is sent", lambda: len(published.mails("ada@example.org")) == 1)

@@ -1,0 +1,71 @@
+"""Documentation that lags behind the code fails here."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from mailpact.cli.main import app
+from mailpact.contracts import catalogue
+
+ROOT = Path(__file__).parents[2]
+ROOM_PACKAGES = {
+    "mailpact": ROOT / "mailpact",
+    "producer": ROOT / "producer" / "mailpact_producer",
+    "consumer": ROOT / "consumer" / "mailpact_consumer",
+    "capture": ROOT / "capture" / "mailpact_capture",
+    "devbroker": ROOT / "devbroker" / "mailpact_devbroker",
+}
+PAGES = sorted(
+    path
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *(ROOT / "docs").rglob("*.md")]
+    if ".venv" not in path.parts
+)
+MARKDOWN_LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    broken = [link for link in MARKDOWN_LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+
+    assert broken == []
+
+
+def test_every_option_and_variable_stands_in_the_page_of_the_command() -> None:
+    text = (ROOT / "docs" / "command.md").read_text()
+    commands = get_command(app).commands  # type: ignore[attr-defined]  # the root is a group
+
+    missing = [
+        f"{name} {word}"
+        for name, command in commands.items()
+        for parameter in command.params
+        if parameter.name != "help"
+        for word in (*parameter.opts, parameter.envvar)
+        if f"`{word}`" not in text and f"`{word} " not in text
+    ]
+
+    assert missing == []
+
+
+def test_every_error_code_is_explained_to_publishers() -> None:
+    text = (ROOT / "contracts" / "README.md").read_text()
+
+    assert [code for code in catalogue.load().error_codes if f"`{code}`" not in text] == []
+
+
+def modules(package: Path) -> list[str]:
+    """Give the modules that hold code, by their paths from the top."""
+    return [
+        str(path.relative_to(ROOT))
+        for path in sorted(package.rglob("*.py"))
+        if path.name not in ("__init__.py", "__main__.py") and "migrations" not in path.parts
+    ]
+
+
+@pytest.mark.parametrize("room", ROOM_PACKAGES)
+def test_the_journey_in_the_architecture_page_names_every_file_and_only_files_that_exist(room: str) -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = {word for word in re.findall(r"`([a-z_/]+\.py)`", text) if word.startswith(f"{room}/")}
+
+    assert named == set(modules(ROOM_PACKAGES[room]))

@@ -1,0 +1,269 @@
+"""The command as a newcomer, a script and a supervisor of processes meet it."""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+MAILPACT = [sys.executable, "-m", "mailpact"]
+PATIENCE_SECONDS = 30
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Give this environment without settings of somebody's, and with these."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")} | variables
+
+
+def run(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        [*MAILPACT, *arguments],
+        cwd=cwd,
+        env=environment(**variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty working folder on a path with a space and a percent sign."""
+    path = tmp_path / "a place 100% mine"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """A port on which somebody else listens."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield int(other.getsockname()[1])
+
+
+def test_demo_prints_one_json_object_and_leaves_nothing_behind(folder: Path) -> None:
+    done = run("up", "--demo", "--once", "--json", cwd=folder)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = json.loads(done.stdout)
+    mail = shown["mail"]
+    assert set(shown) == {
+        *("amqp", "database", "contract", "message_id", "registered_ms", "captured_ms", "mail", "links")
+    }
+    assert (shown["amqp"], shown["database"], shown["contract"]) == ("devbroker", "sqlite", "email/1")
+    assert re.fullmatch(r"reader-[0-9a-f]{6}@example\.org", mail["to"])
+    assert mail["subject"] == "You've successfully registered!"
+    assert mail["text"].splitlines() == [
+        "You've successfully registered!",
+        "",
+        f"Welcome to our CMS, {mail['to']}! We're glad you could join us.",
+    ]
+    assert len(mail["raw_sha256"]) == 64
+    assert 0 < shown["registered_ms"] < shown["captured_ms"] + 1000
+    assert list(folder.iterdir()) == []
+
+
+def test_demo_without_a_terminal_prints_the_journey_and_ends(folder: Path) -> None:
+    done = run("up", "--demo", cwd=folder)
+
+    assert done.returncode == 0
+    for stage in (
+        "registered",
+        "committed",
+        "confirmed by the broker",
+        "validated",
+        "handed to SMTP",
+        "captured",
+    ):
+        assert re.search(rf"^{stage} +\d+\.\d ", done.stdout, re.MULTILINE), stage
+    assert "\x1b" not in done.stdout
+    assert list(folder.iterdir()) == []
+
+
+class Up:
+    """`mailpact up` running, with its output in a file."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._log = folder / "up.log"
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*MAILPACT, "up", *arguments],
+                cwd=folder,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while "Ctrl-C" not in self.log():
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.02)
+
+    def log(self) -> str:
+        """Give what it wrote so far."""
+        return self._log.read_text()
+
+    def url(self, name: str) -> str:
+        """Give the address that it says for one of its parts."""
+        found = re.search(rf"^{name} +(\S+)$", self.log(), re.MULTILINE)
+        assert found, self.log()
+        return found[1]
+
+
+@pytest.fixture
+def up(folder: Path) -> Iterator[Up]:
+    """Everything in one process, on whatever ports are free."""
+    started = Up(
+        folder,
+        "--cms-listen",
+        "127.0.0.1:0",
+        "--viewer-listen",
+        "127.0.0.1:0",
+        "--smtp-listen",
+        "127.0.0.1:0",
+    )
+    yield started
+    started.process.kill()
+    started.process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stops_within_two_seconds_when_idle(up: Up, number: signal.Signals) -> None:
+    began = time.monotonic()
+
+    up.process.send_signal(number)
+
+    assert up.process.wait(timeout=PATIENCE_SECONDS) == 0
+    assert time.monotonic() - began < 2
+    with pytest.raises(ProcessLookupError):
+        os.killpg(up.process.pid, 0)
+
+
+def test_data_is_kept_from_run_to_run(folder: Path) -> None:
+    first = Up(folder)
+    with socket.create_connection(("127.0.0.1", int(first.url("mail").rpartition(":")[2]))) as smtp:
+        for line in (
+            "",
+            "HELO me",
+            "MAIL FROM:<a@x.org>",
+            "RCPT TO:<b@x.org>",
+            "DATA",
+            "Subject: kept\r\n\r\n.",
+            "QUIT",
+        ):
+            if line:
+                smtp.sendall(f"{line}\r\n".encode())
+            assert smtp.recv(1024)[:1] in (b"2", b"3")
+    first.process.terminate()
+    assert first.process.wait(timeout=PATIENCE_SECONDS) == 0
+
+    second = Up(folder)
+
+    try:
+        with urllib.request.urlopen(f"{second.url('viewer')}api/v1/messages", timeout=10) as answer:
+            assert [mail["Subject"] for mail in json.load(answer)["messages"]] == ["kept"]
+    finally:
+        second.process.kill()
+        second.process.wait()
+    assert (folder / ".mailpact").stat().st_mode & 0o077 == 0
+
+
+def test_raw_hash_is_of_the_bytes_that_the_viewer_gives(up: Up, folder: Path) -> None:
+    del folder
+    with socket.create_connection(("127.0.0.1", int(up.url("mail").rpartition(":")[2]))) as smtp:
+        for line in (
+            "",
+            "HELO me",
+            "MAIL FROM:<a@x.org>",
+            "RCPT TO:<b@x.org>",
+            "DATA",
+            "Subject: x\r\n\r\nhi\r\n.",
+            "QUIT",
+        ):
+            if line:
+                smtp.sendall(f"{line}\r\n".encode())
+            assert smtp.recv(1024)[:1] in (b"2", b"3")
+
+    with urllib.request.urlopen(f"{up.url('viewer')}api/v1/message/latest/raw", timeout=10) as answer:
+        raw = answer.read()
+
+    assert hashlib.sha256(raw).digest() == hashlib.sha256(b"Subject: x\r\n\r\nhi\r\n").digest()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["bogus"], r"No such command 'bogus'"),
+        (["up", "--bogus"], r"No such option.*--bogus"),
+        (["up", "--cms-listen", "here"], r"--cms-listen.*'here' is not HOST:PORT"),
+        (["up", "--amqp-url", "http://x"], r"--amqp-url.*amqp://"),
+        (["consumer", "--smtp-url", "smtp://u:secret@h"], r"--smtp-url.*smtp://HOST:PORT"),
+        (["consumer", "--mail-from", "Me"], r"--mail-from.*'Me' is not a plain ASCII address"),
+        (["consumer", "--inbox-url", "mysql://x/y"], r"--inbox-url.*sqlite:///"),
+        (["consumer", "--prefetch", "0"], r"--prefetch"),
+        (["devbroker", "--listen", "0.0.0.0:5672"], r"--unsafe-listen"),
+        (["up", "--data", "file/below"], r"the folder file/below cannot be made"),
+        (["capture", "--store", "file/below/mail.db"], r"the folder .*file/below cannot be made"),
+    ],
+)
+def test_usage_errors_are_one_line_and_exit_2(folder: Path, arguments: list[str], line: str) -> None:
+    (folder / "file").write_text("not a folder")
+
+    done = run(*arguments, cwd=folder)
+
+    assert done.returncode == 2
+    assert re.fullmatch(rf"mailpact: .*{line}.*\n", done.stderr), done.stderr
+    assert (done.stdout, "secret" in done.stderr) == ("", False)
+
+
+def test_unknown_variable_stops_every_command_and_is_named(folder: Path) -> None:
+    done = run("up", "--demo", "--once", cwd=folder, MAILPACT_AMQP_ULR="amqp://x")
+
+    assert done.returncode == 2
+    assert (
+        done.stderr
+        == "mailpact: the environment variable MAILPACT_AMQP_ULR is not one that Mailpact knows; unset it\n"
+    )
+
+
+def test_options_are_variables_too(folder: Path) -> None:
+    done = run("up", cwd=folder, MAILPACT_CMS_LISTEN="nowhere")
+
+    assert done.returncode == 2
+    assert "'nowhere' is not HOST:PORT" in done.stderr
+
+
+def test_port_that_was_asked_for_and_is_taken_exits_3(folder: Path, taken_port: int) -> None:
+    done = run("up", "--once", "--viewer-listen", f"127.0.0.1:{taken_port}", cwd=folder)
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == (
+        f"mailpact: 127.0.0.1:{taken_port} is in use; choose another port, or stop what listens there\n"
+    )
+
+
+def test_broker_that_a_one_shot_command_cannot_reach_exits_3_within_10_seconds(folder: Path) -> None:
+    began = time.monotonic()
+
+    done = run("up", "--demo", "--once", "--amqp-url", "amqp://user:secret@127.0.0.1:1/", cwd=folder)
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert re.fullmatch(r"mailpact: no connection to the broker: .*\n", done.stderr), done.stderr
+    assert "secret" not in done.stderr
+    assert time.monotonic() - began < 10
