@@ -1,0 +1,218 @@
+"""Loads the published contracts: the same files that other teams take.
+
+In a wheel they lie beside this module in `published/`, in a checkout in `contracts/` at its top. Nothing is copied into
+code: whoever needs a limit, a name or an error code reads it here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mailpact.contracts.errors import ErrorCode, PublishedFileError, Refusal, UnknownContractError
+from mailpact.contracts.parse import JsonObject, parse
+
+_MAX_FILE_BYTES = 1024 * 1024
+_MAX_FILE_DEPTH = 64
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How big a message may be; `max_depth` counts nested objects and arrays, the outermost is the first."""
+
+    max_body_bytes: int
+    max_depth: int
+    max_headers_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """How a contract travels over AMQP.
+
+    `routing_key` and `content_type` are what writers send; the plural names and the `_optional` ones say what readers
+    take. Content types and encodings are in lower case, without parameters.
+    """
+
+    exchange: str
+    type: str
+    type_optional: bool
+    routing_key: str
+    routing_keys: tuple[str, ...]
+    content_type: str
+    content_types: tuple[str, ...]
+    content_type_optional: bool
+    content_encodings: tuple[str, ...]
+    content_encoding_optional: bool
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """One published contract: `schema` is what readers accept (open), `writer_schema` what writers obey (closed)."""
+
+    name: str
+    major: int
+    version: str
+    schema: JsonObject
+    writer_schema: JsonObject
+    binding: Binding
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """An exchange to declare; `declared_by` names the rooms that may."""
+
+    name: str
+    type: str
+    durable: bool
+    declared_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue to declare with exactly these arguments; `declared_by` names the rooms that may."""
+
+    name: str
+    durable: bool
+    arguments: Mapping[str, str | int | bool]
+    declared_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueBinding:
+    """One route from an exchange to a queue."""
+
+    exchange: str
+    queue: str
+    routing_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """What stands in topology.json, in its order; declare exchanges, then queues, then bindings."""
+
+    exchanges: tuple[Exchange, ...]
+    queues: tuple[Queue, ...]
+    bindings: tuple[QueueBinding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorMeaning:
+    """What an error code means, and what the publisher should do about it."""
+
+    meaning: str
+    publisher: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All published contracts by their names ("email/1"), the topology, and the error codes in their order."""
+
+    contracts: Mapping[str, Contract]
+    topology: Topology
+    error_codes: Mapping[ErrorCode, ErrorMeaning]
+
+    def contract(self, name: str) -> Contract:
+        """Return the contract of that name, such as "email/1"; raises UnknownContractError."""
+        try:
+            return self.contracts[name]
+        except KeyError:
+            raise UnknownContractError(name, tuple(self.contracts)) from None
+
+
+@cache
+def load() -> Catalogue:
+    """Return the contracts that are installed with this package; raises PublishedFileError if they are damaged."""
+    here = Path(__file__)
+    installed = here.with_name("published")
+    return read(installed if installed.is_dir() else here.parents[2] / "contracts")
+
+
+def read(root: Path) -> Catalogue:
+    """Read the published files below `root`, those that index.json names; raises PublishedFileError."""
+    contracts = _read(
+        root / "index.json", lambda index: [_contract(root, entry) for entry in index["contracts"]]
+    )
+    return Catalogue(
+        contracts={f"{contract.name}/{contract.major}": contract for contract in contracts},
+        topology=_read(root / "topology.json", _topology),
+        error_codes=_read(root / "errors.json", _error_codes),
+    )
+
+
+def _read(path: Path, build: Callable[[Any], _T]) -> _T:
+    document = _document(path)
+    try:
+        return build(document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise PublishedFileError(path, f"is not of the published form: {error!r}") from error
+
+
+def _document(path: Path) -> Any:
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise PublishedFileError(path, f"cannot be read: {error.strerror}") from error
+    document = parse(body, max_bytes=_MAX_FILE_BYTES, max_depth=_MAX_FILE_DEPTH)
+    if isinstance(document, Refusal):
+        raise PublishedFileError(path, document.detail)
+    return document
+
+
+def _contract(root: Path, entry: dict[str, Any]) -> Contract:
+    return Contract(
+        name=entry["name"],
+        major=entry["major"],
+        version=entry["version"],
+        schema=_read(root / entry["schema"], _schema),
+        writer_schema=_read(root / entry["writer_schema"], _schema),
+        binding=_read(root / entry["binding"], _binding),
+    )
+
+
+def _schema(document: Any) -> JsonObject:
+    if not isinstance(document, dict):
+        raise TypeError("a schema is an object")
+    return document
+
+
+def _binding(document: dict[str, Any]) -> Binding:
+    writers, readers = document["writers"], document["readers"]
+    return Binding(
+        exchange=document["exchange"],
+        type=document["type"],
+        type_optional=readers["type_optional"],
+        routing_key=writers["routing_key"],
+        routing_keys=tuple(readers["routing_keys"]),
+        content_type=writers["content_type"],
+        content_types=tuple(readers["content_types"]),
+        content_type_optional=readers["content_type_optional"],
+        content_encodings=tuple(readers["content_encodings"]),
+        content_encoding_optional=readers["content_encoding_optional"],
+        limits=Limits(**document["limits"]),
+    )
+
+
+def _topology(document: dict[str, Any]) -> Topology:
+    return Topology(
+        exchanges=tuple(_exchange(row) for row in document["exchanges"]),
+        queues=tuple(_queue(row) for row in document["queues"]),
+        bindings=tuple(QueueBinding(**row) for row in document["bindings"]),
+    )
+
+
+def _exchange(row: dict[str, Any]) -> Exchange:
+    return Exchange(row["name"], row["type"], row["durable"], tuple(row["declared_by"]))
+
+
+def _queue(row: dict[str, Any]) -> Queue:
+    return Queue(row["name"], row["durable"], row["arguments"], tuple(row["declared_by"]))
+
+
+def _error_codes(document: dict[str, Any]) -> dict[ErrorCode, ErrorMeaning]:
+    return {
+        ErrorCode(row["code"]): ErrorMeaning(row["meaning"], row["publisher"]) for row in document["errors"]
+    }

@@ -1,0 +1,71 @@
+"""What can be wrong with a message, and what can be wrong with the contracts themselves.
+
+A message that breaks its contract is an expected outcome, so it is a value: a `Refusal`. A published contract that is
+missing or malformed is a broken installation, so it is an exception:
+
+    CatalogueError
+    ├── PublishedFileError     a published file is missing, unreadable or not what it should be
+    └── UnknownContractError   nobody published a contract of that name
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+class ErrorCode(StrEnum):
+    """The codes of contracts/errors.json, in its order: when several apply, the first is reported."""
+
+    TOO_LARGE = "too_large"
+    TOO_DEEP = "too_deep"
+    INVALID_ENCODING = "invalid_encoding"
+    BYTE_ORDER_MARK = "byte_order_mark"
+    INVALID_JSON = "invalid_json"
+    INVALID_NUMBER = "invalid_number"
+    LONE_SURROGATE = "lone_surrogate"
+    DUPLICATE_KEY = "duplicate_key"
+    SCHEMA = "schema"
+    UNSUPPORTED_CONTENT_TYPE = "unsupported_content_type"
+    UNSUPPORTED_CONTENT_ENCODING = "unsupported_content_encoding"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    TEMPLATE_UNKNOWN = "template_unknown"
+    IDENTITY_NOT_ALLOWED = "identity_not_allowed"
+    ID_CONFLICT = "id_conflict"
+    EXPIRED = "expired"
+    SMTP_PERMANENT = "smtp_permanent"
+    RETRIES_EXHAUSTED = "retries_exhausted"
+    DELIVERY_LIMIT = "delivery_limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Says why a message is not served; safe to log and to put into a dead letter's headers.
+
+    `pointer` is the RFC 6901 pointer of the value at fault ("" is the whole body) and `keyword` the schema keyword
+    that it breaks ("" if no schema was asked). `detail` is one sentence for people and never holds what the message
+    holds: no addresses, no text.
+    """
+
+    code: ErrorCode
+    pointer: str = field(default="", kw_only=True)
+    keyword: str = field(default="", kw_only=True)
+    detail: str = field(kw_only=True)
+
+
+class CatalogueError(Exception):
+    """The published contracts cannot be used as they are installed."""
+
+
+class PublishedFileError(CatalogueError):
+    """A published file is missing, unreadable or not what it should be; names the file and the fault."""
+
+    def __init__(self, path: Path, fault: str) -> None:
+        super().__init__(f"{path}: {fault}. Install Mailpact again, or check out its contracts/ folder anew.")
+        self.path = path
+
+
+class UnknownContractError(CatalogueError):
+    """Nobody published a contract of that name; names those that there are."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"there is no contract {name!r}; published are: {', '.join(known)}")

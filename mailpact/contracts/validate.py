@@ -1,0 +1,82 @@
+"""Decides whether a parsed body obeys a schema, and explains why it does not.
+
+jsonschema-rs decides: it is the one that is fast enough for every message, and its regular expressions take linear
+time. jsonschema explains: it is the reference implementation, and it is loaded only when something is refused. Should
+it find nothing wrong (its `$` also matches before a final newline), the explanation is jsonschema-rs' own. A property
+test holds the two together.
+
+`format` never decides, and what the message holds never shows in an explanation.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import jsonschema_rs
+
+from mailpact.contracts.errors import ErrorCode, Refusal
+from mailpact.contracts.parse import JsonObject, JsonValue
+
+
+class Validator:
+    """Checks parsed bodies against one schema; compiling takes a fraction of a millisecond, so keep it."""
+
+    __slots__ = ("_engine", "_schema")
+
+    def __init__(self, schema: JsonObject) -> None:
+        """Compile the schema; raises ValueError if it is none of draft 2020-12 or points outside itself."""
+        self._schema = schema
+        self._engine = jsonschema_rs.Draft202012Validator(
+            schema, validate_formats=False, pattern_options=jsonschema_rs.RegexOptions(), offline=True
+        )
+
+    def check(self, value: JsonValue) -> Refusal | None:
+        """Return None if `value` obeys the schema, else the rule that it breaks, the first in the schema's order.
+
+        `value` is what `parse` returned. Writers pass the bytes that they are about to send through `parse` as well:
+        a Python string can hold half a surrogate pair, and that is not found here.
+        """
+        if self._engine.is_valid(value):
+            return None
+        return self._explain(value)
+
+    def _explain(self, value: JsonValue) -> Refusal:
+        from jsonschema import Draft202012Validator
+
+        for error in Draft202012Validator(self._schema).iter_errors(value):
+            keyword = str(error.validator)
+            return _refusal(
+                error.absolute_path, keyword, _fault(keyword, error.validator_value, error.instance)
+            )
+        decided = next(self._engine.iter_errors(value))
+        keyword = decided.kind.name
+        return _refusal(decided.instance_path, keyword, f"breaks the keyword {keyword}")
+
+
+def _refusal(path: Iterable[str | int], keyword: str, detail: str) -> Refusal:
+    return Refusal(ErrorCode.SCHEMA, pointer=_pointer(path), keyword=keyword, detail=detail)
+
+
+def _pointer(path: Iterable[str | int]) -> str:
+    """Write a path as RFC 6901 has it."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+
+
+def _fault(keyword: str, demand: Any, instance: Any) -> str:
+    """Say what is wrong in words of the schema; of the instance only that the names it demands are missing."""
+    match keyword:
+        case "required":
+            return "has no " + " and no ".join(name for name in demand if name not in instance)
+        case "type":
+            return f"is not of type {demand}"
+        case "minLength":
+            return f"has fewer than {demand} characters"
+        case "maxLength":
+            return f"has more than {demand} characters"
+        case "pattern":
+            return "does not match the pattern"
+        case "additionalProperties":
+            return "has a member that the contract does not name"
+        case "not":
+            return "has a form that the contract refuses"
+        case _:
+            return f"breaks the keyword {keyword}"
