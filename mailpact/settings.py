@@ -6,16 +6,31 @@ them are made of, and the only place that reads the environment.
 
 import ipaddress
 import os
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from mailpact.telemetry import Point
 
 ENVIRONMENT_PREFIX = "MAILPACT_"
 FAULT_POINT_VARIABLE = "MAILPACT_FAULT_POINT"
 TEST_VARIABLE_PREFIX = "MAILPACT_TEST_"
+
+_HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+")
+_PORT = re.compile(r"[0-9]{1,5}")
+_AMQP_OPTIONS = (
+    "heartbeat",
+    "name",
+    "auth",
+    "cafile",
+    "capath",
+    "cadata",
+    "certfile",
+    "keyfile",
+    "no_verify_ssl",
+)
 
 
 class SettingsError(Exception):
@@ -32,14 +47,12 @@ class HostPort:
     @classmethod
     def parse(cls, text: str) -> "HostPort":
         """Read `HOST:PORT`, an IPv6 address in brackets; raise SettingsError otherwise."""
-        host, separator, port = text.rpartition(":")
-        if host.startswith("[") and host.endswith("]"):
-            host = host[1:-1]
-        elif ":" in host:
-            raise SettingsError(f"{text!r}: an IPv6 address stands in brackets, as in [::1]:8025")
-        if not separator or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-            raise SettingsError(f"{text!r} is not HOST:PORT, for example 127.0.0.1:8025")
-        return cls(host, int(port))
+        host, _, port = text.rpartition(":")
+        if not _HOST.fullmatch(host) or not _PORT.fullmatch(port) or int(port) > 65535:
+            raise SettingsError(
+                f"{redacted(text)!r} is not HOST:PORT, for example 127.0.0.1:8025 or [::1]:8025"
+            )
+        return cls(host.strip("[]"), int(port))
 
     @property
     def is_loopback(self) -> bool:
@@ -66,7 +79,7 @@ class SmtpUrl:
     def parse(cls, text: str) -> "SmtpUrl":
         """Read an SMTP URL; raise SettingsError for anything that this release would have to ignore."""
         url = _split_url(text, {"smtp"}, "smtp://127.0.0.1:1025")
-        if url.username or url.password or url.query or url.path not in ("", "/"):
+        if "@" in url.netloc or url.query or url.fragment or url.path not in ("", "/"):
             raise SettingsError(f"{redacted(text)!r}: only smtp://HOST:PORT is understood so far")
         return cls(str(url.hostname), _port(url, text, 25))
 
@@ -74,9 +87,13 @@ class SmtpUrl:
         return f"smtp://{HostPort(self.host, self.port)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class AmqpUrl:
-    """Which broker, as whom: `amqp(s)://USER:PASSWORD@HOST:PORT/VHOST`. Its text form hides the password."""
+    """Which broker, as whom: `amqp(s)://USER:PASSWORD@HOST:PORT/VHOST`. Its text forms hide the password.
+
+    Options may follow: `?heartbeat=SECONDS`, `?name=` and those of TLS that aiormq has. An unknown one is refused,
+    since aiormq would ignore it.
+    """
 
     url: str
 
@@ -85,23 +102,35 @@ class AmqpUrl:
         """Read an AMQP URL; raise SettingsError when it is none."""
         url = _split_url(text, {"amqp", "amqps"}, "amqp://guest:guest@127.0.0.1:5672/")
         _port(url, text, 5672)
+        if url.fragment or "@" in url.path + url.query:
+            # A password with a slash in it would be taken for a port and a path, and somebody else be connected to.
+            raise SettingsError(f"{redacted(text)!r}: in a password / is written %2F, ? %3F, # %23, @ %40")
+        for name, option in parse_qsl(url.query, keep_blank_values=True):
+            if name not in _AMQP_OPTIONS:
+                raise SettingsError(f"{redacted(text)!r}: {name!r} is none of {', '.join(_AMQP_OPTIONS)}")
+            if name == "heartbeat" and not (_PORT.fullmatch(option) and 0 < int(option) < 65535):
+                raise SettingsError(f"{redacted(text)!r}: a heartbeat is a whole number of seconds from 1")
         return cls(text)
 
     def __str__(self) -> str:
         return redacted(self.url)
 
+    def __repr__(self) -> str:
+        return f"AmqpUrl({str(self)!r})"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class DatabaseUrl:
-    """Which database: `sqlite:///FILE`. Its text form hides the password that a server's would have."""
+    """Which database: `sqlite:///FILE`. Its text forms hide the password that a server's would have."""
 
     url: str
 
     @classmethod
     def parse(cls, text: str) -> "DatabaseUrl":
         """Read a database URL; raise SettingsError for a kind that this release cannot use."""
-        if not text.startswith("sqlite:///") or text == "sqlite:///":
-            raise SettingsError(f"{redacted(text)!r} is not a database URL, for example sqlite:///mail.db")
+        path = text.removeprefix("sqlite:///")
+        if path in ("", text, ":memory:") or "?" in path or not path.isprintable():
+            raise SettingsError(f"{redacted(text)!r} is not sqlite:///FILE, for example sqlite:///mail.db")
         return cls(text)
 
     @classmethod
@@ -117,20 +146,31 @@ class DatabaseUrl:
     def __str__(self) -> str:
         return redacted(self.url)
 
+    def __repr__(self) -> str:
+        return f"DatabaseUrl({str(self)!r})"
+
 
 def redacted(url: str) -> str:
-    """Give the URL without its password, fit for logs and error messages."""
-    try:
-        password = urlsplit(url).password
-    except ValueError:
-        return "(an unreadable URL)"
-    return url.replace(f":{password}@", ":***@", 1) if password else url
+    """Give the URL without its password, fit for logs and error messages.
+
+    It is also asked about text that is no URL, for instance because the password has a slash in it. So nothing is
+    parsed: what stands between the user's name and the last @ is hidden, and perhaps a little too much.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "", url
+    login, at, place = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    if not colon or user.startswith("/"):  # a file has no login
+        return url
+    return f"{scheme}{separator}{user}:***{at}{place}"
 
 
 def parse_base_url(text: str) -> str:
     """Give the site's public URL without a trailing slash; raise SettingsError when it is not http(s)."""
     url = _split_url(text, {"http", "https"}, "http://127.0.0.1:8080")
-    if url.query or url.fragment or url.username:
+    _port(url, text, 80)
+    if url.query or url.fragment or "@" in url.netloc:
         raise SettingsError(f"{redacted(text)!r}: a base URL has no user, query or fragment")
     return text.rstrip("/")
 
@@ -163,6 +203,9 @@ def refuse_unknown_variables(known: Collection[str]) -> None:
 
 
 def _split_url(text: str, schemes: set[str], example: str) -> SplitResult:
+    # urlsplit drops line ends and tabs without a word, and what is used later would be another URL than was read.
+    if not text.isprintable() or " " in text:
+        raise SettingsError(f"{redacted(text)!r} has a space or control character; write it as %XX")
     try:
         url = urlsplit(text)
         has_host = bool(url.hostname)
@@ -175,6 +218,12 @@ def _split_url(text: str, schemes: set[str], example: str) -> SplitResult:
 
 def _port(url: SplitResult, text: str, default: int) -> int:
     try:
-        return url.port or default
+        port = default if url.port is None else url.port
     except ValueError:
-        raise SettingsError(f"{redacted(text)!r} has a port that is not a number up to 65535") from None
+        port = 0
+    if port == 0:
+        raise SettingsError(
+            f"{redacted(text)!r} has a port that is not a number from 1 to 65535"
+            " (in a password / is written %2F, ? %3F, # %23, @ %40)"
+        )
+    return port

@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TextIO
 
 import structlog
 
@@ -58,12 +57,13 @@ class Journey:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def configure_logging(*, verbose: bool, stream: TextIO = sys.stderr) -> None:
-    """Send all logs to `stream`: for people on a terminal, as one JSON object a line elsewhere.
+def configure_logging(*, verbose: bool) -> None:
+    """Send all logs to stderr: for people on a terminal, as one JSON object a line elsewhere.
 
     `verbose` shows what is normal too (info); without it only warnings and errors. Libraries never speak below
     warning: at debug level aiormq logs whole frames, bodies and addresses included.
     """
+    stream = sys.stderr
     level = logging.INFO if verbose else logging.WARNING
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,

@@ -1,0 +1,1 @@
+"""The capture server: takes mail by SMTP, keeps it durably, and shows it."""

@@ -2,6 +2,7 @@
 
 BrokerError
 ├── BrokerUnreachable    no connection could be made; trying again may help
+│   └── LoginRefused     the broker does not know this user and password; an operator has to mend that
 ├── BrokerLost           a connection that worked is gone; what was in flight on it has an unknown outcome
 └── TopologyMismatch     a name of ours exists with other arguments; only an operator can mend that
 """
@@ -12,10 +13,12 @@ from contextlib import contextmanager
 
 from aiormq.exceptions import (
     AMQPError,
-    AuthenticationError,
+    ChannelInvalidStateError,
     ChannelPreconditionFailed,
     ProbableAuthenticationError,
 )
+
+HEARTBEATS_STOPPED = "the broker stopped answering heartbeats"
 
 
 class BrokerError(Exception):
@@ -24,6 +27,10 @@ class BrokerError(Exception):
 
 class BrokerUnreachable(BrokerError):
     """No connection could be made; the message says which of the usual reasons it is."""
+
+
+class LoginRefused(BrokerUnreachable):
+    """The broker refuses the user and password; it may take them later, so this too is tried again."""
 
 
 class BrokerLost(BrokerError):
@@ -39,13 +46,11 @@ def dialling() -> Iterator[None]:
     """Translate what goes wrong while connecting into BrokerUnreachable."""
     try:
         yield
-    except (AuthenticationError, ProbableAuthenticationError) as error:
-        raise BrokerUnreachable(
-            "the broker refuses these credentials; check the user and password"
-        ) from error
+    except ProbableAuthenticationError as error:
+        raise LoginRefused("the broker refuses these credentials; check the user and password") from error
     except TimeoutError as error:
         raise BrokerUnreachable("the broker does not answer in time") from error
-    except (AMQPError, OSError) as error:
+    except Exception as error:  # who answers may speak another protocol: pamqp raises anything then
         raise BrokerUnreachable(f"no connection to the broker: {reason(error)}") from error
 
 
@@ -54,7 +59,8 @@ def talking() -> Iterator[None]:
     """Translate what goes wrong on an open connection into BrokerLost or TopologyMismatch.
 
     aiormq reports a lost heartbeat as CancelledError, which is not a stop of ours unless somebody has asked this
-    very task to stop (`Task.cancelling`); taking it for one would end a service in silence.
+    very task to stop (`Task.cancelling`); taking it for one would end a service in silence. An `asyncio.timeout`
+    belongs inside: it cancels this very task, and answers for that itself.
     """
     try:
         yield
@@ -64,13 +70,20 @@ def talking() -> Iterator[None]:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        raise BrokerLost("the broker stopped answering heartbeats") from error
-    except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
-        # RuntimeError is how aiormq says that a connection was closed under a caller.
+        raise BrokerLost(HEARTBEATS_STOPPED) from error
+    except (AMQPError, ChannelInvalidStateError, OSError, TimeoutError) as error:
         raise BrokerLost(reason(error)) from error
 
 
 def reason(error: BaseException) -> str:
     """Give one line that says what a library's error means, never empty."""
-    text = " ".join(str(part) for part in error.args) or type(error).__name__
-    return " ".join(text.split())[:300]
+    text = " ".join(str(part) for part in error.args if part is not None)
+    return " ".join(text.split())[:300] or type(error).__name__
+
+
+def why_closed(closing: asyncio.Future[None]) -> str:
+    """Give one line that says why a connection or channel was closed; `closing` is its future of that name, done."""
+    error = None if closing.cancelled() else closing.exception()
+    if error is None:
+        return "the connection was closed"
+    return HEARTBEATS_STOPPED if isinstance(error, asyncio.CancelledError) else reason(error)

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from pamqp import commands
+from pamqp import commands, encode
 
 NOT_REPUBLISHED = frozenset({"CC", "BCC", "x-delivery-count", "x-acquired-count", "x-death"})
 NOT_REPUBLISHED_PREFIXES = ("x-first-death-", "x-last-death-")
+HEADER_NAME_BYTES = 128  # pamqp cuts a longer name, and two of them could become one
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,27 @@ class Message:
         """Give the same message to be published again by us, with `headers` added to its own.
 
         What a broker would act on once more is left behind: priority, expiration, user id, CC and BCC, and the death
-        headers (RabbitMQ 3.10 never returns a message whose copied `x-death` looks to it like a cycle).
+        headers (RabbitMQ 3.10 never returns a message whose copied `x-death` looks to it like a cycle). So is a header
+        that can be decoded but not encoded again, or the message could never leave.
         """
-        kept = {
-            name: value
-            for name, value in self.headers.items()
-            if name not in NOT_REPUBLISHED and not name.startswith(NOT_REPUBLISHED_PREFIXES)
-        }
-        return replace(self, message_id=message_id, headers={**kept, **headers})
+        added = {**self.headers, **headers}
+        kept = {name: _binary(value) for name, value in added.items() if not _is_left_behind(name)}
+        kept = {name: value for name, value in kept.items() if _is_encodable(name, value)}
+        return replace(self, message_id=message_id, headers=kept)
+
+
+def _is_left_behind(name: str) -> bool:
+    return name in NOT_REPUBLISHED or name.startswith(NOT_REPUBLISHED_PREFIXES)
+
+
+def _binary(value: object) -> object:
+    # pamqp gives text that is not UTF-8 as bytes, and encodes only bytearray.
+    return bytearray(value) if isinstance(value, bytes) else value
+
+
+def _is_encodable(name: str, value: object) -> bool:
+    try:
+        encode.encode_table_value(value)  # type: ignore[arg-type]  # that is the question
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return False
+    return len(name.encode()) <= HEADER_NAME_BYTES

@@ -7,13 +7,15 @@ queue afterwards. Whoever gets it publishes again with the same message id.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import NoReturn
 
-import structlog
 from aiormq.abc import AbstractChannel, AbstractConnection
-from aiormq.exceptions import AMQPError, DeliveryError, PublishError
+from aiormq.exceptions import DeliveryError, PublishError
 
-from mailpact.amqp.errors import BrokerLost, talking
+from mailpact.amqp.channels import RPC_SECONDS, open_channel
+from mailpact.amqp.errors import BrokerError, talking
 from mailpact.amqp.messages import Message
 from mailpact.amqp.supervisor import Supervisor
 from mailpact.settings import AmqpUrl
@@ -21,9 +23,6 @@ from mailpact.settings import AmqpUrl
 WINDOW = 128  # unconfirmed publishes at once: one at a time makes 520 a second, 128 make 2,280 (quorum queue)
 CONFIRM_SECONDS = 10
 BLOCKED_SECONDS = 0.05  # a connection that is not blocked is ready at once
-OPEN_CHANNEL_SECONDS = 10
-
-log = structlog.get_logger()
 
 Declare = Callable[[AbstractConnection], Awaitable[None]]
 
@@ -34,8 +33,23 @@ class Outcome(StrEnum):
     CONFIRMED = "confirmed"  # the broker has taken responsibility
     UNROUTABLE = "unroutable"  # returned: no queue is bound for it
     NACKED = "nacked"  # the broker says that it could not take it
-    NOT_SENT = "not_sent"  # no connection, or the broker is blocking; certainly not published
+    NOT_SENT = (
+        "not_sent"  # no connection, the broker is blocking, or the id is in flight; certainly not published
+    )
     UNKNOWN = "unknown"  # sent, but no answer: it may be in the queue
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Link:
+    """A channel that publishes go out on, until one of them gets no answer and spoils it."""
+
+    connection: AbstractConnection
+    channel: AbstractChannel
+    spoiled: asyncio.Future[None]
+
+    def spoil(self) -> None:
+        if not self.spoiled.done():
+            self.spoiled.set_result(None)
 
 
 class Publisher:
@@ -45,13 +59,11 @@ class Publisher:
         self._supervisor = Supervisor(url, role)
         self._declare = declare
         self._window = asyncio.Semaphore(WINDOW)
-        self._connection: AbstractConnection | None = None
-        self._channel: AbstractChannel | None = None
+        self._link: _Link | None = None
         self._opened = asyncio.Event()
-        self._spoiled = asyncio.Event()
         self._ids: set[str] = set()
 
-    async def run(self) -> None:
+    async def run(self) -> NoReturn:
         """Keep a channel open until cancelled. Raises TopologyMismatch."""
         await self._supervisor.run(self._session)
 
@@ -60,80 +72,82 @@ class Publisher:
         await self._opened.wait()
 
     async def publish(self, message: Message, *, exchange: str, routing_key: str = "") -> Outcome:
-        """Publish one message and wait at most 10 seconds for the broker's word on it.
+        """Publish one message; once its turn has come, wait at most 10 seconds for the broker's word on it.
 
         The message needs an id. A second publish with an id that is still in flight is NOT_SENT: a returned message is
-        told from others by its id alone.
+        told from others by its id alone. Raises TypeError or ValueError for properties that AMQP cannot carry.
         """
         message_id = message.message_id
         if not message_id:
             raise ValueError("a message without an id cannot be published: its return could not be told")
         async with self._window:
-            connection, channel = self._connection, self._channel
-            if connection is None or channel is None or message_id in self._ids:
+            link = self._link
+            if link is None or message_id in self._ids:
                 return Outcome.NOT_SENT
             self._ids.add(message_id)
             try:
-                return await self._publish(connection, channel, message, exchange, routing_key)
+                return await _publish(link, message, exchange, routing_key)
             finally:
                 self._ids.discard(message_id)
 
-    async def _publish(
-        self,
-        connection: AbstractConnection,
-        channel: AbstractChannel,
-        message: Message,
-        exchange: str,
-        routing_key: str,
-    ) -> Outcome:
-        if not await _is_ready(connection):
-            return Outcome.NOT_SENT
-        try:
-            with talking():
-                await channel.basic_publish(
-                    message.body,
-                    exchange=exchange,
-                    routing_key=routing_key,
-                    properties=message.properties(),
-                    mandatory=True,
-                    timeout=CONFIRM_SECONDS,
-                )
-        except BrokerLost as error:
-            if isinstance(error.__cause__, PublishError):
-                return Outcome.UNROUTABLE
-            if isinstance(error.__cause__, DeliveryError):
-                return Outcome.NACKED
-            self._spoiled.set()
-            return Outcome.UNKNOWN
-        return Outcome.CONFIRMED
-
-    async def _session(self, connection: AbstractConnection) -> None:
-        await self._declare(connection)
+    async def _session(self, connection: AbstractConnection) -> NoReturn:
         while True:
-            async with asyncio.timeout(OPEN_CHANNEL_SECONDS):
-                channel = await connection.channel(publisher_confirms=True)
-            await self._keep_open(connection, channel)
+            # Each time, because a channel also closes when somebody has deleted the exchange.
+            await self._declare(connection)
+            channel = await open_channel(connection, confirms=True)
+            self._supervisor.report_up()
+            await self._offer(_Link(connection, channel, asyncio.get_running_loop().create_future()))
 
-    async def _keep_open(self, connection: AbstractConnection, channel: AbstractChannel) -> None:
+    async def _offer(self, link: _Link) -> None:
         """Offer the channel to publishers until it closes or one of them got no answer on it.
 
         After an unanswered publish the channel's later confirms cannot be trusted to be matched, so it is replaced.
         """
-        self._connection, self._channel = connection, channel
-        self._spoiled.clear()
+        closing = link.channel.closing
+        self._link = link
         self._opened.set()
-        spoiled = asyncio.create_task(self._spoiled.wait())
-        closing = channel.closing
         try:
-            await asyncio.wait({spoiled, closing}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({link.spoiled, closing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._connection = self._channel = None
+            self._link = None
             self._opened.clear()
-            spoiled.cancel()
             closing.cancel()
-        if not channel.is_closed:
-            async with asyncio.timeout(OPEN_CHANNEL_SECONDS):
-                await channel.close()
+        # A broker that is blocking answers nothing. To hang up on it would send everything once more on the next
+        # connection, which learns that it is blocked only after its first publish.
+        await link.connection.ready()
+        async with asyncio.timeout(RPC_SECONDS):
+            await link.channel.close()
+
+
+async def _publish(link: _Link, message: Message, exchange: str, routing_key: str) -> Outcome:
+    if not await _is_ready(link.connection):
+        return Outcome.NOT_SENT
+    try:
+        return await _send(link.channel, message, exchange, routing_key)
+    except BrokerError:
+        link.spoil()
+        return Outcome.UNKNOWN
+    except asyncio.CancelledError:
+        link.spoil()
+        raise
+
+
+async def _send(channel: AbstractChannel, message: Message, exchange: str, routing_key: str) -> Outcome:
+    with talking():
+        try:
+            await channel.basic_publish(
+                message.body,
+                exchange=exchange,
+                routing_key=routing_key,
+                properties=message.properties(),
+                mandatory=True,
+                timeout=CONFIRM_SECONDS,
+            )
+        except PublishError:
+            return Outcome.UNROUTABLE
+        except DeliveryError:
+            return Outcome.NACKED
+    return Outcome.CONFIRMED
 
 
 async def _is_ready(connection: AbstractConnection) -> bool:
@@ -141,7 +155,5 @@ async def _is_ready(connection: AbstractConnection) -> bool:
         async with asyncio.timeout(BLOCKED_SECONDS):
             await connection.ready()
     except TimeoutError:
-        return False
-    except AMQPError:
         return False
     return True

@@ -10,16 +10,18 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from typing import NoReturn
 
 from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
-from aiormq.exceptions import AMQPError
 
-from mailpact.amqp.errors import BrokerLost
+from mailpact.amqp.channels import RPC_SECONDS, open_channel
+from mailpact.amqp.errors import BrokerError, BrokerLost, talking, why_closed
 from mailpact.amqp.messages import Message
 from mailpact.amqp.supervisor import Supervisor
 from mailpact.settings import AmqpUrl
 
-RPC_SECONDS = 10
+CANCEL_SECONDS = 2  # a stopping process waits no longer; the deliveries come back to the queue in any case
 
 Declare = Callable[[AbstractConnection], Awaitable[None]]
 
@@ -28,7 +30,7 @@ class SettledTwice(Exception):
     """A delivery was settled a second time: a bug of the receiver; a broker would close the whole channel."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Delivery:
     """One message as delivered. `delivery_count` says how often it came back before (0 when not counted)."""
 
@@ -38,7 +40,7 @@ class Delivery:
     redelivered: bool
     delivery_count: int
     _tag: int
-    _channel: AbstractChannel
+    _channel: AbstractChannel = field(repr=False)
     _is_settled: bool = field(default=False)
 
     async def ack(self) -> bool:
@@ -47,9 +49,10 @@ class Delivery:
             raise SettledTwice(f"delivery {self._tag} was settled before")
         self._is_settled = True
         try:
-            async with asyncio.timeout(RPC_SECONDS):
-                await self._channel.basic_ack(self._tag)
-        except (AMQPError, OSError, TimeoutError):
+            with talking():
+                async with asyncio.timeout(RPC_SECONDS):
+                    await self._channel.basic_ack(self._tag)
+        except BrokerError:
             return False
         return True
 
@@ -76,55 +79,66 @@ class Subscriber:
         self._is_stopping = False
         self.started = asyncio.Event()
 
-    async def run(self) -> None:
-        """Consume until cancelled. Raises TopologyMismatch."""
+    async def run(self) -> NoReturn:
+        """Consume until cancelled. Raises TopologyMismatch, and what `receive` raises."""
         await self._supervisor.run(self._session)
 
     async def stop_receiving(self) -> None:
-        """Ask for no more deliveries; those that are out can still be acked."""
+        """Hand over no more deliveries from now on; those that are out can still be acked."""
         self._is_stopping = True
         if self._consuming is not None:
             channel, tag = self._consuming
-            with suppress(AMQPError, OSError, TimeoutError):
-                await channel.basic_cancel(tag, timeout=RPC_SECONDS)
+            with suppress(BrokerError), talking():
+                await channel.basic_cancel(tag, timeout=CANCEL_SECONDS)
 
-    async def _session(self, connection: AbstractConnection) -> None:
+    async def _session(self, connection: AbstractConnection) -> NoReturn:
         await self._declare(connection)
-        async with asyncio.timeout(RPC_SECONDS):
-            channel = await connection.channel(publisher_confirms=False)
-            await channel.basic_qos(prefetch_count=self._prefetch)
-        cancelled = asyncio.Event()
-        channel.on_consumer_cancel_callbacks.add(lambda _: cancelled.set())
+        channel = await open_channel(connection)
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        channel.on_consumer_cancel_callbacks.add(lambda _: None if over.done() else over.set_result(None))
+        await channel.basic_qos(prefetch_count=self._prefetch, timeout=RPC_SECONDS)
         if not self._is_stopping:
-            consumed = await channel.basic_consume(self._queue, self._deliver, timeout=RPC_SECONDS)
+            consumed = await channel.basic_consume(
+                self._queue, partial(self._deliver, over), timeout=RPC_SECONDS
+            )
             self._consuming = channel, str(consumed.consumer_tag)
             self.started.set()
-        await self._until_over(channel, cancelled)
+        self._supervisor.report_up()
+        await self._until_over(channel, over)
 
-    async def _until_over(self, channel: AbstractChannel, cancelled: asyncio.Event) -> None:
-        cancel = asyncio.create_task(cancelled.wait())
+    async def _until_over(self, channel: AbstractChannel, over: asyncio.Future[None]) -> NoReturn:
         closing = channel.closing
         try:
-            await asyncio.wait({cancel, closing}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({over, closing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._consuming = None
             self.started.clear()
-            cancel.cancel()
             closing.cancel()
+        if over.done():
+            over.result()
         # Somebody deleted the queue, or the channel was closed: a new session declares and consumes again.
-        raise BrokerLost(f"the broker ended the consuming of {self._queue}")
+        why = "the queue was deleted" if over.done() else why_closed(closing)
+        raise BrokerLost(f"the broker ended the consuming of {self._queue}: {why}")
 
-    async def _deliver(self, delivered: DeliveredMessage) -> None:
-        message = Message.received(delivered.body, delivered.header.properties)
-        count = message.headers.get("x-delivery-count", 0)
-        self._receive(
-            Delivery(
-                message=message,
-                exchange=delivered.exchange or "",
-                routing_key=delivered.routing_key or "",
-                redelivered=bool(delivered.redelivered),
-                delivery_count=count if isinstance(count, int) else 0,
-                _tag=delivered.delivery_tag or 0,
-                _channel=delivered.channel,
-            )
-        )
+    async def _deliver(self, over: asyncio.Future[None], delivered: DeliveredMessage) -> None:
+        if self._is_stopping:
+            return  # it is unsettled, so it goes back to the queue with the channel
+        try:
+            self._receive(_delivery(delivered))
+        except Exception as error:  # noqa: BLE001  # the library would lose it in a log; the session raises it
+            if not over.done():
+                over.set_exception(error)
+
+
+def _delivery(delivered: DeliveredMessage) -> Delivery:
+    message = Message.received(delivered.body, delivered.header.properties)
+    count = message.headers.get("x-delivery-count", 0)
+    return Delivery(
+        message=message,
+        exchange=delivered.exchange or "",
+        routing_key=delivered.routing_key or "",
+        redelivered=bool(delivered.redelivered),
+        delivery_count=count if isinstance(count, int) else 0,
+        _tag=delivered.delivery_tag or 0,
+        _channel=delivered.channel,
+    )

@@ -7,28 +7,35 @@ begins again. It never gives up by itself; a wrong topology is not its to mend a
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import NoReturn
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-import aiormq
 import structlog
 from aiormq.abc import AbstractConnection
 from aiormq.exceptions import AMQPError
 
 from mailpact.amqp.backoff import Uniform, backoff_seconds
-from mailpact.amqp.errors import BrokerError, BrokerLost, BrokerUnreachable, dialling, reason, talking
+from mailpact.amqp.errors import (
+    BrokerError,
+    BrokerLost,
+    BrokerUnreachable,
+    LoginRefused,
+    dialling,
+    talking,
+    why_closed,
+)
 from mailpact.amqp.lifecycle import Event, State, after
+from mailpact.amqp.transport import Connection
 from mailpact.settings import AmqpUrl
 
 HEARTBEAT_SECONDS = 10  # a dead peer is noticed after (10 + 1) * 3 seconds; aiormq's default of 60 means 183
 CONNECT_SECONDS = 10
-CLOSE_SECONDS = 2
-STABLE_SECONDS = (
-    10  # a connection that lived shorter counts as one more failure, or a broken one would be hammered
-)
+CLOSE_SECONDS = 1  # a broker that lives answers within milliseconds
+STABLE_SECONDS = 10  # a connection that lived shorter counts as one more failure, or it would be hammered
 
-Session = Callable[[AbstractConnection], Awaitable[None]]
+Session = Callable[[AbstractConnection], Awaitable[NoReturn]]
 
 log = structlog.get_logger()
 
@@ -41,109 +48,107 @@ class Supervisor:
         self._role = role
         self._uniform = uniform
         self._state = State.DISCONNECTED
-        self._is_reported_down = False
+        self._reported: BrokerError | None = None
 
     @property
     def state(self) -> State:
         """Where the connection stands now."""
         return self._state
 
-    async def run(self, session: Session) -> None:
-        """Run the session on one connection after another until this task is cancelled or the session returns.
+    async def run(self, session: Session) -> NoReturn:
+        """Run the session on one connection after another until this task is cancelled.
 
         Raises TopologyMismatch, and whatever a bug in the session raises.
         """
         failures = 0
         try:
             while True:
-                began = asyncio.get_running_loop().time()
-                try:
-                    async with self._connection() as connection:
-                        await _run_session(session, connection)
-                    return
-                except (BrokerUnreachable, BrokerLost) as error:
-                    self._report_down(error)
-                lived = asyncio.get_running_loop().time() - began
-                failures = 0 if lived >= STABLE_SECONDS + CONNECT_SECONDS else failures + 1
+                lived_seconds = await self._connect_once(session)
+                failures = 0 if lived_seconds >= STABLE_SECONDS else failures + 1
                 await asyncio.sleep(backoff_seconds(failures, self._uniform))
         finally:
             self._move(Event.STOPPED)
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AbstractConnection]:
+    def report_up(self) -> None:
+        """Say that the session works again. It says so itself: an open connection may still be refused everything."""
+        if self._reported is not None:
+            log.warning("broker back", role=self._role)
+        self._reported = None
+
+    async def _connect_once(self, session: Session) -> float:
+        """Dial and run the session until the connection is lost; give the seconds that it lived."""
         self._move(Event.DIAL)
         try:
             connection = await dial(self._url, self._role)
-        except BrokerUnreachable:
+        except BrokerUnreachable as error:
             self._move(Event.FAILED)
-            raise
+            self._report_down(error)
+            return 0.0
         self._move(Event.OPENED)
-        self._report_up()
+        opened = asyncio.get_running_loop().time()
         try:
-            yield connection
-        except BrokerLost:
+            await _run_session(session, connection)
+        except BrokerLost as error:
             self._move(Event.LOST)
-            raise
+            self._report_down(error)
         finally:
             await hang_up(connection)
+        return asyncio.get_running_loop().time() - opened
 
     def _move(self, event: Event) -> None:
         self._state = after(self._state, event)
 
     def _report_down(self, error: BrokerError) -> None:
-        if not self._is_reported_down:
+        # One line for a whole outage; but waiting will not mend a refused password, so that is said even in its midst.
+        is_news = isinstance(error, LoginRefused) and not isinstance(self._reported, LoginRefused)
+        if self._reported is None or is_news:
             log.warning("broker lost, trying again for ever", role=self._role, reason=str(error))
-        self._is_reported_down = True
-
-    def _report_up(self) -> None:
-        if self._is_reported_down:
-            log.warning("broker back", role=self._role)
-        self._is_reported_down = False
+            self._reported = error
 
 
-async def dial(url: AmqpUrl, role: str) -> AbstractConnection:
-    """Open one connection within 10 seconds; the caller closes it. Raises BrokerUnreachable."""
+async def dial(url: AmqpUrl, role: str) -> Connection:
+    """Open one connection within 10 seconds; the caller hangs up. Raises BrokerUnreachable."""
     with dialling():
-        async with asyncio.timeout(CONNECT_SECONDS):
-            return await aiormq.connect(_with_defaults(url.url, role))
+        connection = Connection(_with_defaults(url.url, role))
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await connection.connect()
+        except BaseException:
+            connection.cut()
+            raise
+        return connection
 
 
-async def hang_up(connection: AbstractConnection) -> None:
-    """Close a connection, whatever state it is in, within 2 seconds."""
-    with suppress(TimeoutError, AMQPError, OSError):
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await connection.close()
+async def hang_up(connection: Connection) -> None:
+    """Close a connection, whatever state it is in, within a second: politely, then by cutting it."""
+    try:
+        with suppress(TimeoutError, AMQPError, OSError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await connection.close()
+    finally:
+        connection.cut()
 
 
-async def _run_session(session: Session, connection: AbstractConnection) -> None:
-    async def guarded() -> None:
+async def _run_session(session: Session, connection: AbstractConnection) -> NoReturn:
+    async def guarded() -> NoReturn:
         with talking():
             await session(connection)
 
-    # A task of its own, so that aiormq's CancelledError can be told from a cancellation of ours.
+    # A task of its own, so that the session ends with the connection, whatever it happens to be waiting for.
     work = asyncio.create_task(guarded())
     closing = connection.closing
     try:
         await asyncio.wait({work, closing}, return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            work.result()
-            return
-        raise BrokerLost(_why_closed(closing))
+        if closing.done() and (not work.done() or isinstance(work.exception(), BrokerLost)):
+            raise BrokerLost(why_closed(closing))
+        work.result()
     finally:
         closing.cancel()
         work.cancel()
-        with suppress(asyncio.CancelledError, BrokerError):
-            await work
-
-
-def _why_closed(closing: asyncio.Future[None]) -> str:
-    try:
-        closing.result()
-    except asyncio.CancelledError:
-        return "the broker stopped answering heartbeats"
-    except (AMQPError, OSError) as error:
-        return reason(error)
-    return "the broker closed the connection"
+        # `wait`, because `await work` could not tell the session's CancelledError from one of our caller's.
+        await asyncio.wait({work}, timeout=CLOSE_SECONDS)
+        if work.done() and not work.cancelled() and not isinstance(work.exception(), BrokerError):
+            work.result()  # a bug in the session's own cleaning up is not to be lost
 
 
 def _with_defaults(url: str, role: str) -> str:

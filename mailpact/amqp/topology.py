@@ -11,11 +11,11 @@ import structlog
 from aiormq.abc import AbstractConnection
 from aiormq.exceptions import ChannelPreconditionFailed
 
+from mailpact.amqp.channels import RPC_SECONDS, open_channel
 from mailpact.amqp.errors import reason
 from mailpact.contracts.catalogue import Exchange, Topology
 
 INGRESS = "email"
-DECLARE_SECONDS = 10
 
 log = structlog.get_logger()
 
@@ -29,23 +29,20 @@ async def declare_ingress(connection: AbstractConnection, topology: Topology) ->
     try:
         await _declare_exchange(connection, exchange)
     except ChannelPreconditionFailed as error:
-        async with asyncio.timeout(DECLARE_SECONDS):
-            channel = await connection.channel(publisher_confirms=False)
-            await channel.exchange_declare(exchange.name, passive=True)
-            await channel.close()
+        await _declare_exchange(connection, exchange, passive=True)
         log.info(
             "an exchange of this name exists and is used as found", exchange=INGRESS, differs=reason(error)
         )
 
 
 async def declare_all(connection: AbstractConnection, topology: Topology) -> None:
-    """Declare the whole topology. A 406 on a queue of ours reaches the caller as TopologyMismatch."""
+    """Declare the whole topology. A 406 on a name of ours becomes TopologyMismatch in the supervisor's session."""
     await declare_ingress(connection, topology)
     for exchange in topology.exchanges:
         if exchange.name != INGRESS:
             await _declare_exchange(connection, exchange)
-    async with asyncio.timeout(DECLARE_SECONDS):
-        channel = await connection.channel(publisher_confirms=False)
+    channel = await open_channel(connection)
+    async with asyncio.timeout(RPC_SECONDS):
         for queue in topology.queues:
             await channel.queue_declare(queue.name, durable=queue.durable, arguments=dict(queue.arguments))
             for binding in topology.bindings:
@@ -54,9 +51,13 @@ async def declare_all(connection: AbstractConnection, topology: Topology) -> Non
         await channel.close()
 
 
-async def _declare_exchange(connection: AbstractConnection, exchange: Exchange) -> None:
+async def _declare_exchange(
+    connection: AbstractConnection, exchange: Exchange, *, passive: bool = False
+) -> None:
     # A channel of its own: a refusal (406) closes the channel that it came on.
-    async with asyncio.timeout(DECLARE_SECONDS):
-        channel = await connection.channel(publisher_confirms=False)
-        await channel.exchange_declare(exchange.name, exchange_type=exchange.type, durable=exchange.durable)
+    channel = await open_channel(connection)
+    async with asyncio.timeout(RPC_SECONDS):
+        await channel.exchange_declare(
+            exchange.name, exchange_type=exchange.type, durable=exchange.durable, passive=passive
+        )
         await channel.close()

@@ -5,9 +5,10 @@ other processes read meanwhile, and `synchronous=FULL` makes a commit survive a 
 """
 
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 
 from mailpact.database.transactions import Database
 from mailpact.settings import DatabaseUrl
@@ -18,7 +19,10 @@ SQLITE_CONNECTIONS = 1
 
 def open_database(url: DatabaseUrl) -> Database:
     """Open the database; nothing is read or written yet. The caller closes it with `Database.close`."""
-    engine = create_engine(url.url, pool_size=SQLITE_CONNECTIONS, max_overflow=0)
+    # Not from the text of the URL: in a file's name ? and % mean themselves.
+    engine = create_engine(
+        URL.create("sqlite", database=str(url.path)), pool_size=SQLITE_CONNECTIONS, max_overflow=0
+    )
     _configure_sqlite(engine)
     threads = ThreadPoolExecutor(max_workers=SQLITE_CONNECTIONS, thread_name_prefix="database")
     return Database(engine, threads)
@@ -29,7 +33,7 @@ def _configure_sqlite(engine: Engine) -> None:
     def on_connect(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # the driver begins no transaction of its own; `on_begin` does
         connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
-        connection.execute("PRAGMA journal_mode=WAL")
+        _switch_to_wal(connection)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
 
@@ -37,3 +41,16 @@ def _configure_sqlite(engine: Engine) -> None:
     def on_begin(connection: object) -> None:
         # IMMEDIATE takes the write lock at once: a transaction that first reads and then writes cannot fail halfway.
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # type: ignore[attr-defined]  # SQLAlchemy's event is untyped
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    # When several processes open a new file at once, SQLite fails some of them here without waiting (measured).
+    deadline = time.monotonic() + BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)

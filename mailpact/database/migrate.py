@@ -5,11 +5,14 @@ sharing a schema. Alembic costs a third of a second to import, so the stored rev
 up-to-date database never loads it.
 """
 
+import threading
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
 from mailpact.database.transactions import Database
+
+_alembic = threading.Lock()  # Alembic works through global names; two rooms of one process must take turns
 
 
 class SchemaUnknown(Exception):
@@ -26,7 +29,7 @@ async def migrate(database: Database, migrations: Path, *, head: str, version_ta
     def upgrade(connection: Connection) -> None:
         stored = _stored_revision(connection, version_table)
         if stored != head:
-            _upgrade(connection, migrations, stored, version_table)
+            _upgrade(connection, migrations, head, stored, version_table)
 
     await database.transact(upgrade)
 
@@ -38,7 +41,9 @@ def _stored_revision(connection: Connection, version_table: str) -> str | None:
     return connection.execute(text(f"SELECT version_num FROM {version_table}")).scalar()  # noqa: S608
 
 
-def _upgrade(connection: Connection, migrations: Path, stored: str | None, version_table: str) -> None:
+def _upgrade(
+    connection: Connection, migrations: Path, head: str, stored: str | None, version_table: str
+) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
@@ -50,8 +55,11 @@ def _upgrade(connection: Connection, migrations: Path, stored: str | None, versi
     config.attributes["connection"] = connection
     config.attributes["version_table"] = version_table
     try:
-        command.upgrade(config, "head")
+        with _alembic:
+            command.upgrade(config, head)
     except CommandError as error:
+        if stored is None:
+            raise  # then it is the folder or the head that is wrong: a bug of ours
         raise SchemaUnknown(
             f"the tables have revision {stored!r}, which this release does not know; use the release that made them"
         ) from error

@@ -11,7 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DatabaseError, IntegrityError, InterfaceError
+from sqlalchemy.exc import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    NotSupportedError,
+    ProgrammingError,
+)
 
 T = TypeVar("T")
 
@@ -31,19 +38,24 @@ class Database:
         """Run `work` as one transaction and give its result; it is committed unless `work` raises.
 
         Raises DatabaseUnavailable, SQLAlchemy's IntegrityError when a constraint is broken, and what `work` raises.
+        One transaction runs at a time on SQLite; when cancelled before its turn, it never runs.
         """
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._transact, work)
 
     async def close(self) -> None:
         """Wait for the transactions that run, then close every connection."""
-        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._threads.shutdown()
         self._engine.dispose()
 
     def _transact(self, work: Callable[[Connection], T]) -> T:
         try:
             with self._engine.begin() as connection:
                 return work(connection)
-        except IntegrityError:
-            raise
+        except (IntegrityError, ProgrammingError, DataError, NotSupportedError):
+            raise  # these say what is wrong with `work`; asking again cannot help
         except (DatabaseError, InterfaceError) as error:
-            raise DatabaseUnavailable(f"{type(error.orig).__name__}: {error.orig}") from error
+            name = self._engine.url.render_as_string(hide_password=True)
+            raise DatabaseUnavailable(f"the database {name} cannot be used: {error.orig}") from error

@@ -14,7 +14,7 @@ KEEP_FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 
 def add_asset_routes(app: web.Application) -> dict[str, str]:
-    """Serves the files and returns the path of each by its name, for the templates: `assets["style.css"]`."""
+    """Serve the files and return the path of each by its name, for the templates: `assets["style.css"]`."""
     folder = resources.files("mailpact.web") / "static"
     paths = {}
     for name, content_type in CONTENT_TYPES.items():
