@@ -1,0 +1,229 @@
+"""A channel: the order in which frames may come, and the way between its connection and the broker.
+
+The order stands in `TRANSITIONS`; a frame that has no entry for the state is a 505. After a refusal the channel waits
+for close-ok and drops everything else (AMQP 0-9-1, 1.5.2.5).
+
+    open ──publish──▶ header ──header──▶ body ──complete──▶ open          any ──refused──▶ closing ──close-ok──▶ closed
+"""
+
+from enum import StrEnum
+from typing import Protocol, assert_never
+
+from pamqp import base, commands
+
+from mailpact_devbroker import frames, messages, properties
+from mailpact_devbroker.broker import Broker
+from mailpact_devbroker.consumers import Delivery, Ledger
+from mailpact_devbroker.errors import AmqpError
+from mailpact_devbroker.frames import Frame, Kind
+from mailpact_devbroker.methods import Session
+
+
+class State(StrEnum):
+    """What a channel waits for."""
+
+    OPEN = "open"
+    HEADER = "header"
+    BODY = "body"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Event(StrEnum):
+    """What happens to a channel."""
+
+    METHOD = "method"
+    PUBLISH = "basic.publish"
+    HEADER = "content header"
+    BODY = "content body"
+    COMPLETE = "complete content"
+    REFUSED = "refusal"
+    CLOSE = "channel.close"
+    CLOSE_OK = "channel.close-ok"
+
+
+TRANSITIONS = {
+    (State.OPEN, Event.METHOD): State.OPEN,
+    (State.OPEN, Event.PUBLISH): State.HEADER,
+    (State.OPEN, Event.CLOSE): State.CLOSED,
+    (State.OPEN, Event.REFUSED): State.CLOSING,
+    (State.HEADER, Event.HEADER): State.BODY,
+    (State.HEADER, Event.REFUSED): State.CLOSING,
+    (State.BODY, Event.BODY): State.BODY,
+    (State.BODY, Event.COMPLETE): State.OPEN,
+    (State.BODY, Event.REFUSED): State.CLOSING,
+    (State.CLOSING, Event.CLOSE): State.CLOSED,
+    (State.CLOSING, Event.CLOSE_OK): State.CLOSED,
+}
+
+
+def following(state: State, event: Event) -> State:
+    """Return the state after an event; raises 505 where it may not happen."""
+    if (state, event) not in TRANSITIONS:
+        raise AmqpError(505, f"{event} is not expected on a channel that is in state '{state}'")
+    return TRANSITIONS[state, event]
+
+
+class Wire(Protocol):
+    """What a channel needs of its connection. `frame_max` is in bytes."""
+
+    owner: int
+    user: str
+    frame_max: int
+    notifies_cancel: bool
+
+    def now(self) -> float:
+        """Return the time, in seconds since 1970."""
+
+    def token(self) -> str:
+        """Return a text that nobody can guess, for names."""
+
+    def send(self, data: bytes) -> None:
+        """Send frames after those before."""
+
+    def is_writable(self) -> bool:
+        """Whether the peer takes deliveries at the moment."""
+
+    def confirm(self, channel: "Channel", number: int, *, accepted: bool) -> None:
+        """Answer a publish once all that came before it is written down."""
+
+
+class Channel:
+    """One channel of one connection; the `Outlet` of its own ledger."""
+
+    def __init__(self, number: int, wire: Wire, broker: Broker) -> None:
+        self.number = number
+        self.state = State.OPEN
+        self.ledger = Ledger(wire.owner, self)
+        self._wire = wire
+        self._broker = broker
+        self._session = Session(broker, self.ledger, wire.token)
+        self._published = 0  # since confirm.select
+        self._publish = commands.Basic.Publish()
+        self._header = b""
+        self._missing = 0  # bytes of the body under way
+        self._parts: list[bytes] = []
+
+    def receive(self, frame: Frame, method: base.Frame | None) -> None:
+        """Act on a frame, with its method decoded; raises AmqpError for what is refused."""
+        if self.state is State.CLOSING:
+            self._receive_closing(method)
+            return
+        match frame.kind, method:
+            case Kind.METHOD, commands.Basic.Publish():
+                self._step(Event.PUBLISH)
+                self._publish = method
+                if method.immediate:
+                    raise AmqpError(540, "immediate=true")
+            case Kind.METHOD, base.Frame():
+                self._step(Event.CLOSE if isinstance(method, commands.Channel.Close) else Event.METHOD)
+                self._call(method)
+            case Kind.HEADER, _:
+                self._step(Event.HEADER)
+                self._start_body(frame.payload)
+            case _:
+                self._step(Event.BODY)
+                self._add_body(frame.payload)
+        self._broker.proceed(self._wire.now())
+
+    def refuse(self, error: AmqpError, method: base.Frame | None) -> None:
+        """Close the channel with the reason; what it held goes back to the queues."""
+        self._step(Event.REFUSED)
+        self._parts.clear()
+        class_id, method_id = divmod(0 if method is None else method.index, 1 << 16)
+        self._reply(commands.Channel.Close(error.code, error.text, class_id, method_id))
+        self.release()
+
+    def release(self) -> None:
+        """Give back everything the channel holds."""
+        self._broker.release(self.ledger)
+        self._broker.proceed(self._wire.now())
+
+    def is_writable(self) -> bool:
+        """Whether the peer takes deliveries at the moment."""
+        return self.state not in (State.CLOSING, State.CLOSED) and self._wire.is_writable()
+
+    def deliver(self, delivery: Delivery, consumer_tag: str) -> None:
+        """Send a message to a consumer."""
+        sent = delivery.message.publication
+        method = commands.Basic.Deliver(
+            consumer_tag, delivery.tag, delivery.redelivered, sent.exchange, sent.routing_key
+        )
+        self._send_content(method, _counted_header(delivery), sent.body)
+
+    def cancelled(self, consumer_tag: str) -> None:
+        """Tell a consumer that its queue is gone, if its client wants to know."""
+        if self._wire.notifies_cancel:
+            self._reply(commands.Basic.Cancel(consumer_tag, nowait=True))
+
+    def _call(self, method: base.Frame) -> None:
+        match self._session.call(method, self._wire.now()):
+            case None:
+                pass
+            case Delivery() as delivery:
+                sent, left = delivery.message.publication, len(delivery.queue.ready)
+                answer = commands.Basic.GetOk(
+                    delivery.tag, delivery.redelivered, sent.exchange, sent.routing_key, left
+                )
+                self._send_content(answer, _counted_header(delivery), sent.body)
+            case base.Frame() as reply:
+                if not getattr(method, "nowait", False):
+                    self._reply(reply)
+            case other:
+                assert_never(other)
+
+    def _start_body(self, header: bytes) -> None:
+        self._header, self._missing = header, properties.body_size(header)
+        if self._missing > messages.MAX_BODY_BYTES:
+            limit = f"configured max size {messages.MAX_BODY_BYTES}"
+            raise AmqpError(406, f"message size {self._missing} is larger than {limit}")
+        self._add_body(b"")
+
+    def _add_body(self, part: bytes) -> None:
+        self._parts.append(part)
+        self._missing -= len(part)
+        if self._missing < 0:
+            raise AmqpError(501, f"body is {-self._missing} bytes longer than its header announced")
+        if not self._missing:
+            self._step(Event.COMPLETE)
+            body = b"".join(self._parts)
+            self._parts.clear()
+            self._finish(body)
+
+    def _finish(self, body: bytes) -> None:
+        exchange, key = self._publish.exchange, self._publish.routing_key
+        publication = messages.publication(exchange, key, self._header, body, user=self._wire.user)
+        published = self._broker.publish(publication, self._wire.now())
+        if self._publish.mandatory and not published.routed:
+            self._send_content(commands.Basic.Return(312, "NO_ROUTE", exchange, key), self._header, body)
+        if self._session.confirming:
+            self._published += 1
+            self._wire.confirm(self, self._published, accepted=published.accepted)
+
+    def _receive_closing(self, method: base.Frame | None) -> None:
+        """Wait for close-ok; everything else was sent before the peer knew."""
+        if isinstance(method, commands.Channel.CloseOk):
+            self._step(Event.CLOSE_OK)
+        elif isinstance(method, commands.Channel.Close):
+            self._step(Event.CLOSE)
+            self._reply(commands.Channel.CloseOk())
+
+    def _step(self, event: Event) -> None:
+        self.state = following(self.state, event)
+
+    def _reply(self, method: base.Frame) -> None:
+        self._wire.send(frames.encode(self.number, method))
+
+    def _send_content(self, method: base.Frame, header: bytes, body: bytes) -> None:
+        self._wire.send(frames.encode_content(self.number, method, header, body, self._wire.frame_max))
+
+
+def _counted_header(delivery: Delivery) -> bytes:
+    """Return the header to send: a quorum queue tells how often a message was delivered before."""
+    message = delivery.message
+    header = message.publication.header
+    if not (delivery.queue.terms.quorum and message.deliveries):
+        return header
+    counted = {"x-delivery-count": properties.long_value(message.deliveries)}
+    found = properties.with_headers(properties.split(header), counted)
+    return properties.join(found, len(message.publication.body))

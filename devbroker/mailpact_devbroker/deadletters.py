@@ -1,0 +1,74 @@
+"""Dead letters: what becomes of a message that a queue gives up, written as RabbitMQ 4.0 writes it.
+
+The history of deaths is the broker's own (`Publication.deaths`). An `x-death` header that a client publishes is
+carried along until the broker writes the first true one, and decides nothing: RabbitMQ 4.0 ignores it, 3.x did not.
+"""
+
+from dataclasses import replace
+from enum import StrEnum
+
+from mailpact_devbroker import properties
+from mailpact_devbroker.messages import Death, Publication
+from mailpact_devbroker.properties import text_value
+
+
+class Reason(StrEnum):
+    """Why a queue gives a message up; the value is what `x-death` says."""
+
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    MAXLEN = "maxlen"
+    DELIVERY_LIMIT = "delivery_limit"
+
+
+def letter(
+    dead: Publication, reason: Reason, *, queue: str, exchange: str, routing_key: str | None, now: float
+) -> Publication:
+    """Return the dead letter for `exchange`; the key is the message's own unless the queue sets one."""
+    found = properties.split(dead.header)
+    expiration = properties.text(found, "expiration")
+    found.pop("expiration", None)  # or the letter would expire in the dead letter queue
+    death = Death(queue, reason.value, dead.exchange, dead.routing_key, now, original_expiration=expiration)
+    deaths = _recorded(death, dead.deaths)
+    headers = {"x-death": properties.list_value([_entry(each) for each in deaths])}
+    if not dead.deaths:
+        headers |= _summary("first", deaths[0])
+    found = properties.with_headers(found, headers | _summary("last", deaths[0]))
+    key = dead.routing_key if routing_key is None else routing_key
+    header = properties.join(found, len(dead.body))
+    return replace(dead, exchange=exchange, routing_key=key, header=header, ttl_ms=None, deaths=deaths)
+
+
+def is_cycle(deaths: tuple[Death, ...], target: str) -> bool:
+    """Tell whether a letter comes back to a queue by itself: it died there, and nobody rejected it since."""
+    for at, death in enumerate(deaths):
+        if death.queue == target:
+            return all(each.reason != Reason.REJECTED for each in deaths[: at + 1])
+    return False
+
+
+def _recorded(death: Death, earlier: tuple[Death, ...]) -> tuple[Death, ...]:
+    """Put a death in front; the same queue and reason are one entry that counts."""
+    same = next((e for e in earlier if (e.queue, e.reason) == (death.queue, death.reason)), None)
+    latest = death if same is None else replace(same, count=same.count + 1)
+    return (latest, *(each for each in earlier if each is not same))
+
+
+def _summary(which: str, death: Death) -> dict[str, bytes]:
+    parts = {"exchange": death.exchange, "queue": death.queue, "reason": death.reason}
+    return {f"x-{which}-death-{name}": text_value(value) for name, value in parts.items()}
+
+
+def _entry(death: Death) -> bytes:
+    entry = {}
+    if death.original_expiration is not None:
+        entry["original-expiration"] = text_value(death.original_expiration)
+    entry |= {
+        "count": properties.long_value(death.count),
+        "reason": text_value(death.reason),
+        "queue": text_value(death.queue),
+        "time": properties.time_value(death.time),
+        "exchange": text_value(death.exchange),
+        "routing-keys": properties.list_value([text_value(death.routing_key)]),
+    }
+    return properties.table_value(entry)

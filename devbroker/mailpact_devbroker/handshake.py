@@ -1,0 +1,75 @@
+"""The handshake: who we say we are, who the client says it is, and what both agree on (AMQP 0-9-1, 2.2.4)."""
+
+import hmac
+from collections.abc import Mapping
+from importlib.metadata import version
+
+from pamqp import commands, common, decode
+
+from mailpact_devbroker.errors import AmqpError
+from mailpact_devbroker.frames import FRAME_MAX, FRAME_MIN
+
+CHANNEL_MAX = 2_047  # channels at a time; their numbers may be higher
+HEARTBEAT_SECONDS = 60  # proposed; the client decides
+
+_CAPABILITIES: common.FieldTable = dict.fromkeys(
+    (
+        *("publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify"),
+        *("connection.blocked", "per_consumer_qos", "authentication_failure_close"),
+    ),
+    True,
+)
+
+
+def start() -> commands.Connection.Start:
+    """Return the server's first method. The product is not called RabbitMQ, though some tools look for it."""
+    about: common.FieldTable = {
+        "product": "Mailpact devbroker",
+        "version": version("mailpact"),
+        "platform": "Python",
+        "information": "for development only",
+        "capabilities": _CAPABILITIES,
+    }
+    return commands.Connection.Start(0, 9, about, "PLAIN AMQPLAIN", "en_US")
+
+
+def has_capability(method: commands.Connection.StartOk, name: str) -> bool:
+    """Tell whether the client announced a capability."""
+    announced = (method.client_properties or {}).get("capabilities")
+    return isinstance(announced, dict) and announced.get(name) is True
+
+
+def authenticated(method: commands.Connection.StartOk, users: Mapping[str, str]) -> str:
+    """Return the name of the user; raises 403 for a wrong name or password, 502 for a malformed response."""
+    user, password = _credentials(method.mechanism, method.response)
+    known = users.get(user)
+    if known is None or not hmac.compare_digest(known.encode(), password.encode()):
+        how = f"authentication mechanism {method.mechanism}. For details see the broker logfile."
+        raise AmqpError(403, f"Login was refused using {how}")
+    return user
+
+
+def tuned(method: commands.Connection.TuneOk) -> tuple[int, int]:
+    """Return the largest frame in bytes and the number of channels; raises 530 where the client wants more."""
+    frame_max, channel_max = method.frame_max or FRAME_MAX, method.channel_max or CHANNEL_MAX
+    if not FRAME_MIN <= frame_max <= FRAME_MAX:
+        raise AmqpError(530, f"negotiated frame_max = {frame_max} is not between {FRAME_MIN} and {FRAME_MAX}")
+    if channel_max > CHANNEL_MAX:
+        most = f"higher than the maximum allowed value ({CHANNEL_MAX})"
+        raise AmqpError(530, f"negotiated channel_max = {channel_max} is {most}")
+    return frame_max, channel_max
+
+
+def _credentials(mechanism: str, response: str | bytes) -> tuple[str, str]:
+    """Read name and password from a PLAIN (RFC 4616) or AMQPLAIN (a table without its length) response."""
+    raw = response.encode() if isinstance(response, str) else response
+    try:
+        if mechanism == "PLAIN":
+            _, user, password = raw.decode().split("\0")
+            return user, password
+        if mechanism == "AMQPLAIN":
+            table = decode.field_table(len(raw).to_bytes(4) + raw)[1]
+            return str(table["LOGIN"]), str(table["PASSWORD"])
+    except (ValueError, KeyError, OverflowError, RecursionError) as error:
+        raise AmqpError(502, f"cannot read the response of mechanism {mechanism}") from error
+    raise AmqpError(504, f"unknown authentication mechanism '{mechanism:.40}'")

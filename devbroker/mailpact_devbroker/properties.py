@@ -1,0 +1,155 @@
+"""The properties of a message, as the bytes its publisher sent.
+
+A content header is `class (2) weight (2) body size (8) flags (2)` and then each property whose flag is set
+(AMQP 0-9-1, 4.2.6.1). The broker hands it on untouched: decoding and encoding it again would change types
+(a double becomes a float, a timestamp in milliseconds another one). Where the broker must write a header of its
+own (`x-death`, `x-delivery-count`), only that entry of the table is replaced; its neighbours stay as they were.
+"""
+
+import struct
+from collections.abc import Mapping
+
+from pamqp import commands, common, decode
+
+from mailpact_devbroker.errors import AmqpError
+
+PERSISTENT = b"\x02"  # the delivery mode
+_KNOWN = commands.Basic.Properties
+_FIXED = struct.Struct(">HHQH")
+_NO_HEADERS = b"\0\0\0\0"
+_SIZES = {b"t": 1, b"b": 1, b"B": 1, b"s": 2, b"u": 2, b"I": 4, b"i": 4, b"f": 4}
+_SIZES |= {b"l": 8, b"L": 8, b"d": 8, b"T": 8, b"D": 5, b"V": 0, b"\0": 0}
+_PREFIXED = (b"S", b"A", b"F", b"x")  # a length of four bytes, then that many bytes
+
+Properties = dict[str, bytes]
+
+
+def split(header: bytes) -> Properties:
+    """Return each property that is set, by name, as its bytes.
+
+    Raises:
+        AmqpError: 502, the header is cut short or has bytes left over.
+    """
+    try:
+        flags = _FIXED.unpack_from(header)[3]
+        found, at = {}, _FIXED.size
+        for name, flag in _KNOWN.flags.items():
+            if flags & flag:
+                end = at + _length(_KNOWN.amqp_type(name), header, at)
+                found[name], at = header[at:end], end
+    except (struct.error, IndexError) as error:
+        raise AmqpError(502, "content header is cut short") from error
+    if at != len(header) or flags & 0b11:
+        raise AmqpError(502, "content header does not end where its properties end")
+    return found
+
+
+def join(properties: Mapping[str, bytes], body_size: int) -> bytes:
+    """Return the content header of these properties."""
+    flags = sum(_KNOWN.flags[name] for name in properties)
+    ordered = (properties[name] for name in _KNOWN.flags if name in properties)
+    return _FIXED.pack(60, 0, body_size, flags) + b"".join(ordered)
+
+
+def body_size(header: bytes) -> int:
+    """Return the length of the body that this content header announces, in bytes."""
+    if len(header) < _FIXED.size or header[:4] != b"\x00\x3c\x00\x00":
+        raise AmqpError(502, "content header is not one of class basic")
+    size: int = _FIXED.unpack_from(header)[2]
+    return size
+
+
+def text(properties: Mapping[str, bytes], name: str) -> str | None:
+    """Return a short string property, or None where it is not set."""
+    raw = properties.get(name)
+    if raw is None:
+        return None
+    try:
+        return raw[1:].decode()
+    except UnicodeDecodeError as error:
+        raise AmqpError(502, f"property {name} is not UTF-8") from error
+
+
+def headers(properties: Mapping[str, bytes]) -> common.FieldTable:
+    """Return the headers table decoded, for a headers exchange to look at.
+
+    A table that pamqp cannot read (a time beyond the year 9999) has nothing that could match. That is no error: a
+    dead letter meets a headers exchange long after its publisher could be told.
+    """
+    try:
+        return decode.field_table(properties.get("headers", _NO_HEADERS))[1]
+    except (ValueError, OverflowError, RecursionError, struct.error):
+        return {}
+
+
+def header_names(properties: Mapping[str, bytes]) -> frozenset[bytes]:
+    """Return the names in the headers table."""
+    return frozenset(_entries(properties.get("headers", _NO_HEADERS)))
+
+
+def with_headers(properties: Mapping[str, bytes], replaced: Mapping[str, bytes]) -> Properties:
+    """Return the properties with some headers written anew; each value is a type tag and its bytes."""
+    kept = _entries(properties.get("headers", _NO_HEADERS))
+    entries = kept | {name.encode(): value for name, value in replaced.items()}
+    body = b"".join(bytes((len(name),)) + name + value for name, value in entries.items())
+    return {**properties, "headers": struct.pack(">I", len(body)) + body}
+
+
+def long_value(number: int) -> bytes:
+    """Return a table value of 64 bits, the type that RabbitMQ's counts have."""
+    return b"l" + struct.pack(">q", number)
+
+
+def text_value(string: str) -> bytes:
+    """Return a long string as a table value."""
+    raw = string.encode()
+    return b"S" + struct.pack(">I", len(raw)) + raw
+
+
+def time_value(seconds: float) -> bytes:
+    """Return a timestamp as a table value, in whole seconds since 1970."""
+    return b"T" + struct.pack(">Q", int(seconds))
+
+
+def list_value(values: list[bytes]) -> bytes:
+    """Return an array of table values as a table value."""
+    raw = b"".join(values)
+    return b"A" + struct.pack(">I", len(raw)) + raw
+
+
+def table_value(entries: Mapping[str, bytes]) -> bytes:
+    """Return a nested table as a table value."""
+    return b"F" + with_headers({}, entries)["headers"]
+
+
+def _length(kind: str, raw: bytes, at: int) -> int:
+    match kind:
+        case "table":
+            return 4 + int.from_bytes(raw[at : at + 4])
+        case "shortstr":
+            return 1 + raw[at]
+        case _:
+            return {"octet": 1, "timestamp": 8}[kind]
+
+
+def _entries(table: bytes) -> dict[bytes, bytes]:
+    """Return a table's entries as they stand, each value with its type tag; nested tables are not entered."""
+    found, at = {}, 4
+    try:
+        while at < len(table):
+            name = table[at + 1 : at + 1 + table[at]]
+            at += 1 + len(name)
+            end = at + 1 + _value_length(table, at)
+            found[name], at = table[at:end], end
+    except (KeyError, IndexError) as error:
+        raise AmqpError(502, "headers table has a value of an unknown type") from error
+    if at > max(4, len(table)):
+        raise AmqpError(502, "headers table is cut short")
+    return found
+
+
+def _value_length(table: bytes, at: int) -> int:
+    tag = table[at : at + 1]
+    if tag in _PREFIXED:
+        return 4 + int.from_bytes(table[at + 1 : at + 5])
+    return _SIZES[tag]

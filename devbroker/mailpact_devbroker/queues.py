@@ -1,0 +1,205 @@
+"""A queue: what it was declared as, and the messages in it, in order.
+
+Every argument below is honoured. One that is not known here is refused with 540; one that RabbitMQ refuses for this
+kind of queue is refused with its text. Time comes in as `now`, in seconds since 1970.
+"""
+
+import bisect
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pamqp import commands, common
+
+from mailpact_devbroker.errors import AmqpError, locked, unsupported
+from mailpact_devbroker.messages import Message
+
+DEFAULT_DELIVERY_LIMIT = 20  # RabbitMQ 4.0; 3.x has none
+
+_TEXTS = ("x-dead-letter-exchange", "x-dead-letter-routing-key")
+_NUMBERS = ("x-message-ttl", "x-max-length", "x-delivery-limit")
+_CHOICES = {  # honoured, and RabbitMQ's text for what it does not know either
+    "x-overflow": (("drop-head", "reject-publish"), "invalid_overflow"),
+    "x-dead-letter-strategy": (("at-most-once", "at-least-once"), "invalid_dlx_strategy"),
+    "x-queue-type": (("classic", "quorum"), "unsupported queue type"),
+}
+_LONGEST_NAME = 255  # bytes: a letter's key must fit into a short string
+_NOT_HONOURED = ("stream", "reject-publish-dlx")
+_ARGUMENTS = (*_TEXTS, *_NUMBERS, *_CHOICES)
+_QUORUM_ONLY = ("x-delivery-limit", "x-dead-letter-strategy")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A queue's arguments, understood. `delivery_limit` is None where there is no limit."""
+
+    quorum: bool
+    ttl_ms: int | None
+    max_length: int | None
+    reject_publish: bool
+    dead_letter_exchange: str | None
+    dead_letter_routing_key: str | None
+    at_least_once: bool
+    delivery_limit: int | None
+
+
+def terms(name: str, arguments: common.FieldTable) -> Terms:
+    """Read a declared queue's arguments.
+
+    Raises:
+        AmqpError: 540 for an argument or value that is not honoured, 406 for one that is wrong.
+    """
+    quorum = arguments.get("x-queue-type") == "quorum"
+    for argument, value in arguments.items():
+        _check(name, argument, value, quorum=quorum)
+    given: dict[str, Any] = arguments  # checked just now
+    exchange, key = (given.get(argument) for argument in _TEXTS)
+    limit = given.get("x-delivery-limit", DEFAULT_DELIVERY_LIMIT)
+    understood = Terms(
+        quorum=quorum,
+        ttl_ms=given.get("x-message-ttl"),
+        max_length=given.get("x-max-length"),
+        reject_publish=given.get("x-overflow") == "reject-publish",
+        dead_letter_exchange=exchange,
+        dead_letter_routing_key=key,
+        at_least_once=given.get("x-dead-letter-strategy") == "at-least-once",
+        delivery_limit=limit if quorum and limit >= 0 else None,
+    )
+    if exchange is None and key is not None:
+        where = f"invalid arg 'x-dead-letter-routing-key' for queue '{name}' in vhost '/'"
+        raise AmqpError(406, f"{where}: routing_key_but_no_dlx_defined")
+    if understood.at_least_once and not (understood.reject_publish and exchange is not None):
+        # RabbitMQ accepts it and falls back to at-most-once without a word to the client.
+        raise unsupported("at-least-once without x-overflow=reject-publish and x-dead-letter-exchange")
+    return understood
+
+
+def _check(name: str, argument: str, value: common.FieldValue, *, quorum: bool) -> None:
+    where = f"invalid arg '{argument}' for queue '{name}' in vhost '/'"
+    expected = int if argument in _NUMBERS else str
+    if argument not in _ARGUMENTS:
+        raise unsupported(f"queue argument '{argument}'")
+    if type(value) is not expected:
+        wanted = "integer" if expected is int else "longstr"
+        raise AmqpError(406, f'{where}: "expected {wanted}, got {_type_name(value)}"')
+    if isinstance(value, int) and value < 0 and argument != "x-delivery-limit":
+        raise AmqpError(406, f"{where}: {{value_negative,{value}}}")
+    if isinstance(value, str) and len(value.encode()) > _LONGEST_NAME:
+        raise AmqpError(406, f"{where}: longer than {_LONGEST_NAME} bytes")
+    if argument in _CHOICES:
+        honoured, wrong = _CHOICES[argument]
+        if value in _NOT_HONOURED:
+            raise unsupported(f"queue argument '{argument}' = '{value}'")
+        if value not in honoured:
+            raise AmqpError(406, f"{where}: {wrong}")
+    if argument in _QUORUM_ONLY and not quorum:
+        raise AmqpError(406, f"{where} of queue type rabbit_classic_queue")
+
+
+@dataclass(slots=True)
+class Queue:
+    """A queue and its messages. `owner` is the connection an exclusive queue belongs to."""
+
+    name: str
+    durable: bool
+    auto_delete: bool
+    owner: int | None
+    arguments: common.FieldTable
+    terms: Terms
+    ready: deque[Message] = field(default_factory=deque)
+    unacked: dict[int, Message] = field(default_factory=dict)
+    held: list[Message] = field(default_factory=list)
+
+    @property
+    def survives(self) -> bool:
+        """Whether the queue itself outlives the process."""
+        return self.durable and self.owner is None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the queue refuses what is published now."""
+        limit = self.terms.max_length
+        return self.terms.reject_publish and limit is not None and len(self.ready) + len(self.held) >= limit
+
+    def append(self, message: Message, now: float) -> None:
+        """Put a message at the end; the shorter of its own and the queue's time to live counts."""
+        published = message.publication
+        limits = [ms for ms in (self.terms.ttl_ms, published.ttl_ms) if ms is not None]
+        message.due_at = now + min(limits) / 1000 if limits else None
+        message.kept = self.survives and (self.terms.quorum or published.persistent)
+        self.ready.append(message)
+
+    def take(self) -> Message:
+        """Hand the first message out; it stays in `unacked` until it is settled."""
+        message = self.ready.popleft()
+        self.unacked[message.id] = message
+        return message
+
+    def put_back(self, message: Message) -> None:
+        """Return a message to the place it had; whoever gets it next is told that it is redelivered."""
+        message.redelivered = True
+        self.ready.insert(bisect.bisect_left(self.ready, message.id, key=lambda each: each.id), message)
+
+    def exceeds_delivery_limit(self, message: Message) -> bool:
+        """Tell whether a returned message may not be delivered again."""
+        limit = self.terms.delivery_limit
+        return limit is not None and message.deliveries > limit
+
+    def expired(self, now: float) -> Iterator[Message]:
+        """Take what has outlived its time off the front; behind a message that has not, nothing expires."""
+        while self.ready and (due_at := self.ready[0].due_at) is not None and due_at < now:
+            yield self.ready.popleft()
+
+    def overflowing(self) -> Iterator[Message]:
+        """Take what exceeds a length limit of kind drop-head off the front."""
+        limit = self.terms.max_length
+        while limit is not None and not self.terms.reject_publish and len(self.ready) > limit:
+            yield self.ready.popleft()
+
+    def deadline(self) -> float | None:
+        """Return when something happens here by itself, or None."""
+        first = [self.ready[0]] if self.ready else []
+        return min((each.due_at for each in (*first, *self.held) if each.due_at is not None), default=None)
+
+
+def assert_equivalent(queue: Queue, declared: commands.Queue.Declare, owner: int | None) -> None:
+    """Compare a declaration with the queue that has the name already.
+
+    Raises:
+        AmqpError: 405 where exclusiveness differs, 406 with the argument that differs.
+    """
+    if owner != queue.owner:
+        raise locked(queue.name)
+    where = f"queue '{queue.name}' in vhost '/'"
+    assert_same("durable", where, declared.durable, queue.durable)
+    assert_same("auto_delete", where, declared.auto_delete, queue.auto_delete)
+    received = {"x-queue-type": "classic", **(declared.arguments or {})}
+    current = {"x-queue-type": "classic", **queue.arguments}
+    for name in dict.fromkeys((*_ARGUMENTS, *received)):
+        assert_same(name, where, received.get(name), current.get(name))
+
+
+def assert_same(name: str, where: str, received: common.FieldValue, current: common.FieldValue) -> None:
+    """Raise RabbitMQ's 406 for an argument that differs."""
+    if received == current:
+        return
+    bare = received is not None and current is not None
+    said, has = (_plain(value) if bare else _typed(value) for value in (received, current))
+    raise AmqpError(406, f"inequivalent arg '{name}' for {where}: received {said} but current is {has}")
+
+
+def _plain(value: common.FieldValue) -> str:
+    return f"'{str(value).lower() if isinstance(value, bool) else value!s}'"
+
+
+def _typed(value: common.FieldValue) -> str:
+    return "none" if value is None else f"the value {_plain(value)} of type '{_type_name(value)}'"
+
+
+def _type_name(value: common.FieldValue) -> str:
+    """Return RabbitMQ's name of a value's type; for numbers, of the smallest that holds it."""
+    if type(value) is not int:
+        return "longstr" if isinstance(value, str | bytes) else type(value).__name__
+    sizes = {8: "byte", 16: "short", 32: "signedint"}
+    return next((name for bits, name in sizes.items() if value.bit_length() < bits), "long")

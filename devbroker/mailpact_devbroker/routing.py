@@ -1,0 +1,140 @@
+"""Routing: from an exchange and a key to the queues that take the message.
+
+Four kinds of exchange, as AMQP 0-9-1 has them (3.1.3), and bindings between exchanges as RabbitMQ has them. The
+default exchange `""` reaches each queue by its name and has no bindings that anybody could change.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pamqp import common, decode, encode
+
+from mailpact_devbroker.errors import AmqpError, unsupported
+
+Headers = Callable[[], common.FieldTable]
+
+
+class ExchangeType(StrEnum):
+    """How an exchange chooses among its bindings."""
+
+    DIRECT = "direct"
+    FANOUT = "fanout"
+    TOPIC = "topic"
+    HEADERS = "headers"
+
+
+class Target(StrEnum):
+    """What a binding leads to."""
+
+    QUEUE = "queue"
+    EXCHANGE = "exchange"
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One way out of an exchange. `arguments` is an encoded table, so that equal bindings are one."""
+
+    target: Target
+    destination: str
+    routing_key: str
+    arguments: bytes = b"\0\0\0\0"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """An exchange and its bindings, in order, each with its arguments decoded."""
+
+    name: str
+    type: ExchangeType
+    durable: bool = True
+    auto_delete: bool = False
+    internal: bool = False
+    bindings: dict[Binding, common.FieldTable] = field(default_factory=dict)
+
+
+def standard_exchanges() -> dict[str, Exchange]:
+    """Return the exchanges that every broker has."""
+    found = {"": Exchange("", ExchangeType.DIRECT)}
+    for kind in ExchangeType:
+        found[f"amq.{kind}"] = Exchange(f"amq.{kind}", kind)
+    return found | {"amq.match": Exchange("amq.match", ExchangeType.HEADERS)}
+
+
+def encoded_arguments(arguments: common.FieldTable, exchange: Exchange) -> bytes:
+    """Return a binding's arguments as bytes.
+
+    Raises:
+        AmqpError: 406 for an `x-match` that does not exist, 540 for one, or a value, that is not supported.
+    """
+    if exchange.type is ExchangeType.HEADERS:
+        match arguments.get("x-match", "all"):
+            case "all" | "any":
+                pass
+            case "all-with-x" | "any-with-x" as wanted:
+                raise unsupported(f"x-match={wanted}")
+            case wanted:
+                expected = "expected all, any, all-with-x, or any-with-x"
+                raise AmqpError(406, f'Invalid x-match field value "{wanted!s:.40}"; {expected}')
+    try:
+        encoded = encode.field_table(arguments)
+    except TypeError as error:
+        raise unsupported(f"binding argument ({str(error)[:80]})") from error
+    if decode.field_table(encoded)[1] != arguments:
+        raise unsupported("binding argument of type double")
+    return encoded
+
+
+def destinations(
+    exchanges: Mapping[str, Exchange], exchange: Exchange, routing_key: str, headers: Headers
+) -> list[str]:
+    """Return the names of the queues a message is for, each once; exchanges are entered once too."""
+    if not exchange.name:
+        return [routing_key]
+    found: dict[str, None] = {}
+    waiting, seen = [exchange], {exchange.name}
+    while waiting:
+        for binding in _matching(waiting.pop(), routing_key, headers):
+            if binding.target is Target.QUEUE:
+                found[binding.destination] = None
+            elif binding.destination not in seen:
+                seen.add(binding.destination)
+                waiting.append(exchanges[binding.destination])
+    return list(found)
+
+
+def _matching(exchange: Exchange, routing_key: str, headers: Headers) -> Iterator[Binding]:
+    match exchange.type:
+        case ExchangeType.FANOUT:
+            yield from exchange.bindings
+        case ExchangeType.DIRECT:
+            yield from (b for b in exchange.bindings if b.routing_key == routing_key)
+        case ExchangeType.TOPIC:
+            words = routing_key.split(".")
+            yield from (b for b in exchange.bindings if topic_matches(b.routing_key, words))
+        case ExchangeType.HEADERS:
+            present = headers()
+            yield from (b for b, wanted in exchange.bindings.items() if headers_match(wanted, present))
+
+
+def topic_matches(pattern: str, words: list[str]) -> bool:
+    """Match a topic pattern (`*` one word, `#` any number) against a key's words, in time words x pattern."""
+    reached = {0}
+    for part in pattern.split("."):
+        if part == "#":
+            reached = set(range(min(reached), len(words) + 1))
+        else:
+            reached = {at + 1 for at in reached if at < len(words) and part in ("*", words[at])}
+        if not reached:
+            return False
+    return len(words) in reached
+
+
+def headers_match(wanted: common.FieldTable, present: common.FieldTable) -> bool:
+    """Match a headers binding; a wanted header without value only has to be there."""
+    hits = [
+        name in present and (value is None or (type(value) is type(present[name]) and value == present[name]))
+        for name, value in wanted.items()
+        if not name.startswith("x-")
+    ]
+    return any(hits) if wanted.get("x-match") == "any" else all(hits)

@@ -1,0 +1,118 @@
+import pytest
+from mailpact_devbroker.errors import AmqpError
+from mailpact_devbroker.routing import headers_match, topic_matches
+from pamqp import commands
+from pamqp.common import FieldTable
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "expected"),
+    [
+        ("a.b", "a.b", True),
+        ("a.b", "a.c", False),
+        ("a.*", "a.b", True),
+        ("a.*", "a", False),
+        ("*", "", True),
+        ("#", "", True),
+        ("#", "a.b.c", True),
+        ("a.#", "a", True),
+        ("a.#.z", "a.b.c.z", True),
+        ("a.#.z", "a.z", True),
+        ("a.#.z", "a.b", False),
+        ("#.*", "a", True),
+        ("*.#.*", "a", False),
+    ],
+)
+def test_a_topic_pattern_matches_words(pattern: str, key: str, expected: bool):
+    assert topic_matches(pattern, key.split(".")) is expected
+
+
+def test_a_hostile_topic_pattern_takes_no_time():
+    assert not topic_matches(".".join(["#", "a"] * 60), ["a"] * 59)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"a": 1}, True),
+        ({"a": 1, "b": 3}, False),
+        ({"x-match": "any", "a": 1, "b": 3}, True),
+        ({"x-match": "any", "b": 3}, False),
+        ({"a": None}, True),
+        ({"a": True}, False),
+        ({}, True),
+    ],
+)
+def test_a_headers_binding_wants_all_or_any(wanted: FieldTable, expected: bool):
+    assert headers_match(wanted, {"a": 1, "b": 2}) is expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "reached"),
+    [("direct", "k", True), ("direct", "other", False), ("fanout", "other", True), ("topic", "k", True)],
+)
+def test_an_exchange_chooses_by_its_type(bench, kind: str, key: str, reached: bool):
+    queue = bench.queue("q")
+    bench.exchange("x", kind)
+    bench.bind("q", "x", "k")
+
+    published = bench.publish(b"m", key, "x")
+
+    assert (published.routed, len(queue.ready)) == (int(reached), int(reached))
+
+
+def test_a_headers_exchange_reads_the_message(bench):
+    queue = bench.queue("q")
+    bench.bind("q", "amq.headers", "", {"kind": "wanted"})
+
+    bench.publish(b"no", "", "amq.headers", headers={"kind": "other"})
+    bench.publish(b"yes", "", "amq.headers", headers={"kind": "wanted"})
+
+    assert bench.ready(queue) == [b"yes"]
+
+
+def test_a_queue_that_is_bound_twice_gets_one_copy(bench):
+    queue = bench.queue("q")
+    bench.exchange("x", "fanout")
+    bench.bind("q", "x", "a")
+    bench.bind("q", "x", "b")
+
+    assert bench.publish(b"m", "", "x").routed == 1
+    assert bench.ready(queue) == [b"m"]
+
+
+def test_exchanges_bound_in_a_circle_deliver_once(bench):
+    queue = bench.queue("q")
+    bench.exchange("x", "fanout")
+    bench.exchange("y", "fanout")
+    for source, destination in (("x", "y"), ("y", "x")):
+        bench.broker.topology.bind(commands.Exchange.Bind(0, destination, source), 1)
+    bench.bind("q", "y")
+
+    assert bench.publish(b"m", "", "x").routed == 1
+    assert bench.ready(queue) == [b"m"]
+
+
+def test_a_message_for_nobody_is_accepted_and_gone(bench):
+    published = bench.publish(b"m", "nowhere")
+
+    assert (published.routed, published.accepted) == (0, True)
+
+
+def test_an_internal_exchange_takes_nothing_from_clients(bench):
+    bench.exchange("x", "fanout", internal=True)
+
+    with pytest.raises(
+        AmqpError, match="ACCESS_REFUSED - cannot publish to internal exchange 'x' in vhost '/'"
+    ):
+        bench.publish(b"m", "", "x")
+
+
+def test_an_auto_delete_exchange_goes_with_its_last_binding(bench):
+    bench.queue("q")
+    bench.exchange("x", "fanout", auto_delete=True)
+    bench.bind("q", "x")
+
+    bench.broker.delete_queue(commands.Queue.Delete(queue="q"), 1)
+
+    assert "x" not in bench.broker.topology.exchanges
