@@ -1,1 +1,1 @@
-"""The CMS: readers register, and each registration that was committed becomes exactly one message."""
+"""The CMS: a web site on which readers register, each registration a message that is never lost and never made up."""

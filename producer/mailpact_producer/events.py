@@ -1,46 +1,65 @@
-"""Makes the message that a registration sends."""
+"""What the CMS says to the world: the message of a registration, held against the contract that it is written under.
+
+A message is checked before it is stored, because a promise that cannot be kept must not be made, and once more before it
+is published, because the row may have been written by another release.
+"""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
 
+from mailpact.amqp.messages import Message
 from mailpact.contracts.catalogue import Contract
 from mailpact.contracts.errors import Refusal
 from mailpact.contracts.parse import parse
 from mailpact.contracts.validate import Validator
 
-TITLE = "You've successfully registered!"
-TEXT = "Welcome to our CMS, {{Email}}! We're glad you could join us."
+CONTRACT: Final = "email/1"
+APP_ID: Final = "mailpact-producer"
+WELCOME: Final = (
+    "You've successfully registered!\n\nWelcome to our CMS, {{Email}}! We're glad you could join us."
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A message to be published: its id is a UUID, its body the JSON text."""
-
-    message_id: str
-    exchange: str
-    routing_key: str
-    type: str
-    content_type: str
-    body: bytes
+def welcome_body(email: str) -> bytes:
+    """Give the body of the message to a reader who has registered; `email` is an ASCII address."""
+    return _encoded({"email": email, "message": WELCOME.replace("{{Email}}", email)})
 
 
-def registered(email: str, *, message_id: str, contract: Contract) -> Event:
-    """Give the welcome message to a reader's address (contract email/1)."""
-    text = f"{TITLE}\n\n{TEXT.replace('{{Email}}', email)}"
-    body = json.dumps({"email": email, "message": text}, ensure_ascii=False, separators=(",", ":")).encode()
-    binding = contract.binding
-    return Event(
-        message_id=message_id,
-        exchange=binding.exchange,
-        routing_key=binding.routing_key,
-        type=binding.type,
-        content_type=binding.content_type,
-        body=body,
-    )
+class Writer:
+    """Writes messages under one contract: its binding gives their properties, its writer schema the last word."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._binding = contract.binding
+        self._validator = Validator(contract.writer_schema)
+        self.exchange = contract.binding.exchange
+        self.routing_key = contract.binding.routing_key
+
+    def message(self, body: bytes, *, message_id: str, made_at_seconds: int) -> Message | Refusal:
+        """Give the message as it is published, or why its body may not be. `made_at_seconds` counts since 1970."""
+        refusal = self._check(body)
+        if refusal is not None:
+            return refusal
+        return Message(
+            body=body,
+            content_type=self._binding.content_type,
+            type=self._binding.type,
+            message_id=message_id,
+            app_id=APP_ID,
+            timestamp=datetime.fromtimestamp(made_at_seconds, UTC),
+        )
+
+    def is_mailable(self, email: str) -> bool:
+        """Whether the contract allows this address."""
+        return self._check(_encoded({"email": email, "message": "?"})) is None
+
+    def _check(self, body: bytes) -> Refusal | None:
+        limits = self._binding.limits
+        value = parse(body, max_bytes=limits.max_body_bytes, max_depth=limits.max_depth)
+        return value if isinstance(value, Refusal) else self._validator.check(value)
 
 
-def refusal_of(body: bytes, contract: Contract, writer: Validator) -> Refusal | None:
-    """Say why readers would refuse a body, None if they would not: parsed and checked as they do."""
-    limits = contract.binding.limits
-    value = parse(body, max_bytes=limits.max_body_bytes, max_depth=limits.max_depth)
-    return value if isinstance(value, Refusal) else writer.check(value)
+def _encoded(members: Mapping[str, str]) -> bytes:
+    # `surrogatepass`, so that half a surrogate pair reaches the check, which refuses it, instead of raising here.
+    return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")

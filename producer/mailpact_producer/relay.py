@@ -1,149 +1,168 @@
-"""Takes messages from the outbox to the broker: claim, publish, settle, for ever.
+"""The relay: takes committed messages from the outbox to the broker.
 
-It is nudged after each commit, so a message usually leaves within milliseconds, and looks by itself every second for
-what others left behind. Any number of relays may share an outbox.
+    claim (a transaction) -> publish all at once, wait for each confirm -> settle (a transaction)
+
+No transaction is open while the broker is waited for. A nudge after each commit makes a message leave at once; a look at
+the outbox every second finds those whose nudge was lost, whose wait is over, or that other processes have committed.
+Every CMS process has a relay, and their claims keep them apart. While the broker is away nothing is claimed at all.
 """
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Final
 
 import structlog
-from sqlalchemy import Connection
 
-from mailpact.amqp.messages import Message
-from mailpact.amqp.publisher import Publisher
-from mailpact.contracts.catalogue import Contract
-from mailpact.contracts.validate import Validator
+from mailpact.amqp.publisher import Outcome, Publisher
+from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.database.transactions import Database, DatabaseUnavailable
 from mailpact.telemetry import Journey, Point
-from mailpact_producer.events import refusal_of
-from mailpact_producer.relay_plan import Again, Published, plan
+from mailpact_producer.events import Writer
+from mailpact_producer.relay_plan import Dead, PutBack, Step, step_after
 from mailpact_producer.store import outbox
 from mailpact_producer.store.outbox import Claimed
 
-APP_ID = "mailpact-producer"
-BATCH = 100
-POLL_SECONDS = 1.0
+BATCH: Final = 100  # less than the publisher's window, so that no claimed row waits for its turn
+POLL_SECONDS: Final = 1.0
+SWEEP_SECONDS: Final = 5.0
+STOP_SECONDS: Final = 5.0  # for what is in flight
 
 log = structlog.get_logger()
 
 
 class Relay:
-    """One relay over one outbox."""
+    """One relay; `run` it in a task, and cancel that to stop it."""
 
     def __init__(
         self,
         database: Database,
         publisher: Publisher,
-        contract: Contract,
-        *,
+        writers: Mapping[str, Writer],
         journey: Journey,
-        new_id: Callable[[], str],
+        *,
+        new_token: Callable[[], str],
     ) -> None:
         self._database = database
         self._publisher = publisher
-        self._contract = contract
-        self._writer = Validator(contract.writer_schema)
+        self._writers = writers
         self._journey = journey
-        self._new_id = new_id
+        self._new_token = new_token
         self._nudged = asyncio.Event()
-        self._in_trouble = False
+        self._publishes: set[asyncio.Task[Outcome | Refusal]] = set()
+        self._next_sweep = 0.0
+        self._is_reported = False
 
     def nudge(self) -> None:
-        """Say that there is something new in the outbox."""
+        """Say that a message was committed just now."""
         self._nudged.set()
 
     async def run(self) -> None:
-        """Relay until cancelled; a batch that was claimed is settled first."""
+        """Relay until cancelled; then finish what is in flight within 5 seconds and settle it."""
         while True:
             await self._publisher.wait_until_open()
             self._nudged.clear()
-            relayed = 0
+            round_ = asyncio.create_task(self._round())
             try:
-                relayed = await _to_its_end(self._relay_batch())
-                self._report(None)
-            except DatabaseUnavailable as error:
-                self._report(str(error))
-            if relayed < BATCH:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_SECONDS):
-                        await self._nudged.wait()
+                is_more_due = await asyncio.shield(round_)
+            finally:
+                await self._finish(round_)
+            if not is_more_due:
+                await self._wait_for_work()
 
-    async def _relay_batch(self) -> int:
-        claim = self._new_id()
-        claimed = await self._database.transact(
-            lambda connection: outbox.claim_due(connection, claim=claim, limit=BATCH)
+    async def _round(self) -> bool:
+        """Relay one batch; whether more may be due right now."""
+        try:
+            await self._sweep()
+            return await self._relay_batch()
+        except DatabaseUnavailable as error:
+            self._report_trouble(f"the database cannot be used: {error}")
+            await asyncio.sleep(POLL_SECONDS)
+            return False
+
+    async def _sweep(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP_SECONDS
+            count = await self._database.transact(outbox.take_back_expired)
+            if count:
+                log.warning("messages of a relay that died are taken back", count=count)
+
+    async def _relay_batch(self) -> bool:
+        token = self._new_token()
+        rows = await self._database.transact(
+            lambda connection: outbox.claim(connection, token=token, limit=BATCH)
         )
-        if not claimed:
-            return 0
-        dead, sound = self._sort(claimed)
-        plans = await asyncio.gather(*(self._publish(row) for row in sound))
-        published = [
-            row.id for row, planned in zip(sound, plans, strict=True) if isinstance(planned, Published)
+        if not rows:
+            return False
+        for row in rows:
+            self._journey.reach(Point.CLAIMED, row.message_id)
+        outcomes = await self._publish_all(rows)
+        steps = [
+            (row.id, step_after(outcome, attempts=row.attempts, uniform=random.uniform))
+            for row, outcome in zip(rows, outcomes, strict=True)
         ]
-        delays = {
-            row.id: planned.after_seconds
-            for row, planned in zip(sound, plans, strict=True)
-            if isinstance(planned, Again)
-        }
+        await self._database.transact(lambda connection: outbox.settle(connection, steps, token=token))
+        self._report(rows, [step for _, step in steps])
+        if Outcome.NOT_SENT in outcomes:
+            # Lost, or it lets publishers wait: not to be asked again at once, row by row.
+            await asyncio.sleep(POLL_SECONDS)
+        return len(rows) == BATCH
 
-        def settle(connection: Connection) -> None:
-            outbox.settle_published(connection, published, claim=claim)
-            outbox.settle_dead(connection, [row.id for row in dead], claim=claim)
-            outbox.put_back(connection, delays, claim=claim)
+    async def _publish_all(self, rows: Sequence[Claimed]) -> list[Outcome | Refusal]:
+        tasks = [asyncio.create_task(self._publish(row)) for row in rows]
+        self._publishes.update(tasks)
+        await asyncio.wait(tasks)
+        self._publishes.clear()
+        # Cancelled is what `_finish` does to a publish that has no answer when we have to stop: nobody knows.
+        return [Outcome.UNKNOWN if task.cancelled() else task.result() for task in tasks]
 
-        await self._database.transact(settle)
-        return len(published)
-
-    def _sort(self, claimed: Sequence[Claimed]) -> tuple[list[Claimed], list[Claimed]]:
-        dead, sound = [], []
-        for row in claimed:
-            refusal = refusal_of(row.event.body, self._contract, self._writer)
-            if refusal is None:
-                sound.append(row)
-            else:
-                log.error(
-                    "an outbox message breaks its own contract",
-                    message_id=row.event.message_id,
-                    code=refusal.code,
-                )
-                dead.append(row)
-        return dead, sound
-
-    async def _publish(self, row: Claimed) -> Published | Again:
-        event = row.event
-        self._journey.reach(Point.CLAIMED, event.message_id)
-        message = Message(
-            body=event.body,
-            content_type=event.content_type,
-            type=event.type,
-            message_id=event.message_id,
-            app_id=APP_ID,
-            timestamp=row.created_at.replace(microsecond=0),
-        )
+    async def _publish(self, row: Claimed) -> Outcome | Refusal:
+        writer = self._writers.get(row.contract)
+        if writer is None:
+            return Refusal(
+                ErrorCode.UNSUPPORTED_VERSION, detail=f"this release does not know {row.contract!r}"
+            )
+        message = writer.message(row.body, message_id=row.message_id, made_at_seconds=row.made_at_seconds)
+        if isinstance(message, Refusal):
+            return message
         outcome = await self._publisher.publish(
-            message, exchange=event.exchange, routing_key=event.routing_key
+            message, exchange=writer.exchange, routing_key=writer.routing_key
         )
-        planned = plan(outcome, attempts=row.attempts, uniform=random.uniform)
-        if isinstance(planned, Published):
-            self._journey.reach(Point.CONFIRMED, event.message_id)
-        return planned
+        if outcome is Outcome.CONFIRMED:
+            self._journey.reach(Point.CONFIRMED, row.message_id)
+        return outcome
 
-    def _report(self, trouble: str | None) -> None:
-        if trouble and not self._in_trouble:
-            log.warning("the outbox cannot be read, trying again for ever", reason=trouble)
-        if not trouble and self._in_trouble:
-            log.warning("the outbox is back")
-        self._in_trouble = trouble is not None
+    async def _wait_for_work(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._nudged.wait()
 
+    async def _finish(self, round_: asyncio.Task[bool]) -> None:
+        if not round_.done():
+            await asyncio.wait({round_}, timeout=STOP_SECONDS)
+            for publish in self._publishes:
+                publish.cancel()
+            await asyncio.wait({round_})
+            round_.result()  # a bug in it is not to be lost
 
-async def _to_its_end(batch: Coroutine[None, None, int]) -> int:
-    """Await a batch; when cancelled meanwhile, end it first, or its rows would wait for their lease to run out."""
-    task = asyncio.create_task(batch)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await task
-        raise
+    def _report(self, rows: Sequence[Claimed], steps: Sequence[Step]) -> None:
+        for row, step in zip(rows, steps, strict=True):
+            if isinstance(step, Dead):
+                log.error(
+                    "a message breaks its own contract and is dead",
+                    message_id=row.message_id,
+                    reason=step.reason,
+                )
+        reasons = {step.reason for step in steps if isinstance(step, PutBack)}
+        if reasons:
+            self._report_trouble(", ".join(sorted(reasons)))
+        elif self._is_reported:
+            log.warning("messages go out again")
+            self._is_reported = False
+
+    def _report_trouble(self, reason: str) -> None:
+        if not self._is_reported:
+            log.warning("messages wait in the outbox, trying again for ever", reason=reason)
+            self._is_reported = True

@@ -1,39 +1,82 @@
-"""Decides what becomes of an outbox row once its publish has ended.
+"""What the relay does with a row once it knows what became of its publish.
 
-Nothing but a confirm takes a row out of the outbox. All else puts it back, with a delay that says whose trouble it is:
-a broker that is away is waited for by the publisher, so its rows are due again at once; one that refuses is given time.
+    pending --claim--> claimed --confirmed--> published (body erased)
+       ^                  |
+       |                  +--refused by its own writer schema--> dead (a bug of ours; people are called)
+       +--anything else, and a lease that ran out--+
+
+Only CONFIRMED means that the broker has the message. Everything else goes back and is published again with the same
+message id, so that a second copy is told by it.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, assert_never
 
 from mailpact.amqp.backoff import Uniform, backoff_seconds
 from mailpact.amqp.publisher import Outcome
+from mailpact.contracts.errors import ErrorCode, Refusal
 
-UNROUTABLE_SECONDS = 10.0
-LONGEST_SECONDS = 300.0
+LONGEST_WAIT_SECONDS: Final = 300.0
+LONGEST_WAIT_FOR_QUEUE_SECONDS: Final = (
+    10.0  # the first consumer makes the queue; then its mail shall not wait
+)
+OTHER_RELEASE_SECONDS: Final = 300.0
+
+
+class State(StrEnum):
+    """Where a row of the outbox stands."""
+
+    PENDING = "pending"
+    CLAIMED = "claimed"
+    PUBLISHED = "published"
+    DEAD = "dead"
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The broker has it: the row is done and its body erased."""
+    """The broker has it: done, and the body is erased."""
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """Publish it again, with the same id, after so many seconds."""
+class PutBack:
+    """It becomes pending again and may be claimed after `seconds`; `is_attempt` if this publish counts as a try."""
 
-    after_seconds: float
+    seconds: float
+    is_attempt: bool
+    reason: str
 
 
-def plan(outcome: Outcome, *, attempts: int, uniform: Uniform) -> Published | Again:
-    """Say what follows from an outcome; `attempts` counts this publish too."""
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """It will never be published; the body is kept for whoever looks."""
+
+    reason: str
+
+
+Step = Published | PutBack | Dead
+
+
+def step_after(outcome: Outcome | Refusal, *, attempts: int, uniform: Uniform) -> Step:
+    """Decide about one row. `attempts` counts its earlier publishes that were not confirmed."""
     match outcome:
+        case Refusal(code=ErrorCode.UNSUPPORTED_VERSION):
+            return PutBack(OTHER_RELEASE_SECONDS, is_attempt=False, reason=outcome.detail)
+        case Refusal():
+            return Dead(f"{outcome.code} {outcome.pointer} {outcome.keyword}: {outcome.detail}")
         case Outcome.CONFIRMED:
             return Published()
         case Outcome.NOT_SENT:
-            return Again(0.0)
+            # The relay itself waits until the broker takes messages again; a wait of the row's would come on top.
+            return PutBack(0.0, is_attempt=False, reason=outcome)
         case Outcome.UNROUTABLE:
-            # No queue is bound yet: the first consumer makes it, and readers should not wait long after that.
-            return Again(backoff_seconds(attempts, uniform, ceiling=UNROUTABLE_SECONDS))
+            return _put_back(outcome, attempts, uniform, LONGEST_WAIT_FOR_QUEUE_SECONDS)
         case Outcome.NACKED | Outcome.UNKNOWN:
-            return Again(backoff_seconds(attempts, uniform, ceiling=LONGEST_SECONDS))
+            return _put_back(outcome, attempts, uniform, LONGEST_WAIT_SECONDS)
+        case _:
+            assert_never(outcome)
+
+
+def _put_back(outcome: Outcome, attempts: int, uniform: Uniform, ceiling: float) -> PutBack:
+    seconds = backoff_seconds(attempts, uniform, floor=1.0, ceiling=ceiling)
+    return PutBack(seconds, is_attempt=True, reason=outcome)

@@ -1,17 +1,15 @@
-"""Wires the CMS together and runs it: a site, an outbox, a relay, a publisher."""
+"""Wires the CMS together and runs it: a web site, an outbox, and the relay between the outbox and the broker."""
 
 import asyncio
-import secrets
 import socket
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
-import aiohttp_jinja2
-import jinja2
 import structlog
 from aiohttp import web
 
@@ -19,73 +17,71 @@ from mailpact.amqp.errors import TopologyMismatch
 from mailpact.amqp.publisher import Publisher
 from mailpact.amqp.topology import declare_ingress
 from mailpact.contracts import catalogue
-from mailpact.contracts.catalogue import Contract
 from mailpact.database.engine import open_database
-from mailpact.database.migrate import migrate
 from mailpact.database.transactions import Database
 from mailpact.telemetry import Journey
-from mailpact.web.assets import add_asset_routes
-from mailpact.web.security import add_security_headers
-from mailpact_producer.passwords import Hashing
+from mailpact_producer.events import CONTRACT, Writer
+from mailpact_producer.passwords import PasswordHashing
+from mailpact_producer.registration import Registrar
 from mailpact_producer.relay import Relay
 from mailpact_producer.settings import ProducerSettings
-from mailpact_producer.store.schema import HEAD, VERSION_TABLE
-from mailpact_producer.store.users import the_site_key
-from mailpact_producer.tokens import KEY_BYTES
+from mailpact_producer.store import pages, schema
+from mailpact_producer.web.application import make_application
 from mailpact_producer.web.cookies import Cookies
-from mailpact_producer.web.pages import Pages, plain_words
-from mailpact_producer.web.register import Register
+from mailpact_producer.web.pages import Pages
+from mailpact_producer.web.register import RegistrationForm
 
-CONTRACT = "email/1"
-MIGRATIONS = Path(__file__).parent / "migrations"
-BODY_BYTES = 64 * 1024
-STOP_SECONDS = 1.0
-SETTLE_SECONDS = 5.0
+STOP_SECONDS: Final = 5  # for requests that are being answered
+BACKLOG: Final = 128
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Producer:
-    """A running CMS: the site's public address."""
+    """A running CMS; `url` is where its socket listens, without a slash at its end."""
 
-    base_url: str
-
-
-def _new_id() -> str:
-    return str(uuid4())
+    url: str
 
 
 @asynccontextmanager
 async def running(
     settings: ProducerSettings, listener: socket.socket, *, journey: Journey
 ) -> AsyncIterator[Producer]:
-    """Run the site until the caller leaves; it takes the listening socket over.
+    """Serve the site on a bound socket, and relay its messages, until the caller leaves.
 
-    The broker may be away, now or later. Raises DatabaseUnavailable or SchemaUnknown when the database cannot be used.
+    The broker may be away, now or later: messages wait in the outbox. Raises DatabaseUnavailable or SchemaUnknown when
+    the database cannot be used.
     """
-    contract = catalogue.load().contract(CONTRACT)
-    database, hashing = open_database(settings.database_url), Hashing()
-    try:
-        await migrate(database, MIGRATIONS, head=HEAD, version_table=VERSION_TABLE)
-        fresh = secrets.token_bytes(KEY_BYTES)
-        key = await database.transact(lambda connection: the_site_key(connection, fresh))
-        async with _relaying(settings, database, contract, journey) as relay:
-            app = _app(settings, database, hashing, contract, relay, key=key, journey=journey)
-            async with _serving(app, listener):
-                yield Producer(settings.base_url)
-    finally:
-        await hashing.close()
-        await database.close()
+    async with AsyncExitStack() as stack:
+        database = open_database(settings.database_url)
+        stack.push_async_callback(database.close)
+        passwords = PasswordHashing()
+        stack.push_async_callback(passwords.close)
+        await schema.prepare(database)
+        writer = Writer(catalogue.load().contract(CONTRACT))
+        relay = await stack.enter_async_context(_relaying(settings, database, writer, journey))
+        registrar = Registrar(
+            database,
+            passwords,
+            writer,
+            journey,
+            nudge=relay.nudge,
+            new_id=lambda: str(uuid4()),
+            now_seconds=time.time,
+        )
+        app = await _site(settings, database, registrar, writer)
+        await stack.enter_async_context(_serving(app, listener))
+        yield Producer(_url(listener))
 
 
 @asynccontextmanager
 async def _relaying(
-    settings: ProducerSettings, database: Database, contract: Contract, journey: Journey
+    settings: ProducerSettings, database: Database, writer: Writer, journey: Journey
 ) -> AsyncIterator[Relay]:
     declare = partial(declare_ingress, topology=catalogue.load().topology)
     publisher = Publisher(settings.amqp_url, "producer", declare=declare)
-    relay = Relay(database, publisher, contract, journey=journey, new_id=_new_id)
+    relay = Relay(database, publisher, {CONTRACT: writer}, journey, new_token=lambda: str(uuid4()))
     async with asyncio.TaskGroup() as tasks:
         publishing = tasks.create_task(_publishing(publisher))
         relaying = tasks.create_task(relay.run())
@@ -93,7 +89,7 @@ async def _relaying(
             yield relay
         finally:
             relaying.cancel()
-            await asyncio.wait({relaying}, timeout=SETTLE_SECONDS)
+            await asyncio.wait({relaying})  # it still needs the publisher for what is in flight
             publishing.cancel()
 
 
@@ -101,43 +97,20 @@ async def _publishing(publisher: Publisher) -> None:
     try:
         await publisher.run()
     except TopologyMismatch as error:
-        # Somebody has to mend that; the site stays up meanwhile, and its messages wait in the outbox.
-        log.warning("mail is not ready: the exchange is not as the contract says", reason=str(error))
+        log.error(  # the site is of use without mail
+            "no message can be sent until the broker's exchange is mended and this program started again",
+            reason=str(error),
+        )
 
 
-def _app(
-    settings: ProducerSettings,
-    database: Database,
-    hashing: Hashing,
-    contract: Contract,
-    relay: Relay,
-    *,
-    key: bytes,
-    journey: Journey,
+async def _site(
+    settings: ProducerSettings, database: Database, registrar: Registrar, writer: Writer
 ) -> web.Application:
-    app = web.Application(client_max_size=BODY_BYTES, middlewares=[plain_words])
-    add_security_headers(app)
-    environment = aiohttp_jinja2.setup(
-        app,
-        loader=jinja2.PackageLoader("mailpact_producer"),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.globals["assets"] = add_asset_routes(app)
+    key = await database.transact(pages.signing_key)
     cookies = Cookies(is_https=settings.is_https)
-    Pages(database, cookies).add_routes(app)
-    Register(
-        database,
-        hashing,
-        cookies,
-        contract,
-        key=key,
-        journey=journey,
-        new_id=_new_id,
-        committed=relay.nudge,
-    ).add_routes(app)
-    return app
+    site_pages = Pages(database, cookies)
+    form = RegistrationForm(registrar, site_pages, cookies, key, writer.is_mailable)
+    return make_application(site_pages, form)
 
 
 @asynccontextmanager
@@ -145,7 +118,12 @@ async def _serving(app: web.Application, listener: socket.socket) -> AsyncIterat
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
     await runner.setup()
     try:
-        await web.SockSite(runner, listener).start()
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
         yield
     finally:
         await runner.cleanup()
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,4 +1,4 @@
-"""What an operator sets for a CMS."""
+"""What an operator sets for the CMS."""
 
 from dataclasses import dataclass
 
@@ -15,5 +15,5 @@ class ProducerSettings:
 
     @property
     def is_https(self) -> bool:
-        """Whether readers come by https, so that cookies can be bound to it."""
+        """Whether browsers reach the site by https; only then may its cookies be `Secure`."""
         return self.base_url.startswith("https://")

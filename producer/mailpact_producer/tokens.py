@@ -1,27 +1,43 @@
-"""Form tokens: a signed double-submit cookie against forged requests.
+"""Tokens that prove that a form was made by this site: a signed double-submit cookie.
 
-The cookie and a hidden field of the form carry the same token, and the token is signed with the site's key. A foreign
-page can make a browser post to us but can neither read the cookie nor make a token that we signed.
+The form carries a token, and the browser a cookie with the same one. Another site can make a browser send our cookie
+but can neither read it nor put it into a form; it could plant a cookie of its own, but not one that we have signed.
+
+    token = base64url(random 16 bytes || HMAC-SHA256(key, purpose || random))
+
+https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
 """
 
+import base64
+import binascii
+import hashlib
 import hmac
+from typing import Final
 
-NONCE_BYTES = 16
-KEY_BYTES = 32
-
-
-def make_token(key: bytes, nonce: bytes) -> str:
-    """Give the token for `nonce`, 16 random bytes, hexadecimal and signed with HMAC-SHA-256."""
-    return nonce.hex() + "." + _signature(key, nonce.hex())
+KEY_BYTES: Final = 32
+RANDOM_BYTES: Final = 16
+_PURPOSE: Final = b"csrf\0"  # the site's key signs other things later; no signature may serve as another's
 
 
-def is_valid(key: bytes, *, cookie: str, field: str) -> bool:
-    """Whether cookie and form field carry the same token, and it is one of ours."""
-    nonce, _, signature = cookie.partition(".")
-    is_same = hmac.compare_digest(cookie.encode(), field.encode())
-    is_ours = hmac.compare_digest(signature.encode(), _signature(key, nonce).encode())
-    return is_same and is_ours and len(nonce) == 2 * NONCE_BYTES
+def make_token(key: bytes, randomness: bytes) -> str:
+    """Sign `randomness`, RANDOM_BYTES from a secure source; the result is fit for cookies and forms."""
+    return base64.urlsafe_b64encode(randomness + _signature(key, randomness)).decode("ascii")
 
 
-def _signature(key: bytes, nonce: str) -> str:
-    return hmac.new(key, nonce.encode(), "sha256").hexdigest()
+def is_ours(key: bytes, token: str) -> bool:
+    """Whether we have signed this token."""
+    try:
+        content = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        return False
+    randomness, signature = content[:RANDOM_BYTES], content[RANDOM_BYTES:]
+    return hmac.compare_digest(signature, _signature(key, randomness))
+
+
+def is_from_our_form(key: bytes, *, cookie: str, field: str) -> bool:
+    """Whether a form was made by this site for this browser; neither value may be left out."""
+    return hmac.compare_digest(cookie.encode(), field.encode()) and is_ours(key, cookie)
+
+
+def _signature(key: bytes, randomness: bytes) -> bytes:
+    return hmac.digest(key, _PURPOSE + randomness, hashlib.sha256)

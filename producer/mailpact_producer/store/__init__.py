@@ -1,1 +1,1 @@
-"""What the CMS keeps: readers, pages, the outbox, and the key of its form tokens."""
+"""The CMS's tables, and the statements on them; each function works inside a transaction that the caller has begun."""

@@ -1,143 +1,148 @@
-r"""The outbox: messages that are committed with the business row and not yet confirmed by the broker.
+"""The outbox: messages that are committed but not yet confirmed by the broker.
 
-    pending --claim--> claimed --confirmed--> published (body erased)
-       ^                  |  \--refused by its own writer schema--> dead
-       +--- put back -----+
-       +--- lease over ---+
+A row is written in the transaction of what it tells about. A relay claims rows for 30 seconds and commits that before
+it talks to the broker, so no lock is ever held while somebody else is waited for. What it then settles it settles only
+where its own claim still stands: a relay that was asleep for longer than its lease changes nothing any more.
 
-A claim is one short transaction. It carries a fence, so that a relay which was asleep past its lease cannot settle rows
-that somebody else has by now; and no transaction is open while anybody talks to the broker.
+The query for due rows is ordered as the index `ix_outbox_due` is. In any other order a database that locks row by row
+would lock every due row, and a second relay would find none.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from typing import Any, Final, assert_never
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, insert, select, update
 
+from mailpact.amqp.messages import Message
 from mailpact.database import clock
-from mailpact_producer.events import Event
+from mailpact_producer.relay_plan import Dead, Published, PutBack, State, Step
 from mailpact_producer.store.schema import outbox
 
-LEASE_SECONDS = 30
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class State(StrEnum):
-    """Where a message of the outbox stands."""
-
-    PENDING = "pending"
-    CLAIMED = "claimed"
-    PUBLISHED = "published"
-    DEAD = "dead"
+LEASE_SECONDS: Final = 30  # three times what one publish may take
+MAX_EXPIRED: Final = 1000  # at a time
+MAX_REASON: Final = 300  # characters, the column's size
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A message that this relay has to itself until its lease is over; `attempts` counts this one."""
+    """A row that the relay holds; `attempts` counts its earlier publishes that were not confirmed."""
 
     id: int
-    event: Event
-    created_at: datetime
+    message_id: str
+    contract: str
+    body: bytes
+    made_at_seconds: int
     attempts: int
 
 
-def enqueue(connection: Connection, event: Event) -> None:
-    """Write a message in the transaction of the row that it tells of."""
+def enqueue(connection: Connection, message: Message, *, contract: str) -> None:
+    """Store a message that is to be published as soon as this transaction is committed."""
+    if message.timestamp is None:
+        raise ValueError("a message in the outbox has the time at which it was made")
     connection.execute(
         insert(outbox).values(
-            message_id=event.message_id,
-            exchange=event.exchange,
-            routing_key=event.routing_key,
-            type=event.type,
-            content_type=event.content_type,
-            body=event.body,
+            message_id=message.message_id,
+            contract=contract,
+            body=message.body,
+            made_at_seconds=int(message.timestamp.timestamp()),
             state=State.PENDING,
-            attempts=0,
             available_at=clock.now(),
-            created_at=clock.now(),
+            attempts=0,
         )
     )
 
 
-def claim_due(connection: Connection, *, claim: str, limit: int) -> Sequence[Claimed]:
-    """Take up to `limit` messages that are due, those of relays that died included; `claim` is a new UUID."""
-    _take_back_expired(connection)
-    due = (
-        select(outbox.c.id)
-        .where(outbox.c.state == State.PENDING, outbox.c.available_at <= clock.now())
+def claim(connection: Connection, *, token: str, limit: int) -> Sequence[Claimed]:
+    """Take the rows that are due longest, at most `limit`, for LEASE_SECONDS under a token nobody else uses."""
+    columns = (
+        outbox.c[name] for name in ("id", "message_id", "contract", "body", "made_at_seconds", "attempts")
+    )
+    rows = connection.execute(_due(State.PENDING, limit, *columns)).all()
+    if rows:
+        lease_end = clock.now() + LEASE_SECONDS * clock.SECOND
+        connection.execute(
+            update(outbox)
+            .where(outbox.c.id.in_([row.id for row in rows]))
+            .values(state=State.CLAIMED, claim=token, available_at=lease_end)
+        )
+    return [Claimed(*row) for row in rows]
+
+
+def take_back_expired(connection: Connection) -> int:
+    """Make rows pending again whose lease ran out: whoever claimed them died or hangs. Returns how many."""
+    ids = connection.execute(_due(State.CLAIMED, MAX_EXPIRED, outbox.c.id)).scalars().all()
+    if ids:
+        connection.execute(
+            update(outbox)
+            .where(outbox.c.id.in_(ids))
+            .values(state=State.PENDING, claim=None, available_at=clock.now())
+        )
+    return len(ids)
+
+
+def settle(connection: Connection, steps: Sequence[tuple[int, Step]], *, token: str) -> None:
+    """Do what was decided about rows claimed under `token`, by their ids; rows that others hold by now are left."""
+    published: list[int] = []
+    put_back: list[dict[str, object]] = []
+    dead: list[dict[str, object]] = []
+    for row_id, step in steps:
+        match step:
+            case Published():
+                published.append(row_id)
+            case PutBack(seconds, is_attempt, reason):
+                wait, tries = int(seconds * clock.SECOND), int(is_attempt)
+                put_back.append({"row": row_id, "wait": wait, "tries": tries, "why": reason[:MAX_REASON]})
+            case Dead(reason):
+                dead.append({"row": row_id, "why": reason[:MAX_REASON]})
+            case _:
+                assert_never(step)
+    _settle_published(connection, published, token)
+    _settle_put_back(connection, put_back, token)
+    _settle_dead(connection, dead, token)
+
+
+def _settle_published(connection: Connection, ids: Sequence[int], token: str) -> None:
+    if ids:
+        done = {"state": State.PUBLISHED, "claim": None, "body": None, "published_at": clock.now()}
+        connection.execute(update(outbox).where(_held(token), outbox.c.id.in_(ids)).values(**done))
+
+
+def _settle_put_back(connection: Connection, rows: Sequence[dict[str, object]], token: str) -> None:
+    if rows:
+        statement = (
+            update(outbox)
+            .where(_held(token), outbox.c.id == bindparam("row"))
+            .values(
+                state=State.PENDING,
+                claim=None,
+                available_at=clock.now() + bindparam("wait"),
+                attempts=outbox.c.attempts + bindparam("tries"),
+                reason=bindparam("why"),
+            )
+        )
+        connection.execute(statement, rows)
+
+
+def _settle_dead(connection: Connection, rows: Sequence[dict[str, object]], token: str) -> None:
+    if rows:
+        statement = (
+            update(outbox)
+            .where(_held(token), outbox.c.id == bindparam("row"))
+            .values(state=State.DEAD, claim=None, reason=bindparam("why"))
+        )
+        connection.execute(statement, rows)
+
+
+def _due(state: State, limit: int, *columns: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
+    return (
+        select(*columns)
+        .where(outbox.c.state == state, outbox.c.available_at <= clock.now())
         .order_by(outbox.c.available_at, outbox.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    ids = list(connection.execute(due).scalars())
-    if not ids:
-        return []
-    connection.execute(
-        update(outbox)
-        .where(outbox.c.id.in_(ids))
-        .values(
-            state=State.CLAIMED,
-            claim=claim,
-            claim_until=clock.now() + LEASE_SECONDS * clock.SECOND,
-            attempts=outbox.c.attempts + 1,
-        )
-    )
-    rows = connection.execute(select(outbox).where(outbox.c.id.in_(ids)).order_by(outbox.c.id))
-    return [
-        Claimed(
-            id=row.id,
-            event=Event(row.message_id, row.exchange, row.routing_key, row.type, row.content_type, row.body),
-            created_at=EPOCH + timedelta(microseconds=row.created_at),
-            attempts=row.attempts,
-        )
-        for row in rows
-    ]
 
 
-def settle_published(connection: Connection, ids: Sequence[int], *, claim: str) -> None:
-    """Note that the broker has them, and erase their bodies: what was secret in them is elsewhere now."""
-    connection.execute(
-        update(outbox)
-        .where(outbox.c.id.in_(ids), outbox.c.claim == claim)
-        .values(state=State.PUBLISHED, body=b"", published_at=clock.now(), claim=None, claim_until=None)
-    )
-
-
-def settle_dead(connection: Connection, ids: Sequence[int], *, claim: str) -> None:
-    """Set messages aside that nobody could read; they stay for whoever mends the bug."""
-    connection.execute(
-        update(outbox)
-        .where(outbox.c.id.in_(ids), outbox.c.claim == claim)
-        .values(state=State.DEAD, claim=None, claim_until=None)
-    )
-
-
-def put_back(connection: Connection, delays: Mapping[int, float], *, claim: str) -> None:
-    """Make messages due again, each after its delay in seconds."""
-    for row_id in sorted(delays):
-        connection.execute(
-            update(outbox)
-            .where(outbox.c.id == row_id, outbox.c.claim == claim)
-            .values(
-                state=State.PENDING,
-                available_at=clock.now() + int(delays[row_id] * clock.SECOND),
-                claim=None,
-                claim_until=None,
-            )
-        )
-
-
-def count(connection: Connection, state: State) -> int:
-    """Count the messages in a state."""
-    return connection.execute(select(func.count()).where(outbox.c.state == state)).scalar_one()
-
-
-def _take_back_expired(connection: Connection) -> None:
-    # A statement of its own: with an OR the claim would not follow its index.
-    connection.execute(
-        update(outbox)
-        .where(outbox.c.state == State.CLAIMED, outbox.c.claim_until < clock.now())
-        .values(state=State.PENDING, claim=None, claim_until=None)
-    )
+def _held(token: str) -> ColumnElement[bool]:
+    return and_(outbox.c.state == State.CLAIMED, outbox.c.claim == token)

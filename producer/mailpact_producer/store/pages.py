@@ -1,42 +1,54 @@
-"""The pages of the site."""
+"""The pages that readers read, and the key that the site's forms are signed with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
-from mailpact_producer.store.schema import pages
+from mailpact.database import clock
+from mailpact_producer.store.schema import pages, site_key
+
+WELCOME_PAGE: Final = "6f1d2c1e-0d3b-4f7a-9a55-5b8f5d0c7e01"
+"""The page that the first migration makes, and that readers are sent to when no other is known."""
+
+MAX_LISTED: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page; its body is plain text, paragraphs apart by blank lines."""
+    """One page: plain text, its paragraphs separated by blank lines."""
 
     guid: str
     title: str
     body: str
+    published_at: datetime
+
+    @property
+    def paragraphs(self) -> Sequence[str]:
+        """The text as it is set."""
+        return [paragraph.strip() for paragraph in self.body.split("\n\n") if paragraph.strip()]
 
 
-WELCOME = Page(
-    guid="0f4c5a0e-7d8e-4a53-9a57-3a0f1c0d9b11",
-    title="Welcome",
-    body=(
-        "This is a small site with one purpose: readers register here, and a message leaves for each of them.\n\n"
-        "The message is written in the same transaction as the reader. If the registration was stored, the message "
-        "exists; if it was not, it does not. What becomes of it afterwards, a mail most likely, is the work of another "
-        "program that shares nothing with this one but a contract.\n\n"
-        "Register, and look into the mail viewer."
-    ),
-)
+def newest(connection: Connection) -> Sequence[Page]:
+    """Read the newest pages, at most 100."""
+    query = select(pages).order_by(pages.c.published_at.desc(), pages.c.guid).limit(MAX_LISTED)
+    return [_page(row) for row in connection.execute(query)]
 
 
-def all_pages(connection: Connection) -> Sequence[Page]:
-    """Give all pages, the oldest first."""
-    found = connection.execute(select(pages).order_by(pages.c.created_at, pages.c.guid))
-    return [Page(row.guid, row.title, row.body) for row in found]
-
-
-def find_page(connection: Connection, guid: str) -> Page | None:
-    """Give the page of that GUID, None when there is none."""
+def find(connection: Connection, guid: str) -> Page | None:
+    """Read one page; `guid` in canonical lower case."""
     row = connection.execute(select(pages).where(pages.c.guid == guid)).first()
-    return Page(row.guid, row.title, row.body) if row is not None else None
+    return None if row is None else _page(row)
+
+
+def signing_key(connection: Connection) -> bytes:
+    """Read the secret that all processes of the site share: 32 random bytes, made with the tables."""
+    secret: bytes = connection.execute(select(site_key.c.secret)).scalar_one()
+    return secret
+
+
+def _page(row: Row[tuple[str, str, str, int]]) -> Page:
+    guid, title, body, published_at = row
+    return Page(guid, title, body, datetime.fromtimestamp(published_at / clock.SECOND, UTC))

@@ -1,1 +1,1 @@
-"""The site: what readers see."""
+"""The site as browsers see it."""

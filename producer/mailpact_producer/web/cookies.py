@@ -1,52 +1,49 @@
-"""The site's two cookies: the form's token, and a word that is shown once.
+"""The site's two cookies, which nothing but the site itself reads.
 
-Both are for the server alone (HttpOnly) and never sent along from other sites (SameSite=Strict). On https they carry
-the `__Host-` prefix, so that no neighbouring host can plant one; on http browsers would refuse that.
+Both are HttpOnly. On https they are `Secure` and carry the prefix `__Host-`, with which no other host, a subdomain
+included, can plant them (RFC 6265bis 4.1.3). SameSite is Lax, not Strict: who follows a link from a mail to the form
+would come without the cookie, get a new one, and break the form that is still open in another tab. The cookie is no
+login; a form posted from another site is stopped by Lax as well.
 """
+
+from typing import Final
 
 from aiohttp import web
 
-TOKEN = "mailpact_csrf"  # noqa: S105  # the cookie's name
-NOTICE = "mailpact_notice"
-NOTICE_SECONDS = 30
+NOTICE_SECONDS: Final = 30
+_SHOWN: Final = "registered"
 
 
 class Cookies:
-    """Reads and writes the site's cookies."""
+    """Reads and sets them, under the names that the site's scheme allows."""
 
     def __init__(self, *, is_https: bool) -> None:
-        self._prefix = "__Host-" if is_https else ""
+        prefix = "__Host-" if is_https else ""
         self._is_https = is_https
+        self._csrf = f"{prefix}mailpact_csrf"
+        self._notice = f"{prefix}mailpact_notice"
 
-    def token(self, request: web.Request) -> str:
-        """Give the form token that the browser sent, "" if none."""
-        return request.cookies.get(self._prefix + TOKEN, "")
+    def csrf(self, request: web.Request) -> str:
+        """Give the token that the browser sent; empty without one."""
+        return request.cookies.get(self._csrf, "")
 
-    def set_token(self, response: web.StreamResponse, token: str) -> None:
-        """Have the browser keep a form token until it is closed."""
-        self._set(response, TOKEN, token, max_age=None)
-
-    def has_notice(self, request: web.Request) -> bool:
-        """Whether the reader has just registered."""
-        return self._prefix + NOTICE in request.cookies
+    def set_csrf(self, response: web.StreamResponse, token: str) -> None:
+        """Let the browser keep a token until it is closed."""
+        self._set(response, self._csrf, token, max_age=None)
 
     def set_notice(self, response: web.StreamResponse) -> None:
-        """Have the next page thank the reader. The same word for all: it must not tell who was known already."""
-        self._set(response, NOTICE, "registered", max_age=NOTICE_SECONDS)
+        """Let the next page say thank you, whoever has registered and whether that was news."""
+        self._set(response, self._notice, _SHOWN, max_age=NOTICE_SECONDS)
 
-    def clear_notice(self, response: web.StreamResponse) -> None:
-        """Take the notice back: it was shown."""
-        response.del_cookie(
-            self._prefix + NOTICE, path="/", secure=self._is_https, httponly=True, samesite="Strict"
-        )
+    def has_notice(self, request: web.Request) -> bool:
+        """Whether the page is to say thank you."""
+        return request.cookies.get(self._notice) == _SHOWN
+
+    def drop_notice(self, response: web.StreamResponse) -> None:
+        """Let it be said once only."""
+        self._set(response, self._notice, "", max_age=0)
 
     def _set(self, response: web.StreamResponse, name: str, value: str, *, max_age: int | None) -> None:
         response.set_cookie(
-            self._prefix + name,
-            value,
-            path="/",
-            max_age=max_age,
-            secure=self._is_https,
-            httponly=True,
-            samesite="Strict",
+            name, value, max_age=max_age, path="/", secure=self._is_https, httponly=True, samesite="Lax"
         )

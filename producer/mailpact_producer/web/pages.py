@@ -1,78 +1,55 @@
-"""The pages that are read: the front page, one page, and what is said when there is none."""
+"""The home page, and the pages that it lists."""
 
-from collections.abc import Awaitable, Callable
+from uuid import UUID
 
-import aiohttp_jinja2
-import structlog
 from aiohttp import web
+from aiohttp_jinja2 import render_template
 
-from mailpact.database.transactions import Database, DatabaseUnavailable
-from mailpact_producer.passwords import TooBusy
-from mailpact_producer.store.pages import all_pages, find_page
+from mailpact.database.transactions import Database
+from mailpact_producer.store import pages
 from mailpact_producer.web.cookies import Cookies
 
-RETRY_SECONDS = 5
-
-log = structlog.get_logger()
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_UUID_CHARACTERS = 36
 
 
 class Pages:
-    """Shows the site's pages."""
+    """What can be read on the site."""
 
     def __init__(self, database: Database, cookies: Cookies) -> None:
         self._database = database
         self._cookies = cookies
 
-    def add_routes(self, app: web.Application) -> None:
-        """Serve `/` and `/page/{guid}`."""
-        app.router.add_get("/", self.front)
-        app.router.add_get("/page/{guid}", self.page)
+    async def home(self, request: web.Request) -> web.Response:
+        """List the pages."""
+        newest = await self._database.transact(pages.newest)
+        return render_template("home.html", request, {"pages": newest})
 
-    async def front(self, request: web.Request) -> web.StreamResponse:
-        """Show the front page."""
-        pages = await self._database.transact(all_pages)
-        return render(request, "front.html", pages=pages)
-
-    async def page(self, request: web.Request) -> web.StreamResponse:
-        """Show one page, and thank a reader who has just registered."""
-        guid = request.match_info["guid"]
-        page = await self._database.transact(lambda connection: find_page(connection, guid))
+    async def page(self, request: web.Request) -> web.Response:
+        """Show one page, with thanks if the reader has come from registering."""
+        guid = read_guid(request.match_info["guid"])
+        page = await self._find(guid) if guid else None
         if page is None:
             raise web.HTTPNotFound
-        has_notice = self._cookies.has_notice(request)
-        response = render(request, "page.html", page=page, has_notice=has_notice)
-        if has_notice:
-            self._cookies.clear_notice(response)
+        is_thanked = self._cookies.has_notice(request)
+        response = render_template("page.html", request, {"page": page, "is_thanked": is_thanked})
+        if is_thanked:
+            self._cookies.drop_notice(response)
         return response
 
+    async def path_or_welcome(self, guid: str | None) -> str:
+        """Give the path of a page, or of the page that welcomes if there is no such page."""
+        page = await self._find(guid) if guid else None
+        return f"/page/{page.guid if page else pages.WELCOME_PAGE}"
 
-def render(request: web.Request, template: str, *, status: int = 200, **values: object) -> web.StreamResponse:
-    """Give a page of the site."""
-    return aiohttp_jinja2.render_template(template, request, values, status=status)
+    async def _find(self, guid: str) -> pages.Page | None:
+        return await self._database.transact(lambda connection: pages.find(connection, guid))
 
 
-@web.middleware
-async def plain_words(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what goes wrong into a page that says what to do."""
+def read_guid(text: str) -> str | None:
+    """Give a page's guid in canonical form; None for anything that is none."""
+    if len(text) != _UUID_CHARACTERS:
+        return None
     try:
-        return await handler(request)
-    except web.HTTPNotFound:
-        return _sorry(request, 404, "There is no such page", "Perhaps it was moved.")
-    except web.HTTPMethodNotAllowed:
-        return _sorry(request, 405, "That is not possible here", "Please begin at the front page.")
-    except web.HTTPRequestEntityTooLarge:
-        return _sorry(request, 413, "That is more than we can take", "Please send less.")
-    except TooBusy:
-        return _sorry(request, 503, "Many people register right now", "Please try again in a few seconds.")
-    except DatabaseUnavailable as error:
-        log.warning("the site's database is not available", reason=str(error))
-        return _sorry(request, 503, "We cannot do that right now", "Please try again in a few seconds.")
-
-
-def _sorry(request: web.Request, status: int, title: str, advice: str) -> web.StreamResponse:
-    response = render(request, "sorry.html", status=status, title=title, advice=advice)
-    if status == web.HTTPServiceUnavailable.status_code:
-        response.headers["Retry-After"] = str(RETRY_SECONDS)
-    return response
+        return str(UUID(text))
+    except ValueError:
+        return None
