@@ -11,7 +11,6 @@ from html.parser import HTMLParser
 
 import aiohttp
 from rich.console import Console
-from rich.table import Table
 
 from mailpact.cli.errors import NotShown
 from mailpact.cli.up import Everything
@@ -20,7 +19,8 @@ from mailpact.telemetry import Point
 CONTRACT = "email/1"
 MAIL_SECONDS = 30
 REQUEST_SECONDS = 10
-STAGES = {
+STAGES: Mapping[Point | None, tuple[str, str]] = {
+    None: ("registered", "the site answered the form with 303"),
     Point.COMMITTED: ("committed", "reader and message are one transaction"),
     Point.CONFIRMED: ("confirmed by the broker", "the message cannot get lost any more"),
     Point.VALIDATED: ("validated", f"it obeys the contract {CONTRACT}"),
@@ -82,7 +82,7 @@ async def demonstrate(everything: Everything, *, as_json: bool, stopping: asynci
     if as_json:
         print(json.dumps(_as_object(everything, shown), ensure_ascii=False))  # noqa: T201  # the result
     else:
-        _print_table(everything, shown)
+        _print_journey(everything, shown)
 
 
 async def _show(everything: Everything) -> Shown:
@@ -170,31 +170,29 @@ def _as_object(everything: Everything, shown: Shown) -> dict[str, object]:
             "viewer": everything.viewer_url,
             "mail": shown.mail_url,
             "smtp": str(everything.smtp_url),
-            "amqp": str(everything.amqp_url),
+            "amqp": everything.amqp_link,
         },
     }
 
 
-def _print_table(everything: Everything, shown: Shown) -> None:
-    console = Console(highlight=False)
-    rows = [(ms, *STAGES[point]) for point, ms in shown.reached_ms.items() if point in STAGES]
-    rows.append((shown.registered_ms, "registered", "the site answered the form with 303"))
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("stage", style="bold")
-    table.add_column("ms", justify="right", style="cyan")
-    table.add_column("", style="dim")
-    for ms, stage, meaning in sorted(rows):
-        table.add_row(stage, f"{ms:.1f}", meaning)
+def _print_journey(everything: Everything, shown: Shown) -> None:
+    console = Console(highlight=False, soft_wrap=True)
     console.print(f"\n{shown.mail.to} registered, and got mail: [bold]{shown.mail.subject}[/bold]\n")
-    console.print(table)
-    console.print()
+    console.print(f"[dim]{'':<24}{'ms':>7}[/dim]")
+    for point, (stage, meaning) in STAGES.items():
+        ms = shown.registered_ms if point is None else shown.reached_ms.get(point)
+        if ms is not None:
+            console.print(f"{stage:<24}[cyan]{ms:>7.1f}[/cyan]  [dim]{meaning}[/dim]")
+    console.print(
+        "[dim]\nmilliseconds after the form was posted; a broker may deliver before it confirms[/dim]\n"
+    )
     for name, url in (
         ("mail", shown.mail_url),
         ("viewer", everything.viewer_url),
         ("site", everything.cms_url),
     ):
-        console.print(f"{name:<7}[link={url}]{url}[/link]", soft_wrap=True)
-    console.print(f"{'broker':<7}{everything.amqp_url}\n", soft_wrap=True)
+        console.print(f"{name:<8}[link={url}]{url}[/link]")
+    console.print(f"{'broker':<8}{everything.amqp_link}\n")
 
 
 def _milliseconds(seconds: float) -> float:

@@ -58,7 +58,7 @@ class Everything:
     cms_url: str
     viewer_url: str
     smtp_url: SmtpUrl
-    amqp_url: AmqpUrl
+    amqp_link: str
     journey: Journey
 
 
@@ -175,7 +175,8 @@ async def _everything(wanted: Wanted, folder: Path, journey: Journey) -> AsyncIt
             cms_url=f"{cms_url}/",
             viewer_url=f"{viewer_url}/",
             smtp_url=smtp_url,
-            amqp_url=amqp_url,
+            # Everybody knows the embedded broker's password; another's is nobody's business.
+            amqp_link=amqp_url.url if wanted.amqp_url is None else str(amqp_url),
             journey=journey,
         )
 
@@ -203,4 +204,4 @@ def _say_where(everything: Everything) -> None:
     say(f"site    {everything.cms_url}")
     say(f"viewer  {everything.viewer_url}")
     say(f"mail    {everything.smtp_url}")
-    say(f"broker  {everything.amqp_url}")
+    say(f"broker  {everything.amqp_link}")

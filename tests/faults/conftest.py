@@ -82,7 +82,9 @@ class Process:
             raise AssertionError(self.log())
         # Each command says where it serves, as its last word of starting.
         return (
-            re.search(r"^(development broker|showing|site|consuming) ", self.log()[self._already :], re.MULTILINE)
+            re.search(
+                r"^(development broker|showing|site|consuming) ", self.log()[self._already :], re.MULTILINE
+            )
             is not None
         )
 
@@ -109,13 +111,16 @@ class Mailpact:
         )
 
     def consumer(self, **variables: str) -> Process:
-        """Start a consumer."""
-        return self._start(
+        """Start a consumer; unless it is to die, wait until the broker knows it."""
+        consumer = self._start(
             "consumer",
             *("--amqp-url", self.amqp_url, "--smtp-url", f"smtp://{self._at('smtp')}"),
             *("--inbox-url", f"sqlite:///{self.folder / 'inbox.db'}"),
             **variables,
         )
+        if not variables:
+            wait_until("the queue is consumed", self._is_consumed)
+        return consumer
 
     def producer(self, **variables: str) -> Process:
         """Start the CMS."""
@@ -143,6 +148,14 @@ class Mailpact:
         """Give how many messages a queue holds ready."""
         with pika.BlockingConnection(pika.URLParameters(self.amqp_url)) as connection:
             return int(connection.channel().queue_declare(queue, passive=True).method.message_count)
+
+    def _is_consumed(self) -> bool:
+        with pika.BlockingConnection(pika.URLParameters(self.amqp_url)) as connection:
+            try:
+                queue = connection.channel().queue_declare("email.work", passive=True)
+            except pika.exceptions.ChannelClosedByBroker:
+                return False
+            return bool(queue.method.consumer_count)
 
     def letters(self) -> list[tuple[str, bytes]]:
         """Take all dead letters: the error code and the body of each."""

@@ -52,7 +52,10 @@ def test_broker_killed_under_consumer_and_cms_both_go_on_by_themselves(
     assert status == 303
     wait_until("the mail is there", lambda: len(mailpact.mails("ada@example.org")) == 1)
     for process in (consumer, producer):
-        assert process.log().count('"broker lost') == process.log().count('"broker back')
+        wait_until(
+            "each loss has its recovery in the log",
+            lambda log=process.log: 0 < log().count('"broker lost') == log().count('"broker back'),
+        )
         assert process.stop() == 0
 
 
