@@ -4,7 +4,6 @@ ARGS   ?=
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-PACKAGES := mailpact producer/mailpact_producer consumer/mailpact_consumer capture/mailpact_capture devbroker/mailpact_devbroker
 export PIP_USER = 0
 
 # A copied or moved checkout, or a Python that went away, makes the environment stale although the lock did not change.

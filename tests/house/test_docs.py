@@ -15,6 +15,7 @@ ROOM_PACKAGES = {
     "consumer": ROOT / "consumer" / "mailpact_consumer",
     "capture": ROOT / "capture" / "mailpact_capture",
     "devbroker": ROOT / "devbroker" / "mailpact_devbroker",
+    "contract_tests": ROOT / "contract_tests" / "mailpact_kit",
 }
 PAGES = sorted(
     path
@@ -52,7 +53,7 @@ def modules(package: Path) -> list[str]:
     return [
         str(path.relative_to(ROOT))
         for path in sorted(package.rglob("*.py"))
-        if path.name not in ("__init__.py", "__main__.py") and "migrations" not in path.parts
+        if path.name not in ("__init__.py", "__main__.py") and not re.match(r"\d{4}_", path.name)
     ]
 
 

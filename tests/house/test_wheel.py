@@ -49,6 +49,8 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "mailpact_consumer/migrations/0001_inbox.py",
         "mailpact_capture/service.py",
         "mailpact_devbroker/service.py",
+        "mailpact_kit/command.py",
+        "mailpact_kit/published/C-MSG-01.json",
     ],
 )
 def test_wheel_carries_what_the_command_needs(wheel_names: list[str], name: str) -> None:

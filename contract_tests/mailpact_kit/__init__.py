@@ -1,0 +1,1 @@
+"""The conformance kit: verifies any program, in any language, against the published contracts, from outside."""

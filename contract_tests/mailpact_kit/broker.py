@@ -1,0 +1,166 @@
+"""The broker that the program is verified on: the development broker in a process of its own, or one by its URL.
+
+The kit declares the contract's topology before the program starts, reads dead letters through a queue of its own, and
+refuses a broker whose queues are in use: it would take somebody's messages for the program's, and the other way round.
+"""
+
+import asyncio
+import re
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
+from aiormq.exceptions import AMQPError
+from pamqp import commands
+
+from mailpact.amqp.errors import BrokerError
+from mailpact.amqp.supervisor import dial, hang_up
+from mailpact.amqp.topology import declare_all
+from mailpact.contracts.catalogue import Topology
+from mailpact.settings import AmqpUrl
+from mailpact_kit.bell import Bell
+from mailpact_kit.errors import InfrastructureDown
+from mailpact_kit.frames import named_properties
+from mailpact_kit.messages import Letter, Sent
+from mailpact_kit.process import Process
+
+START_SECONDS = 30
+REQUEST_SECONDS = 10
+LOOK_AGAIN_SECONDS = 0.05
+MAX_LETTERS = 10_000
+_READY = re.compile(r"development broker on (amqp://\S+)")
+
+
+class Broker:
+    """An open connection of the kit's own, past the tap."""
+
+    def __init__(self, url: AmqpUrl, topology: Topology, exchange: str, bell: Bell) -> None:
+        self.url = url
+        self.letters: list[Letter] = []
+        self.queue, self.dead_exchange, self._dead_queue = _names(topology, exchange)
+        self._topology = topology
+        self._exchange = exchange
+        self._bell = bell
+        self._channel: AbstractChannel | None = None
+
+    async def open(self, connection: AbstractConnection) -> None:
+        """Declare the topology and begin to read dead letters; raises InfrastructureDown if the queues are in use."""
+        await declare_all(connection, self._topology)
+        async with asyncio.timeout(REQUEST_SECONDS):
+            self._channel = await connection.channel(publisher_confirms=True)
+        for queue in (self.queue, self._dead_queue):
+            found = await self._look(queue)
+            if found.message_count or found.consumer_count:
+                raise InfrastructureDown(
+                    f"the queue {queue} is in use: {found.message_count} messages, {found.consumer_count} consumers; "
+                    "the kit needs a broker, or a virtual host, to itself"
+                )
+        await self._read_letters(self._channel)
+
+    async def publish(self, sent: Sent) -> None:
+        """Publish a message as its writer would, and wait for the confirm."""
+        await self._opened().basic_publish(
+            sent.body,
+            exchange=self._exchange,
+            routing_key="",
+            properties=_basic_properties(sent.properties),
+            mandatory=True,
+            timeout=REQUEST_SECONDS,
+        )
+
+    async def consumers(self) -> int:
+        """Ask how many consumers the queue has."""
+        return (await self._look(self.queue)).consumer_count or 0
+
+    async def leave(self) -> None:
+        """Take away what is left in the queues once the program is gone; they were empty before, so it is the kit's."""
+        async with asyncio.timeout(REQUEST_SECONDS):
+            while await self.consumers():  # noqa: ASYNC110  # a broker tells nobody when a consumer goes
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        for queue in (self.queue, self._dead_queue):
+            await self._opened().queue_purge(queue, timeout=REQUEST_SECONDS)
+
+    async def _look(self, queue: str) -> commands.Queue.DeclareOk:
+        return await self._opened().queue_declare(queue, passive=True, timeout=REQUEST_SECONDS)
+
+    async def _read_letters(self, channel: AbstractChannel) -> None:
+        declared = await channel.queue_declare("", exclusive=True, auto_delete=True, timeout=REQUEST_SECONDS)
+        queue = declared.queue or ""
+        await channel.queue_bind(queue, self.dead_exchange, timeout=REQUEST_SECONDS)
+        await channel.basic_consume(queue, self._keep_letter, no_ack=True, timeout=REQUEST_SECONDS)
+
+    async def _keep_letter(self, message: DeliveredMessage) -> None:
+        if len(self.letters) < MAX_LETTERS:
+            properties = message.header.properties
+            self.letters.append(Letter(named_properties(properties), message.body))
+            self._bell.ring()
+
+    def _opened(self) -> AbstractChannel:
+        if self._channel is None:
+            raise InfrastructureDown("the kit has no channel to the broker")
+        return self._channel
+
+
+@asynccontextmanager
+async def running(
+    url: AmqpUrl | None, topology: Topology, exchange: str, *, variables: Mapping[str, str], bell: Bell
+) -> AsyncIterator[Broker]:
+    """Give the broker with the topology declared; without a URL, a development broker. Raises InfrastructureDown."""
+    async with AsyncExitStack() as stack:
+        if url is None:
+            url = await stack.enter_async_context(_devbroker(variables, bell))
+        broker = Broker(url, topology, exchange, bell)
+        try:
+            connection = await dial(url, "contract-tests")
+            stack.push_async_callback(hang_up, connection)
+            await broker.open(connection)
+        except (BrokerError, AMQPError, OSError, TimeoutError) as error:
+            raise InfrastructureDown(f"the broker {url} cannot be used: {error}") from error
+        try:
+            yield broker
+        finally:
+            await _leave(broker)
+
+
+async def _leave(broker: Broker) -> None:
+    try:
+        await broker.leave()
+    except (AMQPError, OSError, TimeoutError) as error:
+        raise InfrastructureDown(f"the broker {broker.url} was lost: {error}") from error
+
+
+@asynccontextmanager
+async def _devbroker(variables: Mapping[str, str], bell: Bell) -> AsyncIterator[AmqpUrl]:
+    command = [sys.executable, "-m", "mailpact", "devbroker", "--listen", "127.0.0.1:0"]
+    own = {name: text for name, text in variables.items() if not name.startswith("MAILPACT_")}
+    process = await Process.start(command, own, bell)
+    try:
+        yield await _told_url(process, bell)
+    finally:
+        await process.stop()
+
+
+async def _told_url(process: Process, bell: Bell) -> AmqpUrl:
+    def found() -> re.Match[str] | None:
+        return _READY.search("\n".join(process.tail(10)))
+
+    await bell.until(lambda: found() or process.exit_code is not None, seconds=START_SECONDS)
+    ready = found()
+    if ready is None:
+        raise InfrastructureDown("the development broker does not start:\n" + "\n".join(process.tail(20)))
+    return AmqpUrl.parse(ready[1])
+
+
+def _names(topology: Topology, exchange: str) -> tuple[str, str, str]:
+    """Give the names of the queue behind the exchange, of the exchange for its dead letters, and of their queue."""
+    queue = next(binding.queue for binding in topology.bindings if binding.exchange == exchange)
+    arguments = next(row.arguments for row in topology.queues if row.name == queue)
+    dead_exchange = str(arguments["x-dead-letter-exchange"])
+    dead_queue = next(binding.queue for binding in topology.bindings if binding.exchange == dead_exchange)
+    return queue, dead_exchange, dead_queue
+
+
+def _basic_properties(properties: Mapping[str, object]) -> commands.Basic.Properties:
+    named = {"message_type" if name == "type" else name: value for name, value in properties.items()}
+    return commands.Basic.Properties(**named)  # type: ignore[arg-type]  # pamqp checks each value as it encodes

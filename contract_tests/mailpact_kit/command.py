@@ -1,0 +1,248 @@
+"""The command `contract-tests`: verifies a program that it starts itself.
+
+The exit codes are those of `verdict` and `errors`; 130 is an interruption.
+"""
+
+import asyncio
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from mailpact.contracts.errors import CatalogueError
+from mailpact.settings import AmqpUrl, SettingsError, redacted
+from mailpact.telemetry import configure_logging
+from mailpact_kit.cases import Role, load
+from mailpact_kit.environment import NAMES, TRIGGER_NAMES, refuse_unknown
+from mailpact_kit.errors import KitError, UsageProblem
+from mailpact_kit.report import Heading, as_json, as_text
+from mailpact_kit.runner import CONTRACT, Plan, Run, verify
+from mailpact_kit.trigger import FormTrigger, Trigger, command_trigger
+from mailpact_kit.verdict import KIT_FAILED, exit_code
+
+DEVBROKER = "devbroker"
+USAGE, INTERRUPTED = 2, 130
+
+app = typer.Typer(
+    help="Verify programs in any language against the published contracts.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+verify_app = typer.Typer(help="Start a program and verify it from outside.", no_args_is_help=True)
+app.add_typer(verify_app, name="verify")
+
+Command = Annotated[
+    list[str],
+    typer.Argument(metavar="-- COMMAND...", help="The program; {NAME} stands for what the kit gives it."),
+]
+BrokerOption = Annotated[
+    str, typer.Option("--broker", metavar="devbroker|URL", help="A broker to itself; RabbitMQ by amqp://....")
+]
+RunOption = Annotated[
+    str, typer.Option("--run", metavar="GLOB", help="Only the cases with such ids: 'C-ERR-*'.")
+]
+JsonOption = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Write the report as JSON too; - is standard output."),
+]
+TimeoutOption = Annotated[
+    float,
+    typer.Option(
+        "--timeout", min=0.1, max=600, help="How long to wait for each thing that must happen, in seconds."
+    ),
+]
+KnownOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--known-failing", metavar="FILE", help="Ids of cases that are known to fail, one a line, # a reason."
+    ),
+]
+
+
+@verify_app.command(context_settings={"allow_interspersed_args": False})
+def consumer(
+    command: Command,
+    broker: BrokerOption = DEVBROKER,
+    run: RunOption = "*",
+    json: JsonOption = None,
+    timeout: TimeoutOption = 10,
+    known_failing: KnownOption = None,
+) -> None:
+    """Verify a program that takes messages from the queue and sends mail."""
+    _verify(Role.CONSUMER, command, broker, run, json, timeout, known_failing, trigger=None)
+
+
+@verify_app.command(context_settings={"allow_interspersed_args": False})
+def producer(
+    command: Command,
+    broker: BrokerOption = DEVBROKER,
+    run: RunOption = "*",
+    json: JsonOption = None,
+    timeout: TimeoutOption = 10,
+    known_failing: KnownOption = None,
+    trigger_form: Annotated[
+        str | None,
+        typer.Option("--trigger-form", metavar="URL", help="The page with the form that makes it send."),
+    ] = None,
+    trigger_field: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trigger-field", metavar="FIELD=TEXT", help="What to fill in: email={email}. Once a field."
+        ),
+    ] = None,
+    trigger_cmd: Annotated[
+        str | None,
+        typer.Option(
+            "--trigger-cmd", metavar="COMMAND", help="A command that makes it send: 'tell {email}'."
+        ),
+    ] = None,
+) -> None:
+    """Verify a program that publishes messages; a trigger says how it is asked to."""
+    trigger = _trigger(trigger_form, trigger_field or [], trigger_cmd)
+    _verify(Role.PRODUCER, command, broker, run, json, timeout, known_failing, trigger=trigger)
+
+
+def main() -> None:
+    """Run the command line that this process was started with, and exit."""
+    try:
+        code = app(prog_name="contract-tests", standalone_mode=False)
+    except TyperException as error:
+        line, code = error.format_message(), error.exit_code
+    except KitError as error:
+        line, code = str(error), error.exit_code
+    except CatalogueError as error:
+        line, code = str(error), KIT_FAILED
+    except (KeyboardInterrupt, asyncio.CancelledError, typer.Abort):
+        line, code = "interrupted", INTERRUPTED
+    else:
+        sys.exit(code or 0)
+    if line:
+        print(f"contract-tests: {line}", file=sys.stderr)  # noqa: T201  # the one line
+    sys.exit(code)
+
+
+def _verify(
+    role: Role,
+    command: Sequence[str],
+    broker: str,
+    run: str,
+    json: Path | None,
+    seconds: float,
+    known_failing: Path | None,
+    *,
+    trigger: Trigger | None,
+) -> None:
+    refuse_unknown(command, NAMES)
+    refuse_unknown(trigger.words if trigger is not None else (), TRIGGER_NAMES)
+    configure_logging(verbose=False)
+    plan = Plan(
+        role=role,
+        command=command,
+        cases=load(role, wanted=run),
+        broker_url=_broker_url(broker),
+        trigger=trigger,
+        known_failing=_known(known_failing),
+        seconds=seconds,
+    )
+    if not plan.cases:
+        raise UsageProblem(f"no case for a {role} has an id like {run!r}")
+    done = asyncio.run(_until_stopped(plan))
+    code = exit_code(done.results, has_program_exited=done.has_program_exited)
+    _report(plan, done, code, json)
+    raise typer.Exit(code)
+
+
+async def _until_stopped(plan: Plan) -> Run:
+    """Run to the end; SIGTERM stops it as Ctrl-C does, and a second one does not disturb the tidying up."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def stop() -> None:
+        loop.add_signal_handler(signal.SIGTERM, lambda: None)
+        if task is not None:
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    return await verify(plan)
+
+
+def _report(plan: Plan, done: Run, code: int, json: Path | None) -> None:
+    words = sys.argv[1:]
+    heading = Heading(
+        role=plan.role,
+        contract=CONTRACT,
+        broker=str(plan.broker_url or DEVBROKER),
+        command=shlex.join(plan.command),
+        again=_again([redacted(word) for word in words], plan.command),
+    )
+    if json is None or str(json) != "-":
+        sys.stdout.write(as_text(heading, done.results, code))
+    if json is None:
+        return
+    text = as_json(heading, done.results, code)
+    if str(json) == "-":
+        sys.stdout.write(text)
+    else:
+        json.write_text(text, encoding="utf-8")
+
+
+def _again(words: Sequence[str], command: Sequence[str]) -> str:
+    """Give this command line with `--run {ID}` instead of what it ran."""
+    options = list(words[: len(words) - len(command)])
+    for index, word in reversed(list(enumerate(options))):
+        if word == "--run":
+            del options[index : index + 2]
+        elif word.startswith(("--run=", "--json=")) or word == "--":
+            del options[index]
+    return f"contract-tests {shlex.join(options)} --run {{ID}} -- {shlex.join(command)}"
+
+
+def _broker_url(text: str) -> AmqpUrl | None:
+    if text == DEVBROKER:
+        return None
+    try:
+        url = AmqpUrl.parse(text)
+    except SettingsError as error:
+        raise UsageProblem(f"--broker: {error}") from error
+    if not url.url.startswith("amqp://"):
+        raise UsageProblem("--broker: the tap reads frames and cannot look into TLS; give an amqp:// URL")
+    return url
+
+
+def _trigger(form: str | None, fields: Sequence[str], command: str | None) -> Trigger | None:
+    if form is not None and command is not None:
+        raise UsageProblem("give --trigger-form or --trigger-cmd, not both")
+    if (form is None) != (not fields):
+        raise UsageProblem(
+            "--trigger-form and --trigger-field go together: where the form is, and what to fill in"
+        )
+    if form is not None:
+        pairs = [field.partition("=") for field in fields]
+        if any(not name or not equals for name, equals, _ in pairs):
+            raise UsageProblem("--trigger-field is FIELD=TEXT, for example email={email}")
+        return FormTrigger(form, tuple((name, text) for name, _, text in pairs))
+    if command is None:
+        return None
+    try:
+        return command_trigger(command)
+    except ValueError as error:
+        raise UsageProblem(f"--trigger-cmd: {error}") from error
+
+
+def _known(path: Path | None) -> frozenset[str]:
+    if path is None:
+        return frozenset()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UsageProblem(f"--known-failing: {path} cannot be read: {error.strerror}") from error
+    return frozenset(name for line in lines if (name := line.partition("#")[0].strip()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""What a program is given: names and values, as environment variables and as `{NAME}` in its command line. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from mailpact_kit.errors import UsageProblem
+
+KIT_VERSION = "1.0"
+NAMES = (
+    "AMQP_URL",
+    "AMQP_EXCHANGE",
+    "AMQP_QUEUE",
+    "AMQP_DEAD_EXCHANGE",
+    "SMTP_HOST",
+    "SMTP_PORT",
+    "SMTP_URL",
+    "MAIL_FROM",
+    "DATABASE_URL",
+    "HTTP_PORT",
+    "WORK_DIR",
+    "CONTRACT_DIR",
+    "CONTRACT_KIT",
+)
+TRIGGER_NAMES = (*NAMES, "email", "message", "nonce")
+
+# `${NAME}` is left alone: it belongs to a shell that the program may be started through.
+_PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z][A-Za-z0-9_]*)\}")
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """Replace every `{NAME}` that stands in the text; all of them are known (`refuse_unknown`)."""
+    return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
+
+
+def named(text: str) -> set[str]:
+    """Give the names that stand in the text as `{NAME}`."""
+    return {found[1] for found in _PLACEHOLDER.finditer(text)}
+
+
+def refuse_unknown(words: Iterable[str], known: Sequence[str]) -> None:
+    """Raise UsageProblem for a `{NAME}` that is none of the known ones."""
+    for word in words:
+        for name in sorted(named(word) - set(known)):
+            raise UsageProblem(f"{{{name}}} is not one of the kit's names: {', '.join(known)}")

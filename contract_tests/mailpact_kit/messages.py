@@ -1,0 +1,105 @@
+"""What the kit publishes and what comes back as a dead letter, as values.
+
+Each message has an id of its own. Its first 12 hex digits are the nonce by which mails and publishes are told from
+those of other cases, so that all cases can run at the same time against one program.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailpact.contracts.catalogue import Binding
+from mailpact_kit.cases import CaseMessage, Expected, LetterExpected, MailExpected
+
+DOMAIN = "kit.example"
+APP_ID = "contract-tests"
+NONCE_HEADER = "x-kit-nonce"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message as it is published; `properties` are AMQP's, by the specification's names."""
+
+    message_id: str
+    recipient: str
+    body: bytes
+    properties: Mapping[str, object]
+    expected: Expected
+
+    @property
+    def nonce(self) -> str:
+        """What is unique in its recipient and body."""
+        return nonce_of(self.message_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter as it lies in the queue."""
+
+    properties: Mapping[str, object]
+    body: bytes
+
+    @property
+    def headers(self) -> Mapping[str, object]:
+        """Its AMQP headers."""
+        headers = self.properties.get("headers")
+        return headers if isinstance(headers, dict) else {}
+
+    def is_about(self, sent: Sent) -> bool:
+        """Whether it is the letter of this message: by its id, or, where that was lost, by what the body holds."""
+        return self.properties.get("message_id") == sent.message_id or sent.nonce.encode() in self.body
+
+
+def nonce_of(message_id: str) -> str:
+    """Give the nonce of a message id."""
+    return message_id.replace("-", "")[:12]
+
+
+def address_for(label: str, nonce: str) -> str:
+    """Give an address that is this message's alone."""
+    return f"{label.lower()}.{nonce}@{DOMAIN}"
+
+
+def case_message(
+    label: str, message: CaseMessage, binding: Binding, *, message_id: str, now: datetime
+) -> Sent:
+    """Give a case's message ready to be published."""
+    nonce = nonce_of(message_id)
+    recipient = address_for(label, nonce)
+    content_type = binding.content_type if message.content_type == "" else message.content_type
+    return Sent(
+        message_id=message_id,
+        recipient=recipient,
+        body=_filled(message.body, recipient, nonce).encode(),
+        properties=_properties(content_type, message_id=message_id, now=now),
+        expected=_filled_expected(message.expected, recipient, nonce),
+    )
+
+
+def fence(label: str, binding: Binding, *, message_id: str, now: datetime) -> Sent:
+    """Give a plainly valid message: when its mail is there, the program has gone on from those before it."""
+    message = CaseMessage('{"email": "${RECIPIENT}", "message": "fence"}', "", MailExpected("fence"))
+    return case_message(f"fence.{label}", message, binding, message_id=message_id, now=now)
+
+
+def _properties(content_type: str | None, *, message_id: str, now: datetime) -> dict[str, object]:
+    properties: dict[str, object] = {
+        "message_id": message_id,
+        "delivery_mode": 2,
+        "timestamp": now.replace(microsecond=0),
+        "app_id": APP_ID,
+        "headers": {NONCE_HEADER: nonce_of(message_id)},
+    }
+    return properties if content_type is None else {"content_type": content_type, **properties}
+
+
+def _filled(text: str, recipient: str, nonce: str) -> str:
+    return text.replace("${RECIPIENT}", recipient).replace("${NONCE}", nonce)
+
+
+def _filled_expected(expected: Expected, recipient: str, nonce: str) -> Expected:
+    match expected:
+        case MailExpected():
+            return MailExpected(_filled(expected.text, recipient, nonce))
+        case LetterExpected():
+            return expected

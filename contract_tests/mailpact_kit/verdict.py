@@ -1,0 +1,69 @@
+"""What a case's outcome is called, and what a run's outcome means to a script. Pure.
+
+Exit codes: 0 everything that must hold holds, 1 it does not, 2 usage, 3 the kit or what it runs on failed, 4 the
+program exited or was never ready, 5 a case that is known to fail passes (the list is stale), 6 nothing was verified.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mailpact_kit.cases import Case, Level
+
+OK, NOT_CONFORMANT, KIT_FAILED, PROGRAM_GONE, STALE, NOTHING_VERIFIED = 0, 1, 3, 4, 5, 6
+
+
+class Verdict(StrEnum):
+    """The outcome of one case."""
+
+    PASS = "PASS"  # noqa: S105  # no password
+    FAIL = "FAIL"
+    NON_STRICT = "NON-STRICT"  # what SHOULD hold does not
+    SKIP = "SKIP"  # something that it requires was not given
+    KNOWN_FAIL = "KNOWN-FAIL"  # it fails, and the list of known failures says so
+    ERROR = "ERROR"  # the kit could not find out
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What helps to find the fault of a failed case, each a list of lines."""
+
+    sent: Sequence[str] = ()
+    smtp: Sequence[str] = ()
+    amqp: Sequence[str] = ()
+    output: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of one case with its reasons; `is_stale`: it passes although it is listed as known to fail."""
+
+    case: Case
+    verdict: Verdict
+    problems: Sequence[str]
+    evidence: Evidence
+    seconds: float
+    is_stale: bool = False
+
+
+def verdict_of(level: Level, *, has_problems: bool, is_known: bool) -> Verdict:
+    """Name the outcome of a case that ran to its end."""
+    if not has_problems:
+        return Verdict.PASS
+    if is_known:
+        return Verdict.KNOWN_FAIL
+    return Verdict.FAIL if level is Level.MUST else Verdict.NON_STRICT
+
+
+def exit_code(results: Sequence[Result], *, has_program_exited: bool) -> int:
+    """Say in a number what the run's outcome is; green only if something has passed."""
+    verdicts = {result.verdict for result in results}
+    if Verdict.ERROR in verdicts:
+        return KIT_FAILED
+    if has_program_exited:
+        return PROGRAM_GONE
+    if Verdict.FAIL in verdicts:
+        return NOT_CONFORMANT
+    if any(result.is_stale for result in results):
+        return STALE
+    return OK if Verdict.PASS in verdicts else NOTHING_VERIFIED

@@ -1,0 +1,77 @@
+"""The kit's command, run as anybody would run it."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+KIT = [sys.executable, "-m", "mailpact_kit.command"]
+PATIENCE_SECONDS = 55
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a run of the kit came to."""
+
+    exit_code: int
+    text: str
+    errors: str
+    report: str
+
+    def verdicts(self) -> dict[str, str]:
+        """Give the verdict of each case."""
+        return {case["id"]: case["verdict"] for case in json.loads(self.report)["cases"]}
+
+    def failed(self) -> set[str]:
+        """Give the cases that do not pass."""
+        return {name for name, verdict in self.verdicts().items() if verdict != "PASS"}
+
+
+@pytest.fixture
+def broker_url() -> Iterator[str]:
+    """Give a broker that the kit is told of by its URL."""
+    broker = subprocess.Popen(
+        [sys.executable, "-m", "mailpact", "devbroker", "--listen", "127.0.0.1:0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert broker.stderr is not None
+    found = None
+    while found is None:
+        line = broker.stderr.readline()
+        assert line, "the development broker did not start"
+        found = re.search(r"on (amqp://\S+)", line)
+    yield found[1]
+    broker.terminate()
+    broker.communicate(timeout=PATIENCE_SECONDS)
+
+
+Verify = Callable[..., Verified]
+
+
+@pytest.fixture
+def verify(tmp_path: Path) -> Verify:
+    """Run `contract-tests verify` with these words; give how it ended."""
+
+    def run(*words: str) -> Verified:
+        report = tmp_path / "report.json"
+        kind, *rest = words
+        done = subprocess.run(
+            [*KIT, "verify", kind, "--json", report, *rest],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        return Verified(
+            done.returncode, done.stdout, done.stderr, report.read_text() if report.exists() else ""
+        )
+
+    return run

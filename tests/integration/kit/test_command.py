@@ -1,0 +1,172 @@
+"""The kit's exit codes, and what it leaves behind: nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+KIT = [sys.executable, "-m", "mailpact_kit.command"]
+MUTANTS = Path(__file__).parents[3] / "contract_tests" / "mutants"
+CONSUMER = [sys.executable, str(MUTANTS / "consumer.py")]
+PATIENCE_SECONDS = 40
+POST_THE_FORM = """
+import re, sys, urllib.parse, urllib.request
+url, email, message = sys.argv[1:]
+opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+token = re.search('value="([^"]+)"', opener.open(url).read().decode())[1]
+fields = {"token": token, "email": email, "message": message}
+opener.open(url + "send", urllib.parse.urlencode(fields).encode())
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "line"),
+    [
+        (["consumer", "--", "true", "{AMQP}"], 2, r"{AMQP} is not one of the kit's names"),
+        (["consumer", "--broker", "http://x", "--", "true"], 2, "--broker"),
+        (["consumer", "--broker", "amqps://x", "--", "true"], 2, "TLS"),
+        (["consumer", "--run", "P-*", "--", "true"], 2, "no case for a consumer"),
+        (["consumer", "--known-failing", "/no/such", "--", "true"], 2, "--known-failing"),
+        (["producer", "--trigger-form", "http://x", "--", "true"], 2, "go together"),
+        (["producer", "--trigger-cmd", "'", "--", "true"], 2, "--trigger-cmd"),
+        (["producer", "--trigger-cmd", "tell {who}", "--", "true"], 2, "{who}"),
+        (["consumer", "--broker", "amqp://127.0.0.1:1/", "--", "true"], 3, "cannot be used"),
+        (["consumer", "--", "/no/such/program"], 4, "cannot be started"),
+        (
+            ["consumer", "--", sys.executable, "-c", "print('my last words'); raise SystemExit(7)"],
+            4,
+            "last words",
+        ),
+    ],
+)
+def test_what_keeps_the_kit_from_a_verdict_has_an_exit_code_and_a_line(
+    verify: Callable[..., Any], words: list[str], exit_code: int, line: str
+) -> None:
+    done = verify(*words)
+
+    assert (done.exit_code, done.text) == (exit_code, "")
+    assert done.errors.startswith("contract-tests: ")
+    assert line in done.errors
+
+
+def test_producer_without_a_trigger_is_not_green(verify: Callable[..., Any]) -> None:
+    done = verify("producer", "--", "true")
+
+    assert (done.exit_code, set(done.verdicts().values())) == (6, {"SKIP"})
+    assert "--trigger-form" in done.text
+
+
+def test_program_that_goes_away_while_the_cases_run_is_told_from_a_wrong_one(
+    verify: Callable[..., Any],
+) -> None:
+    script = (
+        "import os, pika; c = pika.BlockingConnection(pika.URLParameters(os.environ['AMQP_URL'])); h = c.channel();"
+        "h.basic_consume(os.environ['AMQP_QUEUE'], lambda *_: os._exit(9)); h.start_consuming()"
+    )
+
+    done = verify("consumer", "--", sys.executable, "-c", script)
+
+    assert done.exit_code == 4
+    assert "the program has ended with exit code 9" in done.text
+
+
+def test_known_failure_is_excused_until_it_passes(verify: Callable[..., Any], tmp_path: Path) -> None:
+    known = tmp_path / "known-failing.txt"
+    known.write_text("# why: see the ticket\nC-MSG-04  # the mailer is ASCII only\n")
+    words = ("consumer", "--run", "C-MSG-0[34]", "--known-failing", str(known), "--", *CONSUMER)
+
+    excused, stale = verify(*words, "ascii_only"), verify(*words)
+
+    assert (excused.exit_code, excused.verdicts()) == (0, {"C-MSG-03": "PASS", "C-MSG-04": "KNOWN-FAIL"})
+    assert (stale.exit_code, "take it off the list" in stale.text) == (5, True)
+
+
+def test_a_failure_says_everything_that_helps(verify: Callable[..., Any]) -> None:
+    done = verify("consumer", "--run", "C-MSG-04", "--", *CONSUMER, "ascii_only")
+
+    for part in (
+        "must      The text of the mail is the message",
+        "seen      the mail's text is '?????",
+        'sent      \'{"email": "c-msg-04.',
+        "S: 250 2.0.0 kept",
+        "basic.deliver",
+        "basic.ack delivery_tag=1",
+        "again     contract-tests verify consumer",
+        "--run C-MSG-04 --",
+    ):
+        assert part in done.text
+
+
+def test_a_command_can_be_the_trigger(verify: Callable[..., Any], tmp_path: Path) -> None:
+    script = tmp_path / "trigger.py"
+    script.write_text(POST_THE_FORM)
+    trigger = f"{sys.executable} {script} http://127.0.0.1:{{HTTP_PORT}}/ {{email}} {{message}}"
+
+    done = verify(
+        "producer",
+        "--trigger-cmd",
+        trigger,
+        "--",
+        sys.executable,
+        str(MUTANTS / "producer.py"),
+        "trims_message",
+    )
+
+    assert done.verdicts() == {"P-MSG-01": "FAIL", "P-PUB-01": "PASS"}
+
+
+def test_trigger_that_fails_is_the_cases_problem(verify: Callable[..., Any]) -> None:
+    program = [sys.executable, str(MUTANTS / "producer.py")]
+
+    done = verify("producer", "--trigger-cmd", "sh -c 'echo no luck; exit 3'", "--", *program)
+
+    assert done.exit_code == 1
+    assert "ended with exit code 3: no luck" in done.text
+
+
+def marked(mark: str) -> list[int]:
+    """Give the processes that were started with this mark in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+        except OSError:  # gone meanwhile, or somebody else's
+            continue
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc and the death signal are Linux's")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_of_a_run_that_is_stopped(tmp_path: Path, number: signal.Signals) -> None:
+    ready = tmp_path / "ready"
+    mark = f"KIT_TEST_MARK={tmp_path}"
+    name, _, value = mark.partition("=")
+    waits = [sys.executable, "-c", f"open({str(ready)!r}, 'w'); import time; time.sleep(600)"]
+    kit = subprocess.Popen(
+        [*KIT, "verify", "consumer", "--", *waits],
+        env=os.environ | {name: value, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not ready.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+    kit.send_signal(number)
+    code = kit.wait(timeout=PATIENCE_SECONDS)
+
+    while marked(mark):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    if number is not signal.SIGKILL:
+        assert code == 130
+        assert list(tmp_path.iterdir()) == [ready]

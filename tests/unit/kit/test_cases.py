@@ -1,0 +1,84 @@
+"""The cases as data."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailpact.contracts.catalogue import Contract
+from mailpact.contracts.errors import ErrorCode
+from mailpact_kit.cases import ConsumerCase, LetterExpected, Level, Role, load, read
+from mailpact_kit.errors import UsageProblem
+
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "contract_tests" / "cases"
+CONSUMER = [
+    *("C-ERR-01", "C-ERR-03", "C-ERR-04", "C-ERR-05", "C-HDR-04", "C-HDR-05"),
+    *("C-MSG-01", "C-MSG-02", "C-MSG-03", "C-MSG-04"),
+]
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """Give a case that is well formed but for these changes; None takes a member away."""
+    case: dict[str, Any] = json.loads((FOLDER / "C-MSG-01.json").read_text()) | changes
+    return {name: value for name, value in case.items() if value is not None}
+
+
+def test_installed_cases_are_the_promised_ones_and_all_must_hold() -> None:
+    cases = load(Role.CONSUMER) + load(Role.PRODUCER)
+
+    assert [case.id for case in cases] == [*CONSUMER, "P-MSG-01", "P-PUB-01"]
+    assert {case.level for case in cases} == {Level.MUST}
+
+
+def test_each_case_stands_in_the_file_of_its_name() -> None:
+    assert all(json.loads(path.read_text())["id"] == path.stem for path in FOLDER.glob("*.json"))
+
+
+@pytest.mark.parametrize("case", load(Role.CONSUMER), ids=lambda case: case.id)
+def test_cases_ask_for_nothing_that_the_contract_does_not_name(case: Any, contract: Contract) -> None:
+    assert isinstance(case.does, ConsumerCase)
+    binding = contract.binding
+    for message in case.does.messages:
+        assert message.content_type in (None, "", *binding.content_types)
+        if isinstance(message.expected, LetterExpected):
+            assert message.expected.code in set(ErrorCode)
+
+
+@pytest.mark.parametrize("case", load(Role.CONSUMER) + load(Role.PRODUCER), ids=lambda case: case.id)
+def test_each_case_points_to_a_page_that_exists(case: Any) -> None:
+    assert (ROOT / case.spec.where.partition(",")[0]).is_file()
+
+
+def test_cases_are_chosen_by_a_pattern_of_their_ids() -> None:
+    assert [case.id for case in load(Role.CONSUMER, wanted="C-HDR-*")] == ["C-HDR-04", "C-HDR-05"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"id": "MSG-1"}, "/id"),
+        ({"level": "must"}, "/level"),
+        ({"messages": None}, "C-MSG-01"),
+        ({"messages": []}, "/messages"),
+        ({"stimulus": {"message": "x"}, "observe": ["one_publish"]}, "C-MSG-01"),
+        ({"messages": [{"body": "", "expect": {}}]}, "/messages/0/expect"),
+        ({"unknown": 1}, "member"),
+    ],
+)
+def test_file_of_another_form_is_refused_with_the_place(
+    tmp_path: Path, changes: dict[str, Any], fault: str
+) -> None:
+    (tmp_path / "C-MSG-01.json").write_text(json.dumps(document(**changes)))
+
+    with pytest.raises(UsageProblem, match=fault):
+        read(tmp_path, Role.CONSUMER, wanted="*")
+
+
+def test_an_id_is_never_used_twice(tmp_path: Path) -> None:
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text(json.dumps(document()))
+
+    with pytest.raises(UsageProblem, match="C-MSG-01"):
+        read(tmp_path, Role.CONSUMER, wanted="*")

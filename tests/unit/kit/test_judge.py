@@ -1,0 +1,172 @@
+"""Verdicts follow from what was seen, and say why."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from mailpact.contracts.catalogue import Contract
+from mailpact_kit.cases import CaseMessage, LetterExpected, MailExpected, Observation
+from mailpact_kit.judge import Asked, Seen, judge_message, judge_publishes
+from mailpact_kit.mail import Mail
+from mailpact_kit.messages import Letter, Sent, case_message
+from mailpact_kit.trace import Event, Settled, Side
+
+ID = "6f1e0c1c-0000-4000-8000-000000000001"
+TO = "c-x-01.6f1e0c1c0000@kit.example"
+NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+LETTER = LetterExpected("schema", "/email", "type", keeps_properties=True)
+
+
+@pytest.fixture
+def valid(contract: Contract) -> Sent:
+    """A message that must become a mail with the text `é`."""
+    message = CaseMessage('{"email": "${RECIPIENT}", "message": "é"}', "", MailExpected("é"))
+    return case_message("C-X-01", message, contract.binding, message_id=ID, now=NOW)
+
+
+@pytest.fixture
+def invalid(contract: Contract) -> Sent:
+    """A message that must become a dead letter."""
+    return case_message(
+        "C-X-01", CaseMessage("${NONCE}", "text/plain", LETTER), contract.binding, message_id=ID, now=NOW
+    )
+
+
+def mail(text: str = "é", *, to: tuple[str, ...] = (TO,), charset: str = "; charset=utf-8") -> Mail:
+    """Give a mail as it was handed over."""
+    head = f"Subject: x\r\nContent-Type: text/plain{charset}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+    return Mail(0.0, "sender@kit.example", to, head.encode() + text.encode() + b"\r\n")
+
+
+def letter(sent: Sent, *, body: bytes | None = None, without: str = "", **headers: Any) -> Letter:
+    """Give the dead letter of a message, right but for these changes."""
+    reason = {"x-error-code": "schema", "x-error-pointer": "/email", "x-error-keyword": "type"} | headers
+    properties = dict(sent.properties)
+    properties["headers"] = {**dict(properties["headers"]), **reason}  # type: ignore[call-overload]  # a table
+    properties.pop(without, None)
+    return Letter(properties, sent.body if body is None else body)
+
+
+def seen(*things: Mail | Letter, settled: Settled | None = Settled.ACKED, times: int = 1) -> Seen:
+    """Give all that came of a message."""
+    return Seen(
+        [thing for thing in things if isinstance(thing, Mail)],
+        [thing for thing in things if isinstance(thing, Letter)],
+        times,
+        settled,
+    )
+
+
+def test_one_mail_to_the_recipient_with_the_text_is_right(valid: Sent) -> None:
+    assert judge_message(valid, seen(mail())) == []
+
+
+@pytest.mark.parametrize(
+    ("came", "problem"),
+    [
+        (seen(), "no mails came instead of one"),
+        (seen(mail(), mail()), "2 mails came instead of one"),
+        (seen(mail("?")), r"text is '\?\\r\\n' instead of '\\xe9'"),
+        (seen(mail("e\u0301")), "text is"),
+        (seen(mail(charset="")), "no charset is declared"),
+        (seen(mail(charset="; charset=us-ascii")), "not in the charset"),
+        (seen(mail(to=(TO, "evil@x.example"))), "went to .*evil"),
+        (seen(mail(), settled=None), "delivered once and never acknowledged"),
+        (seen(settled=None, times=0), "never delivered"),
+    ],
+)
+def test_what_is_wrong_with_a_mail_is_said(valid: Sent, came: Seen, problem: str) -> None:
+    problems = judge_message(valid, came)
+
+    assert problems
+    assert re.search(problem, "\n".join(problems))
+
+
+def test_one_letter_with_its_reason_and_all_that_was_sent_is_right(invalid: Sent) -> None:
+    assert judge_message(invalid, seen(letter(invalid))) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"body": b"other"}, "body is b'other'"),
+        ({"without": "content_type"}, "content_type None instead of 'text/plain'"),
+        ({"without": "timestamp"}, "timestamp None"),
+        ({"without": "message_id"}, "message_id None"),
+        ({"x-error-code": "invalid_json"}, "x-error-code 'invalid_json' instead of 'schema'"),
+        ({"x-error-pointer": ""}, "x-error-pointer '' instead of '/email'"),
+        ({"x-kit-nonce": "gone"}, "has headers"),
+    ],
+)
+def test_what_is_wrong_with_a_letter_is_said(invalid: Sent, changes: dict[str, Any], problem: str) -> None:
+    (found,) = judge_message(invalid, seen(letter(invalid, **changes)))
+
+    assert problem in found
+
+
+def test_letter_that_the_broker_wrote_is_explained(invalid: Sent) -> None:
+    written = Letter(
+        {"message_id": ID, "headers": {"x-death": [], "x-kit-nonce": invalid.nonce}}, invalid.body
+    )
+
+    problems = judge_message(invalid, seen(written, settled=Settled.REJECTED))
+
+    assert "written by the broker" in problems[0]
+
+
+def test_mail_of_an_invalid_message_is_a_problem_beside_its_letter(invalid: Sent) -> None:
+    assert judge_message(invalid, seen(letter(invalid), mail())) == [f"a mail went out, to '{TO}'"]
+
+
+ASKED = Asked(TO, "one\ntwo", "6f1e0c1c0000")
+RIGHT = '{"email": "c-x-01.6f1e0c1c0000@kit.example", "message": "one\\ntwo"}'
+
+
+def publish(body: str = RIGHT, *, exchange: str = "email", key: str = "") -> Event:
+    """Give a publish of the program."""
+    arguments = {"exchange": exchange, "routing_key": key}
+    return Event(0.0, 1, 1, Side.PROGRAM, "basic.publish", arguments, {}, body.encode())
+
+
+CONFIRM = Event(0.0, 1, 1, Side.PROGRAM, "confirm.select")
+
+
+@pytest.mark.parametrize(
+    ("observation", "events", "problem"),
+    [
+        (Observation.ONE_PUBLISH, [publish()], None),
+        (Observation.ONE_PUBLISH, [publish(key="email")], None),
+        (Observation.ONE_PUBLISH, [], "nothing was published"),
+        (Observation.ONE_PUBLISH, [publish(), publish()], "2 messages"),
+        (
+            Observation.ONE_PUBLISH,
+            [publish(exchange="", key="email.work")],
+            "exchange '' with key 'email.work'",
+        ),
+        (Observation.VALID_BODY, [publish()], None),
+        (Observation.VALID_BODY, [publish(f"to {TO}")], "invalid_json"),
+        (Observation.VALID_BODY, [publish(RIGHT[:-1] + ', "more": 1}')], "schema at ''"),
+        (Observation.FIELDS_EQUAL_INPUT, [publish()], None),
+        (Observation.FIELDS_EQUAL_INPUT, [publish(RIGHT.replace("two", "2"))], "message is"),
+        (Observation.FIELDS_EQUAL_INPUT, [publish(RIGHT.replace("@", "@x."))], "email is"),
+        (Observation.FIELDS_EQUAL_INPUT, [publish(f'["{TO}"]')], "no members"),
+        (Observation.CONFIRM_MODE_FIRST, [CONFIRM, publish()], None),
+        (Observation.CONFIRM_MODE_FIRST, [publish(), CONFIRM], "without confirm.select"),
+        (Observation.CONFIRM_MODE_FIRST, [publish("other"), CONFIRM, publish()], "1 publishes"),
+    ],
+)
+def test_producers_are_judged_by_what_they_published(
+    contract: Contract, observation: Observation, events: list[Event], problem: str | None
+) -> None:
+    problems = judge_publishes([observation], ASKED, events, contract)
+
+    assert [problem in found for found in problems if problem is not None] == [True] * bool(problem)
+    assert bool(problems) is bool(problem)
+
+
+def test_text_that_nobody_could_ask_for_is_not_compared(contract: Contract) -> None:
+    asked = Asked(TO, None, ASKED.nonce)
+
+    assert judge_publishes([Observation.FIELDS_EQUAL_INPUT], asked, [publish()], contract) == []

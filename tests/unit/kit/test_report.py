@@ -1,0 +1,62 @@
+"""Reports say what is needed to mend the program."""
+
+import json
+
+from mailpact_kit.cases import Role, load
+from mailpact_kit.report import Heading, as_json, as_text
+from mailpact_kit.verdict import Evidence, Result, Verdict
+
+CASES = load(Role.CONSUMER)
+HEADING = Heading(
+    "consumer", "email/1", "devbroker", "./mine", "contract-tests verify consumer --run {ID} -- ./mine"
+)
+FAILED = Result(
+    CASES[0],
+    Verdict.FAIL,
+    ["no dead letters came instead of one"],
+    Evidence(["'not json'"], ["C: MAIL FROM:<a@b>"], ["basic.deliver"], ["Traceback"]),
+    1.5,
+)
+
+
+def test_failure_shows_the_sentence_the_evidence_and_how_to_run_it_again() -> None:
+    text = as_text(HEADING, [FAILED], 1)
+
+    for part in (
+        CASES[0].spec.says,
+        "seen      no dead letters came instead of one",
+        "sent      'not json'",
+        "SMTP      C: MAIL FROM:<a@b>",
+        "AMQP      basic.deliver",
+        "it wrote  Traceback",
+        "again     contract-tests verify consumer --run C-ERR-01 -- ./mine",
+        "1 FAIL; exit code 1",
+    ):
+        assert part in text
+
+
+def test_what_passes_is_one_line() -> None:
+    passed = Result(CASES[0], Verdict.PASS, [], Evidence(output=["noise"]), 0.25)
+
+    assert "noise" not in as_text(HEADING, [passed], 0)
+    assert "PASS        C-ERR-01  MUST     0.25 s" in as_text(HEADING, [passed], 0)
+
+
+def test_a_stale_entry_of_the_list_is_pointed_out() -> None:
+    passed = Result(CASES[0], Verdict.PASS, [], Evidence(), 0.0, is_stale=True)
+
+    assert "take it off the list" in as_text(HEADING, [passed], 5)
+
+
+def test_json_holds_the_same_for_scripts() -> None:
+    report = json.loads(as_json(HEADING, [FAILED], 1))
+
+    (case,) = report["cases"]
+    assert (report["exit_code"], case["id"], case["verdict"], case["level"]) == (
+        1,
+        "C-ERR-01",
+        "FAIL",
+        "MUST",
+    )
+    assert case["problems"] == ["no dead letters came instead of one"]
+    assert case["again"] == "contract-tests verify consumer --run C-ERR-01 -- ./mine"
