@@ -1,0 +1,1 @@
+"""The HTTP API, compatible with Mailpit's v1."""

@@ -1,0 +1,18 @@
+"""Where a mail came from, as far as the mail itself tells.
+
+A mail made from a message carries nothing of it but its Message-ID: `<message_id.rcpt8@domain>`, where `rcpt8` is
+the start of a hash of the recipient. A mail without such an ID may come from anywhere; nothing is guessed.
+"""
+
+import re
+from typing import Final
+
+_MADE_FROM_MESSAGE: Final = re.compile(
+    r"<?([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.[0-9a-f]{8}@", re.IGNORECASE
+)
+
+
+def amqp_message_id(message_id_header: str) -> str | None:
+    """Give the id of the message that a mail's Message-ID names; None if it names none."""
+    match = _MADE_FROM_MESSAGE.match(message_id_header)
+    return match[1].lower() if match else None

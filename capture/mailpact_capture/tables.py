@@ -1,0 +1,94 @@
+"""The store's one SQLite file: its tables, and whether a file found is one of ours.
+
+A row's id is its place in the order of arrival and never returns (AUTOINCREMENT), so it serves as a cursor. The raw
+bytes lie in a table of their own: a search reads every row of `mail`, and must not read past megabytes of raw mail.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from mailpact_capture.errors import StoreFileError
+
+APPLICATION_ID: Final = 0x4D504354  # "MPCT"
+SCHEMA_VERSION: Final = 1
+BUSY_SECONDS: Final = 5
+
+_SQLITE_MAGIC: Final = b"SQLite format 3\0"
+_HEADER_BYTES: Final = (
+    100  # https://sqlite.org/fileformat.html, 1.3: user_version at 60, application_id at 68
+)
+
+_CREATE: Final = f"""
+BEGIN IMMEDIATE;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+CREATE TABLE mail (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    public_id     TEXT NOT NULL UNIQUE,
+    received_us   INTEGER NOT NULL,
+    size          INTEGER NOT NULL,
+    read          INTEGER NOT NULL DEFAULT 0,
+    mail_from     TEXT NOT NULL,
+    rcpt_tos      TEXT NOT NULL,
+    helo          TEXT NOT NULL,
+    peer          TEXT NOT NULL,
+    message_id    TEXT NOT NULL,
+    subject       TEXT NOT NULL,
+    sender        TEXT NOT NULL,
+    addressees    TEXT NOT NULL,
+    attachments   INTEGER NOT NULL,
+    snippet       TEXT NOT NULL,
+    defect        TEXT NOT NULL,
+    found_to      TEXT NOT NULL,
+    found_subject TEXT NOT NULL,
+    found_text    TEXT NOT NULL
+);
+CREATE TABLE raw (
+    id    INTEGER PRIMARY KEY REFERENCES mail (id),
+    bytes BLOB NOT NULL
+);
+CREATE INDEX mail_unread ON mail (id) WHERE read = 0;
+COMMIT;
+"""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the store in `path`, or make it; the connection belongs to the calling thread, which closes it.
+
+    Raises StoreFileError for a file that is not a store or is newer than this release, without touching it.
+    """
+    try:
+        is_new = not path.exists() or path.stat().st_size == 0
+        if not is_new:
+            with path.open("rb") as file:
+                _check_header(path, file.read(_HEADER_BYTES))
+        connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreFileError(f"the mail store {path} cannot be opened: {error}") from error
+    connection.row_factory = sqlite3.Row
+    try:
+        if is_new:
+            connection.executescript(_CREATE)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # a commit is on the disk before it returns
+        connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.Error as error:
+        connection.close()
+        raise StoreFileError(f"the mail store {path} cannot be used: {error}") from error
+    return connection
+
+
+def _check_header(path: Path, header: bytes) -> None:
+    """Read the file's header by hand: opening a foreign database with SQLite could already write beside it."""
+    application_id = int.from_bytes(header[68:72], "big")
+    version = int.from_bytes(header[60:64], "big")
+    if not header.startswith(_SQLITE_MAGIC) or application_id != APPLICATION_ID:
+        raise StoreFileError(
+            f"{path} is not a mail store; it was left as it is. Choose another file for --store"
+        )
+    if version > SCHEMA_VERSION:
+        raise StoreFileError(
+            f"the mail store {path} was written by a newer release (format {version}, this one knows "
+            f"{SCHEMA_VERSION}); it was left as it is. Update Mailpact or choose another file for --store"
+        )
