@@ -11,12 +11,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aiormq.exceptions import (
-    AMQPError,
-    ChannelInvalidStateError,
-    ChannelPreconditionFailed,
-    ProbableAuthenticationError,
-)
+from aiormq.exceptions import AMQPError, ChannelInvalidStateError, ChannelPreconditionFailed
 
 HEARTBEATS_STOPPED = "the broker stopped answering heartbeats"
 
@@ -39,19 +34,6 @@ class BrokerLost(BrokerError):
 
 class TopologyMismatch(BrokerError):
     """An exchange or queue exists with other arguments than the contract's (406); the message quotes the broker."""
-
-
-@contextmanager
-def dialling() -> Iterator[None]:
-    """Translate what goes wrong while connecting into BrokerUnreachable."""
-    try:
-        yield
-    except ProbableAuthenticationError as error:
-        raise LoginRefused("the broker refuses these credentials; check the user and password") from error
-    except TimeoutError as error:
-        raise BrokerUnreachable("the broker does not answer in time") from error
-    except Exception as error:  # who answers may speak another protocol: pamqp raises anything then
-        raise BrokerUnreachable(f"no connection to the broker: {reason(error)}") from error
 
 
 @contextmanager

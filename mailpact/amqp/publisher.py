@@ -47,10 +47,6 @@ class _Link:
     channel: AbstractChannel
     spoiled: asyncio.Future[None]
 
-    def spoil(self) -> None:
-        if not self.spoiled.done():
-            self.spoiled.set_result(None)
-
 
 class Publisher:
     """A supervised connection of its own for publishing: a blocked publisher must not stop anybody's acks."""
@@ -86,9 +82,21 @@ class Publisher:
                 return Outcome.NOT_SENT
             self._ids.add(message_id)
             try:
-                return await _publish(link, message, exchange, routing_key)
+                return await self._publish(link, message, exchange, routing_key)
             finally:
                 self._ids.discard(message_id)
+
+    async def _publish(self, link: _Link, message: Message, exchange: str, routing_key: str) -> Outcome:
+        if not await _is_ready(link.connection):
+            return Outcome.NOT_SENT
+        try:
+            return await _send(link.channel, message, exchange, routing_key)
+        except BrokerError:
+            self._withdraw(link)
+            return Outcome.UNKNOWN
+        except asyncio.CancelledError:
+            self._withdraw(link)
+            raise
 
     async def _session(self, connection: AbstractConnection) -> NoReturn:
         while True:
@@ -109,8 +117,7 @@ class Publisher:
         try:
             await asyncio.wait({link.spoiled, closing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._link = None
-            self._opened.clear()
+            self._withdraw(link)
             closing.cancel()
         # A broker that is blocking answers nothing. To hang up on it would send everything once more on the next
         # connection, which learns that it is blocked only after its first publish.
@@ -118,18 +125,13 @@ class Publisher:
         async with asyncio.timeout(RPC_SECONDS):
             await link.channel.close()
 
-
-async def _publish(link: _Link, message: Message, exchange: str, routing_key: str) -> Outcome:
-    if not await _is_ready(link.connection):
-        return Outcome.NOT_SENT
-    try:
-        return await _send(link.channel, message, exchange, routing_key)
-    except BrokerError:
-        link.spoil()
-        return Outcome.UNKNOWN
-    except asyncio.CancelledError:
-        link.spoil()
-        raise
+    def _withdraw(self, link: _Link) -> None:
+        """Offer this channel no more; another may be on offer already."""
+        if not link.spoiled.done():
+            link.spoiled.set_result(None)
+        if self._link is link:
+            self._link = None
+            self._opened.clear()
 
 
 async def _send(channel: AbstractChannel, message: Message, exchange: str, routing_key: str) -> Outcome:

@@ -89,20 +89,20 @@ class Subscriber:
         if self._consuming is not None:
             channel, tag = self._consuming
             with suppress(BrokerError), talking():
-                await channel.basic_cancel(tag, timeout=CANCEL_SECONDS)
+                async with asyncio.timeout(CANCEL_SECONDS):
+                    await channel.basic_cancel(tag)
 
     async def _session(self, connection: AbstractConnection) -> NoReturn:
         await self._declare(connection)
         channel = await open_channel(connection)
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         channel.on_consumer_cancel_callbacks.add(lambda _: None if over.done() else over.set_result(None))
-        await channel.basic_qos(prefetch_count=self._prefetch, timeout=RPC_SECONDS)
-        if not self._is_stopping:
-            consumed = await channel.basic_consume(
-                self._queue, partial(self._deliver, over), timeout=RPC_SECONDS
-            )
-            self._consuming = channel, str(consumed.consumer_tag)
-            self.started.set()
+        async with asyncio.timeout(RPC_SECONDS):
+            await channel.basic_qos(prefetch_count=self._prefetch)
+            if not self._is_stopping:
+                consumed = await channel.basic_consume(self._queue, partial(self._deliver, over))
+                self._consuming = channel, str(consumed.consumer_tag)
+                self.started.set()
         self._supervisor.report_up()
         await self._until_over(channel, over)
 

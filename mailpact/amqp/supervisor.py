@@ -8,13 +8,12 @@ begins again. It never gives up by itself; a wrong topology is not its to mend a
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import structlog
 from aiormq.abc import AbstractConnection
-from aiormq.exceptions import AMQPError
+from aiormq.exceptions import ProbableAuthenticationError
 
 from mailpact.amqp.backoff import Uniform, backoff_seconds
 from mailpact.amqp.errors import (
@@ -22,7 +21,7 @@ from mailpact.amqp.errors import (
     BrokerLost,
     BrokerUnreachable,
     LoginRefused,
-    dialling,
+    reason,
     talking,
     why_closed,
 )
@@ -108,25 +107,46 @@ class Supervisor:
 
 async def dial(url: AmqpUrl, role: str) -> Connection:
     """Open one connection within 10 seconds; the caller hangs up. Raises BrokerUnreachable."""
-    with dialling():
-        connection = Connection(_with_defaults(url.url, role))
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await connection.connect()
-        except BaseException:
-            connection.cut()
-            raise
-        return connection
+    connection = Connection(_with_defaults(url.url, role))
+    try:
+        await _open(connection)
+    except ProbableAuthenticationError as error:
+        raise LoginRefused("the broker refuses these credentials; check the user and password") from error
+    except TimeoutError as error:
+        raise BrokerUnreachable("the broker does not answer in time") from error
+    except Exception as error:  # who answers may speak another protocol: pamqp raises anything then
+        why = connection.last_words or reason(error)
+        raise BrokerUnreachable(f"no connection to the broker: {why}") from error
+    return connection
 
 
 async def hang_up(connection: Connection) -> None:
-    """Close a connection, whatever state it is in, within a second: politely, then by cutting it."""
+    """Close a connection, whatever state it is in: politely for a second, then by cutting it."""
+    # Not by `asyncio.timeout`: aiormq's closing, once cancelled, waits for ever for full buffers to be read.
+    closing = asyncio.create_task(connection.close())
     try:
-        with suppress(TimeoutError, AMQPError, OSError):
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await connection.close()
+        await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
     finally:
         connection.cut()
+    await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
+
+
+async def _open(connection: Connection) -> None:
+    opening = asyncio.create_task(connection.connect())
+    try:
+        await asyncio.wait({opening}, timeout=CONNECT_SECONDS)
+    except asyncio.CancelledError:
+        await _give_up(opening, connection)
+        raise
+    if not opening.done():
+        await _give_up(opening, connection)
+        raise TimeoutError
+    opening.result()
+
+
+async def _give_up(opening: asyncio.Task[Any], connection: Connection) -> None:
+    connection.cut()  # even if it has just been opened: nobody will get it
+    await _end(opening)
 
 
 async def _run_session(session: Session, connection: AbstractConnection) -> NoReturn:
@@ -144,11 +164,27 @@ async def _run_session(session: Session, connection: AbstractConnection) -> NoRe
         work.result()
     finally:
         closing.cancel()
-        work.cancel()
-        # `wait`, because `await work` could not tell the session's CancelledError from one of our caller's.
-        await asyncio.wait({work}, timeout=CLOSE_SECONDS)
+        await _end(work)
         if work.done() and not work.cancelled() and not isinstance(work.exception(), BrokerError):
             work.result()  # a bug in the session's own cleaning up is not to be lost
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait a second for its end. What waits for a frozen peer ends when the connection is cut.
+
+    It is asked more than once: Python 3.11's `wait_for`, which aiormq uses, can lose a cancellation (bpo-37658).
+    """
+    task.add_done_callback(_look_at)
+    for _ in range(4):
+        if task.cancel():
+            # `wait`, because `await task` could not tell the task's CancelledError from one of our caller's.
+            await asyncio.wait({task}, timeout=CLOSE_SECONDS / 4)
+
+
+def _look_at(task: asyncio.Task[Any]) -> None:
+    # Whoever cares for its error has asked for it; asyncio need not complain that nobody did.
+    if not task.cancelled():
+        task.exception()
 
 
 def _with_defaults(url: str, role: str) -> str:

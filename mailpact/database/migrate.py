@@ -61,7 +61,8 @@ def _upgrade(
         if stored is None:
             raise  # then it is the folder or the head that is wrong: a bug of ours
         raise SchemaUnknown(
-            f"the tables have revision {stored!r}, which this release does not know; use the release that made them"
+            f"the tables have revision {stored!r} in {version_table}, which this release does not know;"
+            " use the release that made them"
         ) from error
 
 

@@ -184,6 +184,29 @@ def test_data_is_kept_from_run_to_run(folder: Path) -> None:
     assert (folder / ".mailpact").stat().st_mode & 0o077 == 0
 
 
+def test_example_in_the_readme_is_served_as_it_stands(up: Up, folder: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    broker = re.search(r"^broker +(amqp:\S+)$", up.log(), re.MULTILINE)
+    assert broker
+    assert len(example.splitlines()) <= 10
+
+    subprocess.run(
+        [sys.executable, "-c", example.replace("amqp://guest:guest@127.0.0.1:5672/", broker[1])],
+        check=True,
+        cwd=folder,
+        timeout=PATIENCE_SECONDS,
+    )
+
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    subjects: list[str] = []
+    while not subjects and time.monotonic() < deadline:
+        with urllib.request.urlopen(f"{up.url('viewer')}api/v1/search?query=to:ada", timeout=10) as answer:
+            subjects = [mail["Subject"] for mail in json.load(answer)["messages"]]
+        time.sleep(0.05)
+    assert subjects == ["Hello"]
+
+
 def test_raw_hash_is_of_the_bytes_that_the_viewer_gives(up: Up, folder: Path) -> None:
     del folder
     with socket.create_connection(("127.0.0.1", int(up.url("mail").rpartition(":")[2]))) as smtp:

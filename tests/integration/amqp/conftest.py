@@ -1,0 +1,226 @@
+"""A development broker in this process, a network before it that can fail, and clients to look with."""
+
+import asyncio
+import gc
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+
+import aiormq
+import pytest
+import structlog
+from aiormq.abc import AbstractChannel
+
+from mailpact.settings import AmqpUrl
+from mailpact_devbroker.service import running
+
+PATIENCE_SECONDS = 20
+
+
+async def wait_until(what: str, fact: Callable[[], object]) -> None:
+    """Wait for a fact; a test that waits in vain says for what."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not fact():  # noqa: ASYNC110  # facts inside a broker or a client have no event to wait for
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"waited in vain until {what}") from None
+
+
+class Broker:
+    """The development broker, which can be stopped and started again on its port; nothing survives that."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._running = AsyncExitStack()
+
+    async def start(self, **options: Any) -> None:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self.port))
+        self.port = listener.getsockname()[1]
+        self.inside = await self._running.enter_async_context(running(listener, journal=None, **options))
+
+    async def stop(self) -> None:
+        await self._running.aclose()
+
+    @property
+    def url(self) -> AmqpUrl:
+        return AmqpUrl(f"amqp://guest:guest@127.0.0.1:{self.port}/")
+
+
+class Proxy:
+    """A network: what goes through can be held up, thrown away, or cut; bytes can be put in."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self._answers = True
+        self._writers: list[asyncio.StreamWriter] = []
+        self._clients: list[asyncio.StreamWriter] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.connections = 0
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def url(self, options: str = "heartbeat=10") -> AmqpUrl:
+        return AmqpUrl(f"amqp://guest:guest@127.0.0.1:{self.port}/?{options}")
+
+    def freeze(self) -> None:
+        """Let nothing through in either direction; what comes is read no more."""
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        self._flows.set()
+
+    def drop_answers(self) -> None:
+        """Throw away what the broker says, on connections of now."""
+        self._answers = False
+
+    def restore_answers(self) -> None:
+        """Let the broker be heard again."""
+        self._answers = True
+
+    def cut(self) -> None:
+        """Cut all connections as a dying router would."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+        self._clients.clear()
+
+    def say(self, frame: bytes) -> None:
+        """Say something to the newest client in the broker's name."""
+        self._clients[-1].write(frame)
+
+    def hang_up(self) -> None:
+        """Close the newest client's connection in the broker's name, without a word of AMQP."""
+        self._clients[-1].close()
+
+    async def stop(self) -> None:
+        self._server.close()
+        self.thaw()
+        self.cut()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._connect(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.append(writer)
+        try:
+            broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", self._broker.port)
+            self._writers.append(broker_writer)
+            self._clients.append(writer)
+            await asyncio.gather(
+                self._pump(reader, broker_writer, answers=False),
+                self._pump(broker_reader, writer, answers=True),
+            )
+        except OSError:
+            writer.close()
+
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool
+    ) -> None:
+        try:
+            while data := await self._read(reader):
+                if self._answers or not answers:
+                    writer.write(data)
+                    await writer.drain()
+        finally:
+            writer.close()
+
+    async def _read(self, reader: asyncio.StreamReader) -> bytes:
+        await self._flows.wait()
+        data = await reader.read(65536)
+        await self._flows.wait()
+        return data
+
+
+@pytest.fixture(autouse=True)
+async def nothing_is_left() -> AsyncIterator[None]:
+    """After each test no task is left, and asyncio had nothing to complain about."""
+    loop = asyncio.get_running_loop()
+    complaints: list[MutableMapping[str, Any]] = []
+    loop.set_debug(True)
+    loop.slow_callback_duration = 60
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    before = asyncio.all_tasks()
+
+    yield
+
+    def left() -> set[asyncio.Task[Any] | None]:
+        return {*asyncio.all_tasks()} - before - {asyncio.current_task()}
+
+    with suppress(AssertionError):
+        await wait_until("no task is left", lambda: not left())
+    gc.collect()
+    await asyncio.sleep(0)
+    assert left() == set()
+    assert complaints == []
+
+
+@pytest.fixture
+async def broker(nothing_is_left: None) -> AsyncIterator[Broker]:
+    """A broker on a free port of loopback."""
+    broker = Broker()
+    await broker.start()
+    yield broker
+    await broker.stop()
+
+
+@pytest.fixture
+async def proxy(broker: Broker) -> AsyncIterator[Proxy]:
+    """A network before the broker that can fail."""
+    proxy = Proxy(broker)
+    await proxy.start()
+    yield proxy
+    await proxy.stop()
+
+
+@pytest.fixture
+async def channel(broker: Broker) -> AsyncIterator[AbstractChannel]:
+    """A channel straight to the broker, for declaring, looking and publishing as a stranger would."""
+    async with aiormq.connect(broker.url.url) as connection:
+        yield await connection.channel()
+
+
+@pytest.fixture
+def while_running() -> Callable[[Awaitable[Any]], AbstractAsyncContextManager[asyncio.Task[Any]]]:
+    """Run a coroutine beside the test; cancelled in the end, it must be over within four seconds."""
+
+    @asynccontextmanager
+    async def running_beside(coroutine: Any) -> AsyncIterator[asyncio.Task[Any]]:
+        task = asyncio.create_task(coroutine)
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.wait({task}, timeout=4)
+            assert task.done(), f"still runs four seconds after it was cancelled: {task}"
+            if not task.cancelled():
+                task.exception()
+
+    return running_beside
+
+
+@pytest.fixture(name="wait_until")
+def _wait_until() -> Callable[[str, Callable[[], object]], Awaitable[None]]:
+    """Wait for a fact by its name."""
+    return wait_until
+
+
+@pytest.fixture
+def logged() -> Iterator[list[MutableMapping[str, Any]]]:
+    """What is logged through structlog while the test runs."""
+    with structlog.testing.capture_logs() as entries:
+        yield entries

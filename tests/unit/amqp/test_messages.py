@@ -1,0 +1,126 @@
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pamqp.commands import Basic
+from pamqp.header import ContentHeader
+
+from mailpact.amqp.messages import Message
+
+short_text = st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
+header_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text("abc-", min_size=1, max_size=9), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+messages = st.builds(
+    Message,
+    body=st.binary(),
+    content_type=short_text,
+    content_encoding=short_text,
+    type=short_text,
+    message_id=short_text,
+    correlation_id=short_text,
+    reply_to=short_text,
+    app_id=short_text,
+    timestamp=st.none() | st.integers(0, 2**32 - 1).map(lambda seconds: datetime.fromtimestamp(seconds, UTC)),
+    headers=st.dictionaries(st.text("abcx-", min_size=1, max_size=9), header_values, max_size=4),
+)
+
+
+def over_the_wire(properties: Basic.Properties) -> Basic.Properties:
+    header = ContentHeader()
+    header.unmarshal(ContentHeader(properties=properties).marshal())
+    return header.properties
+
+
+@given(messages)
+def test_a_message_is_received_as_it_was_published(message: Message) -> None:
+    received = Message.received(message.body, over_the_wire(message.properties()))
+
+    assert received == message
+
+
+@given(messages)
+def test_every_message_is_published_persistent(message: Message) -> None:
+    assert message.properties().delivery_mode == 2
+
+
+def test_republishing_keeps_the_publishers_own_and_adds_ours() -> None:
+    received = Message(
+        b"body", content_type="text/plain", type="email.v1", app_id="shop", headers={"traceparent": "00-1"}
+    )
+
+    again = received.republished(message_id="id", headers={"x-error-code": "schema"})
+
+    assert again == Message(
+        b"body",
+        content_type="text/plain",
+        type="email.v1",
+        app_id="shop",
+        message_id="id",
+        headers={"traceparent": "00-1", "x-error-code": "schema"},
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "x-death",
+            "x-first-death-exchange",
+            "x-first-death-queue",
+            "x-first-death-reason",
+            "x-last-death-exchange",
+        ),
+        *("x-last-death-queue", "x-last-death-reason", "x-delivery-count", "x-acquired-count", "CC", "BCC"),
+    ],
+)
+def test_republishing_leaves_a_header_behind_that_a_broker_would_act_on(name: str) -> None:
+    again = Message(b"", headers={name: "x", "kept": 1}).republished(message_id="id", headers={})
+
+    assert again.headers == {"kept": 1}
+
+
+def test_republishing_leaves_behind_properties_that_a_broker_would_act_on() -> None:
+    dangerous = Basic.Properties(
+        expiration="60000", priority=9, user_id="shop", delivery_mode=1, message_id="id"
+    )
+
+    again = Message.received(b"", dangerous).republished(message_id="id", headers={}).properties()
+
+    assert again == Basic.Properties(delivery_mode=2, message_id="id")
+
+
+@pytest.mark.parametrize("name", ["x-deaths", "cc", "x-priority", "x-error-code", "x-maybe-sent"])
+def test_republishing_keeps_headers_that_only_look_alike(name: str) -> None:
+    again = Message(b"", headers={name: "x"}).republished(message_id="id", headers={})
+
+    assert again.headers == {name: "x"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [1e300, Decimal(2**31), "\ud800", [1e300], {"deep": b"\xff"}, object()],
+    ids=["double", "decimal", "surrogate", "in a list", "bytes in a table", "no AMQP type"],
+)
+def test_republishing_leaves_behind_what_could_not_be_encoded(value: object) -> None:
+    again = Message(b"", headers={"odd": value, "n" * 129: 1}).republished(
+        message_id="id", headers={"ours": 1}
+    )
+
+    assert over_the_wire(again.properties()).headers == {"ours": 1}
+
+
+def test_republishing_keeps_text_that_is_not_utf_8_as_bytes() -> None:
+    again = Message(b"", headers={"name": b"caf\xe9"}).republished(message_id="id", headers={})
+
+    assert over_the_wire(again.properties()).headers == {"name": bytearray(b"caf\xe9")}

@@ -1,0 +1,59 @@
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from mailpact.database.engine import open_database
+from mailpact.database.transactions import Database
+from mailpact.settings import DatabaseUrl
+
+Opening = Callable[..., AbstractAsyncContextManager[Database]]
+
+
+@pytest.fixture
+def opened() -> Opening:
+    """Open a database file and close it again."""
+
+    @asynccontextmanager
+    async def opening(path: Path) -> AsyncIterator[Database]:
+        database = open_database(DatabaseUrl.of_file(path))
+        try:
+            yield database
+        finally:
+            await database.close()
+
+    return opening
+
+
+@pytest.fixture
+async def database(opened: Opening, tmp_path: Path) -> AsyncIterator[Database]:
+    """A database with one empty table, `notes`."""
+    async with opened(tmp_path / "notes.db") as database:
+        await database.transact(lambda c: c.execute(text("CREATE TABLE notes (text TEXT NOT NULL UNIQUE)")))
+        yield database
+
+
+@pytest.fixture
+def write() -> Callable[..., Any]:
+    """Make the work that writes a note."""
+
+    def work_of(note: str | None) -> Callable[..., None]:
+        def work(connection: Any) -> None:
+            connection.execute(text("INSERT INTO notes VALUES (:note)"), {"note": note})
+
+        return work
+
+    return work_of
+
+
+@pytest.fixture
+def notes() -> Callable[..., Any]:
+    """The work that reads all notes."""
+
+    def work(connection: Any) -> list[str]:
+        return list(connection.execute(text("SELECT text FROM notes ORDER BY rowid")).scalars())
+
+    return work

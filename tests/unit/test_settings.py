@@ -1,0 +1,322 @@
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailpact.settings import (
+    AmqpUrl,
+    DatabaseUrl,
+    HostPort,
+    SettingsError,
+    SmtpUrl,
+    fault_point,
+    parse_base_url,
+    parse_fault_point,
+    redacted,
+    refuse_unknown_variables,
+)
+from mailpact.telemetry import Point
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("127.0.0.1:8025", "127.0.0.1", 8025),
+        ("localhost:0", "localhost", 0),
+        ("[::1]:1025", "::1", 1025),
+        ("[::ffff:127.0.0.1]:1", "::ffff:127.0.0.1", 1),
+        ("mail.example:65535", "mail.example", 65535),
+    ],
+)
+def test_an_address_is_read_and_written_the_same(text: str, host: str, port: int) -> None:
+    address = HostPort.parse(text)
+
+    assert address == HostPort(host, port)
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            ":",
+            "8025",
+            ":8025",
+            "localhost",
+            "localhost:",
+            "localhost:smtp",
+            "localhost:65536",
+            "localhost:-1",
+        ),
+        *("localhost:+1", "localhost: 1", " localhost:1", "local host:1", "localhost:1\n", "localhost:१"),
+        *(
+            "::1:8025",
+            "[::1]",
+            "[]:1",
+            "[localhost]:1",
+            "http://localhost:1",
+            "a/b:1",
+            "u@h:1",
+            "h:" + "9" * 5000,
+        ),
+    ],
+)
+def test_what_is_no_address_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"is not HOST:PORT, for example 127\.0\.0\.1:8025"):
+        HostPort.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.0.2.1", False),
+        ("localhost.example", False),
+    ],
+)
+def test_loopback_is_told_from_what_others_can_reach(host: str, *, expected: bool) -> None:
+    assert HostPort(host, 1).is_loopback is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("smtp://127.0.0.1:1025", "127.0.0.1", 1025),
+        ("smtp://mail.example", "mail.example", 25),
+        ("smtp://[::1]:1025/", "::1", 1025),
+    ],
+)
+def test_an_smtp_url_is_read(text: str, host: str, port: int) -> None:
+    assert SmtpUrl.parse(text) == SmtpUrl(host, port)
+
+
+def test_an_smtp_url_is_written_with_its_port() -> None:
+    assert str(SmtpUrl.parse("smtp://[::1]")) == "smtp://[::1]:25"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "smtp:",
+            "smtp://",
+            "smtp://:25",
+            "mail.example:25",
+            "smtps://mail.example",
+            "http://mail.example",
+        ),
+        *(
+            "smtp://u:p@mail.example",
+            "smtp://@mail.example",
+            "smtp://mail.example/x",
+            "smtp://mail.example?tls=1",
+        ),
+        *(
+            "smtp://mail.example#x",
+            "smtp://mail.example:0",
+            "smtp://mail.example:65536",
+            "smtp://mail.example:x",
+        ),
+        *("smtp://mail.example\n", "smtp://mail example", "smtp://[::1", "smtp://mail.\x00example"),
+    ],
+)
+def test_an_smtp_url_that_would_be_ignored_in_part_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError):
+        SmtpUrl.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "amqp://guest:guest@127.0.0.1:5672/",
+        "amqps://mq.example/orders?heartbeat=30&name=a%20b&cafile=/etc/ca.pem",
+        "amqp://u:p%40%2F%25@[::1]:5672/%2Fvhost",
+        "amqp://localhost",
+    ],
+)
+def test_an_amqp_url_is_kept_as_it_is(text: str) -> None:
+    assert AmqpUrl.parse(text).url == text
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "is not a URL of this kind"),
+        ("localhost:5672", "is not a URL of this kind"),
+        ("http://localhost", "is not a URL of this kind"),
+        ("amqp://", "is not a URL of this kind"),
+        ("amqp://[::1/", "is not a URL"),
+        ("amqp://h:0/", "a port that is not a number"),
+        ("amqp://h:65536/", "a port that is not a number"),
+        ("amqp://u:se/cret@h/", "/ is written %2F"),
+        ("amqp://u:12/3@h/", "/ is written %2F"),
+        ("amqp://u:12?3@h/", "/ is written %2F"),
+        ("amqp://u:12#3@h/", "/ is written %2F"),
+        ("amqp://h/#x", "# %23"),
+        ("amqp://h/ ", "a space or control character"),
+        ("amqp://h/\n", "a space or control character"),
+        ("amqp://h/?hartbeat=5", "'hartbeat' is none of heartbeat, name"),
+        ("amqp://h/?heartbeat=0", "a heartbeat is a whole number"),
+        ("amqp://h/?heartbeat=ten", "a heartbeat is a whole number"),
+        ("amqp://h/?heartbeat=", "a heartbeat is a whole number"),
+    ],
+)
+def test_an_amqp_url_that_cannot_be_meant_is_refused(text: str, complaint: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(complaint)):
+        AmqpUrl.parse(text)
+
+
+def test_a_database_url_names_a_file() -> None:
+    assert DatabaseUrl.parse("sqlite:///mail.db").path == Path("mail.db")
+    assert DatabaseUrl.parse("sqlite:////var/a b/ü%41.db").path == Path("/var/a b/ü%41.db")
+
+
+@pytest.mark.parametrize("name", ["a b.db", "100%.db", "%41.db", "ü☃.db", "what?.db", "a#b.db", "a@b:c.db"])
+def test_any_file_has_a_url(name: str, tmp_path: Path) -> None:
+    assert DatabaseUrl.of_file(tmp_path / name).path == tmp_path / name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "mail.db", "sqlite:", "sqlite://", "sqlite:///", "sqlite://mail.db", "sqlite:///:memory:"),
+        *(
+            "sqlite:///mail.db?mode=ro",
+            "sqlite:///mail\n.db",
+            "sqlite:///mail\x00.db",
+            "mysql://u:secret@h/db",
+        ),
+    ],
+)
+def test_a_database_url_of_another_kind_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="is not sqlite:///FILE") as caught:
+        DatabaseUrl.parse(text)
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("amqp://guest:guest@h:5672/", "amqp://guest:***@h:5672/"),
+        ("amqp://u:p%40%2F@h/", "amqp://u:***@h/"),
+        ("amqp://u:@h/", "amqp://u:***@h/"),
+        ("amqp://h:5672/v", "amqp://h:5672/v"),
+        ("amqp://u@h/", "amqp://u@h/"),
+        ("u:secret@h", "u:***@h"),
+        ("sqlite:////tmp/a:b@c.db", "sqlite:////tmp/a:b@c.db"),
+        ("", ""),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, expected: str) -> None:
+    assert redacted(url) == expected
+
+
+# Letters that stand nowhere else in the URL or the messages, so that finding one means a leak.
+secrets = st.text("ÄÖß%/?#@:[]& \t\n\\'\"", min_size=1, max_size=12).map(lambda text: f"Q{text}Z")
+
+
+@given(secrets)
+def test_no_form_of_a_refused_or_accepted_amqp_url_shows_the_password(secret: str) -> None:
+    for written in (secret, quote(secret, safe="")):
+        try:
+            url = AmqpUrl.parse(f"amqp://user:{written}@mq.example:5672/")
+        except SettingsError as error:
+            shown = str(error)
+        else:
+            shown = f"{url} {url!r}"
+
+        assert "user" in shown
+        assert "Q" not in shown
+        assert "Z" not in shown
+
+
+@given(secrets)
+def test_an_escaped_password_is_always_accepted(secret: str) -> None:
+    text = f"amqp://user:{quote(secret, safe='')}@mq.example/"
+
+    assert AmqpUrl.parse(text).url == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("https://cms.example/", "https://cms.example"),
+        ("https://example.org/cms/", "https://example.org/cms"),
+    ],
+)
+def test_a_base_url_has_no_trailing_slash(text: str, expected: str) -> None:
+    assert parse_base_url(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "cms.example",
+            "ftp://cms.example",
+            "http://",
+            "http://cms.example/?a",
+            "http://cms.example/#a",
+        ),
+        *(
+            "http://u@cms.example",
+            "http://u:p@cms.example",
+            "http://cms.example:99999",
+            "http://cms.example\r\nA: b",
+        ),
+    ],
+)
+def test_what_is_no_base_url_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError):
+        parse_base_url(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [(None, None), ("", None), *((str(point), point) for point in Point)]
+)
+def test_a_fault_point_is_read(text: str | None, expected: Point | None) -> None:
+    assert parse_fault_point(text) is expected
+
+
+def test_an_unknown_fault_point_is_refused_and_the_known_ones_are_named() -> None:
+    with pytest.raises(SettingsError, match=r"MAILPACT_FAULT_POINT='lunch' .* committed, claimed, confirmed"):
+        parse_fault_point("lunch")
+
+
+def test_the_fault_point_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILPACT_FAULT_POINT", "sent")
+
+    assert fault_point() is Point.SENT
+
+
+def test_a_misspelt_variable_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILPACT_AMQP_ULR", "amqp://u:secret@h/")
+
+    with pytest.raises(SettingsError, match="MAILPACT_AMQP_ULR") as caught:
+        refuse_unknown_variables({"MAILPACT_AMQP_URL"})
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["MAILPACT_AMQP_URL", "MAILPACT_TEST_X", "MAILPACT_FAULT_POINT", "MAIL", "mailpact_x"]
+)
+def test_variables_that_are_known_or_not_ours_are_left_alone(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "x")
+
+    refuse_unknown_variables({"MAILPACT_AMQP_URL"})

@@ -1,0 +1,75 @@
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from mailpact.telemetry import Journey, Point
+
+
+def test_every_watcher_hears_of_every_point_in_order() -> None:
+    journey = Journey()
+    first: list[tuple[Point, str]] = []
+    second: list[tuple[Point, str]] = []
+    journey.watch(lambda point, message_id: first.append((point, message_id)))
+    journey.watch(lambda point, message_id: second.append((point, message_id)))
+
+    journey.reach(Point.COMMITTED, "a")
+    journey.reach(Point.SENT, "b")
+
+    assert first == second == [(Point.COMMITTED, "a"), (Point.SENT, "b")]
+
+
+def test_a_journey_dies_at_its_point_and_not_before() -> None:
+    program = """
+from mailpact.telemetry import Journey, Point
+journey = Journey(die_at=Point.SENT)
+journey.watch(lambda point, message_id: print(point, flush=True))
+try:
+    journey.reach(Point.SENDING, "a")
+    journey.reach(Point.SENT, "a")
+    print("alive", flush=True)
+finally:
+    print("cleaned up", flush=True)
+"""
+    died = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert died.returncode == -signal.SIGKILL
+    assert died.stdout.split() == ["sending", "sent"]
+
+
+def logged(program: str, *, verbose: bool) -> list[dict[str, str]]:
+    """Run a program with our logging; give what it wrote to stderr, which must be one JSON object a line."""
+    program = f"""
+import logging, structlog
+from mailpact.telemetry import configure_logging
+configure_logging(verbose={verbose})
+{program}
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == ""
+    return [json.loads(line) for line in ran.stderr.splitlines()]
+
+
+@pytest.mark.parametrize(("verbose", "expected"), [(True, ["it runs", "trouble"]), (False, ["trouble"])])
+def test_logs_are_json_lines_on_stderr(*, verbose: bool, expected: list[str]) -> None:
+    lines = logged(
+        'log = structlog.get_logger(); log.info("it runs"); log.warning("trouble")', verbose=verbose
+    )
+
+    assert [line["event"] for line in lines] == expected
+
+
+def test_libraries_speak_from_warning_on_in_the_same_form() -> None:
+    lines = logged('logging.getLogger("x").info("no"); logging.getLogger("x").warning("yes")', verbose=True)
+
+    assert [(line["event"], line["level"]) for line in lines] == [("yes", "warning")]
+
+
+def test_aiormq_says_nothing_of_its_own() -> None:
+    lines = logged(
+        'logging.getLogger("aiormq.connection").error("amqp://u:secret@h/ to ada@example.org")', verbose=True
+    )
+
+    assert lines == []
