@@ -1,14 +1,11 @@
 """Publishes with confirms and `mandatory`, and says honestly what became of each message.
 
-A publish has five ends, and only one of them means that the broker has the message. The one that costs mail when it
-is mistaken for another is UNKNOWN: under a memory alarm both of two publishes that had timed out were found in the
-queue afterwards. Whoever gets it publishes again with the same message id.
+What can become of a publish stands in `outcome.py`; a lost answer is never taken for a no.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import NoReturn
 
 from aiormq.abc import AbstractChannel, AbstractConnection
@@ -17,6 +14,7 @@ from aiormq.exceptions import DeliveryError, PublishError
 from mailpact.amqp.channels import RPC_SECONDS, open_channel
 from mailpact.amqp.errors import BrokerError, talking
 from mailpact.amqp.messages import Message
+from mailpact.amqp.outcome import Outcome
 from mailpact.amqp.supervisor import Supervisor
 from mailpact.settings import AmqpUrl
 
@@ -25,18 +23,6 @@ CONFIRM_SECONDS = 10
 BLOCKED_SECONDS = 0.05  # a connection that is not blocked is ready at once
 
 Declare = Callable[[AbstractConnection], Awaitable[None]]
-
-
-class Outcome(StrEnum):
-    """What became of one publish."""
-
-    CONFIRMED = "confirmed"  # the broker has taken responsibility
-    UNROUTABLE = "unroutable"  # returned: no queue is bound for it
-    NACKED = "nacked"  # the broker says that it could not take it
-    NOT_SENT = (
-        "not_sent"  # no connection, the broker is blocking, or the id is in flight; certainly not published
-    )
-    UNKNOWN = "unknown"  # sent, but no answer: it may be in the queue
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,8 @@ from typing import Final
 
 import structlog
 
-from mailpact.amqp.publisher import Outcome, Publisher
+from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.publisher import Publisher
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.database.transactions import Database, DatabaseUnavailable
 from mailpact.telemetry import Journey, Point

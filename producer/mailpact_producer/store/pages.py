@@ -49,6 +49,6 @@ def signing_key(connection: Connection) -> bytes:
     return secret
 
 
-def _page(row: Row[tuple[str, str, str, int]]) -> Page:
+def _page(row: Row[str, str, str, int]) -> Page:
     guid, title, body, published_at = row
     return Page(guid, title, body, datetime.fromtimestamp(published_at / clock.SECOND, UTC))

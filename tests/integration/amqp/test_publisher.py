@@ -11,7 +11,8 @@ from pamqp.frame import marshal
 from mailpact.amqp import publisher as publisher_module
 from mailpact.amqp.errors import TopologyMismatch
 from mailpact.amqp.messages import Message
-from mailpact.amqp.publisher import Outcome, Publisher
+from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.publisher import Publisher
 from mailpact.amqp.topology import declare_all, declare_ingress
 from mailpact.amqp.transport import Connection
 from mailpact.contracts import catalogue
