@@ -7,6 +7,7 @@ or held; held, the message stays unacked with us and is tried again, never nacke
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -43,6 +44,14 @@ class Doors:
     new_id: Callable[[], str]
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The mail server's last word, and the token of the inbox's row when it came; None when there was no row."""
+
+    reply: Permanent
+    seen_token: str | None
+
+
 class Attempt:
     """The tries for one delivery of one request. The caller holds the message's place among those in flight."""
 
@@ -51,18 +60,22 @@ class Attempt:
         self._delivery = delivery
         self._request = request
         self._key = Key(request.message_id, recipient_sha256(request.recipient))
-        self._token: str | None = None
-        self._attempts = 0
+        self._tokens: set[str] = set()
+        """The tries that certainly made no mail."""
+        self._tries = 0
+        self._verdict: Verdict | None = None
 
     async def try_once(self) -> Held | None:
         """Make one try; None when the delivery is settled. Raises DatabaseUnavailable, and is then tried again."""
+        if self._verdict is not None:
+            return await self._fail(self._verdict)
         doors, request = self._doors, self._request
         decision = decide(
             await doors.inbox.rows(request.message_id),
             recipient_sha256=self._key.recipient_sha256,
             body_sha256=request.body_sha256,
             owner=doors.liveness.owner,
-            token=self._token,
+            tokens=self._tokens,
             may_have_been_sent=self._may_have_been_sent(),
         )
         match decision:
@@ -77,68 +90,84 @@ class Attempt:
             case Conflict():
                 return await self._refuse_conflict()
 
-    async def _send(self, decision: Send) -> Held | None:
-        doors = self._doors
-        async with doors.mail_server.transaction() as transaction:
-            if isinstance(transaction, Trouble):
-                return Held(Source.MAIL_SERVER, transaction.reason)
-            reply = await transaction.envelope(doors.settings.mail_from, self._request.recipient)
-            match reply:
-                case Trouble():
-                    return Held(Source.MAIL_SERVER, reply.reason)
-                case Permanent():
-                    return await self._fail(reply)
-                case None:
-                    return await self._claim_and_hand_over(transaction, decision)
+    async def _send(self, send: Send) -> Held | None:
+        outcome = await self._hand_over(send)
+        match outcome:
+            case Accepted():
+                self._doors.journey.reach(Point.HANDED_TO_SMTP, self._request.message_id)
+                await self._doors.settlement.sent(self._delivery, self._key, outcome)
+                return None
+            case Verdict():
+                self._verdict = outcome
+                return await self._fail(outcome)
+            case Trouble():
+                return Held(Source.MAIL_SERVER, outcome.reason)
+            case Held():
+                return outcome
 
-    async def _claim_and_hand_over(self, transaction: Transaction, decision: Send) -> Held | None:
-        self._token = self._doors.new_id()
-        claim = await self._doors.inbox.claim(
-            self._key, decision, token=self._token, body_sha256=self._request.body_sha256
-        )
+    async def _hand_over(self, send: Send) -> Accepted | Verdict | Trouble | Held:
+        async with self._doors.mail_server.transaction() as transaction:
+            if isinstance(transaction, Trouble):
+                return transaction
+            self._tries += 1
+            refusal = await transaction.envelope(self._doors.settings.mail_from, self._request.recipient)
+            match refusal:
+                case Permanent():
+                    return Verdict(refusal, send.seen.token if send.seen else None)
+                case Trouble():
+                    return refusal
+                case None:
+                    return await self._claim_and_send(transaction, send)
+
+    async def _claim_and_send(
+        self, transaction: Transaction, send: Send
+    ) -> Accepted | Verdict | Trouble | Held:
+        doors, message_id = self._doors, self._request.message_id
+        trusted_since = doors.liveness.trusted_since()
+        token = doors.new_id()
+        self._tokens.add(token)  # before the commit, whose answer may be lost
+        claim = await doors.inbox.claim(self._key, send, token=token, body_sha256=self._request.body_sha256)
         if claim is None:
             return Held(Source.OTHER_CONSUMER, "it has just taken this message")
-        return await self._hand_over(transaction, claim, is_uncertain=decision.is_uncertain)
-
-    async def _hand_over(self, transaction: Transaction, claim: Claim, *, is_uncertain: bool) -> Held | None:
-        doors, message_id = self._doors, self._request.message_id
-        self._attempts = claim.attempts
-        if is_uncertain:
+        if send.is_uncertain:
             log.warning("mail may go out twice", message_id=message_id, uncertain=claim.uncertain)
         doors.journey.reach(Point.SENDING, message_id)
         mail = self._render(claim)
-        if not doors.liveness.is_trusted():
+        if trusted_since is None or doors.liveness.trusted_since() != trusted_since:
             return Held(Source.INBOX, "no sign of life could be left there for 8 seconds")
+        self._tokens.clear()  # from here on a mail may exist, until the server clearly says no
         reply = await transaction.data(mail)
-        match reply:
-            case Accepted():
-                doors.journey.reach(Point.HANDED_TO_SMTP, message_id)
-                await doors.settlement.sent(self._delivery, self._key, reply)
-                return None
-            case Permanent():
-                return await self._fail(reply)
-            case Trouble():
-                if reply.may_be_sent:
-                    await doors.inbox.count_uncertain(self._key, self._token or "")
-                    log.warning("mail may go out twice", message_id=message_id, uncertain=claim.uncertain + 1)
-                return Held(Source.MAIL_SERVER, reply.reason)
+        if isinstance(reply, Permanent):
+            return Verdict(reply, token)
+        if isinstance(reply, Trouble) and not reply.may_be_sent:
+            self._tokens.add(token)
+        return reply
 
-    async def _fail(self, reply: Permanent) -> Held | None:
+    async def _fail(self, verdict: Verdict) -> Held | None:
+        doors, request = self._doors, self._request
         letter = letter_about_reply(
             self._delivery.message,
-            reply,
-            message_id=self._request.message_id,
-            recipient=self._request.recipient,
-            attempts=max(self._attempts, 1),
+            verdict.reply,
+            message_id=request.message_id,
+            recipient=request.recipient,
+            attempts=self._tries,
         )
-        return await self._doors.settlement.failed(
+        held = await doors.settlement.failed(
             self._delivery,
-            self._key,
-            reply,
             letter,
-            token=self._token or self._doors.new_id(),
-            body_sha256=self._request.body_sha256,
+            verdict.reply,
+            record=partial(
+                doors.inbox.finish_failed,
+                self._key,
+                verdict.reply.code,
+                seen_token=verdict.seen_token,
+                token=doors.new_id(),
+                body_sha256=request.body_sha256,
+            ),
         )
+        if held is not None and held.source is Source.OTHER_CONSUMER:
+            self._verdict = None
+        return held
 
     async def _refuse_conflict(self) -> Held | None:
         refusal = Refusal(ErrorCode.ID_CONFLICT, detail="this message id was used before for another body")

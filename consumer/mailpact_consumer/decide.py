@@ -6,11 +6,12 @@ recorded, together with the process that sends (its owner) and the try (its toke
 - Only a finished row (`sent`, `failed`) drops a message.
 - A row that is being sent by a living owner is left alone: a final dot may take ten minutes to be answered.
 - A row whose owner is dead may have become a mail. It is taken over and sent again, and counted as uncertain first.
-- A row with the token of this very try is ours: its commit happened although its answer was lost.
+- A row with a token of this very delivery's tries is ours, and made no mail: its commit happened although its answer
+  was lost, or its try ended before DATA or with a clear refusal.
 - The same id with another body is a conflict, never a duplicate.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -67,13 +68,14 @@ def decide(
     recipient_sha256: str,
     body_sha256: str,
     owner: str,
-    token: str | None,
+    tokens: Set[str],
     may_have_been_sent: bool,
 ) -> Decision:
     """Decide about one recipient of a message from all rows of that message.
 
     `owner` is this process; the caller holds the message's place in the process's own map, so a row of this owner
-    that lacks `token` (the current try's, None at first) belongs to a try that ended without telling.
+    with none of `tokens` (tries of the same delivery that certainly made no mail) belongs to one that ended without
+    telling.
     `may_have_been_sent` is for messages without an id of their own, whose earlier deliveries left no row to find.
     """
     if any(row.body_sha256 != body_sha256 for row in rows):
@@ -83,7 +85,7 @@ def decide(
         return Send(None, is_uncertain=may_have_been_sent)
     if row.state is not State.SENDING:
         return Drop()
-    if row.token == token:
+    if row.token in tokens:
         return Send(row, is_uncertain=False)
     if row.owner != owner and row.owner_is_alive:
         return PutOff()

@@ -6,8 +6,8 @@ for the answer to somebody else's mail.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 import aiosmtplib
@@ -30,6 +30,7 @@ COMMAND_SECONDS = 300
 FINAL_DOT_SECONDS = 600
 MAILS_PER_CONNECTION = 100
 IDLE_SECONDS = 60
+NOOP_SECONDS = 10
 QUIT_SECONDS = 1
 
 
@@ -95,16 +96,17 @@ class MailServer:
                 await self._give_back(kept, transaction)
 
     async def close(self) -> None:
-        """Say QUIT on every kept connection."""
-        while self._kept:
-            await _quit(self._kept.pop().client)
+        """Say QUIT on every kept connection, within a second."""
+        kept, self._kept = self._kept, []
+        await asyncio.gather(*(_quit(connection.client) for connection in kept))
 
     async def _open(self) -> _Kept | Trouble:
         while self._kept:
             kept = self._kept.pop()
-            if await self._is_usable(kept):
-                return kept
-            await _quit(kept.client)
+            with _closing_after_failure(kept.client):
+                if await self._is_usable(kept):
+                    return kept
+                await _quit(kept.client)
         client = aiosmtplib.SMTP(
             hostname=self._url.host,
             port=self._url.port,
@@ -113,13 +115,12 @@ class MailServer:
             start_tls=False,
         )
         try:
-            await client.connect()
-            await client.ehlo(timeout=COMMAND_SECONDS)
+            with _closing_after_failure(client):
+                await client.connect()
+                await client.ehlo(timeout=COMMAND_SECONDS)
         except SMTPResponseException as error:
-            client.close()
             return refused_connection(error.code)
         except (SMTPException, OSError) as error:
-            client.close()
             return unanswered(Phase.CONNECT, type(error).__name__)
         return _Kept(client, mails=0, idle_since=self._monotonic())
 
@@ -128,7 +129,7 @@ class MailServer:
             return False
         # A server may have closed it meanwhile; better to learn that before MAIL than after.
         with suppress(SMTPException, OSError):
-            await kept.client.noop(timeout=COMMAND_SECONDS)
+            await kept.client.noop(timeout=NOOP_SECONDS)
             return True
         return False
 
@@ -139,6 +140,15 @@ class MailServer:
         kept.mails += 1
         kept.idle_since = self._monotonic()
         self._kept.append(kept)
+
+
+@contextmanager
+def _closing_after_failure(client: aiosmtplib.SMTP) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:  # a cancellation too: nobody else knows of this connection
+        client.close()
+        raise
 
 
 async def _refusal(phase: Phase, command: Awaitable[object]) -> Permanent | Trouble | None:

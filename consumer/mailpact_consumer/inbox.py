@@ -76,18 +76,13 @@ class Inbox:
         def work(connection: Connection) -> Claim | None:
             uncertain = 1 if send.is_uncertain else 0
             if send.seen is None:
-                connection.execute(
-                    insert(inbox).values(
-                        message_id=key.message_id,
-                        recipient_sha256=key.recipient_sha256,
-                        state=State.SENDING,
-                        owner=self._owner,
-                        token=token,
-                        attempts=1,
-                        uncertain=uncertain,
-                        body_sha256=body_sha256,
-                        first_seen=clock.now(),
-                    )
+                self._insert(
+                    connection,
+                    key,
+                    state=State.SENDING,
+                    token=token,
+                    body_sha256=body_sha256,
+                    uncertain=uncertain,
                 )
             elif not self._take_over(connection, key, send.seen, token, uncertain):
                 return None
@@ -101,15 +96,6 @@ class Inbox:
         except IntegrityError:
             return None
 
-    async def count_uncertain(self, key: Key, token: str) -> None:
-        """Note that this try ended without an answer after DATA had begun."""
-        noted = (
-            update(inbox)
-            .where(_is(key), inbox.c.token == token, inbox.c.state == State.SENDING)
-            .values(uncertain=inbox.c.uncertain + 1)
-        )
-        await self._database.transact(lambda connection: connection.execute(noted))
-
     async def finish_sent(self, key: Key, smtp_code: int) -> None:
         """Record the 250. Whoever owns the row by now, this is the truth about it."""
         sent = (
@@ -119,33 +105,42 @@ class Inbox:
         )
         await self._database.transact(lambda connection: connection.execute(sent))
 
-    async def finish_failed(self, key: Key, smtp_code: int, *, token: str, body_sha256: str) -> None:
-        """Record that the recipient was refused for good, unless the row says `sent`."""
+    async def finish_failed(
+        self, key: Key, smtp_code: int, *, seen_token: str | None, token: str, body_sha256: str
+    ) -> bool:
+        """Record that the recipient is refused for good; False when the row is not as it was seen, so decide again.
 
-        def work(connection: Connection) -> None:
-            ended = {"state": State.FAILED, "smtp_code": smtp_code, "ended_at": clock.now()}
+        `seen_token` is that of the row, None when there was none; a new row gets `token`.
+        """
+        ended = {"state": State.FAILED, "smtp_code": smtp_code, "ended_at": clock.now()}
+
+        def work(connection: Connection) -> bool:
+            if seen_token is None:
+                self._insert(connection, key, token=token, body_sha256=body_sha256, uncertain=0, **ended)
+                return True
             failed = connection.execute(
-                update(inbox).where(_is(key), inbox.c.state != State.SENT).values(**ended)
+                update(inbox)
+                .where(_is(key), inbox.c.state == State.SENDING, inbox.c.token == seen_token)
+                .values(**ended)
             )
-            if (
-                failed.rowcount == 0
-                and connection.execute(select(inbox.c.state).where(_is(key))).first() is None
-            ):
-                connection.execute(
-                    insert(inbox).values(
-                        message_id=key.message_id,
-                        recipient_sha256=key.recipient_sha256,
-                        owner=self._owner,
-                        token=token,
-                        attempts=1,
-                        uncertain=0,
-                        body_sha256=body_sha256,
-                        first_seen=clock.now(),
-                        **ended,
-                    )
-                )
+            return failed.rowcount == 1
 
-        await self._database.transact(work)
+        try:
+            return await self._database.transact(work)
+        except IntegrityError:
+            return False
+
+    def _insert(self, connection: Connection, key: Key, **values: object) -> None:
+        connection.execute(
+            insert(inbox).values(
+                message_id=key.message_id,
+                recipient_sha256=key.recipient_sha256,
+                owner=self._owner,
+                attempts=1,
+                first_seen=clock.now(),
+                **values,
+            )
+        )
 
     def _take_over(self, connection: Connection, key: Key, seen: Row, token: str, uncertain: int) -> bool:
         taken = connection.execute(

@@ -1,10 +1,18 @@
-"""Takes deliveries in: each becomes a task of ours, and two of the same message never run side by side."""
+"""Takes deliveries in: each becomes a task of ours, and two of the same message never run side by side.
+
+A message that came back several times may be one that kills the process. Those are worked on one by one in a random
+order, so that each new start gets some of its innocent neighbours done before all of them are out of deliveries.
+"""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from mailpact.amqp.subscriber import Delivery
+
+SUSPECT_RETURNS = 3
+SHUFFLE_SECONDS = 0.5
 
 
 class Intake:
@@ -14,6 +22,7 @@ class Intake:
         self._tasks = tasks
         self._handle = handle
         self._running: set[asyncio.Task[None]] = set()
+        self._alone = asyncio.Lock()
 
     def receive(self, delivery: Delivery) -> None:
         """Start to work on a delivery; returns at once."""
@@ -29,7 +38,12 @@ class Intake:
                 task.cancel()
 
     async def _work_on(self, delivery: Delivery) -> None:
-        await self._handle(delivery)
+        if delivery.delivery_count < SUSPECT_RETURNS:
+            await self._handle(delivery)
+            return
+        await asyncio.sleep(random.uniform(0.0, SHUFFLE_SECONDS))  # noqa: S311  # spreads load, hides nothing
+        async with self._alone:
+            await self._handle(delivery)
 
 
 class InFlight:

@@ -1,8 +1,9 @@
 """One process's sign of life, by which others know whether a `sending` row still has somebody behind it.
 
 The row is renewed every 2 seconds and counts as dead after 10 by the database's clock. The process stops trusting
-itself 8 seconds after it *sent* its last renewal, which is before anybody else can call it dead; it looks just before
-DATA. So of two processes never both believe that a row is theirs.
+itself 8 seconds after it *sent* its last renewal, which is before anybody else can call it dead. It looks just before
+DATA whether it has trusted itself without a break since before its claim: a process that was frozen meanwhile, and has
+just renewed its row, may have lost the claim to another. So of two processes never both believe that a row is theirs.
 """
 
 import asyncio
@@ -29,25 +30,30 @@ class Liveness:
     def __init__(self, database: Database, owner: str, *, monotonic: Callable[[], float]) -> None:
         self._database = database
         self._monotonic = monotonic
+        self._trusted_from = float("-inf")
         self._trusted_until = float("-inf")
         self.owner = owner
 
-    def is_trusted(self) -> bool:
-        """Whether this process may still believe that its rows are its own."""
-        return self._monotonic() < self._trusted_until
+    def trusted_since(self) -> float | None:
+        """Give the time since when this process may believe, without a break, that its rows are its own; or None.
+
+        By the monotonic clock, so it is good for comparing only.
+        """
+        return self._trusted_from if self._monotonic() < self._trusted_until else None
 
     async def announce(self) -> None:
         """Make the row, and forget processes that died a day ago. Raises DatabaseUnavailable."""
-        sent_at = self._monotonic()
 
         def work(connection: Connection) -> None:
-            connection.execute(
-                delete(owners).where(owners.c.renewed_at < clock.now() - FORGET_SECONDS * clock.SECOND)
-            )
-            connection.execute(insert(owners).values(owner=self.owner, renewed_at=clock.now()))
+            long_dead = owners.c.renewed_at < clock.now() - FORGET_SECONDS * clock.SECOND
+            connection.execute(delete(owners).where(long_dead))
+            self._write_row(connection)
 
-        await self._database.transact(work)
-        self._trusted_until = sent_at + TRUST_SECONDS
+        await self._trusting(work)
+
+    async def renew(self) -> None:
+        """Renew the row. Raises DatabaseUnavailable."""
+        await self._trusting(self._write_row)
 
     async def keep(self) -> None:
         """Renew the row until cancelled; a database in trouble is logged once, and trust runs out by itself."""
@@ -55,7 +61,7 @@ class Liveness:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             try:
-                await self._renew()
+                await self.renew()
             except DatabaseUnavailable as error:
                 if not is_reported:
                     log.warning("inbox database in trouble, sending pauses", reason=str(error))
@@ -69,8 +75,16 @@ class Liveness:
         """Take the row away at the end, so that a successor need not wait until it looks dead."""
         await self._database.transact(lambda c: c.execute(delete(owners).where(owners.c.owner == self.owner)))
 
-    async def _renew(self) -> None:
+    async def _trusting(self, work: Callable[[Connection], None]) -> None:
         sent_at = self._monotonic()
-        mine = update(owners).where(owners.c.owner == self.owner).values(renewed_at=clock.now())
-        await self._database.transact(lambda connection: connection.execute(mine))
+        await self._database.transact(work)
+        if self.trusted_since() is None:
+            self._trusted_from = sent_at
         self._trusted_until = sent_at + TRUST_SECONDS
+
+    def _write_row(self, connection: Connection) -> None:
+        renewed = connection.execute(
+            update(owners).where(owners.c.owner == self.owner).values(renewed_at=clock.now())
+        )
+        if renewed.rowcount == 0:  # new, or forgotten by another process while this one slept for a day
+            connection.execute(insert(owners).values(owner=self.owner, renewed_at=clock.now()))

@@ -15,6 +15,7 @@ from mailpact.contracts.catalogue import Catalogue, Contract
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import parse
 from mailpact.contracts.validate import Validator
+from mailpact_consumer.headers import size_bytes
 
 UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 DEFAULT_TYPE = "email.v1"
@@ -68,6 +69,11 @@ def read(message: Message, served: dict[str, Reader], *, assigned_id: str) -> Ma
     if refusal is not None:
         return refusal
     limits = reader.contract.binding.limits
+    if _headers_bytes(message) > limits.max_headers_bytes:
+        return Refusal(
+            ErrorCode.TOO_LARGE,
+            detail=f"the headers have more than the {limits.max_headers_bytes} bytes allowed",
+        )
     value = parse(message.body, max_bytes=limits.max_body_bytes, max_depth=limits.max_depth)
     if isinstance(value, Refusal):
         return value
@@ -90,11 +96,16 @@ def read(message: Message, served: dict[str, Reader], *, assigned_id: str) -> Ma
 def _refuse_content(message: Message, reader: Reader) -> Refusal | None:
     binding = reader.contract.binding
     # RFC 9110 8.3.1: the type is case-insensitive and parameters follow a semicolon.
-    content_type = (message.content_type or "").partition(";")[0].strip().lower()
+    content_type = (message.content_type or "").partition(";")[0].strip(" \t").lower()
     if content_type not in binding.content_types and not (binding.content_type_optional and not content_type):
         accepted = ", ".join(binding.content_types)
         return Refusal(ErrorCode.UNSUPPORTED_CONTENT_TYPE, detail=f"the content type is none of: {accepted}")
-    encoding = (message.content_encoding or "").strip().lower()
+    encoding = (message.content_encoding or "").lower()
     if encoding not in binding.content_encodings and not (binding.content_encoding_optional and not encoding):
         return Refusal(ErrorCode.UNSUPPORTED_CONTENT_ENCODING, detail="the body must not be encoded")
     return None
+
+
+def _headers_bytes(message: Message) -> int:
+    # Without what the broker adds: a message must not become too large by being delivered again.
+    return size_bytes(message.republished(message_id="", headers={}).headers) if message.headers else 0

@@ -1,7 +1,8 @@
 """What the mail server's answers mean (RFC 5321 4.2, RFC 3463).
 
 Three things can come of a try: the server has taken the mail, it will never take it, or there was trouble that says
-nothing about the recipient. A reply that did not come is not guessed at: after DATA has begun it may be a mail.
+nothing about the recipient. A reply that did not come, or that is none, is not guessed at: after DATA has begun it may
+be a mail. MAIL names only us, so a refusal there is ours to mend and must not make dead letters of everybody's mail.
 """
 
 from dataclasses import dataclass
@@ -37,17 +38,24 @@ class Permanent:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Nothing is settled; try again later. `may_be_sent`: DATA had begun and no answer came."""
+    """Nothing is settled; try again later. `may_be_sent`: DATA had begun and no clear answer came."""
 
     reason: str
     may_be_sent: bool
 
 
 def refused(phase: Phase, code: int, text: str) -> Permanent | Trouble:
-    """Say what a reply outside 2xx means in that phase; `text` may name the recipient, so it is not for logs."""
-    if 500 <= code <= 599 and code not in OURS_TO_MEND:
+    """Say what a reply that is not the one hoped for means in that phase.
+
+    `text` may name the recipient, so it is not for logs. A code that is neither 4xx nor 5xx refuses nothing.
+    """
+    if 500 <= code <= 599 and phase is not Phase.MAIL and code not in OURS_TO_MEND:
         return Permanent(code, text)
-    return Trouble(f"the mail server answers {code} at {phase.upper()}", may_be_sent=False)
+    is_refusal = 400 <= code <= 599
+    return Trouble(
+        f"the mail server answers {code} at {phase.upper()}",
+        may_be_sent=phase is Phase.DATA and not is_refusal,
+    )
 
 
 def refused_connection(code: int) -> Trouble:

@@ -9,6 +9,7 @@ from functools import partial
 from uuid import uuid4
 
 import structlog
+from aiormq.abc import AbstractConnection
 
 from mailpact.amqp.backoff import backoff_seconds
 from mailpact.amqp.publisher import Publisher
@@ -30,7 +31,7 @@ from mailpact_consumer.settings import ConsumerSettings
 from mailpact_consumer.settle import Held, Settlement, Source
 
 WORK_QUEUE = "email.work"
-STOP_SECONDS = 18  # with mail in flight; the whole process has 20
+STOP_SECONDS = 15  # for mail in flight; the whole process has 20, some of them for saying goodbye
 
 log = structlog.get_logger()
 
@@ -43,32 +44,43 @@ class Consumer:
         self._served = served
         self._in_flight = InFlight()
         self._in_trouble: set[Source] = set()
+        self._session = 0
         self.stopping = asyncio.Event()
+
+    def begin_session(self) -> None:
+        """Take note that consuming begins anew: all that is unsettled was put back and will be delivered again.
+
+        Work on it is given up as soon as nothing is on its way to the mail server. Otherwise every new connection
+        would add as much again to what is held, and a message without an id would certainly go out twice.
+        """
+        self._session += 1
 
     async def handle(self, delivery: Delivery) -> None:
         """Settle one delivery, or leave it unsettled when stopping: the broker then gives it to somebody else."""
-        assigned_id = self._doors.new_id()
+        doors, session = self._doors, self._session
+        assigned_id = doors.new_id()
         request = read(delivery.message, self._served, assigned_id=assigned_id)
+        message_id = message_id_of(delivery.message) or assigned_id
+        doors.journey.reach(Point.RECEIVED, message_id)
+        attempt: Callable[[], Awaitable[Held | None]]
         if isinstance(request, Refusal):
-            message_id = message_id_of(delivery.message) or assigned_id
-            self._doors.journey.reach(Point.RECEIVED, message_id)
-            await self._until_settled(partial(self._refuse, delivery, request, message_id))
-            return
-        self._doors.journey.reach(Point.RECEIVED, request.message_id)
-        self._doors.journey.reach(Point.VALIDATED, request.message_id)
-        if not request.has_own_id:
-            log.info("message without an id: its duplicates cannot be told", message_id=request.message_id)
-        async with self._in_flight.hold(request.message_id):
-            await self._until_settled(Attempt(self._doors, delivery, request).try_once)
+            attempt = partial(self._refuse, delivery, request, message_id)
+        else:
+            doors.journey.reach(Point.VALIDATED, message_id)
+            if not request.has_own_id:
+                log.info("message without an id: its duplicates cannot be told", message_id=message_id)
+            attempt = Attempt(doors, delivery, request).try_once
+        async with self._in_flight.hold(message_id):
+            await self._until_settled(attempt, session)
 
     async def _refuse(self, delivery: Delivery, refusal: Refusal, message_id: str) -> Held | None:
         letter = letter_about_refusal(delivery.message, refusal, message_id=message_id)
         return await self._doors.settlement.refused(delivery, letter, code=refusal.code)
 
-    async def _until_settled(self, attempt: Callable[[], Awaitable[Held | None]]) -> None:
+    async def _until_settled(self, attempt: Callable[[], Awaitable[Held | None]], session: int) -> None:
         failures = 0
         held_by: set[Source] = set()
-        while not self.stopping.is_set():
+        while not self.stopping.is_set() and session == self._session:
             try:
                 held = await attempt()
             except DatabaseUnavailable as error:
@@ -128,25 +140,34 @@ async def _wired(settings: ConsumerSettings, database: Database, journey: Journe
     consumer = Consumer(doors, readers(published))
     await inbox.prepare()
     await liveness.announce()
-    async with asyncio.TaskGroup() as tasks:
-        intake = Intake(tasks, consumer.handle)
-        subscriber = Subscriber(
-            settings.amqp_url,
-            "consumer",
-            queue=WORK_QUEUE,
-            prefetch=settings.prefetch,
-            declare=declare,
-            receive=intake.receive,
-        )
-        background = [tasks.create_task(job) for job in (liveness.keep(), letters.run(), subscriber.run())]
-        try:
-            yield consumer
-        finally:
-            consumer.stopping.set()
-            await subscriber.stop_receiving()
-            await intake.finish(within_seconds=STOP_SECONDS)
-            for task in background:
-                task.cancel()
-    await mail_server.close()
-    with suppress(DatabaseUnavailable):  # then the row looks dead after ten seconds, as after a crash
-        await liveness.withdraw()
+
+    async def declare_for_session(connection: AbstractConnection) -> None:
+        await declare(connection)
+        consumer.begin_session()
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            intake = Intake(tasks, consumer.handle)
+            subscriber = Subscriber(
+                settings.amqp_url,
+                "consumer",
+                queue=WORK_QUEUE,
+                prefetch=settings.prefetch,
+                declare=declare_for_session,
+                receive=intake.receive,
+            )
+            background = [
+                tasks.create_task(job) for job in (liveness.keep(), letters.run(), subscriber.run())
+            ]
+            try:
+                yield consumer
+            finally:
+                consumer.stopping.set()
+                await subscriber.stop_receiving()
+                await intake.finish(within_seconds=STOP_SECONDS)
+                for task in background:
+                    task.cancel()
+    finally:
+        await mail_server.close()
+        with suppress(DatabaseUnavailable):  # then the row looks dead after ten seconds, as after a crash
+            await liveness.withdraw()

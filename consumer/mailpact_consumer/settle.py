@@ -12,12 +12,14 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 import structlog
 
 from mailpact.amqp.backoff import backoff_seconds
 from mailpact.amqp.messages import Message
-from mailpact.amqp.publisher import Outcome, Publisher
+from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.publisher import Publisher
 from mailpact.amqp.subscriber import Delivery
 from mailpact.database.transactions import DatabaseUnavailable
 from mailpact.telemetry import Journey, Point
@@ -25,6 +27,8 @@ from mailpact_consumer.inbox import Inbox, Key
 from mailpact_consumer.reply import Accepted, Permanent
 
 DEAD_LETTER_EXCHANGE = "email.dlx"
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -62,17 +66,19 @@ class Settlement:
         await self.done(delivery, key.message_id)
 
     async def failed(
-        self, delivery: Delivery, key: Key, reply: Permanent, letter: Message, *, token: str, body_sha256: str
+        self, delivery: Delivery, letter: Message, reply: Permanent, *, record: Callable[[], Awaitable[bool]]
     ) -> Held | None:
-        """Write the dead letter of a recipient who is refused for good, record that, then ack."""
+        """Write the dead letter of a recipient who is refused for good, record that, then ack.
+
+        `record` writes it to the inbox, and says False when somebody else has changed the row meanwhile.
+        """
         held = await self._bury(letter)
         if held is not None:
             return held
-        await _until_committed(
-            lambda: self._inbox.finish_failed(key, reply.code, token=token, body_sha256=body_sha256)
-        )
-        log.warning("mail server refuses the recipient", message_id=key.message_id, smtp_code=reply.code)
-        await self.done(delivery, key.message_id)
+        if not await _until_committed(record):
+            return Held(Source.OTHER_CONSUMER, "it has just taken this message")
+        log.warning("mail server refuses the recipient", message_id=letter.message_id, smtp_code=reply.code)
+        await self.done(delivery, letter.message_id or "")
         return None
 
     async def refused(self, delivery: Delivery, letter: Message, *, code: str) -> Held | None:
@@ -97,14 +103,18 @@ class Settlement:
         return None
 
 
-async def _until_committed(commit: Callable[[], Awaitable[None]]) -> None:
-    """Record what has happened already, however often the database has to be asked."""
+async def _until_committed(commit: Callable[[], Awaitable[T]]) -> T:
+    """Record what has happened already, however often the database has to be asked.
+
+    A stop lets it go on as long as it can; cut off then, the row still says `sending`, and whoever gets the message
+    next reports it as uncertain.
+    """
     failures = 0
     while True:
         try:
-            await commit()
-            return
+            return await commit()
         except DatabaseUnavailable as error:
             failures += 1
-            log.warning("an outcome cannot be recorded yet", reason=str(error), failures=failures)
+            if failures == 1:
+                log.warning("an outcome cannot be recorded yet", reason=str(error))
         await asyncio.sleep(backoff_seconds(failures, random.uniform))

@@ -1,0 +1,29 @@
+"""The AMQP headers of a message: how big they are, and which of them can be published again.
+
+Any program may have written them, with types that our library reads but cannot write (text that is not UTF-8, a
+double beyond a float). A dead letter carries its publisher's headers, and one that cannot be encoded would otherwise
+be tried for ever.
+"""
+
+import struct
+from collections.abc import Mapping
+
+from pamqp import encode
+
+
+def size_bytes(headers: Mapping[str, object]) -> int:
+    """Give the size of the headers as AMQP encodes them, without those that cannot be encoded."""
+    return sum(_encoded_bytes(name, value) or 0 for name, value in headers.items())
+
+
+def publishable(headers: Mapping[str, object]) -> dict[str, object]:
+    """Give those of the headers that can be encoded."""
+    return {name: value for name, value in headers.items() if _encoded_bytes(name, value) is not None}
+
+
+def _encoded_bytes(name: str, value: object) -> int | None:
+    try:
+        encoded_name = encode.short_string(name)
+        return len(encoded_name) + len(encode.encode_table_value(value))  # type: ignore[arg-type]  # that is the question
+    except (TypeError, ValueError, OverflowError, RecursionError, struct.error):
+        return None
