@@ -1,9 +1,9 @@
 """What a person typed into the registration form, and whether it can be an account.
 
-The address decides who gets the mail, so it must obey the message's contract exactly: ASCII, an international domain as
-A-labels. People may type `ada@bücher.example`; it becomes `ada@xn--bcher-kva.example`. What stands before the @ belongs to
-the mailbox's host, and nobody else may rewrite it: no dots or plus signs are folded, and its case is kept in what is
-stored. Only the comparison of two addresses ignores case.
+The address decides who gets the mail, so it must obey the message's contract exactly: ASCII, an international
+domain as A-labels. People may type `ada@bücher.example`; it becomes `ada@xn--bcher-kva.example`. What stands before
+the @ belongs to the mailbox's host, and nobody else may rewrite it: no dots or plus signs are folded, and its case
+is kept in what is stored. Only the comparison of two addresses ignores case.
 """
 
 import unicodedata
@@ -58,7 +58,7 @@ class _Wrong(Exception):
 
 
 def read_form(fields: Mapping[str, str], is_mailable: IsMailable) -> Registration | FieldErrors:
-    """Read the form's fields; an absent one counts as empty. Every field is looked at, so that all errors show at once."""
+    """Read the form's fields; an absent one counts as empty. All are looked at, so that all errors show at once."""
     errors: FieldErrors = {}
     values: dict[Field, str] = {}
     readers = {

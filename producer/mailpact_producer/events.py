@@ -1,7 +1,7 @@
 """What the CMS says to the world: the message of a registration, held against the contract that it is written under.
 
-A message is checked before it is stored, because a promise that cannot be kept must not be made, and once more before it
-is published, because the row may have been written by another release.
+A message is checked before it is stored, because a promise that cannot be kept must not be made, and once more
+before it is published, because the row may have been written by another release.
 """
 
 import json

@@ -1,7 +1,8 @@
 """Registers a reader: hashes the password, then stores reader and message in one transaction.
 
-A known address costs the same work, a hash and a transaction, and the caller learns nothing, so nobody who registers can
-find out who is registered. The message is written before the reader, so that the transaction which fails has done it all.
+A known address costs the same work, a hash and a transaction, and the caller learns nothing, so nobody who
+registers can find out who is registered. The message is written before the reader, so that the transaction which
+fails has done it all.
 """
 
 from collections.abc import Callable

@@ -2,9 +2,10 @@
 
     claim (a transaction) -> publish all at once, wait for each confirm -> settle (a transaction)
 
-No transaction is open while the broker is waited for. A nudge after each commit makes a message leave at once; a look at
-the outbox every second finds those whose nudge was lost, whose wait is over, or that other processes have committed.
-Every CMS process has a relay, and their claims keep them apart. While the broker is away nothing is claimed at all.
+No transaction is open while the broker is waited for. A nudge after each commit makes a message leave at once; a
+look at the outbox every second finds those whose nudge was lost, whose wait is over, or that other processes have
+committed. Every CMS process has a relay, and their claims keep them apart. While the broker is away nothing is
+claimed at all.
 """
 
 import asyncio

@@ -97,7 +97,7 @@ async def _publishing(publisher: Publisher) -> None:
     try:
         await publisher.run()
     except TopologyMismatch as error:
-        log.error(  # the site is of use without mail
+        log.warning(  # the site is of use without mail
             "no message can be sent until the broker's exchange is mended and this program started again",
             reason=str(error),
         )

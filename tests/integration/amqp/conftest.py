@@ -22,7 +22,7 @@ async def wait_until(what: str, fact: Callable[[], object]) -> None:
     """Wait for a fact; a test that waits in vain says for what."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not fact():  # noqa: ASYNC110  # facts inside a broker or a client have no event to wait for
+            while not fact():  # facts inside a broker or a client have no event to wait for
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"waited in vain until {what}") from None

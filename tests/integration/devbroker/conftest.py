@@ -9,9 +9,10 @@ from pathlib import Path
 import aiormq
 import pytest
 from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
+from pamqp import commands
+
 from mailpact_devbroker import frames
 from mailpact_devbroker.service import DevBroker, running
-from pamqp import commands
 
 LIMIT_SECONDS = 10.0
 Connect = Callable[[str], Awaitable[AbstractConnection]]
@@ -73,7 +74,7 @@ def eventually():
 
     async def wait(is_true: Callable[[], object]) -> None:
         async with asyncio.timeout(LIMIT_SECONDS):
-            while not is_true():  # noqa: ASYNC110 - the fact is in another process, or in an object without events
+            while not is_true():
                 await asyncio.sleep(0.005)
 
     return wait

@@ -3,9 +3,10 @@ import struct
 
 import aiormq
 import pytest
+from pamqp import commands
+
 from mailpact_devbroker import frames
 from mailpact_devbroker.service import running
-from pamqp import commands
 
 
 async def test_the_broker_says_what_it_is(devbroker, connect):

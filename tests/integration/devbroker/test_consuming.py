@@ -2,8 +2,9 @@ import asyncio
 
 import pytest
 from aiormq.exceptions import ConnectionNotImplemented
-from mailpact_devbroker.frames import Frame, Kind
 from pamqp import commands
+
+from mailpact_devbroker.frames import Frame, Kind
 
 
 class Inbox:

@@ -9,10 +9,11 @@ import sys
 
 import pytest
 from aiormq.exceptions import ChannelPreconditionFailed
+from pamqp import commands
+
 from mailpact_devbroker.errors import JournalError
 from mailpact_devbroker.journal import Journal
 from mailpact_devbroker.service import running
-from pamqp import commands
 
 PERSISTENT = commands.Basic.Properties(delivery_mode=2, headers={"kept": True})
 WORK = {"x-queue-type": "quorum", "x-delivery-limit": 20}

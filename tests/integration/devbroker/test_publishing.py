@@ -2,8 +2,9 @@ import asyncio
 
 import pytest
 from aiormq.exceptions import ChannelNotFoundEntity, DeliveryError, PublishError
-from mailpact_devbroker import frames
 from pamqp import commands
+
+from mailpact_devbroker import frames
 
 PERSISTENT = commands.Basic.Properties(delivery_mode=2)
 

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 
 import pytest
+from pamqp import commands, header
+from pamqp.common import FieldTable
+
 from mailpact_devbroker import messages
 from mailpact_devbroker.broker import Broker, Published
 from mailpact_devbroker.consumers import Delivery, Ledger
 from mailpact_devbroker.queues import Queue
-from pamqp import commands, header
-from pamqp.common import FieldTable
 
 
 @dataclass

@@ -1,12 +1,13 @@
 import itertools
 
 import pytest
+from pamqp import commands
+
 from mailpact_devbroker import frames
 from mailpact_devbroker.broker import Broker
 from mailpact_devbroker.channel import TRANSITIONS, Channel, Event, State, following
 from mailpact_devbroker.errors import AmqpError
 from mailpact_devbroker.frames import Frame, Kind
-from pamqp import commands
 
 HEADER = b"\0\x3c\0\0" + (4).to_bytes(8) + b"\0\0"
 

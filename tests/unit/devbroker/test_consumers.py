@@ -1,6 +1,7 @@
 import pytest
-from mailpact_devbroker.errors import AmqpError
 from pamqp import commands
+
+from mailpact_devbroker.errors import AmqpError
 
 
 def test_consumers_take_turns(bench):

@@ -1,6 +1,7 @@
 import datetime as dt
 
 import pytest
+
 from mailpact_devbroker import messages, properties
 from mailpact_devbroker.broker import LETTER_RETRY_SECONDS
 from mailpact_devbroker.changes import Erased, Saved

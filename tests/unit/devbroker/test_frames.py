@@ -1,10 +1,11 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pamqp import commands
+
 from mailpact_devbroker import frames
 from mailpact_devbroker.errors import AmqpError
 from mailpact_devbroker.frames import Decoder, Frame, Kind
-from pamqp import commands
 
 STREAM = frames.encode(1, commands.Queue.Declare(queue="q", durable=True, arguments={"x-max-length": 1}))
 STREAM += frames.encode_content(

@@ -3,10 +3,11 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from pamqp import commands
+
 from mailpact_devbroker.broker import Broker
 from mailpact_devbroker.consumers import Delivery, Ledger
 from mailpact_devbroker.messages import Publication
-from pamqp import commands
 
 HEADER = b"\0\x3c\0\0" + bytes(8) + b"\0\0"
 

@@ -4,9 +4,10 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pamqp import commands, header
+
 from mailpact_devbroker import properties
 from mailpact_devbroker.errors import AmqpError
-from pamqp import commands, header
 
 SENT = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 ALL = commands.Basic.Properties(

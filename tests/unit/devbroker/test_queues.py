@@ -1,7 +1,8 @@
 import pytest
+from pamqp import commands
+
 from mailpact_devbroker.changes import Erased, Saved
 from mailpact_devbroker.errors import AmqpError
-from pamqp import commands
 
 
 def test_messages_leave_in_the_order_in_which_they_came(bench):

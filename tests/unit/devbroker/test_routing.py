@@ -1,8 +1,9 @@
 import pytest
-from mailpact_devbroker.errors import AmqpError
-from mailpact_devbroker.routing import headers_match, topic_matches
 from pamqp import commands
 from pamqp.common import FieldTable
+
+from mailpact_devbroker.errors import AmqpError
+from mailpact_devbroker.routing import headers_match, topic_matches
 
 
 @pytest.mark.parametrize(

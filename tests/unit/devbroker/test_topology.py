@@ -1,10 +1,11 @@
 import re
 
 import pytest
-from mailpact_devbroker.changes import Declared, Undeclared
-from mailpact_devbroker.errors import AmqpError
 from pamqp import commands
 from pamqp.common import FieldTable
+
+from mailpact_devbroker.changes import Declared, Undeclared
+from mailpact_devbroker.errors import AmqpError
 
 WORK: FieldTable = {
     "x-queue-type": "quorum",
