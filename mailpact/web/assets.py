@@ -8,6 +8,7 @@ from importlib import resources
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 CONTENT_TYPES: Final = {"style.css": "text/css", "favicon.svg": "image/svg+xml"}
 KEEP_FOR_EVER: Final = "public, max-age=31536000, immutable"
@@ -21,19 +22,14 @@ def add_asset_routes(app: web.Application) -> dict[str, str]:
         content = (folder / name).read_bytes()
         stem, _, suffix = name.rpartition(".")
         paths[name] = f"/static/{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{suffix}"
-        app.router.add_get(paths[name], _Asset(content, content_type))
+        app.router.add_get(paths[name], _asset(content, content_type))
     return paths
 
 
-class _Asset:
-    def __init__(self, content: bytes, content_type: str) -> None:
-        self._content = content
-        self._content_type = content_type
-
-    async def __call__(self, _request: web.Request) -> web.Response:
+def _asset(content: bytes, content_type: str) -> Handler:
+    async def answer(_request: web.Request) -> web.Response:
         return web.Response(
-            body=self._content,
-            content_type=self._content_type,
-            charset="utf-8",
-            headers={"Cache-Control": KEEP_FOR_EVER},
+            body=content, content_type=content_type, charset="utf-8", headers={"Cache-Control": KEEP_FOR_EVER}
         )
+
+    return answer

@@ -1,0 +1,196 @@
+"""The CMS in this process, on a database file and a development broker of the test's own; and a browser for it."""
+
+import asyncio
+import re
+import socket
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import aiormq
+import pytest
+
+from mailpact.amqp.topology import declare_all
+from mailpact.contracts import catalogue
+from mailpact.settings import AmqpUrl, DatabaseUrl
+from mailpact.telemetry import Journey
+from mailpact_devbroker.service import running as devbroker_running
+from mailpact_producer.service import running as producer_running
+from mailpact_producer.settings import ProducerSettings
+
+PATIENCE_SECONDS = 20.0
+PASSWORD = "correct horse battery"
+HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Any
+    text: str
+
+
+@dataclass
+class Site:
+    """A running CMS and a browser on it."""
+
+    url: str
+    session: aiohttp.ClientSession
+    journey: Journey = field(default_factory=Journey)
+
+    async def get(self, path: str) -> Answer:
+        async with self.session.get(self.url + path, allow_redirects=False) as answer:
+            return Answer(answer.status, answer.headers.copy(), await answer.text())
+
+    async def post(self, path: str, **options: Any) -> Answer:
+        async with self.session.post(self.url + path, allow_redirects=False, **options) as answer:
+            return Answer(answer.status, answer.headers.copy(), await answer.text())
+
+    async def hidden_fields(self, path: str = "/register") -> dict[str, str]:
+        return dict(HIDDEN.findall((await self.get(path)).text))
+
+    async def register(self, email: str, *, page: str | None = None, **fields: str) -> Answer:
+        """Fill in the form as a browser would and post it."""
+        hidden = await self.hidden_fields("/register" + (f"?page={page}" if page else ""))
+        return await self.post(
+            "/register", data=hidden | {"name": "Ada", "email": email, "password": PASSWORD} | fields
+        )
+
+
+class Data:
+    """The CMS's database file, looked at from outside."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.url = DatabaseUrl.of_file(path)
+
+    def rows(self, query: str, *values: object) -> list[Any]:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            return connection.execute(query, values).fetchall()
+
+
+class Broker:
+    """A development broker that comes and goes on one port."""
+
+    def __init__(self, folder: Path) -> None:
+        self._journal = folder / "broker.db"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.url = AmqpUrl(f"amqp://guest:guest@127.0.0.1:{self._port}/")
+
+    @asynccontextmanager
+    async def running(self, *, has_queues: bool = True) -> AsyncIterator["Broker"]:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self._port))
+        async with devbroker_running(listener, journal=self._journal):
+            if has_queues:
+                await self.declare()
+            yield self
+
+    async def declare(self) -> None:
+        """Make exchanges and queues, as the first consumer does."""
+        connection = await aiormq.connect(self.url.url)
+        await declare_all(connection, catalogue.load().topology)
+        await connection.close()
+
+    async def take(self, count: int) -> list[Any]:
+        """Take exactly so many messages from the queue, waiting for them; fail if there are more."""
+        connection = await aiormq.connect(self.url.url)
+        channel = await connection.channel()
+        taken: list[Any] = []
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(taken) < count:
+                message = await channel.basic_get("email.work", no_ack=True)
+                if message.delivery_tag is None:
+                    await asyncio.sleep(0.01)
+                else:
+                    taken.append(message)
+        rest = await channel.queue_declare("email.work", passive=True)
+        await connection.close()
+        assert rest.message_count == 0
+        return taken
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Data:
+    return Data(tmp_path / "cms.db")
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Broker:
+    """A broker that does not run yet."""
+    return Broker(tmp_path)
+
+
+Serve = Callable[..., AbstractAsyncContextManager[Site]]
+StartSite = Callable[..., Awaitable[Site]]
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Callable[[str], Site]]:
+    """Open a browser, without cookies yet, on a site."""
+    async with AsyncExitStack() as stack:
+
+        def open_browser(url: str) -> Site:
+            session = aiohttp.ClientSession(
+                cookie_jar=aiohttp.CookieJar(unsafe=True),
+                timeout=aiohttp.ClientTimeout(total=PATIENCE_SECONDS),
+            )
+            stack.push_async_callback(session.close)
+            return Site(url, session)
+
+        yield open_browser
+
+
+@pytest.fixture
+def serve(data: Data, broker: Broker, browser: Callable[[str], Site]) -> Serve:
+    """Run a CMS while the context lasts."""
+
+    @asynccontextmanager
+    async def running(*, base_url: str = "http://127.0.0.1") -> AsyncIterator[Site]:
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        site = browser(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        settings = ProducerSettings(base_url=base_url, amqp_url=broker.url, database_url=data.url)
+        async with producer_running(settings, listener, journey=site.journey):
+            yield site
+
+    return running
+
+
+@pytest.fixture
+async def start_site(serve: Serve) -> AsyncIterator[StartSite]:
+    """Start a CMS; all are stopped in the end, the last one first."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**options: Any) -> Site:
+            return await stack.enter_async_context(serve(**options))
+
+        yield start
+
+
+@pytest.fixture
+async def site(start_site: StartSite) -> Site:
+    """A CMS whose broker is away: nothing leaves the outbox."""
+    return await start_site()
+
+
+@pytest.fixture
+def eventually() -> Callable[[str, Callable[[], object]], Awaitable[None]]:
+    """Wait until something is true."""
+
+    async def wait(what: str, is_true: Callable[[], object]) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not is_true():
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise AssertionError(f"waited in vain until {what}") from None
+
+    return wait

@@ -1,0 +1,85 @@
+"""Which forms are registrations, and what is said of the others."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailpact.contracts import catalogue
+from mailpact_producer.accounts import FieldErrors, Registration, read_form
+from mailpact_producer.events import Writer
+
+WRITER = Writer(catalogue.load().contract("email/1"))
+GOOD = {"name": "Ada", "email": "ada@example.org", "password": "correct horse"}
+
+
+def read(**fields: str) -> Registration | FieldErrors:
+    return read_form(GOOD | fields, WRITER.is_mailable)
+
+
+def test_good_form_is_a_registration() -> None:
+    assert read() == Registration("Ada", "ada@example.org", "correct horse")
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored", "key"),
+    [
+        (" ada@example.org ", "ada@example.org", "ada@example.org"),
+        ("Ada@EXAMPLE.org", "Ada@example.org", "ada@example.org"),
+        ("ada@bücher.example", "ada@xn--bcher-kva.example", "ada@xn--bcher-kva.example"),
+        ("ada+tag@example.org", "ada+tag@example.org", "ada+tag@example.org"),
+        ("a.d.a@example.org", "a.d.a@example.org", "a.d.a@example.org"),
+    ],
+)
+def test_address_is_kept_but_for_its_domain(typed: str, stored: str, key: str) -> None:
+    registration = read(email=typed)
+
+    assert isinstance(registration, Registration)
+    assert (registration.email, registration.email_key) == (stored, key)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(
+            ("email", value)
+            for value in ("", "ada", "ada@", "@x.org", "a b@x.org", "Ada <a@x.org>", "a@x.org,b@x.org")
+        ),
+        *(
+            ("email", value)
+            for value in ("ada@localhost", "ä@x.org", "a@x.org\r\nBcc: b@x.org", "a" * 250 + "@x.org")
+        ),
+        *(("email", value) for value in ('"a b"@x.org', "a@[127.0.0.1]", "a@x.org\0", "a..b@x.org")),
+        *(("name", value) for value in ("", "   ", "A" * 101, "Ada\0", "Ada\u2028Lovelace")),
+        *(("password", value) for value in ("", "1234567", "x" * 129)),
+    ],
+)
+def test_bad_field_is_named_and_only_that(field: str, value: str) -> None:
+    errors = read(**{field: value})
+
+    assert not isinstance(errors, Registration)
+    assert list(errors) == [field]
+
+
+def test_every_bad_field_gets_its_own_sentence() -> None:
+    errors = read_form({}, WRITER.is_mailable)
+
+    assert not isinstance(errors, Registration)
+    assert set(errors) == {"name", "email", "password"}
+
+
+def test_password_is_the_same_however_a_keyboard_composes_it() -> None:
+    composed, decomposed = read(password="pässword1"), read(password="pa\u0308ssword1")
+
+    assert composed == decomposed
+
+
+@given(st.text(max_size=300) | st.emails())
+def test_every_accepted_address_obeys_the_contract(typed: str) -> None:
+    result = read(email=typed)
+
+    if isinstance(result, Registration):
+        assert WRITER.is_mailable(result.email)
+
+
+def test_what_a_person_typed_is_in_no_repr() -> None:
+    assert "ada" not in repr(read()).casefold()

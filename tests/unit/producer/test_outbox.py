@@ -1,0 +1,112 @@
+"""The outbox on a real SQLite file: who may take what, and who may settle it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from mailpact.amqp.messages import Message
+from mailpact.contracts import catalogue
+from mailpact.database import clock
+from mailpact.database.engine import open_database
+from mailpact.database.migrate import migrate
+from mailpact.database.transactions import Database
+from mailpact.settings import DatabaseUrl
+from mailpact_producer.events import CONTRACT, Writer, welcome_body
+from mailpact_producer.relay_plan import Dead, Published, PutBack, State, Step
+from mailpact_producer.store import outbox
+from mailpact_producer.store.outbox import Claimed
+from mailpact_producer.store.schema import HEAD, MIGRATIONS, VERSION_TABLE
+from mailpact_producer.store.schema import outbox as table
+
+WRITER = Writer(catalogue.load().contract(CONTRACT))
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    """A CMS's database with its tables."""
+    opened = open_database(DatabaseUrl.of_file(tmp_path / "cms.db"))
+    await migrate(opened, MIGRATIONS, head=HEAD, version_table=VERSION_TABLE)
+    yield opened
+    await opened.close()
+
+
+async def enqueue(database: Database, count: int = 1) -> None:
+    for number in range(count):
+        message = WRITER.message(
+            welcome_body("ada@example.org"), message_id=f"id-{number}", made_at_seconds=0
+        )
+        assert isinstance(message, Message)
+        await database.transact(lambda c, message=message: outbox.enqueue(c, message, contract=CONTRACT))
+
+
+async def claim(database: Database, token: str, limit: int = 100) -> list[Claimed]:
+    return list(await database.transact(lambda c: outbox.claim(c, token=token, limit=limit)))
+
+
+async def settle(database: Database, row: Claimed, step: Step, *, token: str) -> None:
+    await database.transact(lambda c: outbox.settle(c, [(row.id, step)], token=token))
+
+
+async def state_and_body(database: Database) -> tuple[str, bytes | None]:
+    row = await database.transact(lambda connection: connection.execute(select(table)).one())
+    return row.state, row.body
+
+
+async def test_two_relays_share_the_rows_and_take_none_twice(database: Database) -> None:
+    await enqueue(database, 5)
+
+    first, second, third = [await claim(database, token, limit=2) for token in ("one", "two", "three")]
+
+    assert [row.message_id for row in (*first, *second, *third)] == [f"id-{number}" for number in range(5)]
+
+
+async def test_published_row_keeps_nothing_of_its_body(database: Database) -> None:
+    await enqueue(database)
+    (row,) = await claim(database, "one")
+
+    await settle(database, row, Published(), token="one")
+
+    assert await state_and_body(database) == (State.PUBLISHED, None)
+
+
+async def test_relay_that_slept_past_its_lease_cannot_settle_what_another_has(database: Database) -> None:
+    await enqueue(database)
+    (row,) = await claim(database, "one")
+    lease_over = update(table).values(available_at=clock.now() - 1)
+    await database.transact(lambda connection: connection.execute(lease_over))
+    taken_back = await database.transact(outbox.take_back_expired)
+    (again,) = await claim(database, "two")
+
+    await settle(database, row, Published(), token="one")
+
+    assert (taken_back, again.id) == (1, row.id)
+    assert (await state_and_body(database))[0] == State.CLAIMED
+
+
+async def test_claim_is_not_taken_back_while_its_lease_lasts(database: Database) -> None:
+    await enqueue(database)
+    await claim(database, "one")
+
+    assert await database.transact(outbox.take_back_expired) == 0
+
+
+async def test_row_that_was_put_back_is_due_after_its_wait_and_counts_its_tries(database: Database) -> None:
+    await enqueue(database, 2)
+    first, second = await claim(database, "one")
+
+    await settle(database, first, PutBack(0.0, is_attempt=True, reason="nacked"), token="one")
+    await settle(database, second, PutBack(60.0, is_attempt=True, reason="nacked"), token="one")
+
+    assert [(row.id, row.attempts) for row in await claim(database, "two")] == [(first.id, 1)]
+
+
+async def test_dead_row_is_kept_and_never_claimed_again(database: Database) -> None:
+    await enqueue(database)
+    (row,) = await claim(database, "one")
+
+    await settle(database, row, Dead("a bug"), token="one")
+
+    assert await claim(database, "two") == []
+    assert await state_and_body(database) == (State.DEAD, row.body)

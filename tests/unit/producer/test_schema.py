@@ -1,0 +1,25 @@
+"""The migrations make exactly the tables that the code speaks of."""
+
+from pathlib import Path
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from mailpact.database.engine import open_database
+from mailpact.database.migrate import migrate
+from mailpact.settings import DatabaseUrl
+from mailpact_producer.store.schema import HEAD, MIGRATIONS, VERSION_TABLE, metadata
+
+
+async def test_migrated_tables_are_those_of_the_schema(tmp_path: Path) -> None:
+    database = open_database(DatabaseUrl.of_file(tmp_path / "cms.db"))
+    await migrate(database, MIGRATIONS, head=HEAD, version_table=VERSION_TABLE)
+
+    differences = await database.transact(
+        lambda connection: compare_metadata(
+            MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}), metadata
+        )
+    )
+
+    await database.close()
+    assert differences == []
