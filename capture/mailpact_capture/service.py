@@ -48,6 +48,8 @@ async def running(
     """
     capture = Capture(smtp=_place(smtp), url=f"http://{_place(web)}")
     async with AsyncExitStack() as stack:
+        stack.enter_context(smtp)
+        stack.enter_context(web)
         stack.enter_context(quiet_library())
         if store is None:
             store = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailpact-"))) / "capture.db"

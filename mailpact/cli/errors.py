@@ -37,11 +37,13 @@ def exit_line(error: BaseException) -> tuple[str, int] | None:
     from mailpact.contracts.errors import CatalogueError
     from mailpact.database.migrate import SchemaUnknown
     from mailpact.database.transactions import DatabaseUnavailable
+    from mailpact_capture.errors import StoreFileError
+    from mailpact_devbroker.errors import JournalError
 
     if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         return exit_line(error.exceptions[0])
     match error:
-        case SettingsError():
+        case SettingsError() | StoreFileError() | JournalError():
             return str(error), USAGE
         case TyperException():
             return error.format_message(), error.exit_code

@@ -54,6 +54,7 @@ async def running(
     the database cannot be used.
     """
     async with AsyncExitStack() as stack:
+        stack.enter_context(listener)
         database = open_database(settings.database_url)
         stack.push_async_callback(database.close)
         passwords = PasswordHashing()

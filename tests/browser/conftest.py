@@ -1,0 +1,94 @@
+"""Everything running, some mail in it, and a real Chromium to look at it."""
+
+import os
+import re
+import shutil
+import smtplib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+PATIENCE_SECONDS = 30
+HOSTILE = '<script>document.title="owned"</script><img src=x onerror="document.title=\'owned\'">'
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where site and viewer are."""
+
+    site: str
+    viewer: str
+
+
+def mail(subject: str | None, text: str, sender: str = "Ada Lovelace <ada@example.org>") -> bytes:
+    """Make one mail."""
+    message = EmailMessage()
+    message["From"], message["To"] = sender, "reader@example.org"
+    if subject is not None:
+        message["Subject"] = subject
+    message.set_content(text)
+    return message.as_bytes()
+
+
+MAILS = (
+    mail("Your invoice", "Dear reader,\n\nsee https://example.org/invoice?id=1&x=2.\n"),
+    mail("Привет, мир! " * 15, "x" * 3000),
+    mail(None, ""),
+    mail(HOSTILE, f"{HOSTILE}\njavascript:alert(1)\nhttps://x.org/\"onclick=\"alert(1)", '"<b>x</b>" <x@x.org>'),
+    mail("A subject without a single space " + "W" * 150, "text"),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+    """Site and viewer of a `mailpact up`, with mail captured."""
+    folder = tmp_path_factory.mktemp("up")
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mailpact", "up", "--cms-listen", "127.0.0.1:0",
+             "--viewer-listen", "127.0.0.1:0", "--smtp-listen", "127.0.0.1:0"],
+            cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            env={name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")},
+        )  # fmt: skip
+    try:
+        said = _wait_until_up(process, folder / "log")
+        port = int(said["mail"].rpartition(":")[2])
+        with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
+            for each in MAILS:
+                client.sendmail("bounce@example.org", ["reader@example.org", "hidden@example.org"], each)
+        yield Places(site=said["site"], viewer=said["viewer"])
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_until_up(process: "subprocess.Popen[bytes]", log: Path) -> dict[str, str]:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while "Ctrl-C" not in (text := log.read_text()):
+        assert process.poll() is None, text
+        assert time.monotonic() < deadline, text
+        time.sleep(0.02)
+    return dict(re.findall(r"^(site|viewer|mail) +(\S+)$", text, re.MULTILINE))
+
+
+@pytest.fixture(scope="module")  # not longer: its event loop is in the way of tests that have their own
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; without one these tests cannot run, and with CI=true that is a failure."""
+    if CHROMIUM is None:
+        assert os.environ.get("CI") != "true", "no Chromium: apt-get install chromium"
+        pytest.skip("no Chromium here: apt-get install chromium, or the like")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield started
+        started.close()

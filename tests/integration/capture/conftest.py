@@ -1,0 +1,91 @@
+"""A capture server in this process, real sockets on both sides."""
+
+import asyncio
+import smtplib
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from mailpact.telemetry import Journey, Point
+from mailpact_capture.service import running
+
+
+def listener() -> socket.socket:
+    """Give a listening socket on any free port."""
+    opened = socket.create_server(("127.0.0.1", 0))
+    opened.settimeout(0)
+    return opened
+
+
+class Server:
+    """A running capture server and what a client does with it."""
+
+    def __init__(self, smtp_port: int, url: str, web: aiohttp.ClientSession) -> None:
+        self.smtp_port = smtp_port
+        self.url = url
+        self.web = web
+        self.reached: list[tuple[Point, str]] = []
+
+    async def send(
+        self, content: bytes, *, to: tuple[str, ...] = ("ada@example.org",), sender: str = "me@x.org"
+    ) -> None:
+        """Send one mail as smtplib does."""
+
+        def work() -> None:
+            with smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=10) as client:
+                client.sendmail(sender, to, content)
+
+        await asyncio.to_thread(work)
+
+    async def say(self, *lines: bytes) -> list[bytes]:
+        """Say raw lines over one connection; give the answer to each, the greeting first."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.smtp_port)
+        answers = [await reader.readline()]
+        for line in lines:
+            writer.write(line)
+            async with asyncio.timeout(10):
+                answers.append(await reader.readline())
+        writer.close()
+        await writer.wait_closed()
+        return answers
+
+    async def get(self, path: str, **headers: str) -> tuple[int, bytes, Any]:
+        """Ask for a page or an answer of the API."""
+        async with self.web.get(self.url + path, headers=headers) as answer:
+            return answer.status, await answer.read(), answer.headers
+
+    async def json(self, path: str) -> Any:
+        """Ask the API for JSON."""
+        async with self.web.get(self.url + path) as answer:
+            assert answer.status == 200
+            return await answer.json()
+
+
+@asynccontextmanager
+async def serving(store: Path | None) -> AsyncIterator[Server]:
+    """Run a capture server."""
+    smtp, web = listener(), listener()
+    port, url = smtp.getsockname()[1], f"http://127.0.0.1:{web.getsockname()[1]}"
+    journey = Journey()
+    async with running(smtp=smtp, web=web, store=store, journey=journey), aiohttp.ClientSession() as session:
+        server = Server(port, url, session)
+        journey.watch(lambda point, message_id: server.reached.append((point, message_id)))
+        yield server
+
+
+@pytest.fixture
+def serve() -> Callable[[Path | None], Any]:
+    """Run a capture server on a store of the test's choice."""
+    return serving
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    """A capture server with an empty store."""
+    async with serving(tmp_path / "capture.db") as running_server:
+        yield running_server

@@ -1,0 +1,126 @@
+"""What a reader sees in a mail. Parsing never fails."""
+
+from email.message import EmailMessage
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailpact_capture.headers import Address
+from mailpact_capture.mail import MAX_PARTS, parse
+from mailpact_capture.provenance import amqp_message_id
+from mailpact_capture.session import is_clean, parse_path, public_id
+
+
+def mail_of(**fields: str) -> bytes:
+    message = EmailMessage()
+    for name, value in fields.items():
+        message[name.replace("_", "-")] = value
+    message.set_content("Grüße\n")
+    return message.as_bytes()
+
+
+def test_header_and_text_are_decoded() -> None:
+    mail = parse(
+        mail_of(From="Ada Lovelace <ada@example.org>", To="b@x.org, C <c@x.org>", Subject="Привет, мир")
+    )
+
+    assert mail.sender == Address("Ada Lovelace", "ada@example.org")
+    assert mail.to == (Address("", "b@x.org"), Address("C", "c@x.org"))
+    assert (mail.subject, mail.text, mail.defect) == ("Привет, мир", "Grüße\n", "")
+
+
+def test_attachments_are_told_from_text() -> None:
+    message = EmailMessage()
+    message.set_content("text")
+    message.add_alternative("<p>html</p>", subtype="html")
+    message.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="räum.pdf")
+
+    mail = parse(message.as_bytes())
+
+    assert (mail.text.strip(), mail.html.strip()) == ("text", "<p>html</p>")
+    assert [(each.file_name, each.content_type, each.content) for each in mail.attachments] == [
+        ("räum.pdf", "application/pdf", b"%PDF")
+    ]
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"\r\n", b"no header at all", b"\xff\xfe\x00", b"Subject: x", b": \r\n\r\n"]
+)
+def test_what_is_no_mail_is_shown_all_the_same(raw: bytes) -> None:
+    assert parse(raw).subject in ("", "x")
+
+
+@given(st.binary(max_size=500))
+def test_no_bytes_make_parsing_fail(raw: bytes) -> None:
+    mail = parse(raw)
+
+    mail.snippet().encode()
+    mail.subject.encode()
+
+
+@given(
+    st.binary(max_size=60), st.sampled_from(["Subject", "From", "To", "Date", "Content-Type", "Message-ID"])
+)
+def test_no_field_makes_parsing_fail(value: bytes, name: str) -> None:
+    parse(name.encode() + b": " + value + b"\r\n\r\ntext").subject.encode()
+
+
+def test_mail_of_a_million_parts_is_bounded_and_says_so() -> None:
+    raw = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\nx\r\n" * (5 * MAX_PARTS)
+
+    mail = parse(raw)
+
+    assert mail.defect == f"more than {MAX_PARTS} parts"
+    assert len(mail.attachments) <= MAX_PARTS
+
+
+@pytest.mark.parametrize(
+    ("header", "message_id"),
+    [
+        (
+            "<5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11.804b82e2@mail.example>",
+            "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11",
+        ),
+        (
+            "<5D0F7A3E-2F4B-4C7E-9A51-0D6B6F0F3A11.804b82e2@mail.example>",
+            "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11",
+        ),
+        ("<5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11@mail.example>", None),
+        ("<somebody.else@mail.example>", None),
+        ("", None),
+    ],
+)
+def test_message_that_a_mail_comes_from_is_told_and_never_guessed(
+    header: str, message_id: str | None
+) -> None:
+    assert amqp_message_id(header) == message_id
+
+
+@pytest.mark.parametrize(
+    ("argument", "path"),
+    [
+        ("<a@x.org>", ("a@x.org", "")),
+        ("<>", ("<>", "")),
+        ("<a@x.org> SIZE=10 BODY=8BITMIME", ("a@x.org", "SIZE=10 BODY=8BITMIME")),
+        ("a@x.org", ("a@x.org", "")),
+        ('<"a b"@x.org>', ('"a b"@x.org', "")),
+        ("<a@x.org", None),
+        ("<a@x.org>\rRCPT", None),
+        ("<a\0@x.org>", None),
+        ("", None),
+    ],
+)
+def test_path_is_taken_as_written_or_not_at_all(argument: str, path: tuple[str, str] | None) -> None:
+    assert parse_path(argument) == path
+
+
+@pytest.mark.parametrize("argument", ["a\r", "a\n", "a\0", "\ud800"])
+def test_control_characters_have_no_place_in_a_command(argument: str) -> None:
+    assert not is_clean(argument)
+
+
+@given(st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16))
+def test_public_ids_are_22_characters_and_as_different_as_their_randomness(one: bytes, other: bytes) -> None:
+    assert len(public_id(one)) == 22
+    assert (public_id(one) == public_id(other)) == (one == other)
