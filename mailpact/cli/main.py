@@ -16,7 +16,6 @@ from mailpact.settings import refuse_unknown_variables
 
 app = typer.Typer(
     help="Contract-first e-mail over a message queue.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -28,7 +27,7 @@ def main() -> None:
     """Run the command line that this process was started with, and exit."""
     try:
         refuse_unknown_variables(set(environment_variables()))
-        code = app(prog_name="mailpact", standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], prog_name="mailpact", standalone_mode=False)
     except Exception as error:  # the outermost edge; what is not expected is raised again
         known = exit_line(error)
         if known is None:

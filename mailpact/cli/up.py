@@ -17,7 +17,7 @@ from typing import Annotated
 from mailpact.cli import options
 from mailpact.cli.listening import bound_address, listen, listen_near
 from mailpact.cli.serving import say, serve_until_stopped
-from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SmtpUrl, fault_point
+from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError, SmtpUrl, fault_point
 from mailpact.telemetry import Journey, configure_logging
 
 CMS, VIEWER, SMTP, AMQP = (HostPort("127.0.0.1", port) for port in (8080, 8025, 1025, 5672))
@@ -84,6 +84,8 @@ def up(
 ) -> None:
     """Run everything in one process: broker, CMS, consumer, capture server and viewer."""
     configure_logging(verbose=False)
+    if as_json and not demo:
+        raise SettingsError("--json prints the demo's result; give --demo too")
     # A script that starts the demo has nobody who could press Ctrl-C.
     is_once = once or (demo and not sys.stdout.isatty())
     wanted = Wanted(

@@ -241,6 +241,12 @@ def test_raw_hash_is_of_the_bytes_that_the_viewer_gives(up: Up, folder: Path) ->
         (["consumer", "--inbox-url", "mysql://x/y"], r"--inbox-url.*sqlite:///"),
         (["consumer", "--prefetch", "0"], r"--prefetch"),
         (["devbroker", "--listen", "0.0.0.0:5672"], r"--unsafe-listen"),
+        (["up", "--json"], r"give --demo too"),
+        (["devbroker", "--listen", "127.0.0.1:0", "--journal", "file"], r"journal file cannot be read"),
+        (
+            ["capture", "--smtp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--store", "file"],
+            r"file is not a mail store",
+        ),
         (["up", "--data", "file/below"], r"the folder file/below cannot be made"),
         (["capture", "--store", "file/below/mail.db"], r"the folder .*file/below cannot be made"),
     ],
@@ -253,6 +259,32 @@ def test_usage_errors_are_one_line_and_exit_2(folder: Path, arguments: list[str]
     assert done.returncode == 2
     assert re.fullmatch(rf"mailpact: .*{line}.*\n", done.stderr), done.stderr
     assert (done.stdout, "secret" in done.stderr) == ("", False)
+
+
+def test_command_alone_says_what_it_can_do(folder: Path) -> None:
+    done = run(cwd=folder)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    for command in ("up", "devbroker", "capture", "producer", "consumer"):
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["consumer", "--inbox-url", "sqlite:///file"],
+        ["producer", "--listen", "127.0.0.1:0", "--database-url", "sqlite:///file"],
+    ],
+)
+def test_database_that_cannot_be_used_exits_3(folder: Path, command: list[str]) -> None:
+    (folder / "file").write_text("not a database, and long enough to be looked at as one" * 20)
+
+    done = run(*command, cwd=folder)
+
+    assert done.returncode == 3
+    assert re.fullmatch(r"mailpact: the database sqlite:///file cannot be used: .*\n", done.stderr), (
+        done.stderr
+    )
 
 
 def test_unknown_variable_stops_every_command_and_is_named(folder: Path) -> None:
