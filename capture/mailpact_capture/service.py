@@ -15,6 +15,7 @@ from aiohttp import web
 
 from mailpact.telemetry import Journey, Point
 from mailpact.web.security import add_security_headers
+from mailpact.web.serving import serving
 from mailpact_capture import store as stores
 from mailpact_capture.api.routes import Api
 from mailpact_capture.errors import StoreUnavailable
@@ -25,7 +26,7 @@ from mailpact_capture.session import Envelope, public_id
 from mailpact_capture.store import Arrival, Store
 from mailpact_capture.viewer.pages import Viewer
 
-STOP_SECONDS: Final = 1.5  # for mails that are being stored and answers that are being sent; each
+STOP_SECONDS: Final = 1.5  # for mails that are being stored
 BACKLOG: Final = 200
 
 
@@ -55,7 +56,7 @@ async def running(
             store = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailpact-"))) / "capture.db"
         mails = await stack.enter_async_context(stores.opened(store))
         await stack.enter_async_context(_committing(mails, journey))
-        await stack.enter_async_context(_serving_web(_app(mails, web, capture), web))
+        await stack.enter_async_context(serving(_app(mails, web, capture), web))
         await stack.enter_async_context(_taking_mail(mails, smtp))
         yield capture
 
@@ -85,17 +86,6 @@ async def _taking_mail(store: Store, listener: socket.socket) -> AsyncIterator[N
     finally:
         server.close()
         await smtp.close(grace_seconds=STOP_SECONDS)
-
-
-@asynccontextmanager
-async def _serving_web(app: web.Application, listener: socket.socket) -> AsyncIterator[None]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
-    await runner.setup()
-    try:
-        await web.SockSite(runner, listener, backlog=BACKLOG).start()
-        yield
-    finally:
-        await runner.cleanup()
 
 
 def _app(store: Store, listener: socket.socket, capture: Capture) -> web.Application:

@@ -13,7 +13,7 @@ import aiohttp
 from rich.console import Console
 
 from mailpact.cli.errors import NotShown
-from mailpact.cli.up import Everything
+from mailpact.cli.everything import Everything
 from mailpact.telemetry import Point
 
 CONTRACT = "email/1"

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 from uuid import uuid4
 
 import structlog
@@ -20,6 +19,7 @@ from mailpact.contracts import catalogue
 from mailpact.database.engine import open_database
 from mailpact.database.transactions import Database
 from mailpact.telemetry import Journey
+from mailpact.web.serving import serving
 from mailpact_producer.events import CONTRACT, Writer
 from mailpact_producer.passwords import PasswordHashing
 from mailpact_producer.registration import Registrar
@@ -30,9 +30,6 @@ from mailpact_producer.web.application import make_application
 from mailpact_producer.web.cookies import Cookies
 from mailpact_producer.web.pages import Pages
 from mailpact_producer.web.register import RegistrationForm
-
-STOP_SECONDS: Final = 5  # for requests that are being answered
-BACKLOG: Final = 128
 
 log = structlog.get_logger()
 
@@ -72,7 +69,7 @@ async def running(
             now_seconds=time.time,
         )
         app = await _site(settings, database, registrar, writer)
-        await stack.enter_async_context(_serving(app, listener))
+        await stack.enter_async_context(serving(app, listener))
         yield Producer(_url(listener))
 
 
@@ -112,17 +109,6 @@ async def _site(
     site_pages = Pages(database, cookies)
     form = RegistrationForm(registrar, site_pages, cookies, key, writer.is_mailable)
     return make_application(site_pages, form)
-
-
-@asynccontextmanager
-async def _serving(app: web.Application, listener: socket.socket) -> AsyncIterator[None]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
-    await runner.setup()
-    try:
-        await web.SockSite(runner, listener, backlog=BACKLOG).start()
-        yield
-    finally:
-        await runner.cleanup()
 
 
 def _url(listener: socket.socket) -> str:

@@ -1,0 +1,22 @@
+"""Serves an aiohttp application on a socket that listens already."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+STOP_SECONDS = 5  # for requests that are being answered; an idle server does not wait
+BACKLOG = 200
+
+
+@asynccontextmanager
+async def serving(app: web.Application, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve until the caller leaves; closes the listener. No access log: paths and queries may hold addresses."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        yield
+    finally:
+        await runner.cleanup()
