@@ -118,7 +118,7 @@ def test_a_command_can_be_the_trigger(verify: Callable[..., Any], tmp_path: Path
         "trims_message",
     )
 
-    assert done.verdicts() == {"P-MSG-01": "FAIL", "P-PUB-01": "PASS"}
+    assert done.verdicts() == {"P-MSG-01": "FAIL", "P-PUB-01": "PASS"}, done.text
 
 
 def test_trigger_that_fails_is_the_cases_problem(verify: Callable[..., Any]) -> None:
