@@ -107,7 +107,8 @@ def test_a_failure_says_everything_that_helps(verify: Callable[..., Any]) -> Non
 def test_a_command_can_be_the_trigger(verify: Callable[..., Any], tmp_path: Path) -> None:
     script = tmp_path / "trigger.py"
     script.write_text(POST_THE_FORM)
-    trigger = f"{shlex.quote(sys.executable)} {shlex.quote(str(script))} http://127.0.0.1:{{HTTP_PORT}}/ {{email}} {{message}}"
+    program = shlex.join([sys.executable, str(script)])
+    trigger = f"{program} http://127.0.0.1:{{HTTP_PORT}}/ {{email}} {{message}}"
 
     done = verify(
         "producer",
