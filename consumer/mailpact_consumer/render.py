@@ -6,9 +6,9 @@ pattern (ASCII, no quoting), the subject is one line by construction, and nothin
 
 import hashlib
 import re
-from base64 import encodebytes
+from base64 import b64encode, encodebytes
+from collections.abc import Iterator
 from datetime import datetime
-from email.header import Header
 from email.utils import format_datetime
 
 from mailpact_consumer.message import MailRequest
@@ -16,7 +16,10 @@ from mailpact_consumer.message import MailRequest
 SUBJECT_CODE_POINTS = 200
 NO_SUBJECT = "(no subject)"
 LINE_OCTETS = 998  # RFC 5322 2.1.1, without the CRLF
-HEADER_COLUMNS = 76
+PLAIN_SUBJECT_CHARACTERS = 78 - len(
+    "Subject: "
+)  # RFC 5322 2.1.1: lines should have no more than 78 characters
+ENCODED_WORD_BYTES = 39  # of text in each, so that the first line has no more than 76 characters (RFC 2047 2)
 
 LINE_END = re.compile(r"\r\n|\n|\r")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -68,6 +71,22 @@ def render(request: MailRequest, *, mail_from: str, domain: str, date: datetime)
 
 
 def _encoded(subject: str) -> str:
-    # ASCII that looks like an encoded word (RFC 2047) would be decoded into something else: encode it for certain.
-    charset = "us-ascii" if subject.isascii() and "=?" not in subject else "utf-8"
-    return Header(subject, charset, maxlinelen=HEADER_COLUMNS, header_name="Subject").encode()
+    """Give the subject as a header can carry it: as it is, or as encoded words (RFC 2047), folded between them.
+
+    What is long is encoded too: folded at its spaces it would come back with others. The library's own encoder cannot
+    be used: it takes U+2028 and its like for line ends, and loses them.
+    """
+    if subject.isascii() and len(subject) <= PLAIN_SUBJECT_CHARACTERS and "=?" not in subject:
+        return subject
+    return "\n ".join(f"=?utf-8?b?{b64encode(chunk.encode()).decode()}?=" for chunk in _chunks(subject))
+
+
+def _chunks(text: str) -> Iterator[str]:
+    """Cut a text so that each piece has at most 39 bytes, between code points (RFC 2047 5)."""
+    chunk = ""
+    for character in text:
+        if len((chunk + character).encode()) > ENCODED_WORD_BYTES:
+            yield chunk
+            chunk = ""
+        chunk += character
+    yield chunk

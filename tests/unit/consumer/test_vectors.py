@@ -1,0 +1,70 @@
+"""Every published vector means to this consumer what it says: this mail, or this refusal."""
+
+import base64
+import email.parser
+import email.policy
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailpact.amqp.messages import Message
+from mailpact.contracts import catalogue
+from mailpact.contracts.errors import Refusal
+from mailpact_consumer.message import MailRequest, read, readers
+from mailpact_consumer.render import render
+
+VECTORS = sorted((Path(__file__).parents[3] / "contracts" / "email" / "1" / "vectors").rglob("*.json"))
+SERVED = readers(catalogue.load())
+ASSIGNED = "00000000-0000-4000-8000-000000000000"
+DATE = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+PARSER = email.parser.BytesParser(policy=email.policy.default)
+
+
+def joined(pieces: list[dict[str, Any]]) -> str:
+    return "".join(piece["text"] * piece["times"] for piece in pieces)
+
+
+def message_of(vector: dict[str, Any]) -> Message:
+    """Give the message that a vector describes."""
+    match vector:
+        case {"body": str(text)}:
+            body = text.encode()
+        case {"body_pieces": list(pieces)}:
+            body = joined(pieces).encode()
+        case {"body_base64": str(encoded)}:
+            body = base64.b64decode(encoded)
+    return Message(
+        body,
+        **{"content_type": vector.get("content_type", "application/json"), **vector.get("properties", {})},
+    )
+
+
+def comparable(text: str) -> str:
+    """Give a text as texts are compared: CRLF counts as LF, and one line end at the very end does not count."""
+    return text.replace("\r\n", "\n").removesuffix("\n")
+
+
+def outcome(vector: dict[str, Any]) -> MailRequest | Refusal:
+    return read(message_of(vector), SERVED, assigned_id=ASSIGNED)
+
+
+@pytest.mark.parametrize("path", VECTORS, ids=lambda path: path.stem)
+def test_vector_means_what_it_says(path: Path) -> None:
+    vector = json.loads(path.read_text(encoding="utf-8"))
+    result = outcome(vector)
+
+    if "error" in vector:
+        assert isinstance(result, Refusal)
+        assert result.code == vector["error"]["code"]
+        return
+    expected = vector["mail"]
+    assert isinstance(result, MailRequest)
+    mail = PARSER.parsebytes(render(result, mail_from="cms@mail.example", domain="mail.example", date=DATE))
+    text = expected["text"] if "text" in expected else joined(expected["text_pieces"])
+    payload = mail.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    assert (mail["To"], str(mail["Subject"])) == (expected["to"], expected["subject"])
+    assert comparable(payload.decode()) == comparable(text)
