@@ -1,0 +1,182 @@
+"""A consumer on a development broker, and a mail server that does as the test says."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiormq
+import pytest
+from aiormq.abc import DeliveredMessage
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from pamqp import commands
+from sqlalchemy import text
+
+from mailpact.database.engine import open_database
+from mailpact.settings import AmqpUrl, DatabaseUrl, SmtpUrl
+from mailpact.telemetry import Journey
+from mailpact_consumer import service, settle
+from mailpact_consumer.settings import ConsumerSettings
+from mailpact_devbroker.service import running as devbroker_running
+
+PATIENCE_SECONDS = 20
+
+
+@dataclass
+class MailServer:
+    """A mail server; each list is eaten up by the commands that come, and then all is well."""
+
+    port: int = 0
+    rcpt_replies: list[str] = field(default_factory=list)
+    data_replies: list[str] = field(
+        default_factory=list
+    )  # "drop" hangs up instead of answering the final dot
+    mails: list[tuple[str, bytes]] = field(default_factory=list)
+    connections: int = 0
+
+    async def handle_RCPT(  # noqa: N802  # aiosmtpd's names
+        self, server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        """Answer RCPT."""
+        reply = self.rcpt_replies.pop(0) if self.rcpt_replies else "250 OK"
+        if reply.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return reply
+
+    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  # as above
+        """Take a mail, and answer."""
+        reply = self.data_replies.pop(0) if self.data_replies else "250 OK"
+        if reply == "drop" or reply.startswith("250"):
+            self.mails.append((envelope.rcpt_tos[0], bytes(envelope.content or b"")))
+        if reply == "drop":
+            assert server.transport is not None
+            server.transport.abort()
+        return reply
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Listen, on the same port each time."""
+
+        def connected() -> SMTP:
+            self.connections += 1
+            return SMTP(self, hostname="localhost")
+
+        listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = listener.getsockname()[1]
+        server = await asyncio.get_running_loop().create_server(connected, sock=listener)
+        try:
+            yield
+        finally:
+            server.close()
+
+
+class Stage:
+    """Everything around the consumers under test."""
+
+    def __init__(self, amqp_url: str, folder: Path, mail_server: MailServer) -> None:
+        self.amqp_url = amqp_url
+        self.inbox_url = DatabaseUrl.of_file(folder / "inbox.db")
+        self.mail_server = mail_server
+        self.journey = Journey()
+
+    def consumer(self, **settings: Any) -> Any:
+        """Give a consumer to be entered."""
+        chosen = ConsumerSettings(
+            amqp_url=AmqpUrl(self.amqp_url),
+            smtp_url=SmtpUrl("127.0.0.1", self.mail_server.port),
+            inbox_url=self.inbox_url,
+            mail_from="cms@mail.example",
+            **settings,
+        )
+        return service.running(chosen, journey=self.journey)
+
+    async def publish(self, body: bytes, **properties: Any) -> None:
+        """Publish a message, as soon as there is a queue for it."""
+        connection = await aiormq.connect(self.amqp_url)
+        channel = await connection.channel()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                try:
+                    await channel.basic_publish(
+                        body,
+                        exchange="email",
+                        properties=commands.Basic.Properties(**{"content_type": "text/plain", **properties}),
+                        mandatory=True,
+                    )
+                    break
+                except aiormq.exceptions.PublishError:
+                    await asyncio.sleep(0.02)
+                except aiormq.exceptions.ChannelNotFoundEntity:
+                    channel = await connection.channel()
+        await connection.close()
+
+    async def order(self, email: str = "ada@example.org", message: str = "Hello", **properties: Any) -> None:
+        """Publish a valid message."""
+        await self.publish(json.dumps({"email": email, "message": message}).encode(), **properties)
+
+    async def waiting(self, queue: str) -> int:
+        """Count the messages of a queue that nobody holds."""
+        connection = await aiormq.connect(self.amqp_url)
+        channel = await connection.channel()
+        declared = await channel.queue_declare(queue, passive=True)
+        await connection.close()
+        return int(declared.message_count or 0)
+
+    async def take_letter(self) -> DeliveredMessage:
+        """Take one dead letter, waiting for it."""
+        connection = await aiormq.connect(self.amqp_url)
+        channel = await connection.channel()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                got = await channel.basic_get("email.dead", no_ack=True)
+                if not isinstance(got.delivery, commands.Basic.GetEmpty):
+                    break
+                await asyncio.sleep(0.02)
+        await connection.close()
+        return got
+
+    async def row(self, columns: str = "state, attempts, uncertain") -> tuple[Any, ...]:
+        """Read the inbox's only row."""
+        database = open_database(self.inbox_url)
+        found = await database.transact(lambda c: c.execute(text(f"SELECT {columns} FROM inbox")).all())
+        await database.close()
+        (row,) = found
+        return tuple(row)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    """A broker and a mail server, and a consumer's waits made short."""
+    for module in (service, settle):
+        monkeypatch.setattr(module, "backoff_seconds", lambda *_: 0.05)
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(0)
+    mail_server = MailServer()
+    async with AsyncExitStack() as stack:
+        broker = await stack.enter_async_context(devbroker_running(listener, journal=None))
+        await stack.enter_async_context(mail_server.running())
+        yield Stage(broker.url, tmp_path, mail_server)
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Any]:
+    """Wait until something is true."""
+
+    async def wait(what: str, is_true: Callable[[], Any]) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while True:
+                    found = is_true()
+                    if asyncio.iscoroutine(found):
+                        found = await found
+                    if found:
+                        return
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise AssertionError(f"waited in vain until {what}") from None
+
+    return wait
