@@ -1,5 +1,6 @@
 """Real processes of the command `mailpact`, to be killed and started again."""
 
+import contextlib
 import http.cookiejar
 import json
 import os
@@ -92,14 +93,16 @@ class Process:
 
 
 class Mailpact:
-    """A broker, a capture server, and consumer and CMS as the test starts them, each a process."""
+    """A broker, a capture server, and consumer and CMS as the test starts them, each a process.
 
-    def __init__(self, folder: Path) -> None:
+    With `rabbitmq_url` the broker is a RabbitMQ that runs already.
+    """
+
+    def __init__(self, folder: Path, rabbitmq_url: str | None = None) -> None:
         self.folder = folder
-        self._ports = {name: _free_port() for name in ("broker", "smtp", "viewer", "site")}
-        self._processes: list[Process] = []
-        self.amqp_url = f"amqp://guest:guest@127.0.0.1:{self._ports['broker']}/"
-        self.site_url = f"http://127.0.0.1:{self._ports['site']}"
+        self._ports = {name: _free_port() for name in ("broker", "smtp", "viewer", "site", "second site")}
+        self.processes: list[Process] = []
+        self.amqp_url = rabbitmq_url or f"amqp://guest:guest@127.0.0.1:{self._ports['broker']}/"
         self.viewer_url = f"http://127.0.0.1:{self._ports['viewer']}"
 
     def broker(self) -> Process:
@@ -114,21 +117,25 @@ class Mailpact:
 
     def consumer(self, **variables: str) -> Process:
         """Start a consumer; unless it is to die, wait until the broker knows it."""
-        consumer = self._start(
+        consumer = self.start_consumer(**variables)
+        if not variables:
+            wait_until("the queue is consumed", self._is_consumed)
+        return consumer
+
+    def start_consumer(self, **variables: str) -> Process:
+        """Start a consumer, whether there is a broker or not."""
+        return self._start(
             "consumer",
             *("--amqp-url", self.amqp_url, "--smtp-url", f"smtp://{self._at('smtp')}"),
             *("--inbox-url", f"sqlite:///{self.folder / 'inbox.db'}"),
             **variables,
         )
-        if not variables:
-            wait_until("the queue is consumed", self._is_consumed)
-        return consumer
 
-    def producer(self, **variables: str) -> Process:
+    def producer(self, port: str = "site", **variables: str) -> Process:
         """Start the CMS."""
         return self._start(
             "producer",
-            *("--listen", self._at("site"), "--amqp-url", self.amqp_url),
+            *("--listen", self._at(port), "--amqp-url", self.amqp_url),
             *("--database-url", f"sqlite:///{self.folder / 'cms.db'}"),
             **variables,
         )
@@ -170,15 +177,16 @@ class Mailpact:
                     return taken
                 taken.append((str(properties.headers["x-error-code"]), body))
 
-    def register(self, email: str) -> int:
+    def register(self, email: str, port: str = "site") -> int:
         """Register a reader through the web form; give the status of the answer."""
+        form_url = f"http://{self._at(port)}/register"
         jar = http.cookiejar.CookieJar()
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar), _NoRedirect())
-        form = opener.open(f"{self.site_url}/register", timeout=10).read().decode()
+        form = opener.open(form_url, timeout=10).read().decode()
         fields = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form))
         fields |= {"name": "Ada", "email": email, "password": "correct horse battery"}
         try:
-            opener.open(f"{self.site_url}/register", urllib.parse.urlencode(fields).encode(), timeout=10)
+            opener.open(form_url, urllib.parse.urlencode(fields).encode(), timeout=10)
         except urllib.error.HTTPError as answer:
             with answer:
                 return answer.code
@@ -192,7 +200,7 @@ class Mailpact:
 
     def stop_all(self) -> None:
         """Kill whatever still runs."""
-        for process in self._processes:
+        for process in self.processes:
             process.kill()
 
     def _get(self, path: str) -> bytes:
@@ -204,8 +212,8 @@ class Mailpact:
         return f"127.0.0.1:{self._ports[name]}"
 
     def _start(self, command: str, *arguments: str, **variables: str) -> Process:
-        process = Process(self.folder, f"{command}-{len(self._processes)}", command, *arguments, **variables)
-        self._processes.append(process)
+        process = Process(self.folder, f"{command}-{len(self.processes)}", command, *arguments, **variables)
+        self.processes.append(process)
         return process
 
 
@@ -228,9 +236,36 @@ def _wait_until() -> Callable[[str, Callable[[], object]], object]:
 
 @pytest.fixture
 def mailpact(tmp_path: Path) -> Iterator[Mailpact]:
-    """A place for processes; all are gone afterwards."""
+    """A place for processes, with the development broker; all are gone afterwards."""
     started = Mailpact(tmp_path)
     try:
         yield started
     finally:
         started.stop_all()
+
+
+@pytest.fixture(params=["devbroker", "rabbitmq_url"])
+def on_each_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mailpact]:
+    """A place for processes, with broker and capture server running: the one broker, then the other."""
+    is_ours = request.param == "devbroker"
+    started = Mailpact(tmp_path, None if is_ours else str(request.getfixturevalue(request.param)))
+    try:
+        if is_ours:
+            started.broker()
+        started.capture()
+        yield started
+    finally:
+        started.stop_all()
+
+
+@pytest.fixture
+def mailpact_at(tmp_path: Path) -> Iterator[Callable[[str], Mailpact]]:
+    """Places for processes on a RabbitMQ; all are gone afterwards."""
+    with contextlib.ExitStack() as stack:
+
+        def place(rabbitmq_url: str) -> Mailpact:
+            started = Mailpact(tmp_path, rabbitmq_url)
+            stack.callback(started.stop_all)
+            return started
+
+        yield place

@@ -21,13 +21,11 @@ def inbox_row(folder: Path) -> tuple[str, int, int]:
 
 
 @pytest.fixture
-def published(mailpact: Any, wait_until: Any) -> Any:
+def published(on_each_broker: Any) -> Any:
     """Broker and capture server, and one message that waits in the queue."""
-    mailpact.broker()
-    mailpact.capture()
-    mailpact.consumer().stop()
-    mailpact.publish(BODY, message_id=ID)
-    return mailpact
+    on_each_broker.consumer().stop()
+    on_each_broker.publish(BODY, message_id=ID)
+    return on_each_broker
 
 
 def test_killed_between_the_commit_of_sent_and_the_ack_the_mail_is_not_sent_again(

@@ -77,6 +77,15 @@ def test_demo_prints_one_json_object_and_leaves_nothing_behind(folder: Path) -> 
     assert list(folder.iterdir()) == []
 
 
+def test_demo_runs_on_rabbitmq_when_its_url_is_given(folder: Path, rabbitmq_url: str) -> None:
+    done = run("up", "--demo", "--once", "--json", cwd=folder, MAILPACT_AMQP_URL=rabbitmq_url)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = json.loads(done.stdout)
+    assert shown["amqp"] == "rabbitmq"
+    assert shown["mail"]["subject"] == "You've successfully registered!"
+
+
 def test_demo_without_a_terminal_prints_the_journey_and_ends(folder: Path) -> None:
     done = run("up", "--demo", cwd=folder)
 

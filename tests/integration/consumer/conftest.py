@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,17 +149,28 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    """A broker and a mail server, and a consumer's waits made short."""
-    for module in (service, settle):
-        monkeypatch.setattr(module, "backoff_seconds", lambda *_: 0.05)
+async def devbroker_url() -> AsyncIterator[str]:
+    """The AMQP URL of a development broker."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(0)
+    async with devbroker_running(listener, journal=None) as broker:
+        yield broker.url
+
+
+@pytest.fixture(params=["devbroker_url", "rabbitmq_url"])
+def amqp_url(request: pytest.FixtureRequest) -> str:
+    """The AMQP URL of each kind of broker in turn."""
+    return str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+async def stage(amqp_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    """A mail server beside the broker, and a consumer's waits made short."""
+    for module in (service, settle):
+        monkeypatch.setattr(module, "backoff_seconds", lambda *_: 0.05)
     mail_server = MailServer()
-    async with AsyncExitStack() as stack:
-        broker = await stack.enter_async_context(devbroker_running(listener, journal=None))
-        await stack.enter_async_context(mail_server.running())
-        yield Stage(broker.url, tmp_path, mail_server)
+    async with mail_server.running():
+        yield Stage(amqp_url, tmp_path, mail_server)
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ class RawClient:
         able = {"capabilities": dict.fromkeys(capabilities, True)}
         self.say(
             commands.Connection.StartOk(able, "PLAIN", "\0guest\0guest"),
-            commands.Connection.TuneOk(0, 0, heartbeat),
+            commands.Connection.TuneOk(2_047, frames.FRAME_MAX, heartbeat),
             commands.Connection.Open("/"),
         )
         for expected in (commands.Connection.Start, commands.Connection.Tune, commands.Connection.OpenOk):

@@ -7,9 +7,10 @@ from typing import Any
 MAILPACT = [sys.executable, "-m", "mailpact"]
 
 
-def test_the_consumer_passes_every_case(verify: Callable[..., Any]) -> None:
+def test_the_consumer_passes_every_case(verify: Callable[..., Any], broker_option: tuple[str, str]) -> None:
     done = verify(
         "consumer",
+        *broker_option,
         "--",
         *MAILPACT,
         "consumer",
@@ -21,9 +22,10 @@ def test_the_consumer_passes_every_case(verify: Callable[..., Any]) -> None:
     assert len(done.verdicts()) == 10
 
 
-def test_the_producer_passes_every_case(verify: Callable[..., Any]) -> None:
+def test_the_producer_passes_every_case(verify: Callable[..., Any], broker_option: tuple[str, str]) -> None:
     done = verify(
         "producer",
+        *broker_option,
         *("--trigger-form", "http://127.0.0.1:{HTTP_PORT}/register"),
         *("--trigger-field", "email={email}", "--trigger-field", "name=Kit"),
         *("--trigger-field", "password=a long one {nonce}"),

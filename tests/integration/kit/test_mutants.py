@@ -33,9 +33,11 @@ REFUSALS = {"C-ERR-01", "C-ERR-03", "C-ERR-04", "C-ERR-05", "C-HDR-04", "C-HDR-0
     ],
 )
 def test_consumer_fails_exactly_the_cases_about_its_mistake(
-    verify: Callable[..., Any], mutation: tuple[str, ...], failing: set[str]
+    verify: Callable[..., Any], broker_option: tuple[str, str], mutation: tuple[str, ...], failing: set[str]
 ) -> None:
-    done = verify("consumer", *TIMEOUT, "--", sys.executable, str(MUTANTS / "consumer.py"), *mutation)
+    done = verify(
+        "consumer", *broker_option, *TIMEOUT, "--", sys.executable, str(MUTANTS / "consumer.py"), *mutation
+    )
 
     assert (done.failed(), done.exit_code) == (failing, 1 if failing else 0), done.text + done.errors
 
@@ -51,8 +53,17 @@ def test_consumer_fails_exactly_the_cases_about_its_mistake(
     ],
 )
 def test_producer_fails_exactly_the_cases_about_its_mistake(
-    verify: Callable[..., Any], mutation: tuple[str, ...], failing: set[str]
+    verify: Callable[..., Any], broker_option: tuple[str, str], mutation: tuple[str, ...], failing: set[str]
 ) -> None:
-    done = verify("producer", *TIMEOUT, *FORM, "--", sys.executable, str(MUTANTS / "producer.py"), *mutation)
+    done = verify(
+        "producer",
+        *broker_option,
+        *TIMEOUT,
+        *FORM,
+        "--",
+        sys.executable,
+        str(MUTANTS / "producer.py"),
+        *mutation,
+    )
 
     assert (done.failed(), done.exit_code) == (failing, 1 if failing else 0), done.text + done.errors

@@ -1,0 +1,81 @@
+"""Nothing is left of a run, however it ended."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.servers import keeper
+from tests.servers.run_folder import RunFolder
+
+ROOT = Path(__file__).parents[3]
+PATIENCE_SECONDS = 20
+
+# The servers themselves, and a grandchild that has left its parent, its session and its folder.
+RUN = """
+import os, signal, subprocess, sys
+from tests.servers.servers import Servers
+servers = Servers(print)
+print(servers.run.path)
+print(servers.rabbitmq.port, servers.mariadb.port)
+with (servers.run.path / "out").open("wb") as output:
+    servers.run.start(["setsid", "--fork", "sleep", "1000"], {}, folder=servers.run.path, output=output).wait()
+sys.stdout.flush()
+signal.pause()
+"""
+
+
+def listening_ports() -> set[int]:
+    """Give the TCP ports that anybody listens on."""
+    rows = [
+        line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()
+    ]
+    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A"}
+
+
+@pytest.mark.usefixtures("rabbitmq", "mariadb")  # they are on this machine, or this test is not run
+def test_killed_run_leaves_no_process_no_port_and_no_folder() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().strip())
+        ports = {int(port) for port in process.stdout.readline().split()}
+        before = (folder.exists(), ports <= listening_ports(), len(keeper.processes_of(folder)) > 4)
+        os.kill(process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+    after = (folder.exists(), keeper.processes_of(folder), ports & listening_ports())
+    assert (before, after) == ((True, True, True), (False, [], set()))
+
+
+def test_ended_run_leaves_nothing_even_without_its_keeper() -> None:
+    run = RunFolder()
+    with (run.path / "out").open("wb") as output:
+        child = run.start(["sleep", "1000"], {}, folder=run.path, output=output)
+    run._keeper.kill()
+
+    run.close()
+
+    assert (run.path.exists(), child.returncode) == (False, -signal.SIGKILL)
+
+
+def test_farewell_is_run_at_the_end(tmp_path: Path) -> None:
+    with RunFolder() as run:
+        run.add_farewell(["touch", str(tmp_path / "farewell")])
+
+    assert (tmp_path / "farewell").exists()
+
+
+def test_runs_beside_each_other_never_get_the_same_port() -> None:
+    with RunFolder() as one, RunFolder() as other:
+        ports = [run.reserve_port() for run in (one, other) for _ in range(200)]
+
+    assert len(set(ports)) == 400

@@ -1,0 +1,71 @@
+"""Outlives a test run to clean up after it: `python keeper.py FOLDER`, with its standard input a pipe from the run.
+
+The pipe ends when the run's process does, in whatever way, SIGKILL included. Then the keeper does, for FOLDER:
+
+1. it runs the commands in `farewell/*.json` (each file one list of words; `docker compose down` is one);
+2. it kills every process whose environment has MAILPACT_TEST_RUN=FOLDER, until there is none;
+3. it removes FOLDER.
+
+The environment is inherited, so grandchildren and daemons are found too, and no process of anybody else's can be meant.
+This file is run as a program by itself and imports nothing of ours.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+VARIABLE = "MAILPACT_TEST_RUN"
+FAREWELL_SECONDS = 60
+SWEEP_SECONDS = 30
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Give the processes that were started in a run's folder. Reads /proc, where another user's are unreadable."""
+    entry = f"{VARIABLE}={folder}".encode()
+    found = []
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or int(process.name) == os.getpid():
+            continue
+        try:
+            variables = (process / "environ").read_bytes().split(b"\0")
+        except OSError:  # ended meanwhile, or not ours
+            continue
+        if entry in variables:
+            found.append(int(process.name))
+    return found
+
+
+def say_farewell(folder: Path) -> None:
+    """Run the commands that end what lives outside of this machine's process table."""
+    for file in sorted((folder / "farewell").glob("*.json")):
+        words = json.loads(file.read_text())
+        try:
+            subprocess.run(
+                words, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=FAREWELL_SECONDS
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            sys.stderr.write(f"{words[0]}: {error}\n")
+
+
+def sweep(folder: Path) -> None:
+    """Kill what was started in the folder, and remove it."""
+    say_farewell(folder)
+    deadline = time.monotonic() + SWEEP_SECONDS
+    while (processes := processes_of(folder)) and time.monotonic() < deadline:
+        for process in processes:
+            try:
+                os.kill(process, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.01)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.stdin.buffer.read()
+    sweep(Path(sys.argv[1]))

@@ -1,0 +1,55 @@
+"""Programs that tests run: a browser, a mail sink, a mail client. Installed ones first, else from Debian's packages."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.servers import packages
+from tests.servers.packages import PackageSet
+from tests.servers.run_folder import installed
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramName:
+    """What a program is called where it is installed, and the packages that hold it."""
+
+    title: str
+    names: tuple[str, ...]
+    packages: PackageSet
+    unpacked: str
+    library_folders: tuple[str, ...] = ()
+
+
+CHROMIUM = ProgramName(
+    "Chromium",
+    ("chromium", "chromium-browser", "google-chrome"),
+    packages.CHROMIUM,
+    "usr/lib/chromium/chromium",
+    ("pulseaudio", "nss"),
+)
+SMTP_SINK = ProgramName("smtp-sink", ("smtp-sink",), packages.MAIL_TOOLS, "usr/sbin/smtp-sink")
+SWAKS = ProgramName("swaks", ("swaks",), packages.MAIL_TOOLS, "usr/bin/swaks")
+ALL_PROGRAMS = (CHROMIUM, SMTP_SINK, SWAKS)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program's path, and what its environment needs beside the usual."""
+
+    path: Path
+    environment: dict[str, str]
+    origin: str
+
+
+def installed_program(name: ProgramName) -> Program | None:
+    """Give a program that is installed on this machine."""
+    paths = (installed(word) for word in name.names)
+    return next((Program(path, {}, "installed") for path in paths if path), None)
+
+
+def unpacked_program(name: ProgramName, root: Path) -> Program:
+    """Give a program of unpacked packages."""
+    folders = [root / "usr/lib/postfix"]
+    for folder in packages.library_folders(root):
+        folders += [folder, *(folder / child for child in name.library_folders)]
+    libraries = ":".join(str(folder) for folder in folders if folder.is_dir())
+    return Program(root / name.unpacked, {"LD_LIBRARY_PATH": libraries}, "Debian's packages")

@@ -1,0 +1,128 @@
+"""The place of all that one process of a test run starts; it goes away with that process, even when that is killed."""
+
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from tests.servers import keeper
+
+CLEANUP_SECONDS = 90
+# Below the range that the kernel takes for outgoing connections: else one of those may sit on a stopped server's port.
+PORTS = range(20_000, 30_000)
+
+
+class NoFreePort(Exception):
+    """A thousand ports were tried and none was free; something on this machine takes them all."""
+
+
+class RunFolder:
+    """A temporary folder (mode 0700), the ports reserved for it, and the keeper that cleans up after it."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="mailpact-test-")).resolve()
+        self._reservations: list[socket.socket] = []
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._keeper = subprocess.Popen(
+            [sys.executable, "-I", "-S", keeper.__file__, str(self.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,  # Ctrl-C and a killed process group are the run's end, not the keeper's
+        )
+
+    def folder(self, name: str) -> Path:
+        """Make a new folder in this one; a name that is taken gets a number."""
+        number = 1
+        path = self.path / name
+        while path.exists():
+            number += 1
+            path = self.path / f"{name}-{number}"
+        path.mkdir()
+        return path
+
+    def start(
+        self, words: Sequence[str], variables: Mapping[str, str], *, folder: Path, output: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        """Start a process in a session of its own; what it does not end itself, the keeper does."""
+        child = subprocess.Popen(
+            words,
+            env=self.environment(variables),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._children.append(child)
+        return child
+
+    def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Give these variables and the one by which the keeper knows a process: the whole environment of a server."""
+        basis = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+        return basis | dict(variables) | {keeper.VARIABLE: str(self.path)}
+
+    def add_farewell(self, words: Sequence[str]) -> None:
+        """Have a command run at the end, first of all."""
+        folder = self.path / "farewell"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{len(list(folder.iterdir()))}.json").write_text(json.dumps(words))
+
+    def reserve_port(self) -> int:
+        """Give a TCP port of 127.0.0.1 that no other run of these tests will take; raise NoFreePort when all are taken.
+
+        The reservation is a name in Linux's abstract socket space: it leaves no file and ends with this process.
+        """
+        for _ in range(1000):
+            port = random.choice(PORTS)
+            reservation = socket.socket(socket.AF_UNIX)
+            try:
+                reservation.bind(f"\0mailpact-test-port-{port}")
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("127.0.0.1", port))
+            except OSError:
+                reservation.close()
+                continue
+            self._reservations.append(reservation)
+            return port
+        raise NoFreePort(f"no free TCP port on 127.0.0.1 between {PORTS.start} and {PORTS.stop}")
+
+    def close(self) -> None:
+        """Let the keeper end everything, as it would if this process died, and wait until it has."""
+        if self._keeper.stdin and not self._keeper.stdin.closed:
+            self._keeper.stdin.close()
+        self._keeper.wait(timeout=CLEANUP_SECONDS)
+        if self.path.exists():  # the keeper was killed
+            keeper.sweep(self.path)
+        for child in self._children:
+            child.wait()
+        self._children.clear()
+        for reservation in self._reservations:
+            reservation.close()
+        self._reservations.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def installed(name: str) -> Path | None:
+    """Give the path of an installed program, those for administrators included."""
+    found = shutil.which(
+        name, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin:/usr/sbin:/sbin"))
+    )
+    return Path(found) if found else None
