@@ -20,7 +20,8 @@ help: ## Show this list
 demo: $(VENV)/runtime.lock ## Register a reader and show the mail: ARGS='--once --json' for scripts
 	@$(BIN)/python -m mailpact up --demo $(ARGS)
 
-test: $(VENV)/dev.lock ## Run every test (about two minutes)
+test: $(VENV)/dev.lock ## Run every test, on RabbitMQ too (about four minutes)
+	-@$(BIN)/python -m tests.servers fetch
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(ARGS)
 
 test-unit: $(VENV)/dev.lock ## Run the tests that start nothing (seconds)

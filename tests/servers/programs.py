@@ -52,4 +52,5 @@ def unpacked_program(name: ProgramName, root: Path) -> Program:
     for folder in packages.library_folders(root):
         folders += [folder, *(folder / child for child in name.library_folders)]
     libraries = ":".join(str(folder) for folder in folders if folder.is_dir())
-    return Program(root / name.unpacked, {"LD_LIBRARY_PATH": libraries}, "Debian's packages")
+    environment = {"LD_LIBRARY_PATH": libraries} if libraries else {}
+    return Program(root / name.unpacked, environment, "Debian's packages")

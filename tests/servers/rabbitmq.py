@@ -103,6 +103,8 @@ class Rabbitmq:
         if not self.is_running:
             self.start()
         self.thaw()
+        if not self._answers():
+            self.start_application()
         if self._has_alarm:
             self.clear_memory_alarm()
 
@@ -139,8 +141,9 @@ class Rabbitmq:
         )
 
     def delete_vhost(self, name: str) -> None:
-        """Delete a vhost with all that is in it; its connections are closed."""
-        self.call(f"rabbit_vhost:delete({_binary(name)}, {_binary('test')})")
+        """Delete a vhost with all that is in it, if it is there; its connections are closed."""
+        vhost = _binary(name)
+        self.call(f"rabbit_vhost:exists({vhost}) andalso rabbit_vhost:delete({vhost}, {_binary('test')})")
 
     def sync(self) -> None:
         """Write the node's tables to disk."""
@@ -161,6 +164,9 @@ class Rabbitmq:
         """Let the node believe that its memory is full: it blocks every connection that publishes."""
         self._has_alarm = True
         self.call("vm_memory_monitor:set_vm_memory_high_watermark({absolute, 1})")
+        self._process.wait_until(
+            "memory is short", lambda: "memory" in self.call("rabbit_alarm:get_alarms()")
+        )
 
     def clear_memory_alarm(self) -> None:
         """Let the node believe that its memory is enough again."""
@@ -181,8 +187,9 @@ class Rabbitmq:
         self.call("rabbit:stop()")
 
     def start_application(self) -> None:
-        """Start the broker inside the node again (0.5 s)."""
+        """Start the broker inside the node again (0.5 s); returns when it answers."""
         self.call("rabbit:start()")
+        self._process.wait_until("RabbitMQ answers", self._answers)
 
     def has_quorum_leaders(self) -> bool:
         """Whether every quorum queue has elected its leader, which takes some 0.3 s after a start."""

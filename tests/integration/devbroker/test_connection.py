@@ -37,7 +37,7 @@ async def test_amqplain_is_understood(raw):
 async def test_another_vhost_is_refused(raw):
     raw.writer.write(frames.PREAMBLE)
     raw.say(commands.Connection.StartOk({}, "PLAIN", "\0guest\0guest"))
-    raw.say(commands.Connection.TuneOk(), commands.Connection.Open("other"))
+    raw.say(commands.Connection.TuneOk(1, frames.FRAME_MAX, 0), commands.Connection.Open("other"))
     await raw.hear()
     await raw.hear()
 
@@ -83,7 +83,7 @@ async def test_what_a_client_still_sends_after_its_close_is_swallowed(raw):
 async def test_channel_65535_works_and_one_too_many_does_not(raw):
     raw.writer.write(frames.PREAMBLE)
     raw.say(commands.Connection.StartOk({}, "PLAIN", "\0guest\0guest"))
-    raw.say(commands.Connection.TuneOk(channel_max=1), commands.Connection.Open("/"))
+    raw.say(commands.Connection.TuneOk(1, frames.FRAME_MAX, 0), commands.Connection.Open("/"))
     for _ in range(3):
         await raw.hear()
     await raw.open_channel(65_535)
@@ -98,7 +98,7 @@ async def test_channel_65535_works_and_one_too_many_does_not(raw):
     ("sent", "code"),
     [
         (b"\x01\0\x01\x7f\xff\xff\xff", 501),
-        (b"\x01\0\x01\0\0\0\x05\0\x32\0\x0a\0\xce", 502),
+        (b"\x01\0\x01\0\0\0\x05\0\x32\0\x0a\0\xce", 501),
         (frames.encode(7, commands.Queue.Declare()), 504),
         (b"\x02\0\x01\0\0\0\x01a\xce", 505),
         (frames.encode(1, commands.Tx.Select()), 540),

@@ -1,4 +1,4 @@
-"""The CMS in this process, on a database file and a development broker of the test's own; and a browser for it."""
+"""The CMS in this process, on a database file and a broker of the test's own; and a browser for it."""
 
 import asyncio
 import re
@@ -74,21 +74,15 @@ class Data:
 
 
 class Broker:
-    """A development broker that comes and goes on one port."""
+    """A broker that comes and goes; `is_up` makes it be there."""
 
-    def __init__(self, folder: Path) -> None:
-        self._journal = folder / "broker.db"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
-        self.url = AmqpUrl(f"amqp://guest:guest@127.0.0.1:{self._port}/")
+    def __init__(self, url: str, is_up: Callable[[], AbstractAsyncContextManager[None]]) -> None:
+        self.url = AmqpUrl(url)
+        self._is_up = is_up
 
     @asynccontextmanager
     async def running(self, *, has_queues: bool = True) -> AsyncIterator["Broker"]:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self._port))
-        async with devbroker_running(listener, journal=self._journal):
+        async with self._is_up():
             if has_queues:
                 await self.declare()
             yield self
@@ -122,10 +116,43 @@ def data(tmp_path: Path) -> Data:
     return Data(tmp_path / "cms.db")
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Broker:
-    """A broker that does not run yet."""
-    return Broker(tmp_path)
+def development_broker(folder: Path) -> Broker:
+    """Give a development broker that does not run yet."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    @asynccontextmanager
+    async def is_up() -> AsyncIterator[None]:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        async with devbroker_running(listener, journal=folder / "broker.db"):
+            yield
+
+    return Broker(f"amqp://guest:guest@127.0.0.1:{port}/", is_up)
+
+
+def rabbitmq_broker(node: Any, url: str) -> Broker:
+    """Give a RabbitMQ whose vhost is not there yet: quicker than a node that does not run, and as good as none."""
+    vhost = url.rpartition("/")[2]
+    node.delete_vhost(vhost)
+
+    @asynccontextmanager
+    async def is_up() -> AsyncIterator[None]:
+        await asyncio.to_thread(node.add_vhost, vhost)
+        yield
+
+    return Broker(url, is_up)
+
+
+@pytest.fixture(params=["development broker", "rabbitmq_url"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Broker:
+    """A broker that does not run yet: the one kind, then the other."""
+    if request.param == "rabbitmq_url":
+        url = str(request.getfixturevalue("rabbitmq_url"))
+        return rabbitmq_broker(request.getfixturevalue("rabbitmq_node"), url)
+    return development_broker(tmp_path)
 
 
 Serve = Callable[..., AbstractAsyncContextManager[Site]]

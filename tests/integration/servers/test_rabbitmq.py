@@ -103,9 +103,14 @@ def test_memory_alarm_blocks_publishers_until_it_is_cleared(
     channel.connection.add_on_connection_unblocked_callback(lambda *_: said.append("unblocked"))
     channel.queue_declare("work", durable=True)
 
+    def is_blocked() -> bool:
+        publisher.basic_publish(
+            "", "work", b"held until the alarm is over"
+        )  # what is published blocks, not the alarm
+        return said_in(publisher, said) == ["blocked"]
+
     rabbitmq_node.raise_memory_alarm()
-    publisher.basic_publish("", "work", b"held until the alarm is over")
-    wait_until(lambda: said_in(publisher, said) == ["blocked"])
+    wait_until(is_blocked)
     rabbitmq_node.recover()
 
     wait_until(lambda: said_in(publisher, said) == ["blocked", "unblocked"])
