@@ -109,6 +109,9 @@ class Channel:
         if self.state is State.CLOSING:
             self._receive_closing(method)
             return
+        now = (
+            self._wire.now()
+        )  # one for all that the frame does, or a time to live of 0 would be over in between
         match frame.kind, method:
             case Kind.METHOD, commands.Basic.Publish():
                 self._step(Event.PUBLISH)
@@ -117,14 +120,14 @@ class Channel:
                     raise AmqpError(540, "immediate=true")
             case Kind.METHOD, base.Frame():
                 self._step(Event.CLOSE if isinstance(method, commands.Channel.Close) else Event.METHOD)
-                self._call(method)
+                self._call(method, now)
             case Kind.HEADER, _:
                 self._step(Event.HEADER)
-                self._start_body(frame.payload)
+                self._start_body(frame.payload, now)
             case _:
                 self._step(Event.BODY)
-                self._add_body(frame.payload)
-        self._broker.proceed(self._wire.now())
+                self._add_body(frame.payload, now)
+        self._broker.proceed(now)
 
     def refuse(self, error: AmqpError, method: base.Frame | None) -> None:
         """Close the channel with the reason; what it held goes back to the queues."""
@@ -156,8 +159,8 @@ class Channel:
         if self._wire.notifies_cancel:
             self._reply(commands.Basic.Cancel(consumer_tag, nowait=True))
 
-    def _call(self, method: base.Frame) -> None:
-        match self._session.call(method, self._wire.now()):
+    def _call(self, method: base.Frame, now: float) -> None:
+        match self._session.call(method, now):
             case None:
                 pass
             case Delivery() as delivery:
@@ -172,14 +175,14 @@ class Channel:
             case other:
                 assert_never(other)
 
-    def _start_body(self, header: bytes) -> None:
+    def _start_body(self, header: bytes, now: float) -> None:
         self._header, self._missing = header, properties.body_size(header)
         if self._missing > messages.MAX_BODY_BYTES:
             limit = f"configured max size {messages.MAX_BODY_BYTES}"
             raise AmqpError(406, f"message size {self._missing} is larger than {limit}")
-        self._add_body(b"")
+        self._add_body(b"", now)
 
-    def _add_body(self, part: bytes) -> None:
+    def _add_body(self, part: bytes, now: float) -> None:
         self._parts.append(part)
         self._missing -= len(part)
         if self._missing < 0:
@@ -188,12 +191,12 @@ class Channel:
             self._step(Event.COMPLETE)
             body = b"".join(self._parts)
             self._parts.clear()
-            self._finish(body)
+            self._finish(body, now)
 
-    def _finish(self, body: bytes) -> None:
+    def _finish(self, body: bytes, now: float) -> None:
         exchange, key = self._publish.exchange, self._publish.routing_key
         publication = messages.publication(exchange, key, self._header, body, user=self._wire.user)
-        published = self._broker.publish(publication, self._wire.now())
+        published = self._broker.publish(publication, now)
         if self._publish.mandatory and not published.routed:
             self._send_content(commands.Basic.Return(312, "NO_ROUTE", exchange, key), self._header, body)
         if self._session.confirming:

@@ -67,9 +67,11 @@ class Decoder:
         while len(self._buffer) >= _HEAD.size:
             kind, channel, size = _HEAD.unpack_from(self._buffer)
             whole = size + _OVERHEAD
-            if whole > self.frame_max or kind not in _KINDS:
+            if (
+                size > self.frame_max or kind not in _KINDS
+            ):  # RabbitMQ, too, forgives who forgets the eight bytes
                 raise AmqpError(
-                    501, f"frame of type {kind} and {whole} bytes; at most {self.frame_max} are allowed"
+                    501, f"frame of type {kind} and {size} bytes; at most {self.frame_max} are allowed"
                 )
             if len(self._buffer) < whole:
                 return
@@ -84,7 +86,7 @@ class Decoder:
 
 
 def decode_method(payload: bytes) -> base.Frame:
-    """Return the method of a method frame; raises 540 for one that does not exist, 502 for a malformed one."""
+    """Return the method of a method frame; raises 540 for one that does not exist, 501 for a malformed one."""
     kind = commands.INDEX_MAPPING.get(int.from_bytes(payload[:4]))
     if kind is None or kind is commands.Basic.RecoverAsync:  # which AMQP 0-9-1 itself deprecates
         raise unsupported(f"method {payload[:4].hex()}")
@@ -92,7 +94,7 @@ def decode_method(payload: bytes) -> base.Frame:
     try:
         method.unmarshal(payload[4:])
     except (ValueError, OverflowError, RecursionError, struct.error, TypeError) as error:
-        raise AmqpError(502, f"cannot decode {method.name}: {str(error)[:_LONGEST_DETAIL]}") from error
+        raise AmqpError(501, f"cannot decode {method.name}: {str(error)[:_LONGEST_DETAIL]}") from error
     return method
 
 

@@ -50,14 +50,17 @@ def authenticated(method: commands.Connection.StartOk, users: Mapping[str, str])
 
 
 def tuned(method: commands.Connection.TuneOk) -> tuple[int, int]:
-    """Return the largest frame in bytes and the number of channels; raises 530 where the client wants more."""
-    frame_max, channel_max = method.frame_max or FRAME_MAX, method.channel_max or CHANNEL_MAX
-    if not FRAME_MIN <= frame_max <= FRAME_MAX:
-        raise AmqpError(530, f"negotiated frame_max = {frame_max} is not between {FRAME_MIN} and {FRAME_MAX}")
-    if channel_max > CHANNEL_MAX:
-        most = f"higher than the maximum allowed value ({CHANNEL_MAX})"
-        raise AmqpError(530, f"negotiated channel_max = {channel_max} is {most}")
-    return frame_max, channel_max
+    """Return the largest frame in bytes and the number of channels; raises 530 where the client wants more.
+
+    Zero means "no limit" (AMQP 0-9-1, 1.4.2.6), which is more than was proposed.
+    """
+    for name, asked, least, most in (
+        ("frame_max", method.frame_max, FRAME_MIN, FRAME_MAX),
+        ("channel_max", method.channel_max, 1, CHANNEL_MAX),
+    ):
+        if not least <= asked <= most:
+            raise AmqpError(530, f"negotiated {name} = {asked} is not between {least} and {most}")
+    return method.frame_max, method.channel_max
 
 
 def _credentials(mechanism: str, response: str | bytes) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """A message: what was published, and its life in one queue.
 
 `Publication` is what travels through exchanges and never changes. Each queue that takes it makes a `Message` of its
-own from it; the body is shared. Message ids rise in order of arrival, so an id is also a message's place in its queue.
+own from it; the body is shared. Message ids rise in order of arrival.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Message:
     """A publication in a queue. `kept`: it has a row in the journal.
 
     `due_at` (seconds since 1970) is when it expires, or, with a reason in `held_for`, when the dead letter that no
-    target could take is tried again.
+    target could take is tried again. `returned` is the number of its last return, in queues that number them.
     """
 
     id: int
@@ -54,6 +54,12 @@ class Message:
     deliveries: int = 0
     redelivered: bool = False
     kept: bool = False
+    returned: int = 0
+
+    @property
+    def place(self) -> tuple[bool, int]:
+        """Where this message stands among those that are ready: what was returned in a numbered order is first."""
+        return (not self.returned, self.returned or self.id)
 
     @property
     def held_bytes(self) -> int:

@@ -110,6 +110,7 @@ class Queue:
     ready: deque[Message] = field(default_factory=deque)
     unacked: dict[int, Message] = field(default_factory=dict)
     held: list[Message] = field(default_factory=list)
+    returns: int = 0  # counted in a quorum queue, which hands out in order of return
 
     @property
     def survives(self) -> bool:
@@ -137,9 +138,16 @@ class Queue:
         return message
 
     def put_back(self, message: Message) -> None:
-        """Return a message to the place it had; whoever gets it next is told that it is redelivered."""
+        """Return a message before what was never delivered; whoever gets it next is told that it is redelivered.
+
+        Returned messages have the places they had in a classic queue, and stand in order of return in a quorum queue.
+        """
         message.redelivered = True
-        self.ready.insert(bisect.bisect_left(self.ready, message.id, key=lambda each: each.id), message)
+        if self.terms.quorum:
+            self.returns += 1
+            message.returned = self.returns
+        at = bisect.bisect_left(self.ready, message.place, key=lambda each: each.place)
+        self.ready.insert(at, message)
 
     def exceeds_delivery_limit(self, message: Message) -> bool:
         """Tell whether a returned message may not be delivered again."""

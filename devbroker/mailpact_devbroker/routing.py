@@ -110,7 +110,7 @@ def _matching(exchange: Exchange, routing_key: str, headers: Headers) -> Iterato
         case ExchangeType.DIRECT:
             yield from (b for b in exchange.bindings if b.routing_key == routing_key)
         case ExchangeType.TOPIC:
-            words = routing_key.split(".")
+            words = _words(routing_key)
             yield from (b for b in exchange.bindings if topic_matches(b.routing_key, words))
         case ExchangeType.HEADERS:
             present = headers()
@@ -120,7 +120,7 @@ def _matching(exchange: Exchange, routing_key: str, headers: Headers) -> Iterato
 def topic_matches(pattern: str, words: list[str]) -> bool:
     """Match a topic pattern (`*` one word, `#` any number) against a key's words, in time words x pattern."""
     reached = {0}
-    for part in pattern.split("."):
+    for part in _words(pattern):
         if part == "#":
             reached = set(range(min(reached), len(words) + 1))
         else:
@@ -128,6 +128,11 @@ def topic_matches(pattern: str, words: list[str]) -> bool:
         if not reached:
             return False
     return len(words) in reached
+
+
+def _words(key: str) -> list[str]:
+    """Return the words of a key or pattern; an empty one has none."""
+    return key.split(".") if key else []
 
 
 def headers_match(wanted: common.FieldTable, present: common.FieldTable) -> bool:

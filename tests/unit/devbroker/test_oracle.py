@@ -29,7 +29,7 @@ class Keeper:
 
 
 class Oracle(RuleBasedStateMachine):
-    """`waiting` is what the queue should hold, in order; `seen` what was delivered at least once."""
+    """`waiting` is what the queue should hold, in order: what was returned, then the rest. `seen` was delivered once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,6 +40,7 @@ class Oracle(RuleBasedStateMachine):
         self.published = 0
         self.gone: set[int] = set()
         self.seen: set[int] = set()
+        self.returned: list[int] = []
         self.open: list[tuple[Ledger, Keeper]] = []
 
     def proceed(self) -> None:
@@ -48,7 +49,8 @@ class Oracle(RuleBasedStateMachine):
         self.broker.proceed(0.0)
         new = [d for _, keeper in self.open for d in keeper.held if id(d) not in known]
         numbers = sorted(int(delivery.message.publication.body) for delivery in new)
-        assert numbers == waiting[: len(numbers)], "delivered are the first that wait"
+        assert numbers == sorted(waiting[: len(numbers)]), "delivered are the first that wait"
+        self.returned = [number for number in self.returned if number not in numbers]
         for delivery in new:
             number = int(delivery.message.publication.body)
             assert delivery.redelivered is (number in self.seen)
@@ -56,7 +58,8 @@ class Oracle(RuleBasedStateMachine):
 
     def waiting(self) -> list[int]:
         held = {int(d.message.publication.body) for _, keeper in self.open for d in keeper.held}
-        return [n for n in range(self.published) if n not in self.gone and n not in held]
+        fresh = (n for n in range(self.published) if n not in self.gone | held and n not in self.returned)
+        return [*self.returned, *fresh]
 
     @rule(count=st.integers(1, 4))
     def publish(self, count: int) -> None:
@@ -86,8 +89,11 @@ class Oracle(RuleBasedStateMachine):
             self.broker.ack(ledger, chosen.tag, multiple=multiple)
         else:
             self.broker.reject(ledger, chosen.tag, multiple=multiple, requeue=how == "requeue")
-        if how != "requeue":
-            self.gone |= {int(delivery.message.publication.body) for delivery in settled}
+        numbers = [int(delivery.message.publication.body) for delivery in settled]
+        if how == "requeue":
+            self.returned += numbers
+        else:
+            self.gone.update(numbers)
         self.proceed()
 
     @precondition(lambda self: self.open)
@@ -95,6 +101,7 @@ class Oracle(RuleBasedStateMachine):
     def close(self, data: st.DataObject) -> None:
         ledger, keeper = data.draw(st.sampled_from(self.open))
         self.open.remove((ledger, keeper))
+        self.returned += [int(delivery.message.publication.body) for delivery in keeper.held]
         self.broker.release(ledger)
         self.proceed()
 
