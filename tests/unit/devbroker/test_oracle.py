@@ -29,7 +29,8 @@ class Keeper:
 
 
 class Oracle(RuleBasedStateMachine):
-    """`waiting` is what the queue should hold, in order: what was returned, then the rest. `seen` was delivered once."""
+    """`waiting` is what the queue should hold, in order: what was returned, then the rest. `seen` was delivered
+    once."""
 
     def __init__(self) -> None:
         super().__init__()
