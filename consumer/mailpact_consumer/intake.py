@@ -14,19 +14,32 @@ from mailpact.amqp.subscriber import Delivery
 SUSPECT_RETURNS = 3
 SHUFFLE_SECONDS = 0.5
 
+Handle = Callable[[Delivery, Callable[[], bool]], Awaitable[None]]
+"""Settles a delivery; the second argument says whether it is still ours to settle, or the broker's again."""
+
 
 class Intake:
     """The deliveries that this process works on. Its tasks outlive a lost connection: a mail is finished."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, handle: Callable[[Delivery], Awaitable[None]]) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, handle: Handle) -> None:
         self._tasks = tasks
         self._handle = handle
         self._running: set[asyncio.Task[None]] = set()
         self._alone = asyncio.Lock()
+        self._session = 0
+
+    def begin_session(self) -> None:
+        """Take note that consuming begins anew: all that is unsettled was put back and will be delivered again.
+
+        Work on it is given up as soon as nothing is on its way to the mail server. Otherwise every new connection
+        would add as much again to what is held, and a message without an id would certainly go out twice.
+        """
+        self._session += 1
 
     def receive(self, delivery: Delivery) -> None:
         """Start to work on a delivery; returns at once."""
-        task = self._tasks.create_task(self._work_on(delivery))
+        session = self._session
+        task = self._tasks.create_task(self._work_on(delivery, lambda: self._session == session))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -37,13 +50,13 @@ class Intake:
             for task in unfinished:
                 task.cancel()
 
-    async def _work_on(self, delivery: Delivery) -> None:
+    async def _work_on(self, delivery: Delivery, is_ours: Callable[[], bool]) -> None:
         if delivery.delivery_count < SUSPECT_RETURNS:
-            await self._handle(delivery)
+            await self._handle(delivery, is_ours)
             return
-        await asyncio.sleep(random.uniform(0.0, SHUFFLE_SECONDS))  # noqa: S311  # spreads load, hides nothing
+        await asyncio.sleep(random.uniform(0.0, SHUFFLE_SECONDS))  # noqa: S311  # an order, not a secret  # noqa: S311  # spreads load, hides nothing
         async with self._alone:
-            await self._handle(delivery)
+            await self._handle(delivery, is_ours)
 
 
 class InFlight:

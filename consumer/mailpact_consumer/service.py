@@ -44,20 +44,11 @@ class Consumer:
         self._served = served
         self._in_flight = InFlight()
         self._in_trouble: set[Source] = set()
-        self._session = 0
         self.stopping = asyncio.Event()
 
-    def begin_session(self) -> None:
-        """Take note that consuming begins anew: all that is unsettled was put back and will be delivered again.
-
-        Work on it is given up as soon as nothing is on its way to the mail server. Otherwise every new connection
-        would add as much again to what is held, and a message without an id would certainly go out twice.
-        """
-        self._session += 1
-
-    async def handle(self, delivery: Delivery) -> None:
-        """Settle one delivery, or leave it unsettled when stopping: the broker then gives it to somebody else."""
-        doors, session = self._doors, self._session
+    async def handle(self, delivery: Delivery, is_ours: Callable[[], bool]) -> None:
+        """Settle one delivery, or leave it unsettled when stopping or when it is not ours any more."""
+        doors = self._doors
         assigned_id = doors.new_id()
         request = read(delivery.message, self._served, assigned_id=assigned_id)
         message_id = message_id_of(delivery.message) or assigned_id
@@ -71,16 +62,18 @@ class Consumer:
                 log.info("message without an id: its duplicates cannot be told", message_id=message_id)
             attempt = Attempt(doors, delivery, request).try_once
         async with self._in_flight.hold(message_id):
-            await self._until_settled(attempt, session)
+            await self._until_settled(attempt, is_ours)
 
     async def _refuse(self, delivery: Delivery, refusal: Refusal, message_id: str) -> Held | None:
         letter = letter_about_refusal(delivery.message, refusal, message_id=message_id)
         return await self._doors.settlement.refused(delivery, letter, code=refusal.code)
 
-    async def _until_settled(self, attempt: Callable[[], Awaitable[Held | None]], session: int) -> None:
+    async def _until_settled(
+        self, attempt: Callable[[], Awaitable[Held | None]], is_ours: Callable[[], bool]
+    ) -> None:
         failures = 0
         held_by: set[Source] = set()
-        while not self.stopping.is_set() and session == self._session:
+        while is_ours() and not self.stopping.is_set():
             try:
                 held = await attempt()
             except DatabaseUnavailable as error:
@@ -141,13 +134,14 @@ async def _wired(settings: ConsumerSettings, database: Database, journey: Journe
     await inbox.prepare()
     await liveness.announce()
 
-    async def declare_for_session(connection: AbstractConnection) -> None:
-        await declare(connection)
-        consumer.begin_session()
-
     try:
         async with asyncio.TaskGroup() as tasks:
             intake = Intake(tasks, consumer.handle)
+
+            async def declare_for_session(connection: AbstractConnection) -> None:
+                await declare(connection)
+                intake.begin_session()
+
             subscriber = Subscriber(
                 settings.amqp_url,
                 "consumer",

@@ -110,16 +110,15 @@ def _matching(exchange: Exchange, routing_key: str, headers: Headers) -> Iterato
         case ExchangeType.DIRECT:
             yield from (b for b in exchange.bindings if b.routing_key == routing_key)
         case ExchangeType.TOPIC:
-            words = _words(routing_key)
-            yield from (b for b in exchange.bindings if topic_matches(b.routing_key, words))
+            yield from (b for b in exchange.bindings if topic_matches(b.routing_key, routing_key))
         case ExchangeType.HEADERS:
             present = headers()
             yield from (b for b, wanted in exchange.bindings.items() if headers_match(wanted, present))
 
 
-def topic_matches(pattern: str, words: list[str]) -> bool:
-    """Match a topic pattern (`*` one word, `#` any number) against a key's words, in time words x pattern."""
-    reached = {0}
+def topic_matches(pattern: str, key: str) -> bool:
+    """Match a topic pattern (`*` one word, `#` any number) against a key, in time words of both multiplied."""
+    words, reached = _words(key), {0}
     for part in _words(pattern):
         if part == "#":
             reached = set(range(min(reached), len(words) + 1))

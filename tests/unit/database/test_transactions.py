@@ -228,6 +228,7 @@ async def test_a_transaction_that_is_cancelled_before_its_turn_never_runs(
     waiting = asyncio.create_task(database.transact(write("never")))
     await asyncio.sleep(0)
     waiting.cancel()
+    await asyncio.wait({waiting})
     go_on.set()
     await running
 

@@ -2,6 +2,7 @@ import itertools
 
 import pytest
 from pamqp import commands
+from pamqp.header import ContentHeader
 
 from mailpact_devbroker import frames
 from mailpact_devbroker.broker import Broker
@@ -20,9 +21,11 @@ class Line:
     def __init__(self) -> None:
         self.sent: list[str] = []
         self.confirms: list[tuple[int, bool]] = []
+        self.time = 0.0
 
     def now(self) -> float:
-        return 0.0
+        self.time += 0.001  # as a real clock, it is never the same twice
+        return self.time
 
     def token(self) -> str:
         return "token"
@@ -166,3 +169,14 @@ def test_an_empty_queue_name_means_the_last_declared(channel, line):
     call(channel, commands.Queue.Declare(), commands.Queue.Declare(passive=True), commands.Basic.Get())
 
     assert line.sent == ["Queue.DeclareOk", "Queue.DeclareOk", "Basic.GetEmpty"]
+
+
+def test_a_message_without_time_to_live_reaches_a_waiting_consumer(channel, line):
+    header = ContentHeader(0, 4, commands.Basic.Properties(expiration="0")).marshal()
+    call(channel, commands.Queue.Declare(queue="q"), commands.Basic.Consume(queue="q"))
+
+    call(channel, commands.Basic.Publish(routing_key="q"))
+    channel.receive(Frame(Kind.HEADER, 1, header), None)
+    channel.receive(Frame(Kind.BODY, 1, b"body"), None)
+
+    assert line.sent[-1] == "Basic.Deliver"

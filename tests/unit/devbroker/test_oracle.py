@@ -29,8 +29,7 @@ class Keeper:
 
 
 class Oracle(RuleBasedStateMachine):
-    """`waiting` is what the queue should hold, in order: what was returned, then the rest. `seen` was delivered
-    once."""
+    """`waiting` is what the queue should hold, in order: what was returned, then the rest. `seen` ever left it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -14,8 +14,11 @@ def test_messages_leave_in_the_order_in_which_they_came(bench):
     assert bench.get(queue) is None
 
 
-def test_returned_messages_take_their_old_places(bench):
-    queue = bench.queue("q")
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("classic", [b"1", b"2", b"3", b"4"]), ("quorum", [b"2", b"3", b"1", b"4"])]
+)
+def test_returned_messages_stand_before_the_others(bench, kind: str, expected: list[bytes]):
+    queue = bench.queue("q", arguments={"x-queue-type": kind})
     for body in (b"1", b"2", b"3", b"4"):
         bench.publish(body, "q")
     first, second, third = (bench.take(queue).tag for _ in range(3))
@@ -23,7 +26,7 @@ def test_returned_messages_take_their_old_places(bench):
     for tag in (second, third, first):
         bench.reject(tag, requeue=True)
 
-    assert bench.ready(queue) == [b"1", b"2", b"3", b"4"]
+    assert bench.ready(queue) == expected
     assert [message.redelivered for message in queue.ready] == [True, True, True, False]
 
 
