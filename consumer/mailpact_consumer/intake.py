@@ -54,7 +54,7 @@ class Intake:
         if delivery.delivery_count < SUSPECT_RETURNS:
             await self._handle(delivery, is_ours)
             return
-        await asyncio.sleep(random.uniform(0.0, SHUFFLE_SECONDS))  # noqa: S311  # an order, not a secret  # noqa: S311  # spreads load, hides nothing
+        await asyncio.sleep(random.uniform(0.0, SHUFFLE_SECONDS))  # noqa: S311  # an order, not a secret
         async with self._alone:
             await self._handle(delivery, is_ours)
 

@@ -13,7 +13,7 @@ from aiormq.abc import AbstractConnection
 
 from mailpact.amqp.backoff import backoff_seconds
 from mailpact.amqp.publisher import Publisher
-from mailpact.amqp.subscriber import Delivery, Subscriber
+from mailpact.amqp.subscriber import Declare, Delivery, Subscriber
 from mailpact.amqp.topology import declare_all
 from mailpact.contracts import catalogue
 from mailpact.contracts.errors import Refusal
@@ -87,6 +87,7 @@ class Consumer:
             with suppress(TimeoutError):
                 async with asyncio.timeout(backoff_seconds(failures, random.uniform)):
                     await self.stopping.wait()
+        self._in_trouble -= held_by  # who gets the message next reports anew
 
     def _report_trouble(self, held: Held) -> None:
         if held.source not in self._in_trouble and held.source is not Source.OTHER_CONSUMER:
@@ -116,43 +117,19 @@ async def running(settings: ConsumerSettings, *, journey: Journey) -> AsyncItera
 
 @asynccontextmanager
 async def _wired(settings: ConsumerSettings, database: Database, journey: Journey) -> AsyncIterator[Consumer]:
-    owner = str(uuid4())
     published = catalogue.load()
     declare = partial(declare_all, topology=published.topology)
-    inbox = Inbox(database, owner)
-    liveness = Liveness(database, owner, monotonic=time.monotonic)
     letters = Publisher(settings.amqp_url, "consumer letters", declare=declare)
-    mail_server = MailServer(
-        settings.smtp_url,
-        name=settings.mail_domain,
-        connections=settings.smtp_connections,
-        monotonic=time.monotonic,
-    )
-    settlement = Settlement(inbox, letters, journey)
-    doors = Doors(inbox, liveness, mail_server, settlement, journey, settings, new_id=lambda: str(uuid4()))
+    doors = _doors(settings, database, journey, letters)
     consumer = Consumer(doors, readers(published))
-    await inbox.prepare()
-    await liveness.announce()
-
+    await doors.inbox.prepare()
+    await doors.liveness.announce()
     try:
         async with asyncio.TaskGroup() as tasks:
             intake = Intake(tasks, consumer.handle)
-
-            async def declare_for_session(connection: AbstractConnection) -> None:
-                await declare(connection)
-                intake.begin_session()
-
-            subscriber = Subscriber(
-                settings.amqp_url,
-                "consumer",
-                queue=WORK_QUEUE,
-                prefetch=settings.prefetch,
-                declare=declare_for_session,
-                receive=intake.receive,
-            )
-            background = [
-                tasks.create_task(job) for job in (liveness.keep(), letters.run(), subscriber.run())
-            ]
+            subscriber = _subscriber(settings, intake, declare)
+            jobs = (doors.liveness.keep(), letters.run(), subscriber.run())
+            background = [tasks.create_task(job) for job in jobs]
             try:
                 yield consumer
             finally:
@@ -162,6 +139,41 @@ async def _wired(settings: ConsumerSettings, database: Database, journey: Journe
                 for task in background:
                     task.cancel()
     finally:
-        await mail_server.close()
+        await doors.mail_server.close()
         with suppress(DatabaseUnavailable):  # then the row looks dead after ten seconds, as after a crash
-            await liveness.withdraw()
+            await doors.liveness.withdraw()
+
+
+def _doors(settings: ConsumerSettings, database: Database, journey: Journey, letters: Publisher) -> Doors:
+    owner = str(uuid4())
+    inbox = Inbox(database, owner)
+    mail_server = MailServer(
+        settings.smtp_url,
+        name=settings.mail_domain,
+        connections=settings.smtp_connections,
+        monotonic=time.monotonic,
+    )
+    return Doors(
+        inbox=inbox,
+        liveness=Liveness(database, owner, monotonic=time.monotonic),
+        mail_server=mail_server,
+        settlement=Settlement(inbox, letters, journey),
+        journey=journey,
+        settings=settings,
+        new_id=lambda: str(uuid4()),
+    )
+
+
+def _subscriber(settings: ConsumerSettings, intake: Intake, declare: Declare) -> Subscriber:
+    async def declare_for_session(connection: AbstractConnection) -> None:
+        await declare(connection)
+        intake.begin_session()
+
+    return Subscriber(
+        settings.amqp_url,
+        "consumer",
+        queue=WORK_QUEUE,
+        prefetch=settings.prefetch,
+        declare=declare_for_session,
+        receive=intake.receive,
+    )

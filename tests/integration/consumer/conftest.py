@@ -31,12 +31,28 @@ class MailServer:
     """A mail server; each list is eaten up by the commands that come, and then all is well."""
 
     port: int = 0
+    mail_replies: list[str] = field(default_factory=list)
     rcpt_replies: list[str] = field(default_factory=list)
     data_replies: list[str] = field(
         default_factory=list
     )  # "drop" hangs up instead of answering the final dot
     mails: list[tuple[str, bytes]] = field(default_factory=list)
     connections: int = 0
+    before_data_reply: asyncio.Event = field(default_factory=asyncio.Event)
+    """The answer to the final dot waits for it; it is set unless a test clears it."""
+
+    def __post_init__(self) -> None:
+        """Answer at once."""
+        self.before_data_reply.set()
+
+    async def handle_MAIL(  # noqa: N802  # aiosmtpd's names
+        self, server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        """Answer MAIL."""
+        reply = self.mail_replies.pop(0) if self.mail_replies else "250 OK"
+        if reply.startswith("250"):
+            envelope.mail_from = address
+        return reply
 
     async def handle_RCPT(  # noqa: N802  # aiosmtpd's names
         self, server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
@@ -52,6 +68,7 @@ class MailServer:
         reply = self.data_replies.pop(0) if self.data_replies else "250 OK"
         if reply == "drop" or reply.startswith("250"):
             self.mails.append((envelope.rcpt_tos[0], bytes(envelope.content or b"")))
+        await self.before_data_reply.wait()
         if reply == "drop":
             assert server.transport is not None
             server.transport.abort()

@@ -1,0 +1,278 @@
+"""Trouble holds a message up or ends in a letter, is said once each way, and never ends in silence."""
+
+import asyncio
+import socket
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiormq
+import pytest
+from structlog.testing import capture_logs
+
+from mailpact.amqp.errors import TopologyMismatch
+
+ID = "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11"
+HELD, AGAIN, TWICE = "mail waits, trying again for ever", "mail goes out again", "mail may go out twice"
+Log = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    """Read what was logged so far: all of it, or the lines of one event."""
+    with capture_logs() as entries:
+        yield lambda event=None: [entry for entry in entries if event in (None, entry["event"])]
+
+
+@asynccontextmanager
+async def operating(stage: Any) -> AsyncIterator[aiormq.abc.AbstractChannel]:
+    """Give an operator's channel."""
+    connection = await aiormq.connect(stage.amqp_url)
+    yield await connection.channel()
+    await connection.close()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        return int(bound.getsockname()[1])
+
+
+def error_code(letter: Any) -> object:
+    return dict(letter.header.properties.headers or {})["x-error-code"]
+
+
+async def test_each_invalid_message_is_a_letter_and_the_valid_one_after_them_is_mailed(
+    stage: Any, eventually: Any
+) -> None:
+    bodies = {
+        b"not json": "invalid_json",
+        b"null": "schema",
+        b'{"message":"m"}': "schema",
+        b'{"email":"a@x.com,b@y.com","message":"m"}': "schema",
+        b'{"email":"a@x.com\\n","message":"m"}': "schema",
+        b'"a bare string"': "schema",
+    }
+
+    async with stage.consumer():
+        for body in bodies:
+            await stage.publish(body)
+        await stage.order("fence@example.org")
+        letters = [await stage.take_letter() for _ in bodies]
+        await eventually("the fence is a mail", lambda: stage.mail_server.mails)
+
+    assert {letter.body: error_code(letter) for letter in letters} == bodies
+    assert [recipient for recipient, _ in stage.mail_server.mails] == ["fence@example.org"]
+
+
+async def test_mail_server_that_is_away_is_waited_for_and_reported_once_each_way(
+    stage: Any, eventually: Any, log: Log
+) -> None:
+    stage.mail_server = away = type(stage.mail_server)(port=_free_port())
+
+    async with stage.consumer():
+        for number in range(5):
+            await stage.order(f"reader-{number}@example.org")
+        await eventually("it is reported", lambda: log(HELD))
+        async with away.running():
+            await eventually("all are mails", lambda: len(away.mails) == 5)
+            await eventually("recovery is reported", lambda: log(AGAIN))
+
+    assert [entry["trouble_with"] for entry in log(HELD)] == ["mail server"]
+    assert len(log(AGAIN)) == 1
+
+
+async def test_sender_who_is_refused_makes_no_letter_of_the_recipients_mail(
+    stage: Any, eventually: Any
+) -> None:
+    stage.mail_server.mail_replies = ["550 5.7.1 sender not allowed"]
+
+    async with stage.consumer():
+        await stage.order(message_id=ID)
+        await eventually("it is a mail", lambda: stage.mail_server.mails)
+
+    assert await stage.row() == ("sent", 1, 0)
+
+
+async def test_answer_to_the_final_dot_that_says_neither_yes_nor_no_is_counted(
+    stage: Any, eventually: Any, log: Log
+) -> None:
+    stage.mail_server.data_replies = ["354 go on"]
+
+    async with stage.consumer():
+        await stage.order(message_id=ID)
+        await eventually("it is a mail", lambda: stage.mail_server.mails)
+
+    assert await stage.row() == ("sent", 2, 1)
+    assert [entry["uncertain"] for entry in log(TWICE)] == [1]
+
+
+async def test_letter_that_nobody_is_bound_for_is_written_later_and_the_server_not_asked_again(
+    stage: Any, eventually: Any, log: Log
+) -> None:
+    stage.mail_server.rcpt_replies = ["550 5.1.1 no such user"]
+
+    async with stage.consumer(), operating(stage) as channel:
+        await stage.publish(b"the queue is there")
+        await stage.take_letter()
+        await channel.queue_unbind("email.dead", "email.dlx", "")
+        await stage.order(message_id=ID)
+        await eventually("it is held", lambda: log(HELD))
+        await channel.queue_bind("email.dead", "email.dlx", "")
+        letter = await stage.take_letter()
+
+    assert (error_code(letter), log(HELD)[0]["trouble_with"]) == ("smtp_permanent", "broker")
+    assert (await stage.row("state, smtp_code"), stage.mail_server.mails) == (("failed", 550), [])
+
+
+@pytest.mark.parametrize(
+    "headers", [{"big": "h" * 40_000}, {"big": "h" * 125_000}, {"deaths": [{"nested": ["x" * 1000] * 40}]}]
+)
+async def test_headers_beyond_the_limit_are_a_letter_and_no_loop(stage: Any, headers: dict[str, Any]) -> None:
+    async with stage.consumer():
+        await stage.order(message_id=ID, headers=headers)
+        letter = await stage.take_letter()
+
+    assert error_code(letter) == "too_large"
+    assert await stage.waiting("email.work") == 0
+
+
+async def test_reply_that_no_header_could_carry_is_a_letter_all_the_same(stage: Any) -> None:
+    stage.mail_server.rcpt_replies = ["550 5.1.1 caf\u00e9 \u2028 " + "long " * 90]
+
+    async with stage.consumer():
+        await stage.order(message_id=ID)
+        letter = await stage.take_letter()
+
+    detail = dict(letter.header.properties.headers or {})["x-error-detail"]
+    assert isinstance(detail, str)
+    assert detail.isascii()
+    assert detail.isprintable()
+    assert len(detail) <= 500
+
+
+async def test_message_is_held_while_the_inbox_is_locked_and_then_sent(
+    stage: Any, eventually: Any, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailpact.database.engine.BUSY_MILLISECONDS", 50)
+
+    async with stage.consumer():
+        other = sqlite3.connect(stage.inbox_url.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        await stage.order(message_id=ID)
+        await eventually("it is held", lambda: log(HELD))
+        mailed_meanwhile = list(stage.mail_server.mails)
+        other.execute("ROLLBACK")
+        other.close()
+        await eventually("it is a mail", lambda: stage.mail_server.mails)
+        await eventually("recovery is reported", lambda: log(AGAIN))
+
+    assert (mailed_meanwhile, log(HELD)[0]["trouble_with"]) == ([], "inbox database")
+    assert await stage.row() == ("sent", 1, 0)
+
+
+async def test_stop_finishes_the_mail_that_is_on_its_way(stage: Any, eventually: Any) -> None:
+    stage.mail_server.before_data_reply.clear()
+
+    async with stage.consumer():
+        await stage.order(message_id=ID)
+        await eventually("it is at the final dot", lambda: stage.mail_server.mails)
+        asyncio.get_running_loop().call_later(0.1, stage.mail_server.before_data_reply.set)
+
+    assert await stage.row() == ("sent", 1, 0)
+    assert await stage.waiting("email.work") == 0
+
+
+async def test_mail_cut_off_by_a_stop_is_reported_by_whoever_gets_it_next(
+    stage: Any, eventually: Any, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailpact_consumer.service.STOP_SECONDS", 0.1)
+    stage.mail_server.before_data_reply.clear()
+    async with stage.consumer():
+        await stage.order(message_id=ID)
+        await eventually("it is at the final dot", lambda: stage.mail_server.mails)
+    stage.mail_server.before_data_reply.set()
+
+    async with stage.consumer():
+        await eventually("it went again", lambda: len(stage.mail_server.mails) == 2)
+
+    assert await stage.row() == ("sent", 2, 1)
+    assert len(log(TWICE)) == 1
+
+
+async def test_what_was_held_when_the_queue_went_is_given_up_and_sent_once(
+    stage: Any, eventually: Any, log: Log
+) -> None:
+    """A held message without an id must not be sent by the old delivery and by the new one."""
+    stage.mail_server.mail_replies = ["421 4.3.2 not now"] * 1_000_000
+
+    async with stage.consumer(), operating(stage) as channel:
+        await stage.publish(b'{"email": "old@example.org", "message": "m"}')
+        await eventually("it is held", lambda: log(HELD))
+        await channel.queue_delete("email.work")
+        await stage.publish(b'{"email": "new@example.org", "message": "m"}')
+        await eventually(
+            "the new one is tried",
+            lambda: len(log("message without an id: its duplicates cannot be told")) == 2,
+        )
+        await asyncio.wait_for(_work_given_up(), 5)
+        stage.mail_server.mail_replies.clear()
+        await eventually("it is a mail", lambda: stage.mail_server.mails)
+
+    assert [recipient for recipient, _ in stage.mail_server.mails] == ["new@example.org"]
+
+
+async def _work_given_up() -> None:
+    """Wait until only one delivery is worked on."""
+    while sum("Intake._work_on" in repr(task) for task in asyncio.all_tasks()) > 1:
+        await asyncio.sleep(0.01)
+
+
+async def test_wrong_queue_ends_the_consumer_promptly_and_says_which(stage: Any) -> None:
+    async with operating(stage) as channel:
+        await channel.queue_declare("email.work", durable=True, arguments={"x-queue-type": "quorum"})
+    began = time.monotonic()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        async with stage.consumer():
+            await asyncio.sleep(20)
+
+    assert caught.group_contains(TopologyMismatch, match=r"email\.work")
+    assert time.monotonic() - began < 5
+
+
+async def test_nothing_that_is_logged_tells_an_address_or_a_text(
+    stage: Any, eventually: Any, log: Log
+) -> None:
+    stage.mail_server.rcpt_replies = [
+        "451 <secret@example.org> is greylisted",
+        "550 <secret@example.org> unknown",
+    ]
+    stage.mail_server.data_replies = ["drop"]
+
+    async with stage.consumer():
+        await stage.order("secret@example.org", "secret text")
+        await stage.take_letter()
+        await stage.order("secret@example.org", "secret text", message_id=ID)
+        await eventually("it is sent twice", lambda: len(stage.mail_server.mails) == 2)
+        await stage.publish(b'{"email": "secret@localhost", "message": "secret text"}')
+        await stage.take_letter()
+
+    assert len(log()) > 5
+    assert "secret" not in repr(log())
+
+
+async def test_no_task_is_left_when_a_consumer_has_stopped(stage: Any, eventually: Any) -> None:
+    before = asyncio.all_tasks()
+
+    async with stage.consumer():
+        await stage.order(message_id=ID)
+        await eventually("it is a mail", lambda: stage.mail_server.mails)
+    await eventually("the broker's tasks are gone", lambda: _ours(asyncio.all_tasks() - before) == [])
+
+
+def _ours(tasks: set[asyncio.Task[Any]]) -> list[str]:
+    return [
+        repr(task) for task in tasks if "mailpact_consumer" in repr(task) or "mailpact/amqp" in repr(task)
+    ]
