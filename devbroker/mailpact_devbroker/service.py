@@ -165,7 +165,6 @@ async def running(
             server.broker.proceed(server.now())
             server.settle()
             endpoint = await asyncio.get_running_loop().create_server(server.connection, sock=listener)
-            log.info("development broker listens", url=_url(listener, {}), journal=str(journal or "none"))
             try:
                 yield server
             finally:
