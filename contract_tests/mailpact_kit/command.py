@@ -159,15 +159,21 @@ def _verify(
 
 
 async def _until_stopped(plan: Plan) -> Run:
-    """Run to the end; SIGTERM stops it as Ctrl-C does, and a second one does not disturb the tidying up."""
+    """Run to the end; SIGTERM and Ctrl-C stop it, and a second one does not disturb the tidying up.
+
+    SIGINT too is taken by hand: what a shell starts in its background has SIGINT ignored, and Python leaves it so.
+    """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    stops = (signal.SIGTERM, signal.SIGINT)
 
     def stop() -> None:
-        loop.add_signal_handler(signal.SIGTERM, lambda: None)
+        for number in stops:
+            loop.add_signal_handler(number, lambda: None)
         if task is not None:
             task.cancel()
 
-    loop.add_signal_handler(signal.SIGTERM, stop)
+    for number in stops:
+        loop.add_signal_handler(number, stop)
     return await verify(plan)
 
 

@@ -80,7 +80,8 @@ def _with_output(program: Process, reason: str) -> str:
 
 
 async def _consumes(broker: Broker) -> None:
-    while not await broker.consumers():  # noqa: ASYNC110  # a broker tells nobody when a consumer comes
+    # Shielded, because aiormq closes the channel of a request that is cancelled, and tidying up needs the channel.
+    while not await asyncio.shield(asyncio.ensure_future(broker.consumers())):  # noqa: ASYNC110  # a broker tells nobody
         await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
 

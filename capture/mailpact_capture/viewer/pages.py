@@ -19,6 +19,7 @@ from mailpact_capture.viewer.links import pieces
 
 PAGE_MAILS: Final = 50
 SHOWN_SOURCE_BYTES: Final = 512 * 1024
+SHOWN_TEXT_CHARACTERS: Final = 256 * 1024  # made on the event loop: 16 MiB of links held it for 12 s
 
 
 class View(StrEnum):
@@ -95,7 +96,8 @@ def _of_view(stored: StoredMail, view: View) -> dict[str, object]:
     match view:
         case View.TEXT:
             text = stored.mail.text or stored.mail.readable_text()  # of a mail that has HTML only, its words
-            return {"text": list(pieces(text))}
+            is_cut = len(text) > SHOWN_TEXT_CHARACTERS
+            return {"text": list(pieces(text[:SHOWN_TEXT_CHARACTERS])), "is_cut": is_cut}
         case View.SOURCE:
             source = stored.raw[:SHOWN_SOURCE_BYTES].decode(errors="replace")
             return {"source": source, "is_cut": len(stored.raw) > SHOWN_SOURCE_BYTES}

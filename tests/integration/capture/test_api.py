@@ -113,5 +113,15 @@ async def test_no_foreign_page_can_read_the_mails(
     assert answer == status
 
 
+async def test_page_shows_the_beginning_of_an_endless_text_and_says_so(server: Any) -> None:
+    await server.send(b"Subject: links\r\n\r\n" + b"http://x.org/ http://x.org/\r\n" * 100_000)
+
+    status, page, _ = await server.get("/mail/latest")
+
+    assert status == 200
+    assert b"Only the beginning is shown" in page
+    assert len(page) < 4 * 1024 * 1024
+
+
 async def test_health_says_that_the_store_can_be_read(server: Any) -> None:
     assert [(await server.get(path))[0] for path in ("/livez", "/readyz")] == [200, 200]

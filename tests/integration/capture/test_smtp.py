@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import os
 import signal
 import smtplib
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from mailpact.telemetry import Point
+from mailpact_capture import session
 
 ENVELOPE = (b"EHLO me\r\n", b"MAIL FROM:<a@x.org>\r\n", b"RCPT TO:<b@x.org>\r\n")
 
@@ -92,6 +94,28 @@ async def test_more_recipients_than_a_mail_may_have_are_refused_one_by_one(serve
 
     assert answers[-2].startswith(b"250")
     assert answers[-1].startswith(b"452")
+
+
+async def test_clients_over_the_limit_are_told_to_come_back(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "MAX_CONNECTIONS", 1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.smtp_port)
+    first = await reader.readline()
+
+    second = (await server.say())[0]
+    writer.close()
+    await writer.wait_closed()
+
+    assert (first[:3], second[:3]) == (b"220", b"421")
+
+
+async def test_no_log_says_who_wrote_what_to_whom(server: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    await server.send(b"Subject: secret\r\n\r\nsecret\r\n", to=("secret@example.org",), sender="secret@x.org")
+
+    assert "secret" not in caplog.text
 
 
 async def test_many_clients_at_once_are_all_stored(server: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from mailpact.database import clock
 from mailpact.database.engine import open_database
@@ -128,6 +128,19 @@ async def test_trust_that_was_never_broken_began_at_the_first_sign(database: Dat
         await liveness.renew()
 
     assert liveness.trusted_since() == 100.0
+
+
+async def test_owner_that_was_forgotten_while_it_slept_is_alive_again_after_its_next_sign(
+    database: Database,
+) -> None:
+    await claim(database, "one", NEW, "t1")
+    liveness = Liveness(database, "one", monotonic=lambda: 0.0)
+    await liveness.announce()
+    await database.transact(lambda connection: connection.execute(delete(owners)))
+
+    await liveness.renew()
+
+    assert (await the_row(database)).owner_is_alive
 
 
 async def test_migrated_tables_are_those_of_the_schema(database: Database) -> None:

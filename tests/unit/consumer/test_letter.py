@@ -72,6 +72,19 @@ def test_letter_can_be_published_whatever_headers_the_publisher_wrote(headers: d
     letter.properties().marshal()
 
 
+@given(st.text(st.characters(), max_size=800))
+def test_reply_becomes_one_short_line_that_a_header_can_carry_whatever_the_server_said(text: str) -> None:
+    reply = Permanent(550, text)
+
+    letter = letter_about_reply(Message(b""), reply, message_id=ID, recipient="ada@example.org", attempts=1)
+
+    detail = str(letter.headers["x-error-detail"])
+    letter.properties().marshal()
+    assert detail.isascii()
+    assert detail.isprintable()
+    assert len(detail) <= 500
+
+
 def test_headers_too_big_for_a_frame_are_left_off() -> None:
     letter = letter_about_refusal(Message(b"", headers={"x": "h" * 200_000}), SCHEMA, message_id=ID)
 
