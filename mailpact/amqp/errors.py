@@ -59,7 +59,8 @@ def talking() -> Iterator[None]:
 
 def reason(error: BaseException) -> str:
     """Give one line that says what a library's error means, never empty."""
-    words = getattr(error, "strerror", None)  # of what the operating system says, the words without the number
+    # Of what the operating system says, the words without the number.
+    words = getattr(error, "strerror", None)
     text = str(words) if words else " ".join(str(part) for part in error.args if part is not None)
     return " ".join(text.split())[:300] or type(error).__name__
 
