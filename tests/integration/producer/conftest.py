@@ -2,8 +2,10 @@
 
 import asyncio
 import re
+import signal
 import socket
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
@@ -153,6 +155,40 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Broker:
         url = str(request.getfixturevalue("rabbitmq_url"))
         return rabbitmq_broker(request.getfixturevalue("rabbitmq_node"), url)
     return development_broker(tmp_path)
+
+
+class FreezableBroker:
+    """A development broker in a process of its own, with all queues, that can be made to answer no more."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.is_frozen = asyncio.Event()
+
+    def freeze(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+        self.is_frozen.set()
+
+
+@pytest.fixture
+async def freezable_broker(broker: Broker) -> AsyncIterator[FreezableBroker]:
+    """Run the development broker until the test freezes it."""
+    place = broker.url.url.rpartition("@")[2].rstrip("/")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "mailpact", "devbroker", "--listen", place),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert process.stdout is not None
+            while b"development broker on" not in (line := await process.stdout.readline()):
+                assert line, "the broker ended"
+            await broker.declare()
+        yield FreezableBroker(process)
+    finally:
+        process.kill()
+        await process.communicate()
 
 
 Serve = Callable[..., AbstractAsyncContextManager[Site]]

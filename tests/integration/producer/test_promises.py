@@ -267,6 +267,22 @@ async def test_idle_site_stops_within_two_seconds(serve: Any, broker: Any) -> No
     assert stopping_seconds < 2
 
 
+@pytest.mark.parametrize("broker", ["development broker"], indirect=True)
+async def test_site_stops_although_the_broker_answers_no_more_and_the_message_goes_back(
+    serve: Any, broker: Any, data: Any, freezable_broker: Any
+) -> None:
+    async with serve() as site:
+        # Frozen when the message is claimed and not yet published: it is sent, and nobody ever answers.
+        site.journey.watch(lambda point, _: freezable_broker.freeze() if point is Point.CLAIMED else None)
+        await site.register("ada@example.org")
+        await freezable_broker.is_frozen.wait()
+        began = time.monotonic()
+    stopping_seconds = time.monotonic() - began
+
+    assert stopping_seconds < 10
+    assert data.rows("SELECT state, attempts, reason FROM outbox") == [("pending", 1, "unknown")]
+
+
 async def test_site_leaves_no_task_and_no_thread_behind(serve: Any, broker: Any, browser: Any) -> None:
     tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
 
@@ -276,4 +292,4 @@ async def test_site_leaves_no_task_and_no_thread_behind(serve: Any, broker: Any,
 
     left = {thread.name for thread in set(threading.enumerate()) - threads}
     assert asyncio.all_tasks() == tasks
-    assert not any(name.startswith(("argon2", "database")) for name in left)
+    assert not any(name.startswith(("passwords", "database")) for name in left)

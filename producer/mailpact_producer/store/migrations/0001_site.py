@@ -20,7 +20,7 @@ When you register, your account and the message that welcomes you are stored tog
 at once. A moment later the message is on its way through a queue, is held against a published contract, and becomes a \
 mail. If something on that way is out of order, the message waits, and arrives when it is mended.
 
-So try it: register, and look at your mail. It says very little, but it says it exactly once.\
+So try it: register, and look at your mail.\
 """
 
 

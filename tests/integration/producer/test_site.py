@@ -1,0 +1,311 @@
+"""The site as browsers and as those who attack it meet it."""
+
+import asyncio
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from argon2 import PasswordHasher
+from sqlalchemy import Engine, event
+
+from mailpact.web.security import DEFAULT_HEADERS
+from mailpact_producer.store.pages import WELCOME_PAGE
+
+OTHER_PAGE = "0b8e6f0a-3c1d-4a55-8a43-2f6f0c1d9e77"
+FORM = "application/x-www-form-urlencoded"
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</title><script>alert(1)</script>",
+    "{{ 7 * 7 }}{% raw %}",
+    "javascript:alert(1)//",
+    "<svg/onload=alert(1)>",
+    "&lt;script&gt;alert(1)&lt;/script&gt;",
+]
+
+# One kind of broker is enough here: it is away in all of these tests.
+pytestmark = pytest.mark.parametrize("broker", ["development broker"], indirect=True)
+
+
+@pytest.fixture
+def second_page(site: Any, data: Any) -> str:
+    """Another page of the site than the one that welcomes."""
+    del site  # which has made the tables
+    data.rows("INSERT INTO pages VALUES (?, 'Second', 'One.\n\nTwo.', 0)", OTHER_PAGE)
+    return OTHER_PAGE
+
+
+# Reading and registering
+
+
+async def test_home_lists_the_pages_and_leads_to_them(site: Any, second_page: str) -> None:
+    home = await site.get("/")
+
+    assert home.status == 200
+    assert re.findall(r'<a href="/page/([^"]+)">', home.text) == [WELCOME_PAGE, second_page]
+    assert "<p>Two.</p>" in (await site.get(f"/page/{second_page.upper()}")).text
+
+
+async def test_form_carries_the_page_that_it_was_opened_from(site: Any, second_page: str) -> None:
+    answer = await site.register("ada@example.org", page=second_page)
+
+    assert (answer.status, answer.headers["Location"]) == (303, f"/page/{second_page}")
+
+
+@pytest.mark.parametrize(
+    "page", ["", "nowhere", OTHER_PAGE, "https://elsewhere.example/", "//elsewhere.example", "../register"]
+)
+async def test_from_any_other_place_registering_leads_to_the_welcome_page(site: Any, page: str) -> None:
+    hidden = await site.hidden_fields()
+    form = hidden | {"name": "Ada", "email": "ada@example.org", "password": "correct horse", "page": page}
+
+    answer = await site.post("/register", data=form)
+
+    assert (answer.status, answer.headers["Location"]) == (303, f"/page/{WELCOME_PAGE}")
+
+
+async def test_thanks_are_given_once_and_name_nobody(site: Any) -> None:
+    answer = await site.register("ada@example.org")
+
+    thanked = (await site.get(answer.headers["Location"])).text
+    again = (await site.get(answer.headers["Location"])).text
+
+    assert "Thank you. If the address is new here, a mail is on its way." in thanked
+    assert "ada@example.org" not in thanked
+    assert "Thank you" not in again
+
+
+async def test_wrong_form_comes_back_with_a_sentence_beside_each_field_and_without_the_password(
+    site: Any, second_page: str
+) -> None:
+    answer = await site.register("ada@", page=second_page, name="Ada L.", password="zzzz")
+
+    assert answer.status == 422
+    for field in ("email", "password"):
+        assert re.search(
+            rf'id="{field}"[^>]* aria-invalid="true" aria-describedby="{field}-error', answer.text
+        )
+        assert f'<p class="error" id="{field}-error">' in answer.text
+    assert 'value="Ada L."' in answer.text
+    assert 'value="ada@"' in answer.text
+    assert f'name="page" value="{second_page}"' in answer.text
+    assert "zzzz" not in answer.text
+
+
+async def test_form_that_came_back_can_be_mended_and_posted(site: Any, data: Any) -> None:
+    answer = await site.register("ada@")
+    hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', answer.text))
+
+    mended = await site.post(
+        "/register", data=hidden | {"name": "Ada", "email": "ada@example.org", "password": "correct horse"}
+    )
+
+    assert mended.status == 303
+    assert data.rows("SELECT email FROM users") == [("ada@example.org",)]
+
+
+async def test_password_is_kept_as_its_hash_alone(site: Any, data: Any) -> None:
+    await site.register("ada@example.org", password="correct horse battery")
+
+    ((kept,),) = data.rows("SELECT password_hash FROM users")
+    assert PasswordHasher().verify(kept, "correct horse battery")
+    assert b"correct horse" not in b"".join(part.read_bytes() for part in data.path.parent.glob("cms.db*"))
+
+
+# What attackers try
+
+
+async def test_known_address_costs_the_same_work(site: Any, monkeypatch: Any) -> None:
+    work: list[str] = []
+    hash_password = PasswordHasher.hash
+    monkeypatch.setattr(
+        PasswordHasher, "hash", lambda self, password: work.append("hash") or hash_password(self, password)
+    )
+
+    def note_statement(*arguments: Any) -> None:
+        work.append(re.split(r"[ (]+WHERE|VALUES", str(arguments[2]))[0])
+
+    async def work_of_registering() -> list[str]:
+        work.clear()
+        await site.register("ada@example.org")
+        return list(work)
+
+    event.listen(Engine, "before_cursor_execute", note_statement)
+    try:
+        unknown, known = [await work_of_registering() for _ in range(2)]
+    finally:
+        event.remove(Engine, "before_cursor_execute", note_statement)
+
+    assert unknown == known
+    assert unknown.count("hash") == 1
+    assert unknown.count("BEGIN IMMEDIATE") == 1
+    assert [statement.split()[2] for statement in unknown if "INSERT" in statement] == ["outbox", "users"]
+
+
+@pytest.mark.parametrize("forged", ["", "x", "AAAA", "é", None])
+async def test_form_with_a_forged_token_is_refused_with_a_way_back(
+    site: Any, data: Any, forged: str | None
+) -> None:
+    hidden = await site.hidden_fields() | ({} if forged is None else {"csrf": forged})
+    if forged is None:
+        del hidden["csrf"]
+    form = hidden | {"name": "Ada", "email": "ada@example.org", "password": "correct horse"}
+
+    answer = await site.post("/register", data=form)
+
+    assert answer.status == 403
+    assert '<a class="button" href="/register">' in answer.text
+    assert data.rows("SELECT count(*) FROM users") == [(0,)]
+
+
+async def test_token_of_somebody_else_is_refused_without_their_cookie(
+    site: Any, browser: Any, data: Any
+) -> None:
+    stolen = await browser(site.url).hidden_fields()
+    await site.hidden_fields()
+    form = stolen | {"name": "Ada", "email": "ada@example.org", "password": "correct horse"}
+
+    answers = [
+        await site.post("/register", data=form),
+        await browser(site.url).post("/register", data=form),  # a browser that brings no cookie at all
+    ]
+
+    assert [answer.status for answer in answers] == [403, 403]
+
+
+async def test_planted_cookie_is_refused_because_we_did_not_sign_it(site: Any, browser: Any) -> None:
+    form = {"csrf": "planted", "name": "Ada", "email": "ada@example.org", "password": "correct horse"}
+
+    answer = await browser(site.url).post("/register", data=form, headers={"Cookie": "mailpact_csrf=planted"})
+
+    assert answer.status == 403
+
+
+async def test_two_open_forms_are_both_good_on_every_process_of_the_site(start_site: Any, data: Any) -> None:
+    first, second = await start_site(), await start_site()
+    hidden = await first.hidden_fields()
+    await first.hidden_fields()
+    form = hidden | {"name": "Ada", "email": "ada@example.org", "password": "correct horse"}
+
+    answer = await second.post("/register", data=form, headers={"Cookie": f"mailpact_csrf={hidden['csrf']}"})
+
+    assert answer.status == 303
+
+
+async def test_cookies_are_for_the_site_alone(start_site: Any) -> None:
+    http, https = await start_site(), await start_site(base_url="https://cms.example")
+
+    plain = (await http.get("/register")).headers["Set-Cookie"]
+    secure = (await https.get("/register")).headers["Set-Cookie"]
+
+    assert plain.startswith("mailpact_csrf=")
+    assert "Secure" not in plain
+    assert secure.startswith("__Host-mailpact_csrf=")
+    assert "Secure" in secure
+    for cookie in (plain, secure):
+        assert {"HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))
+        assert "Domain" not in cookie
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_hostile_text_comes_back_as_text(site: Any, text: str) -> None:
+    answer = await site.register(text[:250], name=text, password="short")
+
+    assert answer.status == 422
+    values = re.findall(r'<input id="(?:name|email)"[^>]* value="([^"]*)"', answer.text)
+    assert [unescape(value) for value in values] == [text, text]
+    assert [re.search("[<>\"']", value) for value in values] == [None, None]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_hostile_page_is_shown_as_text(site: Any, data: Any, text: str) -> None:
+    data.rows("INSERT INTO pages VALUES (?, ?, ?, 0)", OTHER_PAGE, text, text)
+
+    for path in ("/", f"/page/{OTHER_PAGE}"):
+        answer = await site.get(path)
+
+        tags = set(re.findall(r"<(\w+)", answer.text))
+        assert tags.isdisjoint({"script", "svg"})
+        assert "onerror=alert(1)>" not in answer.text
+        assert text in unescape(answer.text)
+
+
+async def test_every_answer_carries_the_security_headers(site: Any, data: Any) -> None:
+    answers = [
+        await site.get("/"),
+        await site.get("/nowhere"),
+        await site.post("/"),
+        await site.post("/register", data={}),
+        await site.register("ada@"),
+        await site.register("ada@example.org"),
+        await site.post("/register", data=b"x" * 70_000, headers={"Content-Type": FORM}),
+    ]
+    data.rows("UPDATE pages SET published_at = 'a bug'")
+    answers.append(await site.get("/"))
+
+    assert [answer.status for answer in answers] == [200, 404, 405, 403, 422, 303, 413, 500]
+    for answer in answers:
+        assert {name: answer.headers[name] for name in DEFAULT_HEADERS} == dict(DEFAULT_HEADERS)
+        assert answer.headers["Server"] == "Mailpact"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b"{}", "application/json", 415),
+        (b"--x--", "multipart/form-data; boundary=x", 415),
+        (b"name=%ff", FORM, 400),
+        ("name=é".encode(), FORM, 400),
+        (b"&".join(b"field%d=1" % number for number in range(21)), FORM, 400),
+        (b"name=Ada", f"{FORM}; charset=nonsense", 403),
+        (b"name=" + b"x" * (64 * 1024), FORM, 413),
+    ],
+)
+async def test_what_is_no_form_of_ours_is_refused_with_a_page(
+    site: Any, body: bytes, content_type: str, status: int
+) -> None:
+    answer = await site.post("/register", data=body, headers={"Content-Type": content_type})
+
+    assert answer.status == status
+    assert "<h1>" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/page/nowhere", f"/page/{OTHER_PAGE}", "/page/%00", "/page/%ff", "/x"])
+async def test_unknown_page_is_not_found(site: Any, path: str) -> None:
+    answer = await site.get(path)
+
+    assert answer.status == 404
+    assert '<a class="button" href="/">' in answer.text
+
+
+# When something is missing
+
+
+async def test_more_registrations_than_can_be_hashed_are_asked_to_come_back(site: Any, data: Any) -> None:
+    hidden = await site.hidden_fields()
+
+    async def register(number: int) -> Any:
+        form = {"name": "Ada", "email": f"reader-{number}@example.org", "password": "correct horse"}
+        return await site.post("/register", data=hidden | form)
+
+    answers = await asyncio.gather(*(register(number) for number in range(100)))
+
+    refused = [answer for answer in answers if answer.status == 503]
+    assert {answer.status for answer in answers} == {303, 503}
+    assert {answer.headers["Retry-After"] for answer in refused} == {"5"}
+    assert data.rows("SELECT count(*) FROM users") == [(100 - len(refused),)]
+
+
+@pytest.mark.parametrize("table", ["users", "outbox"])
+async def test_without_its_database_the_site_says_so_and_stores_nothing(
+    site: Any, data: Any, table: str
+) -> None:
+    data.rows(f"ALTER TABLE {table} RENAME TO away")
+
+    answer = await site.register("ada@example.org")
+
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    data.rows(f"ALTER TABLE away RENAME TO {table}")
+    assert data.rows("SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM outbox)") == [(0, 0)]
