@@ -8,6 +8,7 @@ calls a method calls `proceed` after it: the time between is where a reply is wr
 
 import math
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from pamqp import commands
@@ -74,9 +75,9 @@ class Broker:
 
     # Queues.
 
-    def consumer_count(self, queue: Queue) -> int:
-        """Count a queue's consumers."""
-        return len(self._turns.get(queue.name, ()))
+    def consumers(self, queue: Queue) -> Collection[Consumer]:
+        """Return a queue's consumers, in the order of their turns."""
+        return self._turns.get(queue.name, ())
 
     def delete_queue(self, method: commands.Queue.Delete, owner: int) -> int:
         """Delete a queue with its messages and return how many were ready; a missing one is deleted already."""
@@ -88,7 +89,7 @@ class Broker:
             flag = "if-unused" if method.if_unused else "if-empty"
             rest = f"queue.delete operations with {flag} flag set are not supported by quorum queues"
             raise AmqpError(540, f"cannot delete {where}. {rest}")
-        if method.if_unused and self.consumer_count(queue):
+        if method.if_unused and self.consumers(queue):
             raise AmqpError(406, f"{where} in use")
         if method.if_empty and queue.ready:
             raise AmqpError(406, f"{where} not empty")
@@ -165,7 +166,7 @@ class Broker:
             return
         queue = consumer.queue
         self._turns[queue.name].remove(consumer)
-        if queue.auto_delete and not self.consumer_count(queue):
+        if queue.auto_delete and not self.consumers(queue):
             self._drop_queue(queue)
 
     def resume(self, ledger: Ledger) -> None:
@@ -179,6 +180,7 @@ class Broker:
         """Take acknowledged messages away; raises 406 for an unknown tag."""
         for delivery in ledger.settle(tag, multiple=multiple):
             if self._take_back(delivery):
+                delivery.queue.totals.acknowledged += 1
                 self._remove(delivery.message)
         self._refill(ledger)
 

@@ -101,7 +101,7 @@ class Session:
             method.queue = f"amq.gen-{self._token()}"
         queue = self._topology.declare_queue(method, self._ledger.owner)
         self._last_queue = queue.name
-        return commands.Queue.DeclareOk(queue.name, len(queue.ready), self._broker.consumer_count(queue))
+        return commands.Queue.DeclareOk(queue.name, len(queue.ready), len(self._broker.consumers(queue)))
 
     def _basic(self, method: base.Frame, now: float) -> Reply:
         match method:

@@ -98,6 +98,16 @@ def _check(name: str, argument: str, value: common.FieldValue, *, quorum: bool) 
 
 
 @dataclass(slots=True)
+class Totals:
+    """What went through a queue since the broker started, in numbers of messages."""
+
+    published: int = 0
+    delivered: int = 0
+    acknowledged: int = 0
+    returned: int = 0
+
+
+@dataclass(slots=True)
 class Queue:
     """A queue and its messages. `owner` is the connection an exclusive queue belongs to."""
 
@@ -110,7 +120,7 @@ class Queue:
     ready: deque[Message] = field(default_factory=deque)
     unacked: dict[int, Message] = field(default_factory=dict)
     held: list[Message] = field(default_factory=list)
-    returns: int = 0  # counted in a quorum queue, which hands out in order of return
+    totals: Totals = field(default_factory=Totals)
 
     @property
     def survives(self) -> bool:
@@ -130,11 +140,13 @@ class Queue:
         message.due_at = now + min(limits) / 1000 if limits else None
         message.kept = self.survives and (self.terms.quorum or published.persistent)
         self.ready.append(message)
+        self.totals.published += 1
 
     def take(self) -> Message:
         """Hand the first message out; it stays in `unacked` until it is settled."""
         message = self.ready.popleft()
         self.unacked[message.id] = message
+        self.totals.delivered += 1
         return message
 
     def put_back(self, message: Message) -> None:
@@ -143,9 +155,9 @@ class Queue:
         Returned messages have the places they had in a classic queue, and stand in order of return in a quorum queue.
         """
         message.redelivered = True
+        self.totals.returned += 1
         if self.terms.quorum:
-            self.returns += 1
-            message.returned = self.returns
+            message.returned = self.totals.returned
         at = bisect.bisect_left(self.ready, message.place, key=lambda each: each.place)
         self.ready.insert(at, message)
 

@@ -101,6 +101,17 @@ class DevBroker:
             for connection in self._connections:
                 connection.unblock()
 
+    def look(self) -> dict[str, object]:
+        """Return how many are connected, and what messages take of the memory."""
+        return {
+            "connections": len(self._connections),
+            "memory": {
+                "held_bytes": self.broker.held_bytes,
+                "limit_bytes": self._memory_bytes,
+                "publishers_wait": self.short_of_memory,
+            },
+        }
+
     # Its own tasks.
 
     async def watch_clock(self) -> None:
@@ -139,6 +150,7 @@ async def running(
     journal: Path | None,
     users: Mapping[str, str] = DEFAULT_USERS,
     memory_bytes: int = MEMORY_BYTES,
+    status: socket.socket | None = None,
 ) -> AsyncIterator[DevBroker]:
     """Serve AMQP 0-9-1 on a bound TCP socket until the context is left.
 
@@ -147,6 +159,7 @@ async def running(
         journal: the file for durable queues and persistent messages; None keeps everything in memory.
         users: passwords by name; the first is the one in `url`.
         memory_bytes: above it publishers have to wait.
+        status: taken over too, for `/healthz` and `/status` over HTTP; bind it to loopback as well.
 
     Raises:
         JournalError: the journal cannot be used (on entering), or cannot be written any more.
@@ -166,7 +179,8 @@ async def running(
             server.settle()
             endpoint = await asyncio.get_running_loop().create_server(server.connection, sock=listener)
             try:
-                yield server
+                async with _showing(server, status):
+                    yield server
             finally:
                 endpoint.close()
                 await server.say_farewell()
@@ -175,6 +189,34 @@ async def running(
                 if store is not None and writer is not None:
                     store.finish()
                     await asyncio.wait([writer])  # when we are cancelled, the group would not let it finish
+
+
+@asynccontextmanager
+async def _showing(server: DevBroker, listener: socket.socket | None) -> AsyncIterator[None]:
+    """Show what the server is doing, where somebody wants to know."""
+    if listener is None:
+        yield
+        return
+    # Only here: aiohttp takes longer to import than the whole broker.
+    from mailpact.web.serving import serving
+    from mailpact_devbroker import status
+
+    rates = status.Rates()
+
+    async def sample() -> None:
+        while True:
+            rates.sample(server.broker, time.monotonic())
+            await asyncio.sleep(status.SAMPLE_SECONDS)
+
+    def look() -> dict[str, object]:
+        return {**server.look(), "queues": status.queues(server.broker, rates)}
+
+    async with serving(status.application(look), listener), asyncio.TaskGroup() as tasks:
+        sampler = tasks.create_task(sample())
+        try:
+            yield
+        finally:
+            sampler.cancel()
 
 
 def _load(path: Path, broker: Broker) -> Journal:

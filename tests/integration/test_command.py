@@ -250,6 +250,7 @@ def test_raw_hash_is_of_the_bytes_that_the_viewer_gives(up: Up, folder: Path) ->
         (["consumer", "--inbox-url", "mysql://x/y"], r"--inbox-url.*sqlite:///"),
         (["consumer", "--prefetch", "0"], r"--prefetch"),
         (["devbroker", "--listen", "0.0.0.0:5672"], r"--unsafe-listen"),
+        (["devbroker", "--status", "0.0.0.0:15672"], r"--status 0\.0\.0\.0:15672 is open"),
         (["up", "--json"], r"give --demo too"),
         (["devbroker", "--listen", "127.0.0.1:0", "--journal", "file"], r"journal file cannot be read"),
         (

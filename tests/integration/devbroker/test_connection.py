@@ -143,3 +143,16 @@ async def test_publishers_wait_while_memory_is_short(listener, connect, take, ev
         await asyncio.wait_for(asyncio.gather(*confirmed), 10)
         await asyncio.wait_for(publisher.ready(), 10)
         assert (len(bodies), server.short_of_memory, server.broker.held_bytes) == (20, False, 0)
+
+
+@pytest.mark.parametrize(
+    ("channel_max", "frame_max"), [(0, 131_072), (2_048, 131_072), (10, 0), (10, 131_073)]
+)
+async def test_a_client_that_wants_more_than_was_proposed_is_refused(raw, channel_max: int, frame_max: int):
+    raw.writer.write(frames.PREAMBLE)
+    raw.say(commands.Connection.StartOk({}, "PLAIN", "\0guest\0guest"))
+    raw.say(commands.Connection.TuneOk(channel_max, frame_max, 0))
+
+    *_, refused = [await raw.hear() for _ in range(3)]
+
+    assert (refused.name, refused.reply_code) == ("Connection.Close", 530)

@@ -1,0 +1,210 @@
+"""Soak the development broker: 200,000 messages through it, and its memory must not grow with them.
+
+The broker runs in a process of its own, with a journal. A publisher with a window of confirms and a consumer that
+acknowledges each message keep it busy; its resident memory after the first 20,000 messages is compared with that at the
+end. Measured beside it: how long the broker takes to be ready, empty and with 50,000 messages in its journal.
+
+    python benchmarks/devbroker_soak.py [--json] [--messages N]
+
+Exit status 1: a bound is broken.
+"""
+
+import argparse
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import aiormq
+from aiormq.abc import AbstractChannel, DeliveredMessage
+from pamqp import commands
+
+MESSAGES, WARM_UP, JOURNALLED = 200_000, 20_000, 50_000
+WINDOW, PREFETCH, BODY = 128, 200, b"x" * 1024
+MOST_GROWTH_MIB, MOST_READY_SECONDS, MOST_START_SECONDS = 20.0, 2.0, 0.15
+PERSISTENT = commands.Basic.Properties(delivery_mode=2)
+QUORUM = {"x-queue-type": "quorum"}
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured."""
+
+    messages: int
+    messages_per_second: float
+    warm_mib: float
+    end_mib: float
+    start_seconds: float
+    full_seconds: float
+
+    @property
+    def ratio(self) -> float:
+        """Memory at the end to memory after the first messages."""
+        return self.end_mib / self.warm_mib
+
+    @property
+    def broken(self) -> list[str]:
+        """The bounds that do not hold."""
+        grown = self.end_mib - self.warm_mib
+        bounds = (
+            (f"memory grows by {grown:.1f} MiB", grown, MOST_GROWTH_MIB),
+            (f"starting takes {self.start_seconds:.3f} s", self.start_seconds, MOST_START_SECONDS),
+            (f"a full journal takes {self.full_seconds:.2f} s", self.full_seconds, MOST_READY_SECONDS),
+        )
+        return [what for what, measured, most in bounds if measured > most]
+
+    def as_text(self) -> str:
+        """Say it to a person."""
+        return (
+            f"{self.messages:,} messages, {self.messages_per_second:,.0f}/s; memory {self.warm_mib:.1f} MiB after "
+            f"{WARM_UP:,}, {self.end_mib:.1f} MiB at the end: ratio {self.ratio:.2f}\n"
+            f"ready {self.start_seconds * 1000:.0f} ms after its imports, "
+            f"with {JOURNALLED:,} journalled messages after {self.full_seconds:.2f} s"
+        )
+
+
+async def serve(journal: Path) -> None:
+    """Be the broker until standard input ends; the time until it is ready counts from after the imports."""
+    from mailpact.telemetry import configure_logging
+    from mailpact_devbroker.service import running
+
+    configure_logging(verbose=False)
+    started = time.perf_counter()
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    async with running(listener, journal=journal) as server:
+        told = {"url": server.url, "ready_seconds": time.perf_counter() - started}
+        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.flush()
+        await asyncio.to_thread(sys.stdin.read)
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A broker process that is ready."""
+
+    process: asyncio.subprocess.Process
+    url: str
+    ready_seconds: float
+
+    def resident_mib(self) -> float:
+        """Ask the system for the memory it takes at the moment."""
+        asked = ["ps", "-o", "rss=", "-p", str(self.process.pid)]
+        found = subprocess.run(asked, capture_output=True, check=True)  # noqa: S603  # nothing comes from outside
+        return int(found.stdout) / 1024
+
+
+@asynccontextmanager
+async def broker(journal: Path) -> AsyncIterator[Broker]:
+    """Run a broker on a journal."""
+    with (journal.parent / "broker.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, __file__, "--serve", str(journal)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
+    assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018  # both were asked for
+    try:
+        told = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+        yield Broker(process, told["url"], told["ready_seconds"])
+    finally:
+        process.stdin.close()
+        await asyncio.wait_for(process.wait(), 60)
+
+
+async def publish(channel: AbstractChannel, count: int) -> None:
+    """Publish so many messages, at most a window of them unconfirmed."""
+    window = asyncio.Semaphore(WINDOW)
+
+    async def one() -> None:
+        try:
+            await channel.basic_publish(BODY, routing_key="soak", properties=PERSISTENT)
+        finally:
+            window.release()
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(count):
+            await window.acquire()
+            tasks.create_task(one())
+
+
+async def soak(running: Broker, messages: int) -> tuple[float, float, float]:
+    """Send messages through; return how many a second, and the broker's memory early and at the end in MiB."""
+    connection = await aiormq.connect(running.url)
+    publisher, consumer = await connection.channel(), await connection.channel()
+    await publisher.queue_declare("soak", durable=True, arguments=QUORUM)
+    early, all_here, taken, warm = min(WARM_UP, messages), asyncio.Event(), 0, 0.0
+
+    async def take(message: DeliveredMessage) -> None:
+        nonlocal taken, warm
+        await consumer.basic_ack(message.delivery_tag or 0)
+        taken += 1
+        if taken == early:
+            warm = running.resident_mib()
+        if taken == messages:
+            all_here.set()
+
+    await consumer.basic_qos(prefetch_count=PREFETCH)
+    await consumer.basic_consume("soak", take)
+    started = time.perf_counter()
+    await publish(publisher, messages)
+    await asyncio.wait_for(all_here.wait(), 60)
+    elapsed = time.perf_counter() - started
+    end = running.resident_mib()
+    await connection.close()
+    return messages / elapsed, warm, end
+
+
+async def fill(running: Broker) -> None:
+    """Leave messages in the journal."""
+    connection = await aiormq.connect(running.url)
+    channel = await connection.channel()
+    await channel.queue_declare("soak", durable=True, arguments=QUORUM)
+    await publish(channel, JOURNALLED)
+    await connection.close()
+
+
+async def measure(messages: int) -> Figures:
+    """Measure everything in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="mailpact-soak-") as folder:
+        async with broker(Path(folder) / "soak.db") as running:
+            start_seconds = running.ready_seconds
+            per_second, warm, end = await soak(running, messages)
+        async with broker(Path(folder) / "full.db") as running:
+            await fill(running)
+        async with broker(Path(folder) / "full.db") as running:
+            ready_seconds = running.ready_seconds
+    return Figures(messages, per_second, warm, end, start_seconds, ready_seconds)
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Soak the development broker.")
+    parser.add_argument("--messages", type=int, default=MESSAGES)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve is not None:
+        asyncio.run(serve(given.serve))
+        return 0
+    figures = asyncio.run(measure(given.messages))
+    if given.json:
+        told: dict[str, object] = {**asdict(figures), "ratio": figures.ratio, "broken": figures.broken}
+        sys.stdout.write(json.dumps(told) + "\n")
+    else:
+        sys.stdout.write(figures.as_text() + "\n")
+        sys.stderr.writelines(f"broken: {what}\n" for what in figures.broken)
+    return 1 if figures.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""What a behaviour needs of a broker: clients, and observations that two brokers can give equally.
+
+An observation is a JSON value: texts, numbers, true, false, null, lists and objects. What must differ is taken out of
+it: the vhost's name, times, and texts that nobody can guess (consumer tags, names of queues).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import aiormq
+from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
+from aiormq.exceptions import AMQPError
+from pamqp import commands
+
+LIMIT_SECONDS = 10.0
+QUIET_SECONDS = 0.3  # after it, what has not come is not going to
+
+Observation = str | int | bool | None | Sequence["Observation"] | Mapping[str, "Observation"]
+Properties = commands.Basic.Properties
+QUORUM = {"x-queue-type": "quorum"}
+
+
+class Client:
+    """One vhost of one broker, empty at first. `close` ends every connection that was opened."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.vhost = unquote(urlsplit(url).path[1:]) or "/"
+        self._connections: list[AbstractConnection] = []
+
+    async def connect(self, url: str | None = None) -> AbstractConnection:
+        """Open a connection of its own."""
+        connection = await asyncio.wait_for(aiormq.connect(url or self.url), LIMIT_SECONDS)
+        self._connections.append(connection)
+        return connection
+
+    async def channel(self) -> AbstractChannel:
+        """Open a channel with confirms on a connection of its own."""
+        return await (await self.connect()).channel(on_return_raises=True)
+
+    async def close(self) -> None:
+        """Close all connections, whatever state they are in."""
+        for connection in self._connections:
+            with contextlib.suppress(Exception, asyncio.CancelledError):  # a behaviour may have broken it
+                await asyncio.wait_for(connection.close(), LIMIT_SECONDS)
+
+    async def refusal(self, asked: Awaitable[object]) -> Observation:
+        """Say how the broker refuses what is asked: what it closes, with which code and text."""
+        try:
+            await asyncio.wait_for(asked, LIMIT_SECONDS)
+        except AMQPError as error:
+            return f"{type(error).__name__}: {self.neutral(_text(error))}"
+        return "accepted"
+
+    async def kind_of_refusal(self, asked: Awaitable[object]) -> Observation:
+        """Say only what the broker closes and with which code: where no program reads the text."""
+        return str(await self.refusal(asked)).partition(":")[0]
+
+    def neutral(self, text: str) -> str:
+        """Take the vhost's name out of a text."""
+        return text.replace(f"vhost '{self.vhost}'", "vhost '/'")
+
+
+class Inbox:
+    """A consumer's callback that keeps what comes."""
+
+    def __init__(self) -> None:
+        self._arrived: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
+
+    async def __call__(self, message: DeliveredMessage) -> None:
+        """Take a delivery."""
+        await self._arrived.put(message)
+
+    async def next(self) -> DeliveredMessage:
+        """Wait for the next delivery."""
+        return await asyncio.wait_for(self._arrived.get(), LIMIT_SECONDS)
+
+    async def bodies(self, count: int) -> Observation:
+        """Wait for some deliveries and give their bodies."""
+        return [text(await self.next()) for _ in range(count)]
+
+    async def rest(self) -> Observation:
+        """Give the bodies that are there and come until it is quiet."""
+        found: list[Observation] = []
+        with contextlib.suppress(TimeoutError):
+            while True:
+                found.append(text(await asyncio.wait_for(self._arrived.get(), QUIET_SECONDS)))
+        return found
+
+
+async def declare(channel: AbstractChannel, queue: str = "q", /, **arguments: str | int) -> None:
+    """Declare a durable queue; `dead_letter_exchange` becomes `x-dead-letter-exchange`."""
+    named = {f"x-{name.replace('_', '-')}": value for name, value in arguments.items()}
+    await channel.queue_declare(queue, durable=True, arguments=named)
+
+
+async def put(channel: AbstractChannel, *bodies: str, queue: str = "q", **properties: Any) -> None:
+    """Publish to a queue, each with its confirm."""
+    for body in bodies:
+        await channel.basic_publish(
+            body.encode(), routing_key=queue, properties=Properties(delivery_mode=2, **properties)
+        )
+
+
+async def take(channel: AbstractChannel, queue: str = "q", *, no_ack: bool = False) -> DeliveredMessage:
+    """Wait for the next message of a queue and take it."""
+    message = await _next(channel, queue, LIMIT_SECONDS, no_ack=no_ack)
+    if message is None:
+        raise TimeoutError(f"nothing comes to queue {queue}")
+    return message
+
+
+async def drain(channel: AbstractChannel, queue: str = "q") -> Observation:
+    """Take what is in a queue, and comes until it is quiet, and give the bodies."""
+    found: list[Observation] = []
+    while (message := await _next(channel, queue, QUIET_SECONDS, no_ack=True)) is not None:
+        found.append(text(message))
+    return found
+
+
+async def drained(channel: AbstractChannel, queues: Iterable[str]) -> Observation:
+    """Drain several queues at the same time; give the bodies by queue."""
+    names = list(queues)
+    bodies = await asyncio.gather(*(drain(channel, queue) for queue in names))
+    return dict(zip(names, bodies, strict=True))
+
+
+async def _next(
+    channel: AbstractChannel, queue: str, seconds: float, *, no_ack: bool
+) -> DeliveredMessage | None:
+    ends = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < ends:
+        message = await channel.basic_get(queue, no_ack=no_ack)
+        if isinstance(message.delivery, commands.Basic.GetOk):
+            return message
+        await asyncio.sleep(0.005)
+    return None
+
+
+async def ready(channel: AbstractChannel, queue: str = "q") -> int:
+    """Count a queue's ready messages once it is quiet."""
+    await asyncio.sleep(QUIET_SECONDS)
+    return (await channel.queue_declare(queue, passive=True)).message_count or 0
+
+
+async def until(is_so: Callable[[], Awaitable[bool]]) -> bool:
+    """Wait until something is so; False when it does not become so."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LIMIT_SECONDS / 2):
+            while not await is_so():
+                await asyncio.sleep(0.01)
+            return True
+    return False
+
+
+async def exists(client: Client, queue: str) -> bool:
+    """Tell whether there is a queue of that name."""
+    async with passing_channel(client) as channel:
+        return await client.kind_of_refusal(channel.queue_declare(queue, passive=True)) == "accepted"
+
+
+@asynccontextmanager
+async def passing_channel(client: Client) -> AsyncIterator[AbstractChannel]:
+    """Open a channel with a connection that goes with it."""
+    connection = await client.connect()
+    yield await connection.channel()
+    with contextlib.suppress(AMQPError, asyncio.CancelledError):
+        await connection.close()
+
+
+def text(message: DeliveredMessage) -> str:
+    """Give a message's body."""
+    return message.body.decode()
+
+
+def seen(message: DeliveredMessage) -> Observation:
+    """Give all that a consumer sees of a message."""
+    delivery, properties = message.delivery, message.header.properties
+    assert isinstance(delivery, commands.Basic.Deliver | commands.Basic.GetOk)
+    return {
+        "body": text(message),
+        "exchange": delivery.exchange,
+        "routing_key": delivery.routing_key,
+        "redelivered": delivery.redelivered,
+        "expiration": properties.expiration,
+        "headers": timeless(properties.headers or {}),
+    }
+
+
+def headers(message: DeliveredMessage) -> Observation:
+    """Give a message's headers."""
+    return timeless(message.header.properties.headers or {})
+
+
+def timeless(value: Any) -> Observation:
+    """Replace times, which must differ, by the word."""
+    match value:
+        case dict():
+            return {name: timeless(each) for name, each in value.items()}
+        case list():
+            return [timeless(each) for each in value]
+        case datetime():
+            return "a time"
+        case bytes() | bytearray():
+            return value.decode("latin-1")
+        case _:
+            found: Observation = value
+            return found
+
+
+def _text(error: BaseException) -> str:
+    return next((argument for argument in error.args if isinstance(argument, str)), "")

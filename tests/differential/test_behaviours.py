@@ -1,0 +1,62 @@
+"""The development broker against RabbitMQ, in one run: a difference fails unless it is written down.
+
+A written difference excuses exactly what it says: one that does not tell the truth any more fails, too.
+"""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.differential.behaviours import BEHAVIOURS, CORE, Behaviour
+from tests.differential.client import Client, Observation
+from tests.differential.differences import WRITTEN, known, without
+
+BEHAVIOUR_SECONDS = 30
+
+
+async def observe(behaviour: Behaviour, url: str) -> Observation:
+    client = Client(url)
+    try:
+        async with asyncio.timeout(BEHAVIOUR_SECONDS):
+            return await behaviour(client)
+    finally:
+        await client.close()
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda each: each.__name__)
+async def test_both_brokers_do_the_same(
+    behaviour: Behaviour, devbroker_url: str, rabbitmq_url: str, rabbitmq: Any
+) -> None:
+    headers = known("headers", rabbitmq.version)
+    theirs, ours = [
+        without(observation, headers)
+        for observation in await asyncio.gather(
+            observe(behaviour, rabbitmq_url), observe(behaviour, devbroker_url)
+        )
+    ]
+
+    for difference in known("behaviours", rabbitmq.version):
+        if difference["behaviour"] == behaviour.__name__:
+            assert {"rabbitmq": theirs, "devbroker": ours} == {
+                side: difference[side] for side in ("rabbitmq", "devbroker")
+            }
+            return
+    assert ours == theirs
+
+
+def test_the_list_is_long_and_each_behaviour_stands_in_it_once() -> None:
+    names = [behaviour.__name__ for behaviour in BEHAVIOURS]
+
+    assert len(names) >= 60
+    assert sorted(set(names)) == sorted(names)
+    assert set(names) >= CORE
+
+
+def test_each_difference_is_one_of_a_behaviour_and_has_a_reason() -> None:
+    names = {behaviour.__name__ for behaviour in BEHAVIOURS}
+    entries = WRITTEN["behaviours"]
+
+    assert [each["behaviour"] for each in entries if each["behaviour"] not in names] == []
+    assert [each for each in entries if each["rabbitmq"] == each["devbroker"]] == []
+    assert [each for kind in WRITTEN.values() for each in kind if len(each["reason"]) < 20] == []
