@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 
 from mailpact.telemetry import Point
+from mailpact_producer import relay
 
 RUNNER = """
 import asyncio, socket, sys
@@ -70,6 +71,33 @@ async def test_confirmed_message_is_published_and_its_body_erased(
 
         await eventually("it is settled", lambda: data.rows("SELECT 1 FROM outbox WHERE state = 'published'"))
         assert data.rows("SELECT state, body FROM outbox") == [("published", None)]
+
+
+async def test_message_leaves_at_its_commit_and_not_at_the_next_look_at_the_outbox(
+    start_site: Any, broker: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(relay, "POLL_SECONDS", 3600)
+    async with broker.running():
+        site = await start_site()
+
+        for number in range(3):
+            await site.register(f"reader-{number}@example.org")
+            assert len(await broker.take(1)) == 1
+
+
+async def test_message_that_another_process_committed_is_found(
+    start_site: Any, broker: Any, data: Any, eventually: Any
+) -> None:
+    async with broker.running():
+        site = await start_site()
+        await site.register("ada@example.org")
+        (first,) = await broker.take(1)
+        await eventually("it is settled", lambda: data.rows("SELECT 1 FROM outbox WHERE state = 'published'"))
+
+        data.rows("UPDATE outbox SET state = 'pending', available_at = 0, body = ?", first.body)
+
+        (second,) = await broker.take(1)
+        assert second.body == first.body
 
 
 async def test_known_address_gets_the_same_answer_and_no_message(site: Any, data: Any) -> None:
