@@ -12,17 +12,21 @@ ifneq ($(shell test -x $(BIN)/python && cat $(VENV)/checkout 2>/dev/null),$(CURD
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit lint fmt lock clean
+.PHONY: help demo test test-differential test-unit lint fmt lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/runtime.lock ## Register a reader and show the mail: ARGS='--once --json' for scripts
 	@$(BIN)/python -m mailpact up --demo $(ARGS)
 
-test: $(VENV)/dev.lock ## Run every test, on RabbitMQ too (about four minutes)
+test: $(VENV)/dev.lock ## Run the tests, on RabbitMQ too (about four minutes)
 	-@$(BIN)/python -m tests.servers fetch
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --ignore tests/differential $(ARGS)
+
+test-differential: $(VENV)/dev.lock ## Compare the development broker with RabbitMQ, in Python, Go and Node (a minute)
+	-@$(BIN)/python -m tests.servers fetch
+	@$(BIN)/python -m pytest -q tests/differential $(ARGS)
 
 test-unit: $(VENV)/dev.lock ## Run the tests that start nothing (seconds)
 	@$(BIN)/python -m pytest -q tests/unit tests/house $(ARGS)
