@@ -31,6 +31,9 @@ _AMQP_OPTIONS = (
     "keyfile",
     "no_verify_ssl",
 )
+_MYSQL = "mysql+pymysql"
+_MYSQL_FORM = "mysql+pymysql://USER:PASSWORD@HOST:PORT/DATABASE"
+_MYSQL_NAME = re.compile(r"/[0-9A-Za-z_$-]{1,64}")
 
 
 class SettingsError(Exception):
@@ -121,16 +124,24 @@ class AmqpUrl:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class DatabaseUrl:
-    """Which database: `sqlite:///FILE`. Its text forms hide the password that a server's would have."""
+    """Which database: `sqlite:///FILE`, or `mysql+pymysql://USER:PASSWORD@HOST:PORT/DATABASE` for MySQL or MariaDB.
+
+    Its text forms hide the password.
+    """
 
     url: str
 
     @classmethod
     def parse(cls, text: str) -> "DatabaseUrl":
         """Read a database URL; raise SettingsError for a kind that this release cannot use."""
+        if text.startswith(f"{_MYSQL}://"):
+            _check_mysql(text)
+            return cls(text)
         path = text.removeprefix("sqlite:///")
         if path in ("", text, ":memory:") or "?" in path or not path.isprintable():
-            raise SettingsError(f"{redacted(text)!r} is not sqlite:///FILE, for example sqlite:///mail.db")
+            raise SettingsError(
+                f"{redacted(text)!r} is not sqlite:///FILE, for example sqlite:///mail.db, nor {_MYSQL_FORM}"
+            )
         return cls(text)
 
     @classmethod
@@ -139,8 +150,13 @@ class DatabaseUrl:
         return cls(f"sqlite:///{path}")
 
     @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file of this machine, not a database on a server."""
+        return not self.url.startswith(f"{_MYSQL}://")
+
+    @property
     def path(self) -> Path:
-        """The SQLite file."""
+        """The SQLite file; a server's database has none."""
         return Path(self.url.removeprefix("sqlite:///"))
 
     def __str__(self) -> str:
@@ -214,6 +230,18 @@ def _split_url(text: str, schemes: set[str], example: str) -> SplitResult:
     if url.scheme not in schemes or not has_host:
         raise SettingsError(f"{redacted(text)!r} is not a URL of this kind: {example}")
     return url
+
+
+def _check_mysql(text: str) -> None:
+    url = _split_url(text, {_MYSQL}, _MYSQL_FORM)
+    _port(url, text, 3306)
+    # Of two @ one is the password's, and not every reader would take the same for the host's.
+    if url.netloc.count("@") != 1 or not url.username or "@" in url.path + url.query + url.fragment:
+        raise SettingsError(
+            f"{redacted(text)!r} is not {_MYSQL_FORM}; in a password / is written %2F, ? %3F, # %23, @ %40"
+        )
+    if url.query or url.fragment or not _MYSQL_NAME.fullmatch(url.path):
+        raise SettingsError(f"{redacted(text)!r}: after the port comes a plain database name, and no options")
 
 
 def _port(url: SplitResult, text: str, default: int) -> int:

@@ -2,6 +2,8 @@
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, SmallInteger, String, Table
 
+from mailpact.database.mysql import TABLE
+
 VERSION_TABLE = "consumer_version"
 HEAD = "0001"
 
@@ -21,6 +23,7 @@ inbox = Table(
     Column("first_seen", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
     Column("smtp_code", SmallInteger),
+    **TABLE,
 )
 
 owners = Table(
@@ -28,4 +31,5 @@ owners = Table(
     metadata,
     Column("owner", String(36), primary_key=True),
     Column("renewed_at", BigInteger, nullable=False),
+    **TABLE,
 )

@@ -98,7 +98,7 @@ async def everything(wanted: Wanted, folder: Path, journey: Journey) -> AsyncIte
         await stack.enter_async_context(producer_running(producer_settings, listeners.cms, journey=journey))
         yield Everything(
             amqp="devbroker" if wanted.amqp_url is None else "rabbitmq",
-            database="sqlite",
+            database="sqlite" if producer_settings.database_url.is_sqlite else "mysql",
             cms_url=f"{cms_url}/",
             viewer_url=f"{viewer_url}/",
             smtp_url=smtp_url,
@@ -110,8 +110,8 @@ async def everything(wanted: Wanted, folder: Path, journey: Journey) -> AsyncIte
 
 def _inbox_beside(cms: DatabaseUrl | None) -> DatabaseUrl | None:
     """Give the consumer's database beside the CMS's: an SQLite file has one writer at a time, so each gets its own."""
-    if cms is None:
-        return None
+    if cms is None or not cms.is_sqlite:
+        return cms
     return DatabaseUrl.of_file(cms.path.with_name(f"{cms.path.stem}-inbox.db"))
 
 

@@ -71,8 +71,9 @@ def mail_address(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
 
 
 def sqlite_folder(url: DatabaseUrl) -> DatabaseUrl:
-    """Make the folder of an SQLite file; raise SettingsError when that cannot be."""
-    make_folder(url.path.parent)
+    """Make the folder of an SQLite file; raise SettingsError when that cannot be. A server needs none."""
+    if url.is_sqlite:
+        make_folder(url.path.parent)
     return url
 
 

@@ -26,3 +26,9 @@ def _sqlite(element: now, compiler: Any, **options: Any) -> str:  # SQLAlchemy h
         "(CAST(strftime('%s', 'now') AS INTEGER) * 1000000"
         " + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER) * 1000)"
     )
+
+
+@compiles(now, "mysql")
+def _mysql(element: now, compiler: Any, **options: Any) -> str:  # SQLAlchemy hands over any of its compilers
+    # Not UNIX_TIMESTAMP, which ends in 2038 on many servers.
+    return "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"

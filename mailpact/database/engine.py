@@ -1,7 +1,8 @@
 """Opens the database that a URL names.
 
 SQLite is the embedded default. It has one writer at a time, so it gets one connection used by one thread; WAL lets
-other processes read meanwhile, and `synchronous=FULL` makes a commit survive a power cut.
+other processes read meanwhile, and `synchronous=FULL` makes a commit survive a power cut. MySQL and MariaDB are for
+several processes at once; each of them has as many threads as connections.
 """
 
 import sqlite3
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import URL, Engine, create_engine, event
 
+from mailpact.database.mysql import CONNECTIONS, mysql_engine, mysql_migration_engine
 from mailpact.database.transactions import Database
 from mailpact.settings import DatabaseUrl
 
@@ -19,13 +21,27 @@ SQLITE_CONNECTIONS = 1
 
 def open_database(url: DatabaseUrl) -> Database:
     """Open the database; nothing is read or written yet. The caller closes it with `Database.close`."""
+    if url.is_sqlite:
+        engine = _sqlite_engine(url)
+        return Database(engine, _threads(SQLITE_CONNECTIONS), for_migrations=engine)
+    for_migrations = mysql_migration_engine(url.url)
+    return Database(mysql_engine(url.url), _threads(CONNECTIONS), for_migrations=for_migrations)
+
+
+def _threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=count, thread_name_prefix="database")
+
+
+def _sqlite_engine(url: DatabaseUrl) -> Engine:
     # Not from the text of the URL: in a file's name ? and % mean themselves.
     engine = create_engine(
-        URL.create("sqlite", database=str(url.path)), pool_size=SQLITE_CONNECTIONS, max_overflow=0
+        URL.create("sqlite", database=str(url.path)),
+        pool_size=SQLITE_CONNECTIONS,
+        max_overflow=0,
+        hide_parameters=True,  # an error's text gets into logs, and addresses must not
     )
     _configure_sqlite(engine)
-    threads = ThreadPoolExecutor(max_workers=SQLITE_CONNECTIONS, thread_name_prefix="database")
-    return Database(engine, threads)
+    return engine
 
 
 def _configure_sqlite(engine: Engine) -> None:

@@ -22,8 +22,9 @@ class SchemaUnknown(Exception):
 async def migrate(database: Database, migrations: Path, *, head: str, version_table: str) -> None:
     """Run what is missing up to revision `head` from the folder `migrations`.
 
-    All of it is one transaction, and its write lock makes a second process wait and then find the work done. Raises
-    SchemaUnknown, DatabaseUnavailable.
+    A second process waits until the first is done, and finds the work done. On SQLite all of it is one transaction.
+    MySQL commits each change of a table by itself, so what a crash there leaves half done has to bear being done
+    again: a migration makes only what is not there yet. Raises SchemaUnknown, DatabaseUnavailable.
     """
 
     def upgrade(connection: Connection) -> None:
@@ -31,7 +32,7 @@ async def migrate(database: Database, migrations: Path, *, head: str, version_ta
         if stored != head:
             _upgrade(connection, migrations, head, stored, version_table)
 
-    await database.transact(upgrade)
+    await database.transact_alone(version_table, upgrade)
 
 
 def _stored_revision(connection: Connection, version_table: str) -> str | None:

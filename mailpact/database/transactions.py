@@ -1,46 +1,75 @@
-"""Runs whole transactions in threads, so that the event loop never waits for a disk.
+"""Runs whole transactions in threads, so that the event loop never waits for a disk or a server.
 
 A transaction is one plain function. It runs from BEGIN to COMMIT in one thread call: no await can stand between two
 of its statements, and cancelling the caller does not stop it. So whoever is cancelled here does not know whether it
 was committed, and has to look.
+
+Where several transactions run at once, the server may break one off because two were in each other's way. Then all of
+it was undone, and it is simply run again; so the function must do nothing but talk to the database.
+
+DatabaseUnavailable      cannot be used now; nothing was kept
+└── CommitUnknown        the COMMIT was sent and not confirmed: all was kept, or nothing
 """
 
 import asyncio
-from collections.abc import Callable
+import random
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Final, TypeVar
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import (
-    DatabaseError,
-    DataError,
-    IntegrityError,
-    InterfaceError,
-    NotSupportedError,
-    ProgrammingError,
-)
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
+
+from mailpact.database.mysql import was_in_the_way
 
 T = TypeVar("T")
 
+PAUSES_SECONDS: Final = (0.02, 0.1, 0.5)
+"""Before each further run of a transaction that was in another's way, at most."""
+
+TURN_SECONDS: Final = 30
+
+_TAKE_TURN: Final = text(
+    "SELECT GET_LOCK(CONCAT('mailpact ', MD5(CONCAT(DATABASE(), ' ', :name))), :seconds)"
+)
+
 
 class DatabaseUnavailable(Exception):
-    """The database cannot be used now (locked, full, gone, not a database); nothing of the transaction was kept."""
+    """The database cannot be used now (locked, full, gone, not a database).
+
+    Nothing of the transaction was kept, unless it is a CommitUnknown.
+    """
+
+
+class CommitUnknown(DatabaseUnavailable):
+    """The COMMIT was not confirmed, so the transaction may have been kept; whoever goes on has to look."""
 
 
 class Database:
-    """The one door to the database."""
+    """The one door to the database; connections of `for_migrations` may be used for as long as it takes."""
 
-    def __init__(self, engine: Engine, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, engine: Engine, threads: ThreadPoolExecutor, *, for_migrations: Engine) -> None:
         self._engine = engine
         self._threads = threads
+        self._for_migrations = for_migrations
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run `work` as one transaction and give its result; it is committed unless `work` raises.
 
-        Raises DatabaseUnavailable, SQLAlchemy's IntegrityError when a constraint is broken, and what `work` raises.
-        One transaction runs at a time on SQLite; when cancelled before its turn, it never runs.
+        On a server `work` may be run up to four times, each time after the one before was undone. Raises
+        DatabaseUnavailable, SQLAlchemy's IntegrityError when a constraint is broken, and what `work` raises. One
+        transaction runs at a time on SQLite; when cancelled before its turn, it never runs.
         """
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._transact, work)
+
+    async def transact_alone(self, name: str, work: Callable[[Connection], T]) -> T:
+        """Run `work` as one transaction while no other process runs one of the same name.
+
+        It waits up to 30 seconds for its turn, then raises DatabaseUnavailable.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._alone, name, work)
 
     async def close(self) -> None:
         """Wait for the transactions that run, then close every connection."""
@@ -49,13 +78,71 @@ class Database:
     def _close(self) -> None:
         self._threads.shutdown()
         self._engine.dispose()
+        self._for_migrations.dispose()
 
     def _transact(self, work: Callable[[Connection], T]) -> T:
+        with _foreign_errors(self._engine):
+            for longest in PAUSES_SECONDS:
+                try:
+                    return _once(self._engine, work)
+                except DBAPIError as error:
+                    if not was_in_the_way(error):
+                        raise
+                time.sleep(random.uniform(0.0, longest))  # noqa: S311  # only so that the two do not meet again
+            return _once(self._engine, work)
+
+    def _alone(self, name: str, work: Callable[[Connection], T]) -> T:
+        engine = self._for_migrations
+        with _foreign_errors(engine), engine.connect() as connection:
+            if engine.dialect.name != "sqlite":  # where a transaction has the whole database to itself anyway
+                _take_turn(connection, name)
+            return _committed(connection, work)
+
+
+def _once(engine: Engine, work: Callable[[Connection], T]) -> T:
+    with engine.connect() as connection:
+        return _committed(connection, work)
+
+
+def _committed(connection: Connection, work: Callable[[Connection], T]) -> T:
+    with connection.begin() as transaction:
+        result = work(connection)
         try:
-            with self._engine.begin() as connection:
-                return work(connection)
-        except (IntegrityError, ProgrammingError, DataError, NotSupportedError):
-            raise  # these say what is wrong with `work`; asking again cannot help
-        except (DatabaseError, InterfaceError) as error:
-            name = self._engine.url.render_as_string(hide_password=True)
-            raise DatabaseUnavailable(f"the database {name} cannot be used: {error.orig}") from error
+            transaction.commit()
+        except DBAPIError as error:
+            if was_in_the_way(error):  # a cluster finds out only now, and has undone it
+                raise
+            raise CommitUnknown(
+                f"the database {_name(connection.engine)} did not confirm a transaction, which it may have kept:"
+                f" {_reason(error)}"
+            ) from error
+    return result
+
+
+def _take_turn(connection: Connection, name: str) -> None:
+    """Have the name to oneself until the connection ends; then the server frees it, even after a crash of ours."""
+    is_ours = connection.execute(_TAKE_TURN, {"name": name, "seconds": TURN_SECONDS}).scalar()
+    connection.commit()
+    if not is_ours:
+        raise DatabaseUnavailable(
+            f"another process has been changing the tables of {_name(connection.engine)} for {TURN_SECONDS} seconds;"
+            " start again when it is done"
+        )
+
+
+@contextmanager
+def _foreign_errors(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except (IntegrityError, ProgrammingError, DataError, NotSupportedError):
+        raise  # these say what is wrong with `work`; asking again cannot help
+    except DBAPIError as error:
+        raise DatabaseUnavailable(f"the database {_name(engine)} cannot be used: {_reason(error)}") from error
+
+
+def _name(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=True)
+
+
+def _reason(error: DBAPIError) -> str:
+    return ", ".join(map(str, error.orig.args)) if error.orig else str(error)

@@ -44,7 +44,8 @@ class Registrar:
     async def register(self, registration: Registration) -> None:
         """Store reader and message, or, for a known address, neither.
 
-        Raises TooBusy, DatabaseUnavailable; then nothing is stored.
+        Raises TooBusy, DatabaseUnavailable; then nothing is stored. Raises CommitUnknown: then perhaps all of it is,
+        the relay finds the message by itself, and to register again does no harm.
         """
         password_hash = await self._passwords.hash(registration.password)
         message_id = self._new_id()

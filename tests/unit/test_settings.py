@@ -5,6 +5,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import make_url
 
 from mailpact.settings import (
     AmqpUrl,
@@ -206,6 +207,56 @@ def test_a_database_url_of_another_kind_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "mysql+pymysql://u:secret@db.example:3306/mail",
+        "mysql+pymysql://u:p%40%2F%3F%23%3A@[::1]/mail_2",
+        "mysql+pymysql://u@h/m",
+    ],
+)
+def test_a_database_url_may_name_a_server(text: str) -> None:
+    url = DatabaseUrl.parse(text)
+
+    assert (url.url, url.is_sqlite) == (text, False)
+    assert "secret" not in f"{url} {url!r}"
+
+
+def test_a_file_is_no_server_whatever_its_name() -> None:
+    assert DatabaseUrl.parse("sqlite:///mysql+pymysql://u:p@h/m").is_sqlite
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("mysql+pymysql://", "is not a URL of this kind"),
+        ("mysql+pymysql://h/mail", "USER:PASSWORD@HOST"),
+        ("mysql+pymysql://:secret@h/mail", "USER:PASSWORD@HOST"),
+        ("mysql+pymysql://u:secret@h", "a plain database name"),
+        ("mysql+pymysql://u:secret@h/", "a plain database name"),
+        ("mysql+pymysql://u:secret@h/a/b", "a plain database name"),
+        ("mysql+pymysql://u:secret@h/a%20b", "a plain database name"),
+        ("mysql+pymysql://u:secret@h/mail?ssl_ca=x", "no options"),
+        ("mysql+pymysql://u:secret@h/mail#x", "no options"),
+        ("mysql+pymysql://u:secret@h:0/mail", "a port that is not a number"),
+        ("mysql+pymysql://u:secret@h:99999/mail", "a port that is not a number"),
+        ("mysql+pymysql://u:se@secret@h/mail", "@ %40"),
+        ("mysql+pymysql://u:1/secret@h/mail", "/ is written %2F"),
+        ("mysql+pymysql://u:se/secret@h/mail", "/ is written %2F"),
+        ("mysql+pymysql://u:1?secret@h/mail", "? %3F"),
+        ("mysql+pymysql://u:1#secret@h/mail", "# %23"),
+        ("mysql+pymysql://u:secret @h/mail", "a space or control character"),
+        ("mysql+pymysql://u:secret@h/mail\n", "a space or control character"),
+        ("mariadb+pymysql://u:secret@h/mail", "mysql+pymysql://USER:PASSWORD@HOST"),
+    ],
+)
+def test_a_database_url_that_cannot_be_meant_is_refused(text: str, complaint: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(complaint)) as caught:
+        DatabaseUrl.parse(text)
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("url", "expected"),
     [
         ("amqp://guest:guest@h:5672/", "amqp://guest:***@h:5672/"),
@@ -246,6 +297,29 @@ def test_an_escaped_password_is_always_accepted(secret: str) -> None:
     text = f"amqp://user:{quote(secret, safe='')}@mq.example/"
 
     assert AmqpUrl.parse(text).url == text
+
+
+@given(secrets)
+def test_no_form_of_a_refused_or_accepted_database_url_shows_the_password(secret: str) -> None:
+    for written in (secret, quote(secret, safe="")):
+        try:
+            url = DatabaseUrl.parse(f"mysql+pymysql://user:{written}@db.example:3306/mail")
+        except SettingsError as error:
+            shown = str(error)
+        else:
+            shown = f"{url} {url!r}"
+
+        assert "user" in shown
+        assert "Q" not in shown
+        assert "Z" not in shown
+
+
+@given(secrets)
+def test_the_password_of_a_database_url_is_what_was_meant(secret: str) -> None:
+    url = DatabaseUrl.parse(f"mysql+pymysql://user:{quote(secret, safe='')}@db.example/mail")
+
+    read = make_url(url.url)
+    assert (read.username, read.password, read.host, read.database) == ("user", secret, "db.example", "mail")
 
 
 @pytest.mark.parametrize(

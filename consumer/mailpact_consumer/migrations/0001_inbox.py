@@ -3,12 +3,14 @@
 import sqlalchemy as sa
 from alembic import op
 
+from mailpact.database.mysql import TABLE
+
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    """Make both tables."""
+    """Make both tables, where a start that was cut off has not made them already."""
     op.create_table(
         "inbox",
         sa.Column("message_id", sa.String(36), primary_key=True),
@@ -22,9 +24,13 @@ def upgrade() -> None:
         sa.Column("first_seen", sa.BigInteger, nullable=False),
         sa.Column("ended_at", sa.BigInteger),
         sa.Column("smtp_code", sa.SmallInteger),
+        if_not_exists=True,
+        **TABLE,
     )
     op.create_table(
         "inbox_owners",
         sa.Column("owner", sa.String(36), primary_key=True),
         sa.Column("renewed_at", sa.BigInteger, nullable=False),
+        if_not_exists=True,
+        **TABLE,
     )

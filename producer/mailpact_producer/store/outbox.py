@@ -4,15 +4,17 @@ A row is written in the transaction of what it tells about. A relay claims rows 
 it talks to the broker, so no lock is ever held while somebody else is waited for. What it then settles it settles only
 where its own claim still stands: a relay that was asleep for longer than its lease changes nothing any more.
 
-The query for due rows is ordered as the index `ix_outbox_due` is. In any other order a database that locks row by row
-would lock every due row, and a second relay would find none.
+The query for due rows is ordered as the index `ix_outbox_due` is, and every change finds its rows by their ids. Read in
+any other way a database that locks row by row would lock rows that it was not asked for: a second relay would find
+none, or wait for the first. MySQL is told which index to use, since left to itself it reads a whole table where that
+looks cheaper: MariaDB 10.11 to find the due among 300 rows, 11.8 to change 50 of them (both measured).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Update, and_, bindparam, insert, select, update
 
 from mailpact.amqp.messages import Message
 from mailpact.database import clock
@@ -62,7 +64,7 @@ def claim(connection: Connection, *, token: str, limit: int) -> Sequence[Claimed
     if rows:
         lease_end = clock.now() + LEASE_SECONDS * clock.SECOND
         connection.execute(
-            update(outbox)
+            _update()
             .where(outbox.c.id.in_([row.id for row in rows]))
             .values(state=State.CLAIMED, claim=token, available_at=lease_end)
         )
@@ -74,7 +76,7 @@ def take_back_expired(connection: Connection) -> int:
     ids = connection.execute(_due(State.CLAIMED, MAX_EXPIRED, outbox.c.id)).scalars().all()
     if ids:
         connection.execute(
-            update(outbox)
+            _update()
             .where(outbox.c.id.in_(ids))
             .values(state=State.PENDING, claim=None, available_at=clock.now())
         )
@@ -105,13 +107,13 @@ def settle(connection: Connection, steps: Sequence[tuple[int, Step]], *, token: 
 def _settle_published(connection: Connection, ids: Sequence[int], token: str) -> None:
     if ids:
         done = {"state": State.PUBLISHED, "claim": None, "body": None, "published_at": clock.now()}
-        connection.execute(update(outbox).where(_held(token), outbox.c.id.in_(ids)).values(**done))
+        connection.execute(_update().where(_held(token), outbox.c.id.in_(ids)).values(**done))
 
 
 def _settle_put_back(connection: Connection, rows: Sequence[dict[str, object]], token: str) -> None:
     if rows:
         statement = (
-            update(outbox)
+            _update()
             .where(_held(token), outbox.c.id == bindparam("row"))
             .values(
                 state=State.PENDING,
@@ -127,7 +129,7 @@ def _settle_put_back(connection: Connection, rows: Sequence[dict[str, object]], 
 def _settle_dead(connection: Connection, rows: Sequence[dict[str, object]], token: str) -> None:
     if rows:
         statement = (
-            update(outbox)
+            _update()
             .where(_held(token), outbox.c.id == bindparam("row"))
             .values(state=State.DEAD, claim=None, reason=bindparam("why"))
         )
@@ -137,11 +139,16 @@ def _settle_dead(connection: Connection, rows: Sequence[dict[str, object]], toke
 def _due(state: State, limit: int, *columns: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
     return (
         select(*columns)
+        .with_hint(outbox, "FORCE INDEX (ix_outbox_due)", "mysql")
         .where(outbox.c.state == state, outbox.c.available_at <= clock.now())
         .order_by(outbox.c.available_at, outbox.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
+
+
+def _update() -> Update:
+    return update(outbox).with_hint("FORCE INDEX (PRIMARY)", dialect_name="mysql")
 
 
 def _held(token: str) -> ColumnElement[bool]:

@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 
 from mailpact.database.migrate import migrate
+from mailpact.database.mysql import TABLE
 from mailpact.database.transactions import Database
 
 VERSION_TABLE: Final = "producer_version"
@@ -37,6 +38,7 @@ users = Table(
     Column("email_key", String(254), nullable=False, unique=True),
     Column("password_hash", String(255), nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    **TABLE,
 )
 
 pages = Table(
@@ -46,6 +48,7 @@ pages = Table(
     Column("title", String(200), nullable=False),
     Column("body", Text, nullable=False),
     Column("published_at", BigInteger, nullable=False),
+    **TABLE,
 )
 
 outbox = Table(
@@ -65,6 +68,7 @@ outbox = Table(
     Column("reason", String(300)),  # why it was put back last, or is dead
     Column("published_at", BigInteger),
     Index("ix_outbox_due", "state", "available_at", "id"),
+    **TABLE,
 )
 
 site_key = Table(
@@ -72,6 +76,7 @@ site_key = Table(
     metadata,
     Column("id", SmallInteger, primary_key=True, autoincrement=False),
     Column("secret", LargeBinary(32), nullable=False),
+    **TABLE,
 )
 
 

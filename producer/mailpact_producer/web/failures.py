@@ -33,7 +33,7 @@ _WORDS: Final = {
     HTTPStatus.INTERNAL_SERVER_ERROR: ("Something is broken here", "It is our fault, and it has been noted."),
     HTTPStatus.SERVICE_UNAVAILABLE: (
         "Just a moment, please",
-        "The site cannot do this right now. Nothing was stored; please try again in a few seconds.",
+        "The site cannot do this right now. Please try again in a few seconds; nothing will happen twice.",
     ),
 }
 _OTHERWISE: Final = ("That cannot be done here", "The site does not understand what it was asked for.")

@@ -53,6 +53,16 @@ async def test_a_broken_constraint_reaches_the_caller_and_leaves_nothing(
     assert await database.transact(notes) == ["a"]
 
 
+async def test_an_errors_text_does_not_tell_what_was_to_be_written(
+    database: Database, write: Writing
+) -> None:
+    await database.transact(write("ada@example.org"))
+    with pytest.raises(IntegrityError) as caught:
+        await database.transact(write("ada@example.org"))
+
+    assert "ada" not in str(caught.value)
+
+
 async def test_a_table_made_in_a_transaction_that_fails_is_not_there(database: Database) -> None:
     def work(connection: Connection) -> None:
         connection.execute(text("CREATE TABLE more (x)"))

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from mailpact.database import clock
+from mailpact.database.mysql import TABLE
 
 revision = "0001"
 down_revision = None
@@ -25,7 +26,7 @@ So try it: register, and look at your mail.\
 
 
 def upgrade() -> None:
-    """Make the tables and their first rows."""
+    """Make the tables and their first rows, where a start that was cut off has not made them already."""
     row_id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     op.create_table(
         "users",
@@ -35,6 +36,8 @@ def upgrade() -> None:
         sa.Column("email_key", sa.String(254), nullable=False, unique=True),
         sa.Column("password_hash", sa.String(255), nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
+        if_not_exists=True,
+        **TABLE,
     )
     op.create_table(
         "outbox",
@@ -49,8 +52,11 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("reason", sa.String(300)),
         sa.Column("published_at", sa.BigInteger),
+        if_not_exists=True,
+        **TABLE,
     )
-    op.create_index("ix_outbox_due", "outbox", ["state", "available_at", "id"])
+    if not any(index["name"] == "ix_outbox_due" for index in sa.inspect(op.get_bind()).get_indexes("outbox")):
+        op.create_index("ix_outbox_due", "outbox", ["state", "available_at", "id"])
     _make_site_key()
     _make_pages()
 
@@ -60,8 +66,10 @@ def _make_site_key() -> None:
         "site_key",
         sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
         sa.Column("secret", sa.LargeBinary(32), nullable=False),
+        if_not_exists=True,
+        **TABLE,
     )
-    op.execute(table.insert().values(id=1, secret=secrets.token_bytes(32)))
+    _add_first(table, id=1, secret=secrets.token_bytes(32))
 
 
 def _make_pages() -> None:
@@ -71,5 +79,12 @@ def _make_pages() -> None:
         sa.Column("title", sa.String(200), nullable=False),
         sa.Column("body", sa.Text, nullable=False),
         sa.Column("published_at", sa.BigInteger, nullable=False),
+        if_not_exists=True,
+        **TABLE,
     )
-    op.execute(table.insert().values(guid=WELCOME_PAGE, title=TITLE, body=BODY, published_at=clock.now()))
+    _add_first(table, guid=WELCOME_PAGE, title=TITLE, body=BODY, published_at=clock.now())
+
+
+def _add_first(table: sa.Table, **row: object) -> None:
+    if op.get_bind().execute(sa.select(sa.func.count()).select_from(table)).scalar_one() == 0:
+        op.execute(table.insert().values(**row))

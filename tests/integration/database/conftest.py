@@ -1,0 +1,151 @@
+"""A MariaDB database of the test's own, through the door that the rooms use."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from sqlalchemy import text
+
+from mailpact.database.engine import open_database
+from mailpact.database.mysql import TABLE
+from mailpact.database.transactions import Database
+from mailpact.settings import DatabaseUrl
+
+Opening = Callable[[str], AbstractAsyncContextManager[Database]]
+
+
+@pytest.fixture
+def opened() -> Opening:
+    """Open a database as one more process would, and close it again."""
+
+    @asynccontextmanager
+    async def opening(url: str) -> AsyncIterator[Database]:
+        database = open_database(DatabaseUrl.parse(url))
+        try:
+            yield database
+        finally:
+            await database.close()
+
+    return opening
+
+
+@pytest.fixture
+async def empty(opened: Opening, mariadb_url: str) -> AsyncIterator[Database]:
+    """The test's database, without a table."""
+    async with opened(mariadb_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def database(empty: Database) -> Database:
+    """The test's database, with one empty table, `notes`."""
+    options = f"ENGINE={TABLE['mysql_engine']} COLLATE={TABLE['mysql_collate']}"
+    make = f"CREATE TABLE notes (text VARCHAR(100) PRIMARY KEY, number INTEGER NOT NULL) {options}"
+    await empty.transact(lambda connection: connection.execute(text(make)))
+    return empty
+
+
+@pytest.fixture
+def clear(mariadb: Any, mariadb_url: str) -> Callable[[], None]:
+    """Make the test's database anew."""
+
+    def clearing() -> None:
+        databases, name = getattr(mariadb, "databases", mariadb), mariadb_url.rpartition("/")[2]
+        databases.drop(name)
+        databases.create(name)
+
+    return clearing
+
+
+@pytest.fixture
+def kill_connections(mariadb: Any, mariadb_url: str) -> Callable[[], int]:
+    """End every connection to the test's database from the server's side; give how many there were."""
+    databases, name = getattr(mariadb, "databases", mariadb), mariadb_url.rpartition("/")[2]
+    return lambda: databases.kill_connections(name)
+
+
+@pytest.fixture
+def write() -> Callable[..., Any]:
+    """Make the work that writes a note."""
+
+    def work_of(note: str) -> Callable[..., None]:
+        def work(connection: Any) -> None:
+            connection.execute(text("INSERT INTO notes VALUES (:note, 0)"), {"note": note})
+
+        return work
+
+    return work_of
+
+
+@pytest.fixture
+def notes() -> Callable[..., Any]:
+    """The work that reads all notes."""
+
+    def work(connection: Any) -> list[str]:
+        return list(connection.execute(text("SELECT text FROM notes ORDER BY text")).scalars())
+
+    return work
+
+
+class Wire:
+    """The network between us and the server."""
+
+    here = ""
+    """The database's URL at this end."""
+
+    def __init__(self, server_url: str) -> None:
+        self._server = urlsplit(server_url)
+        self._carrying: set[asyncio.Task[None]] = set()
+        self._is_to_be_cut = False
+        self._arrives = False
+
+    def cut(self, *, arrives: bool) -> None:
+        """Lose the connection when next something is sent; the server still gets that, or not."""
+        self._is_to_be_cut, self._arrives = True, arrives
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._carrying.add(asyncio.create_task(self._carry(reader, writer)))
+
+    async def close(self) -> None:
+        for task in self._carrying:
+            task.cancel()
+        await asyncio.gather(*self._carrying, return_exceptions=True)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection(self._server.hostname, self._server.port)
+        back = asyncio.create_task(self._back(server_reader, writer))
+        try:
+            while chunk := await reader.read(65536):
+                if self._is_to_be_cut:
+                    self._is_to_be_cut = False
+                    back.cancel()
+                    await asyncio.wait({back})
+                    if self._arrives:
+                        server_writer.write(chunk)
+                        await server_reader.read(1)  # now it is certain that the server has done it
+                    break
+                server_writer.write(chunk)
+        finally:
+            back.cancel()
+            for end in (server_writer, writer):
+                end.close()
+                with suppress(ConnectionError):
+                    await end.wait_closed()
+
+    async def _back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(65536):
+            writer.write(chunk)
+
+
+@pytest.fixture
+async def wire(mariadb_url: str) -> AsyncIterator[Wire]:
+    """A wire to the test's database, that can be cut; it is at `wire.here`."""
+    wire = Wire(mariadb_url)
+    async with await asyncio.start_server(wire.accept, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        wire.here = mariadb_url.replace(f":{urlsplit(mariadb_url).port}/", f":{port}/")
+        yield wire
+        await wire.close()

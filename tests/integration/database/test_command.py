@@ -1,0 +1,69 @@
+"""The whole journey with MariaDB in place of files, as the command line starts it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, inspect, text
+
+from mailpact.database.transactions import Database
+
+PATIENCE_SECONDS = 40
+ANY_PORT = "127.0.0.1:0"
+LISTEN = ("--cms-listen", ANY_PORT, "--viewer-listen", ANY_PORT, "--smtp-listen", ANY_PORT)
+
+
+def run(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, without settings of somebody's in its environment."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("MAILPACT_")}
+    return subprocess.run(
+        [sys.executable, "-m", "mailpact", *arguments],
+        cwd=cwd,
+        env=ours | variables,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+
+async def test_demo_runs_on_mariadb_and_site_and_consumer_share_the_database(
+    tmp_path: Path, mariadb_url: str, empty: Database
+) -> None:
+    done = run("up", "--demo", "--once", "--json", *LISTEN, cwd=tmp_path, MAILPACT_DATABASE_URL=mariadb_url)
+
+    def kept(connection: Connection) -> tuple[object, ...]:
+        outbox = connection.execute(text("SELECT state, body FROM outbox")).one()
+        inbox = connection.execute(text("SELECT state, smtp_code FROM inbox")).one()
+        names = inspect(connection).get_table_names()
+        return (*outbox, *inbox, sum(name.endswith("_version") for name in names))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["database"] == "mysql"
+    assert await empty.transact(kept) == ("published", None, "sent", 250, 2)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("up", "--once", "--demo", *LISTEN, "--database-url"),
+        ("producer", "--listen", ANY_PORT, "--database-url"),
+        ("consumer", "--inbox-url"),
+    ],
+)
+def test_a_server_that_is_not_there_is_said_in_one_line_without_its_password(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = run(*arguments, "mysql+pymysql://u:secret@127.0.0.1:1/mail", cwd=tmp_path)
+
+    assert done.returncode == 3
+    assert re.fullmatch(
+        r"mailpact: the database mysql.*u:\*\*\*@127\.0\.0\.1:1/mail cannot be.*\n", done.stderr
+    )
+    assert ("secret" in done.stderr, list(tmp_path.iterdir())) == (False, [])

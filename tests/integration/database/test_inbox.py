@@ -1,0 +1,184 @@
+"""Several consumers share one inbox: whatever they do at once, one of them has the row."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import event, select, update
+
+from mailpact.database import clock
+from mailpact.database.transactions import Database
+from mailpact_consumer.decide import Row, Send, State
+from mailpact_consumer.inbox import Claim, Inbox, Key
+from mailpact_consumer.liveness import Liveness
+from mailpact_consumer.schema import inbox, owners
+
+BODY = "b" * 64
+NEW = Send(None, is_uncertain=False)
+
+PROGRAM = """
+import asyncio, sys
+from mailpact.database.engine import open_database
+from mailpact.settings import DatabaseUrl
+from mailpact_consumer.decide import Send
+from mailpact_consumer.inbox import Inbox, Key
+
+async def main():
+    url, owner = sys.argv[1:]
+    database = open_database(DatabaseUrl.parse(url))
+    consumer = Inbox(database, owner)
+    keys = [Key(f"message {number}", "r" * 64) for number in range(100)]
+    await consumer.rows("none")
+    input()
+    claims = await asyncio.gather(
+        *(consumer.claim(key, Send(None, is_uncertain=False), token=owner, body_sha256="b" * 64) for key in keys)
+    )
+    await database.close()
+    print(*(number for number, claim in enumerate(claims) if claim))
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+async def shared(empty: Database) -> Database:
+    """The test's database, with the consumer's tables."""
+    await Inbox(empty, "nobody").prepare()
+    return empty
+
+
+def new_key() -> Key:
+    return Key(str(uuid4()), "r" * 64)
+
+
+async def claim(database: Database, key: Key, owner: str, send: Send) -> Claim | None:
+    return await Inbox(database, owner).claim(key, send, token=f"token of {owner}", body_sha256=BODY)
+
+
+async def the_row(database: Database, key: Key) -> Row:
+    (row,) = await Inbox(database, "nobody").rows(key.message_id)
+    return row
+
+
+async def test_of_many_that_claim_a_new_row_one_has_it(shared: Database) -> None:
+    for _ in range(20):
+        key = new_key()
+
+        claims = await asyncio.gather(*(claim(shared, key, f"{number}", NEW) for number in range(5)))
+
+        winners = [f"{number}" for number, won in enumerate(claims) if won]
+        row = await the_row(shared, key)
+        assert (winners, row.token) == ([row.owner], f"token of {row.owner}")
+
+
+async def test_of_many_that_take_over_a_dead_ones_row_one_has_it_and_it_is_counted_once(
+    shared: Database,
+) -> None:
+    for _ in range(20):
+        key = new_key()
+        await claim(shared, key, "dead", NEW)
+        seen = Send(await the_row(shared, key), is_uncertain=True)
+
+        claims = await asyncio.gather(*(claim(shared, key, f"{number}", seen) for number in range(5)))
+
+        (won,) = [taken for taken in claims if taken]
+        assert (won.attempts, won.uncertain) == (2, 1)
+        assert claims[int((await the_row(shared, key)).owner)] is won
+
+
+def test_processes_that_claim_the_same_messages_share_them(shared: Database, mariadb_url: str) -> None:
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, mariadb_url, f"process {number}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(3)
+    ]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    outputs = [process.communicate(timeout=40) for process in started]
+
+    assert [complaint for _, complaint in outputs] == ["", "", ""]
+    assert sorted(int(word) for won, _ in outputs for word in won.split()) == list(range(100))
+
+
+async def test_sent_is_never_overwritten_and_absorbs_what_others_do_at_once(shared: Database) -> None:
+    for _ in range(20):
+        key = new_key()
+        await claim(shared, key, "one", NEW)
+        seen = await the_row(shared, key)
+
+        async def fail(key: Key = key, seen: Row = seen) -> bool:
+            return await Inbox(shared, "two").finish_failed(
+                key, 550, seen_token=seen.token, token="t", body_sha256=BODY
+            )
+
+        await asyncio.gather(
+            Inbox(shared, "one").finish_sent(key, 250),
+            fail(),
+            claim(shared, key, "three", Send(seen, is_uncertain=True)),
+        )
+
+        assert (await the_row(shared, key)).state is State.SENT
+        assert await fail() is False
+        assert await claim(shared, key, "four", Send(seen, is_uncertain=True)) is None
+
+
+async def test_claims_of_many_messages_at_once_are_never_in_the_way(shared: Database) -> None:
+    errors: list[Any] = []
+    event.listen(shared._engine, "handle_error", errors.append)
+    keys = [new_key() for _ in range(200)]
+
+    async def send(key: Key) -> None:
+        assert await claim(shared, key, "me", NEW)
+        await Inbox(shared, "me").finish_sent(key, 250)
+
+    await asyncio.gather(*(send(key) for key in keys))
+
+    states = await shared.transact(lambda c: c.execute(select(inbox.c.state)).scalars().all())
+    assert (states, errors) == ([State.SENT] * 200, [])
+
+
+async def test_claim_whose_commit_was_not_confirmed_is_found_by_its_token(
+    shared: Database, wire: Any, opened: Any
+) -> None:
+    key = new_key()
+    async with opened(wire.here) as remote:
+        await Inbox(remote, "me").rows(key.message_id)
+        event.listen(remote._engine, "commit", lambda _: wire.cut(arrives=True), once=True)
+        with pytest.raises(Exception, match="did not confirm"):
+            await claim(remote, key, "me", NEW)
+
+    assert (await the_row(shared, key)).token == "token of me"
+
+
+async def test_owner_is_alive_for_ten_seconds_after_its_last_sign(shared: Database) -> None:
+    key = new_key()
+    await claim(shared, key, "one", NEW)
+    await Liveness(shared, "one", monotonic=lambda: 0.0).announce()
+    alive: list[bool] = []
+
+    for age in (9.0, 11.0):
+        aged = update(owners).values(renewed_at=clock.now() - int(age * clock.SECOND))
+        await shared.transact(lambda connection, aged=aged: connection.execute(aged))
+        alive.append((await the_row(shared, key)).owner_is_alive)
+
+    assert alive == [True, False]
+
+
+async def test_renewing_in_the_same_moment_makes_no_second_row(shared: Database) -> None:
+    liveness = Liveness(shared, "one", monotonic=lambda: 0.0)
+    await liveness.announce()
+    await asyncio.gather(*(liveness.renew() for _ in range(20)))
+
+    rows: Sequence[str] = await shared.transact(lambda c: c.execute(select(owners.c.owner)).scalars().all())
+    assert rows == ["one"]
