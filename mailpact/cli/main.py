@@ -5,12 +5,14 @@
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from mailpact.cli import capture, consumer, devbroker, producer, up
+from mailpact.cli.contracts.command import app as contracts
 from mailpact.cli.errors import exit_line
 from mailpact.settings import refuse_unknown_variables
 
@@ -21,6 +23,7 @@ app = typer.Typer(
 )
 for command in (up.up, devbroker.devbroker, capture.capture, producer.producer, consumer.consumer):
     app.command()(command)
+app.add_typer(contracts)
 
 
 def main() -> None:
@@ -33,14 +36,27 @@ def main() -> None:
         if known is None:
             raise
         line, code = known
-        print(f"mailpact: {line}", file=sys.stderr)  # noqa: T201  # the one line
+        if line:  # a group without a command has shown its help
+            print(f"mailpact: {line}", file=sys.stderr)  # noqa: T201  # the one line
     sys.exit(code or 0)
 
 
 def environment_variables() -> Iterator[str]:
     """Give the names of all environment variables that any command reads."""
-    root = get_command(app)
-    for command in getattr(root, "commands", {}).values():
+    for command in commands().values():
         for parameter in command.params:
             if isinstance(parameter.envvar, str):
                 yield parameter.envvar
+
+
+def commands() -> Mapping[str, TyperCommand]:
+    """Give every command by the words that call it, such as "contracts list"."""
+    return dict(_below(get_command(app), ""))
+
+
+def _below(group: object, words: str) -> Iterator[tuple[str, TyperCommand]]:
+    if isinstance(group, TyperGroup):
+        for name, command in group.commands.items():
+            yield from _below(command, f"{words} {name}")
+    elif isinstance(group, TyperCommand):
+        yield words.strip(), group

@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
-from mailpact.cli.main import app
+from mailpact.cli.main import commands
 
 ROOT = Path(__file__).parents[2]
 ROOM_PACKAGES = {
@@ -34,11 +33,10 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 def test_every_option_and_variable_stands_in_the_page_of_the_command() -> None:
     text = (ROOT / "docs" / "command.md").read_text()
-    commands = get_command(app).commands  # type: ignore[attr-defined]  # the root is a group
 
     missing = [
         f"{name} {word}"
-        for name, command in commands.items()
+        for name, command in commands().items()
         for parameter in command.params
         if parameter.name != "help"
         for word in (*parameter.opts, parameter.envvar)

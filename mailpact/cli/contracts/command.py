@@ -1,0 +1,8 @@
+"""`mailpact contracts`: the group of the contract tool's commands."""
+
+import typer
+
+from mailpact.cli.contracts import listing
+
+app = typer.Typer(name="contracts", help="Read, check and publish contracts.", no_args_is_help=True)
+app.command("list")(listing.list_contracts)

@@ -1,0 +1,18 @@
+"""Which contracts a command is about: those that are installed, or a folder that the person names."""
+
+from pathlib import Path
+from typing import Any
+
+from mailpact.cli import options
+from mailpact.contracts import catalogue
+from mailpact.contracts.catalogue import Catalogue
+
+
+def folder_option() -> Any:
+    """Declare `--contracts`."""
+    return options.path("--contracts", "The contracts in this folder; without it, those that are installed.")
+
+
+def read_contracts(folder: Path | None) -> Catalogue:
+    """Read the contracts that were asked for; raises PublishedFileError."""
+    return catalogue.load() if folder is None else catalogue.read(folder)
