@@ -45,7 +45,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --extra fast --universal --python-v
 	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock' --quiet
 lock: $(VENV)/dev.lock ## Resolve the libraries again into requirements/*.lock (no address is written)
 	@$(LOCK) --group build $(ARGS) -o requirements/runtime.lock
-	@$(LOCK) --group dev $(ARGS) -c requirements/runtime.lock -o requirements/dev.lock
+	@$(LOCK) --extra docs --group dev $(ARGS) -c requirements/runtime.lock -o requirements/dev.lock
 
 clean: ## Remove the environment, caches and the demo's data
 	@rm -rf $(VENV) .mailpact .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
