@@ -140,6 +140,7 @@ async def _wired(settings: ConsumerSettings, database: Database, journey: Journe
                     task.cancel()
     finally:
         await doors.mail_server.close()
+        await doors.inbox.finish()
         with suppress(DatabaseUnavailable):  # then the row looks dead after ten seconds, as after a crash
             await doors.liveness.withdraw()
 

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import Connection, event, select, update
 
 from mailpact.database import clock
 from mailpact.database.transactions import Database
@@ -146,6 +146,27 @@ async def test_claims_of_many_messages_at_once_are_never_in_the_way(shared: Data
 
     states = await shared.transact(lambda c: c.execute(select(inbox.c.state)).scalars().all())
     assert (states, errors) == ([State.SENT] * 200, [])
+
+
+async def test_claims_and_ends_read_only_the_rows_that_they_are_about(shared: Database) -> None:
+    """MariaDB reads, and locks, the whole table for an UPDATE that names one row by a list of whole keys."""
+    keys = [new_key() for _ in range(500)]
+    await asyncio.gather(*(claim(shared, key, "me", NEW) for key in keys))
+    reads: list[int] = []
+
+    event.listen(shared._engine, "begin", lambda connection: connection.exec_driver_sql("FLUSH STATUS"))
+
+    @event.listens_for(shared._engine, "commit")
+    def count(connection: Connection) -> None:
+        status = connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Handler_read%%'").all()
+        reads.append(sum(int(row[1]) for row in status))
+
+    for key in (new_key(), keys[7], keys[8]):
+        await claim(shared, key, "you", NEW)
+        await Inbox(shared, "me").finish_sent(key, 250)
+
+    assert len(reads) == 6
+    assert max(reads) < 50
 
 
 async def test_claim_whose_commit_was_not_confirmed_is_found_by_its_token(

@@ -1,0 +1,129 @@
+"""Groups form by themselves, and what goes wrong in one goes wrong for nobody else."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+
+from mailpact.database.engine import open_database
+from mailpact.database.transactions import Database
+from mailpact.settings import DatabaseUrl
+from mailpact_consumer.grouping import LARGEST, Grouping
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    """A database with one empty table of numbers."""
+    database = open_database(DatabaseUrl.of_file(tmp_path / "numbers.db"))
+    await database.transact(lambda c: c.execute(text("CREATE TABLE numbers (n INTEGER CHECK (n < 1000))")))
+    yield database
+    await database.close()
+
+
+class Work:
+    """Writes numbers down and doubles them; the first group waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.may_go_on = threading.Event()
+
+    def __call__(self, connection: Connection, numbers: Sequence[int]) -> Sequence[int]:
+        self.sizes.append(len(numbers))
+        assert self.may_go_on.wait(20)
+        for number in numbers:
+            connection.execute(text("INSERT INTO numbers VALUES (:n)"), {"n": number})
+        return [2 * number for number in numbers]
+
+
+def written(connection: Connection) -> list[int]:
+    return list(connection.execute(text("SELECT n FROM numbers ORDER BY n")).scalars())
+
+
+Asking = Callable[[Grouping[int, int], Sequence[int]], "asyncio.Future[list[int | BaseException]]"]
+
+
+@pytest.fixture
+def ask() -> Asking:
+    """Ask for several numbers at once."""
+
+    def asking(
+        grouping: Grouping[int, int], numbers: Sequence[int]
+    ) -> "asyncio.Future[list[int | BaseException]]":
+        return asyncio.gather(*(grouping.ask(number) for number in numbers), return_exceptions=True)
+
+    return asking
+
+
+async def test_one_alone_waits_for_no_company(database: Database) -> None:
+    work = Work()
+    work.may_go_on.set()
+
+    assert await Grouping(database, work).ask(4) == 8
+    assert work.sizes == [1]
+
+
+async def test_what_comes_while_one_group_is_at_work_is_the_next(database: Database, ask: Asking) -> None:
+    work = Work()
+    grouping = Grouping(database, work)
+    first = asyncio.ensure_future(grouping.ask(0))
+    await asyncio.sleep(0)
+
+    rest = ask(grouping, range(1, LARGEST + 11))
+    await asyncio.sleep(0)
+    work.may_go_on.set()
+
+    assert [await first, *await rest] == [2 * number for number in range(LARGEST + 11)]
+    assert work.sizes == [1, LARGEST, 10]
+
+
+async def test_one_that_cannot_be_done_spoils_it_for_nobody(database: Database, ask: Asking) -> None:
+    work = Work()
+    work.may_go_on.set()
+
+    *good, bad = await ask(Grouping(database, work), [*range(9), 1000])
+
+    assert good == [2 * number for number in range(9)]
+    assert isinstance(bad, IntegrityError)
+    assert await database.transact(written) == list(range(9))
+
+
+async def test_a_bug_in_the_work_is_told_to_all_who_asked(database: Database, ask: Asking) -> None:
+    def work(_connection: Connection, numbers: Sequence[int]) -> Sequence[int]:
+        raise LookupError(str(len(numbers)))
+
+    answers = await ask(Grouping[int, int](database, work), range(3))
+
+    assert [type(answer) for answer in answers] == [LookupError] * 3
+
+
+async def test_who_stops_waiting_keeps_nobody_else_from_an_answer(database: Database, ask: Asking) -> None:
+    work = Work()
+    grouping = Grouping(database, work)
+    impatient = asyncio.ensure_future(grouping.ask(1))
+    others = ask(grouping, [2, 3])
+    await asyncio.sleep(0)
+
+    impatient.cancel()
+    work.may_go_on.set()
+
+    assert await others == [4, 6]
+    await grouping.finish()
+    assert await database.transact(written) in ([1, 2, 3], [2, 3])
+
+
+async def test_finish_leaves_no_task(database: Database) -> None:
+    work = Work()
+    grouping = Grouping(database, work)
+    asked = asyncio.ensure_future(grouping.ask(1))
+    await asyncio.sleep(0)
+    asked.cancel()
+    work.may_go_on.set()
+
+    await grouping.finish()
+
+    await asyncio.gather(asked, return_exceptions=True)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
