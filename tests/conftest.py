@@ -1,5 +1,8 @@
-"""What holds for every test."""
+"""What holds for every test, and the two grounds on which they stand: what is embedded, and the real servers."""
 
+from dataclasses import dataclass
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.servers.plugin"]
@@ -7,3 +10,21 @@ pytest_plugins = ["tests.servers.plugin"]
 # The machine is shared: how long one example takes says nothing, and is no reason to fail.
 settings.register_profile("mailpact", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mailpact")
+
+EMBEDDED, REAL = (), ("rabbitmq_url", "mariadb_url")
+
+
+@dataclass(frozen=True, slots=True)
+class RealServers:
+    """A vhost and a database of the test's own."""
+
+    amqp_url: str
+    database_url: str
+
+
+@pytest.fixture(params=[EMBEDDED, REAL], ids=["embedded", "real servers"])
+def real_servers(request: pytest.FixtureRequest) -> RealServers | None:
+    """None at first: development broker and SQLite. Then the same test again on RabbitMQ and MariaDB."""
+    if request.param == EMBEDDED:
+        return None
+    return RealServers(*(str(request.getfixturevalue(name)) for name in request.param))

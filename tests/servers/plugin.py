@@ -153,13 +153,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         wanted = {
             name for item in session.items if isinstance(item, pytest.Function) for name in _wanted(item)
         }
-        session.config.stash[SERVERS].locate(wanted & NAMES)
+        session.config.stash[SERVERS].locate(wanted)
 
 
 def _wanted(item: pytest.Function) -> set[str]:
-    """Give the fixtures that a test asks for, and the texts among its parameters: a fixture's name may be one."""
+    """Give the servers whose fixtures a test asks for, or that are named, alone or in a tuple, by its parameters."""
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    return {*item.fixturenames, *(text for text in parameters if isinstance(text, str))}
+    named = {name for names in parameters if isinstance(names, tuple) for name in names}
+    words = {str(word) for word in (*item.fixturenames, *parameters, *named)}
+    return {name for name in NAMES if any(word == name or word.startswith(f"{name}_") for word in words)}
 
 
 @pytest.hookimpl(wrapper=True)

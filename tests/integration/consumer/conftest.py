@@ -1,10 +1,10 @@
-"""A consumer on a development broker, and a mail server that does as the test says."""
+"""A consumer on a broker and an inbox of the test's own, and a mail server that does as the test says."""
 
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from aiormq.abc import DeliveredMessage
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from pamqp import commands
-from sqlalchemy import text
+from sqlalchemy import NullPool, create_engine, text
 
 from mailpact.database.engine import open_database
 from mailpact.settings import AmqpUrl, DatabaseUrl, SmtpUrl
@@ -94,9 +94,9 @@ class MailServer:
 class Stage:
     """Everything around the consumers under test."""
 
-    def __init__(self, amqp_url: str, folder: Path, mail_server: MailServer) -> None:
+    def __init__(self, amqp_url: str, inbox_url: DatabaseUrl, mail_server: MailServer) -> None:
         self.amqp_url = amqp_url
-        self.inbox_url = DatabaseUrl.of_file(folder / "inbox.db")
+        self.inbox_url = inbox_url
         self.mail_server = mail_server
         self.journey = Journey()
 
@@ -125,7 +125,7 @@ class Stage:
                         mandatory=True,
                     )
                     break
-                except aiormq.exceptions.PublishError:
+                except aiormq.exceptions.DeliveryError:  # no queue yet, or one that is just starting
                     await asyncio.sleep(0.02)
                 except aiormq.exceptions.ChannelNotFoundEntity:
                     channel = await connection.channel()
@@ -156,6 +156,16 @@ class Stage:
         await connection.close()
         return got
 
+    @contextmanager
+    def locked_inbox(self) -> Iterator[None]:
+        """Keep everybody else from writing the inbox, as a backup or a long ALTER TABLE would."""
+        engine = create_engine(self.inbox_url.url, poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql(
+                "BEGIN IMMEDIATE" if self.inbox_url.is_sqlite else "LOCK TABLES inbox READ"
+            )
+            yield
+
     async def row(self, columns: str = "state, attempts, uncertain") -> tuple[Any, ...]:
         """Read the inbox's only row."""
         database = open_database(self.inbox_url)
@@ -166,28 +176,35 @@ class Stage:
 
 
 @pytest.fixture
-async def devbroker_url() -> AsyncIterator[str]:
-    """The AMQP URL of a development broker."""
+async def amqp_url(real_servers: Any) -> AsyncIterator[str]:
+    """The AMQP URL of a broker without queues."""
+    if real_servers is not None:
+        yield real_servers.amqp_url
+        return
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(0)
     async with devbroker_running(listener, journal=None) as broker:
         yield broker.url
 
 
-@pytest.fixture(params=["devbroker_url", "rabbitmq_url"])
-def amqp_url(request: pytest.FixtureRequest) -> str:
-    """The AMQP URL of each kind of broker in turn."""
-    return str(request.getfixturevalue(request.param))
+@pytest.fixture
+def inbox_url(real_servers: Any, tmp_path: Path) -> DatabaseUrl:
+    """A database without tables."""
+    if real_servers is None:
+        return DatabaseUrl.of_file(tmp_path / "inbox.db")
+    return DatabaseUrl.parse(real_servers.database_url)
 
 
 @pytest.fixture
-async def stage(amqp_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+async def stage(
+    amqp_url: str, inbox_url: DatabaseUrl, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Stage]:
     """A mail server beside the broker, and a consumer's waits made short."""
     for module in (service, settle):
         monkeypatch.setattr(module, "backoff_seconds", lambda *_: 0.05)
     mail_server = MailServer()
     async with mail_server.running():
-        yield Stage(amqp_url, tmp_path, mail_server)
+        yield Stage(amqp_url, inbox_url, mail_server)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -143,15 +142,13 @@ async def test_message_is_held_while_the_inbox_is_locked_and_then_sent(
     stage: Any, eventually: Any, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mailpact.database.engine.BUSY_MILLISECONDS", 50)
+    monkeypatch.setattr("mailpact.database.mysql.ANSWER_SECONDS", 1)
 
     async with stage.consumer():
-        other = sqlite3.connect(stage.inbox_url.path, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        await stage.order(message_id=ID)
-        await eventually("it is held", lambda: log(HELD))
-        mailed_meanwhile = list(stage.mail_server.mails)
-        other.execute("ROLLBACK")
-        other.close()
+        with stage.locked_inbox():
+            await stage.order(message_id=ID)
+            await eventually("it is held", lambda: log(HELD))
+            mailed_meanwhile = list(stage.mail_server.mails)
         await eventually("it is a mail", lambda: stage.mail_server.mails)
         await eventually("recovery is reported", lambda: log(AGAIN))
 

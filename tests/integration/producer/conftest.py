@@ -1,4 +1,4 @@
-"""The CMS in this process, on a database file and a broker of the test's own; and a browser for it."""
+"""The CMS in this process, on a database and a broker of the test's own; and a browser for it."""
 
 import asyncio
 import re
@@ -7,7 +7,12 @@ import socket
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    closing,
+)
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +20,7 @@ from typing import Any
 import aiohttp
 import aiormq
 import pytest
+from sqlalchemy import NullPool, create_engine, inspect, text
 
 from mailpact.amqp.topology import declare_all
 from mailpact.contracts import catalogue
@@ -64,15 +70,37 @@ class Site:
 
 
 class Data:
-    """The CMS's database file, looked at from outside."""
+    """The CMS's database, looked at from outside."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.url = DatabaseUrl.of_file(path)
+    def __init__(self, url: DatabaseUrl) -> None:
+        self.url = url
+        self._engine = create_engine(url.url, poolclass=NullPool)
 
-    def rows(self, query: str, *values: object) -> list[Any]:
-        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
-            return connection.execute(query, values).fetchall()
+    def rows(self, query: str, **values: object) -> list[tuple[Any, ...]]:
+        """Do one statement by itself; give the rows that it finds."""
+        with self._engine.begin() as connection:
+            result = connection.execute(text(query), values)
+            return [tuple(row) for row in result] if result.returns_rows else []
+
+    def everything(self) -> str:
+        """Give all that is stored, in all tables."""
+        with self._engine.connect() as connection:
+            names = inspect(connection).get_table_names()
+            tables = [connection.execute(text(f"SELECT * FROM {name}")).all() for name in names]
+        assert len(tables) > 3
+        return repr(tables)
+
+    def is_locked(self) -> bool:
+        """Ask whether somebody holds a lock in a transaction."""
+        if not self.url.is_sqlite:
+            held = "SELECT 1 FROM information_schema.innodb_trx WHERE trx_rows_modified + trx_rows_locked > 0"
+            return bool(self.rows(held))
+        with closing(sqlite3.connect(self.url.path, timeout=0, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+            return False
 
 
 class Broker:
@@ -114,8 +142,11 @@ class Broker:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Data:
-    return Data(tmp_path / "cms.db")
+def data(real_servers: Any, tmp_path: Path) -> Data:
+    """The CMS's database, without a table."""
+    if real_servers is None:
+        return Data(DatabaseUrl.of_file(tmp_path / "cms.db"))
+    return Data(DatabaseUrl.parse(real_servers.database_url))
 
 
 def development_broker(folder: Path) -> Broker:
@@ -148,13 +179,12 @@ def rabbitmq_broker(node: Any, url: str) -> Broker:
     return Broker(url, is_up)
 
 
-@pytest.fixture(params=["development broker", "rabbitmq_url"])
-def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Broker:
-    """A broker that does not run yet: the one kind, then the other."""
-    if request.param == "rabbitmq_url":
-        url = str(request.getfixturevalue("rabbitmq_url"))
-        return rabbitmq_broker(request.getfixturevalue("rabbitmq_node"), url)
-    return development_broker(tmp_path)
+@pytest.fixture
+def broker(real_servers: Any, request: pytest.FixtureRequest, tmp_path: Path) -> Broker:
+    """A broker that does not run yet."""
+    if real_servers is None:
+        return development_broker(tmp_path)
+    return rabbitmq_broker(request.getfixturevalue("rabbitmq_node"), real_servers.amqp_url)
 
 
 class FreezableBroker:
