@@ -72,7 +72,8 @@ def configure_logging(*, verbose: bool) -> None:
     ]
     rendering: list[structlog.typing.Processor]
     if stream.isatty():
-        rendering = [structlog.dev.ConsoleRenderer()]
+        # Its own formatter would show every variable: bodies, addresses, passwords.
+        rendering = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     else:
         rendering = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(

@@ -1,4 +1,7 @@
+import contextlib
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -73,3 +76,29 @@ def test_aiormq_says_nothing_of_its_own() -> None:
     )
 
     assert lines == []
+
+
+def test_a_traceback_on_a_terminal_shows_no_variables() -> None:
+    program = """
+import structlog
+from mailpact.telemetry import configure_logging
+configure_logging(verbose=True)
+def fail(password):
+    return 1 / 0
+try:
+    fail("correct horse")
+except ZeroDivisionError:
+    structlog.get_logger().exception("it failed")
+"""
+    ours, theirs = pty.openpty()
+    subprocess.run([sys.executable, "-c", program], stderr=theirs, check=True)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal's end
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    os.close(ours)
+
+    assert b"it failed" in shown
+    assert b"ZeroDivisionError" in shown
+    assert b"horse" not in shown.replace(b'fail("correct horse")', b"")
