@@ -5,6 +5,7 @@ from typing import Annotated
 
 from mailpact.cli import options
 from mailpact.cli.serving import say, serve_until_stopped
+from mailpact.cli.waiting import database_answers
 from mailpact.settings import AmqpUrl, DatabaseUrl, SmtpUrl, fault_point
 from mailpact.telemetry import Journey, configure_logging
 
@@ -44,6 +45,8 @@ def consumer(
             prefetch=prefetch,
             smtp_connections=smtp_connections,
         )
+        if not await database_answers(inbox_url, stopping):
+            return
         async with running(settings, journey=journey):
             say(f"consuming from {amqp_url}, mailing through {smtp_url}")
             await stopping.wait()

@@ -6,6 +6,7 @@ from typing import Annotated
 from mailpact.cli import options
 from mailpact.cli.listening import bound_address, listen
 from mailpact.cli.serving import say, serve_until_stopped
+from mailpact.cli.waiting import database_answers
 from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, fault_point
 from mailpact.telemetry import Journey, configure_logging
 
@@ -32,6 +33,8 @@ def producer(
 
         site = base_url or f"http://{bound_address(listener)}"
         settings = ProducerSettings(base_url=site, amqp_url=amqp_url, database_url=database_url)
+        if not await database_answers(database_url, stopping):
+            return
         async with running(settings, listener, journey=journey):
             say(f"site on http://{bound_address(listener)}/, publishing to {amqp_url}")
             await stopping.wait()

@@ -55,6 +55,7 @@ class Relay:
         self._publishes: set[asyncio.Task[Outcome | Refusal]] = set()
         self._next_sweep = 0.0
         self._is_reported = False
+        self._database_is_away = False
 
     def nudge(self) -> None:
         """Say that a message was committed just now."""
@@ -79,7 +80,9 @@ class Relay:
             await self._sweep()
             return await self._relay_batch()
         except DatabaseUnavailable as error:
-            self._report_trouble(f"the database cannot be used: {error}")
+            if not self._database_is_away:
+                log.warning("database in trouble, messages wait in it", reason=str(error))
+                self._database_is_away = True
             await asyncio.sleep(POLL_SECONDS)
             return False
 
@@ -96,6 +99,9 @@ class Relay:
         rows = await self._database.transact(
             lambda connection: outbox.claim(connection, token=token, limit=BATCH)
         )
+        if self._database_is_away:
+            log.warning("database is back")
+            self._database_is_away = False
         if not rows:
             return False
         for row in rows:

@@ -14,11 +14,13 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pika
 import pytest
+from sqlalchemy import NullPool, create_engine, text
 
 PATIENCE_SECONDS = 40
 T = TypeVar("T")
@@ -38,14 +40,18 @@ def wait_until(what: str, fact: Callable[[], T]) -> T:
 class Process:
     """One `mailpact` process with its output in a file."""
 
-    def __init__(self, folder: Path, name: str, *arguments: str, **variables: str) -> None:
+    def __init__(self, folder: Path, name: str, *arguments: str) -> None:
         self.log_file = folder / f"{name}.log"
         self._arguments = [sys.executable, "-m", "mailpact", *arguments]
         self._folder = folder
-        self.start(**variables)
 
     def start(self, **variables: str) -> None:
         """Start it, again if it ran before, with these environment variables; returns when it says that it is up."""
+        self.launch(**variables)
+        wait_until(f"{self._arguments[3]} is up", self.is_up)
+
+    def launch(self, **variables: str) -> None:
+        """Start it, and do not wait."""
         environment = {name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")}
         self._already = len(self.log())
         with self.log_file.open("a") as log:
@@ -58,7 +64,6 @@ class Process:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_until(f"{self._arguments[3]} is up", self._is_up)
 
     def log(self) -> str:
         """Give all that it wrote since it was first started."""
@@ -78,7 +83,8 @@ class Process:
         """Wait until it has killed itself at its fault point."""
         assert self.process.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
 
-    def _is_up(self) -> bool:
+    def is_up(self) -> bool:
+        """Whether it has said that it is up."""
         if self.process.poll() == -signal.SIGKILL:
             return True  # it has reached its fault point already
         if self.process.poll() is not None:
@@ -95,14 +101,19 @@ class Process:
 class Mailpact:
     """A broker, a capture server, and consumer and CMS as the test starts them, each a process.
 
-    With `rabbitmq_url` the broker is a RabbitMQ that runs already.
+    With `real_servers` RabbitMQ and MariaDB, which run already, take the place of the development broker and of files.
     """
 
-    def __init__(self, folder: Path, rabbitmq_url: str | None = None) -> None:
+    def __init__(self, folder: Path, real_servers: Any = None) -> None:
         self.folder = folder
+        self._database_url: str | None = real_servers and real_servers.database_url
         self._ports = {name: _free_port() for name in ("broker", "smtp", "viewer", "site", "second site")}
         self.processes: list[Process] = []
-        self.amqp_url = rabbitmq_url or f"amqp://guest:guest@127.0.0.1:{self._ports['broker']}/"
+        self.amqp_url = (
+            real_servers.amqp_url
+            if real_servers
+            else f"amqp://guest:guest@127.0.0.1:{self._ports['broker']}/"
+        )
         self.viewer_url = f"http://127.0.0.1:{self._ports['viewer']}"
 
     def broker(self) -> Process:
@@ -124,21 +135,24 @@ class Mailpact:
 
     def start_consumer(self, **variables: str) -> Process:
         """Start a consumer, whether there is a broker or not."""
-        return self._start(
-            "consumer",
-            *("--amqp-url", self.amqp_url, "--smtp-url", f"smtp://{self._at('smtp')}"),
-            *("--inbox-url", f"sqlite:///{self.folder / 'inbox.db'}"),
-            **variables,
-        )
+        return self._start(*self._words("consumer"), **variables)
 
     def producer(self, port: str = "site", **variables: str) -> Process:
         """Start the CMS."""
-        return self._start(
-            "producer",
-            *("--listen", self._at(port), "--amqp-url", self.amqp_url),
-            *("--database-url", f"sqlite:///{self.folder / 'cms.db'}"),
-            **variables,
-        )
+        return self._start(*self._words("producer", port), **variables)
+
+    def start_unready(self, command: str) -> Process:
+        """Start a consumer or a CMS that has to wait for something."""
+        process = self._process(*self._words(command))
+        process.launch()
+        return process
+
+    def _words(self, command: str, port: str = "site") -> list[str]:
+        if command == "consumer":
+            smtp_url, inbox_url = f"smtp://{self._at('smtp')}", self._database("inbox.db")
+            return [command, "--amqp-url", self.amqp_url, "--smtp-url", smtp_url, "--inbox-url", inbox_url]
+        listen = ["--listen", self._at(port)]
+        return [command, *listen, "--amqp-url", self.amqp_url, "--database-url", self._database("cms.db")]
 
     def publish(self, body: bytes, *, message_id: str | None = None, content_type: str | None = None) -> None:
         """Publish one message as a program of somebody else's would."""
@@ -157,6 +171,16 @@ class Mailpact:
         """Give how many messages a queue holds ready."""
         with pika.BlockingConnection(pika.URLParameters(self.amqp_url)) as connection:
             return int(connection.channel().queue_declare(queue, passive=True).method.message_count)
+
+    def inbox_row(self) -> tuple[str, int, int]:
+        """Give state, attempts and uncertain sends of the inbox's only row."""
+        engine = create_engine(self._database("inbox.db"), poolclass=NullPool)
+        with engine.connect() as connection:
+            (row,) = connection.execute(text("SELECT state, attempts, uncertain FROM inbox")).all()
+        return row.state, row.attempts, row.uncertain
+
+    def _database(self, file: str) -> str:
+        return self._database_url or f"sqlite:///{self.folder / file}"
 
     def _is_consumed(self) -> bool:
         with pika.BlockingConnection(pika.URLParameters(self.amqp_url)) as connection:
@@ -182,7 +206,11 @@ class Mailpact:
         form_url = f"http://{self._at(port)}/register"
         jar = http.cookiejar.CookieJar()
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar), _NoRedirect())
-        form = opener.open(form_url, timeout=10).read().decode()
+        try:
+            form = opener.open(form_url, timeout=10).read().decode()
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return answer.code
         fields = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form))
         fields |= {"name": "Ada", "email": email, "password": "correct horse battery"}
         try:
@@ -191,6 +219,15 @@ class Mailpact:
             with answer:
                 return answer.code
         raise AssertionError("the form was not answered with a redirect")
+
+    def page_status(self, path: str, port: str = "site") -> int:
+        """Give the status with which the site answers a GET."""
+        try:
+            with urllib.request.urlopen(f"http://{self._at(port)}{path}", timeout=20) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return answer.code
 
     def mails(self, recipient: str) -> list[bytes]:
         """Give the mails captured for an address, as received."""
@@ -201,7 +238,8 @@ class Mailpact:
     def stop_all(self) -> None:
         """Kill whatever still runs."""
         for process in self.processes:
-            process.kill()
+            if hasattr(process, "process"):
+                process.kill()
 
     def _get(self, path: str) -> bytes:
         with urllib.request.urlopen(self.viewer_url + path, timeout=10) as answer:
@@ -212,7 +250,12 @@ class Mailpact:
         return f"127.0.0.1:{self._ports[name]}"
 
     def _start(self, command: str, *arguments: str, **variables: str) -> Process:
-        process = Process(self.folder, f"{command}-{len(self.processes)}", command, *arguments, **variables)
+        process = self._process(command, *arguments)
+        process.start(**variables)
+        return process
+
+    def _process(self, command: str, *arguments: str) -> Process:
+        process = Process(self.folder, f"{command}-{len(self.processes)}", command, *arguments)
         self.processes.append(process)
         return process
 
@@ -244,13 +287,12 @@ def mailpact(tmp_path: Path) -> Iterator[Mailpact]:
         started.stop_all()
 
 
-@pytest.fixture(params=["devbroker", "rabbitmq_url"])
-def on_each_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mailpact]:
-    """A place for processes, with broker and capture server running: the one broker, then the other."""
-    is_ours = request.param == "devbroker"
-    started = Mailpact(tmp_path, None if is_ours else str(request.getfixturevalue(request.param)))
+@pytest.fixture
+def on_both(real_servers: Any, tmp_path: Path) -> Iterator[Mailpact]:
+    """A place for processes, with broker and capture server running: embedded, then on real servers."""
+    started = Mailpact(tmp_path, real_servers)
     try:
-        if is_ours:
+        if real_servers is None:
             started.broker()
         started.capture()
         yield started
@@ -258,13 +300,21 @@ def on_each_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[M
         started.stop_all()
 
 
+@dataclass(frozen=True)
+class Real:
+    """Real servers."""
+
+    amqp_url: str
+    database_url: str | None
+
+
 @pytest.fixture
-def mailpact_at(tmp_path: Path) -> Iterator[Callable[[str], Mailpact]]:
-    """Places for processes on a RabbitMQ; all are gone afterwards."""
+def mailpact_at(tmp_path: Path) -> Iterator[Callable[..., Mailpact]]:
+    """Places for processes on a RabbitMQ, and on a MariaDB if its URL is given; all are gone afterwards."""
     with contextlib.ExitStack() as stack:
 
-        def place(rabbitmq_url: str) -> Mailpact:
-            started = Mailpact(tmp_path, rabbitmq_url)
+        def place(amqp_url: str, database_url: str | None = None) -> Mailpact:
+            started = Mailpact(tmp_path, Real(amqp_url, database_url))
             stack.callback(started.stop_all)
             return started
 

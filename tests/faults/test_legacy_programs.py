@@ -13,8 +13,8 @@ REFUSED = {
 }
 
 
-def test_plain_text_program_without_message_id_is_served(on_each_broker: Any, wait_until: Any) -> None:
-    mailpact = on_each_broker
+def test_plain_text_program_without_message_id_is_served(on_both: Any, wait_until: Any) -> None:
+    mailpact = on_both
     mailpact.consumer()
 
     body = json.dumps({"email": "ada@example.org", "message": "Hello\n\nada"}).encode()
@@ -26,9 +26,9 @@ def test_plain_text_program_without_message_id_is_served(on_each_broker: Any, wa
 
 
 def test_what_cannot_be_mailed_becomes_a_dead_letter_each_and_nothing_is_lost(
-    on_each_broker: Any, wait_until: Any
+    on_both: Any, wait_until: Any
 ) -> None:
-    mailpact = on_each_broker
+    mailpact = on_both
     mailpact.consumer()
     for body in REFUSED:
         mailpact.publish(body, content_type="text/plain")

@@ -73,20 +73,20 @@ def test_broker_that_is_not_there_yet_is_waited_for(
 
 
 def test_two_sites_and_three_consumers_share_one_queue_and_send_each_mail_once(
-    on_each_broker: Any, wait_until: Any
+    on_both: Any, wait_until: Any
 ) -> None:
-    sites = [on_each_broker.producer(port="site"), on_each_broker.producer(port="second site")]
-    consumers = [on_each_broker.consumer() for _ in range(3)]
+    sites = [on_both.producer(port="site"), on_both.producer(port="second site")]
+    consumers = [on_both.consumer() for _ in range(3)]
     readers = [f"reader-{number}@example.org" for number in range(30)]
 
     statuses = [
-        on_each_broker.register(reader, port="site" if number % 2 else "second site")
+        on_both.register(reader, port="site" if number % 2 else "second site")
         for number, reader in enumerate(readers)
     ]
 
     assert statuses == [303] * 30
     for reader in readers:
-        wait_until(f"mail to {reader}", lambda reader=reader: on_each_broker.mails(reader))
-    assert [len(on_each_broker.mails(reader)) for reader in readers] == [1] * 30
+        wait_until(f"mail to {reader}", lambda reader=reader: on_both.mails(reader))
+    assert [len(on_both.mails(reader)) for reader in readers] == [1] * 30
     assert sum(consumer.log().count('"mail sent"') for consumer in consumers) == 30
     assert [process.stop() for process in (*sites, *consumers)] == [0] * 5

@@ -49,21 +49,32 @@ async def test_demo_runs_on_mariadb_and_site_and_consumer_share_the_database(
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("up", "--once", "--demo", *LISTEN, "--database-url"),
-        ("producer", "--listen", ANY_PORT, "--database-url"),
-        ("consumer", "--inbox-url"),
-    ],
-)
-def test_a_server_that_is_not_there_is_said_in_one_line_without_its_password(
-    arguments: tuple[str, ...], tmp_path: Path
-) -> None:
-    done = run(*arguments, "mysql+pymysql://u:secret@127.0.0.1:1/mail", cwd=tmp_path)
+def test_a_server_that_is_not_there_is_said_in_one_line_without_its_password(tmp_path: Path) -> None:
+    url = "mysql+pymysql://u:secret@127.0.0.1:1/mail"
+    done = run("up", "--once", "--demo", *LISTEN, "--database-url", url, cwd=tmp_path)
 
     assert done.returncode == 3
     assert re.fullmatch(
         r"mailpact: the database mysql.*u:\*\*\*@127\.0\.0\.1:1/mail cannot be.*\n", done.stderr
     )
     assert ("secret" in done.stderr, list(tmp_path.iterdir())) == (False, [])
+
+
+@pytest.mark.parametrize(
+    "arguments", [("producer", "--listen", ANY_PORT, "--database-url"), ("consumer", "--inbox-url")]
+)
+def test_a_service_waits_for_a_server_that_is_not_there_and_stops_when_asked(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    url = "mysql+pymysql://u:secret@127.0.0.1:1/mail"
+    service = subprocess.Popen(
+        [sys.executable, "-m", "mailpact", *arguments, url], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    assert service.stderr is not None
+    said = json.loads(service.stderr.readline())
+    service.terminate()
+    _, rest = service.communicate(timeout=PATIENCE_SECONDS)
+
+    assert said["event"] == "database does not answer, trying again for ever"
+    assert "secret" not in said["reason"]
+    assert (service.returncode, rest) == (0, "")
