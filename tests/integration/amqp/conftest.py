@@ -1,4 +1,4 @@
-"""A development broker in this process, a network before it that can fail, and clients to look with."""
+"""A broker that comes and goes, a network before it that can fail, and clients to look with."""
 
 import asyncio
 import gc
@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiormq
 import pytest
@@ -28,26 +29,74 @@ async def wait_until(what: str, fact: Callable[[], object]) -> None:
         raise AssertionError(f"waited in vain until {what}") from None
 
 
-class Broker:
-    """The development broker, which can be stopped and started again on its port; nothing survives that."""
+class DevelopmentBroker:
+    """The development broker in this process, which can be stopped and started again on its port."""
+
+    path = "/"
 
     def __init__(self) -> None:
         self.port = 0
+        self.login = "guest:guest"
         self._running = AsyncExitStack()
 
-    async def start(self, **options: Any) -> None:
+    async def start(self, *, password: str = "guest") -> None:
+        """Start it; its user's password may have been changed meanwhile."""
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
         self.port = listener.getsockname()[1]
-        self.inside = await self._running.enter_async_context(running(listener, journal=None, **options))
+        starting = running(listener, journal=None, users={"guest": password})
+        self._inside = await self._running.enter_async_context(starting)
 
     async def stop(self) -> None:
         await self._running.aclose()
 
+    async def end(self) -> None:
+        await self.stop()
+
+    def has_connections(self) -> bool:
+        return bool(self._inside._connections)
+
     @property
     def url(self) -> AmqpUrl:
-        return AmqpUrl(f"amqp://guest:guest@127.0.0.1:{self.port}/")
+        return AmqpUrl(f"amqp://{self.login}@127.0.0.1:{self.port}{self.path}")
+
+
+class RabbitmqBroker:
+    """A RabbitMQ node, and a vhost on it."""
+
+    def __init__(self, node: Any, url: str) -> None:
+        self.url = AmqpUrl(url)
+        self._node = node
+        parts = urlsplit(url)
+        self.login, self.path, self.port = parts.netloc.rpartition("@")[0], parts.path, int(parts.port or 0)
+
+    async def start(self, *, password: str = "") -> None:
+        """Start it; its user's password may have been changed meanwhile."""
+        await asyncio.to_thread(self._node.start_application)
+        self._set_password(password or self._node.password)
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(self._node.stop_application)
+
+    async def end(self) -> None:
+        """Leave the node as other tests expect it."""
+        await asyncio.to_thread(self._node.recover)
+        self._set_password(self._node.password)
+
+    def has_connections(self) -> bool:
+        vhost = self.path.removeprefix("/")
+        connections = "rabbit_networking:connection_info_all([vhost])"
+        query = f'length([I || I <- {connections}, proplists:get_value(vhost, I) == <<"{vhost}">>])'
+        return bool(self._node.call(query) != "0")
+
+    def _set_password(self, password: str) -> None:
+        user = self.login.partition(":")[0]
+        words = ", ".join(f'<<"{word}">>' for word in (user, password, "test"))
+        self._node.call(f"rabbit_auth_backend_internal:change_password({words})")
+
+
+Broker = DevelopmentBroker | RabbitmqBroker
 
 
 class Proxy:
@@ -68,7 +117,7 @@ class Proxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def url(self, options: str = "heartbeat=10") -> AmqpUrl:
-        return AmqpUrl(f"amqp://guest:guest@127.0.0.1:{self.port}/?{options}")
+        return AmqpUrl(f"amqp://{self._broker.login}@127.0.0.1:{self.port}{self._broker.path}?{options}")
 
     def freeze(self) -> None:
         """Let nothing through in either direction; what comes is read no more."""
@@ -170,12 +219,17 @@ async def nothing_is_left() -> AsyncIterator[None]:
 
 
 @pytest.fixture
-async def broker(nothing_is_left: None) -> AsyncIterator[Broker]:
-    """A broker on a free port of loopback."""
-    broker = Broker()
-    await broker.start()
+async def broker(
+    real_servers: Any, request: pytest.FixtureRequest, nothing_is_left: None
+) -> AsyncIterator[Broker]:
+    """A broker without queues."""
+    broker: Broker = DevelopmentBroker()
+    if real_servers is not None:
+        broker = RabbitmqBroker(request.getfixturevalue("rabbitmq_node"), real_servers.amqp_url)
+    else:
+        await broker.start()
     yield broker
-    await broker.stop()
+    await broker.end()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -58,8 +59,11 @@ async def test_a_message_that_reached_its_queue_is_confirmed(
         outcome = await sender.publish(sent, exchange="", routing_key=queue)
 
     got = await channel.basic_get(queue, no_ack=True)
+    received = Message.received(got.body, got.header.properties)
+    headers = dict(received.headers)
+    headers.pop("x-delivery-count", None)  # RabbitMQ 3.10 counts from 0 on, and not only what came again
     assert outcome is Outcome.CONFIRMED
-    assert Message.received(got.body, got.header.properties) == sent
+    assert replace(received, headers=headers) == sent
     assert got.header.properties.delivery_mode == 2
 
 

@@ -32,10 +32,11 @@ def run(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedPro
     )
 
 
-async def test_demo_runs_on_mariadb_and_site_and_consumer_share_the_database(
-    tmp_path: Path, mariadb_url: str, empty: Database
+async def test_demo_runs_on_rabbitmq_and_mariadb_and_site_and_consumer_share_the_database(
+    tmp_path: Path, rabbitmq_url: str, mariadb_url: str, empty: Database
 ) -> None:
-    done = run("up", "--demo", "--once", "--json", *LISTEN, cwd=tmp_path, MAILPACT_DATABASE_URL=mariadb_url)
+    urls = {"MAILPACT_AMQP_URL": rabbitmq_url, "MAILPACT_DATABASE_URL": mariadb_url}
+    done = run("up", "--demo", "--once", "--json", *LISTEN, cwd=tmp_path, **urls)
 
     def kept(connection: Connection) -> tuple[object, ...]:
         outbox = connection.execute(text("SELECT state, body FROM outbox")).one()
@@ -44,7 +45,8 @@ async def test_demo_runs_on_mariadb_and_site_and_consumer_share_the_database(
         return (*outbox, *inbox, sum(name.endswith("_version") for name in names))
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout)["database"] == "mysql"
+    shown = json.loads(done.stdout)
+    assert (shown["amqp"], shown["database"]) == ("rabbitmq", "mysql")
     assert await empty.transact(kept) == ("published", None, "sent", 250, 2)
     assert os.listdir(tmp_path) == []
 
