@@ -49,7 +49,7 @@ class Reader:
 def readers(catalogue: Catalogue) -> dict[str, Reader]:
     """Give the contracts that the consumer serves, by the `type` property that asks for each."""
     email = catalogue.contract("email/1")
-    return {email.binding.type: Reader(email, Validator(email.schema))}
+    return {email.wire.type: Reader(email, Validator(email.schema))}
 
 
 def message_id_of(message: Message) -> str | None:
@@ -68,7 +68,7 @@ def read(message: Message, served: dict[str, Reader], *, assigned_id: str) -> Ma
     refusal = _refuse_content(message, reader)
     if refusal is not None:
         return refusal
-    limits = reader.contract.binding.limits
+    limits = reader.contract.wire.limits
     if _headers_bytes(message) > limits.max_headers_bytes:
         return Refusal(
             ErrorCode.TOO_LARGE,
@@ -94,7 +94,7 @@ def read(message: Message, served: dict[str, Reader], *, assigned_id: str) -> Ma
 
 
 def _refuse_content(message: Message, reader: Reader) -> Refusal | None:
-    binding = reader.contract.binding
+    binding = reader.contract.wire
     # RFC 9110 8.3.1: the type is case-insensitive and parameters follow a semicolon.
     content_type = (message.content_type or "").partition(";")[0].strip(" \t").lower()
     if content_type not in binding.content_types and not (binding.content_type_optional and not content_type):

@@ -118,7 +118,7 @@ async def running(settings: ConsumerSettings, *, journey: Journey) -> AsyncItera
 @asynccontextmanager
 async def _wired(settings: ConsumerSettings, database: Database, journey: Journey) -> AsyncIterator[Consumer]:
     published = catalogue.load()
-    declare = partial(declare_all, topology=published.topology)
+    declare = partial(declare_all, topology=published.topology.declared_by("consumer"))
     letters = Publisher(settings.amqp_url, "consumer letters", declare=declare)
     doors = _doors(settings, database, journey, letters)
     consumer = Consumer(doors, readers(published))

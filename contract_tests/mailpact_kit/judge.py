@@ -140,7 +140,7 @@ def judge_publishes(
 
 
 def _judge_count(published: Sequence[Event], contract: Contract) -> list[str]:
-    binding = contract.binding
+    binding = contract.wire
     problems = []
     if len(published) != 1:
         problems.append(f"{len(published)} messages were published instead of one")
@@ -187,7 +187,7 @@ def _judge_confirms(events: Sequence[Event]) -> list[str]:
 
 
 def _parsed(event: Event, contract: Contract) -> JsonValue | Refusal:
-    limits = contract.binding.limits
+    limits = contract.wire.limits
     return parse(event.body, max_bytes=limits.max_body_bytes, max_depth=limits.max_depth)
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import mailpact.contracts
 from mailpact.contracts import catalogue
+from mailpact.contracts.catalogue import Catalogue, Topology
 from mailpact.settings import AmqpUrl, HostPort
 from mailpact_kit import broker, consumer_cases, mailbox, producer_cases, subject
 from mailpact_kit.bell import Bell
@@ -107,14 +108,14 @@ async def _staged(plan: Plan) -> AsyncIterator[Stage]:
     """Set the stage and start the program; when the block ends nothing of it is left."""
     bell = Bell()
     contracts = catalogue.load()
-    exchange = contracts.contract(CONTRACT).binding.exchange
+    exchange = contracts.contract(CONTRACT).wire.exchange
     inherited = dict(os.environ)  # noqa: TID251  # a program is started in its caller's environment, whatever that holds
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="contract-tests-", ignore_cleanup_errors=True)
         )
         its_broker = await stack.enter_async_context(
-            broker.running(plan.broker_url, contracts.topology, exchange, variables=inherited, bell=bell)
+            broker.running(plan.broker_url, _topology(contracts), exchange, variables=inherited, bell=bell)
         )
         its_mailbox, smtp_port = await stack.enter_async_context(mailbox.serving(bell))
         tap, tap_port = await stack.enter_async_context(tapping(_address(its_broker.url), bell))
@@ -157,6 +158,11 @@ def _values(
         "CONTRACT_DIR": str(_contract_folder()),
         "CONTRACT_KIT": KIT_VERSION,
     }
+
+
+def _topology(contracts: Catalogue) -> Topology:
+    # What a consumer declares and no more: a program under test may declare the rest in its own way.
+    return contracts.topology.declared_by("consumer")
 
 
 def _contract_folder() -> Path:

@@ -1,8 +1,9 @@
 """Declares the contract's exchanges, queues and bindings, and never deletes anything.
 
-The consumer declares all of it; a producer only the exchange it publishes to, since either side may come up first.
-Targets of dead-lettering stand first in `contracts/topology.json` and are declared in that order: a letter whose
-target is missing waits three minutes at its source.
+A room declares what it uses, since either side may come up first: the consumer its queues, a producer only the exchange
+it publishes to. `declared_by` in `contracts/topology.json` says who declares what; an operator declares all. Targets of
+dead-lettering stand first there and are declared in that order: a letter whose target is missing waits three minutes at
+its source.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ async def declare_ingress(connection: AbstractConnection, topology: Topology) ->
 
 
 async def declare_all(connection: AbstractConnection, topology: Topology) -> None:
-    """Declare the whole topology. A 406 on a name of ours becomes TopologyMismatch in the supervisor's session."""
+    """Declare all of `topology`. A 406 on a name of ours becomes TopologyMismatch in the supervisor's session."""
     await declare_ingress(connection, topology)
     for exchange in topology.exchanges:
         if exchange.name != INGRESS:

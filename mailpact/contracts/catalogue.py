@@ -1,22 +1,37 @@
 """Loads the published contracts: the same files that other teams take.
 
 In a wheel they lie beside this module in `published/`, in a checkout in `contracts/` at its top. Nothing is copied into
-code: whoever needs a limit, a name or an error code reads it here.
+code: whoever needs a limit, a name or an error code reads it here. A contract's own files are read when it is first
+asked for: a consumer needs one contract, not all of them.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mailpact.contracts.errors import ErrorCode, PublishedFileError, Refusal, UnknownContractError
+from mailpact.contracts.errors import (
+    ErrorCode,
+    NotAMessageError,
+    PublishedFileError,
+    Refusal,
+    UnknownContractError,
+)
 from mailpact.contracts.parse import JsonObject, parse
 
 _MAX_FILE_BYTES = 1024 * 1024
 _MAX_FILE_DEPTH = 64
 
 _T = TypeVar("_T")
+
+
+class Status(StrEnum):
+    """What its publisher says of a contract: use it, or move to a newer one."""
+
+    PUBLISHED = "published"
+    DEPRECATED = "deprecated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +48,8 @@ class Binding:
     """How a contract travels over AMQP.
 
     `routing_key` and `content_type` are what writers send; the plural names and the `_optional` ones say what readers
-    take. Content types and encodings are in lower case, without parameters.
+    take. A routing key may name members of the body: in "{/event}" the value of `event` stands for the braces.
+    Content types and encodings are in lower case, without parameters.
     """
 
     exchange: str
@@ -51,19 +67,32 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """One published contract: `schema` is what readers accept (open), `writer_schema` what writers obey (closed)."""
+    """One published contract: `schema` is what readers accept (open), `writer_schema` what writers obey (closed).
+
+    A template's data do not travel by themselves: they have no binding, and `part_of` names the contract whose
+    messages carry them.
+    """
 
     name: str
     major: int
     version: str
+    status: Status
     schema: JsonObject
     writer_schema: JsonObject
-    binding: Binding
+    binding: Binding | None
+    part_of: str | None
+
+    @property
+    def wire(self) -> Binding:
+        """Return the binding of a contract that travels by itself; raises NotAMessageError for a part of one."""
+        if self.binding is None:
+            raise NotAMessageError(f"{self.name}/{self.major}", self.part_of)
+        return self.binding
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """An exchange to declare; `declared_by` names the rooms that may."""
+    """An exchange to declare; `declared_by` names who does."""
 
     name: str
     type: str
@@ -73,7 +102,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A queue to declare with exactly these arguments; `declared_by` names the rooms that may."""
+    """A queue to declare with exactly these arguments; `declared_by` names who does."""
 
     name: str
     durable: bool
@@ -98,6 +127,14 @@ class Topology:
     queues: tuple[Queue, ...]
     bindings: tuple[QueueBinding, ...]
 
+    def declared_by(self, who: str) -> "Topology":
+        """Return what "producer", "consumer" or "operator" declares: with the bindings between these."""
+        exchanges = tuple(row for row in self.exchanges if who in row.declared_by)
+        queues = tuple(row for row in self.queues if who in row.declared_by)
+        names = {row.name for row in exchanges} | {row.name for row in queues}
+        routes = tuple(row for row in self.bindings if {row.exchange, row.queue} <= names)
+        return Topology(exchanges, queues, routes)
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorMeaning:
@@ -108,19 +145,69 @@ class ErrorMeaning:
 
 
 @dataclass(frozen=True, slots=True)
+class _Entry:
+    """What index.json says of one contract; paths are below its folder."""
+
+    name: str
+    major: int
+    version: str
+    status: Status
+    schema: str
+    writer_schema: str
+    binding: str | None
+    part_of: str | None
+
+
+class _Contracts(Mapping[str, Contract]):
+    """The contracts by their names, in the order of index.json, each read when it is first asked for."""
+
+    __slots__ = ("_entries", "_loaded", "_root")
+
+    def __init__(self, root: Path, entries: Mapping[str, _Entry]) -> None:
+        self._root = root
+        self._entries = entries
+        self._loaded: dict[str, Contract] = {}
+
+    def __getitem__(self, name: str) -> Contract:
+        if name not in self._loaded:
+            self._loaded[name] = _contract(self._root, self._entries[name])
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All published contracts by their names ("email/1"), the topology, and the error codes in their order."""
+    """All published contracts by their names ("email/1"), the topology, and the error codes in their order.
+
+    `root` is the folder they were read from. Asking `contracts` for one reads its files, the first time, and raises
+    PublishedFileError if they are damaged.
+    """
 
     contracts: Mapping[str, Contract]
     topology: Topology
     error_codes: Mapping[ErrorCode, ErrorMeaning]
+    root: Path = field(compare=False)
 
     def contract(self, name: str) -> Contract:
-        """Return the contract of that name, such as "email/1"; raises UnknownContractError."""
+        """Return the contract of that name, such as "email/1"; raises UnknownContractError, PublishedFileError."""
         try:
             return self.contracts[name]
         except KeyError:
             raise UnknownContractError(name, tuple(self.contracts)) from None
+
+    def limits(self, contract: Contract) -> Limits:
+        """Return how big a body of the contract may be: for a part, what holds for the whole message."""
+        if contract.binding is None and contract.part_of is not None:
+            return self.contract(contract.part_of).wire.limits
+        return contract.wire.limits
 
 
 @cache
@@ -133,13 +220,11 @@ def load() -> Catalogue:
 
 def read(root: Path) -> Catalogue:
     """Read the published files below `root`, those that index.json names; raises PublishedFileError."""
-    contracts = _read(
-        root / "index.json", lambda index: [_contract(root, entry) for entry in index["contracts"]]
-    )
     return Catalogue(
-        contracts={f"{contract.name}/{contract.major}": contract for contract in contracts},
+        contracts=_Contracts(root, _read(root / "index.json", _entries)),
         topology=_read(root / "topology.json", _topology),
         error_codes=_read(root / "errors.json", _error_codes),
+        root=root,
     )
 
 
@@ -162,14 +247,33 @@ def _document(path: Path) -> Any:
     return document
 
 
-def _contract(root: Path, entry: dict[str, Any]) -> Contract:
+def _entries(document: dict[str, Any]) -> dict[str, _Entry]:
+    return {f"{row['name']}/{row['major']}": _entry(row) for row in document["contracts"]}
+
+
+def _entry(row: dict[str, Any]) -> _Entry:
+    return _Entry(
+        name=row["name"],
+        major=row["major"],
+        version=row["version"],
+        status=Status(row["status"]),
+        schema=row["schema"],
+        writer_schema=row["writer_schema"],
+        binding=row["binding"],
+        part_of=row.get("part_of"),
+    )
+
+
+def _contract(root: Path, entry: _Entry) -> Contract:
     return Contract(
-        name=entry["name"],
-        major=entry["major"],
-        version=entry["version"],
-        schema=_read(root / entry["schema"], _schema),
-        writer_schema=_read(root / entry["writer_schema"], _schema),
-        binding=_read(root / entry["binding"], _binding),
+        name=entry.name,
+        major=entry.major,
+        version=entry.version,
+        status=entry.status,
+        schema=_read(root / entry.schema, _schema),
+        writer_schema=_read(root / entry.writer_schema, _schema),
+        binding=None if entry.binding is None else _read(root / entry.binding, _binding),
+        part_of=entry.part_of,
     )
 
 

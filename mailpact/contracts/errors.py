@@ -5,6 +5,7 @@ missing or malformed is a broken installation, so it is an exception:
 
     CatalogueError
     ├── PublishedFileError     a published file is missing, unreadable or not what it should be
+    ├── NotAMessageError       the contract is only a part of another's messages
     └── UnknownContractError   nobody published a contract of that name
 """
 
@@ -62,6 +63,13 @@ class PublishedFileError(CatalogueError):
     def __init__(self, path: Path, fault: str) -> None:
         super().__init__(f"{path}: {fault}. Install Mailpact again, or check out its contracts/ folder anew.")
         self.path = path
+
+
+class NotAMessageError(CatalogueError):
+    """The contract has no binding, because it describes only a part of another contract's messages."""
+
+    def __init__(self, name: str, part_of: str | None) -> None:
+        super().__init__(f"{name} does not travel by itself; publish a message of {part_of} that carries it")
 
 
 class UnknownContractError(CatalogueError):

@@ -31,10 +31,10 @@ class Writer:
     """Writes messages under one contract: its binding gives their properties, its writer schema the last word."""
 
     def __init__(self, contract: Contract) -> None:
-        self._binding = contract.binding
+        self._binding = contract.wire
         self._validator = Validator(contract.writer_schema)
-        self.exchange = contract.binding.exchange
-        self.routing_key = contract.binding.routing_key
+        self.exchange = contract.wire.exchange
+        self.routing_key = contract.wire.routing_key
 
     def message(self, body: bytes, *, message_id: str, made_at_seconds: int) -> Message | Refusal:
         """Give the message as it is published, or why its body may not be. `made_at_seconds` counts since 1970."""

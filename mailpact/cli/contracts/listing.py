@@ -10,14 +10,14 @@ from rich.table import Table
 
 from mailpact.cli import options
 from mailpact.cli.contracts.source import folder_option, read_contracts
-from mailpact.contracts.catalogue import Catalogue
+from mailpact.contracts.catalogue import Catalogue, Contract
 
 
 def list_contracts(
     contracts: Annotated[Path | None, folder_option()] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """List the contracts with their versions and exchanges."""
+    """List the contracts with their versions, status and exchanges; a template's data travel inside email/2."""
     catalogue = read_contracts(contracts)
     if as_json:
         print(json.dumps({"contracts": _rows(catalogue)}))  # noqa: T201  # the result
@@ -26,14 +26,16 @@ def list_contracts(
 
 
 def _rows(catalogue: Catalogue) -> list[dict[str, str]]:
-    return [
-        {"contract": name, "version": contract.version, "exchange": contract.binding.exchange}
-        for name, contract in catalogue.contracts.items()
-    ]
+    return [_row(name, contract) for name, contract in catalogue.contracts.items()]
+
+
+def _row(name: str, contract: Contract) -> dict[str, str]:
+    exchange = contract.binding.exchange if contract.binding else ""
+    return {"contract": name, "version": contract.version, "status": contract.status, "exchange": exchange}
 
 
 def _table(catalogue: Catalogue) -> Table:
-    table = Table("contract", "version", "exchange", box=box.SIMPLE_HEAD)
+    table = Table("contract", "version", "status", "exchange", box=box.SIMPLE_HEAD)
     for row in _rows(catalogue):
         table.add_row(*row.values())
     return table

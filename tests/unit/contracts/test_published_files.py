@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import jsonschema
 import pytest
 
 from mailpact.contracts import catalogue
-from mailpact.contracts.errors import ErrorCode, PublishedFileError, UnknownContractError
+from mailpact.contracts.errors import ErrorCode, NotAMessageError, PublishedFileError, UnknownContractError
 
 
 @pytest.fixture
@@ -49,21 +50,22 @@ def test_index_holds_the_hash_of_each_published_file(index, published):
 def test_index_lists_every_file_of_the_history(index, published):
     listed = {file["path"] for entry in index["contracts"] for file in entry["files"]}
 
-    history = {str(path.relative_to(published)) for path in published.glob("*/*/history/*/*")}
+    history = {str(path.relative_to(published)) for path in published.glob("**/history/*/*")}
     assert history - listed == set()
 
 
 def test_history_ends_with_the_files_that_are_published_now(index, published):
     for entry in index["contracts"]:
         folder = published / entry["name"] / str(entry["major"])
-        for name in ("schema.json", "writer.schema.json", "binding.json"):
-            assert (folder / name).read_bytes() == (folder / "history" / entry["version"] / name).read_bytes()
+        current = [entry["schema"], entry["writer_schema"], *filter(None, [entry["binding"]])]
+        last = {path.name: path.read_bytes() for path in (folder / "history" / entry["version"]).iterdir()}
+        assert {Path(file).name: (published / file).read_bytes() for file in current} == last
 
 
 def test_index_points_at_files_that_exist(index, published):
     for entry in index["contracts"]:
         for member in ("schema", "writer_schema", "binding", "vectors", "changelog"):
-            assert (published / entry[member]).exists()
+            assert entry[member] is None or (published / entry[member]).exists()
 
 
 def test_changelog_begins_with_the_version_that_is_published(index, published):
@@ -78,7 +80,9 @@ def test_schemas_are_valid_2020_12_and_named_without_a_host():
     for contract in catalogue.load().contracts.values():
         for schema in (contract.schema, contract.writer_schema):
             jsonschema.Draft202012Validator.check_schema(schema)
-            assert str(schema["$id"]).startswith(f"urn:mailpact:contract:{contract.name}:{contract.major}")
+            assert str(schema["$id"]).startswith(
+                f"urn:mailpact:contract:{contract.name.replace('/', ':')}:{contract.major}"
+            )
 
 
 def test_writer_schema_differs_from_the_reader_schema_only_in_being_closed(email_1):
@@ -95,19 +99,44 @@ def test_examples_of_a_schema_obey_it():
             assert jsonschema.Draft202012Validator(contract.writer_schema).is_valid(example)
 
 
-def test_binding_of_email_1_is_what_the_topology_routes():
-    binding = catalogue.load().contract("email/1").binding
+@pytest.mark.parametrize("name", ["email/1", "email/2"])
+def test_binding_of_a_mail_is_what_the_topology_routes(name):
+    binding = catalogue.load().contract(name).wire
     topology = catalogue.load().topology
 
-    assert binding.exchange in {exchange.name for exchange in topology.exchanges}
     routed = {route.routing_key for route in topology.bindings if route.exchange == binding.exchange}
     assert routed == set(binding.routing_keys)
     assert binding.routing_key in routed
 
 
+def bindings():
+    return [contract.binding for contract in catalogue.load().contracts.values() if contract.binding]
+
+
+def test_each_contract_travels_through_an_exchange_of_the_topology():
+    exchanges = {exchange.name for exchange in catalogue.load().topology.exchanges}
+
+    assert {binding.exchange for binding in bindings()} <= exchanges
+
+
 def test_writers_send_what_readers_take():
-    for contract in catalogue.load().contracts.values():
-        assert contract.binding.content_type in contract.binding.content_types
+    for binding in bindings():
+        assert binding.content_type in binding.content_types
+
+
+def test_each_contract_has_a_type_of_its_own():
+    types = [binding.type for binding in bindings()]
+
+    assert len(types) == len(set(types))
+
+
+def test_data_of_a_template_are_as_big_as_the_message_that_carries_them_may_be():
+    published = catalogue.load()
+    template = published.contract("template/welcome/1")
+
+    assert published.limits(template) == published.contract("email/2").wire.limits
+    with pytest.raises(NotAMessageError, match=r"template/welcome/1 .* publish a message of email/2"):
+        _ = template.wire
 
 
 def test_topology_binds_only_what_it_declares():
@@ -119,8 +148,59 @@ def test_topology_binds_only_what_it_declares():
     assert {route.queue for route in topology.bindings} <= queues
 
 
+def test_rooms_declare_what_they_use_and_an_operator_all():
+    topology = catalogue.load().topology
+    consumer, producer = topology.declared_by("consumer"), topology.declared_by("producer")
+
+    assert [exchange.name for exchange in consumer.exchanges] == ["email", "email.dlx"]
+    assert [queue.name for queue in consumer.queues] == ["email.dead", "email.work"]
+    assert [(route.exchange, route.routing_key) for route in consumer.bindings] == [
+        ("email.dlx", ""),
+        ("email", ""),
+        ("email", "email"),
+    ]
+    assert ([exchange.name for exchange in producer.exchanges], producer.queues) == (["email"], ())
+    assert topology.declared_by("operator") == topology
+
+
+def test_each_delay_has_a_queue_that_keeps_a_message_as_long_as_its_name_says():
+    topology = catalogue.load().topology
+    seconds = {"s": 1, "m": 60, "h": 3600}
+    delays = {
+        queue.name.removeprefix("email.retry."): queue.arguments["x-message-ttl"]
+        for queue in topology.queues
+        if queue.name.startswith("email.retry.")
+    }
+
+    assert {delay: int(delay[:-1]) * seconds[delay[-1]] * 1000 for delay in delays} == delays
+    routed = {
+        route.routing_key: route.queue for route in topology.bindings if route.exchange == "email.retry"
+    }
+    assert routed == {delay: f"email.retry.{delay}" for delay in delays}
+
+
+def test_targets_of_dead_lettering_are_declared_before_the_queues_that_point_at_them():
+    topology = catalogue.load().topology
+    bound = {route.exchange: route.queue for route in topology.bindings}
+    names = [queue.name for queue in topology.queues]
+
+    for queue in topology.queues:
+        target = queue.arguments.get("x-dead-letter-exchange")
+        assert target is None or names.index(bound[target]) < names.index(queue.name)
+
+
 def test_load_reads_once():
     assert catalogue.load() is catalogue.load()
+
+
+def test_only_the_contract_that_is_asked_for_is_read(copied):
+    (copied / "email/2/schema.json").unlink()
+    published = catalogue.read(copied)
+
+    assert published.contract("email/1").version == "1.0"
+    assert "email/2" in published.contracts
+    with pytest.raises(PublishedFileError, match=r"email/2/schema\.json"):
+        published.contract("email/2")
 
 
 def test_read_gives_the_same_from_any_folder(copied):
@@ -138,6 +218,7 @@ def test_unknown_contract_is_named_with_those_that_there_are():
         ("index.json", None, "cannot be read"),
         ("index.json", b"[]", "not of the published form"),
         ("index.json", b'{"contracts": 5}', "not of the published form"),
+        ("index.json", b'{"contracts": [{"name": "email", "major": 1}]}', "version"),
         ("topology.json", b'{"exchanges": [{}], "queues": [], "bindings": []}', "not of the published form"),
         ("errors.json", b'{"errors": [{"code": "oops", "meaning": "", "publisher": ""}]}', "oops"),
         ("email/1/schema.json", b"{", "not JSON at line 1"),
@@ -154,5 +235,5 @@ def test_damaged_file_is_named_with_its_fault(copied, file, content, fault):
         (copied / file).write_bytes(content)
 
     with pytest.raises(PublishedFileError, match=fault) as caught:
-        catalogue.read(copied)
+        list(catalogue.read(copied).contracts.values())
     assert caught.value.path == copied / file

@@ -39,7 +39,7 @@ def test_each_case_stands_in_the_file_of_its_name() -> None:
 @pytest.mark.parametrize("case", load(Role.CONSUMER), ids=lambda case: case.id)
 def test_cases_ask_for_nothing_that_the_contract_does_not_name(case: Any, contract: Contract) -> None:
     assert isinstance(case.does, ConsumerCase)
-    binding = contract.binding
+    binding = contract.wire
     for message in case.does.messages:
         assert message.content_type in (None, "", *binding.content_types)
         if isinstance(message.expected, LetterExpected):
