@@ -48,7 +48,8 @@ class Binding:
     """How a contract travels over AMQP.
 
     `routing_key` and `content_type` are what writers send; the plural names and the `_optional` ones say what readers
-    take. A routing key may name members of the body: in "{/event}" the value of `event` stands for the braces.
+    take. A routing key may name members of the body: in "{/event}" the value of `event`, in lower case, stands
+    for the braces.
     Content types and encodings are in lower case, without parameters.
     """
 

@@ -8,13 +8,29 @@ test holds the two together.
 `format` never decides, and what the message holds never shows in an explanation.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import jsonschema_rs
 
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import JsonObject, JsonValue
+
+_FAULTS: Final = {
+    "additionalProperties": "has a member that the contract does not name",
+    "anyOf": "has none of the forms that the contract allows",
+    "maxItems": "has more than {} items",
+    "maxLength": "has more than {} characters",
+    "maxProperties": "has more than {} members",
+    "maximum": "is more than {}",
+    "minItems": "has fewer than {} items",
+    "minLength": "has fewer than {} characters",
+    "minimum": "is less than {}",
+    "not": "has a form that the contract refuses",
+    "pattern": "does not match the pattern",
+    "propertyNames": "has a member whose name the contract does not allow",
+    "type": "is not of type {}",
+}
 
 
 class Validator:
@@ -43,7 +59,7 @@ class Validator:
         from jsonschema import Draft202012Validator
 
         for error in Draft202012Validator(self._schema).iter_errors(value):
-            keyword = str(error.validator)
+            keyword = _keyword(error.validator, error.absolute_schema_path)
             return _refusal(
                 error.absolute_path, keyword, _fault(keyword, error.validator_value, error.instance)
             )
@@ -56,6 +72,16 @@ def _refusal(path: Iterable[str | int], keyword: str, detail: str) -> Refusal:
     return Refusal(ErrorCode.SCHEMA, pointer=_pointer(path), keyword=keyword, detail=detail)
 
 
+def _keyword(innermost: object, path: Sequence[str | int]) -> str:
+    """Name the keyword at fault; for a member's name that is propertyNames, and not what it holds."""
+    # jsonschema alone names what stands inside it. A member that is called propertyNames follows `properties`.
+    steps = list(path)
+    for before, step in zip(["", *steps], steps, strict=False):
+        if step == "propertyNames" and before != "properties":
+            return "propertyNames"
+    return str(innermost)
+
+
 def _pointer(path: Iterable[str | int]) -> str:
     """Write a path as RFC 6901 has it."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
@@ -66,17 +92,7 @@ def _fault(keyword: str, demand: Any, instance: Any) -> str:
     match keyword:
         case "required":
             return "has no " + " and no ".join(name for name in demand if name not in instance)
-        case "type":
-            return f"is not of type {demand}"
-        case "minLength":
-            return f"has fewer than {demand} characters"
-        case "maxLength":
-            return f"has more than {demand} characters"
-        case "pattern":
-            return "does not match the pattern"
-        case "additionalProperties":
-            return "has a member that the contract does not name"
-        case "not":
-            return "has a form that the contract refuses"
+        case "enum":
+            return "is none of: " + ", ".join(str(choice) for choice in demand)
         case _:
-            return f"breaks the keyword {keyword}"
+            return _FAULTS.get(keyword, f"breaks the keyword {keyword}").format(demand)

@@ -1,24 +1,33 @@
-"""What the tests of the contracts share: the checkout's files and the vectors, expanded."""
+"""What the tests of the contracts share: the checkout's files, and the vectors of all contracts, expanded."""
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mailpact.contracts import catalogue
-from mailpact.contracts.catalogue import Contract
+from mailpact.contracts.catalogue import Catalogue, Contract
+from mailpact.contracts.errors import Refusal
+from mailpact.contracts.parse import JsonValue, parse
+from mailpact.contracts.validate import Validator
 
 CONTRACTS = Path(__file__).parents[3] / "contracts"
+NAMES = [
+    f"{row['name']}/{row['major']}" for row in json.loads((CONTRACTS / "index.json").read_text())["contracts"]
+]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Vector:
     """One file; `body` is what its body members stand for, `document` all that it says, `text_pieces` joined."""
 
+    contract: str
+    kind: str
     name: str
     rule: str
     document: dict[str, Any]
@@ -29,7 +38,7 @@ def _joined(pieces: list[dict[str, Any]]) -> str:
     return "".join(piece["text"] * piece["times"] for piece in pieces)
 
 
-def _vector(path: Path) -> Vector:
+def _vector(contract: str, path: Path) -> Vector:
     document = json.loads(path.read_text(encoding="utf-8"))
     match document:
         case {"body": str(body)}:
@@ -40,32 +49,77 @@ def _vector(path: Path) -> Vector:
             sent = base64.b64decode(encoded, validate=True)
     if "text_pieces" in document.get("mail", {}):
         document["mail"]["text"] = _joined(document["mail"].pop("text_pieces"))
-    return Vector(f"{path.parent.name}/{path.stem}", document["rule"], document, sent)
+    kind = path.parent.name
+    return Vector(contract, kind, f"{contract}/{kind}/{path.stem}", document["rule"], document, sent)
 
 
 def _vectors() -> Iterator[Vector]:
-    for path in sorted((CONTRACTS / "email/1/vectors").rglob("*.json")):
-        yield _vector(path)
+    for contract in NAMES:
+        for path in sorted((CONTRACTS / contract / "vectors").rglob("*.json")):
+            yield _vector(contract, path)
 
 
 VECTORS = tuple(_vectors())
-VALID = [vector for vector in VECTORS if "mail" in vector.document]
-INVALID_BODIES = [
-    vector
-    for vector in VECTORS
-    if "error" in vector.document and not vector.document["error"]["code"].startswith("unsupported_")
-]
+SELECTIONS = {
+    "vector": VECTORS,
+    "valid": [vector for vector in VECTORS if vector.kind == "valid"],
+    "valid_email_1": [v for v in VECTORS if (v.contract, v.kind) == ("email/1", "valid")],
+    "valid_email_2": [v for v in VECTORS if (v.contract, v.kind) == ("email/2", "valid")],
+    "routed": [vector for vector in VECTORS if "routing_key" in vector.document],
+    "refused": [vector for vector in VECTORS if vector.kind == "refused"],
+    "invalid_body": [
+        vector
+        for vector in VECTORS
+        if vector.kind == "invalid" and not vector.document["error"]["code"].startswith("unsupported_")
+    ],
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    for fixture, vectors in {"vector": VECTORS, "valid": VALID, "invalid_body": INVALID_BODIES}.items():
+    for fixture, vectors in SELECTIONS.items():
         if fixture in metafunc.fixturenames:
             metafunc.parametrize(fixture, vectors, ids=[vector.name for vector in vectors])
+    if "contract_name" in metafunc.fixturenames:
+        metafunc.parametrize("contract_name", NAMES)
+
+
+@cache
+def _validator(name: str, side: str) -> Validator:
+    return Validator(getattr(catalogue.load().contract(name), side))
+
+
+@cache
+def _value(vector: Vector) -> JsonValue | Refusal:
+    published = catalogue.load()
+    limits = published.limits(published.contract(vector.contract))
+    return parse(vector.body, max_bytes=limits.max_body_bytes, max_depth=limits.max_depth)
+
+
+@pytest.fixture
+def parsed() -> Callable[[Vector], JsonValue | Refusal]:
+    """Gives what the body of a vector holds, or why it is refused before a schema is asked."""
+    return _value
+
+
+@pytest.fixture
+def judged() -> Callable[..., Refusal | None]:
+    """Gives what is wrong with the body of a vector, by `schema` or `writer_schema`."""
+
+    def judge(vector: Vector, side: str = "schema") -> Refusal | None:
+        value = _value(vector)
+        return value if isinstance(value, Refusal) else _validator(vector.contract, side).check(value)
+
+    return judge
 
 
 @pytest.fixture
 def published() -> Path:
     return CONTRACTS
+
+
+@pytest.fixture
+def contracts() -> Catalogue:
+    return catalogue.load()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Every vector of email/1, held against parse and validate and against the rules as its README words them."""
+"""Every vector of every contract, held against parse and validate and against what the READMEs say."""
 
 import re
 from typing import Any
@@ -6,18 +6,12 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from mailpact.contracts.catalogue import Binding, Contract
+from mailpact.contracts.catalogue import Binding
 from mailpact.contracts.errors import ErrorCode, Refusal
-from mailpact.contracts.parse import parse
-from mailpact.contracts.validate import Validator
 
-CODES = list(ErrorCode)[: list(ErrorCode).index(ErrorCode.UNSUPPORTED_VERSION) + 1]
-
-
-def judged(body: bytes, contract: Contract, schema: dict[str, Any]) -> Refusal | None:
-    limits = contract.binding.limits
-    value = parse(body, max_bytes=limits.max_body_bytes, max_depth=limits.max_depth)
-    return value if isinstance(value, Refusal) else Validator(schema).check(value)
+CODES_OF_A_BODY = list(ErrorCode)[: list(ErrorCode).index(ErrorCode.SCHEMA) + 1]
+CODES_OF_PROPERTIES = [code for code in ErrorCode if code.startswith("unsupported_")]
+SIDES = ("schema", "writer_schema")
 
 
 def refused_with(refusal: Refusal | None) -> dict[str, str] | None:
@@ -28,120 +22,166 @@ def refused_with(refusal: Refusal | None) -> dict[str, str] | None:
     return {"code": refusal.code, "pointer": refusal.pointer, "keyword": refusal.keyword}
 
 
-def subject_by_the_rules(message: str) -> str:
-    for line in re.split("\r\n|\n|\r", message):
-        if trimmed := re.sub("[\x00-\x1f\x7f-\x9f]", " ", line).strip(" "):
-            return trimmed[:200].rstrip(" ")
-    return "(no subject)"
-
-
 def refused_by_its_properties(document: dict[str, Any], binding: Binding) -> str | None:
     properties = document.get("properties", {})
     media_type = (document.get("content_type", "application/json") or "").split(";")[0].strip(" \t").lower()
     encoding = properties.get("content_encoding", "").lower()
+    if properties.get("type", "") not in (binding.type, "" if binding.type_optional else None):
+        return "unsupported_version"
     if media_type not in (*binding.content_types, "" if binding.content_type_optional else None):
         return "unsupported_content_type"
     if encoding not in (*binding.content_encodings, "" if binding.content_encoding_optional else None):
         return "unsupported_content_encoding"
-    if properties.get("type", "") not in (binding.type, "" if binding.type_optional else None):
-        return "unsupported_version"
     return None
 
 
-def test_properties_of_each_vector_decide_as_the_binding_and_the_readme_say(vector, email_1):
-    decided = refused_by_its_properties(vector.document, email_1.binding)
-
-    code = vector.document.get("error", {}).get("code", "")
-    assert decided == (code if code.startswith("unsupported_") else None)
+def test_reader_takes_each_valid_vector(valid, judged):
+    assert judged(valid) is None
 
 
-def test_reader_takes_each_valid_vector(valid, email_1):
-    assert judged(valid.body, email_1, email_1.schema) is None
+def test_writer_schema_takes_each_valid_vector_but_those_that_say_otherwise(valid, judged):
+    assert refused_with(judged(valid, "writer_schema")) == valid.document.get("writer_error")
 
 
-def test_writer_schema_takes_each_valid_vector_but_those_that_say_otherwise(valid, email_1):
-    refusal = judged(valid.body, email_1, email_1.writer_schema)
-
-    assert refused_with(refusal) == valid.document.get("writer_error")
+def test_each_invalid_body_is_refused_with_its_code_pointer_and_keyword(invalid_body, judged):
+    assert refused_with(judged(invalid_body)) == invalid_body.document["error"]
 
 
-def test_each_invalid_body_is_refused_with_its_code_pointer_and_keyword(invalid_body, email_1):
-    assert refused_with(judged(invalid_body.body, email_1, email_1.schema)) == invalid_body.document["error"]
+def test_writer_schema_takes_nothing_that_readers_refuse(invalid_body, judged):
+    assert judged(invalid_body, "writer_schema") is not None
 
 
-def test_writer_schema_takes_nothing_that_readers_refuse(invalid_body, email_1):
-    assert judged(invalid_body.body, email_1, email_1.writer_schema) is not None
+def test_body_that_is_refused_for_another_reason_obeys_the_schemas(refused, judged):
+    assert [judged(refused, side) for side in SIDES] == [None, None]
 
 
-def test_mail_of_each_valid_vector_follows_from_the_written_rules(valid):
-    sent = parse(valid.body, max_bytes=65536, max_depth=32)
-
-    mail = {"to": sent["email"], "subject": subject_by_the_rules(sent["message"]), "text": sent["message"]}
-    assert mail == valid.document["mail"]
-
-
-def test_no_explanation_shows_what_the_message_holds(invalid_body, email_1):
-    refusal = judged(invalid_body.body, email_1, email_1.schema)
+def test_no_explanation_shows_what_the_message_holds(invalid_body, judged):
+    refusal = judged(invalid_body)
 
     shown = f"{refusal.detail} {refusal.pointer}" if refusal else ""
     assert [held for held in ("@", "example", "Hello", "RCPT", "Bcc") if held in shown] == []
 
 
+def test_properties_of_each_vector_decide_as_the_binding_says(vector, contracts):
+    binding = contracts.contract(vector.contract).binding
+    if binding is None:
+        assert {"properties", "content_type"} & set(vector.document) == set()
+        return
+
+    code = vector.document.get("error", {}).get("code", "")
+    decided = refused_by_its_properties(vector.document, binding)
+    assert decided == (code if code.startswith("unsupported_") else None)
+
+
+def test_routing_key_of_a_vector_is_the_one_that_the_binding_makes_of_its_body(routed, contracts, parsed):
+    template = contracts.contract(routed.contract).wire.routing_key
+    body = parsed(routed)
+
+    key = re.sub(r"\{/(\w+)\}", lambda member: body[member[1]].lower(), template)
+    assert key == routed.document["routing_key"]
+
+
 def test_each_vector_has_only_the_members_that_the_readme_names(vector):
     named = {"description", "rule", "content_type", "properties"}
     bodies = {"body", "body_base64", "body_pieces"}
-    outcome = {"mail", "writer_error"} if vector.name.startswith("valid/") else {"error"}
+    outcomes = {
+        "valid": {"mail", "meaning", "writer_error", "routing_key"},
+        "invalid": {"error"},
+        "refused": {"error", "given"},
+    }
 
-    assert set(vector.document) <= named | bodies | outcome
+    assert set(vector.document) <= named | bodies | outcomes[vector.kind]
     assert len(set(vector.document) & bodies) == 1
-    assert vector.document["description"].endswith(".")
+    assert vector.kind != "valid" or len(set(vector.document) & {"mail", "meaning"}) == 1
+    assert vector.document["description"][-1] in ".?"
 
 
-def test_rules_of_the_readme_are_the_rules_of_the_vectors(vectors, published):
-    readme = (published / "email/1/README.md").read_text(encoding="utf-8")
+def test_rules_of_the_readme_are_the_rules_of_the_vectors(contract_name, vectors, published):
+    readme = (published / contract_name / "README.md").read_text(encoding="utf-8")
 
     first_columns = re.findall(r"^\| (`.*?) \|", readme, re.MULTILINE)
     steps = re.findall(r"^\d\. (`.*?`)", readme, re.MULTILINE)
     headings = re.findall(r"^## .*\((`.*`)\)$", readme, re.MULTILINE)
     rules = set(re.findall(r"`(.+?)`", " ".join(first_columns + steps + headings)))
-    assert rules == {vector.rule for vector in vectors}
+    assert rules == {vector.rule for vector in vectors if vector.contract == contract_name}
 
 
-@pytest.mark.parametrize("code", CODES)
-def test_each_code_that_an_arriving_message_can_earn_has_a_vector(code, vectors):
-    assert [vector for vector in vectors if vector.document.get("error", {}).get("code") == code]
+def test_each_code_that_an_arriving_message_can_earn_has_a_vector(contract_name, vectors, contracts):
+    earned = CODES_OF_A_BODY + (CODES_OF_PROPERTIES if contracts.contract(contract_name).binding else [])
+    shown = {
+        v.document["error"]["code"] for v in vectors if (v.contract, v.kind) == (contract_name, "invalid")
+    }
+
+    assert shown == set(earned)
 
 
-@pytest.mark.parametrize("schema_name", ["schema", "writer_schema"])
-def test_each_keyword_of_each_schema_has_a_vector_that_fails_on_it(schema_name, email_1, vectors):
-    schema = getattr(email_1, schema_name)
-    engine = jsonschema_rs.Draft202012Validator(schema)
+@pytest.mark.parametrize("side", SIDES)
+def test_each_keyword_of_each_schema_has_a_vector_that_fails_on_it(
+    contract_name, side, vectors, contracts, parsed
+):
+    schema = getattr(contracts.contract(contract_name), side)
 
-    values = [parse(vector.body, max_bytes=65536, max_depth=32) for vector in vectors]
-    errors = [error for v in values if not isinstance(v, Refusal) for error in engine.iter_errors(v)]
-    failing = {tuple(error.schema_path) for error in errors}
+    failing = {location for location, _ in errors_of(contract_name, schema, vectors, parsed)}
     assert set(assertions(schema)) - failing == set()
 
 
-@pytest.mark.parametrize("branch", [0, 1])
-def test_each_form_that_the_address_must_not_have_has_a_vector_of_its_own(branch, email_1, vectors):
-    refused_form = email_1.schema["properties"]["email"]["not"]["anyOf"][branch]
-    engine = jsonschema_rs.Draft202012Validator({"type": "string"} | refused_form)
-
-    addresses = [
-        parse(vector.body, max_bytes=65536, max_depth=32) for vector in vectors if vector.rule == "address"
+@pytest.mark.parametrize("side", SIDES)
+def test_each_form_that_a_schema_refuses_has_a_vector_of_its_own(
+    contract_name, side, vectors, contracts, parsed
+):
+    schema = getattr(contracts.contract(contract_name), side)
+    nots = {path: at(schema, path) for path in assertions(schema) if path[-1] == "not"}
+    refused = [
+        (path, value) for path, value in errors_of(contract_name, schema, vectors, parsed) if path in nots
     ]
-    assert [address for address in addresses if engine.is_valid(address["email"])]
+
+    for path, demand in nots.items():
+        values = [value for where, value in refused if where == path]
+        for form in demand.get("anyOf", [{}]):
+            engine = jsonschema_rs.Draft202012Validator({"allOf": [demand, form]})
+            assert [value for value in values if engine.is_valid(value)], (path, form)
 
 
-ANNOTATIONS = {"$schema", "$id", "$comment", "title", "description", "examples"}
+def errors_of(contract_name, schema, vectors, parsed):
+    """Give the path of each keyword that some vector fails on, branches included, with the value at fault."""
+    engine = jsonschema_rs.Draft202012Validator(schema)
+    values = [parsed(vector) for vector in vectors if vector.contract == contract_name]
+    errors = [error for v in values if not isinstance(v, Refusal) for error in engine.iter_errors(v)]
+    while errors:
+        error = errors.pop()
+        yield tuple(error.schema_path), error.instance
+        for branch in getattr(error.kind, "context", []):
+            errors += branch
+        if error.kind.name == "propertyNames":
+            errors.append(error.kind.error)
+
+
+def at(schema, path):
+    for step in path:
+        schema = schema[step]
+    return schema
+
+
+ANNOTATIONS = {"$schema", "$id", "$comment", "$ref", "title", "description", "examples"}
 
 
 def assertions(schema, path=()):
     """Yield the path of each keyword that can refuse something; a `not` is one keyword with what it holds."""
+    if not isinstance(schema, dict):
+        return
     for keyword, demand in schema.items():
-        if keyword == "properties":
-            for name, member in demand.items():
-                yield from assertions(member, (*path, keyword, name))
-        elif keyword not in ANNOTATIONS:
-            yield (*path, keyword)
+        match keyword, demand:
+            case ("properties" | "$defs", _):
+                for name, member in demand.items():
+                    yield from assertions(member, (*path, keyword, name))
+            case ("items" | "additionalProperties", dict()):
+                yield from assertions(demand, (*path, keyword))
+            case ("propertyNames", _):
+                names = {word: rule for word, rule in demand.items() if word != "type"}  # a name is a string
+                yield from assertions(names, (*path, keyword))
+            case ("anyOf", _):
+                yield (*path, keyword)
+                for number, branch in enumerate(demand):
+                    yield from assertions(branch, (*path, keyword, number))
+            case _ if keyword not in ANNOTATIONS:
+                yield (*path, keyword)

@@ -1,0 +1,126 @@
+"""The mails of email/2's vectors, held against the rules as its README words them; and what no schema can say."""
+
+import base64
+import hashlib
+from datetime import datetime, timedelta
+
+import pytest
+
+from mailpact.contracts.validate import Validator
+
+
+def envelope(sent):
+    """Each address once: domains compared without regard to case, local parts exactly."""
+    addresses = [box["address"] for group in ("to", "cc", "bcc") for box in sent.get(group, [])]
+    keys = [(address.split("@")[0], address.split("@")[1].lower()) for address in addresses]
+    return [address for at, address in enumerate(addresses) if keys[at] not in keys[:at]]
+
+
+def shown(box):
+    return {member: box[member] for member in ("address", "name") if box.get(member)}
+
+
+def headers(sent):
+    one = {name: shown(sent[name]) for name in ("from", "reply_to") if name in sent}
+    many = {name: [shown(box) for box in sent[name]] for name in ("to", "cc") if sent.get(name)}
+    subject = {"subject": sent["subject"].strip(" ")} if "subject" in sent else {}
+    return one | many | subject | unsubscribe(sent.get("list_unsubscribe"))
+
+
+def unsubscribe(asked):
+    if asked is None:
+        return {}
+    mail = f", <mailto:{asked['mail']}>" if "mail" in asked else ""
+    post = {"list_unsubscribe_post": "List-Unsubscribe=One-Click"} if asked.get("one_click") else {}
+    return {"list_unsubscribe": f"<{asked['url']}>{mail}"} | post
+
+
+def file(attachment):
+    content = base64.b64decode(attachment["content"], validate=True)
+    kept = {
+        name: attachment[name] for name in ("filename", "content_type", "content_id") if name in attachment
+    }
+    return kept | {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def media_type(attachment):
+    return attachment["content_type"].partition(";")[0]
+
+
+def structure(sent):
+    files = sent.get("attachments", [])
+    inline = [file for file in files if "html" in sent and "content_id" in file]
+    parts = ["text/plain"] if "text" in sent else []
+    if "html" in sent:
+        related = {"multipart/related": ["text/html", *map(media_type, inline)]}
+        parts.append(related if inline else "text/html")
+    body = {"multipart/alternative": parts} if len(parts) == 2 else parts[0]
+    beside = [media_type(file) for file in files if file not in inline]
+    return {"multipart/mixed": [body, *beside]} if beside else body
+
+
+def test_mail_of_each_valid_vector_follows_from_the_written_rules(valid_email_2, parsed):
+    sent = parsed(valid_email_2)
+
+    mail = {"recipients": envelope(sent)} | headers(sent)
+    mail |= {part: sent[part] for part in ("text", "html") if part in sent}
+    mail |= {"attachments": [file(item) for item in sent["attachments"]]} if sent.get("attachments") else {}
+    if "template" in sent:
+        mail["template"] = {name: sent["template"][name] for name in ("name", "version", "locale")}
+    else:
+        mail["structure"] = structure(sent)
+    assert mail == valid_email_2.document["mail"]
+
+
+def test_nobody_in_bcc_stands_in_a_header(valid_email_2, parsed):
+    sent, mail = parsed(valid_email_2), valid_email_2.document["mail"]
+    visible = {box["address"].lower() for group in ("to", "cc") for box in sent.get(group, [])}
+    hidden = {box["address"].lower() for box in sent.get("bcc", [])} - visible
+
+    named = {box["address"].lower() for group in ("to", "cc") for box in mail.get(group, [])}
+    assert hidden & named == set()
+
+
+def wrong_time(sent, now):
+    before, expires = (
+        datetime.fromisoformat(sent[name]) if name in sent else None for name in ("not_before", "expires_at")
+    )
+    if before and before > now + timedelta(days=7):
+        return {"code": "schema", "pointer": "/not_before", "keyword": ""}
+    if before and expires and expires <= before:
+        return {"code": "schema", "pointer": "/expires_at", "keyword": ""}
+    return {"code": "expired"} if expires and expires <= now else None
+
+
+def wrong_template(asked, installed, contracts):
+    locales = [asked["locale"].rsplit("-", cut)[0] for cut in range(3)]
+    found = [{"name": asked["name"], "version": asked["version"], "locale": locale} for locale in locales]
+    if not [template for template in found if template in installed]:
+        return {"code": "template_unknown", "pointer": "/template", "keyword": ""}
+    schema = contracts.contract(f"template/{asked['name']}/{asked['version']}").schema
+    wrong = Validator(schema).check(asked["data"])
+    return {"code": "schema", "pointer": f"/template/data{wrong.pointer}", "keyword": wrong.keyword}
+
+
+def wrong_identity(sent, allowed):
+    if sent["from"]["address"] not in allowed:
+        return {"code": "identity_not_allowed", "pointer": "/from/address", "keyword": ""}
+    return None
+
+
+def test_each_refusal_that_no_schema_can_say_follows_from_the_written_rules(refused, parsed, contracts):
+    sent, given = parsed(refused), refused.document["given"]
+
+    match given:
+        case {"now": now}:
+            error = wrong_time(sent, datetime.fromisoformat(now))
+        case {"templates": installed}:
+            error = wrong_template(sent["template"], installed, contracts)
+        case {"identities": allowed}:
+            error = wrong_identity(sent, allowed)
+    assert error == refused.document["error"]
+
+
+@pytest.mark.parametrize("code", ["schema", "template_unknown", "identity_not_allowed", "expired"])
+def test_each_code_beyond_the_schema_has_a_vector(code, vectors):
+    assert [v for v in vectors if v.kind == "refused" and v.document["error"]["code"] == code]
