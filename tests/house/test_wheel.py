@@ -49,6 +49,7 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "mailpact/contracts/published/log/1/README.md",
         "mailpact/contracts/published/cache-invalidation/1/CHANGELOG.md",
         "mailpact/contracts/published/topology.json",
+        "mailpact/contracts/rules/ID_CHANGED.md",
         "mailpact/web/static/style.css",
         "mailpact_producer/service.py",
         "mailpact_consumer/service.py",
