@@ -214,9 +214,14 @@ class Catalogue:
 @cache
 def load() -> Catalogue:
     """Return the contracts that are installed with this package; raises PublishedFileError if they are damaged."""
+    return read(installed_folder())
+
+
+def installed_folder() -> Path:
+    """Return the folder of the contracts that are installed with this package."""
     here = Path(__file__)
     installed = here.with_name("published")
-    return read(installed if installed.is_dir() else here.parents[2] / "contracts")
+    return installed if installed.is_dir() else here.parents[2] / "contracts"
 
 
 def read(root: Path) -> Catalogue:

@@ -2,7 +2,8 @@
 
 import typer
 
-from mailpact.cli.contracts import listing
+from mailpact.cli.contracts import linting, listing
 
 app = typer.Typer(name="contracts", help="Read, check and publish contracts.", no_args_is_help=True)
+app.command("lint")(linting.lint_contracts)
 app.command("list")(listing.list_contracts)

@@ -16,3 +16,8 @@ def folder_option() -> Any:
 def read_contracts(folder: Path | None) -> Catalogue:
     """Read the contracts that were asked for; raises PublishedFileError."""
     return catalogue.load() if folder is None else catalogue.read(folder)
+
+
+def contracts_folder(folder: Path | None) -> Path:
+    """Give the folder that was asked for, without reading it."""
+    return catalogue.installed_folder() if folder is None else folder

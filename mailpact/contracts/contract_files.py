@@ -1,0 +1,43 @@
+"""Reads a folder of contracts from the disk, as the linter takes it: paths with `/`, and bytes."""
+
+import os
+from pathlib import Path
+
+from mailpact.contracts.errors import CatalogueError
+from mailpact.contracts.lint.documents import MAX_FILE_BYTES, Files
+
+MOST_FILES = 20_000
+
+
+class FolderError(CatalogueError):
+    """The folder cannot be read as one of contracts."""
+
+
+def read_files(root: Path) -> Files:
+    """Read every file below a folder, of a large one no more than shows that it is too large.
+
+    Raises FolderError when there is no folder or too much in it. Hidden files are nobody's contract; a link to a folder
+    is not followed.
+    """
+    if not root.is_dir():
+        raise FolderError(f"{root} is not a folder; name the one that holds index.json")
+    files: dict[str, bytes | None] = {}
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(folder) / name
+            if not name.startswith(".") and path.is_file():
+                files[path.relative_to(root).as_posix()] = _read(path)
+            if len(files) > MOST_FILES:
+                raise FolderError(
+                    f"{root} holds more than {MOST_FILES} files; is it the folder of the contracts?"
+                )
+    return files
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except OSError:
+        return None

@@ -1,0 +1,74 @@
+"""Runs every rule about schemas over one schema, and every rule about a pair over readers' and writers'."""
+
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+
+from mailpact.contracts.lint.faults import Fault
+from mailpact.contracts.lint.number_rules import limit_faults, number_faults
+from mailpact.contracts.lint.rules import Rule
+from mailpact.contracts.lint.shape_rules import (
+    keyword_faults,
+    reader_faults,
+    recursion_faults,
+    reference_faults,
+    required_faults,
+    type_faults,
+    writer_faults,
+)
+from mailpact.contracts.lint.subschemas import Place, below, places
+from mailpact.contracts.lint.text_rules import format_faults, pattern_faults
+from mailpact.contracts.parse import JsonObject
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_PlaceRule = Callable[[Place, JsonObject], Iterator[Fault]]
+_EVERY_SCHEMA: tuple[_PlaceRule, ...] = (
+    pattern_faults,
+    format_faults,
+    number_faults,
+    limit_faults,
+    reference_faults,
+    keyword_faults,
+    required_faults,
+    type_faults,
+)
+
+
+class Side(StrEnum):
+    """Whose schema it is: readers' are open, writers' are closed."""
+
+    READERS = "readers"
+    WRITERS = "writers"
+
+
+def draft_faults(schema: JsonObject) -> Iterator[Fault]:
+    """Look whether a document is a schema of draft 2020-12; no other rule can look at one that is not."""
+    import jsonschema_rs
+
+    stated = schema.get("$schema")
+    if stated != DRAFT:
+        yield Fault(
+            Rule.SCHEMA_NOT_2020_12,
+            "/$schema" if "$schema" in schema else "",
+            f'is not of JSON Schema 2020-12: begin it with "$schema": "{DRAFT}"',
+        )
+        return
+    try:
+        jsonschema_rs.meta.validate(schema)
+    except jsonschema_rs.ValidationError as error:
+        pointer = ""
+        for step in error.instance_path:
+            pointer = below(pointer, step)
+        yield Fault(
+            Rule.SCHEMA_NOT_2020_12,
+            pointer,
+            f"is no schema of 2020-12: it breaks {error.kind.name} of the metaschema",
+        )
+
+
+def portable_faults(schema: JsonObject, side: Side) -> Iterator[Fault]:
+    """Run the portable rules over a schema of 2020-12."""
+    whose = reader_faults if side is Side.READERS else writer_faults
+    for place in places(schema):
+        for rule in (*_EVERY_SCHEMA, whose):
+            yield from rule(place, schema)
+    yield from recursion_faults(schema)
