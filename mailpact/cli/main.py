@@ -14,6 +14,7 @@ from typer.main import get_command
 from mailpact.cli import capture, consumer, devbroker, producer, up
 from mailpact.cli.contracts.command import app as contracts
 from mailpact.cli.errors import exit_line
+from mailpact.cli.topology.command import app as topology
 from mailpact.settings import refuse_unknown_variables
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 for command in (up.up, devbroker.devbroker, capture.capture, producer.producer, consumer.consumer):
     app.command()(command)
 app.add_typer(contracts)
+app.add_typer(topology)
 
 
 def main() -> None:

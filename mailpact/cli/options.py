@@ -35,6 +35,11 @@ def number(name: str, help: str, *, least: int, most: int) -> Any:  # noqa: A002
     return typer.Option(name, envvar=_variable(name), help=help, min=least, max=most)
 
 
+def text(name: str, metavar: str, help: str) -> Any:  # noqa: A002  # typer's own word
+    """Declare an option whose value is a text."""
+    return typer.Option(name, envvar=_variable(name), metavar=metavar, help=help)
+
+
 def path(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
     """Declare an option whose value is a path."""
     return typer.Option(name, envvar=_variable(name), help=help)

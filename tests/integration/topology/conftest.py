@@ -1,0 +1,95 @@
+"""The command in a process of its own, a development broker, and RabbitMQ with the exported definitions in it."""
+
+import base64
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from mailpact.contracts import catalogue
+from mailpact.contracts.definitions import USERS, definitions
+from mailpact_devbroker.service import running
+from tests.servers.rabbitmq import Rabbitmq
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run `mailpact …` to its end."""
+
+    def run_it(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "mailpact", *arguments],
+            cwd=tmp_path,
+            env={name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=40,
+            check=False,
+        )
+
+    return run_it
+
+
+@pytest.fixture
+async def devbroker_url() -> AsyncIterator[str]:
+    """A fresh development broker in this process."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    async with running(listener, journal=None) as server:
+        yield server.url
+
+
+@pytest.fixture(params=["devbroker_url", "rabbitmq_url"])
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """Either broker, empty."""
+    url: str = request.getfixturevalue(request.param)
+    return url
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A vhost that the definitions were imported into, and users who have got a password there."""
+
+    node: Rabbitmq
+    vhost: str
+    password: str
+
+    def url(self, user: str) -> str:
+        """Give the URL by which a user logs in."""
+        return f"amqp://{user}:{self.password}@127.0.0.1:{self.node.port}/{self.vhost}"
+
+    def import_again(self) -> None:
+        """Import the definitions."""
+        document = json.dumps(definitions(catalogue.load().topology, vhost=self.vhost))
+        encoded = base64.b64encode(document.encode()).decode()
+        self.node.call(f'ok = rabbit_definitions:import_raw(base64:decode(<<"{encoded}">>))')
+
+    def set_passwords(self) -> None:
+        """Do what an operator does with `rabbitmqctl change_password`."""
+        self.node.call(_for_each_user(f'change_password(User, <<"{self.password}">>, <<"test">>)'))
+
+
+def _for_each_user(expression: str) -> str:
+    users = ", ".join(f'<<"{user}">>' for user in USERS)
+    return f"[rabbit_auth_backend_internal:{expression} || User <- [{users}]]"
+
+
+@pytest.fixture
+def imported(rabbitmq_url: str, rabbitmq_node: Rabbitmq) -> Iterator[Imported]:
+    """RabbitMQ after the import, before anybody has a password."""
+    vhost = urlsplit(rabbitmq_url).path.removeprefix("/")
+    place = Imported(rabbitmq_node, vhost, secrets.token_hex(8))
+    place.import_again()
+    yield place
+    rabbitmq_node.call(_for_each_user('delete_user(User, <<"test">>)'))

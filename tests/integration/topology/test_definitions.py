@@ -1,0 +1,146 @@
+"""The exported definitions on a real RabbitMQ: they import, they are what we declare, and they allow no more."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+import aiormq
+import pytest
+from aiormq.abc import AbstractChannel
+from aiormq.exceptions import ChannelAccessRefused, ProbableAuthenticationError
+
+from mailpact.amqp.topology import declare_all, declare_ingress
+from mailpact.contracts import catalogue
+from mailpact.contracts.definitions import USERS, definitions
+
+TOPOLOGY = catalogue.load().topology
+
+
+def test_export_prints_the_definitions_and_nothing_else(run) -> None:
+    done = run("topology", "export", "--vhost", "mail")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == definitions(TOPOLOGY, vhost="mail")
+
+
+@pytest.mark.parametrize("user", USERS)
+async def test_nobody_logs_in_before_a_password_is_set(imported, user) -> None:
+    for password in ("", "guest", user):
+        url = imported.url(user).replace(imported.password, password)
+        with pytest.raises((ProbableAuthenticationError, aiormq.exceptions.AMQPError)):
+            await aiormq.connect(url)
+
+
+async def test_imported_topology_is_what_the_consumer_declares(imported) -> None:
+    imported.set_passwords()
+
+    async with aiormq.connect(imported.url("mailpact-consumer")) as connection:
+        await declare_all(connection, TOPOLOGY)  # a 406 or a 403 would raise
+
+
+async def test_operator_finds_everything_after_the_import(imported, run) -> None:
+    imported.set_passwords()
+
+    done = await asyncio.to_thread(run, "topology", "apply", "--amqp-url", imported.url("mailpact-operator"))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "made" not in done.stdout
+
+
+async def test_producer_declares_and_publishes_to_the_public_exchange(imported) -> None:
+    imported.set_passwords()
+
+    async with aiormq.connect(imported.url("mailpact-producer")) as connection:
+        await declare_ingress(connection, TOPOLOGY)
+        channel = await connection.channel(publisher_confirms=True)
+        await channel.basic_publish(b"{}", exchange="email", routing_key="", mandatory=True)
+
+    async with aiormq.connect(imported.url("mailpact-consumer")) as connection:
+        channel = await connection.channel()
+        taken = await channel.basic_get("email.work", no_ack=True)
+    assert taken.body == b"{}"
+
+
+async def publish(channel: AbstractChannel, exchange: str) -> None:
+    """Publish, and wait for the broker's verdict: it refuses after the fact."""
+    await channel.basic_publish(b"{}", exchange=exchange, routing_key="x", mandatory=False)
+
+
+FORBIDDEN: dict[str, tuple[str, Callable[[AbstractChannel], Awaitable[object]]]] = {
+    "a producer reads no mail": ("mailpact-producer", lambda channel: channel.basic_get("email.work")),
+    "a producer reads no dead letter": ("mailpact-producer", lambda channel: channel.basic_get("email.dead")),
+    "a producer consumes no mail": (
+        "mailpact-producer",
+        lambda channel: channel.basic_consume("email.work", lambda _: asyncio.sleep(0)),
+    ),
+    "a producer writes no dead letter": ("mailpact-producer", lambda channel: publish(channel, "email.dlx")),
+    "a producer writes past the exchange into no queue": (
+        "mailpact-producer",
+        lambda channel: publish(channel, ""),
+    ),
+    "a producer deletes no queue": ("mailpact-producer", lambda channel: channel.queue_delete("email.work")),
+    "a producer declares no queue": (
+        "mailpact-producer",
+        lambda channel: channel.queue_declare("mine", durable=True),
+    ),
+    "a producer listens to nobody's mail": (
+        "mailpact-producer",
+        lambda channel: channel.queue_bind("email", "email", ""),
+    ),
+    "a consumer reads no dead letter": ("mailpact-consumer", lambda channel: channel.basic_get("email.dead")),
+    "a consumer declares nothing else": (
+        "mailpact-consumer",
+        lambda channel: channel.queue_declare("other", durable=True),
+    ),
+    "an observer publishes no mail": ("mailpact-observer", lambda channel: publish(channel, "email")),
+    "an observer takes no mail away": ("mailpact-observer", lambda channel: channel.basic_get("email.work")),
+    "an observer declares no public name": (
+        "mailpact-observer",
+        lambda channel: channel.queue_declare("email.work", durable=True),
+    ),
+    "an operator declares nothing else": (
+        "mailpact-operator",
+        lambda channel: channel.queue_declare("other", durable=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("promise", FORBIDDEN)
+async def test_users_may_do_no_more_than_their_part(imported, promise) -> None:
+    user, act = FORBIDDEN[promise]
+    imported.set_passwords()
+
+    async with aiormq.connect(imported.url(user)) as connection:
+        channel = await connection.channel(publisher_confirms=True)
+        with pytest.raises(ChannelAccessRefused):
+            await act(channel)
+
+
+async def test_observer_sees_copies_through_a_private_queue(imported) -> None:
+    imported.set_passwords()
+
+    async with aiormq.connect(imported.url("mailpact-observer")) as connection:
+        channel = await connection.channel()
+        queue = (await channel.queue_declare(exclusive=True)).queue
+        await channel.queue_bind(queue, "email", "")
+        async with aiormq.connect(imported.url("mailpact-producer")) as other:
+            confirming = await other.channel(publisher_confirms=True)
+            await confirming.basic_publish(b"seen", exchange="email", routing_key="")
+        taken = await channel.basic_get(queue, no_ack=True)
+
+    assert taken.body == b"seen"
+
+
+async def test_operator_takes_dead_letters(imported) -> None:
+    imported.set_passwords()
+
+    async with aiormq.connect(imported.url("mailpact-operator")) as connection:
+        channel = await connection.channel(publisher_confirms=True)
+        await channel.basic_publish(b"letter", exchange="email.dlx")
+        taken = await channel.basic_get("email.dead", no_ack=True)
+
+    assert taken.body == b"letter"
+
+
+def test_second_import_changes_nothing_but_passwords(imported) -> None:
+    imported.import_again()
