@@ -12,7 +12,7 @@ ifneq ($(shell test -x $(BIN)/python && cat $(VENV)/checkout 2>/dev/null),$(CURD
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-differential test-unit lint fmt lock clean
+.PHONY: help demo test test-differential test-polyglot test-unit lint fmt lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,11 +22,14 @@ demo: $(VENV)/runtime.lock ## Register a reader and show the mail: ARGS='--once 
 
 test: $(VENV)/dev.lock ## Run the tests, on RabbitMQ too (about four minutes)
 	-@$(BIN)/python -m tests.servers fetch
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --ignore tests/differential $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --ignore tests/differential --ignore tests/polyglot/test_java.py $(ARGS)
 
 test-differential: $(VENV)/dev.lock ## Compare the development broker with RabbitMQ, in Python, Go and Node (a minute)
 	-@$(BIN)/python -m tests.servers fetch
 	@$(BIN)/python -m pytest -q tests/differential $(ARGS)
+
+test-polyglot: $(VENV)/dev.lock ## Hold the contracts against the schema engines of other languages (a minute at first)
+	@$(BIN)/python -m pytest -q tests/polyglot $(ARGS)
 
 test-unit: $(VENV)/dev.lock ## Run the tests that start nothing (seconds)
 	@$(BIN)/python -m pytest -q tests/unit tests/house $(ARGS)

@@ -1,0 +1,84 @@
+"""The languages of other teams: their schema engines, and the programs that our pages tell them to write.
+
+A language whose tools are missing is named in the last lines, and with CI=true that is a failure. The last lines also
+hold the table of the engines that were asked.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.polyglot import workshops
+from tests.polyglot.engines import Engine
+from tests.polyglot.questions import Question, left_out, questions
+from tests.polyglot.workshops import NotAvailable, Workshop
+from tests.servers.plugin import SERVERS
+
+ASKED = pytest.StashKey[list[tuple[Engine, int, int]]]()
+
+
+@pytest.fixture(scope="session")
+def asked() -> tuple[Question, ...]:
+    """Every schema, with every body that is held against it."""
+    return questions()
+
+
+def opened(config: pytest.Config, kind: type[Workshop]) -> Workshop:
+    """Open a workshop; a language that is not there is written down, and its tests are skipped."""
+    try:
+        return kind()
+    except NotAvailable as error:
+        config.stash[SERVERS].missing.add(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def node(pytestconfig: pytest.Config) -> Workshop:
+    return opened(pytestconfig, workshops.Node)
+
+
+@pytest.fixture(scope="session")
+def go(pytestconfig: pytest.Config) -> Workshop:
+    return opened(pytestconfig, workshops.Go)
+
+
+@pytest.fixture(scope="session")
+def java(pytestconfig: pytest.Config) -> Workshop:
+    return opened(pytestconfig, workshops.Java)
+
+
+@pytest.fixture(scope="session")
+def rust(pytestconfig: pytest.Config) -> Workshop:
+    return opened(pytestconfig, workshops.Rust)
+
+
+@pytest.fixture
+def disagreements(pytestconfig: pytest.Config, asked: tuple[Question, ...]) -> Callable[[Engine], list[str]]:
+    """Hold an engine's answers against what is expected, and note it for the table: a line for each difference."""
+
+    def compared(engine: Engine) -> list[str]:
+        assert len(engine.answers) == len(asked)
+        found = [
+            line for pair in zip(asked, engine.answers, strict=True) for line in engine.differences(*pair)
+        ]
+        instances = sum(len(answer) for answer in engine.answers if not isinstance(answer, str))
+        pytestconfig.stash.setdefault(ASKED, []).append((engine, instances, len(found)))
+        return found
+
+    return compared
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show who was asked, what about, and how often it disagreed."""
+    table = config.stash.get(ASKED, [])
+    if not table:
+        return
+    terminalreporter.section("schema engines", sep="-")
+    row = "{:<28} {:>8} {:>9} {:>14}"
+    terminalreporter.write_line(row.format("engine", "version", "instances", "disagreements"))
+    for engine, instances, differences in table:
+        terminalreporter.write_line(row.format(engine.name, engine.version, instances, differences))
+    terminalreporter.write_line(
+        f"{len(questions())} schemas each; {left_out()} vectors break the rules that come before any schema "
+        "(JSON, size, depth, names twice) and are left out"
+    )

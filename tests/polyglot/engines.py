@@ -1,0 +1,131 @@
+"""The engines that are asked, and what becomes of their answers.
+
+An engine answers for each instance whether the schema takes it, and with which faults it does not. Verdicts must be
+those of the contracts; the faults must contain the expected one. They may say more: ajv reports an `if` beside what its
+`then` found, and every engine what is wrong besides.
+"""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import jsonschema
+import jsonschema_rs
+
+from tests.polyglot.questions import Fault, Instance, Question
+
+ANSWER_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an engine says of one instance."""
+
+    valid: bool
+    faults: frozenset[Fault]
+
+    def agrees(self, instance: Instance) -> bool:
+        """Tell whether the verdict is the expected one, and the expected fault among those found."""
+        if instance.expected is None:
+            return self.valid
+        return not self.valid and instance.expected in self.faults
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine with all that it answered, a list for each question; a text where the schema did not compile."""
+
+    name: str
+    version: str
+    answers: tuple[tuple[Answer, ...] | str, ...]
+
+    def differences(self, question: Question, answers: tuple[Answer, ...] | str) -> list[str]:
+        """Give a line for each answer that is not the expected one."""
+        if isinstance(answers, str):
+            return [f"{question.schema_file} does not compile: {answers}"]
+        return [
+            f"{question.schema_file}, {instance.vector}: expected {instance.expected}, got {answer}"
+            for instance, answer in zip(question.instances, answers, strict=True)
+            if not answer.agrees(instance)
+        ]
+
+
+def ask_program(command: Sequence[str], questions: Sequence[Question]) -> Engine:
+    """Have a program answer; it says who it is first."""
+    done = subprocess.run(
+        command,
+        input="".join(f"{question.line}\n" for question in questions),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=ANSWER_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    introduction, *answers = [json.loads(line) for line in done.stdout.splitlines()]
+    return Engine(introduction["engine"], introduction["version"], tuple(_read(answer) for answer in answers))
+
+
+def ask_jsonschema(questions: Sequence[Question]) -> Engine:
+    """Have the reference implementation of Python answer."""
+
+    def compiled(schema: Any) -> Callable[[Any], Answer]:
+        jsonschema.Draft202012Validator.check_schema(schema)
+        validator = jsonschema.Draft202012Validator(schema)
+        return lambda instance: _answer(
+            validator.is_valid(instance),
+            ((error.absolute_path, str(error.validator)) for error in validator.iter_errors(instance)),
+        )
+
+    return _ask_library("jsonschema", questions, compiled)
+
+
+def ask_jsonschema_rs(questions: Sequence[Question]) -> Engine:
+    """Have the engine answer that Mailpact itself uses."""
+
+    def compiled(schema: Any) -> Callable[[Any], Answer]:
+        validator = jsonschema_rs.Draft202012Validator(
+            schema, validate_formats=False, pattern_options=jsonschema_rs.RegexOptions(), offline=True
+        )
+        return lambda instance: _answer(
+            validator.is_valid(instance),
+            ((error.instance_path, error.kind.name) for error in validator.iter_errors(instance)),
+        )
+
+    return _ask_library("jsonschema-rs", questions, compiled)
+
+
+def _ask_library(
+    name: str, questions: Sequence[Question], compiled: Callable[[Any], Callable[[Any], Answer]]
+) -> Engine:
+    answers: list[tuple[Answer, ...] | str] = []
+    for question in questions:
+        try:
+            judge = compiled(json.loads(question.schema))
+        except (ValueError, jsonschema.SchemaError) as error:
+            answers.append(str(error))
+        else:
+            answers.append(tuple(judge(json.loads(instance.text)) for instance in question.instances))
+    return Engine(name, version(name), tuple(answers))
+
+
+def _answer(valid: bool, errors: Iterable[tuple[Iterable[str | int], str]]) -> Answer:
+    return Answer(valid, frozenset(Fault(_pointer(path), keyword) for path, keyword in errors))
+
+
+def _pointer(path: Iterable[str | int]) -> str:
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+
+
+def _read(answer: dict[str, Any]) -> tuple[Answer, ...] | str:
+    if "error" in answer:
+        return str(answer["error"])
+    return tuple(
+        Answer(
+            result["valid"],
+            frozenset(Fault(error["pointer"], error["keyword"]) for error in result["errors"] or ()),
+        )
+        for result in answer["results"]
+    )

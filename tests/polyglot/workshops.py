@@ -1,0 +1,191 @@
+"""A place for each language where programs are made: its libraries fetched once, its programs built once.
+
+All of it lies in mailpact-polyglot/ below $XDG_CACHE_HOME or ~/.cache, one folder for each set of libraries, named
+after the hash of the files that pin them. A folder is filled under a lock and marked last: what an interrupted run left
+is begun anew. After the first time nothing is asked of any network.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).parent
+FETCH_SECONDS, BUILD_SECONDS = 300, 600
+
+
+class NotAvailable(Exception):
+    """A language cannot be used here; the message says what is missing and how to get it."""
+
+
+class Workshop(ABC):
+    """One language: its `title` for people, the `tools` it needs, and `pins`, the files that name its libraries."""
+
+    title: str
+    tools: tuple[str, ...]
+    pins: tuple[str, ...]
+
+    def __init__(self) -> None:
+        """Find the tools and fetch the libraries; raises NotAvailable."""
+        self._tools = {tool: self._found(tool) for tool in self.tools}
+        self._sources = HERE / self.title.lower()
+        self.folder = (
+            _cache() / f"{self.title.lower()}-{_digest(*(self._sources / pin for pin in self.pins))}"
+        )
+        with _locked(self.folder):
+            if not (self.folder / "complete").exists():
+                self._begin()
+                (self.folder / "complete").touch()
+
+    @property
+    def validator(self) -> list[str]:
+        """The command of the program in this folder that holds instances against schemas."""
+        (source,) = self._sources.glob("[vV]alidate.*")
+        return self.program(source.stem, source.read_text(encoding="utf-8"))
+
+    def program(self, name: str, source: str) -> list[str]:
+        """Make a program of one file and give the command that runs it."""
+        key = f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
+        with _locked(self.folder):
+            return self._made(key, name, source)
+
+    @abstractmethod
+    def _fetch(self) -> None:
+        """Bring the pinned libraries to this folder."""
+
+    @abstractmethod
+    def _made(self, key: str, name: str, source: str) -> list[str]:
+        """Make a program unless it is there; `key` is a name that only this source has."""
+
+    def _begin(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        for pin in self.pins:
+            shutil.copy(self._sources / pin, self.folder)
+        try:
+            self._fetch()
+        except (subprocess.SubprocessError, OSError) as error:
+            raise NotAvailable(f"the libraries for {self.title} could not be fetched: {error}") from error
+
+    def _found(self, tool: str) -> str:
+        # Some installers leave the PATH to their user.
+        usual = os.pathsep.join(("/usr/local/go/bin", str(Path.home() / ".cargo/bin")))
+        found = shutil.which(tool) or shutil.which(tool, path=usual)
+        if found is None:
+            raise NotAvailable(
+                f"{self.title} is not available, because there is no {tool} on the PATH. "
+                f"Get it by: installing {self.title}."
+            )
+        return found
+
+    def _run(self, *words: str, seconds: int = FETCH_SECONDS, **variables: str) -> None:
+        done = subprocess.run(
+            [self._tools[words[0]], *words[1:]],
+            cwd=self.folder,
+            env=os.environ | variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise subprocess.SubprocessError(f"{' '.join(words)} says: {done.stdout.strip()[-2000:]}")
+
+
+class Node(Workshop):
+    """npm's packages in a folder, and programs beside them."""
+
+    title, tools, pins = "Node", ("node", "npm"), ("package.json", "package-lock.json", ".npmrc")
+
+    def _fetch(self) -> None:
+        self._run("npm", "ci", "--no-audit", "--no-fund", "--silent")
+
+    def _made(self, key: str, name: str, source: str) -> list[str]:
+        del name
+        program = self.folder / f"{key}.mjs"
+        program.write_text(source, encoding="utf-8")
+        return [self._tools["node"], str(program)]
+
+
+class Go(Workshop):
+    """A module, and programs compiled in it."""
+
+    title, tools, pins = "Go", ("go",), ("go.mod", "go.sum")
+
+    def _fetch(self) -> None:
+        self._run("go", "mod", "download")
+
+    def _made(self, key: str, name: str, source: str) -> list[str]:
+        program = self.folder / key
+        if not program.exists():
+            (self.folder / f"{name}.go").write_text(source, encoding="utf-8")
+            options = {"GOFLAGS": "-mod=readonly -buildvcs=false", "GOPROXY": "off"}
+            self._run("go", "build", "-o", key, f"{name}.go", seconds=BUILD_SECONDS, **options)
+        return [str(program)]
+
+
+class Java(Workshop):
+    """Libraries from Maven; a program of one file needs no build of its own."""
+
+    title, tools, pins = "Java", ("java", "mvn"), ("pom.xml",)
+
+    def _fetch(self) -> None:
+        self._run("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libraries")
+
+    def _made(self, key: str, name: str, source: str) -> list[str]:
+        program = self.folder / key / f"{name}.java"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(source, encoding="utf-8")
+        return [self._tools["java"], "-cp", str(self.folder / "libraries" / "*"), str(program)]
+
+
+class Rust(Workshop):
+    """A package whose libraries are compiled once, and programs that are linked with them."""
+
+    title, tools, pins = "Rust", ("cargo",), ("Cargo.toml", "Cargo.lock.pinned")
+
+    def _fetch(self) -> None:
+        """Give the pinned lock back the index's address, which cargo knows and no file of ours names."""
+        (self.folder / "src").mkdir()
+        (self.folder / "src/main.rs").write_text("fn main() {}\n")
+        self._run("cargo", "generate-lockfile", "--quiet")
+        lock = self.folder / "Cargo.lock"
+        source = next(line for line in lock.read_text().splitlines() if line.startswith("source = "))
+        pinned = (self.folder / "Cargo.lock.pinned").read_text()
+        lock.write_text(pinned.replace("\nchecksum", f"\n{source}\nchecksum"))
+        self._run("cargo", "fetch", "--locked", "--quiet")
+
+    def _made(self, key: str, name: str, source: str) -> list[str]:
+        program = self.folder / key
+        if not program.exists():
+            (self.folder / "src/main.rs").write_text(source, encoding="utf-8")
+            self._run("cargo", "build", "--locked", "--offline", "--quiet", seconds=BUILD_SECONDS)
+            shutil.copy(self.folder / "target/debug/polyglot", program)
+        return [str(program)]
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mailpact-polyglot"
+
+
+def _digest(*files: Path) -> str:
+    found = hashlib.sha256()
+    for file in files:
+        found.update(file.read_bytes())
+    return found.hexdigest()[:12]
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep others of this machine from the same folder; who died lets go of it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
