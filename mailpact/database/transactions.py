@@ -32,8 +32,9 @@ PAUSES_SECONDS: Final = (0.02, 0.1, 0.5)
 TURN_SECONDS: Final = 30
 
 _TAKE_TURN: Final = text(
-    "SELECT GET_LOCK(CONCAT('mailpact ', MD5(CONCAT(DATABASE(), ' ', :name))), :seconds)"
+    "SELECT GET_LOCK(CONCAT('mailpact ', LEFT(SHA2(CONCAT(DATABASE(), ' ', :name), 256), 32)), :seconds)"
 )
+"""A lock's name may have 64 characters, and a database's alone may. (MySQL 9.7 has no MD5 any more.)"""
 
 
 class DatabaseUnavailable(Exception):
