@@ -17,6 +17,8 @@ from mailpact.telemetry import Point
 ENVIRONMENT_PREFIX = "MAILPACT_"
 FAULT_POINT_VARIABLE = "MAILPACT_FAULT_POINT"
 TEST_VARIABLE_PREFIX = "MAILPACT_TEST_"
+URL_VARIABLE_SUFFIX, FILE_VARIABLE_SUFFIX = "_URL", "_FILE"
+URL_FILE_BYTES = 4096
 
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -207,6 +209,22 @@ def fault_point() -> Point | None:
     return parse_fault_point(os.environ.get(FAULT_POINT_VARIABLE))
 
 
+def read_url_files(known: Collection[str]) -> None:
+    """Set each known variable `…_URL` that the environment names a file for, as `…_URL_FILE`.
+
+    A URL may hold a password, and what runs containers shows their variables to everybody who may ask it; a file is for
+    the process alone. Raises SettingsError when the file has no URL, or when both variables are set.
+    """
+    for name in sorted(name for name in known if name.endswith(URL_VARIABLE_SUFFIX)):
+        variable = name + FILE_VARIABLE_SUFFIX
+        file = os.environ.pop(variable, None)
+        if file is None:
+            continue
+        if os.environ.get(name):
+            raise SettingsError(f"{name} and {variable} are both set; unset one of them")
+        os.environ[name] = _only_line(variable, Path(file))
+
+
 def refuse_unknown_variables(known: Collection[str]) -> None:
     """Raise SettingsError if the environment has a MAILPACT_ variable that no command reads.
 
@@ -216,6 +234,22 @@ def refuse_unknown_variables(known: Collection[str]) -> None:
         is_ours = name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(TEST_VARIABLE_PREFIX)
         if is_ours and name != FAULT_POINT_VARIABLE and name not in known:
             raise SettingsError(f"the environment variable {name} is not one that Mailpact knows; unset it")
+
+
+def _only_line(variable: str, file: Path) -> str:
+    named = f"{variable} names {str(file)!r}"
+    try:
+        if not file.is_file():  # a pipe or a device could be read for ever
+            raise SettingsError(f"{named}, which is no file")
+        with file.open("rb") as opened:
+            text = opened.read(URL_FILE_BYTES + 1).decode().removesuffix("\n")
+    except OSError as error:
+        raise SettingsError(f"{named}, which cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        text = ""
+    if not text.isprintable() or not 0 < len(text) <= URL_FILE_BYTES:
+        raise SettingsError(f"{named}, which is not one line with a URL")
+    return text
 
 
 def _split_url(text: str, schemes: set[str], example: str) -> SplitResult:

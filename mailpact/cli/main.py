@@ -16,6 +16,7 @@ from mailpact.cli.contracts.command import app as contracts
 from mailpact.cli.errors import exit_line
 from mailpact.cli.topology.command import app as topology
 from mailpact.settings import refuse_unknown_variables
+from mailpact.settings import read_url_files, refuse_unknown_variables
 
 app = typer.Typer(
     help="Contract-first e-mail over a message queue.",
@@ -31,13 +32,15 @@ app.add_typer(topology)
 def main() -> None:
     """Run the command line that this process was started with, and exit."""
     try:
-        refuse_unknown_variables(set(environment_variables()))
+        known = set(environment_variables())
+        read_url_files(known)
+        refuse_unknown_variables(known)
         code = app(sys.argv[1:] or ["--help"], prog_name="mailpact", standalone_mode=False)
     except Exception as error:  # the outermost edge; what is not expected is raised again
-        known = exit_line(error)
-        if known is None:
+        expected = exit_line(error)
+        if expected is None:
             raise
-        line, code = known
+        line, code = expected
         if line:  # a group without a command has shown its help
             print(f"mailpact: {line}", file=sys.stderr)  # noqa: T201  # the one line
     sys.exit(code or 0)

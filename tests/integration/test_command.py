@@ -314,6 +314,19 @@ def test_options_are_variables_too(folder: Path) -> None:
     assert "'nowhere' is not HOST:PORT" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "variable"),
+    [("producer", "MAILPACT_DATABASE_URL_FILE"), ("consumer", "MAILPACT_INBOX_URL_FILE")],
+)
+def test_a_url_with_a_password_may_come_from_a_file(folder: Path, command: str, variable: str) -> None:
+    (folder / "url").write_text("mysql+pymysql://u:secret@127.0.0.1:1/mail\n")
+
+    done = run(command, cwd=folder, **{variable: str(folder / "url"), "MAILPACT_LISTEN": "127.0.0.1:0"})
+
+    assert done.returncode == 3
+    assert re.fullmatch(r"mailpact: the database .*u:\*\*\*@127\.0\.0\.1:1/mail cannot be.*\n", done.stderr)
+
+
 def test_port_that_was_asked_for_and_is_taken_exits_3(folder: Path, taken_port: int) -> None:
     done = run("up", "--once", "--viewer-listen", f"127.0.0.1:{taken_port}", cwd=folder)
 

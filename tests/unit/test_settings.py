@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from mailpact.settings import (
     fault_point,
     parse_base_url,
     parse_fault_point,
+    read_url_files,
     redacted,
     refuse_unknown_variables,
 )
@@ -374,6 +376,59 @@ def test_the_fault_point_comes_from_the_environment(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MAILPACT_FAULT_POINT", "sent")
 
     assert fault_point() is Point.SENT
+
+
+@pytest.mark.parametrize("text", ["amqp://u:secret@h/", "amqp://u:secret@h/\n"])
+def test_a_url_may_be_given_as_a_file(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "url").write_text(text)
+    monkeypatch.setenv("MAILPACT_AMQP_URL_FILE", str(tmp_path / "url"))
+    monkeypatch.setenv("MAILPACT_AMQP_URL", "")
+
+    read_url_files({"MAILPACT_AMQP_URL", "MAILPACT_LISTEN"})
+
+    assert os.environ["MAILPACT_AMQP_URL"] == "amqp://u:secret@h/"
+    refuse_unknown_variables({"MAILPACT_AMQP_URL"})
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"secret\nsecret", b"secret\r\n", b"secret\xff", b"secret" * 1000]
+)
+def test_a_file_without_a_url_is_named_and_not_quoted(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "url").write_bytes(content)
+    monkeypatch.setenv("MAILPACT_AMQP_URL_FILE", str(tmp_path / "url"))
+
+    with pytest.raises(SettingsError, match=r"MAILPACT_AMQP_URL_FILE names .*/url.* not one line") as caught:
+        read_url_files({"MAILPACT_AMQP_URL"})
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "absent", "."])
+def test_a_url_file_that_is_none_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAILPACT_AMQP_URL_FILE", name and str(tmp_path / name))
+
+    with pytest.raises(SettingsError, match=r"MAILPACT_AMQP_URL_FILE names .*, which is no file"):
+        read_url_files({"MAILPACT_AMQP_URL"})
+
+
+def test_of_a_url_and_its_file_only_one_may_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILPACT_AMQP_URL", "amqp://u:secret@h/")
+    monkeypatch.setenv("MAILPACT_AMQP_URL_FILE", "/dev/null")
+
+    with pytest.raises(SettingsError, match="MAILPACT_AMQP_URL and MAILPACT_AMQP_URL_FILE are both set"):
+        read_url_files({"MAILPACT_AMQP_URL"})
+
+
+def test_only_a_url_may_be_given_as_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILPACT_LISTEN_FILE", "/dev/null")
+    read_url_files({"MAILPACT_LISTEN"})
+
+    with pytest.raises(SettingsError, match="MAILPACT_LISTEN_FILE is not one that Mailpact knows"):
+        refuse_unknown_variables({"MAILPACT_LISTEN"})
 
 
 def test_a_misspelt_variable_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
