@@ -12,7 +12,7 @@ ifneq ($(shell test -x $(BIN)/python && cat $(VENV)/checkout 2>/dev/null),$(CURD
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-differential test-polyglot test-unit lint fmt lock clean
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,18 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --extra fast --universal --python-v
 lock: $(VENV)/dev.lock ## Resolve the libraries again into requirements/*.lock (no address is written)
 	@$(LOCK) --group build $(ARGS) -o requirements/runtime.lock
 	@$(LOCK) --extra docs --group dev $(ARGS) -c requirements/runtime.lock -o requirements/dev.lock
+
+# Only letters and digits, since passwords stand in URLs. The folder is closed; its files are open, because a container's user reads them.
+compose-secrets: ## Make passwords for compose.yaml, once, into secrets/
+	@if [ -d secrets ]; then echo "secrets/ is there already, and the volumes know those passwords"; exit 0; fi; \
+	set -eu; umask 077; password() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }; \
+	broker=$$(password); database=$$(password); root=$$(password); \
+	rm -rf secrets.new; mkdir secrets.new; cd secrets.new; \
+	printf 'default_user = mailpact\ndefault_pass = %s\nvm_memory_high_watermark.absolute = 256MiB\nlog.file = false\n' "$$broker" > rabbitmq.conf; \
+	printf 'amqp://mailpact:%s@rabbitmq:5672/\n' "$$broker" > amqp_url; \
+	printf 'mysql+pymysql://mailpact:%s@mysql:3306/mailpact\n' "$$database" > database_url; \
+	printf '%s\n' "$$database" > mysql_password; printf '%s\n' "$$root" > mysql_root_password; \
+	chmod 0444 *; cd ..; mv secrets.new secrets; echo "made secrets/; now: docker compose up"
 
 clean: ## Remove the environment, caches and the demo's data
 	@rm -rf $(VENV) .mailpact .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
