@@ -15,7 +15,6 @@ from mailpact.cli import capture, consumer, devbroker, producer, up
 from mailpact.cli.contracts.command import app as contracts
 from mailpact.cli.errors import exit_line
 from mailpact.cli.topology.command import app as topology
-from mailpact.settings import refuse_unknown_variables
 from mailpact.settings import read_url_files, refuse_unknown_variables
 
 app = typer.Typer(
