@@ -111,7 +111,7 @@ class ContractLint:
         body = vector_rules.sent_body(vector)
         if body is None:
             self._collected.add(
-                path, [Fault(Rule.FILE_MALFORMED, "", "its body cannot be made, or has more than 4 MiB")]
+                path, [Fault(Rule.FILE_TOO_LARGE, "", "its body has more than 4 MiB, or is not base64")]
             )
             return
         limits = _LIMITS_OF_A_PART if binding is None else Limits(binding.max_body_bytes, binding.max_depth)

@@ -6,7 +6,7 @@ message or on an operator (`id_conflict`, `template_unknown`) cannot be derived;
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mailpact.contracts.errors import ErrorCode, Refusal
@@ -44,6 +44,7 @@ _ASSERTIONS = frozenset(
         "uniqueItems",
     )
 )
+_ALTERNATIVES = frozenset({"anyOf", "contains", "dependentRequired", "oneOf"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,24 @@ class Engine:
         return self._validator.is_valid(value)
 
     def failures(self, value: JsonValue) -> Iterator[Failure]:
-        """Give every keyword that a value breaks, those of alternatives included."""
+        """Give every keyword that a value breaks, those of alternatives included; one may come twice."""
+        for error in self._validator.iter_errors(value):
+            location = _pointer(error.schema_path)
+            yield Failure(_pointer(error.instance_path), location.rpartition("/")[2], location)
+        # Only the evaluation looks into alternatives. It joins some neighbours (minLength and maxLength), and lists the
+        # one that holds beside the one that does not; that has an error by its name.
         for unit in self._validator.evaluate(value).list().get("details", ()):
-            if not unit["valid"]:
-                location = unit["schemaLocation"].rpartition("#")[2]  # before it stands the schema's $id
-                yield Failure(unit["instanceLocation"], location.rpartition("/")[2], location)
+            location = unit["schemaLocation"].rpartition("#")[2]  # before it stands the schema's $id
+            keyword = location.rpartition("/")[2]
+            if not unit["valid"] and (keyword in _ALTERNATIVES or keyword in unit.get("errors", ())):
+                yield Failure(unit["instanceLocation"], keyword, location)
+
+
+def _pointer(steps: Iterable[str | int]) -> str:
+    pointer = ""
+    for step in steps:
+        pointer = below(pointer, step)
+    return pointer
 
 
 @dataclass(frozen=True, slots=True)
