@@ -35,6 +35,8 @@ def exit_line(error: BaseException) -> tuple[str, int] | None:
     # Imported here, where one of them has been raised: together they cost a command that just works 0.2 seconds.
     from mailpact.amqp.errors import BrokerUnreachable, TopologyMismatch
     from mailpact.contracts.errors import CatalogueError
+    from mailpact.contracts.publish.files import OutputFolderError
+    from mailpact.contracts.site.build import SiteError
     from mailpact.database.migrate import SchemaUnknown
     from mailpact.database.transactions import DatabaseUnavailable
     from mailpact_capture.errors import StoreFileError
@@ -43,7 +45,7 @@ def exit_line(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         return exit_line(error.exceptions[0])
     match error:
-        case SettingsError() | StoreFileError() | JournalError():
+        case SettingsError() | StoreFileError() | JournalError() | OutputFolderError() | SiteError():
             return str(error), USAGE
         case TyperException():
             return error.format_message(), error.exit_code

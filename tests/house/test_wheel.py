@@ -50,6 +50,8 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "mailpact/contracts/published/cache-invalidation/1/CHANGELOG.md",
         "mailpact/contracts/published/topology.json",
         "mailpact/contracts/rules/ID_CHANGED.md",
+        "mailpact/contracts/how-to/take-the-contracts.md",
+        "mailpact/contracts/site/static/site.css",
         "mailpact/web/static/style.css",
         "mailpact_producer/service.py",
         "mailpact_consumer/service.py",

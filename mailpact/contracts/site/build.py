@@ -1,0 +1,86 @@
+"""Makes HTML of the pages with Sphinx, MyST and the theme Furo: all files are local, nothing is fetched by a reader.
+
+Every warning is an error: a link that leads nowhere, a page that nobody can reach.
+"""
+
+import importlib.util
+import io
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+_STATIC = Path(__file__).with_name("static")
+_NEEDED = ("sphinx", "myst_parser", "furo")
+_LEFT_OUT = (".buildinfo", "objects.inv")  # what they hold, the versions of tools, is of no use to a reader
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_OPTIONS = {
+    "project": "Mailpact's contracts",
+    "copyright": "",
+    "extensions": ["myst_parser"],
+    "source_suffix": {".md": "markdown"},
+    "exclude_patterns": ["files/**"],
+    "myst_heading_anchors": 3,
+    # A contract's texts come from other people: what looks like HTML is text.
+    "myst_disable_syntax": ["html_block", "html_inline"],
+    # An example may show what no parser takes.
+    "suppress_warnings": ["misc.highlighting_failure"],
+    "smartquotes": False,
+    "html_theme": "furo",
+    "html_title": "Mailpact's contracts",
+    "html_static_path": [str(_STATIC)],
+    "html_css_files": ["site.css"],
+    "html_copy_source": False,
+    "html_show_sourcelink": False,
+    "html_show_copyright": False,
+    "html_use_index": False,
+}
+
+
+class SiteError(Exception):
+    """The site cannot be made; the message says why and what to do."""
+
+
+def refuse_without_sphinx() -> None:
+    """Raise SiteError if the tools for the site are not installed."""
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SiteError(
+            f"the site needs {', '.join(missing)}, which the extra `docs` installs: pip install 'mailpact[docs]'"
+        )
+
+
+def html(pages: Mapping[str, str], files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Make a site of Markdown `pages`, which may link to `files` below `files/`; raises SiteError."""
+    refuse_without_sphinx()
+    with tempfile.TemporaryDirectory(prefix="mailpact-site-") as folder:
+        source, out = Path(folder, "source"), Path(folder, "html")
+        for path, text in pages.items():
+            _write(source / path, text.encode())
+        for path, data in files.items():
+            _write(source / "files" / path, data)
+        _run_sphinx(source, out, Path(folder, "doctrees"))
+        return {
+            path.relative_to(out).as_posix(): path.read_bytes()
+            for path in sorted(out.rglob("*"))
+            if path.is_file() and path.name not in _LEFT_OUT
+        }
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def _run_sphinx(source: Path, out: Path, doctrees: Path) -> None:
+    from sphinx.application import Sphinx
+    from sphinx.errors import SphinxError
+
+    warnings = io.StringIO()
+    try:
+        Sphinx(source, None, out, doctrees, "html", _OPTIONS, None, warnings, warningiserror=True).build()
+    except SphinxError as error:
+        raise SiteError(f"Sphinx cannot make the site: {error}") from error
+    if warnings.getvalue():
+        first = _COLOUR.sub("", warnings.getvalue()).splitlines()[0].replace(f"{source}/", "")
+        raise SiteError(f"Sphinx is not content with the pages, and nothing was written. It says: {first}")

@@ -1,0 +1,76 @@
+"""What is published, as the command makes it, and the tools from npm that other teams read it with."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.servers.plugin import SERVERS
+
+NODE = Path(__file__).with_name("node")
+INSTALL_SECONDS = 240
+
+
+@pytest.fixture(scope="session")
+def edition(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `mailpact contracts publish` makes it."""
+    out = tmp_path_factory.mktemp("published") / "out"
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")}
+    command = [sys.executable, "-m", "mailpact", "contracts", "publish", "--out", str(out)]
+    subprocess.run(command, env=environment, check=True, timeout=30, stdout=subprocess.DEVNULL)
+    return out
+
+
+@pytest.fixture(scope="session")
+def node_tools(pytestconfig: pytest.Config) -> Path:
+    """A folder with the locked packages of `node/`, fetched once (10 s) and kept beside other caches (85 MB)."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            _skip(
+                pytestconfig,
+                f"Node.js is not available, because there is no {program} on the PATH. "
+                "Get it by: installing Node.js.",
+            )
+    lock = (NODE / "package-lock.json").read_bytes()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mailpact-test-node"
+    try:
+        return _installed(cache, hashlib.sha256(lock).hexdigest()[:12])
+    except (subprocess.SubprocessError, OSError) as error:
+        _skip(pytestconfig, f"@asyncapi/parser and TypeScript could not be fetched by npm: {error}")
+
+
+def _installed(cache: Path, version: str) -> Path:
+    cache.mkdir(parents=True, exist_ok=True)
+    folder = cache / version
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            unfinished = cache / "unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.copytree(NODE, unfinished)
+            command = ["npm", "ci", "--no-audit", "--no-fund", "--silent"]
+            subprocess.run(command, cwd=unfinished, check=True, timeout=INSTALL_SECONDS)
+            unfinished.rename(folder)
+    return folder
+
+
+def _skip(config: pytest.Config, missing: str) -> NoReturn:
+    """Skip what needs the tools; the last lines of the run say why, and with CI=true it is a failure."""
+    config.stash[SERVERS].missing.add(missing)
+    pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `mailpact contracts docs` makes it (4 s)."""
+    out = tmp_path_factory.mktemp("documented") / "out"
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")}
+    command = [sys.executable, "-m", "mailpact", "contracts", "docs", "--out", str(out)]
+    subprocess.run(command, env=environment, check=True, timeout=50, stdout=subprocess.DEVNULL)
+    return out

@@ -1,0 +1,109 @@
+"""A folder is written whole or not at all, and what is somebody's stays."""
+
+import shutil
+
+import pytest
+
+from mailpact.contracts.errors import PublishedFileError
+from mailpact.contracts.publish.edition import CHECKSUMS, checksums
+from mailpact.contracts.publish.files import (
+    OutputFolderError,
+    PublishedFileChanged,
+    read_published,
+    write_folder,
+)
+
+
+def listed(contents):
+    return {**contents, CHECKSUMS: checksums(contents)}
+
+
+FIRST = listed({"a.json": b"1", "old/b.json": b"2"})
+SECOND = listed({"a.json": b"3", "new/c.json": b"4"})
+
+
+def held(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+@pytest.fixture
+def copied(tmp_path, published):
+    return shutil.copytree(published, tmp_path / "contracts")
+
+
+def test_a_new_folder_holds_exactly_the_files(tmp_path):
+    write_folder(tmp_path / "deep" / "out", FIRST)
+
+    assert held(tmp_path / "deep" / "out") == FIRST
+
+
+def test_an_earlier_run_is_replaced_with_nothing_of_it_left(tmp_path):
+    write_folder(tmp_path, FIRST)
+    write_folder(tmp_path, SECOND)
+
+    assert held(tmp_path) == SECOND
+    assert {path.name for path in tmp_path.iterdir()} == {"a.json", "new", CHECKSUMS}
+
+
+@pytest.mark.parametrize("name", ["theirs.txt", "new/theirs.txt", "a.json"])
+def test_what_is_somebodys_is_named_and_stays(tmp_path, name):
+    write_folder(tmp_path, SECOND)
+    (tmp_path / name).write_bytes(b"precious")
+    before = held(tmp_path)
+
+    with pytest.raises(OutputFolderError, match=name):
+        write_folder(tmp_path, FIRST)
+    assert held(tmp_path) == before
+
+
+def test_what_fails_in_the_middle_leaves_what_was_there(tmp_path):
+    write_folder(tmp_path, FIRST)
+
+    with pytest.raises(OutputFolderError, match="cannot be written"):
+        write_folder(tmp_path, {**SECOND, "longer than a name may be" * 20: b""})
+    assert held(tmp_path) == FIRST
+
+
+def test_a_failed_first_run_leaves_no_folder(tmp_path):
+    with pytest.raises(OutputFolderError):
+        write_folder(tmp_path / "out", {"a" * 300: b""})
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_cleared_away(tmp_path):
+    (tmp_path / ".mailpact-x" / "new").mkdir(parents=True)
+    (tmp_path / ".mailpact-x" / "new" / "a.json").write_bytes(b"half")
+
+    write_folder(tmp_path, FIRST)
+    assert held(tmp_path) == FIRST
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "out").write_text("")
+
+    with pytest.raises(OutputFolderError, match="cannot be written"):
+        write_folder(tmp_path / "out", FIRST)
+
+
+def test_an_edited_published_file_is_not_published(copied):
+    (copied / "email/1/schema.json").write_text("{}")
+
+    with pytest.raises(PublishedFileChanged, match=r"email/1/schema\.json"):
+        read_published(copied)
+
+
+def test_drafts_and_strangers_are_not_published(copied):
+    before = set(read_published(copied))
+    (copied / "email/9").mkdir()
+    (copied / "email/9/schema.json").write_text("{}")
+    (copied / "email/1/schema.json~").write_text("{}")
+
+    assert set(read_published(copied)) == before
+
+
+def test_a_missing_index_is_named(tmp_path):
+    with pytest.raises(PublishedFileError, match=r"index\.json: cannot be read"):
+        read_published(tmp_path)

@@ -1,0 +1,13 @@
+"""What a person without Sphinx is told."""
+
+import pytest
+
+from mailpact.contracts.site import build
+from mailpact.contracts.site.build import SiteError, refuse_without_sphinx
+
+
+def test_without_the_extra_one_line_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(build, "_NEEDED", ("sphinx", "a_theme_that_nobody_made"))
+
+    with pytest.raises(SiteError, match=r"needs a_theme_that_nobody_made, .* pip install 'mailpact\[docs\]'"):
+        refuse_without_sphinx()
