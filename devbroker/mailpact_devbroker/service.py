@@ -234,4 +234,5 @@ def _url(listener: socket.socket, users: Mapping[str, str]) -> str:
     host, port = listener.getsockname()[:2]
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     login = next((f"{quote(user, safe='')}:{quote(word, safe='')}@" for user, word in users.items()), "")
-    return f"amqp://{login}{place}/"
+    # No slash at the end: to clients in Java and Rust it would name a vhost whose name is empty.
+    return f"amqp://{login}{place}"

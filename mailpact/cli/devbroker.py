@@ -40,7 +40,7 @@ def devbroker(
         from mailpact_devbroker.service import running
 
         async with running(listener, journal=journal, status=viewer):
-            say(f"development broker on amqp://guest:guest@{bound_address(listener)}/ (not for production)")
+            say(f"development broker on amqp://guest:guest@{bound_address(listener)} (not for production)")
             if viewer is not None:
                 say(f"its queues on http://{bound_address(viewer)}/status")
             await stopping.wait()

@@ -201,7 +201,7 @@ def test_example_in_the_readme_is_served_as_it_stands(up: Up, folder: Path) -> N
     assert len(example.splitlines()) <= 10
 
     subprocess.run(
-        [sys.executable, "-c", example.replace("amqp://guest:guest@127.0.0.1:5672/", broker[1])],
+        [sys.executable, "-c", example.replace("amqp://guest:guest@127.0.0.1:5672", broker[1])],
         check=True,
         cwd=folder,
         timeout=PATIENCE_SECONDS,
