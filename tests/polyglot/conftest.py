@@ -4,13 +4,14 @@ A language whose tools are missing is named in the last lines, and with CI=true 
 hold the table of the engines that were asked.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.polyglot import workshops
 from tests.polyglot.engines import Engine
 from tests.polyglot.questions import Question, left_out, questions
+from tests.polyglot.services import Broker, Everything
 from tests.polyglot.workshops import NotAvailable, Workshop
 from tests.servers.plugin import SERVERS
 
@@ -33,6 +34,11 @@ def opened(config: pytest.Config, kind: type[Workshop]) -> Workshop:
 
 
 @pytest.fixture(scope="session")
+def python() -> Workshop:
+    return workshops.Python()
+
+
+@pytest.fixture(scope="session")
 def node(pytestconfig: pytest.Config) -> Workshop:
     return opened(pytestconfig, workshops.Node)
 
@@ -50,6 +56,22 @@ def java(pytestconfig: pytest.Config) -> Workshop:
 @pytest.fixture(scope="session")
 def rust(pytestconfig: pytest.Config) -> Workshop:
     return opened(pytestconfig, workshops.Rust)
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]:
+    """All of Mailpact in one process."""
+    running = Everything(tmp_path_factory.mktemp("up"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker without anything on it."""
+    running = Broker(tmp_path_factory.mktemp("devbroker"))
+    yield running
+    running.stop()
 
 
 @pytest.fixture

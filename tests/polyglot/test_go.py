@@ -1,8 +1,10 @@
-"""Go: its engine."""
+"""Go: its schema engine, and the programs on its page."""
 
 import pytest
 
 from tests.polyglot.engines import ask_program
+from tests.polyglot.promises import fails_in, sends_exactly_its_mail, tells_valid_from_invalid
+from tests.polyglot.services import TROUBLES
 from tests.polyglot.workshops import BUILD_SECONDS
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
@@ -10,3 +12,16 @@ pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 
 def test_santhosh_tekuri_agrees_with_every_vector(go, asked, disagreements):
     assert disagreements(ask_program(go.validator, asked)) == []
+
+
+def test_program_on_the_page_sends_exactly_its_mail(go, everything, tmp_path):
+    sends_exactly_its_mail(go.on_page("Publish"), go.title, everything, tmp_path)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_program_on_the_page_notices_that_the_broker_does_not_take_its_message(go, trouble, broker, tmp_path):
+    fails_in(trouble, go.on_page("Publish"), broker, tmp_path)
+
+
+def test_program_on_the_page_tells_valid_messages_from_invalid_ones(go, tmp_path):
+    tells_valid_from_invalid(go.on_page("Validate"), tmp_path)

@@ -1,8 +1,10 @@
-"""Node: its engine."""
+"""Node: its schema engine, and the programs on its page."""
 
 import pytest
 
 from tests.polyglot.engines import ask_program
+from tests.polyglot.promises import fails_in, sends_exactly_its_mail, tells_valid_from_invalid
+from tests.polyglot.services import TROUBLES
 from tests.polyglot.workshops import BUILD_SECONDS
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
@@ -10,3 +12,18 @@ pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 
 def test_ajv_agrees_with_every_vector(node, asked, disagreements):
     assert disagreements(ask_program(node.validator, asked)) == []
+
+
+def test_program_on_the_page_sends_exactly_its_mail(node, everything, tmp_path):
+    sends_exactly_its_mail(node.on_page("Publish"), node.title, everything, tmp_path)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_program_on_the_page_notices_that_the_broker_does_not_take_its_message(
+    node, trouble, broker, tmp_path
+):
+    fails_in(trouble, node.on_page("Publish"), broker, tmp_path)
+
+
+def test_program_on_the_page_tells_valid_messages_from_invalid_ones(node, tmp_path):
+    tells_valid_from_invalid(node.on_page("Validate"), tmp_path)

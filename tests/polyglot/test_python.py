@@ -1,6 +1,10 @@
-"""Python: the two engines, in this process."""
+"""Python: its two schema engines, and the programs on its page."""
+
+import pytest
 
 from tests.polyglot.engines import ask_jsonschema, ask_jsonschema_rs
+from tests.polyglot.promises import fails_in, sends_exactly_its_mail, tells_valid_from_invalid
+from tests.polyglot.services import TROUBLES
 
 
 def test_jsonschema_agrees_with_every_vector(asked, disagreements):
@@ -9,3 +13,18 @@ def test_jsonschema_agrees_with_every_vector(asked, disagreements):
 
 def test_jsonschema_rs_agrees_with_every_vector(asked, disagreements):
     assert disagreements(ask_jsonschema_rs(asked)) == []
+
+
+def test_program_on_the_page_sends_exactly_its_mail(python, everything, tmp_path):
+    sends_exactly_its_mail(python.on_page("Publish"), python.title, everything, tmp_path)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_program_on_the_page_notices_that_the_broker_does_not_take_its_message(
+    python, trouble, broker, tmp_path
+):
+    fails_in(trouble, python.on_page("Publish"), broker, tmp_path)
+
+
+def test_program_on_the_page_tells_valid_messages_from_invalid_ones(python, tmp_path):
+    tells_valid_from_invalid(python.on_page("Validate"), tmp_path)

@@ -10,13 +10,16 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.polyglot.pages import program_on_page
+
 HERE = Path(__file__).parent
-FETCH_SECONDS, BUILD_SECONDS = 300, 600
+FETCH_SECONDS, BUILD_SECONDS = 300, 900
 
 
 class NotAvailable(Exception):
@@ -27,6 +30,7 @@ class Workshop(ABC):
     """One language: its `title` for people, the `tools` it needs, and `pins`, the files that name its libraries."""
 
     title: str
+    suffix: str
     tools: tuple[str, ...]
     pins: tuple[str, ...]
 
@@ -49,18 +53,32 @@ class Workshop(ABC):
         return self.program(source.stem, source.read_text(encoding="utf-8"))
 
     def program(self, name: str, source: str) -> list[str]:
-        """Make a program of one file and give the command that runs it."""
+        """Make a program of one file, unless it is there, and give the command that runs it."""
         key = f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
+        program, unfinished = self.folder / f"{key}{self.suffix}", self.folder / f"unfinished{self.suffix}"
         with _locked(self.folder):
-            return self._made(key, name, source)
+            if not program.exists():
+                shutil.rmtree(unfinished, ignore_errors=True)
+                self._make(name, source, unfinished)
+                unfinished.rename(program)
+        return self._command(program, name)
+
+    def on_page(self, heading: str) -> list[str]:
+        """The command of the program under that heading of this language's page."""
+        return self.program(heading, program_on_page(self.title.lower(), heading))
 
     @abstractmethod
     def _fetch(self) -> None:
         """Bring the pinned libraries to this folder."""
 
     @abstractmethod
-    def _made(self, key: str, name: str, source: str) -> list[str]:
-        """Make a program unless it is there; `key` is a name that only this source has."""
+    def _command(self, program: Path, name: str) -> list[str]:
+        """Give the command that runs a program."""
+
+    def _make(self, name: str, source: str, target: Path) -> None:
+        """Make a program at that place; where nothing is compiled it is its source."""
+        del name
+        target.write_text(source, encoding="utf-8")
 
     def _begin(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -99,57 +117,71 @@ class Workshop(ABC):
             raise subprocess.SubprocessError(f"{' '.join(words)} says: {done.stdout.strip()[-2000:]}")
 
 
+class Python(Workshop):
+    """This Python, with the libraries of the tests."""
+
+    title, suffix, tools, pins = "Python", ".py", (), ()
+
+    def _fetch(self) -> None:
+        """They are here."""
+
+    def _command(self, program: Path, name: str) -> list[str]:
+        del name
+        return [sys.executable, str(program)]
+
+
 class Node(Workshop):
     """npm's packages in a folder, and programs beside them."""
 
-    title, tools, pins = "Node", ("node", "npm"), ("package.json", "package-lock.json", ".npmrc")
+    title, suffix, tools = "Node", ".mjs", ("node", "npm")
+    pins = ("package.json", "package-lock.json", ".npmrc")
 
     def _fetch(self) -> None:
         self._run("npm", "ci", "--no-audit", "--no-fund", "--silent")
 
-    def _made(self, key: str, name: str, source: str) -> list[str]:
+    def _command(self, program: Path, name: str) -> list[str]:
         del name
-        program = self.folder / f"{key}.mjs"
-        program.write_text(source, encoding="utf-8")
         return [self._tools["node"], str(program)]
 
 
 class Go(Workshop):
     """A module, and programs compiled in it."""
 
-    title, tools, pins = "Go", ("go",), ("go.mod", "go.sum")
+    title, suffix, tools, pins = "Go", "", ("go",), ("go.mod", "go.sum")
 
     def _fetch(self) -> None:
         self._run("go", "mod", "download")
 
-    def _made(self, key: str, name: str, source: str) -> list[str]:
-        program = self.folder / key
-        if not program.exists():
-            (self.folder / f"{name}.go").write_text(source, encoding="utf-8")
-            options = {"GOFLAGS": "-mod=readonly -buildvcs=false", "GOPROXY": "off"}
-            self._run("go", "build", "-o", key, f"{name}.go", seconds=BUILD_SECONDS, **options)
+    def _make(self, name: str, source: str, target: Path) -> None:
+        (self.folder / f"{name}.go").write_text(source, encoding="utf-8")
+        options = {"GOFLAGS": "-mod=readonly -buildvcs=false", "GOPROXY": "off"}
+        self._run("go", "build", "-o", target.name, f"{name}.go", seconds=BUILD_SECONDS, **options)
+
+    def _command(self, program: Path, name: str) -> list[str]:
+        del name
         return [str(program)]
 
 
 class Java(Workshop):
-    """Libraries from Maven; a program of one file needs no build of its own."""
+    """Libraries from Maven, and a folder of classes for each program."""
 
-    title, tools, pins = "Java", ("java", "mvn"), ("pom.xml",)
+    title, suffix, tools, pins = "Java", "", ("java", "javac", "mvn"), ("pom.xml",)
 
     def _fetch(self) -> None:
         self._run("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libraries")
 
-    def _made(self, key: str, name: str, source: str) -> list[str]:
-        program = self.folder / key / f"{name}.java"
-        program.parent.mkdir(exist_ok=True)
-        program.write_text(source, encoding="utf-8")
-        return [self._tools["java"], "-cp", str(self.folder / "libraries" / "*"), str(program)]
+    def _make(self, name: str, source: str, target: Path) -> None:
+        (self.folder / f"{name}.java").write_text(source, encoding="utf-8")
+        self._run("javac", "-d", target.name, "-cp", "libraries/*", f"{name}.java", seconds=BUILD_SECONDS)
+
+    def _command(self, program: Path, name: str) -> list[str]:
+        return [self._tools["java"], "-cp", f"{program}{os.pathsep}{self.folder}/libraries/*", name]
 
 
 class Rust(Workshop):
     """A package whose libraries are compiled once, and programs that are linked with them."""
 
-    title, tools, pins = "Rust", ("cargo",), ("Cargo.toml", "Cargo.lock.pinned")
+    title, suffix, tools, pins = "Rust", "", ("cargo",), ("Cargo.toml", "Cargo.lock.pinned")
 
     def _fetch(self) -> None:
         """Give the pinned lock back the index's address, which cargo knows and no file of ours names."""
@@ -162,12 +194,14 @@ class Rust(Workshop):
         lock.write_text(pinned.replace("\nchecksum", f"\n{source}\nchecksum"))
         self._run("cargo", "fetch", "--locked", "--quiet")
 
-    def _made(self, key: str, name: str, source: str) -> list[str]:
-        program = self.folder / key
-        if not program.exists():
-            (self.folder / "src/main.rs").write_text(source, encoding="utf-8")
-            self._run("cargo", "build", "--locked", "--offline", "--quiet", seconds=BUILD_SECONDS)
-            shutil.copy(self.folder / "target/debug/polyglot", program)
+    def _make(self, name: str, source: str, target: Path) -> None:
+        del name
+        (self.folder / "src/main.rs").write_text(source, encoding="utf-8")
+        self._run("cargo", "build", "--locked", "--offline", "--quiet", seconds=BUILD_SECONDS)
+        shutil.copy(self.folder / "target/debug/polyglot", target)
+
+    def _command(self, program: Path, name: str) -> list[str]:
+        del name
         return [str(program)]
 
 

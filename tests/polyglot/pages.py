@@ -1,0 +1,42 @@
+"""The programs on the pages of docs/how-to: taken from there, and run."""
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+PAGES = Path(__file__).parents[2] / "docs" / "how-to"
+RUN_SECONDS = 30
+LANGUAGES = ("python", "go", "node", "java", "rust")
+CLOSING = re.compile(r"[\s)\]};,]*")
+IMPORT = re.compile(r"(import|from|use)\b")
+
+
+def program_on_page(language: str, heading: str) -> str:
+    """Give the one program under a heading of a language's page."""
+    page = (PAGES / f"publish-from-{language}.md").read_text(encoding="utf-8")
+    (program,) = re.findall(rf"^## {heading}\n\n```\w+\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    return str(program)
+
+
+def lines_of_code(program: str) -> list[str]:
+    """Give the lines that say something: no imports, no empty lines, none that only close a bracket."""
+    text = re.sub(r"^import \(.*?^\)", "", program, flags=re.DOTALL | re.MULTILINE)
+    return [line for line in text.splitlines() if not CLOSING.fullmatch(line) and not IMPORT.match(line)]
+
+
+def run(
+    command: Sequence[str], folder: Path, *, text: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, with this text on its standard input."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | variables,
+        input=text,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=RUN_SECONDS,
+        check=False,
+    )

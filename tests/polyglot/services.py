@@ -1,0 +1,120 @@
+"""Mailpact around the programs of the pages: all of it, to send mail through, and a broker that is in trouble."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from urllib.request import urlopen
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+
+PATIENCE_SECONDS = 30
+FULL = {"x-max-length": 1, "x-overflow": "reject-publish"}
+TROUBLES = ("no exchange", "no queue", "full queue")
+
+
+class Service:
+    """A command of Mailpact that runs, with its output in a file."""
+
+    def __init__(self, log: Path, *words: str) -> None:
+        self._log = log
+        settings = {name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")}
+        with log.open("w") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "mailpact", *words],
+                cwd=log.parent,
+                env=settings,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def said(self, pattern: str) -> str:
+        """Wait until it says something, and give the first group of that."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (found := re.search(pattern, self._log.read_text(), re.MULTILINE)) is None:
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.02)
+        return found[1]
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait(PATIENCE_SECONDS)
+
+
+class Everything:
+    """`mailpact up`: whatever is published becomes mail that can be looked at."""
+
+    def __init__(self, folder: Path) -> None:
+        listening = ("--cms-listen", "--viewer-listen", "--smtp-listen")
+        words = [word for option in listening for word in (option, "127.0.0.1:0")]
+        self._service = Service(folder / "up.log", "up", *words)
+        self.stop = self._service.stop
+        self._service.said("(Ctrl-C)")
+        self.url = self._service.said(r"^broker +(amqp:\S+)$")
+        self._viewer = self._service.said(r"^viewer +(\S+)$")
+
+    @contextmanager
+    def copies(self) -> Iterator[list[pika.BasicProperties]]:
+        """Give the properties of all that is published in the block, filled at its end."""
+        found: list[pika.BasicProperties] = []
+        with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
+            channel = connection.channel()
+            queue = channel.queue_declare("", exclusive=True).method.queue
+            channel.queue_bind(queue, "email", "")
+            yield found
+            while (taken := channel.basic_get(queue, auto_ack=True))[0] is not None:
+                found.append(taken[1])
+
+    def mails(self, subject: str) -> list[dict[str, Any]]:
+        """Wait until there is a mail of that subject, and give all of them."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        found: list[dict[str, Any]] = []
+        asked = quote(f'subject:"{subject}"')
+        while not found and time.monotonic() < deadline:
+            found = self._get(f"search?query={asked}")["messages"]
+            time.sleep(0.05)
+        return [self._get(f"message/{mail['ID']}") for mail in found]
+
+    def _get(self, path: str) -> Any:
+        with urlopen(f"{self._viewer}api/v1/{path}", timeout=PATIENCE_SECONDS) as answer:
+            return json.load(answer)
+
+
+class Broker:
+    """`mailpact devbroker`, on which nobody has declared anything."""
+
+    def __init__(self, folder: Path) -> None:
+        self._service = Service(folder / "devbroker.log", "devbroker", "--listen", "127.0.0.1:0")
+        self.stop = self._service.stop
+        self.url = self._service.said(r"(amqp:\S+)")
+
+    @contextmanager
+    def trouble(self, kind: str) -> Iterator[None]:
+        """Be such that it does not take a message for exchange `email`."""
+        with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
+            channel = connection.channel()
+            if kind != "no exchange":
+                channel.exchange_declare("email", "direct", durable=True)
+            if kind == "full queue":
+                self._fill(channel)
+            yield
+            channel.queue_delete("full")
+            channel.exchange_delete("email")
+
+    def _fill(self, channel: BlockingChannel) -> None:
+        channel.queue_declare("full", arguments=FULL)
+        channel.queue_bind("full", "email", "")
+        channel.confirm_delivery()
+        channel.basic_publish("", "full", b"first come, first served", mandatory=True)

@@ -1,0 +1,24 @@
+"""Rust: the programs on its page."""
+
+import pytest
+
+from tests.polyglot.promises import fails_in, sends_exactly_its_mail, tells_valid_from_invalid
+from tests.polyglot.services import TROUBLES
+from tests.polyglot.workshops import BUILD_SECONDS
+
+pytestmark = pytest.mark.timeout(BUILD_SECONDS)
+
+
+def test_program_on_the_page_sends_exactly_its_mail(rust, everything, tmp_path):
+    sends_exactly_its_mail(rust.on_page("Publish"), rust.title, everything, tmp_path)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_program_on_the_page_notices_that_the_broker_does_not_take_its_message(
+    rust, trouble, broker, tmp_path
+):
+    fails_in(trouble, rust.on_page("Publish"), broker, tmp_path)
+
+
+def test_program_on_the_page_tells_valid_messages_from_invalid_ones(rust, tmp_path):
+    tells_valid_from_invalid(rust.on_page("Validate"), tmp_path)
