@@ -183,5 +183,5 @@ def assertions(schema, path=()):
                 yield (*path, keyword)
                 for number, branch in enumerate(demand):
                     yield from assertions(branch, (*path, keyword, number))
-            case _ if keyword not in ANNOTATIONS:
+            case _ if keyword not in ANNOTATIONS and demand is not True:
                 yield (*path, keyword)
