@@ -44,6 +44,16 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Property:
+    """One AMQP property; `writers` is "required" or "expected", `value` what it has to be, if that is fixed."""
+
+    name: str
+    writers: str
+    value: str | int | None
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
 class Binding:
     """How a contract travels over AMQP.
 
@@ -64,6 +74,7 @@ class Binding:
     content_encodings: tuple[str, ...]
     content_encoding_optional: bool
     limits: Limits
+    properties: tuple[Property, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +314,12 @@ def _binding(document: dict[str, Any]) -> Binding:
         content_encodings=tuple(readers["content_encodings"]),
         content_encoding_optional=readers["content_encoding_optional"],
         limits=Limits(**document["limits"]),
+        properties=tuple(_property(row) for row in document["properties"]),
     )
+
+
+def _property(row: dict[str, Any]) -> Property:
+    return Property(row["name"], row["writers"], row.get("value"), row["meaning"])
 
 
 def _topology(document: dict[str, Any]) -> Topology:

@@ -2,10 +2,12 @@
 
 import typer
 
-from mailpact.cli.contracts import linting, listing, publishing, site
+from mailpact.cli.contracts import linting, listing, publishing, showing, site, validating
 
 app = typer.Typer(name="contracts", help="Read, check and publish contracts.", no_args_is_help=True)
 app.command("lint")(linting.lint_contracts)
 app.command("list")(listing.list_contracts)
 app.command("publish")(publishing.publish)
 app.command("docs")(site.docs)
+app.command("show")(showing.show)
+app.command("validate")(validating.validate)

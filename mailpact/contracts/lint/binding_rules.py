@@ -162,13 +162,13 @@ def untried_faults(binding: Binding, vectors: Iterable[JsonObject]) -> Iterator[
 
 
 def _properties(vector: JsonObject) -> set[str]:
-    """Give the names of the properties that a vector is sent with."""
+    """Give the names of the properties that a vector is sent with; an empty one counts as none."""
     names: set[str] = (
         set() if "content_type" in vector and vector["content_type"] is None else {"content_type"}
     )
     properties = vector.get("properties")
     if isinstance(properties, dict):
         headers = properties.get("headers")
-        names |= set(properties)
+        names |= {name for name, value in properties.items() if value != ""}
         names |= {f"{_HEADER}{name}" for name in headers} if isinstance(headers, dict) else set()
     return names

@@ -74,7 +74,10 @@ class Engine:
         """Give every keyword that a value breaks, those of alternatives included; one may come twice."""
         for error in self._validator.iter_errors(value):
             location = _pointer(error.schema_path)
-            yield Failure(_pointer(error.instance_path), location.rpartition("/")[2], location)
+            keyword = location.rpartition("/")[2]
+            if error.kind.name == "propertyNames":  # and the location is that of what it holds
+                keyword = error.kind.name
+            yield Failure(_pointer(error.instance_path), keyword, location)
         # Only the evaluation looks into alternatives. It joins some neighbours (minLength and maxLength), and lists the
         # one that holds beside the one that does not; that has an error by its name.
         for unit in self._validator.evaluate(value).list().get("details", ()):

@@ -9,6 +9,7 @@ import pytest
 
 from mailpact.contracts import catalogue
 from mailpact.contracts.errors import ErrorCode, NotAMessageError, PublishedFileError, UnknownContractError
+from mailpact.contracts.site.members import members
 
 
 @pytest.fixture
@@ -102,6 +103,12 @@ def test_writer_schema_differs_from_the_reader_schema_only_in_being_closed(contr
     assert opened(contract.writer_schema) | names == contract.schema | names
     is_closed = contract.writer_schema != opened(contract.writer_schema)
     assert is_closed == (contract_name != "log/1")  # a record has any further members
+
+
+def test_each_member_of_each_contract_is_described(contract_name, contracts):
+    rows = members(contracts.contract(contract_name).schema)
+
+    assert [row.path for row in rows if not row.description] == []
 
 
 def test_examples_of_a_schema_obey_it():

@@ -1,5 +1,7 @@
 """The engine that decides and the one that explains, held together; and what an explanation says."""
 
+import copy
+
 import jsonschema
 import jsonschema_rs
 import pytest
@@ -47,6 +49,52 @@ def test_explanation_names_a_rule_that_the_deciding_engine_lists_too(document):
 
         listed = {(tuple(error.instance_path), error.kind.name) for error in engine.iter_errors(document)}
         assert (tuple(refusal.pointer.split("/")[1:]), refusal.keyword) in listed
+
+
+CONTRACTS = catalogue.load().contracts
+ALL = {name: (contract, Validator(contract.schema)) for name, contract in CONTRACTS.items()}
+junk = st.sampled_from([None, True, 0, -1, 10**6, 0.5, "", " ", "a\n", "a" * 300, [], {}, ["a"], {"a": 1}])
+
+
+@st.composite
+def damaged(draw):
+    """An example of some contract with one or two members replaced, at any depth."""
+    name = draw(st.sampled_from(sorted(ALL)))
+    document = copy.deepcopy(draw(st.sampled_from(ALL[name][0].schema["examples"])))
+    for _ in range(draw(st.integers(1, 2))):
+        place = document
+        while place and draw(st.booleans()):
+            inner = [value for value in (place.values() if isinstance(place, dict) else place) if value]
+            place = next((value for value in inner if isinstance(value, dict | list)), {})
+        if isinstance(place, dict):
+            place[draw(st.sampled_from([*place, "new", "bad\n"]))] = draw(junk | strings)
+        elif place:
+            place[0] = draw(junk)
+    return name, document
+
+
+@given(damaged())
+def test_engines_agree_about_damaged_examples_of_every_contract(drawn):
+    name, document = drawn
+    contract, validator = ALL[name]
+
+    refused = validator.check(document)
+    reference = jsonschema.Draft202012Validator(contract.schema)
+    listed = {
+        ("/".join(map(str, ["", *error.instance_path])), error.kind.name)
+        for error in jsonschema_rs.Draft202012Validator(contract.schema).iter_errors(document)
+    }
+    assert (refused is None) == reference.is_valid(document)
+    assert refused is None or (refused.pointer, refused.keyword) in listed
+
+
+@given(addresses | domains.map("a@{}".format))
+def test_address_is_the_same_in_every_contract(address):
+    email_2, status = (ALL[name][0].schema["$defs"]["address"] for name in ("email/2", "email-status/1"))
+    email_1 = ALL["email/1"][0].schema["properties"]["email"]
+
+    verdicts = {jsonschema_rs.is_valid(schema, address) for schema in (email_1, email_2, status)}
+    assert len(verdicts) == 1
 
 
 def refusal(pointer, keyword, detail):
