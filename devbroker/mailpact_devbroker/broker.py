@@ -11,8 +11,6 @@ from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from pamqp import commands
-
 from mailpact_devbroker import consumers, deadletters, properties, routing
 from mailpact_devbroker.changes import Change, Erased, Saved
 from mailpact_devbroker.consumers import Consumer, Delivery, Ledger
@@ -79,20 +77,11 @@ class Broker:
         """Return a queue's consumers, in the order of their turns."""
         return self._turns.get(queue.name, ())
 
-    def delete_queue(self, method: commands.Queue.Delete, owner: int) -> int:
+    def delete_queue(self, name: str, owner: int) -> int:
         """Delete a queue with its messages and return how many were ready; a missing one is deleted already."""
-        if method.queue not in self.topology.queues:
+        if name not in self.topology.queues:
             return 0
-        queue = self.topology.queue(method.queue, owner)
-        where = f"queue '{method.queue}' in vhost '/'"
-        if queue.terms.quorum and (method.if_unused or method.if_empty):
-            flag = "if-unused" if method.if_unused else "if-empty"
-            rest = f"queue.delete operations with {flag} flag set are not supported by quorum queues"
-            raise AmqpError(540, f"cannot delete {where}. {rest}")
-        if method.if_unused and self.consumers(queue):
-            raise AmqpError(406, f"{where} in use")
-        if method.if_empty and queue.ready:
-            raise AmqpError(406, f"{where} not empty")
+        queue = self.topology.queue(name, owner)
         self._drop_queue(queue)
         return len(queue.ready)
 
@@ -113,11 +102,8 @@ class Broker:
     # Messages in.
 
     def publish(self, publication: Publication, now: float) -> Published:
-        """Route a publication to its queues; raises 404 or 403 for an exchange that cannot take it."""
-        exchange = self.topology.exchange(publication.exchange)
-        if exchange.internal:
-            raise AmqpError(403, f"cannot publish to internal exchange '{exchange.name}' in vhost '/'")
-        targets = self._targets(exchange, publication)
+        """Route a publication to its queues; raises 404 for an exchange that does not exist."""
+        targets = self._targets(self.topology.exchange(publication.exchange), publication)
         open_ones = [queue for queue in targets if not queue.is_full]
         for queue in open_ones:
             self._put(queue, publication, now)
@@ -229,9 +215,8 @@ class Broker:
 
     def _targets(self, exchange: routing.Exchange, publication: Publication) -> list[Queue]:
         known = self.topology.queues
-        key, exchanges = publication.routing_key, self.topology.exchanges
         names = routing.destinations(
-            exchanges, exchange, key, lambda: properties.headers(properties.split(publication.header))
+            exchange, publication.routing_key, lambda: properties.headers(publication.header)
         )
         return [known[name] for name in names if name in known]
 

@@ -1,7 +1,7 @@
 """A channel: the order in which frames may come, and the way between its connection and the broker.
 
-The order stands in `TRANSITIONS`; a frame that has no entry for the state is a 505. After a refusal the channel waits
-for close-ok and drops everything else (AMQP 0-9-1, 1.5.2.5).
+Which kind of frame a state waits for stands in `EXPECTED`; any other is a 505. After a refusal the channel waits for
+close-ok and drops everything else (AMQP 0-9-1, 1.5.2.5).
 
     open ──publish──▶ header ──header──▶ body ──complete──▶ open          any ──refused──▶ closing ──close-ok──▶ closed
 """
@@ -29,39 +29,7 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
-class Event(StrEnum):
-    """What happens to a channel."""
-
-    METHOD = "method"
-    PUBLISH = "basic.publish"
-    HEADER = "content header"
-    BODY = "content body"
-    COMPLETE = "complete content"
-    REFUSED = "refusal"
-    CLOSE = "channel.close"
-    CLOSE_OK = "channel.close-ok"
-
-
-TRANSITIONS = {
-    (State.OPEN, Event.METHOD): State.OPEN,
-    (State.OPEN, Event.PUBLISH): State.HEADER,
-    (State.OPEN, Event.CLOSE): State.CLOSED,
-    (State.OPEN, Event.REFUSED): State.CLOSING,
-    (State.HEADER, Event.HEADER): State.BODY,
-    (State.HEADER, Event.REFUSED): State.CLOSING,
-    (State.BODY, Event.BODY): State.BODY,
-    (State.BODY, Event.COMPLETE): State.OPEN,
-    (State.BODY, Event.REFUSED): State.CLOSING,
-    (State.CLOSING, Event.CLOSE): State.CLOSED,
-    (State.CLOSING, Event.CLOSE_OK): State.CLOSED,
-}
-
-
-def following(state: State, event: Event) -> State:
-    """Return the state after an event; raises 505 where it may not happen."""
-    if (state, event) not in TRANSITIONS:
-        raise AmqpError(505, f"{event} is not expected on a channel that is in state '{state}'")
-    return TRANSITIONS[state, event]
+EXPECTED = {State.OPEN: Kind.METHOD, State.HEADER: Kind.HEADER, State.BODY: Kind.BODY}
 
 
 class Wire(Protocol):
@@ -109,29 +77,24 @@ class Channel:
         if self.state is State.CLOSING:
             self._receive_closing(method)
             return
-        now = (
-            self._wire.now()
-        )  # one for all that the frame does, or a time to live of 0 would be over in between
-        match frame.kind, method:
-            case Kind.METHOD, commands.Basic.Publish():
-                self._step(Event.PUBLISH)
-                self._publish = method
-                if method.immediate:
-                    raise AmqpError(540, "immediate=true")
-            case Kind.METHOD, base.Frame():
-                self._step(Event.CLOSE if isinstance(method, commands.Channel.Close) else Event.METHOD)
+        if frame.kind is not EXPECTED.get(self.state):
+            raise AmqpError(505, f"{frame.kind.name} is not expected on a channel in state '{self.state}'")
+        # One time for all that the frame does, or a time to live of 0 would be over in between.
+        now = self._wire.now()
+        match method:
+            case commands.Basic.Publish():
+                self._start_message(method)
+            case base.Frame():
                 self._call(method, now)
-            case Kind.HEADER, _:
-                self._step(Event.HEADER)
+            case None if self.state is State.HEADER:
                 self._start_body(frame.payload, now)
-            case _:
-                self._step(Event.BODY)
+            case None:
                 self._add_body(frame.payload, now)
         self._broker.proceed(now)
 
     def refuse(self, error: AmqpError, method: base.Frame | None) -> None:
         """Close the channel with the reason; what it held goes back to the queues."""
-        self._step(Event.REFUSED)
+        self.state = State.CLOSING
         self._parts.clear()
         class_id, method_id = divmod(0 if method is None else method.index, 1 << 16)
         self._reply(commands.Channel.Close(error.code, error.text, class_id, method_id))
@@ -160,6 +123,8 @@ class Channel:
             self._reply(commands.Basic.Cancel(consumer_tag, nowait=True))
 
     def _call(self, method: base.Frame, now: float) -> None:
+        if isinstance(method, commands.Channel.Close):
+            self.state = State.CLOSED
         match self._session.call(method, now):
             case None:
                 pass
@@ -175,7 +140,13 @@ class Channel:
             case other:
                 assert_never(other)
 
+    def _start_message(self, method: commands.Basic.Publish) -> None:
+        if method.immediate:
+            raise AmqpError(540, "immediate=true")
+        self._publish, self.state = method, State.HEADER
+
     def _start_body(self, header: bytes, now: float) -> None:
+        self.state = State.BODY
         self._header, self._missing = header, properties.body_size(header)
         if self._missing > messages.MAX_BODY_BYTES:
             limit = f"configured max size {messages.MAX_BODY_BYTES}"
@@ -188,7 +159,7 @@ class Channel:
         if self._missing < 0:
             raise AmqpError(501, f"body is {-self._missing} bytes longer than its header announced")
         if not self._missing:
-            self._step(Event.COMPLETE)
+            self.state = State.OPEN
             body = b"".join(self._parts)
             self._parts.clear()
             self._finish(body, now)
@@ -205,14 +176,10 @@ class Channel:
 
     def _receive_closing(self, method: base.Frame | None) -> None:
         """Wait for close-ok; everything else was sent before the peer knew."""
-        if isinstance(method, commands.Channel.CloseOk):
-            self._step(Event.CLOSE_OK)
-        elif isinstance(method, commands.Channel.Close):
-            self._step(Event.CLOSE)
+        if isinstance(method, commands.Channel.Close | commands.Channel.CloseOk):
+            self.state = State.CLOSED
+        if isinstance(method, commands.Channel.Close):
             self._reply(commands.Channel.CloseOk())
-
-    def _step(self, event: Event) -> None:
-        self.state = following(self.state, event)
 
     def _reply(self, method: base.Frame) -> None:
         self._wire.send(frames.encode(self.number, method))
@@ -227,6 +194,5 @@ def _counted_header(delivery: Delivery) -> bytes:
     header = message.publication.header
     if not (delivery.queue.terms.quorum and message.deliveries):
         return header
-    counted = {"x-delivery-count": properties.long_value(message.deliveries)}
-    found = properties.with_headers(properties.split(header), counted)
+    found = properties.with_headers(properties.split(header), {"x-delivery-count": message.deliveries})
     return properties.join(found, len(message.publication.body))

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from mailpact_devbroker import properties
 from mailpact_devbroker.messages import Death, Publication
-from mailpact_devbroker.properties import text_value
+from mailpact_devbroker.properties import Value
 
 
 class Reason(StrEnum):
@@ -30,7 +30,7 @@ def letter(
     found.pop("expiration", None)  # or the letter would expire in the dead letter queue
     death = Death(queue, reason.value, dead.exchange, dead.routing_key, now, original_expiration=expiration)
     deaths = _recorded(death, dead.deaths)
-    headers = {"x-death": properties.list_value([_entry(each) for each in deaths])}
+    headers: dict[str, Value] = {"x-death": [_entry(each) for each in deaths]}
     if not dead.deaths:
         headers |= _summary("first", deaths[0])
     found = properties.with_headers(found, headers | _summary("last", deaths[0]))
@@ -54,21 +54,19 @@ def _recorded(death: Death, earlier: tuple[Death, ...]) -> tuple[Death, ...]:
     return (latest, *(each for each in earlier if each is not same))
 
 
-def _summary(which: str, death: Death) -> dict[str, bytes]:
-    parts = {"exchange": death.exchange, "queue": death.queue, "reason": death.reason}
-    return {f"x-{which}-death-{name}": text_value(value) for name, value in parts.items()}
+def _summary(which: str, death: Death) -> dict[str, Value]:
+    return {f"x-{which}-death-{name}": getattr(death, name) for name in ("exchange", "queue", "reason")}
 
 
-def _entry(death: Death) -> bytes:
-    entry = {}
-    if death.original_expiration is not None:
-        entry["original-expiration"] = text_value(death.original_expiration)
-    entry |= {
-        "count": properties.long_value(death.count),
-        "reason": text_value(death.reason),
-        "queue": text_value(death.queue),
-        "time": properties.time_value(death.time),
-        "exchange": text_value(death.exchange),
-        "routing-keys": properties.list_value([text_value(death.routing_key)]),
+def _entry(death: Death) -> Value:
+    expiration = (
+        {} if death.original_expiration is None else {"original-expiration": death.original_expiration}
+    )
+    return expiration | {
+        "count": death.count,
+        "reason": death.reason,
+        "queue": death.queue,
+        "time": death.time,
+        "exchange": death.exchange,
+        "routing-keys": [death.routing_key],
     }
-    return properties.table_value(entry)

@@ -12,12 +12,9 @@ from mailpact_devbroker.frames import FRAME_MAX, FRAME_MIN
 CHANNEL_MAX = 2_047  # channels at a time; their numbers may be higher
 HEARTBEAT_SECONDS = 60  # proposed; the client decides
 
-_CAPABILITIES: common.FieldTable = dict.fromkeys(
-    (
-        *("publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify"),
-        *("connection.blocked", "per_consumer_qos", "authentication_failure_close"),
-    ),
-    True,
+_CAPABILITIES = (
+    *("publisher_confirms", "basic.nack", "consumer_cancel_notify"),
+    *("connection.blocked", "per_consumer_qos", "authentication_failure_close"),
 )
 
 
@@ -28,7 +25,7 @@ def start() -> commands.Connection.Start:
         "version": version("mailpact"),
         "platform": "Python",
         "information": "for development only",
-        "capabilities": _CAPABILITIES,
+        "capabilities": dict.fromkeys(_CAPABILITIES, True),
     }
     return commands.Connection.Start(0, 9, about, "PLAIN AMQPLAIN", "en_US")
 

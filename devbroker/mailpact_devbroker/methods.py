@@ -1,7 +1,8 @@
 """Methods: what each method of a channel does to the broker, and what is answered.
 
-One table a class, in the order of the specification. A method that stands in none of them is refused with 540 and its
-name. A reply is a method, or a `Delivery` for basic.get; the channel leaves it away where the client said `nowait`.
+One match a class, in the order of the specification. A method that stands in none of them is refused with 540 and its
+name. What is answered is a `Delivery` for basic.get, else a method; where a match says nothing about it, the method
+that the specification has for it, if any. The channel leaves it away where the client said `nowait`.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,11 @@ from mailpact_devbroker.errors import AmqpError, unsupported
 from mailpact_devbroker.queues import Queue
 
 Reply = base.Frame | Delivery | None
+
+_OF_A_QUEUE = (  # an empty name means the last queue that was declared on the channel
+    *(commands.Queue.Bind, commands.Queue.Unbind, commands.Queue.Purge, commands.Queue.Delete),
+    *(commands.Basic.Consume, commands.Basic.Get),
+)
 
 
 class Session:
@@ -29,15 +35,18 @@ class Session:
 
     def call(self, method: base.Frame, now: float) -> Reply:
         """Do what a method asks for; raises AmqpError where it is refused."""
+        if isinstance(method, _OF_A_QUEUE):
+            method.queue = self._named(method.queue)
         match method.name.partition(".")[0]:
             case "Exchange":
-                return self._exchange(method)
+                reply: Reply = self._exchange(method)
             case "Queue":
-                return self._queue(method)
+                reply = self._queue(method)
             case "Basic":
-                return self._basic(method, now)
+                reply = self._basic(method, now)
             case _:
-                return self._channel(method)
+                reply = self._channel(method)
+        return _usual_reply(method) if reply is None else reply
 
     def _channel(self, method: base.Frame) -> Reply:
         match method:
@@ -49,50 +58,37 @@ class Session:
                 return commands.Channel.FlowOk(active=True)
             case commands.Channel.Close():
                 self._broker.release(self._ledger)
-                return commands.Channel.CloseOk()
             case commands.Confirm.Select():
                 self.confirming = True
-                return commands.Confirm.SelectOk()
             case _:
                 raise unsupported(method.name.lower())
+        return None
 
     def _exchange(self, method: base.Frame) -> Reply:
         match method:
             case commands.Exchange.Declare():
                 self._topology.declare_exchange(method)
-                return commands.Exchange.DeclareOk()
-            case commands.Exchange.Delete():
-                self._topology.delete_exchange(method)
-                return commands.Exchange.DeleteOk()
-            case commands.Exchange.Bind():
-                self._topology.bind(method, self._ledger.owner)
-                return commands.Exchange.BindOk()
-            case commands.Exchange.Unbind():
-                self._topology.unbind(method, self._ledger.owner)
-                return commands.Exchange.UnbindOk()
+            case commands.Exchange.Delete(if_unused=False):
+                self._topology.delete_exchange(method.exchange)
             case _:
-                raise unsupported(method.name.lower())
+                raise unsupported(_named_with_conditions(method))
+        return None
 
     def _queue(self, method: base.Frame) -> Reply:
-        owner = self._ledger.owner
         match method:
             case commands.Queue.Declare():
                 return self._declare_queue(method)
             case commands.Queue.Bind():
-                method.queue = self._named(method.queue)
-                self._topology.bind(method, owner)
-                return commands.Queue.BindOk()
+                self._topology.bind(method, self._ledger.owner)
             case commands.Queue.Unbind():
-                method.queue = self._named(method.queue)
-                self._topology.unbind(method, owner)
-                return commands.Queue.UnbindOk()
+                self._topology.unbind(method, self._ledger.owner)
             case commands.Queue.Purge():
                 return commands.Queue.PurgeOk(self._broker.purge(self._known(method.queue)))
-            case commands.Queue.Delete():
-                method.queue = self._named(method.queue)
-                return commands.Queue.DeleteOk(self._broker.delete_queue(method, owner))
+            case commands.Queue.Delete(if_unused=False, if_empty=False):
+                return commands.Queue.DeleteOk(self._broker.delete_queue(method.queue, self._ledger.owner))
             case _:
-                raise unsupported(method.name.lower())
+                raise unsupported(_named_with_conditions(method))
+        return None
 
     def _declare_queue(self, method: commands.Queue.Declare) -> Reply:
         if method.passive:
@@ -106,42 +102,39 @@ class Session:
     def _basic(self, method: base.Frame, now: float) -> Reply:
         match method:
             case commands.Basic.Qos():
-                return self._limit(method)
+                self._limit(method)
             case commands.Basic.Consume():
                 return self._consume(method)
             case commands.Basic.Cancel(consumer_tag=tag):
                 self._broker.cancel(self._ledger, tag or "")
                 return commands.Basic.CancelOk(tag or "")
             case commands.Basic.CancelOk():
-                return None  # a client that answers our notification
+                pass  # a client that answers our notification
             case commands.Basic.Get():
                 queue = self._known(method.queue)
-                delivery = self._broker.get(self._ledger, queue, no_ack=method.no_ack, now=now)
-                return commands.Basic.GetEmpty() if delivery is None else delivery
+                taken = self._broker.get(self._ledger, queue, no_ack=method.no_ack, now=now)
+                return commands.Basic.GetEmpty() if taken is None else taken
             case _:
-                return self._settle(method)
+                self._settle(method)
+        return None
 
-    def _settle(self, method: base.Frame) -> Reply:
+    def _settle(self, method: base.Frame) -> None:
         broker, ledger = self._broker, self._ledger
         match method:
             case commands.Basic.Ack(delivery_tag=tag, multiple=multiple):
                 broker.ack(ledger, tag, multiple=multiple)
-                return None
             case commands.Basic.Nack(delivery_tag=tag, multiple=multiple, requeue=requeue):
                 broker.reject(ledger, tag, multiple=multiple, requeue=requeue)
-                return None
             case commands.Basic.Reject(delivery_tag=tag, requeue=requeue):
                 broker.reject(ledger, tag or 0, multiple=False, requeue=requeue)
-                return None
             case commands.Basic.Recover(requeue=False):
                 raise AmqpError(540, "requeue=false")
             case commands.Basic.Recover():
                 broker.recover(ledger)
-                return commands.Basic.RecoverOk()
             case _:
                 raise unsupported(method.name.lower())
 
-    def _limit(self, method: commands.Basic.Qos) -> Reply:
+    def _limit(self, method: commands.Basic.Qos) -> None:
         if method.prefetch_size:
             raise AmqpError(540, f"prefetch_size!=0 ({method.prefetch_size})")
         if method.global_:
@@ -149,7 +142,6 @@ class Session:
             self._broker.resume(self._ledger)
         else:
             self._ledger.prefetch = method.prefetch_count
-        return commands.Basic.QosOk()
 
     def _consume(self, method: commands.Basic.Consume) -> Reply:
         if method.queue == "amq.rabbitmq.reply-to":
@@ -169,4 +161,19 @@ class Session:
         return name or self._last_queue
 
     def _known(self, name: str) -> Queue:
-        return self._topology.queue(self._named(name), self._ledger.owner)
+        return self._topology.queue(name, self._ledger.owner)
+
+
+def _usual_reply(method: base.Frame) -> base.Frame | None:
+    """Return the method that the specification has as the answer, without a word in it."""
+    if not method.synchronous:
+        return None
+    kind, name = method.valid_responses[0].split(".")
+    reply: base.Frame = getattr(getattr(commands, kind), name)()
+    return reply
+
+
+def _named_with_conditions(method: base.Frame) -> str:
+    """Name a method and the flags that make it one that is refused."""
+    flags = (name for name in ("if_unused", "if_empty") if getattr(method, name, False))
+    return " ".join((method.name.lower(), *flags))

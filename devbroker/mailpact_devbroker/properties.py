@@ -9,7 +9,7 @@ own (`x-death`, `x-delivery-count`), only that entry of the table is replaced; i
 import struct
 from collections.abc import Mapping
 
-from pamqp import commands, common, decode
+from pamqp import commands, common, decode, encode
 
 from mailpact_devbroker.errors import AmqpError
 
@@ -22,6 +22,7 @@ _SIZES |= {b"l": 8, b"L": 8, b"d": 8, b"T": 8, b"D": 5, b"V": 0, b"\0": 0}
 _PREFIXED = (b"S", b"A", b"F", b"x")  # a length of four bytes, then that many bytes
 
 Properties = dict[str, bytes]
+Value = int | float | str | list["Value"] | Mapping[str, "Value"]  # a float is a time, in seconds since 1970
 
 
 def split(header: bytes) -> Properties:
@@ -70,14 +71,14 @@ def text(properties: Mapping[str, bytes], name: str) -> str | None:
         raise AmqpError(502, f"property {name} is not UTF-8") from error
 
 
-def headers(properties: Mapping[str, bytes]) -> common.FieldTable:
+def headers(header: bytes) -> common.FieldTable:
     """Return the headers table decoded, for a headers exchange to look at.
 
     A table that pamqp cannot read (a time beyond the year 9999) has nothing that could match. That is no error: a
     dead letter meets a headers exchange long after its publisher could be told.
     """
     try:
-        return decode.field_table(properties.get("headers", _NO_HEADERS))[1]
+        return decode.field_table(split(header).get("headers", _NO_HEADERS))[1]
     except (ValueError, OverflowError, RecursionError, struct.error):
         return {}
 
@@ -87,39 +88,32 @@ def header_names(properties: Mapping[str, bytes]) -> frozenset[bytes]:
     return frozenset(_entries(properties.get("headers", _NO_HEADERS)))
 
 
-def with_headers(properties: Mapping[str, bytes], replaced: Mapping[str, bytes]) -> Properties:
-    """Return the properties with some headers written anew; each value is a type tag and its bytes."""
+def with_headers(properties: Mapping[str, bytes], replaced: Mapping[str, Value]) -> Properties:
+    """Return the properties with some headers written anew."""
     kept = _entries(properties.get("headers", _NO_HEADERS))
-    entries = kept | {name.encode(): value for name, value in replaced.items()}
+    written = {name.encode(): _written(value) for name, value in replaced.items()}
+    return {**properties, "headers": _table(kept | written)}
+
+
+def _written(value: Value) -> bytes:
+    """Return a table value with its type tag, in the types that RabbitMQ uses in what it writes itself."""
+    match value:
+        case int():
+            return b"l" + struct.pack(">q", value)
+        case float():  # a time
+            return b"T" + struct.pack(">Q", int(value))
+        case str():
+            return b"S" + encode.long_string(value)
+        case list():
+            raw = b"".join(_written(each) for each in value)
+            return b"A" + struct.pack(">I", len(raw)) + raw
+        case _:
+            return b"F" + _table({name.encode(): _written(each) for name, each in value.items()})
+
+
+def _table(entries: Mapping[bytes, bytes]) -> bytes:
     body = b"".join(bytes((len(name),)) + name + value for name, value in entries.items())
-    return {**properties, "headers": struct.pack(">I", len(body)) + body}
-
-
-def long_value(number: int) -> bytes:
-    """Return a table value of 64 bits, the type that RabbitMQ's counts have."""
-    return b"l" + struct.pack(">q", number)
-
-
-def text_value(string: str) -> bytes:
-    """Return a long string as a table value."""
-    raw = string.encode()
-    return b"S" + struct.pack(">I", len(raw)) + raw
-
-
-def time_value(seconds: float) -> bytes:
-    """Return a timestamp as a table value, in whole seconds since 1970."""
-    return b"T" + struct.pack(">Q", int(seconds))
-
-
-def list_value(values: list[bytes]) -> bytes:
-    """Return an array of table values as a table value."""
-    raw = b"".join(values)
-    return b"A" + struct.pack(">I", len(raw)) + raw
-
-
-def table_value(entries: Mapping[str, bytes]) -> bytes:
-    """Return a nested table as a table value."""
-    return b"F" + with_headers({}, entries)["headers"]
+    return struct.pack(">I", len(body)) + body
 
 
 def _length(kind: str, raw: bytes, at: int) -> int:

@@ -1,10 +1,10 @@
 """Routing: from an exchange and a key to the queues that take the message.
 
-Four kinds of exchange, as AMQP 0-9-1 has them (3.1.3), and bindings between exchanges as RabbitMQ has them. The
-default exchange `""` reaches each queue by its name and has no bindings that anybody could change.
+Four kinds of exchange, as AMQP 0-9-1 has them (3.1.3). The default exchange `""` reaches each queue by its name and
+has no bindings that anybody could change.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -24,21 +24,13 @@ class ExchangeType(StrEnum):
     HEADERS = "headers"
 
 
-class Target(StrEnum):
-    """What a binding leads to."""
-
-    QUEUE = "queue"
-    EXCHANGE = "exchange"
-
-
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One way out of an exchange. `arguments` is an encoded table, so that equal bindings are one."""
+    """One way from an exchange to a queue. `arguments` is an encoded table, so that equal bindings are one."""
 
-    target: Target
-    destination: str
+    queue: str
     routing_key: str
-    arguments: bytes = b"\0\0\0\0"
+    arguments: bytes
 
 
 @dataclass(slots=True)
@@ -48,34 +40,33 @@ class Exchange:
     name: str
     type: ExchangeType
     durable: bool = True
-    auto_delete: bool = False
-    internal: bool = False
     bindings: dict[Binding, common.FieldTable] = field(default_factory=dict)
 
 
 def standard_exchanges() -> dict[str, Exchange]:
     """Return the exchanges that every broker has."""
-    found = {"": Exchange("", ExchangeType.DIRECT)}
-    for kind in ExchangeType:
-        found[f"amq.{kind}"] = Exchange(f"amq.{kind}", kind)
-    return found | {"amq.match": Exchange("amq.match", ExchangeType.HEADERS)}
+    named = {"": ExchangeType.DIRECT, "amq.match": ExchangeType.HEADERS}
+    named |= {f"amq.{kind}": kind for kind in ExchangeType}
+    return {name: Exchange(name, kind) for name, kind in named.items()}
 
 
 def encoded_arguments(arguments: common.FieldTable, exchange: Exchange) -> bytes:
     """Return a binding's arguments as bytes.
 
     Raises:
-        AmqpError: 406 for an `x-match` that does not exist, 540 for one, or a value, that is not supported.
+        AmqpError: 406 for an `x-match` that does not exist, 540 for one, or a value, that is not supported, and for
+            any argument that is not for a headers exchange.
     """
-    if exchange.type is ExchangeType.HEADERS:
-        match arguments.get("x-match", "all"):
-            case "all" | "any":
-                pass
-            case "all-with-x" | "any-with-x" as wanted:
-                raise unsupported(f"x-match={wanted}")
-            case wanted:
-                expected = "expected all, any, all-with-x, or any-with-x"
-                raise AmqpError(406, f'Invalid x-match field value "{wanted!s:.40}"; {expected}')
+    if arguments and exchange.type is not ExchangeType.HEADERS:
+        raise unsupported(f"argument '{next(iter(arguments))}' of a binding to a {exchange.type} exchange")
+    match arguments.get("x-match", "all"):
+        case "all" | "any":
+            pass
+        case "all-with-x" | "any-with-x" as wanted:
+            raise unsupported(f"x-match={wanted}")
+        case wanted:
+            expected = "expected all, any, all-with-x, or any-with-x"
+            raise AmqpError(406, f'Invalid x-match field value "{wanted!s:.40}"; {expected}')
     try:
         encoded = encode.field_table(arguments)
     except TypeError as error:
@@ -85,35 +76,21 @@ def encoded_arguments(arguments: common.FieldTable, exchange: Exchange) -> bytes
     return encoded
 
 
-def destinations(
-    exchanges: Mapping[str, Exchange], exchange: Exchange, routing_key: str, headers: Headers
-) -> list[str]:
-    """Return the names of the queues a message is for, each once; exchanges are entered once too."""
-    if not exchange.name:
-        return [routing_key]
-    found: dict[str, None] = {}
-    waiting, seen = [exchange], {exchange.name}
-    while waiting:
-        for binding in _matching(waiting.pop(), routing_key, headers):
-            if binding.target is Target.QUEUE:
-                found[binding.destination] = None
-            elif binding.destination not in seen:
-                seen.add(binding.destination)
-                waiting.append(exchanges[binding.destination])
-    return list(found)
-
-
-def _matching(exchange: Exchange, routing_key: str, headers: Headers) -> Iterator[Binding]:
+def destinations(exchange: Exchange, routing_key: str, headers: Headers) -> Iterable[str]:
+    """Return the names of the queues a message is for, each once."""
     match exchange.type:
+        case _ if not exchange.name:
+            return [routing_key]
         case ExchangeType.FANOUT:
-            yield from exchange.bindings
+            found = [b.queue for b in exchange.bindings]
         case ExchangeType.DIRECT:
-            yield from (b for b in exchange.bindings if b.routing_key == routing_key)
+            found = [b.queue for b in exchange.bindings if b.routing_key == routing_key]
         case ExchangeType.TOPIC:
-            yield from (b for b in exchange.bindings if topic_matches(b.routing_key, routing_key))
+            found = [b.queue for b in exchange.bindings if topic_matches(b.routing_key, routing_key)]
         case ExchangeType.HEADERS:
             present = headers()
-            yield from (b for b, wanted in exchange.bindings.items() if headers_match(wanted, present))
+            found = [b.queue for b, wanted in exchange.bindings.items() if headers_match(wanted, present)]
+    return dict.fromkeys(found)
 
 
 def topic_matches(pattern: str, key: str) -> bool:

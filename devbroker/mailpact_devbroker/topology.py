@@ -10,11 +10,9 @@ from mailpact_devbroker import frames, queues, routing
 from mailpact_devbroker.changes import Change, Declared, Undeclared
 from mailpact_devbroker.errors import AmqpError, locked, not_found, unsupported
 from mailpact_devbroker.queues import Queue
-from mailpact_devbroker.routing import Binding, Exchange, ExchangeType, Target
+from mailpact_devbroker.routing import Binding, Exchange, ExchangeType
 
-Bind = commands.Queue.Bind | commands.Exchange.Bind
-Unbind = commands.Queue.Unbind | commands.Exchange.Unbind
-Declaration = commands.Exchange.Declare | commands.Queue.Declare | Bind
+Declaration = commands.Exchange.Declare | commands.Queue.Declare | commands.Queue.Bind
 
 _LONGEST_NAME = 127  # characters: pamqp's limit
 
@@ -54,32 +52,28 @@ class Topology:
         if method.passive:
             self.exchange(name)
             return
-        if method.arguments:
-            raise unsupported(f"exchange argument '{next(iter(method.arguments))}'")
         if method.exchange_type not in list(ExchangeType):
             raise AmqpError(406, f"invalid exchange type '{method.exchange_type:.40}'")
-        kind = ExchangeType(method.exchange_type)
-        wanted = Exchange(name, kind, method.durable, method.auto_delete, method.internal)
+        wanted = Exchange(name, ExchangeType(method.exchange_type), method.durable)
         if name in self.exchanges:
-            _assert_same_exchange(wanted, self.exchanges[name])
+            _assert_same_exchange(method, self.exchanges[name])
             return
+        _refuse_unsupported(method)
         _check_name("exchange", name)
         self.exchanges[name] = wanted
         if wanted.durable:
             self._note(f"exchange {name}", method)
 
-    def delete_exchange(self, method: commands.Exchange.Delete) -> None:
-        """Delete an exchange with the bindings from and to it; one that does not exist is deleted already."""
-        name = method.exchange
+    def delete_exchange(self, name: str) -> None:
+        """Delete an exchange with its bindings; one that does not exist is deleted already."""
         _refuse_default(name)
         if name.startswith("amq."):
             raise AmqpError(403, f"deletion of system exchange '{name}' in vhost '/' not allowed")
-        exchange = self.exchanges.get(name)
-        if exchange is None:
-            return
-        if method.if_unused and exchange.bindings:
-            raise AmqpError(406, f"exchange '{name}' in vhost '/' in use")
-        self._drop_exchange(exchange)
+        if name in self.exchanges:
+            exchange = self.exchanges.pop(name)
+            for binding in list(exchange.bindings):
+                self._remove(exchange, binding)
+            self._noted.append(Undeclared(f"exchange {name}"))
 
     def declare_queue(self, method: commands.Queue.Declare, owner: int) -> Queue:
         """Declare a queue, or look for it where the method is passive.
@@ -108,61 +102,42 @@ class Topology:
     def drop_queue(self, queue: Queue) -> None:
         """Forget a queue and the bindings to it."""
         del self.queues[queue.name]
-        self._unbind_from(Target.QUEUE, queue.name)
+        for exchange in self.exchanges.values():
+            for binding in [each for each in exchange.bindings if each.queue == queue.name]:
+                self._remove(exchange, binding)
         self._noted.append(Undeclared(f"queue {queue.name}"))
 
-    def bind(self, method: Bind, owner: int) -> None:
-        """Bind an existing queue or exchange to an exchange; binding again changes nothing."""
+    def bind(self, method: commands.Queue.Bind, owner: int) -> None:
+        """Bind an existing queue to an exchange; binding again changes nothing."""
         exchange, binding = self._binding(method, owner)
         if binding in exchange.bindings:
             return
         exchange.bindings[binding] = method.arguments or {}
-        if exchange.durable and self._survives(binding):
+        if exchange.durable and self.queues[binding.queue].survives:
             self._note(_key(exchange, binding), method)
 
-    def unbind(self, method: Unbind, owner: int) -> None:
+    def unbind(self, method: commands.Queue.Unbind, owner: int) -> None:
         """Take a binding away; one that does not exist is gone already."""
-        self._remove(*self._binding(method, owner))
+        exchange, binding = self._binding(method, owner)
+        if binding in exchange.bindings:
+            self._remove(exchange, binding)
 
-    def _binding(self, method: Bind | Unbind, owner: int) -> tuple[Exchange, Binding]:
-        if isinstance(method, commands.Queue.Bind | commands.Queue.Unbind):
-            target, source = Target.QUEUE, method.exchange
-            destination = self.queue(method.queue, owner).name
-        else:
-            target, source = Target.EXCHANGE, method.source
-            destination = self.exchange(method.destination).name
-        _refuse_default(source)
-        exchange = self.exchange(source)
+    def _binding(
+        self, method: commands.Queue.Bind | commands.Queue.Unbind, owner: int
+    ) -> tuple[Exchange, Binding]:
+        queue = self.queue(method.queue, owner)
+        _refuse_default(method.exchange)
+        exchange = self.exchange(method.exchange)
         arguments = routing.encoded_arguments(method.arguments or {}, exchange)
-        return exchange, Binding(target, destination, method.routing_key, arguments)
+        return exchange, Binding(queue.name, method.routing_key, arguments)
 
     def _note(self, key: str, method: Declaration) -> None:
         method.ticket = 0  # AMQP 0-9-1 ignores it, and pamqp refuses to write another
         self._noted.append(Declared(key, frames.encode_method(method)))
 
-    def _survives(self, binding: Binding) -> bool:
-        if binding.target is Target.QUEUE:
-            return self.queues[binding.destination].survives
-        return self.exchanges[binding.destination].durable
-
     def _remove(self, exchange: Exchange, binding: Binding) -> None:
-        if exchange.bindings.pop(binding, None) is None:
-            return
+        del exchange.bindings[binding]
         self._noted.append(Undeclared(_key(exchange, binding)))
-        if exchange.auto_delete and not exchange.bindings and exchange.name in self.exchanges:
-            self._drop_exchange(exchange)
-
-    def _drop_exchange(self, exchange: Exchange) -> None:
-        del self.exchanges[exchange.name]
-        for binding in list(exchange.bindings):
-            self._remove(exchange, binding)
-        self._unbind_from(Target.EXCHANGE, exchange.name)
-        self._noted.append(Undeclared(f"exchange {exchange.name}"))
-
-    def _unbind_from(self, target: Target, name: str) -> None:
-        for exchange in list(self.exchanges.values()):
-            for binding in [b for b in exchange.bindings if (b.target, b.destination) == (target, name)]:
-                self._remove(exchange, binding)
 
 
 def replay(topology: Topology, method: base.Frame) -> None:
@@ -172,7 +147,7 @@ def replay(topology: Topology, method: base.Frame) -> None:
             topology.declare_exchange(method)
         case commands.Queue.Declare():
             topology.declare_queue(method, 0)
-        case commands.Queue.Bind() | commands.Exchange.Bind():
+        case commands.Queue.Bind():
             topology.bind(method, 0)
         case _:
             raise AmqpError(503, f"{method.name} declares nothing")
@@ -187,26 +162,34 @@ def _refuse_default(exchange: str) -> None:
         raise AmqpError(403, "operation not permitted on the default exchange")
 
 
+def _refuse_unsupported(method: commands.Exchange.Declare) -> None:
+    if method.arguments:
+        raise unsupported(f"exchange argument '{next(iter(method.arguments))}'")
+    if method.auto_delete or method.internal:
+        raise unsupported("an auto-delete or internal exchange")
+
+
 def _check_name(kind: str, name: str) -> None:
     if name.startswith("amq.") and not (kind == "queue" and name.startswith("amq.gen-")):
         raise AmqpError(403, f"{kind} name '{name}' contains reserved prefix 'amq.*'")
     if len(name) > _LONGEST_NAME or not constants.DOMAIN_REGEX[f"{kind}-name"].fullmatch(name):
-        raise unsupported(
-            f"{kind} name '{name:.40}' (at most {_LONGEST_NAME} of letters, digits, -_.:@#,/+ and space)"
-        )
+        allowed = f"at most {_LONGEST_NAME} of letters, digits, -_.:@#,/+ and space"
+        raise unsupported(f"{kind} name '{name:.40}' ({allowed})")
 
 
-def _assert_same_exchange(wanted: Exchange, current: Exchange) -> None:
-    where = f"exchange '{wanted.name}' in vhost '/'"
-    for name in ("type", "durable", "auto_delete", "internal"):
-        queues.assert_same(name, where, getattr(wanted, name), getattr(current, name))
+def _assert_same_exchange(method: commands.Exchange.Declare, current: Exchange) -> None:
+    where = f"exchange '{current.name}' in vhost '/'"
+    queues.assert_same("type", where, method.exchange_type, current.type)
+    queues.assert_same("durable", where, method.durable, current.durable)
+    queues.assert_same("auto_delete", where, method.auto_delete, current=False)
+    queues.assert_same("internal", where, method.internal, current=False)
 
 
 def _assert_quorum_can(method: commands.Queue.Declare) -> None:
-    wrong = {
-        "auto-delete": method.auto_delete,
-        "exclusive-owner": method.exclusive,
-        "non-durable": not method.durable,
-    }
-    for what in (name for name, asked in wrong.items() if asked):
+    wrong = (
+        ("auto-delete", method.auto_delete),
+        ("exclusive-owner", method.exclusive),
+        ("non-durable", not method.durable),
+    )
+    for what in (name for name, asked in wrong if asked):
         raise AmqpError(406, f"invalid property '{what}' for queue '{method.queue}' in vhost '/'")

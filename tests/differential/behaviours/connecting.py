@@ -26,7 +26,7 @@ async def a_foreign_protocol_is_answered_with_a_protocol_header_and_a_hang_up(am
 
 async def the_server_says_what_it_can_do(amqp: Client) -> Observation:
     wanted = (
-        *("publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify"),
+        *("publisher_confirms", "basic.nack", "consumer_cancel_notify"),
         *("connection.blocked", "per_consumer_qos", "authentication_failure_close"),
     )
     async with raw_connection(amqp) as raw:

@@ -14,7 +14,6 @@ from tests.differential.client import (
     drain,
     drained,
     put,
-    seen,
     take,
     text,
     timeless,
@@ -58,12 +57,6 @@ async def an_unroutable_message_is_confirmed_and_dropped_if_it_is_not(amqp: Clie
 async def publishing_to_a_missing_exchange_closes_the_channel(amqp: Client) -> Observation:
     channel = await amqp.channel()
     return await amqp.refusal(channel.basic_publish(b"one", exchange="missing"))
-
-
-async def publishing_to_an_internal_exchange_is_refused(amqp: Client) -> Observation:
-    channel = await amqp.channel()
-    await channel.exchange_declare("e", exchange_type="fanout", internal=True)
-    return await amqp.refusal(channel.basic_publish(b"one", exchange="e"))
 
 
 async def another_user_s_name_is_refused(amqp: Client) -> Observation:
@@ -174,16 +167,6 @@ async def a_headers_exchange_wants_all_or_any(amqp: Client) -> Observation:
             name.encode(), exchange="amq.headers", properties=Properties(headers=headers)
         )
     return await drained(channel, wanted)
-
-
-async def exchanges_pass_messages_on_to_exchanges(amqp: Client) -> Observation:
-    channel = await amqp.channel()
-    await _bound(channel, "amq.fanout", {"q": [""]})
-    await channel.exchange_bind("amq.fanout", "amq.topic", "logs.#")
-    await channel.exchange_bind("amq.topic", "amq.fanout", "")  # a circle
-    await channel.basic_publish(b"one", exchange="amq.topic", routing_key="logs.info")
-    await channel.basic_publish(b"two", exchange="amq.topic", routing_key="other")
-    return [seen(await take(channel, no_ack=True)), await drain(channel)]
 
 
 async def a_queue_gets_one_copy_whatever_matches(amqp: Client) -> Observation:

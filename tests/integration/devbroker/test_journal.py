@@ -84,7 +84,7 @@ async def test_a_killed_broker_loses_nothing_that_was_confirmed(start, connect, 
     assert all(message.redelivered for message in found)
     assert (await channel.queue_declare("email.work", durable=True, arguments=WORK)).message_count == 0
     await channel.basic_publish(b"bound", exchange="email", routing_key="k", mandatory=True)
-    with pytest.raises(ChannelPreconditionFailed, match="received none but current is the value '20'"):
+    with pytest.raises(ChannelPreconditionFailed, match="received none but current is '20'"):
         await channel.queue_declare("email.work", durable=True, arguments={"x-queue-type": "quorum"})
 
 

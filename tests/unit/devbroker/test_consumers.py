@@ -1,5 +1,4 @@
 import pytest
-from pamqp import commands
 
 from mailpact_devbroker.errors import AmqpError
 
@@ -120,7 +119,7 @@ def test_consumers_are_told_when_their_queue_goes(bench):
     queue = bench.queue("q")
     bench.consume(queue, "a")
 
-    bench.broker.delete_queue(commands.Queue.Delete(queue="q"), 1)
+    bench.broker.delete_queue("q", 1)
 
     assert bench.outlet.cancelled_tags == ["a"]
     assert bench.ledger.consumers == {}

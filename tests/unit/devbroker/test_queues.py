@@ -1,5 +1,4 @@
 import pytest
-from pamqp import commands
 
 from mailpact_devbroker.changes import Erased, Saved
 from mailpact_devbroker.errors import AmqpError
@@ -76,7 +75,7 @@ def test_a_message_of_a_deleted_queue_may_still_be_acked(bench):
     bench.publish(b"m", "q")
     tag = bench.take(queue).tag
 
-    bench.broker.delete_queue(commands.Queue.Delete(queue="q"), 1)
+    bench.broker.delete_queue("q", 1)
     bench.ack(tag)
 
     assert bench.broker.held_bytes == 0

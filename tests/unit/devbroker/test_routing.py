@@ -1,5 +1,4 @@
 import pytest
-from pamqp import commands
 from pamqp.common import FieldTable
 
 from mailpact_devbroker.errors import AmqpError
@@ -86,38 +85,22 @@ def test_a_queue_that_is_bound_twice_gets_one_copy(bench):
     assert bench.ready(queue) == [b"m"]
 
 
-def test_exchanges_bound_in_a_circle_deliver_once(bench):
-    queue = bench.queue("q")
-    bench.exchange("x", "fanout")
-    bench.exchange("y", "fanout")
-    for source, destination in (("x", "y"), ("y", "x")):
-        bench.broker.topology.bind(commands.Exchange.Bind(0, destination, source), 1)
-    bench.bind("q", "y")
-
-    assert bench.publish(b"m", "", "x").routed == 1
-    assert bench.ready(queue) == [b"m"]
-
-
 def test_a_message_for_nobody_is_accepted_and_gone(bench):
     published = bench.publish(b"m", "nowhere")
 
     assert (published.routed, published.accepted) == (0, True)
 
 
-def test_an_internal_exchange_takes_nothing_from_clients(bench):
-    bench.exchange("x", "fanout", internal=True)
-
-    with pytest.raises(
-        AmqpError, match="ACCESS_REFUSED - cannot publish to internal exchange 'x' in vhost '/'"
-    ):
-        bench.publish(b"m", "", "x")
-
-
-def test_an_auto_delete_exchange_goes_with_its_last_binding(bench):
-    bench.queue("q")
-    bench.exchange("x", "fanout", auto_delete=True)
-    bench.bind("q", "x")
-
-    bench.broker.delete_queue(commands.Queue.Delete(queue="q"), 1)
+@pytest.mark.parametrize("flag", ["internal", "auto_delete"])
+def test_an_exchange_is_neither_internal_nor_auto_delete(bench, flag: str):
+    with pytest.raises(AmqpError, match="NOT_IMPLEMENTED - an auto-delete or internal exchange"):
+        bench.exchange("x", "fanout", **{flag: True})
 
     assert "x" not in bench.broker.topology.exchanges
+
+
+def test_only_a_headers_exchange_takes_arguments_of_a_binding(bench):
+    bench.queue("q")
+
+    with pytest.raises(AmqpError, match="argument 'a' of a binding to a topic exchange is not supported"):
+        bench.bind("q", "amq.topic", "#", {"a": 1})

@@ -43,23 +43,17 @@ def test_declaring_the_same_again_changes_nothing(bench):
         (
             {},
             {k: v for k, v in WORK.items() if k != "x-delivery-limit"},
-            (
-                "'x-delivery-limit' for queue 'q' in vhost '/': "
-                "received none but current is the value '20' of type 'byte'"
-            ),
+            ("'x-delivery-limit' for queue 'q' in vhost '/': received none but current is '20'"),
         ),
         (
             {},
             WORK | {"x-message-ttl": 60_000},
-            (
-                "'x-message-ttl' for queue 'q' in vhost '/': "
-                "received the value '60000' of type 'signedint' but current is none"
-            ),
+            ("'x-message-ttl' for queue 'q' in vhost '/': received '60000' but current is none"),
         ),
         (
             {},
             {"x-dead-letter-exchange": "email.dlx"},
-            "'x-delivery-limit' for queue 'q' in vhost '/': received none but current is the value '20' of type 'byte'",
+            "'x-delivery-limit' for queue 'q' in vhost '/': received none but current is '20'",
         ),
     ],
 )
@@ -91,8 +85,8 @@ def test_the_default_delivery_limit_is_not_an_argument(bench):
             406,
             "invalid arg 'x-message-ttl' for queue 'q' in vhost '/': {value_negative,-1}",
         ),
-        ({"x-message-ttl": "1"}, 406, '"expected integer, got longstr"'),
-        ({"x-max-length": True}, 406, '"expected integer, got bool"'),
+        ({"x-message-ttl": "1"}, 406, "expected int, got str"),
+        ({"x-max-length": True}, 406, "expected int, got bool"),
         ({"x-delivery-limit": 1}, 406, "of queue type rabbit_classic_queue"),
         ({"x-dead-letter-routing-key": "k"}, 406, "routing_key_but_no_dlx_defined"),
         (
@@ -165,16 +159,7 @@ def test_an_exclusive_queue_goes_with_its_connection(bench):
 
 
 def test_a_missing_queue_is_deleted_already(bench):
-    assert bench.broker.delete_queue(commands.Queue.Delete(queue="nowhere"), 1) == 0
-
-
-def test_a_quorum_queue_is_not_deleted_conditionally(bench):
-    bench.quorum("q")
-
-    with pytest.raises(AmqpError, match="if-unused flag set are not supported by quorum queues") as refused:
-        bench.broker.delete_queue(commands.Queue.Delete(queue="q", if_unused=True), 1)
-
-    assert refused.value.code == 540
+    assert bench.broker.delete_queue("nowhere", 1) == 0
 
 
 @pytest.mark.parametrize(
@@ -233,7 +218,7 @@ def test_a_deleted_queue_takes_its_bindings_along(bench):
     bench.bind("q", "x")
     kept = {change.key for change in bench.broker.take_changes() if isinstance(change, Declared)}
 
-    bench.broker.delete_queue(commands.Queue.Delete(queue="q"), 1)
+    bench.broker.delete_queue("q", 1)
 
     gone = {change.key for change in bench.broker.take_changes() if isinstance(change, Undeclared)}
     assert gone == kept - {"exchange x"}
