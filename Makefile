@@ -31,6 +31,13 @@ test-differential: $(VENV)/dev.lock ## Compare the development broker with Rabbi
 test-polyglot: $(VENV)/dev.lock ## Run contracts and how-to pages in Python, Go, Node, Java and Rust (at first minutes)
 	@$(BIN)/python -m pytest -q tests/polyglot $(ARGS)
 
+test-faults: $(VENV)/dev.lock ## Run crashes and outages, and break 10,000 conversations with the broker (minutes)
+	-@$(BIN)/python -m tests.servers fetch
+	@MAILPACT_TEST_FUZZ_STREAMS=10000 $(BIN)/python -m pytest -q tests/faults tests/integration/devbroker/test_fuzz.py $(ARGS)
+
+bench: $(VENV)/dev.lock ## Send 200,000 messages through the development broker; exit 1 where it breaks a bound
+	@$(BIN)/python benchmarks/devbroker_soak.py $(ARGS)
+
 test-unit: $(VENV)/dev.lock ## Run the tests that start nothing (seconds)
 	@$(BIN)/python -m pytest -q tests/unit tests/house $(ARGS)
 

@@ -25,12 +25,17 @@ from pathlib import Path
 import aiormq
 from aiormq.abc import AbstractChannel, DeliveredMessage
 from pamqp import commands
+from pamqp.common import FieldTable
 
-MESSAGES, WARM_UP, JOURNALLED = 200_000, 20_000, 50_000
+MESSAGES = 200_000
+WARM, JOURNALLED = (
+    0.1,
+    0.25,
+)  # of the messages: those before memory is read first, and those in a full journal
 WINDOW, PREFETCH, BODY = 128, 200, b"x" * 1024
 MOST_GROWTH_MIB, MOST_READY_SECONDS, MOST_START_SECONDS = 20.0, 2.0, 0.15
 PERSISTENT = commands.Basic.Properties(delivery_mode=2)
-QUORUM = {"x-queue-type": "quorum"}
+QUORUM: FieldTable = {"x-queue-type": "quorum"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +69,9 @@ class Figures:
         """Say it to a person."""
         return (
             f"{self.messages:,} messages, {self.messages_per_second:,.0f}/s; memory {self.warm_mib:.1f} MiB after "
-            f"{WARM_UP:,}, {self.end_mib:.1f} MiB at the end: ratio {self.ratio:.2f}\n"
+            f"{int(self.messages * WARM):,}, {self.end_mib:.1f} MiB at the end: ratio {self.ratio:.2f}\n"
             f"ready {self.start_seconds * 1000:.0f} ms after its imports, "
-            f"with {JOURNALLED:,} journalled messages after {self.full_seconds:.2f} s"
+            f"with {int(self.messages * JOURNALLED):,} journalled messages after {self.full_seconds:.2f} s"
         )
 
 
@@ -142,7 +147,7 @@ async def soak(running: Broker, messages: int) -> tuple[float, float, float]:
     connection = await aiormq.connect(running.url)
     publisher, consumer = await connection.channel(), await connection.channel()
     await publisher.queue_declare("soak", durable=True, arguments=QUORUM)
-    early, all_here, taken, warm = min(WARM_UP, messages), asyncio.Event(), 0, 0.0
+    early, all_here, taken, warm = int(messages * WARM), asyncio.Event(), 0, 0.0
 
     async def take(message: DeliveredMessage) -> None:
         nonlocal taken, warm
@@ -164,12 +169,12 @@ async def soak(running: Broker, messages: int) -> tuple[float, float, float]:
     return messages / elapsed, warm, end
 
 
-async def fill(running: Broker) -> None:
+async def fill(running: Broker, count: int) -> None:
     """Leave messages in the journal."""
     connection = await aiormq.connect(running.url)
     channel = await connection.channel()
     await channel.queue_declare("soak", durable=True, arguments=QUORUM)
-    await publish(channel, JOURNALLED)
+    await publish(channel, count)
     await connection.close()
 
 
@@ -180,7 +185,7 @@ async def measure(messages: int) -> Figures:
             start_seconds = running.ready_seconds
             per_second, warm, end = await soak(running, messages)
         async with broker(Path(folder) / "full.db") as running:
-            await fill(running)
+            await fill(running, int(messages * JOURNALLED))
         async with broker(Path(folder) / "full.db") as running:
             ready_seconds = running.ready_seconds
     return Figures(messages, per_second, warm, end, start_seconds, ready_seconds)
@@ -189,7 +194,7 @@ async def measure(messages: int) -> Figures:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Soak the development broker.")
-    parser.add_argument("--messages", type=int, default=MESSAGES)
+    parser.add_argument("--messages", type=int, default=MESSAGES, help="fewer for a quick look")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -16,13 +16,15 @@ import aiormq
 from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
 from aiormq.exceptions import AMQPError
 from pamqp import commands
+from pamqp.common import FieldTable
 
 LIMIT_SECONDS = 10.0
 QUIET_SECONDS = 0.3  # after it, what has not come is not going to
 
 Observation = str | int | bool | None | Sequence["Observation"] | Mapping[str, "Observation"]
 Properties = commands.Basic.Properties
-QUORUM = {"x-queue-type": "quorum"}
+Arguments = Mapping[str, str | int]  # of a queue, as `declare` takes them
+QUORUM: FieldTable = {"x-queue-type": "quorum"}
 
 
 class Client:
@@ -95,7 +97,7 @@ class Inbox:
 
 async def declare(channel: AbstractChannel, queue: str = "q", /, **arguments: str | int) -> None:
     """Declare a durable queue; `dead_letter_exchange` becomes `x-dead-letter-exchange`."""
-    named = {f"x-{name.replace('_', '-')}": value for name, value in arguments.items()}
+    named: FieldTable = {f"x-{name.replace('_', '-')}": value for name, value in arguments.items()}
     await channel.queue_declare(queue, durable=True, arguments=named)
 
 
@@ -171,6 +173,12 @@ async def passing_channel(client: Client) -> AsyncIterator[AbstractChannel]:
     yield await connection.channel()
     with contextlib.suppress(AMQPError, asyncio.CancelledError):
         await connection.close()
+
+
+def taken(message: DeliveredMessage) -> commands.Basic.GetOk:
+    """Give what basic.get says about the message it takes."""
+    assert isinstance(message.delivery, commands.Basic.GetOk)
+    return message.delivery
 
 
 def text(message: DeliveredMessage) -> str:

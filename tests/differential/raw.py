@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 from urllib.parse import unquote, urlsplit
 
 from pamqp import base, commands, frame, header
+from pamqp.common import FieldTable
 
 from tests.differential.client import LIMIT_SECONDS, Client, Observation
 
 PREAMBLE = b"AMQP\0\0\x09\x01"
 HANG_UP = "hang up"
 LIMITS = (2_047, 131_072)  # channels and bytes of a frame, as both brokers propose
-CAPABLE = {"capabilities": {"authentication_failure_close": True, "consumer_cancel_notify": True}}
+CAPABLE: FieldTable = {"capabilities": {"authentication_failure_close": True, "consumer_cancel_notify": True}}
 
 
 class RawClient:

@@ -9,6 +9,7 @@ import re
 import secrets
 import socket
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from tests.servers.epmd import Epmd
 from tests.servers.private_process import PrivateProcess
 from tests.servers.run_folder import RunFolder
 
-CALL_SECONDS = 60
+CALL_SECONDS, CALL_TRIES = 60, 10
 USER = "mailpact"
 LOOPBACK_ONLY = "-kernel inet_dist_use_interface {127,0,0,1}"
 WATERMARK = 0.4
+_REFUSED = "failed to connect to node"
 
 
 class ErlangError(Exception):
@@ -109,8 +111,21 @@ class Rabbitmq:
             self.clear_memory_alarm()
 
     def call(self, expression: str) -> str:
-        """Evaluate an Erlang expression in the node and give its value as text; raise ErlangError."""
-        done = subprocess.run(
+        """Evaluate an Erlang expression in the node and give its value as text; raise ErlangError.
+
+        A busy node at times refuses the connection; nothing was evaluated then, so it is asked again.
+        """
+        for _ in range(CALL_TRIES):
+            done = self._evaluate(expression)
+            if _REFUSED not in done.stderr:
+                break
+            time.sleep(0.1)
+        if not done.stdout.startswith("{ok, "):
+            raise ErlangError(f"{expression}: {done.stdout}{done.stderr}")
+        return done.stdout.removeprefix("{ok, ").removesuffix("}")
+
+    def _evaluate(self, expression: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [
                 *(
                     self._root / "usr/lib/erlang/bin/erl_call",
@@ -128,9 +143,6 @@ class Rabbitmq:
             check=False,  # its exit status is always 0
             timeout=CALL_SECONDS + 5,
         )
-        if not done.stdout.startswith("{ok, "):
-            raise ErlangError(f"{expression}: {done.stdout}{done.stderr}")
-        return done.stdout.removeprefix("{ok, ").removesuffix("}")
 
     def add_vhost(self, name: str) -> None:
         """Add an empty vhost (15-40 ms)."""

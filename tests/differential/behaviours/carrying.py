@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aiormq.abc import AbstractChannel, DeliveredMessage
+from pamqp.common import FieldTable
 
 from tests.differential.client import (
     QUORUM,
@@ -28,7 +29,7 @@ PUBLISHED: dict[str, list[dict[str, Any]]] = json.loads(
     (Path(__file__).parents[3] / "contracts" / "topology.json").read_text()
 )
 RETRY = "email.retry.1s"
-RETRY_ARGUMENTS = {
+RETRY_ARGUMENTS: FieldTable = {
     **QUORUM,
     "x-message-ttl": 100,
     "x-delivery-limit": 1_000_000,

@@ -35,7 +35,7 @@ async def the_server_says_what_it_can_do(amqp: Client) -> Observation:
     assert isinstance(able, dict)
     mechanisms = str(start.mechanisms).split()
     return [
-        [able.get(name) for name in wanted],
+        [able.get(name) is True for name in wanted],
         "PLAIN" in mechanisms,
         "AMQPLAIN" in mechanisms,
         start.locales,

@@ -1,5 +1,6 @@
 """Consuming: who gets which message, in which order, and how many at a time."""
 
+import aiormq
 from pamqp import commands
 
 from tests.differential.client import (
@@ -11,6 +12,7 @@ from tests.differential.client import (
     put,
     ready,
     take,
+    taken,
     text,
     until,
 )
@@ -34,7 +36,7 @@ async def get_says_how_many_are_left(amqp: Client) -> Observation:
     channel = await amqp.channel()
     await declare(channel)
     await put(channel, "one", "two", "three")
-    return [(await take(channel)).delivery.message_count for _ in range(3)]
+    return [taken(await take(channel)).message_count for _ in range(3)]
 
 
 async def getting_from_a_missing_queue_is_not_found(amqp: Client) -> Observation:
@@ -148,6 +150,7 @@ async def a_consumer_tag_is_used_once_in_a_channel(amqp: Client) -> Observation:
     channel = await amqp.channel()
     await declare(channel)
     await channel.basic_consume("q", Inbox(), consumer_tag="tag")
+    assert isinstance(channel, aiormq.Channel)
     return await amqp.refusal(channel.rpc(commands.Basic.Consume(queue="q", consumer_tag="tag")))
 
 
@@ -201,9 +204,11 @@ async def a_consumer_is_told_when_its_queue_is_deleted(amqp: Client) -> Observat
     await declare(channel)
     await channel.basic_consume("q", Inbox(), consumer_tag="tag")
     await other.queue_delete("q")
+    assert isinstance(channel, aiormq.Channel)
+    consumers = channel.consumers
 
     async def is_told() -> bool:
-        return "tag" not in channel.consumers
+        return "tag" not in consumers
 
     return await until(is_told)
 

@@ -1,9 +1,11 @@
 """Exchanges, queues and bindings: what may be declared, declared again, and deleted."""
 
 from aiormq.abc import AbstractChannel
+from pamqp.common import FieldTable
 
 from tests.differential.client import (
     QUORUM,
+    Arguments,
     Client,
     Inbox,
     Observation,
@@ -13,6 +15,7 @@ from tests.differential.client import (
     put,
     ready,
     take,
+    taken,
     until,
 )
 
@@ -29,7 +32,7 @@ async def a_missing_exchange_is_not_found(amqp: Client) -> Observation:
 
 async def declaring_a_queue_again_alike_is_no_change(amqp: Client) -> Observation:
     channel = await amqp.channel()
-    arguments = {**QUORUM, "x-delivery-limit": 20, "x-dead-letter-exchange": "dlx"}
+    arguments: FieldTable = {**QUORUM, "x-delivery-limit": 20, "x-dead-letter-exchange": "dlx"}
     first = await channel.queue_declare("q", durable=True, arguments=arguments)
     again = await channel.queue_declare("q", durable=True, arguments=dict(reversed(arguments.items())))
     return [first.queue, again.queue, again.message_count, again.consumer_count]
@@ -59,9 +62,7 @@ async def a_queue_is_not_made_exclusive_by_declaring_it_again(amqp: Client) -> O
     return await amqp.refusal(channel.queue_declare("q", durable=True, exclusive=True))
 
 
-async def _redeclared(
-    amqp: Client, first: dict[str, str | int], again: dict[str, str | int], queue: str = "q"
-) -> Observation:
+async def _redeclared(amqp: Client, first: Arguments, again: Arguments, queue: str = "q") -> Observation:
     channel = await amqp.channel()
     await declare(channel, queue, **first)
     return await amqp.refusal(declare(channel, queue, **again))
@@ -110,7 +111,7 @@ async def a_quorum_queue_cannot_be_exclusive(amqp: Client) -> Observation:
 
 
 async def wrong_queue_arguments_are_a_precondition_failed(amqp: Client) -> Observation:
-    wrong: list[dict[str, str | int]] = [
+    wrong: list[Arguments] = [
         {"message_ttl": -1},
         {"message_ttl": "soon"},
         {"max_length": -1},
@@ -124,13 +125,11 @@ async def wrong_queue_arguments_are_a_precondition_failed(amqp: Client) -> Obser
 
 
 async def a_classic_queue_takes_no_quorum_arguments(amqp: Client) -> Observation:
-    return [
-        await _declared_alone(amqp, arguments)
-        for arguments in ({"delivery_limit": 1}, {"dead_letter_strategy": "at-least-once"})
-    ]
+    wrong: list[Arguments] = [{"delivery_limit": 1}, {"dead_letter_strategy": "at-least-once"}]
+    return [await _declared_alone(amqp, arguments) for arguments in wrong]
 
 
-async def _declared_alone(amqp: Client, arguments: dict[str, str | int]) -> Observation:
+async def _declared_alone(amqp: Client, arguments: Arguments) -> Observation:
     async with passing_channel(amqp) as channel:
         return await amqp.kind_of_refusal(declare(channel, **arguments))
 
@@ -147,8 +146,8 @@ async def a_queue_without_a_name_gets_one_and_is_the_current_one(amqp: Client) -
     channel = await amqp.channel()
     named = (await channel.queue_declare("", exclusive=True)).queue or ""
     await put(channel, "one", queue=named)
-    taken = await take(channel, "")
-    return [named[:8], taken.delivery.routing_key == named]
+    message = await take(channel, "")
+    return [named[:8], taken(message).routing_key == named]
 
 
 async def a_channel_without_a_queue_has_no_current_one(amqp: Client) -> Observation:
@@ -197,13 +196,14 @@ async def _exchange(channel: AbstractChannel) -> None:
 
 async def an_exchange_is_not_changed_by_declaring_it_again(amqp: Client) -> Observation:
     await _exchange(await amqp.channel())
+    channels = [await amqp.channel() for _ in range(4)]
     return [
-        await amqp.refusal((await amqp.channel()).exchange_declare("e", **asked))
+        await amqp.refusal(asked)
         for asked in (
-            {"exchange_type": "topic", "durable": True},
-            {"exchange_type": "direct", "durable": False},
-            {"exchange_type": "direct", "durable": True, "auto_delete": True},
-            {"exchange_type": "direct", "durable": True, "internal": True},
+            channels[0].exchange_declare("e", exchange_type="topic", durable=True),
+            channels[1].exchange_declare("e", exchange_type="direct", durable=False),
+            channels[2].exchange_declare("e", exchange_type="direct", durable=True, auto_delete=True),
+            channels[3].exchange_declare("e", exchange_type="direct", durable=True, internal=True),
         )
     ]
 
@@ -279,5 +279,5 @@ async def purging_leaves_what_consumers_hold(amqp: Client) -> Observation:
 async def an_unknown_x_match_is_refused(amqp: Client) -> Observation:
     channel = await amqp.channel()
     await declare(channel)
-    arguments = {"x-match": "some", "a": 1}
+    arguments: FieldTable = {"x-match": "some", "a": 1}
     return await amqp.kind_of_refusal(channel.queue_bind("q", "amq.headers", "", arguments=arguments))

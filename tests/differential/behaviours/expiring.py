@@ -1,8 +1,10 @@
 """Messages that end by themselves, and dead letters: where they go and what is written on them."""
 
 from aiormq.abc import AbstractChannel, DeliveredMessage
+from pamqp.common import FieldTable
 
 from tests.differential.client import (
+    Arguments,
     Client,
     Inbox,
     Observation,
@@ -18,6 +20,7 @@ from tests.differential.client import (
 LETTERS = {"dead_letter_exchange": "", "dead_letter_routing_key": "dead"}
 AT_LEAST_ONCE = {"dead_letter_strategy": "at-least-once", "overflow": "reject-publish"}
 QUORUM = {"queue_type": "quorum"}
+OWN: FieldTable = {"own": [1, {"a": "b"}]}
 
 
 async def _with_letters(amqp: Client, **arguments: str | int) -> AbstractChannel:
@@ -87,7 +90,7 @@ async def what_is_returned_too_late_is_dead(amqp: Client) -> Observation:
 
 
 async def _rejected_letter(
-    amqp: Client, headers: dict[str, object] | None = None, **arguments: str | int
+    amqp: Client, arguments: Arguments, headers: FieldTable | None = None
 ) -> Observation:
     channel = await _with_letters(amqp, **arguments)
     await put(channel, "a", headers=headers or {}, expiration="60000")
@@ -96,19 +99,19 @@ async def _rejected_letter(
 
 
 async def a_rejected_message_is_a_letter_that_does_not_expire(amqp: Client) -> Observation:
-    return await _rejected_letter(amqp, {"own": [1, {"a": "b"}]})
+    return await _rejected_letter(amqp, {}, OWN)
 
 
 async def a_quorum_queue_writes_the_same_letters(amqp: Client) -> Observation:
-    return await _rejected_letter(amqp, {"own": [1, {"a": "b"}]}, **QUORUM)
+    return await _rejected_letter(amqp, QUORUM, OWN)
 
 
 async def at_least_once_writes_the_same_letters(amqp: Client) -> Observation:
-    return await _rejected_letter(amqp, **QUORUM, **AT_LEAST_ONCE)
+    return await _rejected_letter(amqp, QUORUM | AT_LEAST_ONCE)
 
 
 async def a_client_s_own_x_death_is_ignored(amqp: Client) -> Observation:
-    death = {
+    death: FieldTable = {
         "queue": "q",
         "reason": "rejected",
         "count": 7,
@@ -116,7 +119,7 @@ async def a_client_s_own_x_death_is_ignored(amqp: Client) -> Observation:
         "routing-keys": ["q"],
         "time": 1,
     }
-    return await _rejected_letter(amqp, {"x-death": [death]})
+    return await _rejected_letter(amqp, {}, {"x-death": [death]})
 
 
 async def an_overflowing_message_is_a_letter(amqp: Client) -> Observation:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from aiormq.abc import AbstractChannel
 from aiormq.exceptions import PublishError
 from pamqp import commands
+from pamqp.common import FieldTable
 
 from tests.differential.client import (
     Client,
@@ -40,7 +41,9 @@ async def an_unroutable_message_comes_back_if_it_is_mandatory(amqp: Client) -> O
     try:
         await channel.basic_publish(b"one", exchange="amq.direct", routing_key="nowhere", mandatory=True)
     except PublishError as error:
-        message, method = error.message, error.message.delivery
+        message = error.message
+        assert message is not None
+        method = message.delivery
         assert isinstance(method, commands.Basic.Return)
         return [text(message), method.reply_code, method.reply_text, method.exchange, method.routing_key]
     return "not returned"
@@ -150,7 +153,7 @@ async def a_topic_exchange_knows_one_word_and_any_number(amqp: Client) -> Observ
 
 async def a_headers_exchange_wants_all_or_any(amqp: Client) -> Observation:
     channel = await amqp.channel()
-    wanted: dict[str, dict[str, object]] = {
+    wanted: dict[str, FieldTable] = {
         "all": {"x-match": "all", "a": 1, "b": "x"},
         "any": {"x-match": "any", "a": 1, "b": "x"},
         "unsaid": {"a": 1, "b": "x"},
@@ -161,8 +164,9 @@ async def a_headers_exchange_wants_all_or_any(amqp: Client) -> Observation:
     }
     for queue, arguments in wanted.items():
         await declare(channel, queue)
-        await channel.queue_bind(queue, "amq.headers", "", arguments=arguments)  # type: ignore[arg-type]  # all are
-    for name, headers in {"one": {"a": 1}, "both": {"a": 1, "b": "x"}, "none": {}, "two": {"a": 2}}.items():
+        await channel.queue_bind(queue, "amq.headers", "", arguments=arguments)
+    sent: dict[str, FieldTable] = {"one": {"a": 1}, "both": {"a": 1, "b": "x"}, "none": {}, "two": {"a": 2}}
+    for name, headers in sent.items():
         await channel.basic_publish(
             name.encode(), exchange="amq.headers", properties=Properties(headers=headers)
         )

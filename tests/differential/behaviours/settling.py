@@ -224,7 +224,7 @@ async def _give_back(amqp: Client, how: str) -> Observation:
                 await channel.basic_reject(_tag(message), requeue=True)
             case "recover":
                 await channel.basic_recover(requeue=True)
-            case "close the channel":
+            case _:
                 await channel.close()
         return headers(message)
 
