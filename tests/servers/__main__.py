@@ -1,18 +1,24 @@
-"""A developer's command: `python -m tests.servers fetch` before going offline, `… up` to try things."""
+"""A developer's command: `python -m tests.servers fetch` before going offline, `… up` to try things.
+
+MAILPACT_TEST_DEBIAN chooses the lane (`lanes`).
+"""
 
 import contextlib
 import signal
 import time
+from typing import Annotated
 
 import typer
 
+from tests.servers.database_server import DatabaseServer
 from tests.servers.databases import Databases
 from tests.servers.discovery import NotAvailable
-from tests.servers.mariadb import MariaDB
+from tests.servers.lanes import UnknownLane
 from tests.servers.servers import Servers
 
-EVERYTHING = {"rabbitmq", "mariadb", "chromium", "smtp_sink", "swaks"}
-EXIT_UNAVAILABLE = 3
+EVERYTHING = ["rabbitmq", "mariadb", "chromium", "smtp_sink", "swaks"]
+Names = Annotated[list[str], typer.Argument(help="The servers' and programs' names.")]
+EXIT_USAGE, EXIT_UNAVAILABLE = 2, 3
 
 command = typer.Typer(help="Real servers for the tests, without root and without installing anything.")
 
@@ -22,12 +28,12 @@ def _say(text: str) -> None:
 
 
 @command.command()
-def fetch() -> None:
+def fetch(names: Names = EVERYTHING) -> None:
     """Download what the tests need and is not here yet (10 s once); exit 3 when some of it cannot be had."""
     started = time.monotonic()
     servers = Servers(_say)
     try:
-        missing = servers.locate(EVERYTHING)
+        missing = servers.locate(set(names))
     finally:
         servers.close()
     for thing in missing:
@@ -47,7 +53,7 @@ def up() -> None:
         if isinstance(broker, NotAvailable) or isinstance(server, NotAvailable):
             _say("\n".join(sorted(servers.missing)))
             raise typer.Exit(EXIT_UNAVAILABLE)
-        databases: Databases = server.databases if isinstance(server, MariaDB) else server
+        databases: Databases = server.databases if isinstance(server, DatabaseServer) else server
         vhost = database = servers.run.path.name
         broker.add_vhost(vhost)
         databases.create(database)
@@ -60,4 +66,8 @@ def up() -> None:
 
 
 if __name__ == "__main__":
-    command()
+    try:
+        command()
+    except UnknownLane as error:
+        _say(str(error))
+        raise SystemExit(EXIT_USAGE) from error

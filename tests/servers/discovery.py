@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers import compose, mariadb, packages, programs, rabbitmq
+from tests.servers import compose, lanes, mariadb, packages, programs, rabbitmq
+from tests.servers.lanes import Lane
 from tests.servers.packages import PackageSet, PackagesUnavailable
 from tests.servers.programs import Program, ProgramName
 from tests.servers.run_folder import RunFolder
@@ -59,25 +60,23 @@ Source = Given | OnDisk | InContainers | NotAvailable
 
 
 def locate_rabbitmq(variables: Mapping[str, str], run: RunFolder, report: Report) -> Source:
-    """Find a RabbitMQ, fetching its packages if need be."""
+    """Find a RabbitMQ, fetching its packages if need be; raise UnknownLane."""
+    lane = lanes.chosen(variables)
     if url := variables.get(AMQP_VARIABLE):
         return Given(url, AMQP_VARIABLE)
-    if rabbitmq.installed_release(MACHINE):
+    if lane.release is None and rabbitmq.installed_release(MACHINE):
         return OnDisk(MACHINE, "installed")
-    remedy = "a network for apt, or apt install rabbitmq-server, or " + AMQP_VARIABLE
-    return _fetched_or_composed("RabbitMQ", packages.RABBITMQ, remedy, run, report)
+    return _fetched_or_composed("RabbitMQ", lane, lane.rabbitmq, AMQP_VARIABLE, run, report)
 
 
-def locate_mariadb(variables: Mapping[str, str], run: RunFolder, report: Report) -> Source:
-    """Find a MariaDB, fetching its packages if need be."""
+def locate_database(variables: Mapping[str, str], run: RunFolder, report: Report) -> Source:
+    """Find a MariaDB, or the MySQL of a lane that has one, fetching its packages if need be; raise UnknownLane."""
+    lane = lanes.chosen(variables)
     if url := variables.get(DATABASE_VARIABLE):
         return Given(url, DATABASE_VARIABLE)
-    if mariadb.is_installed(MACHINE):
+    if lane.release is None and mariadb.is_installed(MACHINE):
         return OnDisk(MACHINE, "installed")
-    remedy = (
-        "a network for apt, or apt install mariadb-server-core mariadb-client-core, or " + DATABASE_VARIABLE
-    )
-    return _fetched_or_composed("MariaDB", packages.MARIADB, remedy, run, report)
+    return _fetched_or_composed(lane.database_title, lane, lane.database, DATABASE_VARIABLE, run, report)
 
 
 def locate_program(name: ProgramName, run: RunFolder, report: Report) -> Program | NotAvailable:
@@ -92,12 +91,19 @@ def locate_program(name: ProgramName, run: RunFolder, report: Report) -> Program
 
 
 def _fetched_or_composed(
-    title: str, wanted: PackageSet, remedy: str, run: RunFolder, report: Report
+    product: str, lane: Lane, wanted: PackageSet, variable: str, run: RunFolder, report: Report
 ) -> OnDisk | InContainers | NotAvailable:
+    title = product + lane.of_release
     try:
-        return OnDisk(packages.fetch(wanted, run, report), "Debian's packages")
+        return OnDisk(packages.fetch(wanted, run, report), lane.origin)
     except PackagesUnavailable as error:
+        if lane.release:
+            return NotAvailable(
+                title, (str(error),), f"a network for apt on a machine with Debian, or {variable}"
+            )
         if compose.is_working():
             return InContainers()
         reasons = ("it is not installed", str(error), "no docker compose works here")
-        return NotAvailable(title, reasons, remedy)
+        programs = " ".join(name for name in wanted.packages if not name.startswith("erlang-"))
+        ways = ("a network for apt", f"apt install {programs}", variable)
+        return NotAvailable(title, reasons, ", or ".join(ways))

@@ -7,6 +7,9 @@ a folder without the marker is what an interrupted download left, and is begun a
 apt runs with package lists, archives and locks of its own. It is told `--reinstall` and every Erlang package by name,
 so that the folder is complete on a machine where some of them are installed. Shared libraries are the machine's own
 where they are installed, and downloaded where they are not.
+
+Packages of another Debian release come from the mirror that this machine's apt uses already, with lists signed by
+Debian's key. To apt nothing is installed then, so that the C library and all else comes along (`own_libc`).
 """
 
 import fcntl
@@ -20,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.servers import own_libc
 from tests.servers.run_folder import RunFolder, installed
 
 APT_SECONDS = 900
@@ -38,42 +42,44 @@ APT_OPTIONS = {
     "Acquire::http::Timeout": "30",
     "Acquire::https::Timeout": "30",
 }
+DEBIANS_KEY = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 @dataclass(frozen=True, slots=True)
 class PackageSet:
-    """Packages that are of use only together."""
+    """Packages that are of use only together, of this machine's own release or of a Debian release by its name."""
 
     name: str
     packages: tuple[str, ...]
+    release: str | None = None
 
 
-RABBITMQ = PackageSet("rabbitmq", ("rabbitmq-server", *(f"erlang-{part}" for part in ERLANG)))
-# The -core packages hold the programs; the packages above them hold only what makes a system service.
-MARIADB = PackageSet("mariadb", ("mariadb-server-core", "mariadb-client-core"))
 MAIL_TOOLS = PackageSet("mail-tools", ("postfix", "swaks"))
 CHROMIUM = PackageSet("chromium", ("chromium", "chromium-common"))
-ALL_SETS = (RABBITMQ, MARIADB, MAIL_TOOLS, CHROMIUM)
 
 
 class PackagesUnavailable(Exception):
     """A set of packages is not in the cache and could not be fetched; the message says why."""
 
 
-def cache_folder() -> Path:
-    """Give the folder of all downloads: $XDG_CACHE_HOME or ~/.cache, and in it one for this release and machine."""
+def cache_folder(release: str | None = None) -> Path:
+    """Give the folder of all downloads: $XDG_CACHE_HOME or ~/.cache, and in it one for a release and this machine."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    name = f"debian-{release}" if release else _own_release()
+    return Path(home) / "mailpact-test-servers" / f"{name}-{platform.machine()}"
+
+
+def _own_release() -> str:
     try:
         release = platform.freedesktop_os_release()
     except OSError:
         release = {}
-    name = "-".join((release.get("ID", "linux"), release.get("VERSION_ID", "rolling"), platform.machine()))
-    return Path(home) / "mailpact-test-servers" / name
+    return f"{release.get('ID', 'linux')}-{release.get('VERSION_ID', 'rolling')}"
 
 
 def in_cache(packages: PackageSet) -> Path | None:
     """Give the unpacked set's root folder when it is complete."""
-    folder = cache_folder() / packages.name
+    folder = _folder(packages)
     return folder / "root" if _is_complete(folder, packages) else None
 
 
@@ -88,17 +94,21 @@ def fetch(packages: PackageSet, run: RunFolder, report: Callable[[str], None]) -
         if installed(program) is None:
             raise PackagesUnavailable(f"{program} is not on this machine")
     try:
-        with _locked(cache_folder() / packages.name) as lock:
+        with _locked(_folder(packages)) as lock:
             return in_cache(packages) or _download(packages, run, report, lock)
     except OSError as error:
         raise PackagesUnavailable(f"the cache folder cannot be used: {error}") from error
 
 
 def library_folders(root: Path) -> list[Path]:
-    """Give the folders of shared libraries in an unpacked root; none in the machine's own, whose linker knows them."""
-    if root == Path("/"):
+    """Give the folders of shared libraries in an unpacked root; none where programs find them by themselves."""
+    if root == Path("/") or own_libc.is_used(root):
         return []
     return sorted((root / "usr/lib").glob("*-linux-gnu*"))
+
+
+def _folder(packages: PackageSet) -> Path:
+    return cache_folder(packages.release) / packages.name
 
 
 def _is_complete(folder: Path, packages: PackageSet) -> bool:
@@ -120,30 +130,54 @@ def _locked(folder: Path) -> Iterator[int]:
 
 
 def _download(packages: PackageSet, run: RunFolder, report: Callable[[str], None], lock: int) -> Path:
-    folder = cache_folder() / packages.name
+    folder = _folder(packages)
+    title = " of ".join((packages.name, *([f"Debian {packages.release}"] if packages.release else [])))
     root, archives = folder / "root", folder / "apt/archives"
     for leftover in (root, folder / "apt", folder / "lists"):
         shutil.rmtree(leftover, ignore_errors=True)
     (archives / "partial").mkdir(parents=True)
     (folder / "lists/partial").mkdir(parents=True)
     root.mkdir()
-    apt = _apt(folder)
-    report(f"fetching {packages.name}: package lists")
+    apt = _apt(folder, _sources(folder, packages.release, run, lock) if packages.release else {})
+    report(f"fetching {title}: package lists")
     _run([*apt, "update"], run, lock)
-    report(f"fetching {packages.name}: {len(packages.packages)} packages and what they need")
+    report(f"fetching {title}: {len(packages.packages)} packages and what they need")
     _run([*apt, "--yes", "--download-only", "--reinstall", "install", *packages.packages], run, lock)
-    report(f"unpacking {packages.name}")
+    report(
+        f"unpacking {title}: {sum(archive.stat().st_size for archive in archives.glob('*.deb')) >> 20} MiB"
+    )
     for archive in sorted(archives.glob("*.deb")):
         _run(["dpkg-deb", "--extract", str(archive), str(root)], run, lock)
     _move_erlang(root)
+    if packages.release:
+        own_libc.use(root)
     shutil.rmtree(folder / "apt")
     shutil.rmtree(folder / "lists")
     (folder / "complete").write_text(_marker(folder, packages))
     return root
 
 
-def _apt(folder: Path) -> list[str]:
-    own = {
+def _sources(folder: Path, release: str, run: RunFolder, lock: int) -> dict[str, str]:
+    """Give the options by which apt sees one Debian release alone, and nothing as installed."""
+    places = _run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Component: main"], run, lock
+    ).split()
+    mirrors = [place for place in places if "debian" in place and "security" not in place]
+    if not mirrors:
+        raise PackagesUnavailable("apt on this machine knows no mirror of Debian")
+    (folder / "apt/sources.list").write_text(f"deb [signed-by={DEBIANS_KEY}] {mirrors[0]} {release} main\n")
+    (folder / "apt/status").touch()
+    return {
+        "Dir::Etc::sourcelist": str(folder / "apt/sources.list"),
+        "Dir::Etc::sourceparts": "/dev/null",
+        "Dir::Etc::preferences": "/dev/null",
+        "Dir::Etc::preferencesparts": "/dev/null",
+        "Dir::State::status": str(folder / "apt/status"),
+    }
+
+
+def _apt(folder: Path, sources: dict[str, str]) -> list[str]:
+    own = sources | {
         "Dir::Cache": str(folder / "apt"),
         "Dir::State::lists": str(folder / "lists"),
         "APT::Sandbox::User": pwd.getpwuid(
@@ -154,8 +188,8 @@ def _apt(folder: Path) -> list[str]:
     return ["apt-get", *options, "-qq"]
 
 
-def _run(words: Sequence[str], run: RunFolder, lock: int) -> None:
-    """Run to the end. The child holds the lock too: a killed run's apt is never beside the next run's."""
+def _run(words: Sequence[str], run: RunFolder, lock: int) -> str:
+    """Run to the end and give what was said. The child holds the lock too: a killed run's apt runs beside no other."""
     done = subprocess.run(
         words,
         env=run.environment(os.environ),
@@ -170,6 +204,7 @@ def _run(words: Sequence[str], run: RunFolder, lock: int) -> None:
         lines = [line for line in done.stderr.splitlines() if line.startswith(("E:", "dpkg"))]
         because = next(iter(lines or done.stderr.splitlines()), f"exit code {done.returncode}")
         raise PackagesUnavailable(f"{words[0]} says: {' '.join(because.split())}")
+    return done.stdout
 
 
 def _move_erlang(root: Path) -> None:

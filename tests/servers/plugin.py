@@ -6,6 +6,8 @@ A download happens after collection, outside of any test's time limit.
 
 Without a server its tests are skipped, and the last lines say so. With CI=true they fail, and so does every other
 skipped test: what was not run must not look green.
+
+With `--real-servers` only the tests that ask for RabbitMQ or MariaDB are run, for all others hold the same on any lane.
 """
 
 import ctypes
@@ -18,17 +20,18 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tests.servers import programs
+from tests.servers import lanes, programs
+from tests.servers.database_server import DatabaseServer
 from tests.servers.databases import Databases
 from tests.servers.discovery import NotAvailable
 from tests.servers.managed_rabbitmq import ManagedRabbitmq
-from tests.servers.mariadb import MariaDB
 from tests.servers.programs import Program, ProgramName
 from tests.servers.rabbitmq import Rabbitmq
 from tests.servers.servers import Servers
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-NAMES = {"rabbitmq", "mariadb", "chromium", "smtp_sink", "swaks"}
+LANE_NAMES = {"rabbitmq", "mariadb"}
+NAMES = LANE_NAMES | {"chromium", "smtp_sink", "swaks"}
 SERVERS = pytest.StashKey[Servers]()
 WORKER_OUTPUT = "mailpact_real_servers"
 
@@ -48,7 +51,7 @@ def rabbitmq(pytestconfig: pytest.Config) -> Rabbitmq | ManagedRabbitmq:
 
 
 @pytest.fixture(scope="session")
-def mariadb(pytestconfig: pytest.Config) -> MariaDB | Databases:
+def mariadb(pytestconfig: pytest.Config) -> DatabaseServer | Databases:
     """MariaDB, wherever it comes from."""
     server = pytestconfig.stash[SERVERS].mariadb
     if isinstance(server, NotAvailable):
@@ -68,13 +71,13 @@ def rabbitmq_url(rabbitmq: Rabbitmq | ManagedRabbitmq) -> Iterator[str]:
 
 
 @pytest.fixture
-def mariadb_url(mariadb: MariaDB | Databases) -> Iterator[str]:
+def mariadb_url(mariadb: DatabaseServer | Databases) -> Iterator[str]:
     """The URL of a fresh database; afterwards the server is mended and the database dropped."""
     name = f"test_{secrets.token_hex(4)}"
-    databases = mariadb.databases if isinstance(mariadb, MariaDB) else mariadb
+    databases = mariadb.databases if isinstance(mariadb, DatabaseServer) else mariadb
     databases.create(name)
     yield databases.url(name)
-    if isinstance(mariadb, MariaDB):
+    if isinstance(mariadb, DatabaseServer):
         mariadb.recover()
     databases.drop(name)
 
@@ -88,9 +91,9 @@ def rabbitmq_node(rabbitmq: Rabbitmq | ManagedRabbitmq) -> Rabbitmq:
 
 
 @pytest.fixture
-def mariadb_server(mariadb: MariaDB | Databases) -> MariaDB:
+def mariadb_server(mariadb: DatabaseServer | Databases) -> DatabaseServer:
     """The server itself, to be stopped and killed; a test asks for `mariadb_url` beside it."""
-    if not isinstance(mariadb, MariaDB):
+    if not isinstance(mariadb, DatabaseServer):
         _absent("this MariaDB is somebody else's or in a container: it must not be harmed")
     return mariadb
 
@@ -126,8 +129,19 @@ def _absent(because: str) -> NoReturn:
     pytest.skip(because)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that leaves out what no server can change."""
+    parser.addoption(
+        "--real-servers", action="store_true", help="run only the tests that ask for RabbitMQ or MariaDB"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Have a place for servers in each process, and let it end with the process's run."""
+    try:
+        lanes.chosen(os.environ)
+    except lanes.UnknownLane as error:
+        raise pytest.UsageError(str(error)) from error
 
     def report(text: str) -> None:
         reporter = config.pluginmanager.get_plugin("terminalreporter")
@@ -145,6 +159,15 @@ def _die_with_the_parent() -> None:
     """Let Linux kill this worker when the controller is killed; by itself it would notice only some 25 s later."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests that ask for a real server, if nothing else is wanted."""
+    if not config.getoption("--real-servers"):
+        return
+    kept = [item for item in items if isinstance(item, pytest.Function) and _wanted(item) & LANE_NAMES]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

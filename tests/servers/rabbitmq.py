@@ -207,7 +207,7 @@ class Rabbitmq:
         """Whether every quorum queue has elected its leader, which takes some 0.3 s after a start."""
         leading = self.call(
             "lists:all(fun(Q) -> {Id, _} = amqqueue:get_pid(Q),"
-            " [{_, State} | _] = ets:lookup(ra_state, Id) ++ [{Id, none}], State == leader end,"
+            " [Row | _] = ets:lookup(ra_state, Id) ++ [{Id, none}], element(2, Row) == leader end,"  # 4.x: wider
             " [Q || Q <- rabbit_amqqueue:list(), amqqueue:get_type(Q) == rabbit_quorum_queue])"
         )
         return leading == "true"

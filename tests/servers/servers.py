@@ -5,12 +5,14 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import assert_never
 
-from tests.servers import discovery, programs
+from tests.servers import discovery, mariadb, programs
 from tests.servers.compose import Compose
+from tests.servers.database_server import DatabaseServer
 from tests.servers.databases import Databases
 from tests.servers.discovery import Given, InContainers, NotAvailable, OnDisk, Report, Source
 from tests.servers.managed_rabbitmq import ManagedRabbitmq
 from tests.servers.mariadb import MariaDB
+from tests.servers.mysql import MySQL
 from tests.servers.programs import Program, ProgramName
 from tests.servers.rabbitmq import Rabbitmq
 from tests.servers.run_folder import RunFolder
@@ -46,8 +48,8 @@ class Servers:
 
     @cached_property
     def mariadb_source(self) -> Source:
-        """Where MariaDB comes from; asking for it may download, and starts nothing."""
-        return discovery.locate_mariadb(os.environ, self.run, self._report)
+        """Where MariaDB, or a lane's MySQL, comes from; asking for it may download, and starts nothing."""
+        return discovery.locate_database(os.environ, self.run, self._report)
 
     @cached_property
     def rabbitmq(self) -> Rabbitmq | ManagedRabbitmq | NotAvailable:
@@ -70,15 +72,15 @@ class Servers:
         return broker
 
     @cached_property
-    def mariadb(self) -> MariaDB | Databases | NotAvailable:
-        """MariaDB, running."""
+    def mariadb(self) -> DatabaseServer | Databases | NotAvailable:
+        """MariaDB, or a lane's MySQL, running."""
         source = self.mariadb_source
-        server: MariaDB | Databases
+        server: DatabaseServer | Databases
         match source:
             case Given(url):
                 server = Databases(url)
             case OnDisk(root):
-                server = MariaDB(self.run, root)
+                server = (MariaDB if mariadb.is_installed(root) else MySQL)(self.run, root)
             case InContainers():
                 server = self._compose.mariadb()
             case NotAvailable():
@@ -86,7 +88,7 @@ class Servers:
                 return source
             case _:
                 assert_never(source)
-        databases = server.databases if isinstance(server, MariaDB) else server
+        databases = server.databases if isinstance(server, DatabaseServer) else server
         self.used.add(f"{databases.product()} ({source.origin})")
         return server
 
