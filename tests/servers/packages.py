@@ -96,6 +96,8 @@ def fetch(packages: PackageSet, run: RunFolder, report: Callable[[str], None]) -
     try:
         with _locked(_folder(packages)) as lock:
             return in_cache(packages) or _download(packages, run, report, lock)
+    except own_libc.NoLoader as error:
+        raise PackagesUnavailable(str(error)) from error
     except OSError as error:
         raise PackagesUnavailable(f"the cache folder cannot be used: {error}") from error
 

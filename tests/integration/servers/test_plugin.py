@@ -33,7 +33,19 @@ def test_wants_a_program_of_the_packages(swaks):
 """
 
 
-def run_pytest(folder: Path, test: str, **variables: str) -> subprocess.CompletedProcess[str]:
+WANTS_A_BROKER_OR_NOTHING = """
+import pytest
+
+def test_wants_nothing():
+    pass
+
+@pytest.mark.parametrize("ground", [(), ("rabbitmq_url", "mariadb_url")])
+def test_wants_both_in_turn(ground):
+    pass
+"""
+
+
+def run_pytest(folder: Path, test: str, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a file of tests in a process of its own, with the plugin and nothing else of ours."""
     (folder / "test_it.py").write_text(test)
     ours = {"CI", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER"}
@@ -48,6 +60,7 @@ def run_pytest(folder: Path, test: str, **variables: str) -> subprocess.Complete
             "tests.servers.plugin",
             "-p",
             "no:cacheprovider",
+            *words,
             "test_it.py",
         ],
         cwd=folder,
@@ -100,3 +113,16 @@ def test_given_server_that_does_not_answer_is_never_replaced(tmp_path: Path) -> 
 
     assert done.returncode == 1, done.stdout
     assert "the management API at http://127.0.0.1:1" in done.stdout
+
+
+def test_what_no_server_can_change_is_left_out_when_wanted(tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, WANTS_A_BROKER_OR_NOTHING, "--real-servers")
+
+    assert "1 passed, 2 deselected" in done.stdout, done.stdout
+
+
+def test_unknown_lane_is_refused_before_any_test(tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, WANTS_SWAKS, MAILPACT_TEST_DEBIAN="woody")
+
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "MAILPACT_TEST_DEBIAN=woody: there are sid and trixie" in done.stderr
