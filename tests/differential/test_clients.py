@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,33 +12,15 @@ import pytest
 from tests.differential.behaviours import CORE
 from tests.differential.client import Observation
 from tests.differential.differences import known, without
-from tests.servers.plugin import SERVERS
+from tests.servers.toolchains import BUILD_SECONDS, build, go_build, toolchain
 
 HERE = Path(__file__).parent
-BUILD_SECONDS, RUN_SECONDS = 240, 50
-
-
-def toolchain(config: pytest.Config, program: str, title: str) -> str:
-    """Find a compiler; without it the tests that need it are skipped, which the last lines of the run say."""
-    # Go's own installer leaves the PATH to its user.
-    found = shutil.which(program) or shutil.which(program, path="/usr/local/go/bin")
-    if found is None:
-        missing = f"{title} is not available, because there is no {program} on the PATH. Get it by: installing {title}."
-        config.stash[SERVERS].missing.add(missing)
-        pytest.skip(missing)
-    return found
-
-
-def build(command: list[str], folder: Path, **environment: str) -> None:
-    subprocess.run(command, cwd=folder, env=os.environ | environment, check=True, timeout=BUILD_SECONDS)
+RUN_SECONDS = 50
 
 
 @pytest.fixture(scope="session")
 def go_program(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    go = toolchain(pytestconfig, "go", "Go")
-    program = tmp_path_factory.mktemp("go") / "differential"
-    build([go, "build", "-o", str(program), "."], HERE / "go", GOFLAGS="-mod=readonly -buildvcs=false")
-    return [str(program)]
+    return [str(go_build(pytestconfig, HERE / "go", tmp_path_factory.mktemp("go") / "differential"))]
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,17 @@ ANY_PORT = "127.0.0.1:0"
 LISTEN = ("--cms-listen", ANY_PORT, "--viewer-listen", ANY_PORT, "--smtp-listen", ANY_PORT)
 
 
+def foreign() -> dict[str, str]:
+    """Give this environment without settings of somebody's."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MAILPACT_")}
+
+
 def run(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the command to its end, without settings of somebody's in its environment."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("MAILPACT_")}
     return subprocess.run(
         [sys.executable, "-m", "mailpact", *arguments],
         cwd=cwd,
-        env=ours | variables,
+        env=foreign() | variables,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -49,6 +54,41 @@ async def test_demo_runs_on_rabbitmq_and_mariadb_and_site_and_consumer_share_the
     assert (shown["amqp"], shown["database"]) == ("rabbitmq", "mysql")
     assert await empty.transact(kept) == ("published", None, "sent", 250, 2)
     assert os.listdir(tmp_path) == []
+
+
+def test_sites_and_consumers_that_start_at_once_on_an_empty_database_all_come_up(
+    tmp_path: Path, mariadb_url: str
+) -> None:
+    away = ("--amqp-url", "amqp://guest:guest@127.0.0.1:1/")
+    site = ("producer", "--listen", ANY_PORT, "--database-url", mariadb_url, *away)
+    consumer = ("consumer", "--inbox-url", mariadb_url, *away)
+    with ExitStack() as started:
+        processes = [start(started, *words, cwd=tmp_path) for words in (site, consumer, site, consumer)]
+        said = [first_word(process, {"site", "consuming", "mailpact:"}) for process in processes]
+        for process in processes:
+            process.terminate()
+            process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert said == ["site", "consuming", "site", "consuming"]
+    assert [process.returncode for process in processes] == [0] * 4
+
+
+def start(ending: ExitStack, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """Start the command; however the test ends, it ends too."""
+    words = [sys.executable, "-m", "mailpact", *arguments]
+    process = subprocess.Popen(
+        words, cwd=cwd, env=foreign(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    ending.enter_context(process)
+    ending.callback(process.kill)
+    return process
+
+
+def first_word(process: subprocess.Popen[str], words: set[str]) -> str | None:
+    """Read what a process says until a line begins with one of these words."""
+    assert process.stderr is not None
+    begun = (line.split(maxsplit=1)[0] for line in process.stderr if line.strip())
+    return next((word for word in begun if word in words), None)
 
 
 def test_a_server_that_is_not_there_is_said_in_one_line_without_its_password(tmp_path: Path) -> None:
