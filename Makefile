@@ -73,7 +73,7 @@ compose-secrets: ## Make passwords for compose.yaml, once, into secrets/
 	set -eu; umask 077; password() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }; \
 	broker=$$(password); database=$$(password); root=$$(password); \
 	rm -rf secrets.new; mkdir secrets.new; cd secrets.new; \
-	printf 'default_user = mailpact\ndefault_pass = %s\nvm_memory_high_watermark.absolute = 256MiB\nlog.file = false\n' "$$broker" > rabbitmq.conf; \
+	printf 'default_user = mailpact\ndefault_pass = %s\ndefault_user_tags.administrator = false\nvm_memory_high_watermark.absolute = 256MiB\nlog.file = false\n' "$$broker" > rabbitmq.conf; \
 	printf 'amqp://mailpact:%s@rabbitmq:5672/\n' "$$broker" > amqp_url; \
 	printf 'mysql+pymysql://mailpact:%s@mysql:3306/mailpact\n' "$$database" > database_url; \
 	printf '%s\n' "$$database" > mysql_password; printf '%s\n' "$$root" > mysql_root_password; \
