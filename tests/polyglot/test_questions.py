@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tests.polyglot.engines import Answer, Engine
+from tests.polyglot.engines import Answer, Engine, Found
 from tests.polyglot.questions import CONTRACTS, Fault, Instance
 
-TOO_LONG = Fault("/email", "maxLength")
+TOO_LONG, NONE_OF = Fault("/email", "maxLength"), Fault("/to", "anyOf")
 
 
 def test_every_schema_file_is_asked_about(asked):
@@ -32,12 +32,26 @@ def test_each_schema_in_force_is_asked_about_bodies_that_it_takes_and_that_it_re
 @pytest.mark.parametrize(
     ("expected", "answer", "agrees"),
     [
-        (None, Answer(valid=True, faults=frozenset()), True),
-        (None, Answer(valid=False, faults=frozenset({TOO_LONG})), False),
-        (TOO_LONG, Answer(valid=True, faults=frozenset()), False),
-        (TOO_LONG, Answer(valid=False, faults=frozenset({TOO_LONG, Fault("/email", "pattern")})), True),
-        (TOO_LONG, Answer(valid=False, faults=frozenset({Fault("", "maxLength")})), False),
-        (TOO_LONG, Answer(valid=False, faults=frozenset({Fault("/email", "pattern")})), False),
+        (None, Answer(valid=True), True),
+        (None, Answer(valid=False, faults=(Found("/email", "maxLength"),)), False),
+        (TOO_LONG, Answer(valid=True), False),
+        (TOO_LONG, Answer(valid=False), False),
+        (
+            TOO_LONG,
+            Answer(valid=False, faults=(Found("/email", "pattern"), Found("/email", "maxLength"))),
+            True,
+        ),
+        (TOO_LONG, Answer(valid=False, faults=(Found("", "maxLength"),)), False),
+        (TOO_LONG, Answer(valid=False, faults=(Found("/email", "pattern"),)), False),
+        (TOO_LONG, Answer(valid=False, faults=(Found("/email", "pattern", ("maxLength",)),)), False),
+        (TOO_LONG, Answer(valid=False, faults=(Found(None, "maxLength"),)), True),
+        (
+            NONE_OF,
+            Answer(valid=False, faults=(Found("/to/0", "required", ("anyOf", "0", "required")),)),
+            True,
+        ),
+        (NONE_OF, Answer(valid=False, faults=(Found("/to/0", "required", ("required",)),)), False),
+        (NONE_OF, Answer(valid=False, faults=(Found("/tools", "enum", ("anyOf", "0", "enum")),)), False),
     ],
 )
 def test_an_answer_agrees_if_its_verdict_does_and_the_expected_fault_is_among_its_own(

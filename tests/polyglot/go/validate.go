@@ -2,7 +2,8 @@
 // line on standard output.
 //
 // Question: {"schema": TEXT, "instances": [TEXT, ...]}, all of them JSON texts. Answer: {"results": [{"valid": true,
-// "errors": [{"pointer": TEXT, "keyword": TEXT}, ...]}, ...]}, or {"error": TEXT} if the schema does not compile.
+// "errors": [{"pointer": TEXT, "keyword": TEXT}, ...]}, ...]}, or {"error": TEXT} if the schema does not compile. A pointer
+// is null where the engine gives a wrong one.
 package main
 
 import (
@@ -26,8 +27,8 @@ type question struct {
 }
 
 type fault struct {
-	Pointer string `json:"pointer"`
-	Keyword string `json:"keyword"`
+	Pointer *string `json:"pointer"`
+	Keyword string  `json:"keyword"`
 }
 
 type result struct {
@@ -68,7 +69,7 @@ func judge(schema *jsonschema.Schema, text string) (result, error) {
 // Errors form a tree. What only sums up what is below it has no keyword.
 func faults(refused *jsonschema.ValidationError, found []fault) []fault {
 	if name := keyword(refused.ErrorKind); name != "" {
-		found = append(found, fault{pointer(refused.InstanceLocation), name})
+		found = append(found, fault{pointer(refused), name})
 	}
 	for _, cause := range refused.Causes {
 		found = faults(cause, found)
@@ -87,12 +88,17 @@ func keyword(of jsonschema.ErrorKind) string {
 	return ""
 }
 
-func pointer(location []string) string {
+// The place of a `propertyNames` is overwritten by the engine while it goes on.
+func pointer(of *jsonschema.ValidationError) *string {
+	if _, ok := of.ErrorKind.(*kind.PropertyNames); ok {
+		return nil
+	}
 	var written strings.Builder
-	for _, step := range location {
+	for _, step := range of.InstanceLocation {
 		written.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(step))
 	}
-	return written.String()
+	pointer := written.String()
+	return &pointer
 }
 
 func reply(asked question) answer {

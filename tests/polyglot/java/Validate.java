@@ -18,12 +18,13 @@ import tools.jackson.databind.json.JsonMapper;
  * on standard output.
  *
  * <p>Question: {"schema": TEXT, "instances": [TEXT, ...]}, all of them JSON texts. Answer: {"results": [{"valid": true,
- * "errors": [{"pointer": TEXT, "keyword": TEXT}, ...]}, ...]}, or {"error": TEXT} if the schema does not compile.
+ * "errors": [{"pointer": TEXT, "keyword": TEXT, "path": TEXT}, ...]}, ...]}, or {"error": TEXT} if the schema does not
+ * compile. The path leads through the schema to the keyword.
  */
 public class Validate {
     record Question(String schema, List<String> instances) {}
 
-    record Fault(String pointer, String keyword) {}
+    record Fault(String pointer, String keyword, String path) {}
 
     record Result(boolean valid, List<Fault> errors) {}
 
@@ -55,7 +56,8 @@ public class Validate {
     }
 
     static Fault fault(Error error) {
-        return new Fault(error.getInstanceLocation().toString(), error.getKeyword());
+        return new Fault(
+                error.getInstanceLocation().toString(), error.getKeyword(), error.getEvaluationPath().toString());
     }
 
     static Map<String, Object> answer(Question question) {
