@@ -51,6 +51,9 @@ test-trixie test-sid: test-%: $(VENV)/dev.lock
 test-unit: $(VENV)/dev.lock ## Run the tests that start nothing (seconds)
 	@$(BIN)/python -m pytest -q tests/unit tests/house $(ARGS)
 
+bench: $(VENV)/dev.lock ## Measure what has a number to reach, each against a peer in one run
+	@$(BIN)/python benchmarks/validation.py $(ARGS)
+
 lint: $(VENV)/dev.lock ## Check style, types and the rules between rooms
 	@$(BIN)/ruff format --check --quiet . || { echo "make fmt would change the files above" >&2; $(BIN)/ruff format --check . ; exit 1; }
 	@$(BIN)/ruff check --quiet .
