@@ -34,6 +34,7 @@ def exit_line(error: BaseException) -> tuple[str, int] | None:
     """Give the line and exit code for an error that people are to expect, None for a bug of ours."""
     # Imported here, where one of them has been raised: together they cost a command that just works 0.2 seconds.
     from mailpact.amqp.errors import BrokerUnreachable, TopologyMismatch
+    from mailpact.contracts.compare.reading import UnreadableDocument
     from mailpact.contracts.errors import CatalogueError, UnknownContractError
     from mailpact.contracts.publish.files import OutputFolderError
     from mailpact.contracts.site.build import SiteError
@@ -47,7 +48,7 @@ def exit_line(error: BaseException) -> tuple[str, int] | None:
     match error:
         case SettingsError() | StoreFileError() | JournalError() | OutputFolderError() | SiteError():
             return str(error), USAGE
-        case UnknownContractError():  # a name that a person gave
+        case UnknownContractError() | UnreadableDocument():  # a name or a file that a person gave
             return str(error), USAGE
         case TyperException():
             return error.format_message(), error.exit_code

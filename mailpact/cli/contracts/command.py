@@ -2,9 +2,11 @@
 
 import typer
 
-from mailpact.cli.contracts import linting, listing, publishing, showing, site, validating
+from mailpact.cli.contracts import checking, diffing, linting, listing, publishing, showing, site, validating
 
 app = typer.Typer(name="contracts", help="Read, check and publish contracts.", no_args_is_help=True)
+app.command("check")(checking.check_contracts)
+app.command("diff")(diffing.diff_contracts)
 app.command("lint")(linting.lint_contracts)
 app.command("list")(listing.list_contracts)
 app.command("publish")(publishing.publish)

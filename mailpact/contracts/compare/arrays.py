@@ -1,8 +1,8 @@
 """Looks for an array that answers all atoms.
 
-Positions up to the last that an atom names are told apart; behind them all are alike, so as many are added as items are
-asked for. What "some item" must obey is put on each position in turn. An array with fewer items behind those is never
-worse, so only the shortest that has room is tried for each way of placing.
+Positions up to the last that an atom names are told apart; behind them all are alike, so as many are added as items
+are asked for. What "some item" must obey is put on each position in turn. An array with fewer items behind those is
+never worse, so only the shortest that has room is tried for each way of placing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from itertools import combinations, islice, product
 
 from mailpact.contracts.compare.clauses import Atom, Literal, Op
-from mailpact.contracts.compare.outcome import NOTHING, Asker, Found, Nothing, Outcome, Unknown, first_of, unknown
+from mailpact.contracts.compare.outcome import (
+    NOTHING,
+    Asker,
+    Found,
+    Nothing,
+    Outcome,
+    Unknown,
+    first_of,
+    unknown,
+)
 from mailpact.contracts.parse import JsonValue
 
 _MOST_ITEMS = 20_000
@@ -22,7 +31,7 @@ _Goals = list[frozenset[Literal]]
 
 @dataclass(frozen=True, slots=True)
 class _Array:
-    """What the atoms say, sorted. `some` are sets of positions to choose: how many, from where on, and what holds there."""
+    """What the atoms say, sorted; `some` are positions to choose: how many, from where on, and what holds there."""
 
     least: int
     most: int | None
@@ -39,7 +48,7 @@ class _Array:
         return max([*named, *(start for _, start, _ in self.some)], default=0)
 
     def literals(self, position: int) -> frozenset[Literal]:
-        """What the item at a position must obey before anything is placed."""
+        """Return what the item at a position must obey before anything is placed."""
         return frozenset(
             atom.about
             for atom in self.at
@@ -81,7 +90,9 @@ def _ways(wanted: _Array) -> Iterator[tuple[_Goals, tuple[int, ...]]]:
     choices = [combinations(range(start, slots), many) for many, start, _ in wanted.some]
     pairs = combinations(range(slots), 2) if wanted.repeated else [()]
     for *chosen, pair in product(*choices, pairs):
-        length = max([wanted.least, *(position + 1 for positions in (*chosen, pair) for position in positions)])
+        length = max(
+            [wanted.least, *(position + 1 for positions in (*chosen, pair) for position in positions)]
+        )
         if wanted.most is not None and length > wanted.most:
             continue
         goals = [wanted.literals(position) for position in range(length)]
@@ -128,7 +139,7 @@ def _nothing_else(goals: _Goals, asker: Asker, outcome: Unknown) -> Outcome:
 
 
 def _fill_differently(goals: _Goals, asker: Asker) -> Outcome:
-    """Find an item for each position, no two equal; exact when all positions ask the same, else two orders are tried."""
+    """Find an item for each position, no two equal: exact if all positions ask the same, else in two orders."""
     if any(isinstance(asker.ask(goal), Nothing) for goal in set(goals)):
         return NOTHING
     if len(goals) > _MOST_DIFFERENT:

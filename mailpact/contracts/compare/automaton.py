@@ -1,12 +1,12 @@
-"""Patterns as automata: is there a text that matches these, not those, and is so long?
+"""Patterns as automata, to find a text that matches these, not those, and is so long.
 
-A pattern becomes a nondeterministic automaton (Thompson). Several are walked side by side, made deterministic on the way,
-over classes of characters that none of them tells apart. The walk goes by lengths: layer n holds all states that texts
-of n characters lead to. A layer depends only on the one before it, so when one comes again, all further ones are known;
-therefore a length of a million costs no more than the cycle.
+A pattern becomes a nondeterministic automaton (Thompson). Several are walked side by side, made deterministic on the
+way, over classes of characters that none of them tells apart. The walk goes by lengths: layer n holds all states that
+texts of n characters lead to. A layer depends only on the one before it, so when one comes again, all further ones are
+known; therefore a length of a million costs no more than the cycle.
 
-Patterns are searched for anywhere in the text, as JSON Schema says. States, and all layers together, are counted, so time
-and memory are bounded: beyond them TooLarge is raised, and nothing is concluded.
+Patterns are searched for anywhere in the text, as JSON Schema says. States, and all layers together, are counted, so
+time and memory are bounded: beyond them TooLarge is raised, and nothing is concluded.
 """
 
 from bisect import bisect_right
@@ -23,7 +23,10 @@ _MOST_STEPS = 200_000
 _LONGEST_TEXT = 4_000_000
 _MATCHED = -1  # a state of the walk: found already, whatever follows
 _BEGIN = 0
-_NICE = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_.@ !#$%&'()*+,/:;<=>?[]^`{|}~\u00e9\u0436\u8a9e\U0001f600"
+_NICE = (
+    "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    "-_.@ !#$%&'()*+,/:;<=>?[]^`{|}~\u00e9\u0436"
+)
 
 
 class TooLarge(Exception):
@@ -175,7 +178,10 @@ class Budget:
 
 
 def search(
-    wanted: Sequence[tuple[Automaton, bool]], least: int = 0, most: int | None = None, budget: Budget | None = None
+    wanted: Sequence[tuple[Automaton, bool]],
+    least: int = 0,
+    most: int | None = None,
+    budget: Budget | None = None,
 ) -> str | None:
     """Return a shortest text that matches every automaton with True and none with False, or None if there is none.
 
@@ -240,7 +246,9 @@ class _Walk:
         for at in range(length - 1, -1, -1):
             layer = layers[at if at < len(layers) else first + (at - first) % period]
             state, character = next(
-                (before, self._next[before][state]) for before in sorted(layer) if state in self._following(before)
+                (before, self._next[before][state])
+                for before in sorted(layer)
+                if state in self._following(before)
             )
             text.append(character)
         return "".join(reversed(text))

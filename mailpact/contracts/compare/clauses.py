@@ -125,7 +125,9 @@ def demands(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> list[Cl
 
 def refusals(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> Clause:
     """Return the alternatives of which one must hold for a document of this kind to be refused by the schema."""
-    return tuple(alternative for _, refused in _keywords(node, kind, store, disjoint) for alternative in refused)
+    return tuple(
+        alternative for _, refused in _keywords(node, kind, store, disjoint) for alternative in refused
+    )
 
 
 _Keyword: TypeAlias = tuple[list[Clause], list[Alternative]]
@@ -210,10 +212,14 @@ def _wrong_item(index: int, literal: Literal) -> Alternative:
 
 
 def _object_value(value: JsonValue, store: Store) -> _Keyword:
-    members = {name: Literal(store.values([item]), holds=True) for name, item in cast(JsonObject, value).items()}
+    members = {
+        name: Literal(store.values([item]), holds=True) for name, item in cast(JsonObject, value).items()
+    }
     names = frozenset(members)
     accepted: list[Item] = [Atom(op=Op.OTHERS, names=names, literal=Literal(store.never, holds=True))]
-    refused: list[Alternative] = [(Atom(op=Op.SOME_OTHER, names=names, literal=Literal(store.always, holds=True)),)]
+    refused: list[Alternative] = [
+        (Atom(op=Op.SOME_OTHER, names=names, literal=Literal(store.always, holds=True)),)
+    ]
     for name, member in members.items():
         accepted += [Atom(op=Op.PRESENT, name=name), Atom(op=Op.MEMBER, name=name, literal=member)]
         refused += [(Atom(op=Op.ABSENT, name=name),), _wrong_member(name, member.opposite)]

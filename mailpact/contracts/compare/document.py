@@ -1,7 +1,7 @@
 """Reads a schema's document into nodes, or says where it cannot be read.
 
-Refused are: what is not of draft 2020-12, references that lead nowhere, out of the document or in a circle without end,
-and documents that are too deep or too big to be compared in bounded time.
+Refused are: what is not of draft 2020-12, references that lead nowhere, out of the document or in a circle without
+end, and documents that are too deep or too big to be compared in bounded time.
 """
 
 import sys
@@ -9,7 +9,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from mailpact.contracts.compare.node import MANY, NAMED, ONE, OUTSIDE, PLAIN, Node, Store, canonical, plainest
+from mailpact.contracts.compare.node import (
+    DECIDING,
+    MANY,
+    NAMED,
+    ONE,
+    OUTSIDE,
+    PLAIN,
+    Node,
+    Store,
+    canonical,
+    plainest,
+)
 from mailpact.contracts.parse import JsonObject, JsonValue
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -19,10 +30,11 @@ _IN_PLACE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentS
 
 
 class SchemaError(ValueError):
-    """A schema cannot be compared; `pointer` says where in it the fault is."""
+    """A schema cannot be compared: `side` says which one ("old" or "new"), `pointer` where in it the fault is."""
 
-    def __init__(self, pointer: str, fault: str) -> None:
+    def __init__(self, pointer: str, fault: str, side: str = "") -> None:
         super().__init__(f"at {pointer or 'the top'}: {fault}")
+        self.side = side
         self.pointer = pointer
         self.fault = fault
 
@@ -43,7 +55,7 @@ class Place:
         """Return the schema at that path below this one."""
         raw, pointer = self.raw, self.pointer
         for step in steps:
-            raw = raw[step]  # type: ignore[call-overload, index]  # steps are those that stand there
+            raw = raw[step]  # type: ignore[index]  # steps are those that stand there
             pointer += "/" + escaped(str(step))
         return Place(pointer, raw)
 
@@ -97,8 +109,12 @@ class Document:
     def follow(self, place: Place) -> Place:
         """Follow references that have no other keyword beside them."""
         while _is_reference(place):
-            place = self.place(self._pointer(place))
+            place = self.target(place)
         return place
+
+    def target(self, place: Place) -> Place:
+        """Return the schema that the reference here points to."""
+        return self.place(self._pointer(place))
 
     def node(self, place: Place) -> Node:
         """Return the node of a schema."""
@@ -115,17 +131,22 @@ class Document:
             return self._store.always if place.raw else self._store.never
         words = place.keywords
         if _is_reference(place):
-            return self._target(place)
+            return self._referred(place)
         outside = {word: self._text(words[word], word) for word in self.outside(place)}
         if "patternProperties" in words and "additionalProperties" in words:
-            outside["additionalProperties"] = self._text(words["additionalProperties"], "additionalProperties")
+            outside["additionalProperties"] = self._text(
+                words["additionalProperties"], "additionalProperties"
+            )
         many = {
-            word: tuple(self.node(place.below(word, index)) for index in range(len(cast(list[JsonValue], words[word]))))
+            word: tuple(
+                self.node(place.below(word, index))
+                for index in range(len(cast(list[JsonValue], words[word])))
+            )
             for word in MANY
             if word in words
         }
         if "$ref" in words:
-            many["allOf"] = (self._target(place), *many.get("allOf", ()))
+            many["allOf"] = (self._referred(place), *many.get("allOf", ()))
         node = Node(
             0,
             plain={word: plainest(words[word]) for word in PLAIN if word in words},
@@ -146,7 +167,7 @@ class Document:
         refers = word.startswith("$") or '"$' in text
         return text + canonical(self.raw) if refers else text
 
-    def _target(self, place: Place) -> Node:
+    def _referred(self, place: Place) -> Node:
         pointer = self._pointer(place)
         if pointer in self._recursive:
             return self._store.make(Node(0, reference=self._side + pointer))
@@ -157,7 +178,8 @@ class Document:
         if reference in ("#", "") or reference.startswith("#/"):
             return reference[1:]
         raise SchemaError(
-            f"{place.pointer}/$ref", f"{reference!r} points out of this file; only #/... within it is followed"
+            f"{place.pointer}/$ref",
+            f"{reference!r} points out of this file; only #/... within it is followed",
         )
 
     def _collect_targets(self) -> Mapping[str, frozenset[str]]:
@@ -191,7 +213,7 @@ class Document:
 
 def _is_reference(place: Place) -> bool:
     """Tell whether a schema is a reference and says nothing else."""
-    return "$ref" in place.keywords and not any(word in (*PLAIN, *ONE, *MANY, *NAMED, *OUTSIDE) for word in place.keywords)
+    return [word for word in place.keywords if word in DECIDING] == ["$ref"]
 
 
 def _all_below(place: Place) -> Iterator[Place]:
@@ -249,7 +271,9 @@ def _check_size(raw: JsonValue) -> None:
 def _check_identifiers(root: Place) -> None:
     for place in _all_below(root):
         if "$id" in place.keywords and place.pointer:
-            raise SchemaError(place.pointer + "/$id", "only the top of a schema may have an $id in the portable subset")
+            raise SchemaError(
+                place.pointer + "/$id", "only the top of a schema may have an $id in the portable subset"
+            )
 
 
 def _check_draft(raw: JsonObject) -> None:

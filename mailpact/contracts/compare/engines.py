@@ -1,8 +1,8 @@
 """Tries a document out: two engines must agree that one schema accepts it and the other refuses it.
 
-jsonschema-rs takes time in proportion to the text; jsonschema's patterns run in Python's `re`, which can take for ever.
-So for each pattern and each text in the document the ways are counted in which `re` may walk over it, and where they
-are too many the document is not tried out, and counts as not verified.
+jsonschema-rs takes time in proportion to the text; jsonschema's patterns run in Python's `re`, which can take for
+ever. So for each pattern and each text in the document the ways are counted in which `re` may walk over it, and where
+they are too many the document is not tried out, and counts as not verified.
 """
 
 import re

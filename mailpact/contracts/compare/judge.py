@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mailpact.contracts.compare.clauses import Literal
-from mailpact.contracts.compare.document import Document
+from mailpact.contracts.compare.document import Document, SchemaError
 from mailpact.contracts.compare.engines import Engines
 from mailpact.contracts.compare.node import Node, Store
 from mailpact.contracts.compare.outcome import Found, Nothing, Unknown
@@ -32,10 +32,13 @@ COMPATIBLE = Judgement(Verdict.COMPATIBLE)
 
 
 class Side:
-    """A schema as it is compared: its document, its node, and the engines that try documents out."""
+    """A schema as it is compared: document, node, and the engines that try documents out. Raises SchemaError."""
 
     def __init__(self, raw: JsonObject, store: Store, name: str) -> None:
-        self.document = Document(raw, store, name)
+        try:
+            self.document = Document(raw, store, name)
+        except SchemaError as error:
+            raise SchemaError(error.pointer, error.fault, side=name) from error
         self.node = self.document.node(self.document.root)
         self.engines = Engines(raw)
 
@@ -59,7 +62,10 @@ class Judge:
 
     def _judge(self, accepting: list[Node], refusing: list[Node], accepts: Side, refuses: Side) -> Judgement:
         goal = frozenset(
-            [*(Literal(node, holds=True) for node in accepting), *(Literal(node, holds=False) for node in refusing)]
+            [
+                *(Literal(node, holds=True) for node in accepting),
+                *(Literal(node, holds=False) for node in refusing),
+            ]
         )
         reasons: frozenset[str] = frozenset()
         for search in self._searches:

@@ -1,8 +1,8 @@
 """Schemas as nodes: what decides about documents and nothing else, each different one once.
 
 A node holds the keywords of the portable subset, sorted by what stands in them; descriptions and other annotations are
-gone, `false` is a type list without a type. What is outside the subset is kept as text: nothing is concluded from it but
-that it equals itself. Two nodes of one store are the same object if and only if they say the same.
+gone, `false` is a type list without a type. What is outside the subset is kept as text: nothing is concluded from it
+but that it equals itself. Two nodes of one store are the same object if and only if they say the same.
 """
 
 import json
@@ -41,7 +41,9 @@ OUTSIDE = (
     *("patternProperties", "unevaluatedProperties", "unevaluatedItems", "$dynamicRef"),
     *("$recursiveRef", "additionalItems", "dependencies"),  # of older drafts; engines disagree about them
 )
-"""Keywords that decide and are outside the portable subset; all others only describe."""
+"""Keywords that decide and are outside the portable subset."""
+DECIDING = frozenset({*PLAIN, *ONE, *MANY, *NAMED, *OUTSIDE, "$ref"})
+"""All keywords that decide about documents; the others only describe."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,10 +101,16 @@ class Store:
         """Follow a reference."""
         return self.definitions[node.reference] if node.reference else node
 
-    def with_plain(self, node: Node, **changed: JsonValue) -> Node:
-        """Return the node with keywords set, or taken away where None is given."""
-        kept = {word: value for word, value in {**node.plain, **changed}.items() if value is not None}
-        return self.make(replace(node, plain=kept))
+    def with_plain(self, node: Node, other: Node, *keywords: str) -> Node:
+        """Return the node with these keywords as they are in the other one."""
+        kept = {word: value for word, value in node.plain.items() if word not in keywords}
+        taken = {word: other.plain[word] for word in keywords if word in other.plain}
+        return self.make(replace(node, plain={**kept, **taken}))
+
+    def with_values(self, node: Node, values: Iterable[JsonValue]) -> Node:
+        """Return the node with exactly these values allowed by `enum`."""
+        kept = {word: value for word, value in node.plain.items() if word not in ("enum", "const")}
+        return self.make(replace(node, plain={**kept, "enum": list(values)}))
 
     def with_one(self, node: Node, keyword: str, child: Node | None) -> Node:
         """Return the node with that subschema, or without."""

@@ -1,8 +1,8 @@
 """Looks for an object that answers all atoms.
 
 Names that an atom mentions are told apart; all others are alike, so a fresh one is made up where one is needed. What
-"some other member" must obey is put on each name in turn, and on a fresh one. A member that nothing asks for is left out,
-unless members are missing to the smallest number.
+"some other member" must obey is put on each name in turn, and on a fresh one. A member that nothing asks for is left
+out, unless members are missing to the smallest number.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,11 +11,21 @@ from itertools import count, islice, product, repeat
 
 from mailpact.contracts.compare.clauses import Atom, Literal, Op
 from mailpact.contracts.compare.node import Kind
-from mailpact.contracts.compare.outcome import NOTHING, Asker, Found, Nothing, Outcome, Unknown, first_of, unknown
+from mailpact.contracts.compare.outcome import (
+    NOTHING,
+    Asker,
+    Found,
+    Nothing,
+    Outcome,
+    Unknown,
+    first_of,
+    unknown,
+)
 from mailpact.contracts.parse import JsonObject
 
 _MOST_MEMBERS = 1_000
 _MOST_WAYS = 2_000
+
 
 @dataclass(frozen=True, slots=True)
 class _Object:
@@ -32,12 +42,12 @@ class _Object:
     some: tuple[Atom, ...]
 
     def value(self, name: str) -> frozenset[Literal]:
-        """What the member of that name must obey."""
+        """Return what the member of that name must obey."""
         own = {atom.about for atom in self.members if atom.name == name}
         return frozenset(own | {atom.about for atom in self.others if name not in atom.names})
 
     def member(self, name: str | None) -> "_Member":
-        """What a member of that name must obey, or one that no atom mentions."""
+        """Return what a member of that name must obey, or one that no atom mentions."""
         value = frozenset(atom.about for atom in self.others) if name is None else self.value(name)
         return _Member(name, self.names, value)
 
@@ -51,7 +61,7 @@ class _Member:
     value: frozenset[Literal]
 
     def obeying(self, atom: Atom) -> "_Member":
-        """The same member, which answers "some other member" or "some name" as well."""
+        """Return the same member, which answers "some other member" or "some name" as well."""
         if atom.op == Op.SOME_NAME:
             return replace(self, naming=self.naming | {atom.about})
         return replace(self, value=self.value | {atom.about})
@@ -126,7 +136,9 @@ class _Filling:
         if any(isinstance(outcome, Nothing) for outcome in outcomes):
             different = len({member.naming for member in members if member.name is None}) > 1
             return unknown("no different names were found for all members") if different else NOTHING
-        reasons = frozenset(why for outcome in outcomes if isinstance(outcome, Unknown) for why in outcome.reasons)
+        reasons = frozenset(
+            why for outcome in outcomes if isinstance(outcome, Unknown) for why in outcome.reasons
+        )
         return Unknown(reasons) if reasons else self._complete()
 
     def _complete(self) -> Outcome:

@@ -51,6 +51,8 @@ def first_of(outcomes: Iterable[Outcome]) -> Outcome:
                 doubtful = doubtful or outcome
             case Unknown(why):
                 reasons |= why
+            case Nothing():
+                pass
     return doubtful or (Unknown(reasons) if reasons else NOTHING)
 
 

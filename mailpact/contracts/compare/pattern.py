@@ -1,8 +1,8 @@
-"""Reads a regular expression as ECMA-262 has it, with the flag `u`, into a tree.
+r"""Reads a regular expression as ECMA-262 has it, with the flag `u`, into a tree.
 
 Only what is regular and means the same in every engine is read: literals, classes, groups, alternatives, repetitions,
-`^`, `$`, and the escapes for characters. `\\d`, `\\w`, `\\s` and `.` have ECMA-262's meaning; engines differ about the dot,
-so whoever asks says what it leaves out. All else (look-around, back-references, `\\b`, `\\p`, flags) raises
+`^`, `$`, and the escapes for characters. `\d`, `\w`, `\s` and `.` have ECMA-262's meaning; engines differ about the
+dot, so whoever asks says what it leaves out. All else (look-around, back-references, `\b`, `\p`, flags) raises
 UnreadPattern, and nothing is concluded from such a pattern.
 """
 
@@ -19,7 +19,9 @@ DOT_OF_OTHERS = "\n"
 
 _DEEPEST = 40
 _GREATEST_REPEAT = 100_000
-_SPACES = "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
+_SPACES = "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
 _CONTROLS = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
 _COUNTS = re.compile(r"\{(?P<least>[0-9]{1,6})(?P<comma>,(?P<most>[0-9]{1,6})?)?\}")
 
@@ -94,9 +96,7 @@ def _union(ranges: Iterable[tuple[int, int]]) -> Ranges:
 
 
 def _without_surrogates(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    parts = [
-        part for low, high in ranges for part in ((low, min(high, 0xD7FF)), (max(low, 0xE000), high))
-    ]
+    parts = [part for low, high in ranges for part in ((low, min(high, 0xD7FF)), (max(low, 0xE000), high))]
     return tuple((low, high) for low, high in parts if low <= high)
 
 
@@ -246,7 +246,9 @@ class _Reader:
             return _CONTROLS[letter]
         if letter in ("x", "u"):
             digits = self._text[self._at : self._at + (2 if letter == "x" else 4)]
-            if re.fullmatch(r"(?:[0-9A-Fa-f]{2}){1,2}", digits) and len(digits) == (2 if letter == "x" else 4):
+            if re.fullmatch(r"(?:[0-9A-Fa-f]{2}){1,2}", digits) and len(digits) == (
+                2 if letter == "x" else 4
+            ):
                 self._at += len(digits)
                 return self._code(chr(int(digits, 16)))
         if letter.isalnum() or not letter.isascii():

@@ -38,23 +38,21 @@ class _Range:
     factored: bool = False
 
     def add(self, atom: Atom) -> None:
-        match atom.op:
-            case Op.AT_LEAST | Op.MORE:
-                self.low = atom.bound if self.low is None else max(self.low, atom.bound)
-            case Op.AT_MOST | Op.LESS:
-                self.high = atom.bound if self.high is None else min(self.high, atom.bound)
-        match atom.op:
-            case Op.MORE | Op.LESS:
-                self.never.add(atom.bound)
-            case Op.MULTIPLE:
-                self.factor, self.factored = lcm(self.factor, int(atom.bound)), True
-            case Op.NO_MULTIPLE:
-                self.no_factors.append(int(atom.bound))
-            case Op.ONLY:
-                values = {Fraction(value) for value in atom.values if isinstance(value, int | float)}
-                self.only = values if self.only is None else self.only & values
-            case Op.EXCEPT:
-                self.never |= {Fraction(value) for value in atom.values if isinstance(value, int | float)}
+        if atom.op in (Op.AT_LEAST, Op.MORE):
+            self.low = atom.bound if self.low is None else max(self.low, atom.bound)
+        if atom.op in (Op.AT_MOST, Op.LESS):
+            self.high = atom.bound if self.high is None else min(self.high, atom.bound)
+        if atom.op in (Op.MORE, Op.LESS):
+            self.never.add(atom.bound)
+        if atom.op == Op.MULTIPLE:
+            self.factor, self.factored = lcm(self.factor, int(atom.bound)), True
+        if atom.op == Op.NO_MULTIPLE:
+            self.no_factors.append(int(atom.bound))
+        values = {Fraction(value) for value in atom.values if isinstance(value, int | float)}
+        if atom.op == Op.ONLY:
+            self.only = values if self.only is None else self.only & values
+        if atom.op == Op.EXCEPT:
+            self.never |= values
 
     def holds(self, value: Fraction) -> bool:
         return (
@@ -111,7 +109,7 @@ def _outward(low: int | None, high: int | None) -> Iterable[int]:
 
 
 def _broken(wanted: _Range) -> Outcome:
-    """Try some of the numbers between the bounds that are not whole; between two different bounds there are any number."""
+    """Try some numbers between the bounds that are not whole; between two different bounds there is no end of them."""
     if wanted.factored:
         return NOTHING
     low, high = wanted.low, wanted.high

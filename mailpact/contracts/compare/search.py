@@ -1,9 +1,9 @@
 """Looks for a document that some schemas accept and others refuse, or proves that there is none.
 
-Whether old documents stay acceptable is the question whether there is a document that the old schema accepts and the new
-one refuses. A goal is a set of literals. For each kind of value its demands are put into clauses (`clauses`), branch by
-branch one alternative of each clause is chosen, and what is left are atoms: a text, a number, an array or an object is
-made from them, asking further goals for its parts. If no branch leads to a document, there is none.
+Whether old documents stay acceptable is the question whether there is a document that the old schema accepts and the
+new one refuses. A goal is a set of literals. For each kind of value its demands are put into clauses (`clauses`),
+branch by branch one alternative of each clause is chosen, and what is left are atoms: a text, a number, an array or an
+object is made from them, asking further goals for its parts. If no branch leads to a document, there is none.
 
 A goal that comes up again below itself is answered by "none": a smallest document does not need, inside itself, a
 document for the same goal. What was concluded with such an answer is kept only where it does not depend on it.
@@ -15,7 +15,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from mailpact.contracts.compare import arrays, objects, scalars
-from mailpact.contracts.compare.clauses import TRUE, Alternative, Atom, Clause, Item, Literal, Op, demands, refusals
+from mailpact.contracts.compare.clauses import (
+    TRUE,
+    Alternative,
+    Atom,
+    Clause,
+    Item,
+    Literal,
+    Op,
+    demands,
+    refusals,
+)
 from mailpact.contracts.compare.node import Kind, Node, Store
 from mailpact.contracts.compare.outcome import NOTHING, Found, Nothing, Outcome, first_of, unknown
 from mailpact.contracts.compare.texts import Texts
@@ -45,6 +55,11 @@ _OPPOSITES = {
     Op.OPAQUE: Op.OPAQUE_NOT,
     Op.OPAQUE_NOT: Op.OPAQUE,
 }
+
+
+def _in_order(goal: Goal) -> list[Literal]:
+    """Sort literals so that every run goes the same way."""
+    return sorted(goal, key=lambda literal: literal.key)
 
 
 class Search:
@@ -92,11 +107,11 @@ class Search:
 
     def ask_kind(self, goal: Goal, kind: Kind) -> Outcome:
         """Look for a value of this kind that fulfils all literals."""
-        branch = self._unfold(_EMPTY, sorted(goal, key=lambda one: one.key), kind)
+        branch = self._unfold(_EMPTY, _in_order(goal), kind)
         return NOTHING if branch is None else self._decide(branch, kind)
 
     def is_excluded(self, goal: Goal) -> bool:
-        """Tell whether it is proved, without leaning on a goal that is still open, that nothing fulfils the literals."""
+        """Tell whether it is proved, leaning on no goal that is still open, that nothing fulfils the literals."""
         if goal not in self._excluded:
             self._excluded[goal] = False  # asked again below itself, it is not proved yet
             opened, self._open, before = self._open, {}, self._shallowest
@@ -151,7 +166,9 @@ class Search:
         if not simplified.clauses:
             return self._make(simplified.atoms, kind)
         clause = min(simplified.clauses, key=len)
-        rest = replace(simplified, clauses=tuple(other for other in simplified.clauses if other is not clause))
+        rest = replace(
+            simplified, clauses=tuple(other for other in simplified.clauses if other is not clause)
+        )
         chosen = (self._unfold(rest, alternative, kind) for alternative in clause)
         return first_of(self._decide(choice, kind) for choice in chosen if choice is not None)
 
@@ -167,7 +184,9 @@ class Search:
                 settled = any(self._holds(branch, one) for one in possible)
                 if settled or len(possible) == 1:
                     others = tuple(other for other in branch.clauses if other is not clause)
-                    unfolded = self._unfold(replace(branch, clauses=others), () if settled else possible[0], kind)
+                    unfolded = self._unfold(
+                        replace(branch, clauses=others), () if settled else possible[0], kind
+                    )
                     if unfolded is None:
                         return None
                     branch, changed = unfolded, True
@@ -175,16 +194,20 @@ class Search:
         return branch
 
     def _impossible(self, branch: _Branch, alternative: Alternative) -> bool:
-        for item in alternative:
-            if isinstance(item, Literal):
-                if Literal(self.store.target(item.node), not item.holds) in branch.literals:
-                    return True
-            elif item.op in _OPPOSITES and replace(item, op=_OPPOSITES[item.op]) in branch.atoms:
-                return True
-            elif item.op == Op.MEMBER and len(branch.clauses) > 1 and self._required(branch, alternative, item.name):
-                if isinstance(self.ask(self._member(branch, item.name) | {item.about}), Nothing):
-                    return True
-        return False
+        return any(self._is_impossible(branch, alternative, item) for item in alternative)
+
+    def _is_impossible(self, branch: _Branch, alternative: Alternative, item: Item) -> bool:
+        if isinstance(item, Literal):
+            return Literal(self.store.target(item.node), not item.holds) in branch.literals
+        if item.op in _OPPOSITES:
+            return replace(item, op=_OPPOSITES[item.op]) in branch.atoms
+        return item.op == Op.MEMBER and self._cannot_be(branch, alternative, item)
+
+    def _cannot_be(self, branch: _Branch, alternative: Alternative, member: Atom) -> bool:
+        """Look ahead whether a required member could have such a value; only where there is more to choose later."""
+        if len(branch.clauses) < 2 or not self._required(branch, alternative, member.name):
+            return False
+        return isinstance(self.ask(self._member(branch, member.name) | {member.about}), Nothing)
 
     def _holds(self, branch: _Branch, alternative: Alternative) -> bool:
         """Tell whether an alternative follows from what was chosen."""
@@ -208,7 +231,8 @@ class Search:
         return frozenset(
             atom.about
             for atom in branch.atoms
-            if (atom.op == Op.MEMBER and atom.name == name) or (atom.op == Op.OTHERS and name not in atom.names)
+            if (atom.op == Op.MEMBER and atom.name == name)
+            or (atom.op == Op.OTHERS and name not in atom.names)
         )
 
     def _follows(self, known: Goal, literal: Literal) -> bool:

@@ -35,7 +35,9 @@ class Texts:
     def _search(self, asked: list[Atom], only: list[str] | None, least: int, most: int | None) -> Outcome:
         wanted: list[tuple[Automaton, bool]] = []
         unread: list[str] = []
-        for atom in sorted({(atom.name, atom.op) for atom in asked if atom.op in (Op.MATCHES, Op.MATCHES_NOT)}):
+        for atom in sorted(
+            {(atom.name, atom.op) for atom in asked if atom.op in (Op.MATCHES, Op.MATCHES_NOT)}
+        ):
             automaton = self._automaton(atom[0])
             if isinstance(automaton, str):
                 unread.append(automaton)

@@ -57,11 +57,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The verdicts as a whole, and every change; the whole is more than the sum of the changes."""
+    """The verdicts as a whole, every change, and why something is unproven; the whole is more than its changes."""
 
     backward: Verdict
     forward: Verdict
     changes: tuple[Change, ...]
+    reasons: frozenset[str] = frozenset()
 
     @property
     def full(self) -> Verdict:
