@@ -4,7 +4,7 @@ The users have no password: RabbitMQ refuses their login until an operator sets 
 holds none. Permissions are RabbitMQ's three regular expressions over the names of exchanges and queues:
 
     mailpact-producer   declares the public exchange and publishes to it; reads nothing
-    mailpact-consumer   declares all, reads what waits for mail, publishes; reads no dead letters and no logs
+    mailpact-consumer   declares its part, reads what waits for mail, publishes; reads no dead letters
     mailpact-observer   reads copies of messages and events through private queues of its own; publishes to neither
     mailpact-operator   declares, reads and publishes in all of it: `topology apply`, the tools for dead letters
 """
@@ -17,6 +17,7 @@ from mailpact.contracts.parse import JsonObject, JsonValue
 
 USERS = ("mailpact-producer", "mailpact-consumer", "mailpact-observer", "mailpact-operator")
 INGRESS = "email"
+_CONSUMER = "consumer"
 _OBSERVED = ("email", "email.status")
 _PRIVATE_QUEUES = r"amq\.gen-.*"  # what RabbitMQ calls a queue that is declared without a name
 _DEAD_LETTER_EXCHANGE = "x-dead-letter-exchange"
@@ -55,15 +56,13 @@ def _user(name: str) -> JsonObject:
 
 def _permissions(user: str, topology: Topology) -> JsonObject:
     exchanges = [exchange.name for exchange in topology.exchanges]
-    queues = [queue.name for queue in topology.queues]
+    everything = _names([*exchanges, *(queue.name for queue in topology.queues)])
     match user:
         case "mailpact-producer":
-            return {"configure": _names([INGRESS]), "write": _names([INGRESS]), "read": _names([])}
+            public = _names([INGRESS])
+            return {"configure": public, "write": public, "read": _names([])}
         case "mailpact-consumer":
-            # Whoever declares a queue with a dead-letter exchange must be allowed to read it; email.dead has none.
-            waiting = [queue.name for queue in topology.queues if _DEAD_LETTER_EXCHANGE in queue.arguments]
-            everything = _names([*exchanges, *queues])
-            return {"configure": everything, "write": everything, "read": _names([*exchanges, *waiting])}
+            return _consumer_permissions(topology)
         case "mailpact-observer":
             own = f"^{_PRIVATE_QUEUES}$"
             observed = "|".join(
@@ -71,8 +70,21 @@ def _permissions(user: str, topology: Topology) -> JsonObject:
             )
             return {"configure": own, "write": own, "read": f"^(?:{observed})$"}
         case _:
-            everything = _names([*exchanges, *queues])
             return {"configure": everything, "write": everything, "read": everything}
+
+
+def _consumer_permissions(topology: Topology) -> JsonObject:
+    """Binding takes writing to the queue and reading from the exchange; a dead-letter exchange, reading the queue."""
+    queues = [queue for queue in topology.queues if _CONSUMER in queue.declared_by]
+    names = [queue.name for queue in queues]
+    declared = [exchange.name for exchange in topology.exchanges if _CONSUMER in exchange.declared_by]
+    sources = [route.exchange for route in topology.bindings if route.queue in names]
+    waiting = [queue.name for queue in queues if _DEAD_LETTER_EXCHANGE in queue.arguments]
+    return {
+        "configure": _names([*declared, *names]),
+        "write": _names([*(exchange.name for exchange in topology.exchanges), *names]),
+        "read": _names([*sources, *waiting]),
+    }
 
 
 def _names(names: Iterable[str]) -> str:

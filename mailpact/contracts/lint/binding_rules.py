@@ -163,12 +163,14 @@ def untried_faults(binding: Binding, vectors: Iterable[JsonObject]) -> Iterator[
 
 def _properties(vector: JsonObject) -> set[str]:
     """Give the names of the properties that a vector is sent with; an empty one counts as none."""
-    names: set[str] = (
-        set() if "content_type" in vector and vector["content_type"] is None else {"content_type"}
-    )
+    sent: JsonObject = {"content_type": vector.get("content_type", "usual")}
     properties = vector.get("properties")
     if isinstance(properties, dict):
         headers = properties.get("headers")
-        names |= {name for name, value in properties.items() if value != ""}
-        names |= {f"{_HEADER}{name}" for name in headers} if isinstance(headers, dict) else set()
-    return names
+        sent |= properties
+        sent |= (
+            {f"{_HEADER}{name}": value for name, value in headers.items()}
+            if isinstance(headers, dict)
+            else {}
+        )
+    return {name for name, value in sent.items() if value not in (None, "")}

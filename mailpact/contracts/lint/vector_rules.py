@@ -44,7 +44,7 @@ _ASSERTIONS = frozenset(
         "uniqueItems",
     )
 )
-_ALTERNATIVES = frozenset({"anyOf", "contains", "dependentRequired", "oneOf"})
+_ALTERNATIVES = frozenset({"anyOf", "contains", "dependentRequired", "oneOf", "propertyNames"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +258,8 @@ def assertions(schema: JsonObject) -> Iterator[str]:
             continue
         for keyword in place.schema:
             value = place.schema[keyword]
+            if place.keyword == "propertyNames" and keyword == "type":
+                continue  # a name is always a string
             if keyword in _ASSERTIONS and not (
                 keyword in ("additionalProperties", "propertyNames") and value is not False
             ):
