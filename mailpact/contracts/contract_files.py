@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
-from mailpact.contracts.errors import CatalogueError
 from mailpact.contracts.lint.documents import MAX_FILE_BYTES, Files
+from mailpact.settings import SettingsError
 
 MOST_FILES = 20_000
 
 
-class FolderError(CatalogueError):
+class FolderError(SettingsError):
     """The folder cannot be read as one of contracts."""
 
 

@@ -2,7 +2,17 @@
 
 import typer
 
-from mailpact.cli.contracts import checking, diffing, linting, listing, publishing, showing, site, validating
+from mailpact.cli.contracts import (
+    checking,
+    diffing,
+    linting,
+    listing,
+    publishing,
+    releasing,
+    showing,
+    site,
+    validating,
+)
 
 app = typer.Typer(name="contracts", help="Read, check and publish contracts.", no_args_is_help=True)
 app.command("check")(checking.check_contracts)
@@ -13,3 +23,4 @@ app.command("publish")(publishing.publish)
 app.command("docs")(site.docs)
 app.command("show")(showing.show)
 app.command("validate")(validating.validate)
+app.command("release")(releasing.release_contract)

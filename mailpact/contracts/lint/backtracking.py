@@ -40,6 +40,8 @@ def backtracking_fault(pattern: Pattern) -> str | None:
     try:
         automaton = _Automaton()
         first, _, _ = automaton.add(pattern.root)
+        if automaton.repeats_nothing:
+            return "takes exponential time: what may be empty is repeated, as in (?:a?){9}"
         if automaton.has_double_edge_in_loop():
             return "takes exponential time: a repetition in a repetition can split one text in many ways"
         if _exponential(automaton):
@@ -61,6 +63,7 @@ class _Automaton:
     def __init__(self) -> None:
         self.characters: list[Characters] = []
         self.after: defaultdict[int, set[int]] = defaultdict(set)
+        self.repeats_nothing = False
         self._double: set[_Pair] = set()
         self._component: dict[int, int] | None = None
         self._steps = 0
@@ -95,8 +98,11 @@ class _Automaton:
 
     def _add_repeat(self, inner: Node, least: int, most: int | None) -> tuple[_Set, _Set, bool]:
         if most is not None and least == most <= _WRITTEN_OUT:
-            return self._add_sequence((inner,) * least)
+            added = self._add_sequence((inner,) * least)
+            self.repeats_nothing |= added[2] and least > 1
+            return added
         first, last, empty = self.add(inner)
+        self.repeats_nothing |= empty and most != 1
         if most != 1:
             self._connect(last, first)
         return first, last, empty or least == 0

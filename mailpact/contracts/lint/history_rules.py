@@ -67,7 +67,8 @@ def published_findings(
                     path,
                     "",
                     Rule.PUBLISHED_VERSION_EDITED,
-                    "lies among the published files and was never released",
+                    "lies among the published files and was never released; if a release was interrupted, "
+                    f"finish it: mailpact contracts release {folder.path}",
                 )
 
 
