@@ -9,21 +9,25 @@ that was interrupted is finished by running it again.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
-from mailpact.contracts.compare import NO_WITNESS, Change, Comparison, Verdict, compare
+from mailpact.contracts.compare import NO_WITNESS, Change, compare
+from mailpact.contracts.compare.check import Contract, check
+from mailpact.contracts.compare.check import Release as Version
+from mailpact.contracts.compare.wire import compare_bindings
 from mailpact.contracts.errors import CatalogueError
 from mailpact.contracts.lint import Finding, Rule, lint
 from mailpact.contracts.lint.collected import Collected
 from mailpact.contracts.lint.documents import MAX_FILE_BYTES, MAX_FILE_DEPTH, Files
 from mailpact.contracts.lint.folders import ContractFolder, contract_folders
 from mailpact.contracts.lint.forms import INDEX as INDEX_FORM
-from mailpact.contracts.lint.history_rules import INDEX, sha256
+from mailpact.contracts.lint.history_rules import INDEX, published_findings, sha256
+from mailpact.contracts.lint.typed import entries_of
 from mailpact.contracts.parse import JsonObject, parse
 
-_SCHEMAS = ("schema.json", "writer.schema.json")
 _MOST_LINES = 20
 
 
@@ -54,6 +58,7 @@ def plan_release(files: Files, name: str) -> Release:
     index = _index(files)
     entry = next((row for row in index["contracts"] if f"{row['name']}/{row['major']}" == name), None)
     version = f"{folder.major}.{_minor(entry['version']) + 1 if entry else 0}"
+    _refuse_edits(files, index, folder, version)
     working = {path.rpartition("/")[2]: _present(files, path) for path in folder.working_files}
     if entry is not None and working == _version(files, folder, entry["version"]):
         raise ReleaseRefused(
@@ -111,57 +116,56 @@ def _version(files: Files, folder: ContractFolder, version: str) -> dict[str, by
 def _changes(
     files: Files, folder: ContractFolder, newest: int, working: dict[str, bytes]
 ) -> list[tuple[str, Change]]:
-    """Give what has changed since the newest version, and for whom; raise ReleaseRefused if any version would break."""
-    reasons: list[str] = []
-    for minor in range(newest + 1):
-        version = f"{folder.major}.{minor}"
-        published = _version(files, folder, version)
-        if not {"schema.json", "writer.schema.json"} <= published.keys():
-            raise ReleaseRefused(
-                f"{folder.path}/history/{version} is not complete; mailpact contracts lint says why"
-            )
-        reader, writer = (_schema(published[name], f"{folder.path} {version} {name}") for name in _SCHEMAS)
-        new_reader, new_writer = (_schema(working[name], f"{folder.path}/{name}") for name in _SCHEMAS)
-        reasons += _broken(_compared(writer, new_reader), f"messages of {version}'s writers")
-        reasons += _broken(_compared(new_writer, reader), f"{version}'s readers")
+    """Give what has changed since the newest version, and in what; raise ReleaseRefused if any version would break."""
+    now = _compared_version(folder, "as it is", working)
+    published = tuple(
+        _compared_version(folder, version, _version(files, folder, version))
+        for version in (f"{folder.major}.{minor}" for minor in range(newest + 1))
+    )
+    try:
+        checked = check([Contract(folder.path, now, published)], None, (), date.min)
+        then = published[-1]
+        changes = [
+            *(("readers", change) for change in compare(then.schema, now.schema).changes),
+            *(("writers", change) for change in compare(then.writer_schema, now.writer_schema).changes),
+        ]
+        if then.binding is not None and now.binding is not None:
+            changes += [
+                ("messages on their way", change) for change in compare_bindings(then.binding, now.binding)
+            ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReleaseRefused(f"{folder.path} cannot be compared with what was published: {error}") from error
+    reasons = [_reason(one.question, change) for one in checked for change in one.changes]
     if reasons:
         raise ReleaseRefused(
             f"{folder.path} is not released, since somebody would be refused; a new major version is a new folder",
-            dict.fromkeys(reasons),
+            reasons,
         )
-    return [
-        *(("readers", change) for change in _compared(reader, new_reader).changes),
-        *(("writers", change) for change in _compared(writer, new_writer).changes),
-    ]
+    return changes
 
 
-def _compared(old: JsonObject, new: JsonObject) -> Comparison:
-    try:
-        return compare(old, new)
-    except ValueError as error:  # no portable schema, or one too big
-        raise ReleaseRefused(f"the schemas cannot be compared: {error}") from error
+def _compared_version(folder: ContractFolder, version: str, named: Mapping[str, bytes | None]) -> Version:
+    def document(name: str) -> JsonObject:
+        value = parse(named.get(name) or b"", max_bytes=MAX_FILE_BYTES, max_depth=MAX_FILE_DEPTH)
+        if not isinstance(value, dict):
+            raise ReleaseRefused(
+                f"{name} of {folder.path}, {version}, cannot be read; mailpact contracts lint says why"
+            )
+        return value
+
+    return Version(
+        version,
+        document("schema.json"),
+        document("writer.schema.json"),
+        None if folder.is_template else document("binding.json"),
+    )
 
 
-def _schema(body: bytes | None, title: str) -> JsonObject:
-    value = parse(body or b"", max_bytes=MAX_FILE_BYTES, max_depth=MAX_FILE_DEPTH)
-    if not isinstance(value, dict):
-        raise ReleaseRefused(f"{title} is no schema; mailpact contracts lint says why")
-    return value
-
-
-def _broken(comparison: Comparison, whom: str) -> Iterator[str]:
-    """Give a line for each change by which not all documents of the first schema are documents of the second."""
-    if comparison.backward is Verdict.COMPATIBLE:
-        return
-    found = [change for change in comparison.changes if change.backward is not Verdict.COMPATIBLE]
-    for change in found:
-        witness = change.witness_backward
-        shown = (
-            "" if witness is NO_WITNESS else f", for example {json.dumps(witness, ensure_ascii=False)[:200]}"
-        )
-        yield f"{change.rule} at {change.pointer or 'the top'} is {change.backward} for {whom}{shown}"
-    if not found:
-        yield f"the whole is {comparison.backward} for {whom}"
+def _reason(question: str, change: Change) -> str:
+    shown = ""
+    if change.witness_backward is not NO_WITNESS:
+        shown = f", for example {json.dumps(change.witness_backward, ensure_ascii=False)[:200]}"
+    return f"{change.rule} at {change.pointer} is {change.backward} from {question}{shown}"
 
 
 def _changelog(
@@ -226,6 +230,22 @@ def _new_entry(index: Any, folder: ContractFolder) -> dict[str, Any]:
             raise ReleaseRefused(f"no template in {INDEX} says in part_of which contract carries its data")
         entry["part_of"] = carriers[-1]
     return entry | {"vectors": f"{folder.path}/vectors", "changelog": folder.changelog, "files": []}
+
+
+def _refuse_edits(files: Files, index: Any, folder: ContractFolder, version: str) -> None:
+    """Refuse to compare with published files that are not what was published; what an interruption left is none yet."""
+    edits = [
+        finding
+        for finding in published_findings(files, entries_of(index), [folder])
+        if finding.rule is Rule.PUBLISHED_VERSION_EDITED
+        and finding.file.startswith(f"{folder.path}/")
+        and not finding.file.startswith(f"{folder.path}/history/{version}/")
+    ]
+    if edits:
+        raise ReleaseRefused(
+            f"{folder.path} is not released: what was published has been changed",
+            (_line(edit) for edit in edits),
+        )
 
 
 def _refuse_findings(files: Files, release: Release) -> None:

@@ -1,5 +1,6 @@
 """The command in a process of its own, a development broker, and RabbitMQ with the exported definitions in it."""
 
+import asyncio
 import base64
 import json
 import os
@@ -8,11 +9,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from mailpact.contracts import catalogue
 from mailpact.contracts.definitions import USERS, definitions
@@ -83,6 +85,33 @@ class Imported:
 def _for_each_user(expression: str) -> str:
     users = ", ".join(f'<<"{user}">>' for user in USERS)
     return f"[rabbit_auth_backend_internal:{expression} || User <- [{users}]]"
+
+
+@dataclass
+class Mailbox:
+    """A mail server that takes everything, and says when something came."""
+
+    port: int
+    came: asyncio.Event = field(default_factory=asyncio.Event)
+    bodies: list[bytes] = field(default_factory=list)
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  # aiosmtpd's name
+        """Take a mail."""
+        self.bodies.append(bytes(envelope.content or b""))
+        self.came.set()
+        return "250 OK"
+
+
+@pytest.fixture
+async def mailbox() -> AsyncIterator[Mailbox]:
+    """A mail server on loopback."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    box = Mailbox(listener.getsockname()[1])
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(box, hostname="localhost"), sock=listener
+    )
+    yield box
+    server.close()
 
 
 @pytest.fixture

@@ -9,9 +9,13 @@ import pytest
 from aiormq.abc import AbstractChannel
 from aiormq.exceptions import ChannelAccessRefused, ProbableAuthenticationError
 
-from mailpact.amqp.topology import declare_all, declare_ingress
+from mailpact.amqp.topology import declare_ingress
 from mailpact.contracts import catalogue
 from mailpact.contracts.definitions import USERS, definitions
+from mailpact.settings import AmqpUrl, DatabaseUrl, SmtpUrl
+from mailpact.telemetry import Journey
+from mailpact_consumer.service import running
+from mailpact_consumer.settings import ConsumerSettings
 
 TOPOLOGY = catalogue.load().topology
 
@@ -31,11 +35,31 @@ async def test_nobody_logs_in_before_a_password_is_set(imported, user) -> None:
             await aiormq.connect(url)
 
 
-async def test_imported_topology_is_what_the_consumer_declares(imported) -> None:
+async def test_consumer_mails_what_a_producer_sends_on_the_imported_topology(
+    imported, mailbox, tmp_path
+) -> None:
     imported.set_passwords()
+    settings = ConsumerSettings(
+        amqp_url=AmqpUrl(imported.url("mailpact-consumer")),
+        smtp_url=SmtpUrl("127.0.0.1", mailbox.port),
+        inbox_url=DatabaseUrl.of_file(tmp_path / "inbox.db"),
+        mail_from="cms@mail.example",
+    )
 
-    async with aiormq.connect(imported.url("mailpact-consumer")) as connection:
-        await declare_all(connection, TOPOLOGY)  # a 406 or a 403 would raise
+    async with running(settings, journey=Journey()):
+        async with aiormq.connect(imported.url("mailpact-producer")) as connection:
+            channel = await connection.channel(publisher_confirms=True)
+            for body in (b'{"email": "ada@example.org", "message": "Hello"}', b"not JSON"):
+                await channel.basic_publish(body, exchange="email", mandatory=True)
+        await asyncio.wait_for(mailbox.came.wait(), 30)
+
+    assert len(mailbox.bodies) == 1
+    async with aiormq.connect(imported.url("mailpact-operator")) as connection:
+        channel = await connection.channel()
+        async with asyncio.timeout(30):
+            while (letter := await channel.basic_get("email.dead", no_ack=True)).header is None:
+                await asyncio.sleep(0.05)
+    assert letter.header.properties.headers["x-error-code"] == "invalid_json"
 
 
 async def test_operator_finds_everything_after_the_import(imported, run) -> None:

@@ -97,6 +97,35 @@ def test_new_contract_begins_with_its_zeroth_version(sound):
     assert lint(written(files, release)) == []
 
 
+def test_added_optional_member_is_a_minor_version(sound):
+    properties = json.loads(sound["order/1/schema.json"])["properties"]
+    files = edited(sound, properties={**properties, "note": {"type": "string", "maxLength": 9}})
+    for name, note, keyword in (("note-type", 1, "type"), ("note-long", "x" * 10, "maxLength")):
+        files[f"order/1/vectors/invalid/{name}.json"] = json.dumps(
+            {
+                "description": "Breaks it.",
+                "body": json.dumps({"id": "a", "note": note}),
+                "error": {"code": "schema", "pointer": "/note", "keyword": keyword},
+            }
+        ).encode()
+
+    release = plan_release(files, "order/1")
+
+    assert release.version == "1.1"
+    entry = dict(release.files)["order/1/CHANGELOG.md"].decode().partition("## 1.0")[0]
+    assert "- `PROPERTY_ADDED_OPTIONAL_CLOSED` at `/properties/note`, for writers" in entry
+
+
+def test_exchange_that_moves_is_refused(sound):
+    files = dict(sound)
+    files["order/1/binding.json"] = sound["order/1/binding.json"].replace(b'"orders"', b'"orders.dlx"')
+
+    with pytest.raises(ReleaseRefused) as refused:
+        plan_release(files, "order/1")
+
+    assert any("EXCHANGE_CHANGED" in reason for reason in refused.value.reasons)
+
+
 def test_change_that_breaks_somebody_is_refused_with_the_reason(sound):
     files = edited(sound, required=["id", "more"], properties={"id": True, "more": True})
 
