@@ -18,7 +18,7 @@ from mailpact.contracts.compare import NO_WITNESS, Change, compare
 from mailpact.contracts.compare.check import Contract, check
 from mailpact.contracts.compare.check import Release as Version
 from mailpact.contracts.compare.wire import compare_bindings
-from mailpact.contracts.errors import CatalogueError
+from mailpact.contracts.errors import CatalogueError, UnknownContractError
 from mailpact.contracts.lint import Finding, Rule, lint
 from mailpact.contracts.lint.collected import Collected
 from mailpact.contracts.lint.documents import MAX_FILE_BYTES, MAX_FILE_DEPTH, Files
@@ -53,7 +53,10 @@ class Release:
 
 
 def plan_release(files: Files, name: str) -> Release:
-    """Plan the next minor version of a contract by its folder, such as "email/1"; raises ReleaseRefused."""
+    """Plan the next minor version of a contract by its folder, such as "email/1".
+
+    Raises ReleaseRefused, and UnknownContractError for a name that no folder has.
+    """
     folder = _folder(files, name)
     index = _index(files)
     entry = next((row for row in index["contracts"] if f"{row['name']}/{row['major']}" == name), None)
@@ -85,8 +88,7 @@ def _folder(files: Files, name: str) -> ContractFolder:
     for folder in folders:
         if folder.path == name:
             return folder
-    known = ", ".join(folder.path for folder in folders)
-    raise ReleaseRefused(f"there is no contract {name!r} here; there are: {known}")
+    raise UnknownContractError(name, tuple(folder.path for folder in folders))
 
 
 def _index(files: Files) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mailpact.contracts.contract_files import read_files
+from mailpact.contracts.errors import UnknownContractError
 from mailpact.contracts.lint import Rule, lint
 from mailpact.contracts.release import Release, ReleaseRefused, plan_release
 from mailpact.contracts.writing import write_release
@@ -78,7 +79,7 @@ def test_nothing_changed_is_refused(sound):
 
 
 def test_unknown_contract_is_refused_with_those_that_there_are(sound):
-    with pytest.raises(ReleaseRefused, match=r"'fax/1'.*order/1"):
+    with pytest.raises(UnknownContractError, match=r"'fax/1'.*order/1"):
         plan_release(sound, "fax/1")
 
 
