@@ -75,9 +75,9 @@ class Engine:
     def differences(self, question: Question, answers: tuple[Answer, ...] | str) -> list[str]:
         """Give a line for each answer that is not the expected one."""
         if isinstance(answers, str):
-            return [f"{question.schema_file} does not compile: {answers}"]
+            return [f"{question.name} does not compile: {answers}"]
         return [
-            f"{question.schema_file}, {instance.vector}: expected {instance.expected}, got {answer}"
+            f"{question.name}, {instance.vector}: expected {instance.expected}, got {answer}"
             for instance, answer in zip(question.instances, answers, strict=True)
             if not answer.agrees(instance)
         ]

@@ -10,23 +10,43 @@ from tests.polyglot.questions import CONTRACTS, Fault, Instance
 TOO_LONG, NONE_OF = Fault("/email", "maxLength"), Fault("/to", "anyOf")
 
 
-def test_every_schema_file_is_asked_about(asked):
+def contracts():
+    return json.loads((CONTRACTS / "index.json").read_text())["contracts"]
+
+
+def in_force():
+    files = {entry[member] for entry in contracts() for member in ("schema", "writer_schema")}
+    names = [f"{entry['name']}/{entry['major']}" for entry in contracts()]
+    return files | {f"{name} {side} bundle" for name in names for side in ("reader", "writer")}
+
+
+def test_every_schema_and_every_bundle_is_asked_about(asked):
     files = {str(path.relative_to(CONTRACTS)) for path in CONTRACTS.rglob("*schema.json")}
     vectors = {str(path.relative_to(CONTRACTS)) for path in CONTRACTS.rglob("vectors/*/*.json")}
 
-    assert {question.schema_file for question in asked} == files - vectors
+    assert {question.name for question in asked} == (files - vectors) | in_force()
 
 
 def test_each_schema_in_force_is_asked_about_bodies_that_it_takes_and_that_it_refuses(asked):
-    index = json.loads((CONTRACTS / "index.json").read_text())
-    in_force = {entry[member] for entry in index["contracts"] for member in ("schema", "writer_schema")}
-
     both = {
-        question.schema_file
+        question.name
         for question in asked
         if {instance.expected is None for instance in question.instances} == {True, False}
     }
-    assert both == in_force
+
+    assert both == in_force()
+
+
+def test_readers_are_expected_to_take_each_valid_vector(asked):
+    refused = [
+        (question.name, instance.vector)
+        for question in asked
+        if question.name.endswith("/schema.json") or "reader" in question.name
+        for instance in question.instances
+        if "/valid/" in instance.vector and instance.expected is not None
+    ]
+
+    assert refused == []
 
 
 @pytest.mark.parametrize(
@@ -64,5 +84,5 @@ def test_a_schema_that_an_engine_does_not_compile_is_a_difference(asked):
     engine = Engine("an engine", "1", ("bad escape",))
 
     assert engine.differences(asked[0], engine.answers[0]) == [
-        f"{asked[0].schema_file} does not compile: bad escape"
+        f"{asked[0].name} does not compile: bad escape"
     ]
