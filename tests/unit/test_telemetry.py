@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from mailpact.contracts import catalogue
+from mailpact.contracts.validate import Validator
 from mailpact.telemetry import Journey, Point
 
 
@@ -68,6 +70,24 @@ def test_libraries_speak_from_warning_on_in_the_same_form() -> None:
     lines = logged('logging.getLogger("x").info("no"); logging.getLogger("x").warning("yes")', verbose=True)
 
     assert [(line["event"], line["level"]) for line in lines] == [("yes", "warning")]
+
+
+def test_each_line_is_a_record_of_the_contract_for_logs() -> None:
+    program = """
+log = structlog.get_logger().bind(message_id="0d9f7a52-8a3e-4d0f-9b54-1f6f2f0f7a01")
+log.info("it runs", seconds=1.5, queues=["a", "b"], address=None)
+log.critical("")
+logging.getLogger("x").error("%s of %s", 1, 2)
+try:
+    1 / 0
+except ZeroDivisionError:
+    log.exception("it failed")
+"""
+    lines = logged(program, verbose=True)
+    contract = Validator(catalogue.load().contract("log/1").writer_schema)
+
+    assert [line["level"] for line in lines] == ["info", "critical", "error", "error"]
+    assert [contract.check(line) for line in lines] == [None] * 4
 
 
 def test_aiormq_says_nothing_of_its_own() -> None:

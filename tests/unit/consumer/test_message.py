@@ -38,6 +38,15 @@ def test_message_without_an_id_is_given_one_and_known_for_it(own: str | None, us
     assert (request.message_id, request.has_own_id) == (used, own is not None)
 
 
+def test_email_2_is_published_and_not_served_yet() -> None:
+    asked = catalogue.load().contract("email/2").wire.type
+
+    result = read(Message(BODY, type=asked, content_type="application/json"), SERVED, assigned_id=ID)
+
+    assert isinstance(result, Refusal)
+    assert result.code is ErrorCode.UNSUPPORTED_VERSION
+
+
 def test_headers_beyond_the_contracts_limit_are_refused() -> None:
     message = Message(BODY, headers={"x": "h" * 40_000})
 
