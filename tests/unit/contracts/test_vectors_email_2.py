@@ -17,7 +17,8 @@ def envelope(sent):
 
 
 def shown(box):
-    return {member: box[member] for member in ("address", "name") if box.get(member)}
+    kept = {member: box.get(member, "").strip(" ") for member in ("address", "name")}
+    return {member: value for member, value in kept.items() if value}
 
 
 def headers(sent):
