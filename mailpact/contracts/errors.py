@@ -5,6 +5,7 @@ missing or malformed is a broken installation, so it is an exception:
 
     CatalogueError
     ├── PublishedFileError     a published file is missing, unreadable or not what it should be
+    ├── UnusableSchemaError    a schema is none, or could take for ever
     ├── NotAMessageError       the contract is only a part of another's messages
     └── UnknownContractError   nobody published a contract of that name
 """
@@ -63,6 +64,13 @@ class PublishedFileError(CatalogueError):
     def __init__(self, path: Path, fault: str) -> None:
         super().__init__(f"{path}: {fault}. Install Mailpact again, or check out its contracts/ folder anew.")
         self.path = path
+
+
+class UnusableSchemaError(CatalogueError):
+    """A schema is none of 2020-12, or a body could keep it busy for ever; names the file, the place and the fault."""
+
+    def __init__(self, root: Path, file: str, fault: str) -> None:
+        super().__init__(f"{root / file}: {fault}. `mailpact contracts lint --contracts {root}` says more.")
 
 
 class NotAMessageError(CatalogueError):

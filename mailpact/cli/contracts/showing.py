@@ -82,7 +82,12 @@ def _print(shown: dict[str, Any], console: Console) -> None:
     if travels is None:
         _say(console, f"\nTravels inside a message of {shown['part_of']}.")
     else:
-        _say(console, f"\nExchange {travels['exchange']}, routing key {_key(travels['routing_key'])}.")
+        keys = " or ".join(_key(key) for key in travels["routing_keys"])
+        _say(
+            console,
+            f"\nPublish to exchange {travels['exchange']} with routing key {_key(travels['routing_key'])}.",
+        )
+        _say(console, f"Queues are bound with {keys}.")
     _say(
         console,
         f"At most {limits['max_body_bytes']:,} bytes, nested at most {limits['max_depth']} deep; "

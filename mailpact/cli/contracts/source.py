@@ -1,12 +1,14 @@
 """Which contracts a command is about: those that are installed, or a folder that the person names."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mailpact.cli import options
 from mailpact.contracts import catalogue
 from mailpact.contracts.catalogue import Catalogue, Contract
-from mailpact.contracts.errors import PublishedFileError
+from mailpact.contracts.errors import UnusableSchemaError
+from mailpact.contracts.parse import JsonObject
 from mailpact.contracts.validate import Validator
 
 
@@ -26,12 +28,35 @@ def contracts_folder(folder: Path | None) -> Path:
 
 
 def validator(published: Catalogue, contract: Contract, *, writer: bool = False) -> Validator:
-    """Compile what readers accept, or what writers must obey; raises PublishedFileError if it is no schema."""
+    """Compile what readers accept, or what writers must obey; raises UnusableSchemaError.
+
+    A folder may be anybody's: a pattern that explodes or a definition without end would never come to an answer.
+    """
     schema, name = (
         (contract.writer_schema, "writer.schema.json") if writer else (contract.schema, "schema.json")
     )
+    file = f"{contract.name}/{contract.major}/{name}"
     try:
-        return Validator(schema)
+        compiled = Validator(schema)
     except ValueError as error:
-        path = published.root / contract.name / str(contract.major) / name
-        raise PublishedFileError(path, f"is no JSON Schema: {str(error).splitlines()[0]}") from error
+        fault = f"is no JSON Schema: {str(error).splitlines()[0]}"
+        raise UnusableSchemaError(published.root, file, fault) from error
+    endless = next(_endless(schema), None)
+    if endless is not None:
+        raise UnusableSchemaError(published.root, file, endless)
+    return compiled
+
+
+def _endless(schema: JsonObject) -> Iterator[str]:
+    """Say what could take for ever, and where; the schema is one of 2020-12."""
+    from mailpact.contracts.lint.rules import Rule
+    from mailpact.contracts.lint.shape_rules import recursion_faults, reference_faults
+    from mailpact.contracts.lint.subschemas import places
+    from mailpact.contracts.lint.text_rules import pattern_faults
+
+    for place in places(schema):
+        for fault in (*pattern_faults(place, schema), *reference_faults(place, schema)):
+            if fault.rule not in (Rule.PATTERN_NOT_ANCHORED, Rule.PATTERN_LETS_NEWLINE_THROUGH):
+                yield f"{fault.pointer}: {fault.sentence}"
+    for fault in recursion_faults(schema):
+        yield f"{fault.pointer}: {fault.sentence}"

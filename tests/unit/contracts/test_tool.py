@@ -160,3 +160,25 @@ def test_schema_that_is_none_is_named_with_its_file(mailpact, copied, words, sch
     assert code == 1
     assert err.startswith(f"mailpact: {copied}/email/1/schema.json: is no JSON Schema: ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("schema", "fault"),
+    [
+        ({"type": "string", "pattern": "^(a+)+$"}, "/pattern: the pattern takes exponential time"),
+        ({"type": "string", "pattern": "^\\d$"}, "/pattern: the pattern is not portable"),
+        ({"allOf": [{"$ref": "#"}], "type": "object"}, "/allOf/0/$ref: "),
+        (
+            {"$ref": "#/$defs/a", "$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}]}}},
+            "/$defs/a: refers to itself",
+        ),
+    ],
+)
+def test_schema_that_could_take_for_ever_is_not_asked(mailpact, copied, schema, fault):
+    (copied / "email/1/schema.json").write_text(json.dumps(schema))
+
+    code, _, err = mailpact(
+        "validate", "email/1", "-", "--contracts", copied, stdin=b'"' + b"a" * 60_000 + b'!"'
+    )
+    assert code == 1
+    assert err.startswith(f"mailpact: {copied}/email/1/schema.json: {fault}")
