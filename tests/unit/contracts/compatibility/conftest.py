@@ -1,0 +1,52 @@
+"""What the tests of the comparison share: the pairs with their truth, and two engines to try documents out."""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import jsonschema_rs
+import pytest
+
+from mailpact.contracts.compare import Comparison, compare
+
+PAIRS = json.loads(Path(__file__).with_name("pairs.json").read_text(encoding="utf-8"))
+DIRECTIONS = ("backward", "forward")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "pair" in metafunc.fixturenames:
+        metafunc.parametrize("pair", PAIRS, ids=[pair["name"] for pair in PAIRS])
+    if "direction" in metafunc.fixturenames:
+        metafunc.parametrize("direction", DIRECTIONS)
+
+
+@pytest.fixture
+def pairs() -> list[dict[str, Any]]:
+    return PAIRS
+
+
+@cache
+def _compared(name: str) -> Comparison:
+    pair = next(pair for pair in PAIRS if pair["name"] == name)
+    return compare(pair["old"], pair["new"])
+
+
+@pytest.fixture
+def compared() -> Callable[[Any], Comparison]:
+    """Compares a pair of the corpus, each once."""
+    return lambda pair: _compared(pair["name"])
+
+
+@pytest.fixture
+def accepts() -> Callable[[Any, Any], bool]:
+    """Asks both engines, which must agree."""
+
+    def ask(schema: Any, value: Any) -> bool:
+        fast = jsonschema_rs.Draft202012Validator(schema, validate_formats=False).is_valid(value)
+        assert jsonschema.Draft202012Validator(schema).is_valid(value) == fast
+        return fast
+
+    return ask

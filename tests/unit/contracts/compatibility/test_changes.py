@@ -1,0 +1,152 @@
+"""How changes are named and where they point to, and what cannot be compared."""
+
+import time
+
+import pytest
+
+from mailpact.contracts.compare import Verdict, compare
+from mailpact.contracts.compare.document import SchemaError
+
+STRING = {"type": "string"}
+
+
+def named(old, new):
+    return [(change.rule, change.pointer) for change in compare(old, new).changes]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ({"maxLength": 2}, {"maxLength": 1}, [("MAX_LENGTH_DECREASED", "/maxLength")]),
+        ({"maxLength": 2}, {}, [("MAX_LENGTH_INCREASED", "/maxLength")]),
+        ({"minimum": 0}, {"exclusiveMinimum": 0}, [("MINIMUM_INCREASED", "/exclusiveMinimum")]),
+        ({"enum": [1, 2]}, {"enum": [1, 3]}, [("ENUM_NARROWED", "/enum"), ("ENUM_WIDENED", "/enum")]),
+        ({"required": ["b"]}, {"required": ["a", "b"]}, [("REQUIRED_ADDED", "/required/0")]),
+        ({"required": ["a", "b"]}, {"required": ["b"]}, [("REQUIRED_REMOVED", "/required/0")]),
+        (
+            {"properties": {"a/b": STRING}},
+            {"properties": {"a/b": {"type": "integer"}}},
+            [("TYPE_CHANGED", "/properties/a~1b/type")],
+        ),
+        (
+            {"properties": {"a": {"$ref": "#/$defs/t"}}, "$defs": {"t": STRING}},
+            {"properties": {"a": {"$ref": "#/$defs/u"}}, "$defs": {"u": {**STRING, "minLength": 1}}},
+            [("MIN_LENGTH_INCREASED", "/$defs/u/minLength")],
+        ),
+        ({"anyOf": [STRING, {"type": "null"}]}, {"anyOf": [{"type": "null"}, STRING]}, []),
+        ({"anyOf": [STRING]}, {"anyOf": [{"type": "null"}, STRING]}, [("ANYOF_BRANCH_ADDED", "/anyOf/0")]),
+        ({"not": STRING}, {"not": {"type": "null"}}, [("TYPE_CHANGED", "/not/type")]),
+        ({"items": STRING}, {"items": {**STRING, "title": "x"}}, [("DESCRIPTION_CHANGED", "/items/title")]),
+        ({"if": STRING, "then": {}}, {"if": STRING, "then": False}, [("CONDITIONAL_CHANGED", "/then")]),
+        ({}, {"unevaluatedProperties": False}, [("KEYWORD_OUTSIDE_SUBSET", "/unevaluatedProperties")]),
+    ],
+)
+def test_change_has_its_rule_and_a_pointer_to_where_it_stands(old, new, expected):
+    assert named(old, new) == expected
+
+
+def test_change_under_not_is_judged_by_what_it_does():
+    (change,) = compare(
+        {"type": "string", "not": {"minLength": 5}}, {"type": "string", "not": {"minLength": 4}}
+    ).changes
+
+    assert change.rule == "MIN_LENGTH_DECREASED"
+    assert (change.backward, change.witness_backward) == (Verdict.BREAKING, "aaaa")
+    assert change.forward == Verdict.COMPATIBLE
+
+
+def test_keyword_outside_the_subset_is_unproven_and_named():
+    comparison = compare(
+        {"type": "object", "patternProperties": {"^x": STRING}},
+        {"type": "object", "patternProperties": {"^y": STRING}},
+    )
+
+    assert comparison.full == Verdict.UNPROVEN
+    assert [change.pointer for change in comparison.changes] == ["/patternProperties"]
+    assert all("patternProperties" in reason for reason in comparison.reasons)
+
+
+def test_definition_that_an_unread_keyword_refers_to_is_not_taken_for_the_same():
+    def schema(used):
+        return {
+            "type": "object",
+            "patternProperties": {"^x": {"$ref": "#/$defs/t"}},
+            "$defs": {"t": used},
+        }
+
+    assert compare(schema(STRING), schema({"type": "integer"})).full != Verdict.COMPATIBLE
+
+
+def test_break_that_only_several_changes_make_is_put_down_to_all_of_them():
+    def schema(length):
+        branch = {"anyOf": [{"maxLength": length}, {"maxLength": length}]}
+        return {"type": "string", "allOf": [branch, branch]}
+
+    *single, combined = compare(schema(9), schema(5)).changes
+
+    assert {change.backward for change in single} == {Verdict.COMPATIBLE}
+    assert (combined.rule, combined.backward) == ("CHANGES_COMBINED", Verdict.BREAKING)
+
+
+def nested(depth):
+    schema = {}
+    for _ in range(depth):
+        schema = {"not": schema}
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "pointer", "fault"),
+    [
+        ({"$schema": "http://json-schema.org/draft-07/schema#"}, "/$schema", "2020-12"),
+        ({"properties": {"a": {"type": "text"}}}, "/properties/a/type", "not a schema"),
+        ({"items": {"$ref": "#/$defs/gone"}}, "/$defs/gone", "nothing stands there"),
+        ({"items": {"$ref": "#/required/0"}, "required": ["a"]}, "/required/0", "no schema"),
+        ({"items": {"$ref": "https://example.org/s"}}, "/items/$ref", "points out of this file"),
+        ({"items": {"$ref": "#name"}}, "/items/$ref", "points out of this file"),
+        ({"$ref": "#"}, "", "without end"),
+        (
+            {"anyOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}]}}},
+            "/$defs/a",
+            "end",
+        ),
+        ({"items": {"$id": "urn:example:inner"}}, "/items/$id", "only the top"),
+        (nested(100), "", "deeper than 64"),
+        ({"enum": list(range(30_000))}, "", "more than 20000 values"),
+        ({"minimum": 10**400}, "", "too large"),
+    ],
+)
+def test_schema_that_cannot_be_compared_is_refused_with_its_place(schema, pointer, fault):
+    with pytest.raises(SchemaError, match=fault) as refused:
+        compare({}, schema)
+
+    assert (refused.value.side, refused.value.pointer) == ("new", pointer)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"pattern": "^(a|b)*a(a|b){25}$"}, {"pattern": "^(a|b)*a(a|b){24}$"}),
+        (
+            {"type": "string", "pattern": "^(a+)+$", "maxLength": 60},
+            {"type": "string", "pattern": "^(a+)+b$"},
+        ),
+        ({"items": {"multipleOf": 7919}}, {"items": {"multipleOf": 104729}}),
+        ({"minItems": 1_000_000}, {"minItems": 1_000_001}),
+        ({"maxLength": 10**9}, {"maxLength": 10**9 + 1}),
+        (
+            {"oneOf": [{"required": [f"m{n}"], "minProperties": n} for n in range(12)]},
+            {"oneOf": [{"required": [f"m{n}"], "minProperties": n + 1} for n in range(12)]},
+        ),
+        (
+            {"allOf": [{"anyOf": [{"required": [f"a{n}"]}, {"required": [f"b{n}"]}]} for n in range(20)]},
+            {"allOf": [{"anyOf": [{"required": [f"b{n}"]}, {"required": [f"c{n}"]}]} for n in range(20)]},
+        ),
+    ],
+)
+def test_what_explodes_ends_in_time(old, new):
+    begin = time.process_time()
+
+    compare(old, new)
+
+    assert time.process_time() - begin < 15

@@ -1,0 +1,64 @@
+"""Every kind of change has a page, every page a kind of change, and the examples show what the page says."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from mailpact.contracts.compare import Verdict
+from mailpact.contracts.compare.reading import compare_documents
+from mailpact.contracts.compare.rules import Category, Rule, category
+from mailpact.contracts.lint import Rule as LintRule
+
+PAGES = Path(__file__).parents[4] / "docs" / "rules"
+HARMLESS = {Rule.TOPOLOGY_ADDED, *(rule for rule in Rule if category(rule) == Category.INFO)}
+
+
+def page(rule):
+    return (PAGES / f"{rule}.md").read_text()
+
+
+def examples(rule):
+    """Give the two pairs of documents on a page: one that breaks the rule, one that does not."""
+    blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)\n```", page(rule), re.DOTALL)]
+    return blocks[:2], blocks[2:]
+
+
+def changes(pair, rule):
+    old, new = pair
+    return [change for change in compare_documents(old, new, "old", "new").changes if change.rule == rule]
+
+
+def test_every_rule_has_a_page_and_every_page_a_rule():
+    pages = {path.stem for path in PAGES.glob("*.md")}
+
+    assert pages - {str(rule) for rule in LintRule} == {str(rule) for rule in Rule}
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_page_has_the_form_of_all_pages(rule):
+    lines = page(rule).splitlines()
+
+    assert lines[0] == f"# {rule}"
+    assert lines[2] == f"Category: {category(rule)}"
+    assert [line for line in lines if line.startswith("## ")] == ["## Breaks it", "## Does not"]
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_first_example_breaks_the_rule(rule):
+    breaking, _ = examples(rule)
+
+    found = changes(breaking, rule)
+    harmless = all(Verdict.COMPATIBLE == change.backward == change.forward for change in found)
+    assert found
+    assert harmless == (rule in HARMLESS)
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_second_example_does_not(rule):
+    _, harmless = examples(rule)
+
+    assert {(change.backward, change.forward) for change in changes(harmless, rule)} <= {
+        (Verdict.COMPATIBLE, Verdict.COMPATIBLE)
+    }
