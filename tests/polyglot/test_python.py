@@ -7,6 +7,8 @@ from tests.polyglot.pages import program_on_page
 from tests.polyglot.promises import fails_in, sends_exactly_its_mail, tells_valid_from_invalid
 from tests.polyglot.services import TROUBLES
 
+pytestmark = pytest.mark.xdist_group("polyglot")  # they share what runs around them
+
 
 def test_jsonschema_agrees_with_every_vector(asked, disagreements):
     assert disagreements(ask_jsonschema(asked)) == []

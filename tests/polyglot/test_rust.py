@@ -6,7 +6,10 @@ from tests.polyglot.promises import fails_in, sends_exactly_its_mail, tells_vali
 from tests.polyglot.services import TROUBLES
 from tests.polyglot.workshops import BUILD_SECONDS
 
-pytestmark = pytest.mark.timeout(BUILD_SECONDS)
+pytestmark = [
+    pytest.mark.timeout(BUILD_SECONDS),
+    pytest.mark.xdist_group("polyglot"),  # they share what runs around them
+]
 
 
 def test_program_on_the_page_sends_exactly_its_mail(rust, everything, tmp_path):
