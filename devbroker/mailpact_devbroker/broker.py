@@ -223,6 +223,7 @@ class Broker:
     def _put(self, queue: Queue, publication: Publication, now: float) -> None:
         self._last_id += 1
         message = Message(self._last_id, publication)
+        message.redelivered = queue.terms.quorum and deadletters.rejections(publication) > 0
         queue.append(message, now)
         self.held_bytes += message.held_bytes
         self._save(queue, message)
@@ -282,10 +283,7 @@ class Broker:
 
     def _send_letter(self, queue: Queue, message: Message, reason: Reason, now: float) -> None:
         name = queue.terms.dead_letter_exchange or ""
-        key = queue.terms.dead_letter_routing_key
-        letter = deadletters.letter(
-            message.publication, reason, queue=queue.name, exchange=name, routing_key=key, now=now
-        )
+        letter = deadletters.letter(message.publication, reason, queue, exchange=name, now=now)
         exchange = self.topology.exchanges.get(name)
         reached = [] if exchange is None else self._targets(exchange, letter)
         targets = [t for t in reached if not deadletters.is_cycle(letter.deaths, t.name)]

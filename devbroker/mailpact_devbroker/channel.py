@@ -11,7 +11,7 @@ from typing import Protocol, assert_never
 
 from pamqp import base, commands
 
-from mailpact_devbroker import frames, messages, properties
+from mailpact_devbroker import deadletters, frames, messages, properties
 from mailpact_devbroker.broker import Broker
 from mailpact_devbroker.consumers import Delivery, Ledger
 from mailpact_devbroker.errors import AmqpError
@@ -189,10 +189,11 @@ class Channel:
 
 
 def _counted_header(delivery: Delivery) -> bytes:
-    """Return the header to send: a quorum queue tells how often a message was delivered before."""
+    """Return the header to send: a quorum queue tells how often a message was delivered before, here or elsewhere."""
     message = delivery.message
     header = message.publication.header
-    if not (delivery.queue.terms.quorum and message.deliveries):
+    count = message.deliveries or deadletters.rejections(message.publication)
+    if not (delivery.queue.terms.quorum and count):
         return header
-    found = properties.with_headers(properties.split(header), {"x-delivery-count": message.deliveries})
+    found = properties.with_headers(properties.split(header), {"x-delivery-count": count})
     return properties.join(found, len(message.publication.body))

@@ -10,6 +10,7 @@ from enum import StrEnum
 from mailpact_devbroker import properties
 from mailpact_devbroker.messages import Death, Publication
 from mailpact_devbroker.properties import Value
+from mailpact_devbroker.queues import Queue
 
 
 class Reason(StrEnum):
@@ -21,22 +22,29 @@ class Reason(StrEnum):
     DELIVERY_LIMIT = "delivery_limit"
 
 
-def letter(
-    dead: Publication, reason: Reason, *, queue: str, exchange: str, routing_key: str | None, now: float
-) -> Publication:
-    """Return the dead letter for `exchange`; the key is the message's own unless the queue sets one."""
+def letter(dead: Publication, reason: Reason, queue: Queue, *, exchange: str, now: float) -> Publication:
+    """Return a queue's dead letter for `exchange`; the key is the message's own unless the queue sets one."""
     found = properties.split(dead.header)
     expiration = properties.text(found, "expiration")
     found.pop("expiration", None)  # or the letter would expire in the dead letter queue
-    death = Death(queue, reason.value, dead.exchange, dead.routing_key, now, original_expiration=expiration)
+    death = Death(
+        queue.name, reason.value, dead.exchange, dead.routing_key, now, 1, expiration, queue.terms.quorum
+    )
     deaths = _recorded(death, dead.deaths)
     headers: dict[str, Value] = {"x-death": [_entry(each) for each in deaths]}
     if not dead.deaths:
         headers |= _summary("first", deaths[0])
     found = properties.with_headers(found, headers | _summary("last", deaths[0]))
-    key = dead.routing_key if routing_key is None else routing_key
+    key = queue.terms.dead_letter_routing_key
     header = properties.join(found, len(dead.body))
+    key = dead.routing_key if key is None else key
     return replace(dead, exchange=exchange, routing_key=key, header=header, ttl_ms=None, deaths=deaths)
+
+
+def rejections(publication: Publication) -> int:
+    """Count how often consumers of quorum queues rejected a letter: the next quorum queue shows it as redelivered."""
+    counted = (each.count for each in publication.deaths if each.quorum and each.reason == Reason.REJECTED)
+    return sum(counted)
 
 
 def is_cycle(deaths: tuple[Death, ...], target: str) -> bool:

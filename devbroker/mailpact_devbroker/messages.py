@@ -15,7 +15,10 @@ _OVERHEAD_BYTES = 500  # beside its bytes: 270 while it waits (tracemalloc), and
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """That a message died in a queue, how often, and where it had been sent. `time` is seconds since 1970."""
+    """That a message died in a queue, how often, and where it had been sent. `time` is seconds since 1970.
+
+    `quorum`: it was a quorum queue.
+    """
 
     queue: str
     reason: str
@@ -24,6 +27,7 @@ class Death:
     time: float
     count: int = 1
     original_expiration: str | None = None
+    quorum: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from tests.differential.client import (
     ready,
     seen,
     take,
+    taken,
 )
 
 LETTERS = {"dead_letter_exchange": "", "dead_letter_routing_key": "dead"}
@@ -143,6 +144,32 @@ async def a_message_held_too_often_is_a_letter(amqp: Client) -> Observation:
     await take(other)
     await other.close()
     return seen(await take(channel, "dead"))
+
+
+async def _moved_on(amqp: Client, first: str, second: str) -> Observation:
+    """Reject a message twice, each time into another queue; tell what the third says of its letter."""
+    channel = await amqp.channel()
+    await declare(channel, "a", queue_type=first, dead_letter_exchange="", dead_letter_routing_key="b")
+    await declare(channel, "b", queue_type=second, dead_letter_exchange="", dead_letter_routing_key="c")
+    await declare(channel, "c", queue_type="quorum")
+    await put(channel, "m", queue="a")
+    for queue in "ab":
+        await channel.basic_reject(_tag(await take(channel, queue)), requeue=False)
+    letter = await take(channel, "c")
+    found = letter.header.properties.headers or {}
+    return [taken(letter).redelivered, str(found.get("x-delivery-count", 0))]
+
+
+async def a_rejected_letter_arrives_as_redelivered_after_quorum_queues(amqp: Client) -> Observation:
+    return await _moved_on(amqp, "quorum", "quorum")
+
+
+async def a_rejected_letter_remembers_the_quorum_queue_before_a_classic_one(amqp: Client) -> Observation:
+    return await _moved_on(amqp, "quorum", "classic")
+
+
+async def a_rejected_letter_of_classic_queues_arrives_as_new(amqp: Client) -> Observation:
+    return await _moved_on(amqp, "classic", "classic")
 
 
 async def a_letter_keeps_its_key_unless_the_queue_has_one(amqp: Client) -> Observation:

@@ -5,7 +5,7 @@ import pytest
 from mailpact_devbroker import messages, properties
 from mailpact_devbroker.broker import LETTER_RETRY_SECONDS
 from mailpact_devbroker.changes import Erased, Saved
-from mailpact_devbroker.deadletters import is_cycle
+from mailpact_devbroker.deadletters import is_cycle, rejections
 from mailpact_devbroker.messages import Death
 
 AT_LEAST_ONCE = {"dead_letter_strategy": "at-least-once", "overflow": "reject-publish"}
@@ -68,7 +68,7 @@ def test_rounds_between_two_queues_are_counted(bench):
     ]
     assert bench.headers(work)["x-first-death-queue"] == "work"
     assert bench.headers(work)["x-last-death-queue"] == "retry"
-    assert not work.ready[0].redelivered
+    assert work.ready[0].redelivered
 
 
 @pytest.mark.parametrize(("limit", "deliveries"), [(None, 21), (2, 3), (0, 1)])
@@ -200,3 +200,16 @@ def test_a_long_chain_of_full_queues_is_followed_to_its_end(bench):
     bench.publish(b"m", "q0")
 
     assert bench.ready(last) == [b"m"]
+
+
+def test_a_rejected_letter_is_redelivered_in_the_next_quorum_queue_and_new_in_a_classic_one(bench):
+    source = bench.quorum("q", dead_letter_exchange="amq.fanout")
+    quorum, classic = bench.quorum("quorum"), bench.queue("classic")
+    for queue in (quorum, classic):
+        bench.bind(queue.name, "amq.fanout")
+    bench.publish(b"m", "q")
+
+    bench.reject(bench.take(source).tag, requeue=False)
+
+    assert (quorum.ready[0].redelivered, classic.ready[0].redelivered) == (True, False)
+    assert rejections(quorum.ready[0].publication) == 1
