@@ -35,6 +35,10 @@ class Client:
         self.vhost = unquote(urlsplit(url).path[1:]) or "/"
         self._connections: list[AbstractConnection] = []
 
+    def move_to(self, url: str) -> None:
+        """Connect to another place from now on."""
+        self.url = url
+
     async def connect(self, url: str | None = None) -> AbstractConnection:
         """Open a connection of its own."""
         connection = await asyncio.wait_for(aiormq.connect(url or self.url), LIMIT_SECONDS)

@@ -20,6 +20,19 @@ def known(kind: str, version: str) -> list[dict[str, Any]]:
     return [each for each in WRITTEN[kind] if any(version.startswith(f"{of}.") for of in each["versions"])]
 
 
+def assert_alike(behaviour: str, theirs: Observation, ours: Observation, version: str) -> None:
+    """Compare what both brokers do; where a difference is written, it must be exactly that one."""
+    headers = known("headers", version)
+    theirs, ours = without(theirs, headers), without(ours, headers)
+    for difference in known("behaviours", version):
+        if difference["behaviour"] == behaviour:
+            assert {"rabbitmq": theirs, "devbroker": ours} == {
+                side: difference[side] for side in ("rabbitmq", "devbroker")
+            }
+            return
+    assert ours == theirs
+
+
 def without(observation: Observation, headers: list[dict[str, Any]]) -> Observation:
     """Leave out what a version writes, or does not write, into every message."""
     match observation:

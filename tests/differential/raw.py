@@ -14,7 +14,13 @@ from tests.differential.client import LIMIT_SECONDS, Client, Observation
 PREAMBLE = b"AMQP\0\0\x09\x01"
 HANG_UP = "hang up"
 LIMITS = (2_047, 131_072)  # channels and bytes of a frame, as both brokers propose
-CAPABLE: FieldTable = {"capabilities": {"authentication_failure_close": True, "consumer_cancel_notify": True}}
+CAPABLE: FieldTable = {
+    "capabilities": {
+        "authentication_failure_close": True,
+        "consumer_cancel_notify": True,
+        "connection.blocked": True,
+    }
+}
 
 
 class RawClient:

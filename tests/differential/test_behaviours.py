@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.differential.behaviours import BEHAVIOURS, CORE, Behaviour
+from tests.differential.behaviours.operating import OPERATED
 from tests.differential.client import Client, Observation
-from tests.differential.differences import WRITTEN, known, without
+from tests.differential.differences import WRITTEN, assert_alike
 
 BEHAVIOUR_SECONDS = 30
 
@@ -28,21 +29,9 @@ async def observe(behaviour: Behaviour, url: str) -> Observation:
 async def test_both_brokers_do_the_same(
     behaviour: Behaviour, devbroker_url: str, rabbitmq_url: str, rabbitmq: Any
 ) -> None:
-    headers = known("headers", rabbitmq.version)
-    theirs, ours = [
-        without(observation, headers)
-        for observation in await asyncio.gather(
-            observe(behaviour, rabbitmq_url), observe(behaviour, devbroker_url)
-        )
-    ]
+    theirs, ours = await asyncio.gather(observe(behaviour, rabbitmq_url), observe(behaviour, devbroker_url))
 
-    for difference in known("behaviours", rabbitmq.version):
-        if difference["behaviour"] == behaviour.__name__:
-            assert {"rabbitmq": theirs, "devbroker": ours} == {
-                side: difference[side] for side in ("rabbitmq", "devbroker")
-            }
-            return
-    assert ours == theirs
+    assert_alike(behaviour.__name__, theirs, ours, rabbitmq.version)
 
 
 def test_the_list_is_long_and_each_behaviour_stands_in_it_once() -> None:
@@ -54,7 +43,7 @@ def test_the_list_is_long_and_each_behaviour_stands_in_it_once() -> None:
 
 
 def test_each_difference_is_one_of_a_behaviour_and_has_a_reason() -> None:
-    names = {behaviour.__name__ for behaviour in BEHAVIOURS}
+    names = {behaviour.__name__ for behaviour in [*BEHAVIOURS, *OPERATED]}
     entries = WRITTEN["behaviours"]
 
     assert [each["behaviour"] for each in entries if each["behaviour"] not in names] == []
