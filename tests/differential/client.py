@@ -19,7 +19,7 @@ from pamqp import commands
 from pamqp.common import FieldTable
 
 LIMIT_SECONDS = 10.0
-QUIET_SECONDS = 0.3  # after it, what has not come is not going to
+QUIET_ROUNDS, ROUND_SECONDS = 40, 0.005  # asking a queue so often in vain, what has not come is not going to
 
 Observation = str | int | bool | None | Sequence["Observation"] | Mapping[str, "Observation"]
 Properties = commands.Basic.Properties
@@ -90,12 +90,18 @@ class Inbox:
         """Wait for some deliveries and give their bodies."""
         return [text(await self.next()) for _ in range(count)]
 
-    async def rest(self) -> Observation:
+    async def rest(self, channel: AbstractChannel, queue: str = "q") -> Observation:
         """Give the bodies that are there and come until it is quiet."""
         found: list[Observation] = []
-        with contextlib.suppress(TimeoutError):
-            while True:
-                found.append(text(await asyncio.wait_for(self._arrived.get(), QUIET_SECONDS)))
+        vain = 0
+        while vain < QUIET_ROUNDS:
+            await channel.queue_declare(
+                queue, passive=True
+            )  # what the queue sent before its answer is here now
+            vain = 0 if not self._arrived.empty() else vain + 1
+            while not self._arrived.empty():
+                found.append(text(self._arrived.get_nowait()))
+            await asyncio.sleep(ROUND_SECONDS)
         return found
 
 
@@ -115,17 +121,27 @@ async def put(channel: AbstractChannel, *bodies: str, queue: str = "q", **proper
 
 async def take(channel: AbstractChannel, queue: str = "q", *, no_ack: bool = False) -> DeliveredMessage:
     """Wait for the next message of a queue and take it."""
-    message = await _next(channel, queue, LIMIT_SECONDS, no_ack=no_ack)
-    if message is None:
-        raise TimeoutError(f"nothing comes to queue {queue}")
-    return message
+    ends = asyncio.get_running_loop().time() + LIMIT_SECONDS
+    while asyncio.get_running_loop().time() < ends:
+        message = await channel.basic_get(queue, no_ack=no_ack)
+        if isinstance(message.delivery, commands.Basic.GetOk):
+            return message
+        await asyncio.sleep(ROUND_SECONDS)
+    raise TimeoutError(f"nothing comes to queue {queue}")
 
 
 async def drain(channel: AbstractChannel, queue: str = "q") -> Observation:
     """Take what is in a queue, and comes until it is quiet, and give the bodies."""
     found: list[Observation] = []
-    while (message := await _next(channel, queue, QUIET_SECONDS, no_ack=True)) is not None:
-        found.append(text(message))
+    vain = 0
+    while vain < QUIET_ROUNDS:
+        message = await channel.basic_get(queue, no_ack=True)
+        if isinstance(message.delivery, commands.Basic.GetOk):
+            found.append(text(message))
+            vain = 0
+        else:
+            vain += 1
+            await asyncio.sleep(ROUND_SECONDS)
     return found
 
 
@@ -136,22 +152,12 @@ async def drained(channel: AbstractChannel, queues: Iterable[str]) -> Observatio
     return dict(zip(names, bodies, strict=True))
 
 
-async def _next(
-    channel: AbstractChannel, queue: str, seconds: float, *, no_ack: bool
-) -> DeliveredMessage | None:
-    ends = asyncio.get_running_loop().time() + seconds
-    while asyncio.get_running_loop().time() < ends:
-        message = await channel.basic_get(queue, no_ack=no_ack)
-        if isinstance(message.delivery, commands.Basic.GetOk):
-            return message
-        await asyncio.sleep(0.005)
-    return None
-
-
 async def ready(channel: AbstractChannel, queue: str = "q") -> int:
     """Count a queue's ready messages once it is quiet."""
-    await asyncio.sleep(QUIET_SECONDS)
-    return (await channel.queue_declare(queue, passive=True)).message_count or 0
+    for _ in range(QUIET_ROUNDS):
+        counted = await channel.queue_declare(queue, passive=True)
+        await asyncio.sleep(ROUND_SECONDS)
+    return counted.message_count or 0
 
 
 async def until(is_so: Callable[[], Awaitable[bool]]) -> bool:

@@ -105,7 +105,7 @@ async def work_that_comes_back_twenty_one_times_is_a_dead_letter(amqp: Client) -
         await channel.basic_nack(_tag(await inbox.next()), requeue=True)
         deliveries += 1
     await take(channel, "email.dead")
-    return [deliveries, await inbox.rest()]
+    return [deliveries, await inbox.rest(channel, "email.work")]
 
 
 async def a_retry_copy_comes_back_as_work(amqp: Client) -> Observation:

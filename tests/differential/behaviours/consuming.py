@@ -56,9 +56,9 @@ async def _prefetched(amqp: Client, kind: str) -> Observation:
     await channel.basic_consume("q", inbox)
     await put(channel, *"abcde")
     first = [await inbox.next() for _ in range(2)]
-    held = await inbox.rest()
+    held = await inbox.rest(channel)
     await channel.basic_ack(first[0].delivery_tag or 0)
-    return [[text(each) for each in first], held, await inbox.bodies(1), await inbox.rest()]
+    return [[text(each) for each in first], held, await inbox.bodies(1), await inbox.rest(channel)]
 
 
 async def a_consumer_of_a_classic_queue_holds_no_more_than_its_prefetch(amqp: Client) -> Observation:
@@ -78,7 +78,7 @@ async def _shared(amqp: Client, kind: str) -> Observation:
         await other.basic_qos(prefetch_count=2)
         await other.basic_consume("q", inbox)
     await put(channel, *"abcdef")
-    return [[await inbox.rest() for inbox in inboxes], await ready(channel)]
+    return [[await inbox.rest(channel) for inbox in inboxes], await ready(channel)]
 
 
 async def two_consumers_of_a_classic_queue_take_turns(amqp: Client) -> Observation:
@@ -99,7 +99,7 @@ async def a_slow_consumer_does_not_hold_up_a_quick_one(amqp: Client) -> Observat
     other = await amqp.channel()
     await other.basic_consume("q", quick, no_ack=True)
     await put(channel, *"bcd")
-    return [await quick.bodies(3), await slow.rest()]
+    return [await quick.bodies(3), await slow.rest(channel)]
 
 
 async def a_changed_prefetch_is_for_new_consumers(amqp: Client) -> Observation:
@@ -112,7 +112,7 @@ async def a_changed_prefetch_is_for_new_consumers(amqp: Client) -> Observation:
     await channel.basic_consume("late", late)
     for queue in ("early", "late"):
         await put(channel, *"abcd", queue=queue)
-    return [await early.rest(), await late.rest()]
+    return [await early.rest(channel, "early"), await late.rest(channel, "late")]
 
 
 async def a_prefetch_for_the_channel_is_shared_by_its_consumers(amqp: Client) -> Observation:
@@ -123,11 +123,11 @@ async def a_prefetch_for_the_channel_is_shared_by_its_consumers(amqp: Client) ->
     await channel.basic_consume("one", one)
     await channel.basic_consume("two", two)
     await put(publisher, "a", "b", "c", queue="one")
-    held = await one.rest()
+    held = await one.rest(publisher, "one")
     await put(publisher, "d", queue="two")
-    blocked = await two.rest()
+    blocked = await two.rest(publisher, "two")
     await channel.basic_ack(2, multiple=True)
-    return [held, blocked, await one.rest(), await two.rest()]
+    return [held, blocked, await one.rest(publisher, "one"), await two.rest(publisher, "two")]
 
 
 async def a_quorum_queue_knows_no_prefetch_for_the_channel(amqp: Client) -> Observation:

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	limit = 10 * time.Second
-	quiet = 300 * time.Millisecond
+	limit       = 10 * time.Second
+	quietRounds = 40 // asking a queue so often in vain, what has not come is not going to
+	round       = 5 * time.Millisecond
 )
 
 // A probe is one behaviour's view of the broker: an address, and a queue name that no other behaviour uses.
@@ -186,9 +187,9 @@ func prefetch(p *probe) observation {
 		p.put(channel, body)
 	}
 	first, second := <-deliveries, <-deliveries
-	held := rest(deliveries)
+	held := p.rest(channel, deliveries)
 	check(first.Ack(false))
-	return []observation{string(first.Body), string(second.Body), held, rest(deliveries)}
+	return []observation{string(first.Body), string(second.Body), held, p.rest(channel, deliveries)}
 }
 
 func turns(p *probe) observation {
@@ -203,7 +204,7 @@ func turns(p *probe) observation {
 	for _, body := range strings.Split("abcdef", "") {
 		p.put(channel, body)
 	}
-	return []observation{rest(consumers[0]), rest(consumers[1])}
+	return []observation{p.rest(channel, consumers[0]), p.rest(channel, consumers[1])}
 }
 
 func cancelled(p *probe) observation {
@@ -313,35 +314,31 @@ func (p *probe) consume(channel *amqp.Channel) <-chan amqp.Delivery {
 	return deliveries
 }
 
-// next takes the next message that comes within a time.
-func next(channel *amqp.Channel, queue string, within time.Duration, noAck bool) (amqp.Delivery, bool) {
-	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+func (p *probe) take(channel *amqp.Channel, queue string, noAck bool) amqp.Delivery {
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(round) {
 		message, found, err := channel.Get(queue, noAck)
 		check(err)
 		if found {
-			return message, true
+			return message
 		}
 	}
-	return amqp.Delivery{}, false
-}
-
-func (p *probe) take(channel *amqp.Channel, queue string, noAck bool) amqp.Delivery {
-	message, found := next(channel, queue, limit, noAck)
-	if !found {
-		check(fmt.Errorf("nothing comes to queue %s", queue))
-	}
-	return message
+	check(fmt.Errorf("nothing comes to queue %s", queue))
+	return amqp.Delivery{}
 }
 
 func (p *probe) drain(channel *amqp.Channel, queue string) []string {
 	found := []string{}
-	for {
-		message, more := next(channel, queue, quiet, true)
-		if !more {
-			return found
+	for vain := 0; vain < quietRounds; vain++ {
+		message, more, err := channel.Get(queue, true)
+		check(err)
+		if more {
+			found = append(found, string(message.Body))
+			vain = -1
+			continue
 		}
-		found = append(found, string(message.Body))
+		time.Sleep(round)
 	}
+	return found
 }
 
 // refusal tells an error of the broker without the vhost's name.
@@ -385,16 +382,20 @@ func bodies(deliveries <-chan amqp.Delivery, count int) []string {
 	return found
 }
 
-func rest(deliveries <-chan amqp.Delivery) []string {
+// rest gives the deliveries that are there and come until it is quiet.
+func (p *probe) rest(channel *amqp.Channel, deliveries <-chan amqp.Delivery) []string {
 	found := []string{}
-	for {
+	for vain := 0; vain < quietRounds; vain++ {
+		_, err := channel.QueueDeclarePassive(p.queue, true, false, false, false, nil)
+		check(err)
 		select {
 		case message := <-deliveries:
 			found = append(found, string(message.Body))
-		case <-time.After(quiet):
-			return found
+			vain = -1
+		case <-time.After(round):
 		}
 	}
+	return found
 }
 
 func seen(message amqp.Delivery) observation {

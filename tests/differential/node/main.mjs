@@ -6,7 +6,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import amqp from "amqplib";
 
 const LIMIT_MS = 10_000;
-const QUIET_MS = 300;
+const QUIET_ROUNDS = 40; // asking a queue so often in vain, what has not come is not going to
+const ROUND_MS = 5;
 const server = new URL(process.argv[2]);
 const vhost = decodeURIComponent(server.pathname.slice(1)) || "/";
 const quorum = (more = {}) => ({ "x-queue-type": "quorum", ...more });
@@ -56,7 +57,7 @@ class Probe {
   }
 
   async consume(channel) {
-    const inbox = new Inbox();
+    const inbox = new Inbox(channel, this.queue);
     await channel.consume(this.queue, (message) => inbox.arrive(message));
     return inbox;
   }
@@ -75,19 +76,28 @@ class Probe {
 class Inbox {
   messages = [];
 
+  constructor(channel, queue) {
+    Object.assign(this, { channel, queue });
+  }
+
   arrive(message) {
     this.messages.push(message);
   }
 
-  async next(within = LIMIT_MS) {
-    const ends = Date.now() + within;
-    while (!this.messages.length && Date.now() < ends) await sleep(5);
+  async next() {
+    const ends = Date.now() + LIMIT_MS;
+    while (!this.messages.length && Date.now() < ends) await sleep(ROUND_MS);
     return this.messages.shift();
   }
 
   async rest() {
     const found = [];
-    for (let message; (message = await this.next(QUIET_MS)); ) found.push(message.content.toString());
+    for (let vain = 0; vain < QUIET_ROUNDS; vain++) {
+      await this.channel.checkQueue(this.queue);
+      if (this.messages.length) vain = -1;
+      found.push(...this.messages.splice(0).map((message) => message.content.toString()));
+      await sleep(ROUND_MS);
+    }
     return found;
   }
 }
@@ -99,22 +109,23 @@ function publish(channel, exchange, key, body, options = {}) {
   );
 }
 
-async function next(channel, queue, within, noAck) {
-  for (const ends = Date.now() + within; Date.now() < ends; await sleep(5)) {
+async function take(channel, queue, noAck = true) {
+  for (const ends = Date.now() + LIMIT_MS; Date.now() < ends; await sleep(ROUND_MS)) {
     const message = await channel.get(queue, { noAck });
     if (message) return message;
   }
-}
-
-async function take(channel, queue, noAck = true) {
-  const message = await next(channel, queue, LIMIT_MS, noAck);
-  if (!message) throw new Error(`nothing comes to queue ${queue}`);
-  return message;
+  throw new Error(`nothing comes to queue ${queue}`);
 }
 
 async function drain(channel, queue) {
   const found = [];
-  for (let message; (message = await next(channel, queue, QUIET_MS, true)); ) found.push(message.content.toString());
+  for (let vain = 0; vain < QUIET_ROUNDS; vain++) {
+    const message = await channel.get(queue, { noAck: true });
+    if (message) {
+      found.push(message.content.toString());
+      vain = -1;
+    } else await sleep(ROUND_MS);
+  }
   return found;
 }
 
