@@ -25,6 +25,7 @@ TABLE: Final[dict[str, Any]] = {
 """Options of every table. A server's own collation would take `straße` and `strasse` for one key, and any two emoji."""
 
 _LOCK_WAIT_TIMEOUT, _DEADLOCK, _RECORD_CHANGED = (1205,), (1213,), (1020,)
+_NO_SUCH_TABLE: Final = (1146,)
 _IN_THE_WAY: Final = {_LOCK_WAIT_TIMEOUT, _DEADLOCK, _RECORD_CHANGED}
 
 _SESSION: Final = (
@@ -60,6 +61,11 @@ def mysql_migration_engine(url: str) -> Engine:
 def was_in_the_way(error: DBAPIError) -> bool:
     """Whether the server broke the transaction off only because another was in its way: it may simply run again."""
     return error.orig is not None and error.orig.args[:1] in _IN_THE_WAY
+
+
+def misses_a_table(error: DBAPIError) -> bool:
+    """Whether a table is not there: while a dump is read back, say. PyMySQL calls that a mistake in the program."""
+    return error.orig is not None and error.orig.args[:1] == _NO_SUCH_TABLE
 
 
 def _connect_arguments(answer_seconds: int) -> dict[str, object]:

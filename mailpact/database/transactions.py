@@ -22,9 +22,11 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
-from mailpact.database.mysql import was_in_the_way
+from mailpact.database.mysql import misses_a_table, was_in_the_way
 
 T = TypeVar("T")
+# They say what is wrong with the work itself; asking again cannot help.
+_MISTAKES: Final = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
 
 PAUSES_SECONDS: Final = (0.02, 0.1, 0.5)
 """Before each further run of a transaction that was in another's way, at most."""
@@ -135,9 +137,9 @@ def _take_turn(connection: Connection, name: str) -> None:
 def _foreign_errors(engine: Engine) -> Iterator[None]:
     try:
         yield
-    except (IntegrityError, ProgrammingError, DataError, NotSupportedError):
-        raise  # these say what is wrong with `work`; asking again cannot help
     except DBAPIError as error:
+        if isinstance(error, _MISTAKES) and not misses_a_table(error):
+            raise
         raise DatabaseUnavailable(f"the database {_name(engine)} cannot be used: {_reason(error)}") from error
 
 
