@@ -9,19 +9,18 @@ import re
 import secrets
 import socket
 import subprocess
-import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from tests.servers.epmd import Epmd
 from tests.servers.private_process import PrivateProcess
 from tests.servers.run_folder import RunFolder
 
-CALL_SECONDS, CALL_TRIES = 60, 10
+CALL_SECONDS = 60
 USER = "mailpact"
 LOOPBACK_ONLY = "-kernel inet_dist_use_interface {127,0,0,1}"
 WATERMARK = 0.4
-_REFUSED = "failed to connect to node"
 
 
 class ErlangError(Exception):
@@ -53,6 +52,7 @@ class Rabbitmq:
         self._sbin = _slim_release(release, root, self._folder, plugins) / "sbin"
         self._write_settings(plugins)
         self._epmd = Epmd(run, self._folder, root)
+        self._calls = count()
         self._has_alarm = False
         self.start()
 
@@ -111,31 +111,21 @@ class Rabbitmq:
             self.clear_memory_alarm()
 
     def call(self, expression: str) -> str:
-        """Evaluate an Erlang expression in the node and give its value as text; raise ErlangError.
-
-        A busy node at times refuses the connection; nothing was evaluated then, so it is asked again.
-        """
-        for _ in range(CALL_TRIES):
-            done = self._evaluate(expression)
-            if _REFUSED not in done.stderr:
-                break
-            time.sleep(0.1)
-        if not done.stdout.startswith("{ok, "):
-            raise ErlangError(f"{expression}: {done.stdout}{done.stderr}")
-        return done.stdout.removeprefix("{ok, ").removesuffix("}")
-
-    def _evaluate(self, expression: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [
-                *(
-                    self._root / "usr/lib/erlang/bin/erl_call",
-                    "-c",
-                    self._cookie,
-                    "-timeout",
-                    str(CALL_SECONDS),
-                ),
-                *("-address", f"127.0.0.1:{self._distribution_port}", "-e"),
-            ],
+        """Evaluate an Erlang expression in the node and give its value as text; raise ErlangError."""
+        words = [
+            *(
+                str(self._root / "usr/lib/erlang/bin/erl_call"),
+                "-c",
+                self._cookie,
+                "-timeout",
+                str(CALL_SECONDS),
+            ),
+            *("-address", f"127.0.0.1:{self._distribution_port}", "-e"),
+            # By itself it always takes the same name, and a node that has not yet let go of the last one refuses it.
+            *("-h", f"test{next(self._calls)}"),
+        ]
+        done = subprocess.run(
+            words,
             input=expression + ".\n",  # without the newline erl_call waits for more
             capture_output=True,
             text=True,
@@ -143,6 +133,9 @@ class Rabbitmq:
             check=False,  # its exit status is always 0
             timeout=CALL_SECONDS + 5,
         )
+        if not done.stdout.startswith("{ok, "):
+            raise ErlangError(f"{expression}: {done.stdout}{done.stderr}")
+        return done.stdout.removeprefix("{ok, ").removesuffix("}")
 
     def add_vhost(self, name: str) -> None:
         """Add an empty vhost (15-40 ms)."""
