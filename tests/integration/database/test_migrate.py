@@ -119,6 +119,9 @@ def cut_off_at(database: Database, statement: int) -> Iterator[None]:
         event.remove(database._for_migrations, "before_cursor_execute", count)
 
 
+@pytest.mark.timeout(
+    240
+)  # some forty migrations, each change of a table on disk: 35 to 50 s on a busy machine
 async def test_a_first_start_that_is_cut_off_anywhere_is_finished_by_the_next(
     empty: Database, clear: Callable[[], None]
 ) -> None:
