@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers import compose, lanes, mariadb, packages, programs, rabbitmq
+from tests.servers.compose import ComposeFailed
 from tests.servers.lanes import Lane
 from tests.servers.packages import PackageSet, PackagesUnavailable
 from tests.servers.programs import Program, ProgramName
@@ -101,9 +102,11 @@ def _fetched_or_composed(
             return NotAvailable(
                 title, (str(error),), f"a network for apt on a machine with Debian, or {variable}"
             )
-        if compose.is_working():
-            return InContainers()
-        reasons = ("it is not installed", str(error), "no docker compose works here")
-        programs = " ".join(name for name in wanted.packages if not name.startswith("erlang-"))
-        ways = ("a network for apt", f"apt install {programs}", variable)
-        return NotAvailable(title, reasons, ", or ".join(ways))
+        try:
+            compose.fetch(wanted.name, report)
+        except ComposeFailed as refused:
+            reasons = ("it is not installed", str(error), str(refused))
+            programs = " ".join(name for name in wanted.packages if not name.startswith("erlang-"))
+            ways = ("a network for apt", f"apt install {programs}", variable)
+            return NotAvailable(title, reasons, ", or ".join(ways))
+        return InContainers()
