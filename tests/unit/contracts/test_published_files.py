@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -75,6 +76,17 @@ def test_changelog_begins_with_the_version_that_is_published(index, published):
             line for line in (published / entry["changelog"]).read_text().splitlines() if line[:3] == "## "
         ]
         assert headings[0] == f"## {entry['version']}"
+
+
+def test_links_in_the_pages_of_the_contracts_lead_somewhere(published):
+    links = [
+        (page, link)
+        for page in published.rglob("*.md")
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    ]
+
+    assert [(page, link) for page, link in links if not (page.parent / link).exists()] == []
+    assert links
 
 
 def test_schemas_are_valid_2020_12_and_named_without_a_host():
