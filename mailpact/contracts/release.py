@@ -63,6 +63,7 @@ def plan_release(files: Files, name: str) -> Release:
     version = f"{folder.major}.{_minor(entry['version']) + 1 if entry else 0}"
     _refuse_edits(files, index, folder, version)
     working = {path.rpartition("/")[2]: _present(files, path) for path in folder.working_files}
+    _refuse_unusable(files, folder)
     if entry is not None and working == _version(files, folder, entry["version"]):
         raise ReleaseRefused(
             f"nothing has changed in {name} since version {entry['version']}: nothing to release"
@@ -106,7 +107,8 @@ def _present(files: Files, path: str) -> bytes:
 
 
 def _minor(version: str) -> int:
-    return int(version.partition(".")[2])
+    minor = version.partition(".")[2]
+    return int(minor) if minor.isdecimal() and len(minor) < 10 else -1
 
 
 def _version(files: Files, folder: ContractFolder, version: str) -> dict[str, bytes | None]:
@@ -122,7 +124,8 @@ def _changes(
     now = _compared_version(folder, "as it is", working)
     published = tuple(
         _compared_version(folder, version, _version(files, folder, version))
-        for version in (f"{folder.major}.{minor}" for minor in range(newest + 1))
+        for version in sorted(folder.history(), key=_minor)
+        if _minor(version) <= newest
     )
     try:
         checked = check([Contract(folder.path, now, published)], None, (), date.min)
@@ -247,6 +250,20 @@ def _refuse_edits(files: Files, index: Any, folder: ContractFolder, version: str
         raise ReleaseRefused(
             f"{folder.path} is not released: what was published has been changed",
             (_line(edit) for edit in edits),
+        )
+
+
+def _refuse_unusable(files: Files, folder: ContractFolder) -> None:
+    """Refuse to compare what engines may not be given."""
+    findings = [
+        finding
+        for finding in lint(files)
+        if finding.file in folder.working_files and finding.rule.startswith(("EC-FILE", "EC-PORT"))
+    ]
+    if findings:
+        raise ReleaseRefused(
+            f"{folder.path} is not released: mend what the linter finds ({len(findings)})",
+            (_line(finding) for finding in findings[:_MOST_LINES]),
         )
 
 

@@ -21,7 +21,7 @@ from mailpact.contracts.lint.patterns import Characters, Choice, Node, Pattern, 
 
 _WRITTEN_OUT = 16
 _MOST_STATES = 500
-_MOST_STEPS = 300_000
+_MOST_STEPS = 100_000
 _MOST_JOINS = 5  # each may double the time
 _TOO_BIG = "is too big to be proven harmless; write it shorter"
 

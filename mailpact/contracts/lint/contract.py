@@ -14,6 +14,16 @@ from mailpact.contracts.lint.typed import binding_of
 from mailpact.contracts.lint.vector_rules import Engine, Limits
 from mailpact.contracts.parse import JsonObject
 
+_UNUSABLE = frozenset(
+    {
+        Rule.SCHEMA_NOT_2020_12,
+        Rule.REFERENCE_NOT_LOCAL,
+        Rule.REFERENCE_RECURSIVE,
+        Rule.REFERENCE_UNRESOLVED,
+        Rule.REFERENCES_EXPLODE,
+    }
+)
+"""What an engine may not be given: it would refuse it, fetch something, or not come back."""
 _LIMITS_OF_A_PART = Limits(max_body_bytes=65536, max_depth=32)
 
 
@@ -54,9 +64,9 @@ class ContractLint:
         schema = self._collected.documents.object(path, self._folder.path)
         if schema is None:
             return None
-        faults = list(draft_faults(schema))
-        self._collected.add(path, faults or portable_faults(schema, side))
-        return None if faults else schema
+        faults = list(draft_faults(schema)) or list(portable_faults(schema, side))
+        self._collected.add(path, faults)
+        return None if _UNUSABLE & {fault.rule for fault in faults} else schema
 
     def _binding(self, writer: JsonObject) -> Binding | None:
         path = self._folder.binding

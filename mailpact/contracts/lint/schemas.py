@@ -7,9 +7,9 @@ from mailpact.contracts.lint.faults import Fault
 from mailpact.contracts.lint.number_rules import limit_faults, number_faults
 from mailpact.contracts.lint.rules import Rule
 from mailpact.contracts.lint.shape_rules import (
+    endless_faults,
     keyword_faults,
     reader_faults,
-    recursion_faults,
     reference_faults,
     required_faults,
     type_faults,
@@ -20,9 +20,9 @@ from mailpact.contracts.lint.text_rules import format_faults, pattern_faults
 from mailpact.contracts.parse import JsonObject
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
+MOST_PATTERNS = 200  # each may take a tenth of a second to be proven harmless
 _PlaceRule = Callable[[Place, JsonObject], Iterator[Fault]]
 _EVERY_SCHEMA: tuple[_PlaceRule, ...] = (
-    pattern_faults,
     format_faults,
     number_faults,
     limit_faults,
@@ -68,7 +68,18 @@ def draft_faults(schema: JsonObject) -> Iterator[Fault]:
 def portable_faults(schema: JsonObject, side: Side) -> Iterator[Fault]:
     """Run the portable rules over a schema of 2020-12."""
     whose = reader_faults if side is Side.READERS else writer_faults
+    patterns = 0
     for place in places(schema):
         for rule in (*_EVERY_SCHEMA, whose):
             yield from rule(place, schema)
-    yield from recursion_faults(schema)
+        if "pattern" in place.schema:
+            patterns += 1
+            if patterns <= MOST_PATTERNS:
+                yield from pattern_faults(place, schema)
+    if patterns > MOST_PATTERNS:
+        yield Fault(
+            Rule.PATTERN_EXPLODES,
+            "",
+            f"has {patterns} patterns, more than the {MOST_PATTERNS} that are looked at; put equal ones into $defs",
+        )
+    yield from endless_faults(schema)

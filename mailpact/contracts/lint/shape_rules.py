@@ -1,6 +1,6 @@
 """Portable rules about references, keywords, types and members; open readers and closed writers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from mailpact.contracts.lint.faults import Fault
 from mailpact.contracts.lint.rules import Rule
@@ -14,9 +14,13 @@ from mailpact.contracts.lint.subschemas import (
     definition,
     is_local,
     places,
+    reference_to,
     types,
 )
 from mailpact.contracts.parse import JsonObject
+
+MOST_SUBSCHEMAS = 20_000
+DEEPEST_REFERENCE = 64
 
 
 def reference_faults(place: Place, root: JsonObject) -> Iterator[Fault]:
@@ -35,34 +39,89 @@ def reference_faults(place: Place, root: JsonObject) -> Iterator[Fault]:
         yield Fault(Rule.REFERENCE_UNRESOLVED, pointer, f"{reference[:100]!r} leads to no schema")
 
 
-def recursion_faults(root: JsonObject) -> Iterator[Fault]:
-    """Find definitions that come back to themselves."""
+def endless_faults(root: JsonObject) -> Iterator[Fault]:
+    """Find definitions that come back to themselves, and those that are endless for all practical purposes.
+
+    Ten definitions that use the next one ten times each are ten thousand million subschemas to an engine.
+    """
     definitions = root.get("$defs")
-    if not isinstance(definitions, dict):
+    named = definitions if isinstance(definitions, dict) else {}
+    schemas = {reference_to(name): schema for name, schema in named.items() if isinstance(schema, dict)}
+    used = {reference: _references(schema) for reference, schema in schemas.items()}
+    recursive = _in_cycles(used)
+    for reference in recursive:
+        yield Fault(
+            Rule.REFERENCE_RECURSIVE,
+            reference[1:],
+            "refers to itself, so that no limit bounds what it describes",
+        )
+    if recursive:
         return
-    uses = {
-        f"#/$defs/{name.replace('~', '~0').replace('/', '~1')}": _references(schema)
-        for name, schema in definitions.items()
-        if isinstance(schema, dict)
-    }
-    for reference in uses:
-        seen, todo = set[str](), [reference]
-        while todo:
-            for used in uses.get(todo.pop(), frozenset()) - seen:
-                seen.add(used)
-                todo.append(used)
-        if reference in seen:
-            yield Fault(
-                Rule.REFERENCE_RECURSIVE,
-                reference[1:],
-                "refers to itself, so that no limit bounds what it describes",
-            )
+    size, depth = _written_out(root, schemas, used)
+    if size > MOST_SUBSCHEMAS or depth > DEEPEST_REFERENCE:
+        yield Fault(
+            Rule.REFERENCES_EXPLODE,
+            "/$defs",
+            f"with all references written out, this schema has more than {MOST_SUBSCHEMAS} subschemas, "
+            f"or follows more than {DEEPEST_REFERENCE} references one after the other",
+        )
 
 
-def _references(schema: JsonObject) -> frozenset[str]:
-    return frozenset(
-        reference for place in places(schema) if isinstance(reference := place.schema.get("$ref"), str)
-    )
+def _in_cycles(used: Mapping[str, list[str]]) -> list[str]:
+    """Give what comes back to itself, or lies between two that do: what is left when all ends are taken away."""
+    left = {reference: {other for other in others if other in used} for reference, others in used.items()}
+    for _ in range(
+        2
+    ):  # first those that refer to nothing that is left, then those that nothing left refers to
+        users: dict[str, list[str]] = {reference: [] for reference in left}
+        for reference, others in left.items():
+            for other in others:
+                users[other].append(reference)
+        ends = [reference for reference, others in left.items() if not others]
+        while ends:
+            end = ends.pop()
+            for user in users[end]:
+                left[user].discard(end)
+                if not left[user]:
+                    ends.append(user)
+            del left[end]
+        reverse: dict[str, set[str]] = {reference: set() for reference in left}
+        for reference, others in left.items():
+            for other in others:
+                reverse[other].add(reference)
+        left = reverse
+    return list(left)
+
+
+def _written_out(
+    root: JsonObject, schemas: Mapping[str, JsonObject], used: Mapping[str, list[str]]
+) -> tuple[int, int]:
+    """Count the subschemas with every reference written out, and how many references follow each other.
+
+    No definition comes back to itself.
+    """
+    top = {name: root[name] for name in root if name != "$defs"}
+    uses = {"": _references(top), **used}
+    sizes: dict[str, tuple[int, int]] = {}
+    todo = [""]
+    while todo:
+        known = [reference for reference in uses[todo[-1]] if reference in schemas]
+        missing = dict.fromkeys(reference for reference in known if reference not in sizes)
+        if missing:
+            todo += missing
+            continue
+        schema = schemas.get(todo[-1], top)
+        size = sum(1 for _ in places(schema)) + sum(sizes[reference][0] for reference in known)
+        depth = 1 + max((sizes[reference][1] for reference in known), default=-1)
+        sizes[todo.pop()] = min(size, MOST_SUBSCHEMAS + 1), depth
+        while todo and todo[-1] in sizes:
+            todo.pop()
+    return sizes[""]
+
+
+def _references(schema: JsonObject) -> list[str]:
+    """Give what a schema refers to, each as often as it does."""
+    return [reference for place in places(schema) if isinstance(reference := place.schema.get("$ref"), str)]
 
 
 def keyword_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:

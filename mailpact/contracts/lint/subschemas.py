@@ -128,6 +128,11 @@ def definition(root: JsonObject, reference: JsonValue) -> JsonObject | None:
     return found if isinstance(found, dict) else None
 
 
+def reference_to(name: str) -> str:
+    """Give the reference that leads to a definition."""
+    return f"{_DEFS}{name.replace('~', '~0').replace('/', '~1')}"
+
+
 def is_local(reference: str) -> bool:
     """Whether a reference has the one portable form."""
     name = reference.removeprefix(_DEFS)

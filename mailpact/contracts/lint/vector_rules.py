@@ -113,14 +113,21 @@ def sent_body(vector: JsonObject) -> bytes | None:
             except binascii.Error:
                 return None
         case {"body_pieces": list(pieces)}:
-            sizes = [
-                (str(piece["text"]), int(str(piece["times"]))) for piece in pieces if isinstance(piece, dict)
-            ]
-            if sum(len(text.encode()) * times for text, times in sizes) > MAX_VECTOR_BYTES:
-                return None
-            return "".join(text * times for text, times in sizes).encode()
+            return _joined(pieces)
         case _:
             return None
+
+
+def _joined(pieces: list[JsonValue]) -> bytes | None:
+    # The form has seen to it that `times` is a whole number; 3.0 is one too.
+    parts = [
+        (str(piece["text"]).encode(), int(float(str(piece["times"]))))
+        for piece in pieces
+        if isinstance(piece, dict)
+    ]
+    if sum(len(text) * times for text, times in parts) > MAX_VECTOR_BYTES:
+        return None
+    return b"".join(text * times for text, times in parts)
 
 
 def refused(vector: JsonObject, body: bytes, binding: Binding | None, limits: Limits) -> Refusal | JsonValue:

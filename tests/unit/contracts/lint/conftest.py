@@ -72,6 +72,7 @@ TOPOLOGY: dict[str, Any] = {
 ERRORS = {
     "errors": [
         {"code": "invalid_json", "meaning": "Not JSON.", "publisher": "Use a library."},
+        {"code": "id_conflict", "meaning": "Two bodies.", "publisher": "Make a new id."},
         {"code": "schema", "meaning": "Breaks the schema.", "publisher": "Validate."},
     ]
 }
