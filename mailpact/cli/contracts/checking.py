@@ -38,19 +38,19 @@ def _checked(folder: Path) -> tuple[list[Checked], list[Waiver]]:
     from mailpact.contracts.compare.reading import (
         UnreadableDocument,
         read_contracts,
-        read_document,
+        read_topology,
         read_waivers,
     )
     from mailpact.contracts.contract_files import read_files
 
     files = read_files(folder)
     waivers = read_waivers(files)
-    topology = read_document(files["topology.json"], "topology.json") if "topology.json" in files else None
     today = datetime.fromtimestamp(time.time(), UTC).date()
     try:
-        return check(read_contracts(files), topology, waivers, today), expired(waivers, today)
+        found = check(read_contracts(files), read_topology(files), waivers, today)
     except SchemaError as error:
-        raise UnreadableDocument(f"a schema {error}; `mailpact contracts lint` says in which file") from error
+        raise UnreadableDocument(str(error)) from error
+    return found, expired(waivers, today)
 
 
 def _json(checked: list[Checked], overdue: list[Waiver], *, passes: bool) -> JsonObject:

@@ -4,7 +4,18 @@
 only with a proof, `breaking` only with a document that shows it; the rest is `unproven`.
 """
 
-from mailpact.contracts.compare.schemas import compare
 from mailpact.contracts.compare.verdict import NO_WITNESS, Change, Comparison, NoWitness, Verdict
+from mailpact.contracts.parse import JsonObject
 
 __all__ = ["NO_WITNESS", "Change", "Comparison", "NoWitness", "Verdict", "compare"]
+
+
+def compare(old: JsonObject, new: JsonObject) -> Comparison:
+    """Return what became of the documents that `old` accepts, and of those that only `new` does.
+
+    Raises SchemaError for a schema that is none of draft 2020-12, points out of itself, or is too big or too deep.
+    """
+    # Imported here: whoever only speaks of verdicts, as the command does before it runs, need not load the search.
+    from mailpact.contracts.compare.schemas import compare as compared
+
+    return compared(old, new)

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 
-from mailpact.contracts.compare.schemas import compare
+from mailpact.contracts.compare import compare
+from mailpact.contracts.compare.document import SchemaError
 from mailpact.contracts.compare.topology import unreachable
-from mailpact.contracts.compare.verdict import Change, Verdict, worst
+from mailpact.contracts.compare.verdict import Change, Comparison, Verdict, worst
 from mailpact.contracts.compare.wire import sent_and_taken
 from mailpact.contracts.parse import JsonObject
 
@@ -78,7 +79,7 @@ class Checked:
 def check(
     contracts: Iterable[Contract], topology: JsonObject | None, waivers: Iterable[Waiver], today: date
 ) -> list[Checked]:
-    """Ask every question about every contract."""
+    """Ask every question about every contract; raises SchemaError, which names contract and file."""
     valid = [waiver for waiver in waivers if waiver.expires >= today]
     checked = [one for contract in contracts for one in _questions(contract, topology)]
     return [replace(one, waived=tuple(waiver for waiver in valid if _covers(waiver, one))) for one in checked]
@@ -109,7 +110,7 @@ def _understood(name: str, writers: Release, readers: Release, question: str) ->
     """Compare what writers of one release send with what readers of another take."""
     found = [
         _in_file(change, "schema.json")
-        for change in compare(writers.writer_schema, readers.schema).changes
+        for change in _compared(name, writers, readers).changes
         if change.backward != Verdict.COMPATIBLE
     ]
     if writers.binding is not None and readers.binding is not None:
@@ -118,6 +119,16 @@ def _understood(name: str, writers: Release, readers: Release, question: str) ->
         ]
     published = writers if "writers of {}" in question else readers
     return Checked(name, question.format(published.version), tuple(found))
+
+
+def _compared(name: str, writers: Release, readers: Release) -> Comparison:
+    try:
+        return compare(writers.writer_schema, readers.schema)
+    except SchemaError as error:
+        file = f"{name} {writers.version}, writer.schema.json"
+        if error.side == "new":
+            file = f"{name} {readers.version}, schema.json"
+        raise SchemaError(error.pointer, error.fault, side=error.side, file=file) from error
 
 
 def _in_file(change: Change, file: str) -> Change:

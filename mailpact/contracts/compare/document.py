@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
+from urllib.parse import unquote
 
 from mailpact.contracts.compare.node import (
     DECIDING,
@@ -32,8 +33,9 @@ _IN_PLACE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentS
 class SchemaError(ValueError):
     """A schema cannot be compared: `side` says which one ("old" or "new"), `pointer` where in it the fault is."""
 
-    def __init__(self, pointer: str, fault: str, side: str = "") -> None:
-        super().__init__(f"at {pointer or 'the top'}: {fault}")
+    def __init__(self, pointer: str, fault: str, *, side: str = "", file: str = "") -> None:
+        place = f"at {pointer or 'the top'}"
+        super().__init__(f"{file}: {place}: {fault}" if file else f"{place}: {fault}")
         self.side = side
         self.pointer = pointer
         self.fault = fault
@@ -176,7 +178,7 @@ class Document:
     def _pointer(self, place: Place) -> str:
         reference = str(place.keywords["$ref"])
         if reference in ("#", "") or reference.startswith("#/"):
-            return reference[1:]
+            return unquote(reference[1:])
         raise SchemaError(
             f"{place.pointer}/$ref",
             f"{reference!r} points out of this file; only #/... within it is followed",

@@ -98,8 +98,10 @@ class Store:
         return self.make(Node(0, {"enum": list(values)}))
 
     def target(self, node: Node) -> Node:
-        """Follow a reference."""
-        return self.definitions[node.reference] if node.reference else node
+        """Follow a reference to the end; one that leads in a circle was refused when its document was read."""
+        while node.reference:
+            node = self.definitions[node.reference]
+        return node
 
     def with_plain(self, node: Node, other: Node, *keywords: str) -> Node:
         """Return the node with these keywords as they are in the other one."""

@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import TypeVar
 
+from mailpact.contracts.compare import compare
 from mailpact.contracts.compare.check import Contract, Release, Waiver
 from mailpact.contracts.compare.document import SchemaError
-from mailpact.contracts.compare.schemas import compare
 from mailpact.contracts.compare.topology import compare_error_codes, compare_topologies
 from mailpact.contracts.compare.verdict import Change, Comparison, worst
 from mailpact.contracts.compare.wire import compare_bindings
 from mailpact.contracts.errors import Refusal
+from mailpact.contracts.lint import forms
 from mailpact.contracts.parse import JsonObject, parse
 
 MAX_BYTES = 1024 * 1024
@@ -85,6 +86,11 @@ def read_contracts(files: Files) -> list[Contract]:
     return _formed("index.json", files, build)
 
 
+def read_topology(files: Files) -> JsonObject | None:
+    """Return topology.json, None if there is none; raises UnreadableDocument."""
+    return _of_form("topology.json", files, forms.TOPOLOGY) if "topology.json" in files else None
+
+
 def read_waivers(files: Files) -> list[Waiver]:
     """Return the waivers, none if there is no file; raises UnreadableDocument for one that says not all it must."""
     if WAIVERS not in files:
@@ -99,6 +105,14 @@ def _formed(file: str, files: Files, build: Callable[[JsonObject], _T]) -> _T:
         return build(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableDocument(f"{file}: is not of the published form: {error!r}") from error
+
+
+def _of_form(file: str, files: Files, form: JsonObject) -> JsonObject:
+    document = read_document(files.get(file), file)
+    fault = next(forms.form_faults(document, form), None)
+    if fault is not None:
+        raise UnreadableDocument(f"{file}: at {fault.pointer or 'the top'}: {fault.sentence}")
+    return document
 
 
 def _contract(files: Files, entry: JsonObject) -> Contract:
@@ -128,7 +142,7 @@ def _release(files: Files, folder: str, version: str) -> Release:
         version,
         read_document(files.get(f"{folder}/schema.json"), f"{folder}/schema.json"),
         read_document(files.get(f"{folder}/writer.schema.json"), f"{folder}/writer.schema.json"),
-        read_document(files[binding], binding) if binding in files else None,
+        _of_form(binding, files, forms.BINDING) if binding in files else None,
     )
 
 

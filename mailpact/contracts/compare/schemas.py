@@ -70,9 +70,19 @@ class _Direction:
         if self.whole.verdict == Verdict.COMPATIBLE:
             return [COMPATIBLE] * len(found)
         judged = self._each(found, self.alone)
-        if all(one.verdict == Verdict.COMPATIBLE for one in judged):
-            judged = self._each(found, self.undone)
+        if all(one.verdict != Verdict.BREAKING for one in judged):
+            other = self._each(found, self.undone)
+            judged = [
+                two if two.verdict == Verdict.BREAKING else one
+                for one, two in zip(judged, other, strict=True)
+            ]
         return judged
+
+    def unexplained(self, judged: list[Judgement]) -> Judgement:
+        """Return the verdict as a whole if no change accounts for it."""
+        if self.whole.verdict in (Verdict.COMPATIBLE, *(one.verdict for one in judged)):
+            return COMPATIBLE
+        return COMPATIBLE if any(one.verdict == Verdict.BREAKING for one in judged) else self.whole
 
     def _each(self, found: list[Edit], question: Callable[[Edit], Judgement]) -> list[Judgement]:
         given_up = Judgement(
@@ -88,16 +98,10 @@ class _Direction:
 
 
 def _changes(found: list[Edit], backward: _Direction, forward: _Direction) -> list[Change]:
-    judged = zip(found, backward.judge(found), forward.judge(found), strict=True)
-    changes = [_change(edit.rule, edit.pointer, *both) for edit, *both in judged]
-    unexplained = [
-        COMPATIBLE if any(verdict != Verdict.COMPATIBLE for verdict in verdicts) else direction.whole
-        for direction, verdicts in (
-            (backward, [change.backward for change in changes]),
-            (forward, [change.forward for change in changes]),
-        )
-    ]
-    if any(one.verdict != Verdict.COMPATIBLE for one in unexplained):
+    judged = backward.judge(found), forward.judge(found)
+    changes = [_change(edit.rule, edit.pointer, *both) for edit, *both in zip(found, *judged, strict=True)]
+    unexplained = backward.unexplained(judged[0]), forward.unexplained(judged[1])
+    if unexplained != (COMPATIBLE, COMPATIBLE):
         changes.append(_change(Rule.CHANGES_COMBINED, "", *unexplained))
     return changes
 

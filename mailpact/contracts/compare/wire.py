@@ -7,8 +7,8 @@ round. A witness is the part of a message that shows it, such as `{"content_type
 from collections.abc import Iterator
 from typing import cast
 
+from mailpact.contracts.compare import compare
 from mailpact.contracts.compare.rules import Rule
-from mailpact.contracts.compare.schemas import compare
 from mailpact.contracts.compare.verdict import NO_WITNESS, Change, NoWitness, Verdict
 from mailpact.contracts.parse import JsonObject, JsonValue
 

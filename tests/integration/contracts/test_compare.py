@@ -130,3 +130,30 @@ def test_check_fails_with_the_version_and_the_document(tmp_path: Path) -> None:
         "MIN_LENGTH_INCREASED schema.json#/properties/message/minLength: old accepts, new refuses: "
         in done.stdout
     )
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "fault"),
+    [
+        ("index.json", '{"contracts": 5}', "index.json: is not of the published form"),
+        ("email/1/binding.json", '{"exchange": 5}', "email/1/binding.json: at "),
+        ("topology.json", "[]", "topology.json: holds no JSON object"),
+        (
+            "topology.json",
+            '{"exchanges": [5], "queues": [], "bindings": []}',
+            "topology.json: at /exchanges/0",
+        ),
+        ("email/1/schema.json", '{"type": 5}', "email/1 1.0, schema.json: at /type: "),
+        ("email/1/schema.json", "", "email/1/schema.json: not JSON"),
+        ("compat-waivers.json", "{}", "compat-waivers.json: is not of the published form"),
+    ],
+)
+def test_check_names_the_file_that_it_cannot_read(tmp_path: Path, file: str, text: str, fault: str) -> None:
+    shutil.copytree(PUBLISHED, tmp_path / "new")
+    (tmp_path / "new" / file).write_text(text)
+
+    done = mailpact("check", "--contracts", tmp_path / "new")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert fault in done.stderr
+    assert len(done.stderr.splitlines()) == 1
