@@ -119,15 +119,16 @@ async def put(channel: AbstractChannel, *bodies: str, queue: str = "q", **proper
         )
 
 
-async def take(channel: AbstractChannel, queue: str = "q", *, no_ack: bool = False) -> DeliveredMessage:
-    """Wait for the next message of a queue and take it."""
+async def take(channel: AbstractChannel, *queues: str, no_ack: bool = False) -> DeliveredMessage:
+    """Wait for the next message of a queue, `q` if none is named, or of the first of several that has one."""
     ends = asyncio.get_running_loop().time() + LIMIT_SECONDS
     while asyncio.get_running_loop().time() < ends:
-        message = await channel.basic_get(queue, no_ack=no_ack)
-        if isinstance(message.delivery, commands.Basic.GetOk):
-            return message
+        for queue in queues or ("q",):
+            message = await channel.basic_get(queue, no_ack=no_ack)
+            if isinstance(message.delivery, commands.Basic.GetOk):
+                return message
         await asyncio.sleep(ROUND_SECONDS)
-    raise TimeoutError(f"nothing comes to queue {queue}")
+    raise TimeoutError(f"nothing comes to {queues or 'q'}")
 
 
 async def drain(channel: AbstractChannel, queue: str = "q") -> Observation:

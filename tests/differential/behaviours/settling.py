@@ -1,10 +1,8 @@
 """Settling: acknowledged, returned, rejected, given back; and what counts towards the delivery limit."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from aiormq.abc import AbstractChannel, DeliveredMessage
-from pamqp import commands
 
 from tests.differential.client import (
     Client,
@@ -17,6 +15,7 @@ from tests.differential.client import (
     put,
     seen,
     take,
+    taken,
     text,
 )
 
@@ -272,11 +271,11 @@ async def _returned_until_dead(amqp: Client, most: int, **arguments: str | int) 
     await declare(channel, "dead")
     await declare(channel, **LETTERS, **arguments)
     await put(channel, "a")
-    for count in range(1, most + 1):
-        await channel.basic_nack(_tag(await take(channel)), requeue=True)
-        await asyncio.sleep(0.02)
-        if isinstance((await channel.basic_get("dead", no_ack=True)).delivery, commands.Basic.GetOk):
+    for count in range(most + 1):
+        message = await take(channel, "q", "dead")
+        if taken(message).routing_key == "dead":
             return f"dead after {count}"
+        await channel.basic_nack(_tag(message), requeue=True)
     return "alive"
 
 
