@@ -76,7 +76,7 @@ def _channel(contracts: Sequence[Described], topology: dict[str, Any]) -> JsonOb
     }
     return {
         "address": _MEMBER.sub(r"{\1}", routing_key),
-        "description": exchange["purpose"],
+        "description": exchange.get("purpose", ""),
         "messages": {message: {"$ref": f"#/components/messages/{message}"} for message in messages},
         **({"parameters": parameters} if parameters else {}),
         "bindings": {"amqp": {"is": "routingKey", "exchange": _exchange_binding(exchange), **_AMQP}},
@@ -107,7 +107,10 @@ def _queues(exchange: str, topology: dict[str, Any]) -> Iterator[JsonObject]:
             if (route["exchange"], route["queue"]) == (exchange, queue["name"])
         ]
         if keys:
-            yield {**{word: queue[word] for word in ("name", "purpose", "arguments")}, "routing_keys": keys}
+            yield {
+                **{word: queue[word] for word in ("name", "purpose", "arguments") if word in queue},
+                "routing_keys": keys,
+            }
 
 
 def _operations(contracts: Sequence[Described]) -> Iterator[tuple[str, JsonObject]]:
@@ -168,7 +171,7 @@ def _headers(binding: dict[str, Any]) -> JsonObject:
     """Give the schema of the AMQP headers that the binding names as `headers.…`."""
     rows = {row["name"].partition(".")[2]: row for row in binding["properties"] if "." in row["name"]}
     members: JsonObject = {
-        name: {"type": "string", "description": row["meaning"]} for name, row in rows.items()
+        name: {"type": "string", "description": row.get("meaning", "")} for name, row in rows.items()
     }
     demanded: list[JsonValue] = [name for name, row in rows.items() if row["writers"] == "required"]
     schema: JsonObject = {"type": "object", "properties": members}

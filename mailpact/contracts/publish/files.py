@@ -10,13 +10,16 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
-from mailpact.contracts.errors import CatalogueError, PublishedFileError
+from mailpact.contracts.contract_files import read_files
+from mailpact.contracts.errors import CatalogueError
+from mailpact.contracts.lint import Finding, Rule, lint
 from mailpact.contracts.publish.edition import CHECKSUMS
 
 _UNFINISHED = ".mailpact-"
+_NOT_AS_RELEASED = frozenset({Rule.PUBLISHED_VERSION_EDITED, Rule.UNRELEASED_CHANGES})
 _PUBLISHED_KINDS = frozenset({".json", ".md"})
 
 
@@ -24,38 +27,48 @@ class OutputFolderError(Exception):
     """A folder cannot be written to, or holds what is not ours; the message names it and the next step."""
 
 
-class PublishedFileChanged(CatalogueError):
-    """A file is not the one that was published under its version."""
+class NotPublishable(CatalogueError):
+    """The contracts are not what was released, or files of theirs cannot be read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, root: Path, findings: Sequence[Finding]) -> None:
+        first = findings[0]
+        place = f"{root / first.file} {first.pointer}".rstrip()
         super().__init__(
-            f"{path} is not the file that index.json gives the SHA-256 of. Published files never change: "
-            "put it back, and make the change a new version"
+            f"{place}: {first.sentence} ({first.rule}). Not published; `mailpact contracts lint` says all that is wrong"
         )
 
 
 def read_published(root: Path) -> dict[str, bytes]:
-    """Read every published file below `root`, by its path; raises PublishedFileError and PublishedFileChanged.
+    """Read every published file below `root`, by its path; raises FolderError and NotPublishable.
 
-    Drafts and strangers are left out: published is what stands in the folders that index.json names.
+    Drafts and strangers are left out: published is what stands in the folders that index.json names. What cannot be
+    read, is not of its form, or has been changed since its release is not published.
     """
+    files = read_files(root)
+    folders = tuple(_published_folders(files.get("index.json") or b""))
+    published = {path: data for path, data in files.items() if _is_published(path, folders)}
+    findings = [finding for finding in lint(published) if _forbids_publishing(finding)]
+    if findings:
+        raise NotPublishable(root, findings)
+    return {path: data for path, data in published.items() if data is not None}
+
+
+def _published_folders(index: bytes) -> Iterator[str]:
+    """Give the folders that index.json names; none if it is damaged, which the linter says better."""
     try:
-        index = json.loads((root / "index.json").read_bytes())
-        files = {str(path.relative_to(root).as_posix()): path.read_bytes() for path in _paths(root, index)}
-    except OSError as error:
-        raise PublishedFileError(Path(error.filename or root), f"cannot be read: {error.strerror}") from error
-    for entry in index["contracts"]:
-        for file in entry["files"]:
-            if hashlib.sha256(files.get(file["path"], b"")).hexdigest() != file["sha256"]:
-                raise PublishedFileChanged(root / file["path"])
-    return files
+        for entry in json.loads(index)["contracts"]:
+            yield f"{entry['name']}/{entry['major']}/"
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return
 
 
-def _paths(root: Path, index: dict[str, list[dict[str, str]]]) -> Iterator[Path]:
-    yield from (path for path in sorted(root.iterdir()) if path.suffix in _PUBLISHED_KINDS)
-    for entry in index["contracts"]:
-        folder = root / entry["name"] / str(entry["major"])
-        yield from (path for path in sorted(folder.rglob("*")) if path.suffix in _PUBLISHED_KINDS)
+def _is_published(path: str, folders: tuple[str, ...]) -> bool:
+    named = "/" not in path or path.startswith(folders)
+    return named and PurePosixPath(path).suffix in _PUBLISHED_KINDS
+
+
+def _forbids_publishing(finding: Finding) -> bool:
+    return finding.rule in _NOT_AS_RELEASED or finding.rule.startswith("EC-FILE-")
 
 
 def write_folder(out: Path, files: Mapping[str, bytes]) -> None:

@@ -8,6 +8,7 @@ from mailpact.contracts.publish.bundle import key
 from mailpact.contracts.publish.described import Described
 from mailpact.contracts.site.markdown import block, body, code, escaped, lowered, table
 from mailpact.contracts.site.members import Member, members
+from mailpact.contracts.site.vectors import Vector, vectors
 
 
 def overview(contracts: Sequence[Described]) -> str:
@@ -48,39 +49,36 @@ def vectors_page(contract: Described) -> str:
         ("invalid", "Refused", "What breaks the contract. Run your validator against all of these."),
         ("refused", "Taken by the schema, refused by the consumer", "What a schema alone cannot tell."),
     )
+    found = list(vectors(contract))
     return f"# Vectors of {escaped(contract.name)}\n\n" + "\n".join(
-        f"## {title}\n\n{words}\n\n{_vectors(contract, folder)}"
+        f"## {title}\n\n{words}\n\n{_vectors([vector for vector in found if vector.folder == folder])}"
         for folder, title, words in sections
-        if any(path.startswith(f"vectors/{folder}/") for path in contract.files)
+        if any(vector.folder == folder for vector in found)
     )
 
 
-def _vectors(contract: Described, folder: str) -> str:
-    prefix = f"vectors/{folder}/"
-    rows = []
-    for path in sorted(path for path in contract.files if path.startswith(prefix)):
-        vector = json.loads(contract.files[path])
-        cells = (code(path.removeprefix(prefix).removesuffix(".json")), code(vector["rule"]), _remark(vector))
-        rows.append((*cells, _refusal(vector)) if "error" in vector else cells)
-    head = ("vector", "rule", "what it shows", "refused with")
-    return table(head if folder != "valid" else head[:3], rows)
+def _vectors(found: Sequence[Vector]) -> str:
+    refused = any(vector.code for vector in found)
+    rows = [
+        (
+            code(vector.name),
+            code(vector.rule),
+            escaped(vector.remark),
+            *([_refusal(vector)] if refused else []),
+        )
+        for vector in found
+    ]
+    return table(("vector", "rule", "what it shows", *(["refused with"] if refused else [])), rows)
 
 
-def _remark(vector: dict[str, Any]) -> str:
-    remarks = [vector["description"], vector.get("meaning", "")]
-    remarks += ["The writer schema refuses it."] if "writer_error" in vector else []
-    return escaped(" ".join(remarks))
-
-
-def _refusal(vector: dict[str, Any]) -> str:
-    error = vector["error"]
+def _refusal(vector: Vector) -> str:
     where = (
-        f" at {code(error['pointer']) if error['pointer'] else 'the whole body'}"
-        if "pointer" in error
-        else ""
+        ""
+        if vector.pointer is None
+        else f" at {code(vector.pointer) if vector.pointer else 'the whole body'}"
     )
-    why = f" by {code(error['keyword'])}" if error.get("keyword") else ""
-    return f"[{escaped(error['code'])}](../errors/{error['code']}.md){where}{why}"
+    why = f" by {code(vector.keyword)}" if vector.keyword else ""
+    return f"[{escaped(vector.code)}](../errors/{vector.code}.md){where}{why}"
 
 
 def _facts(contract: Described) -> Iterator[tuple[str, str]]:
@@ -140,7 +138,7 @@ def _travel(binding: dict[str, Any]) -> Iterator[str]:
                 code(row["name"]),
                 escaped(row["writers"]),
                 code(str(row["value"])) if "value" in row else "",
-                escaped(row["meaning"]),
+                escaped(row.get("meaning", "")),
             )
             for row in binding["properties"]
         ],

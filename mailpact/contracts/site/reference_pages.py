@@ -1,13 +1,13 @@
 """Writes the pages to look things up in: error codes, rules, commands."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mailpact.contracts.catalogue import ErrorMeaning
 from mailpact.contracts.publish.bundle import key
 from mailpact.contracts.publish.described import Described
 from mailpact.contracts.site.markdown import code, escaped, table
+from mailpact.contracts.site.vectors import vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +54,16 @@ def error_page(name: str, error: ErrorMeaning, contracts: Sequence[Described]) -
     rows = [
         (
             f"[{escaped(contract.name)}](../contracts/{key(contract.name)}.md)",
-            code(vector),
-            escaped(description),
+            code(f"{vector.folder}/{vector.name}"),
+            escaped(vector.remark),
         )
         for contract in contracts
-        for vector, description in _refused_with(name, contract)
+        for vector in vectors(contract)
+        if vector.code == name
     ]
     if rows:
         parts.append("## Vectors\n\n" + table(("contract", "vector", "what it shows"), rows))
     return "\n".join(parts)
-
-
-def _refused_with(name: str, contract: Described) -> Iterator[tuple[str, str]]:
-    for path in sorted(path for path in contract.files if path.startswith("vectors/")):
-        vector = json.loads(contract.files[path])
-        if vector.get("error", {}).get("code") == name:
-            yield path.removeprefix("vectors/").removesuffix(".json"), vector["description"]
 
 
 def rules_overview(rules: Mapping[str, str]) -> str:

@@ -4,11 +4,10 @@ import shutil
 
 import pytest
 
-from mailpact.contracts.errors import PublishedFileError
 from mailpact.contracts.publish.edition import CHECKSUMS, checksums
 from mailpact.contracts.publish.files import (
+    NotPublishable,
     OutputFolderError,
-    PublishedFileChanged,
     read_published,
     write_folder,
 )
@@ -88,10 +87,22 @@ def test_a_file_is_no_folder(tmp_path):
         write_folder(tmp_path / "out", FIRST)
 
 
-def test_an_edited_published_file_is_not_published(copied):
-    (copied / "email/1/schema.json").write_text("{}")
+@pytest.mark.parametrize(
+    ("path", "text", "said"),
+    [
+        ("email/1/schema.json", None, r"email/1/schema\.json.* \(UNRELEASED_CHANGES\)"),
+        ("email/1/history/1.0/schema.json", "{}", r"history.* \(PUBLISHED_VERSION_EDITED\)"),
+        ("email/1/vectors/valid/minimal.json", "{", r"valid/minimal\.json.* \(EC-FILE-003\)"),
+        ("email/1/vectors/valid/minimal.json", "[]", r"valid/minimal\.json.* \(EC-FILE-004\)"),
+        ("topology.json", "{}", r"topology\.json.* \(EC-FILE-004\)"),
+        ("index.json", '{"contracts": [{"name": "../..", "major": 1}]}', r"index\.json.* \(EC-FILE-004\)"),
+    ],
+)
+def test_what_is_not_as_it_was_released_is_named_and_not_published(copied, path, text, said):
+    before = (copied / path).read_text()
+    (copied / path).write_text(f"{before}\n" if text is None else text)
 
-    with pytest.raises(PublishedFileChanged, match=r"email/1/schema\.json"):
+    with pytest.raises(NotPublishable, match=said):
         read_published(copied)
 
 
@@ -104,6 +115,6 @@ def test_drafts_and_strangers_are_not_published(copied):
     assert set(read_published(copied)) == before
 
 
-def test_a_missing_index_is_named(tmp_path):
-    with pytest.raises(PublishedFileError, match=r"index\.json: cannot be read"):
+def test_an_empty_folder_is_no_folder_of_contracts(tmp_path):
+    with pytest.raises(NotPublishable, match=r"errors\.json: is missing.* \(EC-FILE-001\)"):
         read_published(tmp_path)
