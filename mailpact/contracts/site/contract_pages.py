@@ -16,14 +16,14 @@ def overview(contracts: Sequence[Described]) -> str:
     rows = [
         (
             f"[{escaped(contract.name)}]({key(contract.name)}.md)",
+            escaped(str(contract.schemas["reader"].get("description", ""))),
             escaped(contract.version),
             escaped(contract.status),
             code(_binding(contract)["exchange"]) if contract.binding else "",
-            escaped(str(contract.schemas["reader"].get("description", ""))),
         )
         for contract in contracts
     ]
-    return "# Contracts\n\n" + table(("contract", "version", "status", "exchange", "what it is"), rows)
+    return "# Contracts\n\n" + table(("contract", "what it is", "version", "status", "exchange"), rows)
 
 
 def contract_page(contract: Described, *, taken: str) -> str:
@@ -68,7 +68,7 @@ def _vectors(found: Sequence[Vector]) -> str:
         )
         for vector in found
     ]
-    return table(("vector", "rule", "what it shows", *(["refused with"] if refused else [])), rows)
+    return table(("vector", "what it shows", "rule", *(["refused with"] if refused else [])), rows)
 
 
 def _refusal(vector: Vector) -> str:
@@ -104,13 +104,13 @@ def _facts(contract: Described) -> Iterator[tuple[str, str]]:
 def _members(rows: Sequence[Member]) -> Iterator[str]:
     yield "## Members\n\nWhat writers send, and nothing else. Readers take all that is below and ignore what is not.\n"
     yield table(
-        ("member", "type", "limits", "meaning"),
+        ("member", "meaning", "type", "limits"),
         [
             (
                 code(row.path),
+                escaped(row.description),
                 escaped(row.type) + (", **required**" if row.required else ""),
                 escaped(row.limits),
-                escaped(row.description),
             )
             for row in rows
         ],
@@ -132,13 +132,13 @@ def _example(contract: Described) -> Iterator[str]:
 def _travel(binding: dict[str, Any]) -> Iterator[str]:
     yield "## AMQP properties\n"
     yield table(
-        ("property", "writers", "value", "meaning"),
+        ("property", "meaning", "writers", "value"),
         [
             (
                 code(row["name"]),
+                escaped(row.get("meaning", "")),
                 escaped(row["writers"]),
                 code(str(row["value"])) if "value" in row else "",
-                escaped(row.get("meaning", "")),
             )
             for row in binding["properties"]
         ],

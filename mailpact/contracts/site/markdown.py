@@ -5,7 +5,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|$~])")
-_LINK = re.compile(r"(?<!!)\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)")
+_LINK = re.compile(
+    r"""^(?P<fence>`{3,}|~{3,}).*?^(?P=fence)[ ]*$  # code, in which nothing is a link
+      | (?P<tick>`+)[^`].*?(?P=tick)
+      | (?<!!)\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)""",
+    re.MULTILINE | re.DOTALL | re.VERBOSE,
+)
 _ELSEWHERE = re.compile(r"[a-z][a-z+.-]*:|#")
 _HEADING = re.compile(r"#{1,6} ")
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
@@ -66,7 +71,7 @@ def relinked(page: str, *, at: str, to: str, places: Mapping[str, str]) -> str:
 
     def link(found: re.Match[str]) -> str:
         words, target = found["words"], found["target"]
-        if _ELSEWHERE.match(target):
+        if target is None or _ELSEWHERE.match(target):
             return found[0]
         path, _, anchor = target.partition("#")
         place = places.get(posixpath.normpath(posixpath.join(posixpath.dirname(at), path)))

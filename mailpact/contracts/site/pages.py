@@ -24,10 +24,11 @@ Mailpact turns messages into mail: a program in any language publishes a small J
 its contract promises is sent. Here is what such a program needs to know.
 
 """
+_WRITE = "- **Write the program:** [publish a mail](how-to/publish.md), with whole programs in several languages.\n"
 _NEXT = """
 ## What next
 
-- **Take the files:** [the tarball and its hash](#the-tarball) hold the schemas, vectors and types for your own build.
+{write}- **Take the files:** [the tarball and its hash](#the-tarball) hold schemas, vectors and types for your own build.
 - **Know the contract:** [every contract](contracts/index.md), member by member.
 - **A message was refused?** [Its error code](errors/index.md) says what to do.
 - **Change a contract?** [The rules](rules/index.md) say what breaks whom; [the commands](commands/index.md) check it.
@@ -77,6 +78,11 @@ def pages(material: Material) -> dict[str, str]:
 def _places(material: Material) -> dict[str, str]:
     """Say where what the repository's pages link to stands on this site."""
     return {
+        **{
+            f"contracts/{path}": f"files/contracts/{path}"
+            for path in material.published
+            if path.endswith(".json")
+        },
         "contracts/README.md": "index.md",
         "contracts/errors.json": "errors/index.md",
         "docs/command.md": "commands/index.md",
@@ -95,10 +101,11 @@ def _index(material: Material, places: Mapping[str, str]) -> str:
     words = material.published.get("README.md", b"").decode()
     taken = _section(words, "## Publish a message")
     how_to = [f"how-to/{name}" for name in sorted(material.how_to)]
+    write = _WRITE if "publish" in material.how_to else ""
     return (
         _START
         + relinked(taken, at="contracts/README.md", to="index.md", places=places)
-        + _NEXT.format(archive=material.archive)
+        + _NEXT.format(archive=material.archive, write=write)
         + toctree(["contracts/index"], hidden=True)
         + (toctree(how_to, caption="How to", hidden=True) if how_to else "")
         + toctree(["errors/index", "rules/index", "commands/index"], caption="Look up", hidden=True)

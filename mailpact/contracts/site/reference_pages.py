@@ -53,33 +53,41 @@ def error_page(name: str, error: ErrorMeaning, contracts: Sequence[Described]) -
     ]
     rows = [
         (
-            f"[{escaped(contract.name)}](../contracts/{key(contract.name)}.md)",
             code(f"{vector.folder}/{vector.name}"),
             escaped(vector.remark),
+            f"[{escaped(contract.name)}](../contracts/{key(contract.name)}.md)",
         )
         for contract in contracts
         for vector in vectors(contract)
         if vector.code == name
     ]
     if rows:
-        parts.append("## Vectors\n\n" + table(("contract", "vector", "what it shows"), rows))
+        parts.append("## Vectors\n\n" + table(("vector", "what it shows", "contract"), rows))
     return "\n".join(parts)
 
 
 def rules_overview(rules: Mapping[str, str]) -> str:
     """Write the page that lists the rules; `rules` holds their pages by their names."""
     rows = [
-        (f"[{escaped(name)}]({name}.md)", escaped(_category(page))) for name, page in sorted(rules.items())
+        (f"[{escaped(name)}]({name}.md)", _first_sentence(page), escaped(_category(page)))
+        for name, page in sorted(rules.items())
     ]
     return (
         "# Rules\n\n"
         "What `mailpact contracts lint`, `diff` and `check` find, each with an example that breaks it and one that "
-        "does not. A rule's name never changes.\n\n" + table(("rule", "category"), rows)
+        "does not. A rule's name never changes.\n\n" + table(("rule", "what it says", "category"), rows)
     )
 
 
 def _category(page: str) -> str:
     return next((line.partition(":")[2] for line in page.splitlines() if line.startswith("Category:")), "")
+
+
+def _first_sentence(page: str) -> str:
+    """Give the sentence that a rule's page begins with, after its title and category: Markdown, fit for a cell."""
+    paragraphs = [" ".join(part.split()) for part in page.split("\n\n")]
+    said = next((part for part in paragraphs if part and not part.startswith(("#", "Category:"))), "")
+    return said.partition(". ")[0].removesuffix(".").replace("|", "\\|") + "."
 
 
 def commands_overview(commands: Sequence[Command]) -> str:

@@ -51,6 +51,8 @@ def test_headings_go_one_level_down_but_not_those_in_code():
         ("[nowhere](../glossary.md)", "nowhere"),
         ("[web](https://example.org/x)", "[web](https://example.org/x)"),
         ("[here](#anchor)", "[here](#anchor)"),
+        ("`list[int](x)`", "`list[int](x)`"),
+        ("```go\nmap[string](x)\n```\n[no](x)", "```go\nmap[string](x)\n```\nno"),
     ],
 )
 def test_links_lead_to_this_site_or_are_words(link, led):
