@@ -62,8 +62,8 @@ def _vectors(found: Sequence[Vector]) -> str:
     rows = [
         (
             code(vector.name),
-            code(vector.rule),
             escaped(vector.remark),
+            code(vector.rule),
             *([_refusal(vector)] if refused else []),
         )
         for vector in found

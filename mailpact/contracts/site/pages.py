@@ -28,7 +28,7 @@ _WRITE = "- **Write the program:** [publish a mail](how-to/publish.md), with who
 _NEXT = """
 ## What next
 
-{write}- **Take the files:** [the tarball and its hash](#the-tarball) hold schemas, vectors and types for your own build.
+{write}- **Take the files:** [the tarball and its hash](#the-tarball) hold schemas, vectors and types for your build.
 - **Know the contract:** [every contract](contracts/index.md), member by member.
 - **A message was refused?** [Its error code](errors/index.md) says what to do.
 - **Change a contract?** [The rules](rules/index.md) say what breaks whom; [the commands](commands/index.md) check it.

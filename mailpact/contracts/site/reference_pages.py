@@ -86,7 +86,9 @@ def _category(page: str) -> str:
 def _first_sentence(page: str) -> str:
     """Give the sentence that a rule's page begins with, after its title and category: Markdown, fit for a cell."""
     paragraphs = [" ".join(part.split()) for part in page.split("\n\n")]
-    said = next((part for part in paragraphs if part and not part.startswith(("#", "Category:"))), "")
+    said = next(
+        (part for part in paragraphs if part and not part.startswith(("#", "Category:", "File:"))), ""
+    )
     return said.partition(". ")[0].removesuffix(".").replace("|", "\\|") + "."
 
 

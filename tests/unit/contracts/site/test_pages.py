@@ -9,6 +9,7 @@ from mailpact.cli.contracts.site import commands_described
 from mailpact.cli.main import commands
 from mailpact.contracts import catalogue
 from mailpact.contracts.errors import ErrorCode
+from mailpact.contracts.lint import Rule
 from mailpact.contracts.publish.edition import edition, laid_out
 from mailpact.contracts.publish.files import read_published
 from mailpact.contracts.site.material import material
@@ -48,10 +49,16 @@ def test_every_error_code_has_its_page_that_says_what_to_do(written):
     assert all("What the publisher should do" in written[f"errors/{code}.md"] for code in errors)
 
 
-def test_every_rule_with_a_page_in_docs_has_it_here(written, published):
-    rules = {f"rules/{path.name}" for path in (published.parent / "docs/rules").glob("*.md")}
+def test_every_rule_has_its_page(written, published):
+    pages_in_docs = {f"rules/{path.name}" for path in (published.parent / "docs/rules").glob("*.md")}
 
-    assert rules <= set(written)
+    assert {f"rules/{rule}.md" for rule in Rule} <= set(written)
+    assert pages_in_docs <= set(written)
+
+
+def test_the_list_of_rules_says_of_each_what_it_is_about(written):
+    assert "| [EC-PORT-001](EC-PORT-001.md) | " in written["rules/index.md"]
+    assert "|  |" not in written["rules/index.md"]
 
 
 def test_every_command_has_its_page_with_every_option(written):
