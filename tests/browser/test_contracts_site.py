@@ -20,7 +20,9 @@ PAGES = (
     "commands/mailpact-consumer",
 )
 
-pytestmark = pytest.mark.xdist_group("browser")
+SITE_SECONDS = 200  # it takes 4 of a processor's own
+
+pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(SITE_SECONDS + 60)]
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -36,7 +38,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     out = tmp_path_factory.mktemp("documented") / "out"
     environment = {name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")}
     command = [sys.executable, "-m", "mailpact", "contracts", "docs", "--out", str(out)]
-    subprocess.run(command, env=environment, check=True, timeout=50, stdout=subprocess.DEVNULL)
+    subprocess.run(command, env=environment, check=True, timeout=SITE_SECONDS, stdout=subprocess.DEVNULL)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(out))) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()

@@ -12,7 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 
-pytestmark = pytest.mark.xdist_group("published")  # one site, one folder for all of them
+SITE_SECONDS = 200  # it takes 4 of a processor's own
+
+# One site and one folder for all of them.
+pytestmark = [pytest.mark.xdist_group("published"), pytest.mark.timeout(SITE_SECONDS + 60)]
 
 
 def publish(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -24,7 +27,7 @@ def publish(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.C
         env=environment | variables,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=SITE_SECONDS,
         check=False,
     )
 
