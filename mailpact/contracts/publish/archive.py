@@ -17,9 +17,9 @@ _MOST_IN_A_BLOCK = 0xFFFF
 
 
 def tarball(files: Mapping[str, bytes], *, folder: str) -> bytes:
-    """Pack `files`, their contents by their paths below `folder`, as .tar.gz; raises ValueError for a path over 255."""
+    """Pack `files`, their contents by their paths below `folder`, as .tar.gz (POSIX 1003.1-2001)."""
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path in sorted(files):
             member = tarfile.TarInfo(f"{folder}/{path}")
             member.size = len(files[path])

@@ -8,18 +8,20 @@ own; only when all are there do they take the others' places.
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from mailpact.contracts.contract_files import read_files
+from mailpact.contracts.contract_files import FolderError, read_files
 from mailpact.contracts.errors import CatalogueError
 from mailpact.contracts.lint import Finding, Rule, lint
 from mailpact.contracts.publish.edition import CHECKSUMS
 
 _UNFINISHED = ".mailpact-"
 _NOT_AS_RELEASED = frozenset({Rule.PUBLISHED_VERSION_EDITED, Rule.UNRELEASED_CHANGES})
+_PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
 _PUBLISHED_KINDS = frozenset({".json", ".md"})
 
 
@@ -47,6 +49,10 @@ def read_published(root: Path) -> dict[str, bytes]:
     files = read_files(root)
     folders = tuple(_published_folders(files.get("index.json") or b""))
     published = {path: data for path, data in files.items() if _is_published(path, folders)}
+    strange = sorted(path for path in published if not _PLAIN.fullmatch(path))
+    if strange:
+        # Not every system can store another name, and a line end in one would make two lines of SHA256SUMS.
+        raise FolderError(f"{root}: {strange[0]!a} is no name that unpacks alike everywhere; rename the file")
     findings = [finding for finding in lint(published) if _forbids_publishing(finding)]
     if findings:
         raise NotPublishable(root, findings)
@@ -91,16 +97,35 @@ def refuse_what_is_not_ours(out: Path) -> None:
     """Raise OutputFolderError if `out` holds anything but the unchanged files of an earlier run."""
     if not out.is_dir():
         return
-    ours = _listed(out / CHECKSUMS)
+    try:
+        ours = _listed(out / CHECKSUMS)
+        foreign = next((name for name, path in _files(out) if not _is(path, ours.get(name, ""))), None)
+    except OSError as error:
+        raise OutputFolderError(f"{out} cannot be read: {error.strerror}. Choose another --out") from error
+    if foreign is not None:
+        raise OutputFolderError(
+            f"{out} holds {foreign!r}, which this command did not write or somebody changed. Name a new or empty "
+            "folder as --out, or empty this one"
+        )
+
+
+def _files(out: Path) -> Iterator[tuple[str, Path]]:
+    """Give what must be ours if it may be replaced: all but folders, the list itself and what a killed run left."""
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
-        if path.is_dir() or name.startswith(_UNFINISHED) or name == CHECKSUMS:
-            continue
-        if ours.get(name) != hashlib.sha256(path.read_bytes()).hexdigest():
-            raise OutputFolderError(
-                f"{out} holds {name}, which this command did not write or somebody changed. Name a new or empty "
-                "folder as --out, or empty this one"
-            )
+        if (
+            name != CHECKSUMS
+            and not name.startswith(_UNFINISHED)
+            and (path.is_symlink() or not path.is_dir())
+        ):
+            yield name, path
+
+
+def _is(path: Path, digest: str) -> bool:
+    """Whether a file has the digest that was listed; what is not listed, or is no file at all, is not opened."""
+    if not digest or path.is_symlink() or not path.is_file():
+        return False
+    return hashlib.sha256(path.read_bytes()).hexdigest() == digest
 
 
 def _listed(sums: Path) -> dict[str, str]:

@@ -38,6 +38,12 @@ def test_no_member_says_who_packed_it_or_when():
     assert facts == (0o644, 0, 0, "", "", 0, tarfile.REGTYPE)
 
 
+def test_a_path_may_be_of_any_length():
+    path = "/".join(["long" * 20] * 10)
+
+    assert unpacked(tarball({path: b"x"}, folder="top")) == {f"top/{path}": b"x"}
+
+
 @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 200_000])
 def test_blocks_of_any_length_are_read_by_gzip(size):
     packed = tarball({"a": bytes(size)}, folder="x")

@@ -1,9 +1,11 @@
 """A folder is written whole or not at all, and what is somebody's stays."""
 
+import os
 import shutil
 
 import pytest
 
+from mailpact.contracts.contract_files import FolderError
 from mailpact.contracts.publish.edition import CHECKSUMS, checksums
 from mailpact.contracts.publish.files import (
     NotPublishable,
@@ -57,6 +59,15 @@ def test_what_is_somebodys_is_named_and_stays(tmp_path, name):
     assert held(tmp_path) == before
 
 
+def test_a_pipe_and_a_link_of_somebodys_are_named_and_not_opened(tmp_path):
+    for name, make in {"pipe": os.mkfifo, "link": lambda path: path.symlink_to("nowhere")}.items():
+        out = tmp_path / name
+        out.mkdir()
+        make(out / "theirs")
+        with pytest.raises(OutputFolderError, match="theirs"):
+            write_folder(out, FIRST)
+
+
 def test_what_fails_in_the_middle_leaves_what_was_there(tmp_path):
     write_folder(tmp_path, FIRST)
 
@@ -104,6 +115,16 @@ def test_what_is_not_as_it_was_released_is_named_and_not_published(copied, path,
 
     with pytest.raises(NotPublishable, match=said):
         read_published(copied)
+
+
+@pytest.mark.parametrize("name", ["two\nlines.json", "\udcff.json", "é.json", "a b.json"])
+def test_a_name_that_does_not_unpack_alike_everywhere_is_refused(copied, name):
+    (copied / "email/1/vectors/valid" / name).write_text("{}")
+
+    with pytest.raises(FolderError, match=r"rename the file") as caught:
+        read_published(copied)
+    assert str(caught.value).isascii()
+    assert "\n" not in str(caught.value)
 
 
 def test_drafts_and_strangers_are_not_published(copied):
