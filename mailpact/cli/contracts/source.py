@@ -50,7 +50,7 @@ def validator(published: Catalogue, contract: Contract, *, writer: bool = False)
 def _endless(schema: JsonObject) -> Iterator[str]:
     """Say what could take for ever, and where; the schema is one of 2020-12."""
     from mailpact.contracts.lint.rules import Rule
-    from mailpact.contracts.lint.shape_rules import recursion_faults, reference_faults
+    from mailpact.contracts.lint.shape_rules import endless_faults, reference_faults
     from mailpact.contracts.lint.subschemas import places
     from mailpact.contracts.lint.text_rules import pattern_faults
 
@@ -58,5 +58,5 @@ def _endless(schema: JsonObject) -> Iterator[str]:
         for fault in (*pattern_faults(place, schema), *reference_faults(place, schema)):
             if fault.rule not in (Rule.PATTERN_NOT_ANCHORED, Rule.PATTERN_LETS_NEWLINE_THROUGH):
                 yield f"{fault.pointer}: {fault.sentence}"
-    for fault in recursion_faults(schema):
+    for fault in endless_faults(schema):
         yield f"{fault.pointer}: {fault.sentence}"
