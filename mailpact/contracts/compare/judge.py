@@ -69,7 +69,7 @@ class Judge:
         )
         reasons: frozenset[str] = frozenset()
         for search in self._searches:
-            match search.ask(goal):
+            match search.question(goal):
                 case Found(value, doubts):
                     if accepts.engines.accept(value) is True and refuses.engines.accept(value) is False:
                         return Judgement(Verdict.BREAKING, value)

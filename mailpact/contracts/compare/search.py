@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from mailpact.contracts.compare import arrays, objects, scalars
 from mailpact.contracts.compare.clauses import (
+    NEVER,
     TRUE,
     Alternative,
     Atom,
@@ -30,7 +31,8 @@ from mailpact.contracts.compare.node import Kind, Node, Store
 from mailpact.contracts.compare.outcome import NOTHING, Found, Nothing, Outcome, first_of, unknown
 from mailpact.contracts.compare.texts import Texts
 
-MOST_STEPS = 40_000
+_MOST_STEPS = 100_000
+_MOST_STEPS_A_QUESTION = 30_000
 _DEEPEST = 40
 _INDEPENDENT = 1_000_000
 
@@ -65,7 +67,7 @@ def _in_order(goal: Goal) -> list[Literal]:
 class Search:
     """Answers goals over the nodes of one store, and remembers the answers."""
 
-    def __init__(self, store: Store, dot_leaves_out: str, steps: int = MOST_STEPS) -> None:
+    def __init__(self, store: Store, dot_leaves_out: str) -> None:
         self.store = store
         self._texts = Texts(dot_leaves_out)
         self._clauses: dict[tuple[Literal, Kind], tuple[Clause, ...]] = {}
@@ -74,7 +76,15 @@ class Search:
         self._open: dict[Goal, int] = {}
         self._depth = 0
         self._shallowest = _INDEPENDENT
-        self._steps = steps
+        self._left = _MOST_STEPS
+        self._steps = 0
+
+    def question(self, goal: Goal) -> Outcome:
+        """Begin a question of its own: no more than its share of all steps is spent on it."""
+        self._steps = share = min(self._left, _MOST_STEPS_A_QUESTION)
+        outcome = self.ask(goal)
+        self._left -= share - max(self._steps, 0)
+        return outcome
 
     def ask(self, goal: Goal) -> Outcome:
         """Look for a value that fulfils all literals."""
@@ -100,7 +110,7 @@ class Search:
             depth = self._open.pop(goal)
             self._depth -= 1
         independent = self._shallowest >= depth
-        if independent or isinstance(outcome, Found):
+        if isinstance(outcome, Found) or (independent and isinstance(outcome, Nothing)):
             self._answers[goal] = outcome
         self._shallowest = min(before, _INDEPENDENT if independent else self._shallowest)
         return outcome
@@ -157,7 +167,7 @@ class Search:
 
     def _decide(self, branch: _Branch, kind: Kind) -> Outcome:
         """Choose an alternative of each open clause in turn, until a document is found."""
-        self._steps -= 1
+        self._steps -= 1 + len(branch.clauses)
         if self._steps < 0:
             return unknown("too many cases would have to be looked at")
         simplified = self._simplify(branch, kind)
@@ -178,10 +188,10 @@ class Search:
         while changed:
             changed = False
             for clause in branch.clauses:
-                possible = tuple(one for one in clause if not self._impossible(branch, one))
+                possible = tuple(one for one in clause if not self._impossible(branch, one, kind))
                 if not possible:
                     return None
-                settled = any(self._holds(branch, one) for one in possible)
+                settled = any(self._holds(branch, one, kind) for one in possible)
                 if settled or len(possible) == 1:
                     others = tuple(other for other in branch.clauses if other is not clause)
                     unfolded = self._unfold(
@@ -193,12 +203,13 @@ class Search:
                     break
         return branch
 
-    def _impossible(self, branch: _Branch, alternative: Alternative) -> bool:
-        return any(self._is_impossible(branch, alternative, item) for item in alternative)
+    def _impossible(self, branch: _Branch, alternative: Alternative, kind: Kind) -> bool:
+        return any(self._is_impossible(branch, alternative, item, kind) for item in alternative)
 
-    def _is_impossible(self, branch: _Branch, alternative: Alternative, item: Item) -> bool:
+    def _is_impossible(self, branch: _Branch, alternative: Alternative, item: Item, kind: Kind) -> bool:
         if isinstance(item, Literal):
-            return Literal(self.store.target(item.node), not item.holds) in branch.literals
+            literal = Literal(self.store.target(item.node), item.holds)
+            return literal.opposite in branch.literals or NEVER in self._clauses_of(literal, kind)
         if item.op in _OPPOSITES:
             return replace(item, op=_OPPOSITES[item.op]) in branch.atoms
         return item.op == Op.MEMBER and self._cannot_be(branch, alternative, item)
@@ -209,19 +220,18 @@ class Search:
             return False
         return isinstance(self.ask(self._member(branch, member.name) | {member.about}), Nothing)
 
-    def _holds(self, branch: _Branch, alternative: Alternative) -> bool:
+    def _holds(self, branch: _Branch, alternative: Alternative, kind: Kind) -> bool:
         """Tell whether an alternative follows from what was chosen."""
-        return all(
-            item in branch.atoms
-            or (
-                item.op == Op.MEMBER
-                and self._required(branch, (), item.name)
-                and self._follows(self._member(branch, item.name), item.about)
-            )
-            if isinstance(item, Atom)
-            else Literal(self.store.target(item.node), item.holds) in branch.literals
-            for item in alternative
-        )
+        return all(self._is_settled(branch, item, kind) for item in alternative)
+
+    def _is_settled(self, branch: _Branch, item: Item, kind: Kind) -> bool:
+        if isinstance(item, Literal):
+            literal = Literal(self.store.target(item.node), item.holds)
+            return literal in branch.literals or not self._clauses_of(literal, kind)
+        if item in branch.atoms:
+            return True
+        required = item.op == Op.MEMBER and self._required(branch, (), item.name)
+        return required and self._follows(self._member(branch, item.name), item.about)
 
     def _required(self, branch: _Branch, alternative: Alternative, name: str) -> bool:
         present = Atom(op=Op.PRESENT, name=name)

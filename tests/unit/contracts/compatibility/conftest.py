@@ -13,14 +13,11 @@ import pytest
 from mailpact.contracts.compare import Comparison, compare
 
 PAIRS = json.loads(Path(__file__).with_name("pairs.json").read_text(encoding="utf-8"))
-DIRECTIONS = ("backward", "forward")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "pair" in metafunc.fixturenames:
         metafunc.parametrize("pair", PAIRS, ids=[pair["name"] for pair in PAIRS])
-    if "direction" in metafunc.fixturenames:
-        metafunc.parametrize("direction", DIRECTIONS)
 
 
 @pytest.fixture

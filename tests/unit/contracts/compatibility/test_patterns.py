@@ -38,7 +38,7 @@ def found(pattern, text):
     return re.search(pattern.replace("$", r"\Z"), text) is not None
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(PATTERNS, PATTERNS, st.sampled_from([0, 1, 3]), st.sampled_from([None, 3, 4]))
 def test_shortest_text_between_two_patterns_is_the_one_that_trying_all_finds(wanted, refused, least, most):
     fitting = [

@@ -55,7 +55,7 @@ changed = st.tuples(schema, schema, schema).map(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(changed, st.lists(values, min_size=20, max_size=40))
 def test_no_document_contradicts_a_verdict(pair, documents):
     old, new = pair
@@ -70,7 +70,7 @@ def test_no_document_contradicts_a_verdict(pair, documents):
             assert not [one for one in documents if accepting.is_valid(one) and not refusing.is_valid(one)]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(changed)
 def test_every_witness_shows_what_it_is_shown_for(pair):
     old, new = (jsonschema_rs.Draft202012Validator(side, validate_formats=False) for side in pair)
@@ -90,7 +90,7 @@ def test_every_witness_shows_what_it_is_shown_for(pair):
             )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(schema)
 def test_a_schema_is_compatible_with_itself_and_with_its_double_negation(one):
     assert compare(one, one).full == Verdict.COMPATIBLE
