@@ -31,8 +31,8 @@ from mailpact.contracts.compare.node import Kind, Node, Store
 from mailpact.contracts.compare.outcome import NOTHING, Found, Nothing, Outcome, first_of, unknown
 from mailpact.contracts.compare.texts import Texts
 
-_MOST_STEPS = 100_000
-_MOST_STEPS_A_QUESTION = 30_000
+_MOST_STEPS = 50_000
+_MOST_STEPS_A_QUESTION = 20_000
 _DEEPEST = 40
 _INDEPENDENT = 1_000_000
 

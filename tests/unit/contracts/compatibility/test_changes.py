@@ -139,8 +139,8 @@ def test_schema_that_cannot_be_compared_is_refused_with_its_place(schema, pointe
             {"oneOf": [{"required": [f"m{n}"], "minProperties": n + 1} for n in range(12)]},
         ),
         (
-            {"allOf": [{"anyOf": [{"required": [f"a{n}"]}, {"required": [f"b{n}"]}]} for n in range(20)]},
-            {"allOf": [{"anyOf": [{"required": [f"b{n}"]}, {"required": [f"c{n}"]}]} for n in range(20)]},
+            {"allOf": [{"anyOf": [{"required": [f"a{n}"]}, {"required": [f"b{n}"]}]} for n in range(12)]},
+            {"allOf": [{"anyOf": [{"required": [f"b{n}"]}, {"required": [f"c{n}"]}]} for n in range(12)]},
         ),
     ],
 )
