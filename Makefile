@@ -39,9 +39,10 @@ bench: $(VENV)/dev.lock ## Measure what has a number to reach; exit 1 where one 
 	@$(BIN)/python benchmarks/validation.py $(ARGS)
 	@$(BIN)/python benchmarks/devbroker_soak.py $(ARGS)
 
-test-newer: test-trixie test-sid ## Run what asks for real servers on newer ones (each lane about five minutes)
+test-newer: test-trixie test-sid ## Run what asks for real servers on newer ones (each lane some five minutes)
 
-# All packages of a lane come first. Those of sid move: at times some cannot be had, which then is said and fails nothing.
+# The packages of sid move: at times some cannot be had, which is said and fails nothing; and the list of differences between
+# brokers holds for versions that stand still.
 .PHONY: test-trixie test-sid
 test-trixie test-sid: test-%: $(VENV)/dev.lock
 	@export MAILPACT_TEST_DEBIAN=$*; \
