@@ -7,6 +7,7 @@ from mailpact.contracts.lint.documents import MAX_FILE_BYTES, Files
 from mailpact.settings import SettingsError
 
 MOST_FILES = 20_000
+MOST_BYTES = 128 * 1024 * 1024
 
 
 class FolderError(SettingsError):
@@ -22,17 +23,26 @@ def read_files(root: Path) -> Files:
     if not root.is_dir():
         raise FolderError(f"{root} is not a folder; name the one that holds index.json")
     files: dict[str, bytes | None] = {}
+    size = 0
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder) / name
             if not name.startswith(".") and path.is_file():
-                files[path.relative_to(root).as_posix()] = _read(path)
-            if len(files) > MOST_FILES:
+                body = _read(path)
+                files[_printable(path.relative_to(root))] = body
+                size += len(body or b"")
+            if len(files) > MOST_FILES or size > MOST_BYTES:
                 raise FolderError(
-                    f"{root} holds more than {MOST_FILES} files; is it the folder of the contracts?"
+                    f"{root} holds more than {MOST_FILES} files or {MOST_BYTES // 2**20} MiB; "
+                    "is it the folder of the contracts?"
                 )
     return files
+
+
+def _printable(path: Path) -> str:
+    """Give a path as text that can be printed, even where its bytes are not UTF-8."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "replace")
 
 
 def _read(path: Path) -> bytes | None:

@@ -1,6 +1,7 @@
 """What the rules let pass, and the cases that their pages have no room for."""
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -335,8 +336,23 @@ def test_folder_of_very_many_files_is_refused(tmp_path):
     for number in range(MOST_FILES + 1):
         (tmp_path / str(number)).touch()
 
-    with pytest.raises(FolderError, match="more than 20000 files"):
+    with pytest.raises(FolderError, match="more than 20000 files or 128 MiB"):
         read_files(tmp_path)
+
+
+def test_folder_of_very_many_bytes_is_refused_before_all_of_it_is_read(tmp_path):
+    (tmp_path / "0").write_bytes(b"x" * 1024 * 1024)
+    for number in range(1, 200):
+        (tmp_path / str(number)).hardlink_to(tmp_path / "0")
+
+    with pytest.raises(FolderError, match="128 MiB"):
+        read_files(tmp_path)
+
+
+def test_name_that_is_not_utf_8_can_be_printed(tmp_path):
+    (tmp_path / os.fsdecode(b"a\xff.json")).write_bytes(b"1")
+
+    assert read_files(tmp_path) == {"a\ufffd.json": b"1"}
 
 
 def test_folder_that_is_not_there_is_refused(tmp_path):
