@@ -47,6 +47,11 @@ def toctree(entries: Iterable[str], *, caption: str = "", hidden: bool = False) 
     return "```{toctree}\n" + "\n".join([*options, "", *entries]) + "\n```\n"
 
 
+def apart(page: str) -> str:
+    """Keep a page out of the navigation, which stands on every page and so costs their number squared."""
+    return f"---\norphan: true\n---\n\n{page}"
+
+
 def body(page: str) -> str:
     """Give a page without its title, which is its first line."""
     return page.partition("\n")[2].strip() + "\n" if page.startswith("# ") else page

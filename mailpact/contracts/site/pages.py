@@ -14,7 +14,7 @@ from mailpact.contracts.catalogue import ErrorMeaning
 from mailpact.contracts.publish.bundle import key
 from mailpact.contracts.publish.described import Described
 from mailpact.contracts.site import contract_pages, reference_pages
-from mailpact.contracts.site.markdown import relinked, toctree
+from mailpact.contracts.site.markdown import apart, relinked, toctree
 from mailpact.contracts.site.reference_pages import Command
 
 _START = """\
@@ -152,12 +152,12 @@ def _errors(material: Material) -> dict[str, str]:
 
 
 def _rules(material: Material, places: Mapping[str, str]) -> dict[str, str]:
-    overview = reference_pages.rules_overview(material.rules) + "\n"
     return {
-        "rules/index.md": overview + (toctree(sorted(material.rules), hidden=True) if material.rules else ""),
+        "rules/index.md": reference_pages.rules_overview(material.rules),
         **{
-            f"rules/{name}.md": relinked(
-                page, at=f"docs/rules/{name}.md", to=f"rules/{name}.md", places=places
+            f"rules/{name}.md": apart(
+                relinked(page, at=f"docs/rules/{name}.md", to=f"rules/{name}.md", places=places)
+                + "\n[All rules](index.md)\n"
             )
             for name, page in material.rules.items()
         },

@@ -8,8 +8,9 @@ import pytest
 from mailpact.cli.contracts.site import commands_described
 from mailpact.cli.main import commands
 from mailpact.contracts import catalogue
+from mailpact.contracts.compare.rules import Rule as ChangeRule
 from mailpact.contracts.errors import ErrorCode
-from mailpact.contracts.lint import Rule
+from mailpact.contracts.lint import Rule as LintRule
 from mailpact.contracts.publish.edition import edition, laid_out
 from mailpact.contracts.publish.files import read_published
 from mailpact.contracts.site.material import material
@@ -52,7 +53,7 @@ def test_every_error_code_has_its_page_that_says_what_to_do(written):
 def test_every_rule_has_its_page(written, published):
     pages_in_docs = {f"rules/{path.name}" for path in (published.parent / "docs/rules").glob("*.md")}
 
-    assert {f"rules/{rule}.md" for rule in Rule} <= set(written)
+    assert {f"rules/{rule}.md" for rule in (*LintRule, *ChangeRule)} <= set(written)
     assert pages_in_docs <= set(written)
 
 
