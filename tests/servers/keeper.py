@@ -3,7 +3,7 @@
 The pipe ends when the run's process does, in whatever way, SIGKILL included. Then the keeper does, for FOLDER:
 
 1. it runs the commands in `farewell/*.json` (each file one list of words; `docker compose down` is one);
-2. it kills every process whose environment has MAILPACT_TEST_RUN=FOLDER, until there is none;
+2. it kills every process whose environment has MAILPACT_TEST_RUN=FOLDER, until there is none, and waits for their end;
 3. it removes FOLDER.
 
 The environment is inherited, so grandchildren and daemons are found too, and no process of anybody else's can be meant.
@@ -40,6 +40,22 @@ def processes_of(folder: Path) -> list[int]:
     return found
 
 
+def has_ended(process: int) -> bool:
+    """Whether every thread is over. One that dies gives up its environment first and its ports last."""
+    try:
+        threads = list(Path(f"/proc/{process}/task").iterdir())
+    except OSError:
+        return True
+    for thread in threads:
+        try:
+            state = (thread / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:  # ended meanwhile
+            continue
+        if state not in {"Z", "X"}:
+            return False
+    return True
+
+
 def say_farewell(folder: Path) -> None:
     """Run the commands that end what lives outside of this machine's process table."""
     for file in sorted((folder / "farewell").glob("*.json")):
@@ -56,8 +72,13 @@ def sweep(folder: Path) -> None:
     """Kill what was started in the folder, and remove it."""
     say_farewell(folder)
     deadline = time.monotonic() + SWEEP_SECONDS
-    while (processes := processes_of(folder)) and time.monotonic() < deadline:
-        for process in processes:
+    dying: set[int] = set()
+    while time.monotonic() < deadline:
+        living = processes_of(folder)
+        dying = {process for process in (*dying, *living) if not has_ended(process)}
+        if not dying:
+            break
+        for process in living:
             try:
                 os.kill(process, signal.SIGKILL)
             except ProcessLookupError:
