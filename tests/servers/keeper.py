@@ -3,7 +3,7 @@
 The pipe ends when the run's process does, in whatever way, SIGKILL included. Then the keeper does, for FOLDER:
 
 1. it runs the commands in `farewell/*.json` (each file one list of words; `docker compose down` is one);
-2. it kills every process whose environment has MAILPACT_TEST_RUN=FOLDER, until there is none, and waits for their end;
+2. it kills every process whose environment has TEST_RUN_FOLDER=FOLDER, until there is none, and waits for their end;
 3. it removes FOLDER.
 
 The environment is inherited, so grandchildren and daemons are found too, and no process of anybody else's can be meant.
@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-VARIABLE = "MAILPACT_TEST_RUN"
+VARIABLE = "TEST_RUN_FOLDER"  # not MAILPACT_…: tests of the command keep those from it
 FAREWELL_SECONDS = 60
 SWEEP_SECONDS = 30
 

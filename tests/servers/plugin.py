@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tests.servers import lanes, programs
+from tests.servers import keeper, lanes, programs
 from tests.servers.database_server import DatabaseServer
 from tests.servers.databases import Databases
 from tests.servers.discovery import NotAvailable
@@ -153,6 +153,8 @@ def pytest_configure(config: pytest.Config) -> None:
     servers = Servers(report)
     config.stash[SERVERS] = servers
     config.add_cleanup(servers.close)
+    # Whatever a test starts is the keeper's to end, even when this process is killed.
+    os.environ[keeper.VARIABLE] = str(servers.run.path)
 
 
 def _die_with_the_parent() -> None:

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import aiormq
 import pytest
-from aiormq.abc import AbstractChannel
+from aiormq.abc import AbstractChannel, DeliveredMessage
 from aiormq.exceptions import ChannelAccessRefused, ProbableAuthenticationError
+from pamqp.commands import Basic
 
 from mailpact.amqp.topology import declare_ingress
 from mailpact.contracts import catalogue
@@ -52,14 +53,21 @@ async def test_consumer_mails_what_a_producer_sends_on_the_imported_topology(
             for body in (b'{"email": "ada@example.org", "message": "Hello"}', b"not JSON"):
                 await channel.basic_publish(body, exchange="email", mandatory=True)
         await asyncio.wait_for(mailbox.came.wait(), 30)
+        letter = await take_letter(imported.url("mailpact-operator"))
 
     assert len(mailbox.bodies) == 1
-    async with aiormq.connect(imported.url("mailpact-operator")) as connection:
-        channel = await connection.channel()
-        async with asyncio.timeout(30):
-            while (letter := await channel.basic_get("email.dead", no_ack=True)).header is None:
-                await asyncio.sleep(0.05)
     assert letter.header.properties.headers["x-error-code"] == "invalid_json"
+
+
+async def take_letter(url: str) -> DeliveredMessage:
+    """Take one dead letter, waiting for it."""
+    async with aiormq.connect(url) as connection, asyncio.timeout(30):
+        channel = await connection.channel()
+        while isinstance(
+            (got := await channel.basic_get("email.dead", no_ack=True)).delivery, Basic.GetEmpty
+        ):
+            await asyncio.sleep(0.05)
+        return got
 
 
 async def test_operator_finds_everything_after_the_import(imported, run) -> None:
