@@ -37,6 +37,8 @@ class RunFolder:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
+            # A run within a run, as a worker's is: its keeper is not to be swept with what it keeps.
+            env={name: text for name, text in os.environ.items() if name != keeper.VARIABLE},
             start_new_session=True,  # Ctrl-C and a killed process group are the run's end, not the keeper's
         )
 

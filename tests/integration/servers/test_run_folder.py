@@ -56,6 +56,42 @@ def test_killed_run_leaves_no_process_no_port_and_no_folder() -> None:
     assert (before, after) == ((True, True, True), (False, [], set()))
 
 
+# As a worker of pytest-xdist is: started by a run, with a run of its own; and it dies with the first.
+WITHIN = """
+import ctypes, os, signal, subprocess, sys
+from tests.servers import keeper
+from tests.servers.run_folder import RunFolder
+run = RunFolder()
+os.environ[keeper.VARIABLE] = str(run.path)
+if len(sys.argv) == 1:
+    print(run.path, flush=True)
+    subprocess.run([sys.executable, "-c", os.environ["PROGRAM"], "inner"])
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+subprocess.Popen(["sleep", "1000"], start_new_session=True)
+print(run.path, flush=True)
+signal.pause()
+"""
+
+
+def test_killed_run_leaves_nothing_of_the_runs_within_it() -> None:
+    variables = os.environ | {"PROGRAM": WITHIN}
+    process = subprocess.Popen(
+        [sys.executable, "-c", WITHIN], cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        folders = [Path(process.stdout.readline().strip()) for _ in range(2)]
+        processes = [process for folder in folders for process in keeper.processes_of(folder)]
+        os.kill(process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while any(folder.exists() for folder in folders) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+    assert len(processes) == 2  # the inner run of the outer, and its sleep
+    assert [folder.exists() for folder in folders] == [False, False]
+    assert [keeper.has_ended(number) for number in processes] == [True, True]
+
+
 def test_ended_run_leaves_nothing_even_without_its_keeper() -> None:
     run = RunFolder()
     with (run.path / "out").open("wb") as output:
