@@ -20,7 +20,7 @@ help: ## Show this list
 demo: $(VENV)/runtime.lock ## Register a reader and show the mail: ARGS='--once --json' for scripts
 	@$(BIN)/python -m mailpact up --demo $(ARGS)
 
-test: $(VENV)/dev.lock ## Run the tests, on RabbitMQ too (about four minutes)
+test: $(VENV)/dev.lock ## Run the tests, on RabbitMQ and MariaDB too (about seven minutes)
 	-@$(BIN)/python -m tests.servers fetch
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --ignore tests/differential --ignore tests/polyglot/test_java.py --ignore tests/polyglot/test_rust.py $(ARGS)
 
