@@ -21,8 +21,8 @@ from mailpact.contracts.errors import (
 )
 from mailpact.contracts.parse import JsonObject, parse
 
-_MAX_FILE_BYTES = 1024 * 1024
-_MAX_FILE_DEPTH = 64
+MAX_FILE_BYTES = 1024 * 1024
+MAX_FILE_DEPTH = 64
 
 _T = TypeVar("_T")
 
@@ -258,7 +258,7 @@ def _document(path: Path) -> Any:
         body = path.read_bytes()
     except OSError as error:
         raise PublishedFileError(path, f"cannot be read: {error.strerror}") from error
-    document = parse(body, max_bytes=_MAX_FILE_BYTES, max_depth=_MAX_FILE_DEPTH)
+    document = parse(body, max_bytes=MAX_FILE_BYTES, max_depth=MAX_FILE_DEPTH)
     if isinstance(document, Refusal):
         raise PublishedFileError(path, document.detail)
     return document

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from mailpact.contracts.lint.documents import MAX_FILE_BYTES, Files
+from mailpact.contracts.catalogue import MAX_FILE_BYTES
+from mailpact.contracts.lint.documents import Files
 from mailpact.settings import SettingsError
 
 MOST_FILES = 20_000
@@ -29,7 +30,7 @@ def read_files(root: Path) -> Files:
         for name in sorted(names):
             path = Path(folder) / name
             if not name.startswith(".") and path.is_file():
-                body = _read(path)
+                body = read_file(path)
                 files[_printable(path.relative_to(root))] = body
                 size += len(body or b"")
             if len(files) > MOST_FILES or size > MOST_BYTES:
@@ -45,7 +46,8 @@ def _printable(path: Path) -> str:
     return os.fsencode(path.as_posix()).decode("utf-8", "replace")
 
 
-def _read(path: Path) -> bytes | None:
+def read_file(path: Path) -> bytes | None:
+    """Read no more of a file than shows that it is too large; None when it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_FILE_BYTES + 1)

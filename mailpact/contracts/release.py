@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from mailpact.contracts.catalogue import MAX_FILE_BYTES, MAX_FILE_DEPTH
 from mailpact.contracts.compare import NO_WITNESS, Change, compare
 from mailpact.contracts.compare.check import Contract, check
 from mailpact.contracts.compare.check import Release as Version
@@ -21,7 +22,7 @@ from mailpact.contracts.compare.wire import compare_bindings
 from mailpact.contracts.errors import CatalogueError, UnknownContractError
 from mailpact.contracts.lint import Finding, Rule, lint
 from mailpact.contracts.lint.collected import Collected
-from mailpact.contracts.lint.documents import MAX_FILE_BYTES, MAX_FILE_DEPTH, Files
+from mailpact.contracts.lint.documents import Files
 from mailpact.contracts.lint.folders import ContractFolder, contract_folders
 from mailpact.contracts.lint.forms import INDEX as INDEX_FORM
 from mailpact.contracts.lint.history_rules import INDEX, published_findings, sha256

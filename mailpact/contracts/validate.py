@@ -15,6 +15,7 @@ import jsonschema_rs
 
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact.contracts.pointer import pointer_to
 
 _FAULTS: Final = {
     "additionalProperties": "has a member that the contract does not name",
@@ -33,6 +34,13 @@ _FAULTS: Final = {
 }
 
 
+def compiled(schema: JsonObject) -> jsonschema_rs.Draft202012Validator:
+    """Compile a schema for the engine that decides; raises ValueError as `Validator` does."""
+    return jsonschema_rs.Draft202012Validator(
+        schema, validate_formats=False, pattern_options=jsonschema_rs.RegexOptions(), offline=True
+    )
+
+
 class Validator:
     """Checks parsed bodies against one schema; compiling takes a fraction of a millisecond, so keep it."""
 
@@ -41,9 +49,7 @@ class Validator:
     def __init__(self, schema: JsonObject) -> None:
         """Compile the schema; raises ValueError if it is none of draft 2020-12 or points outside itself."""
         self._schema = schema
-        self._engine = jsonschema_rs.Draft202012Validator(
-            schema, validate_formats=False, pattern_options=jsonschema_rs.RegexOptions(), offline=True
-        )
+        self._engine = compiled(schema)
 
     def check(self, value: JsonValue) -> Refusal | None:
         """Return None if `value` obeys the schema, else the rule that it breaks, the first in the schema's order.
@@ -69,7 +75,7 @@ class Validator:
 
 
 def _refusal(path: Iterable[str | int], keyword: str, detail: str) -> Refusal:
-    return Refusal(ErrorCode.SCHEMA, pointer=_pointer(path), keyword=keyword, detail=detail)
+    return Refusal(ErrorCode.SCHEMA, pointer=pointer_to(path), keyword=keyword, detail=detail)
 
 
 def _keyword(innermost: object, path: Sequence[str | int]) -> str:
@@ -80,11 +86,6 @@ def _keyword(innermost: object, path: Sequence[str | int]) -> str:
         if step == "propertyNames" and before != "properties":
             return "propertyNames"
     return str(innermost)
-
-
-def _pointer(path: Iterable[str | int]) -> str:
-    """Write a path as RFC 6901 has it."""
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
 def _fault(keyword: str, demand: Any, instance: Any) -> str:

@@ -4,7 +4,7 @@ import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,8 +14,10 @@ from mailpact.cli import options
 from mailpact.cli.contracts.diffing import changes_table, coloured, witness_lines
 from mailpact.cli.contracts.source import contracts_folder, folder_option
 from mailpact.cli.errors import WRONG
-from mailpact.contracts.compare.check import Checked, Waiver, check, expired
 from mailpact.contracts.parse import JsonObject
+
+if TYPE_CHECKING:
+    from mailpact.contracts.compare.check import Checked, Waiver
 
 
 def check_contracts(
@@ -33,7 +35,8 @@ def check_contracts(
         raise typer.Exit(WRONG)
 
 
-def _checked(folder: Path) -> tuple[list[Checked], list[Waiver]]:
+def _checked(folder: Path) -> "tuple[list[Checked], list[Waiver]]":
+    from mailpact.contracts.compare.check import check, expired
     from mailpact.contracts.compare.document import SchemaError
     from mailpact.contracts.compare.reading import (
         UnreadableDocument,
@@ -53,7 +56,7 @@ def _checked(folder: Path) -> tuple[list[Checked], list[Waiver]]:
     return found, expired(waivers, today)
 
 
-def _json(checked: list[Checked], overdue: list[Waiver], *, passes: bool) -> JsonObject:
+def _json(checked: "list[Checked]", overdue: "list[Waiver]", *, passes: bool) -> JsonObject:
     return {
         "passes": passes,
         "checks": [
@@ -71,7 +74,7 @@ def _json(checked: list[Checked], overdue: list[Waiver], *, passes: bool) -> Jso
     }
 
 
-def _waiver(waiver: Waiver) -> JsonObject:
+def _waiver(waiver: "Waiver") -> JsonObject:
     return {
         "contract": waiver.contract,
         "rule": waiver.rule,
@@ -81,7 +84,7 @@ def _waiver(waiver: Waiver) -> JsonObject:
     }
 
 
-def _show(checked: list[Checked], overdue: list[Waiver]) -> None:
+def _show(checked: "list[Checked]", overdue: "list[Waiver]") -> None:
     console = Console(soft_wrap=True, highlight=False)
     for one in checked:
         waived = f" (waived: {'; '.join(waiver.reason for waiver in one.waived)})" if one.waived else ""

@@ -54,21 +54,11 @@ def _compared(old: Path, new: Path) -> Comparison:
 
 def _files_compared(old: Path, new: Path) -> Comparison:
     from mailpact.contracts.compare.reading import compare_documents, read_document
+    from mailpact.contracts.contract_files import read_file
 
     return compare_documents(
-        read_document(_body(old), str(old)), read_document(_body(new), str(new)), str(old), str(new)
+        read_document(read_file(old), str(old)), read_document(read_file(new), str(new)), str(old), str(new)
     )
-
-
-def _body(path: Path) -> bytes | None:
-    """Read no more of a file than shows that it is too large."""
-    from mailpact.contracts.compare.reading import MAX_BYTES
-
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except OSError:
-        return None
 
 
 def _common(old: Path, new: Path) -> Iterator[str]:

@@ -4,14 +4,16 @@ import json
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
 from typer.core import TyperCommand
 
 from mailpact.cli import options
 from mailpact.cli.contracts.source import folder_option, read_contracts
-from mailpact.contracts.site.reference_pages import Command, Option
+
+if TYPE_CHECKING:
+    from mailpact.contracts.site.reference_pages import Command, Option
 
 
 def docs(
@@ -43,9 +45,10 @@ def docs(
         )
 
 
-def commands_described() -> tuple[Command, ...]:
+def commands_described() -> "tuple[Command, ...]":
     """Describe every command of `mailpact` as its page shows it."""
     from mailpact.cli.main import commands
+    from mailpact.contracts.site.reference_pages import Command
 
     return tuple(
         Command(f"mailpact {words}", command.help or "", tuple(_options(command)))
@@ -53,7 +56,9 @@ def commands_described() -> tuple[Command, ...]:
     )
 
 
-def _options(command: TyperCommand) -> Iterator[Option]:
+def _options(command: TyperCommand) -> "Iterator[Option]":
+    from mailpact.contracts.site.reference_pages import Option
+
     for parameter in command.params:
         named = parameter.param_type_name == "option"
         words = ", ".join(parameter.opts) if named else (parameter.metavar or str(parameter.name).upper())

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from mailpact.contracts.compare.document import Document, Place, escaped
+from mailpact.contracts.compare.document import Document, Place
 from mailpact.contracts.compare.edits import Edit, Pair, Spot, Wrap, plain_edits
 from mailpact.contracts.compare.node import Node, Store
 from mailpact.contracts.compare.rules import Rule
+from mailpact.contracts.pointer import escaped
 
 _BRANCHES = {
     "allOf": (Rule.ALLOF_BRANCH_ADDED, Rule.ALLOF_BRANCH_REMOVED),

@@ -23,6 +23,7 @@ from mailpact.contracts.compare.node import (
     plainest,
 )
 from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact.contracts.pointer import escaped, pointer_to, unescaped
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _MOST_NODES = 20_000
@@ -97,7 +98,7 @@ class Document:
         """Return the schema at a pointer; raises SchemaError if none stands there."""
         raw: JsonValue = self.raw
         for step in pointer.split("/")[1:]:
-            name = step.replace("~1", "/").replace("~0", "~")
+            name = unescaped(step)
             if isinstance(raw, dict) and name in raw:
                 raw = raw[name]
             elif isinstance(raw, list) and name.isascii() and name.isdigit() and int(name) < len(raw):
@@ -247,11 +248,6 @@ def _is_reachable(start: str, end: str, ways: Callable[[str], frozenset[str] | s
     return False
 
 
-def escaped(step: str) -> str:
-    """Write one step of a pointer as RFC 6901 has it."""
-    return step.replace("~", "~0").replace("/", "~1")
-
-
 def _check_size(raw: JsonValue) -> None:
     """Refuse what would take too long, before anything recurses into it."""
     count = 0
@@ -287,5 +283,5 @@ def _check_draft(raw: JsonObject) -> None:
     try:
         jsonschema_rs.meta.validate({**raw, "$schema": DRAFT})
     except jsonschema_rs.ValidationError as error:
-        pointer = "".join("/" + escaped(str(step)) for step in error.instance_path)
+        pointer = pointer_to(error.instance_path)
         raise SchemaError(pointer, f"not a schema of draft 2020-12: {error.message}"[:300]) from error

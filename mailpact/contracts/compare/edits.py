@@ -11,10 +11,11 @@ from fractions import Fraction
 from typing import cast
 
 from mailpact.contracts.compare.clauses import kinds
-from mailpact.contracts.compare.document import Place, escaped
+from mailpact.contracts.compare.document import Place
 from mailpact.contracts.compare.node import DECIDING, Kind, Node, Store, canonical
 from mailpact.contracts.compare.rules import BOUNDS, Rule
 from mailpact.contracts.parse import JsonValue
+from mailpact.contracts.pointer import escaped
 
 Wrap = Callable[[Node], Node]
 """Puts a node back where it was and gives the whole schema."""

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from mailpact.contracts.code_points import complement, union
+
 Ranges: TypeAlias = tuple[tuple[int, int], ...]
 """Code points as inclusive ranges, sorted, disjoint, without the surrogates, which are no characters."""
 
@@ -86,13 +88,7 @@ def _one(code: int) -> Chars:
 
 
 def _union(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    merged: list[tuple[int, int]] = []
-    for low, high in sorted(ranges):
-        if merged and low <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
-        else:
-            merged.append((low, high))
-    return _without_surrogates(merged)
+    return _without_surrogates(union(ranges))
 
 
 def _without_surrogates(ranges: Iterable[tuple[int, int]]) -> Ranges:
@@ -101,11 +97,7 @@ def _without_surrogates(ranges: Iterable[tuple[int, int]]) -> Ranges:
 
 
 def _complement(ranges: Ranges) -> Ranges:
-    gaps, start = [], 0
-    for low, high in ranges:
-        gaps.append((start, low - 1))
-        start = high + 1
-    return _without_surrogates([*gaps, (start, 0x10FFFF)])
+    return _without_surrogates(complement(ranges))
 
 
 def _characters(text: str) -> Ranges:

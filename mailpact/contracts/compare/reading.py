@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import TypeVar
 
+from mailpact.contracts.catalogue import MAX_FILE_BYTES, MAX_FILE_DEPTH
 from mailpact.contracts.compare import compare
 from mailpact.contracts.compare.check import Contract, Release, Waiver
 from mailpact.contracts.compare.document import SchemaError
@@ -14,8 +15,6 @@ from mailpact.contracts.errors import Refusal
 from mailpact.contracts.lint import forms
 from mailpact.contracts.parse import JsonObject, parse
 
-MAX_BYTES = 1024 * 1024
-MAX_DEPTH = 64
 WAIVERS = "compat-waivers.json"
 
 Files = Mapping[str, bytes | None]
@@ -31,7 +30,7 @@ def read_document(body: bytes | None, file: str) -> JsonObject:
     """Return the object that a file holds; raises UnreadableDocument."""
     if body is None:
         raise UnreadableDocument(f"{file}: cannot be read")
-    value = parse(body, max_bytes=MAX_BYTES, max_depth=MAX_DEPTH)
+    value = parse(body, max_bytes=MAX_FILE_BYTES, max_depth=MAX_FILE_DEPTH)
     if isinstance(value, Refusal):
         raise UnreadableDocument(f"{file}: {value.detail}")
     if not isinstance(value, dict):

@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from mailpact.contracts.catalogue import Exchange, Topology
 from mailpact.contracts.lint.faults import Fault
 from mailpact.contracts.lint.rules import Rule
 from mailpact.contracts.lint.text_rules import written_faults
-from mailpact.contracts.lint.topology_rules import Exchange, Topology, matches
+from mailpact.contracts.lint.topology_rules import exchange_of, matches, reached
 from mailpact.contracts.parse import JsonObject, JsonValue
 
 _AMQP_PROPERTIES = frozenset(
@@ -104,7 +105,7 @@ def route_faults(binding: Binding, topology: Topology, writer_schema: JsonObject
 
     Where nobody is bound to listen (`mandatory` false), a message may reach none.
     """
-    exchange = topology.exchange(binding.exchange)
+    exchange = exchange_of(topology, binding.exchange)
     if exchange is None:
         yield Fault(
             Rule.BINDING_EXCHANGE_UNKNOWN,
@@ -128,7 +129,7 @@ def route_faults(binding: Binding, topology: Topology, writer_schema: JsonObject
 
 def _unroutable(exchange: Exchange, topology: Topology, keys: Iterable[str], pointer: str) -> Iterator[Fault]:
     for key in keys:
-        if not topology.reached(exchange, key):
+        if not reached(topology, exchange, key):
             yield Fault(
                 Rule.PUBLISHER_UNROUTABLE,
                 pointer,

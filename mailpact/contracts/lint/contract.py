@@ -1,5 +1,6 @@
 """Lints one contract: its schemas, its binding, and its vectors."""
 
+from mailpact.contracts.catalogue import Topology
 from mailpact.contracts.errors import Refusal
 from mailpact.contracts.lint import binding_rules, forms, vector_rules
 from mailpact.contracts.lint.binding_rules import Binding
@@ -9,7 +10,6 @@ from mailpact.contracts.lint.folders import ContractFolder
 from mailpact.contracts.lint.pairs import pair_faults
 from mailpact.contracts.lint.rules import Rule
 from mailpact.contracts.lint.schemas import Side, draft_faults, portable_faults
-from mailpact.contracts.lint.topology_rules import Topology
 from mailpact.contracts.lint.typed import binding_of
 from mailpact.contracts.lint.vector_rules import Engine, Limits
 from mailpact.contracts.parse import JsonObject

@@ -7,12 +7,10 @@ Files come in as bytes; None stands for one that could not be read. A file large
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from mailpact.contracts.catalogue import MAX_FILE_BYTES, MAX_FILE_DEPTH
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.lint.rules import Finding, Rule
 from mailpact.contracts.parse import JsonObject, JsonValue, parse
-
-MAX_FILE_BYTES = 1024 * 1024
-MAX_FILE_DEPTH = 64
 
 Files: TypeAlias = Mapping[str, bytes | None]
 

@@ -1,5 +1,6 @@
 """Lints a whole folder of contracts: every rule over every file, and one sorted list of findings."""
 
+from mailpact.contracts.catalogue import Topology
 from mailpact.contracts.lint import forms, history_rules
 from mailpact.contracts.lint.collected import Collected
 from mailpact.contracts.lint.contract import ContractLint
@@ -7,13 +8,13 @@ from mailpact.contracts.lint.documents import Files
 from mailpact.contracts.lint.folders import ContractFolder, contract_folders
 from mailpact.contracts.lint.history_rules import INDEX, Entry
 from mailpact.contracts.lint.rules import Finding, Rule
-from mailpact.contracts.lint.topology_rules import Topology, topology_faults
+from mailpact.contracts.lint.topology_rules import topology_faults
 from mailpact.contracts.lint.typed import entries_of, topology_of
 
 TOPOLOGY, ERRORS = "topology.json", "errors.json"
 
 
-def lint(files: Files) -> list[Finding]:
+def lint_folder(files: Files) -> list[Finding]:
     """Give what is wrong with the contracts in these files, sorted by file; nothing is an empty list."""
     collected = Collected(files)
     entries = _entries(collected)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from mailpact.contracts.lint.faults import Fault
 from mailpact.contracts.lint.rules import Rule
-from mailpact.contracts.lint.subschemas import below
 from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact.contracts.pointer import pointer_to
 
 _TEXT: JsonObject = {"type": "string", "minLength": 1}
 _ANY_TEXT: JsonObject = {"type": "string"}
@@ -124,12 +124,11 @@ def form_faults(document: JsonValue, form: JsonObject) -> Iterator[Fault]:
     for number, error in enumerate(validator.iter_errors(document)):
         if number == 10:
             return
-        pointer = ""
-        for step in error.instance_path:
-            pointer = below(pointer, step)
         keyword = error.kind.name
         yield Fault(
-            Rule.FILE_MALFORMED, pointer, f"is not of the published form: {_words(keyword, error.kind)}"
+            Rule.FILE_MALFORMED,
+            pointer_to(error.instance_path),
+            f"is not of the published form: {_words(keyword, error.kind)}",
         )
 
 

@@ -16,10 +16,11 @@ be escaped is what JavaScript's `u` flag lets be escaped; 1000 is where Go stops
 from dataclasses import dataclass
 from typing import Never, TypeAlias
 
+from mailpact.contracts.code_points import complement, union
+
 LONGEST_PATTERN = 2000  # characters
 MOST_REPEATS = 1000
 DEEPEST_GROUP = 20
-LAST_CODE_POINT = 0x10FFFF
 
 _SYNTAX = frozenset("^$\\.*+?()[]{}|/")
 _DOUBLES = ("&&", "--", "~~", "||")  # set operations, to Rust and Java, inside a class
@@ -227,7 +228,7 @@ class _Reader:
         if not ranges:
             self._refuse("a class holds at least one character; write \\] for the bracket itself")
         self._at += 1
-        return Characters(_without(ranges) if excluded else _merged(ranges))
+        return Characters(complement(union(ranges)) if excluded else union(ranges))
 
     def _range(self, first: int) -> tuple[int, int]:
         begin = self._at
@@ -292,24 +293,3 @@ class _Reader:
 
     def _refuse(self, fault: str) -> Never:
         raise PatternError(fault, self._at)
-
-
-def _merged(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    merged: list[tuple[int, int]] = []
-    for least, most in sorted(ranges):
-        if merged and least <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(most, merged[-1][1]))
-        else:
-            merged.append((least, most))
-    return tuple(merged)
-
-
-def _without(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    rest, begin = [], 0
-    for least, most in _merged(ranges):
-        if begin < least:
-            rest.append((begin, least - 1))
-        begin = most + 1
-    if begin <= LAST_CODE_POINT:
-        rest.append((begin, LAST_CODE_POINT))
-    return tuple(rest)

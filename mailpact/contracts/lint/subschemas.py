@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact.contracts.pointer import escaped, unescaped
 
 ONE_SCHEMA = frozenset(
     (
@@ -115,7 +116,7 @@ def _children(place: Place) -> Iterator[tuple[str, str, JsonValue]]:
 
 def below(pointer: str, step: str | int) -> str:
     """Add a step to an RFC 6901 pointer."""
-    return f"{pointer}/{str(step).replace('~', '~0').replace('/', '~1')}"
+    return f"{pointer}/{escaped(str(step))}"
 
 
 def definition(root: JsonObject, reference: JsonValue) -> JsonObject | None:
@@ -123,14 +124,14 @@ def definition(root: JsonObject, reference: JsonValue) -> JsonObject | None:
     if not isinstance(reference, str) or not is_local(reference):
         return None
     definitions = root.get("$defs")
-    name = reference.removeprefix(_DEFS).replace("~1", "/").replace("~0", "~")
+    name = unescaped(reference.removeprefix(_DEFS))
     found = definitions.get(name) if isinstance(definitions, dict) else None
     return found if isinstance(found, dict) else None
 
 
 def reference_to(name: str) -> str:
     """Give the reference that leads to a definition."""
-    return f"{_DEFS}{name.replace('~', '~0').replace('/', '~1')}"
+    return f"{_DEFS}{escaped(name)}"
 
 
 def is_local(reference: str) -> bool:

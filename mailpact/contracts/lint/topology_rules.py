@@ -4,58 +4,26 @@ The documents come in as they are, their form checked already.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from mailpact.contracts.catalogue import Exchange, Queue, Topology
 from mailpact.contracts.lint.faults import Fault
 from mailpact.contracts.lint.rules import Rule
 
 _DEAD_LETTER_EXCHANGE, _DEAD_LETTER_KEY = "x-dead-letter-exchange", "x-dead-letter-routing-key"
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """An exchange by its type."""
-
-    name: str
-    type: str
+def exchange_of(topology: Topology, name: str) -> Exchange | None:
+    """Give the exchange of that name."""
+    return next((exchange for exchange in topology.exchanges if exchange.name == name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """A queue with its arguments."""
-
-    name: str
-    arguments: dict[str, str | int | bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One binding."""
-
-    exchange: str
-    queue: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Topology:
-    """What topology.json declares, in its order."""
-
-    exchanges: tuple[Exchange, ...]
-    queues: tuple[Queue, ...]
-    routes: tuple[Route, ...]
-
-    def exchange(self, name: str) -> Exchange | None:
-        """Give the exchange of that name."""
-        return next((exchange for exchange in self.exchanges if exchange.name == name), None)
-
-    def reached(self, exchange: Exchange, key: str) -> list[str]:
-        """Give the queues that a message of this key reaches through an exchange."""
-        return [
-            route.queue
-            for route in self.routes
-            if route.exchange == exchange.name and matches(exchange.type, route.key, key)
-        ]
+def reached(topology: Topology, exchange: Exchange, key: str) -> list[str]:
+    """Give the queues that a message of this key reaches through an exchange."""
+    return [
+        route.queue
+        for route in topology.bindings
+        if route.exchange == exchange.name and matches(exchange.type, route.routing_key, key)
+    ]
 
 
 def topology_faults(topology: Topology) -> Iterator[Fault]:
@@ -80,8 +48,8 @@ def _names(topology: Topology) -> Iterator[Fault]:
 
 def _routes(topology: Topology) -> Iterator[Fault]:
     queues = {queue.name for queue in topology.queues}
-    for number, route in enumerate(topology.routes):
-        if topology.exchange(route.exchange) is None:
+    for number, route in enumerate(topology.bindings):
+        if exchange_of(topology, route.exchange) is None:
             yield Fault(
                 Rule.TOPOLOGY_UNDECLARED,
                 f"/bindings/{number}/exchange",
@@ -105,7 +73,7 @@ def _queue(topology: Topology, queue: Queue, pointer: str) -> Iterator[Fault]:
     target = queue.arguments.get(_DEAD_LETTER_EXCHANGE)
     if target is None:
         return
-    exchange = topology.exchange(str(target))
+    exchange = exchange_of(topology, str(target))
     if exchange is None:
         yield Fault(
             Rule.DEAD_LETTER_TARGET_MISSING,
@@ -114,15 +82,15 @@ def _queue(topology: Topology, queue: Queue, pointer: str) -> Iterator[Fault]:
         )
         return
     key = queue.arguments.get(_DEAD_LETTER_KEY)
-    reached = topology.reached(exchange, str(key)) if key is not None else _bound(topology, exchange)
-    if not reached:
+    targets = reached(topology, exchange, str(key)) if key is not None else _bound(topology, exchange)
+    if not targets:
         yield Fault(
             Rule.DEAD_LETTER_TARGET_MISSING,
             f"{arguments}/{_DEAD_LETTER_EXCHANGE}",
             f"what is dead-lettered to {target!r} reaches no queue and would wait at its source for three minutes",
         )
     before = {other.name for other in topology.queues[: topology.queues.index(queue)]}
-    for late in reached:
+    for late in targets:
         if late not in before and late != queue.name:
             yield Fault(
                 Rule.DEAD_LETTER_TARGET_LATE,
@@ -133,7 +101,7 @@ def _queue(topology: Topology, queue: Queue, pointer: str) -> Iterator[Fault]:
 
 def _bound(topology: Topology, exchange: Exchange) -> list[str]:
     """Give all queues of an exchange: without a key of its own a letter keeps the one that it came with."""
-    return [route.queue for route in topology.routes if route.exchange == exchange.name]
+    return [route.queue for route in topology.bindings if route.exchange == exchange.name]
 
 
 def matches(exchange_type: str, pattern: str, key: str) -> bool:

@@ -2,17 +2,25 @@
 
 from typing import Any
 
+from mailpact.contracts.catalogue import Exchange, Queue, QueueBinding, Topology
 from mailpact.contracts.lint.binding_rules import Binding, Property
 from mailpact.contracts.lint.history_rules import Entry
-from mailpact.contracts.lint.topology_rules import Exchange, Queue, Route, Topology
 
 
 def topology_of(document: Any) -> Topology:
-    """Give the topology that topology.json declares."""
+    """Give the topology that topology.json declares; members that its form does not name are let through."""
     return Topology(
-        tuple(Exchange(row["name"], row["type"]) for row in document["exchanges"]),
-        tuple(Queue(row["name"], row["arguments"]) for row in document["queues"]),
-        tuple(Route(row["exchange"], row["queue"], row["routing_key"]) for row in document["bindings"]),
+        tuple(
+            Exchange(row["name"], row["type"], row["durable"], tuple(row["declared_by"]))
+            for row in document["exchanges"]
+        ),
+        tuple(
+            Queue(row["name"], row["durable"], row["arguments"], tuple(row["declared_by"]))
+            for row in document["queues"]
+        ),
+        tuple(
+            QueueBinding(row["exchange"], row["queue"], row["routing_key"]) for row in document["bindings"]
+        ),
     )
 
 

@@ -6,7 +6,7 @@ message or on an operator (`id_conflict`, `template_unknown`) cannot be derived;
 
 import base64
 import binascii
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mailpact.contracts.errors import ErrorCode, Refusal
@@ -15,6 +15,7 @@ from mailpact.contracts.lint.faults import Fault
 from mailpact.contracts.lint.rules import Rule
 from mailpact.contracts.lint.subschemas import below, places
 from mailpact.contracts.parse import JsonObject, JsonValue, parse
+from mailpact.contracts.pointer import pointer_to
 
 MAX_VECTOR_BYTES = 4 * 1024 * 1024
 _DERIVED = frozenset(list(ErrorCode)[: list(ErrorCode).index(ErrorCode.UNSUPPORTED_VERSION) + 1])
@@ -60,11 +61,9 @@ class Engine:
     """A compiled schema whose every failing keyword can be asked for; raises ValueError when it does not compile."""
 
     def __init__(self, schema: JsonObject) -> None:
-        import jsonschema_rs
+        from mailpact.contracts.validate import compiled
 
-        self._validator = jsonschema_rs.Draft202012Validator(
-            schema, validate_formats=False, pattern_options=jsonschema_rs.RegexOptions(), offline=True
-        )
+        self._validator = compiled(schema)
 
     def accepts(self, value: JsonValue) -> bool:
         """Whether a value obeys the schema."""
@@ -73,11 +72,11 @@ class Engine:
     def failures(self, value: JsonValue) -> Iterator[Failure]:
         """Give every keyword that a value breaks, those of alternatives included; one may come twice."""
         for error in self._validator.iter_errors(value):
-            location = _pointer(error.schema_path)
+            location = pointer_to(error.schema_path)
             keyword = location.rpartition("/")[2]
             if error.kind.name == "propertyNames":  # and the location is that of what it holds
                 keyword = error.kind.name
-            yield Failure(_pointer(error.instance_path), keyword, location)
+            yield Failure(pointer_to(error.instance_path), keyword, location)
         # Only the evaluation looks into alternatives. It joins some neighbours (minLength and maxLength), and lists the
         # one that holds beside the one that does not; that has an error by its name.
         for unit in self._validator.evaluate(value).list().get("details", ()):
@@ -85,13 +84,6 @@ class Engine:
             keyword = location.rpartition("/")[2]
             if not unit["valid"] and (keyword in _ALTERNATIVES or keyword in unit.get("errors", ())):
                 yield Failure(unit["instanceLocation"], keyword, location)
-
-
-def _pointer(steps: Iterable[str | int]) -> str:
-    pointer = ""
-    for step in steps:
-        pointer = below(pointer, step)
-    return pointer
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from mailpact.contracts.errors import CatalogueError
 from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact.contracts.pointer import unescaped
 
 _MAPS_OF_SCHEMAS = frozenset({"$defs", "dependentSchemas", "patternProperties", "properties"})
 _LISTS_OF_SCHEMAS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
@@ -140,7 +141,7 @@ def _at(schema: JsonValue, fragment: str) -> JsonValue:
     for step in fragment.split("/")[1:]:
         if not isinstance(schema, dict):
             return None
-        schema = schema.get(step.replace("~1", "/").replace("~0", "~"))
+        schema = schema.get(unescaped(step))
     return schema
 
 
