@@ -107,12 +107,11 @@ async def running(settings: ConsumerSettings, *, journey: Journey) -> AsyncItera
     The broker and the mail server may be away, now or later. Raises DatabaseUnavailable or SchemaUnknown when the
     inbox cannot be used, and TopologyMismatch (in an exception group) when a queue of ours is not as the contract says.
     """
-    database = open_database(settings.inbox_url)
-    try:
-        async with _wired(settings, database, journey) as consumer:
-            yield consumer
-    finally:
-        await database.close()
+    async with (
+        open_database(settings.inbox_url) as database,
+        _wired(settings, database, journey) as consumer,
+    ):
+        yield consumer
 
 
 @asynccontextmanager

@@ -24,9 +24,8 @@ async def database_answers(url: DatabaseUrl, stopping: asyncio.Event) -> bool:
 
     if url.is_sqlite:
         return True
-    database = open_database(url)
     failures = 0
-    try:
+    async with open_database(url) as database:
         while not stopping.is_set():
             try:
                 await database.transact(lambda connection: connection.execute(text("SELECT 1")))
@@ -41,6 +40,4 @@ async def database_answers(url: DatabaseUrl, stopping: asyncio.Event) -> bool:
             with suppress(TimeoutError):
                 async with asyncio.timeout(backoff_seconds(failures, random.uniform)):
                     await stopping.wait()
-    finally:
-        await database.close()
     return False

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
@@ -74,8 +74,14 @@ class Database:
         """
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._alone, name, work)
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
     async def close(self) -> None:
-        """Wait for the transactions that run, then close every connection."""
+        """Wait for the transactions that run, then close every connection; leaving the `async with` does it."""
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:

@@ -52,8 +52,7 @@ async def running(
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(listener)
-        database = open_database(settings.database_url)
-        stack.push_async_callback(database.close)
+        database = await stack.enter_async_context(open_database(settings.database_url))
         passwords = PasswordHashing()
         stack.push_async_callback(passwords.close)
         await schema.prepare(database)

@@ -4,7 +4,6 @@ import os
 import re
 import smtplib
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+
+from tests.command import MAILPACT, environment
 
 PATIENCE_SECONDS = 30
 HOSTILE = '<script>document.title="owned"</script><img src=x onerror="document.title=\'owned\'">'
@@ -52,10 +53,10 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     folder = tmp_path_factory.mktemp("up")
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mailpact", "up", "--cms-listen", "127.0.0.1:0",
+            [*MAILPACT, "up", "--cms-listen", "127.0.0.1:0",
              "--viewer-listen", "127.0.0.1:0", "--smtp-listen", "127.0.0.1:0"],
             cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            env={name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")},
+            env=environment(),
         )  # fmt: skip
     try:
         said = _wait_until_up(process, folder / "log")

@@ -1,8 +1,5 @@
 """The contracts' documentation as people see it, from any web server and from nowhere else."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +8,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
+
+from tests.command import run
 
 PAGES = (
     "index",
@@ -36,9 +35,8 @@ class Quiet(SimpleHTTPRequestHandler):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a web server with a folder as `mailpact contracts docs` makes it."""
     out = tmp_path_factory.mktemp("documented") / "out"
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")}
-    command = [sys.executable, "-m", "mailpact", "contracts", "docs", "--out", str(out)]
-    subprocess.run(command, env=environment, check=True, timeout=SITE_SECONDS, stdout=subprocess.DEVNULL)
+    done = run("contracts", "docs", "--out", str(out), seconds=SITE_SECONDS)
+    assert done.returncode == 0, done.stderr
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(out))) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()

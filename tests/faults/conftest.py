@@ -3,12 +3,10 @@
 import contextlib
 import http.cookiejar
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.parse
@@ -21,6 +19,8 @@ from typing import Any, TypeVar
 import pika
 import pytest
 from sqlalchemy import NullPool, create_engine, text
+
+from tests.command import MAILPACT, environment
 
 PATIENCE_SECONDS = 40
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Process:
 
     def __init__(self, folder: Path, name: str, *arguments: str) -> None:
         self.log_file = folder / f"{name}.log"
-        self._arguments = [sys.executable, "-m", "mailpact", *arguments]
+        self._arguments = [*MAILPACT, *arguments]
         self._folder = folder
 
     def start(self, **variables: str) -> None:
@@ -52,12 +52,11 @@ class Process:
 
     def launch(self, **variables: str) -> None:
         """Start it, and do not wait."""
-        environment = {name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")}
         self._already = len(self.log())
         with self.log_file.open("a") as log:
             self.process = subprocess.Popen(
                 self._arguments,
-                env=environment | variables,
+                env=environment(**variables),
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -11,31 +11,16 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-MAILPACT = [sys.executable, "-m", "mailpact"]
+from tests import command
+from tests.command import MAILPACT, environment
+
 PATIENCE_SECONDS = 30
-
-
-def environment(**variables: str) -> dict[str, str]:
-    """Give this environment without settings of somebody's, and with these."""
-    return {name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")} | variables
-
-
-def run(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
-    return subprocess.run(
-        [*MAILPACT, *arguments],
-        cwd=cwd,
-        env=environment(**variables),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
+run = partial(command.run, seconds=PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -275,8 +260,8 @@ def test_command_alone_says_what_it_can_do(folder: Path) -> None:
     done = run(cwd=folder)
 
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("up", "devbroker", "capture", "producer", "consumer"):
-        assert command in done.stdout
+    for name in ("up", "devbroker", "capture", "producer", "consumer"):
+        assert name in done.stdout
 
 
 @pytest.mark.parametrize(

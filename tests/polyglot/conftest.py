@@ -13,7 +13,7 @@ from tests.polyglot.engines import Engine
 from tests.polyglot.questions import Question, left_out, questions
 from tests.polyglot.services import Broker, Everything
 from tests.polyglot.workshops import NotAvailable, Workshop
-from tests.servers.plugin import SERVERS
+from tests.servers.toolchains import skip_without
 
 ASKED = pytest.StashKey[list[tuple[Engine, int, int]]]()
 
@@ -29,8 +29,7 @@ def opened(config: pytest.Config, kind: type[Workshop]) -> Workshop:
     try:
         return kind()
     except NotAvailable as error:
-        config.stash[SERVERS].missing.add(str(error))
-        pytest.skip(str(error))
+        skip_without(config, str(error))
 
 
 @pytest.fixture(scope="session")

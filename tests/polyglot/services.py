@@ -1,10 +1,8 @@
 """Mailpact around the programs of the pages: all of it, to send mail through, and a broker that is in trouble."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,8 @@ from urllib.request import urlopen
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
+from tests.command import MAILPACT, environment
+
 PATIENCE_SECONDS = 30
 FULL = {"x-max-length": 1, "x-overflow": "reject-publish"}
 TROUBLES = ("no exchange", "no queue", "full queue")
@@ -26,12 +26,11 @@ class Service:
 
     def __init__(self, log: Path, *words: str) -> None:
         self._log = log
-        settings = {name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")}
         with log.open("w") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "mailpact", *words],
+                [*MAILPACT, *words],
                 cwd=log.parent,
-                env=settings,
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

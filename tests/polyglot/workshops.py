@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.polyglot.pages import program_on_page
+from tests.servers import toolchains
 
 HERE = Path(__file__).parent
 FETCH_SECONDS, BUILD_SECONDS = 300, 900
@@ -91,14 +92,9 @@ class Workshop(ABC):
             raise NotAvailable(f"the libraries for {self.title} could not be fetched: {error}") from error
 
     def _found(self, tool: str) -> str:
-        # Some installers leave the PATH to their user.
-        usual = os.pathsep.join(("/usr/local/go/bin", str(Path.home() / ".cargo/bin")))
-        found = shutil.which(tool) or shutil.which(tool, path=usual)
+        found = toolchains.installed(tool)
         if found is None:
-            raise NotAvailable(
-                f"{self.title} is not available, because there is no {tool} on the PATH. "
-                f"Get it by: installing {self.title}."
-            )
+            raise NotAvailable(toolchains.missing(tool, self.title))
         return found
 
     def _run(self, *words: str, seconds: int = FETCH_SECONDS, **variables: str) -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from tests.servers.databases import Databases
 from tests.servers.packages import library_folders
-from tests.servers.private_process import PrivateProcess
+from tests.servers.private_process import PrivateProcess, PrivateServer
 from tests.servers.run_folder import RunFolder
 
 USER = "mailpact"
 
 
-class DatabaseServer(ABC):
+class DatabaseServer(PrivateServer, ABC):
     """A server, started on construction; `databases` makes and drops databases on it."""
 
     title: str
@@ -46,16 +46,6 @@ class DatabaseServer(ABC):
     def _own_options(self) -> list[str]:
         """Give what only this product knows or needs to start."""
 
-    @property
-    def pid(self) -> int:
-        """The server's process id, a new one after each start."""
-        return self._process.pid
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the server's process has not ended."""
-        return self._process.is_running
-
     def start(self) -> None:
         """Start the server, again if it ran before: same port, same data. Returns when it answers (0.1-0.6 s)."""
         words = [
@@ -67,22 +57,6 @@ class DatabaseServer(ABC):
         ]
         self._process = self._begin(words, f"{self.title.lower()}.log")
         self._process.wait_until(f"{self.title} answers", self._answers)
-
-    def stop(self) -> None:
-        """Shut the server down in order."""
-        self._process.stop()
-
-    def kill(self) -> None:
-        """Kill the server as a power cut would."""
-        self._process.kill()
-
-    def freeze(self) -> None:
-        """Hold the server: connections stay half-open until `thaw`."""
-        self._process.freeze()
-
-    def thaw(self) -> None:
-        """Let a frozen server go on."""
-        self._process.thaw()
 
     def recover(self) -> None:
         """Bring the server back from whatever a test did to it."""

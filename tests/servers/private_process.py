@@ -17,6 +17,38 @@ class ServerDied(Exception):
     """A server ended while it was to start; the message carries the end of its output."""
 
 
+class PrivateServer:
+    """A server that is one private process at a time; whoever starts it sets `_process`."""
+
+    _process: "PrivateProcess"
+
+    @property
+    def pid(self) -> int:
+        """The server's process id, a new one after each start."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the server's process has not ended."""
+        return self._process.is_running
+
+    def stop(self) -> None:
+        """Shut the server down in order."""
+        self._process.stop()
+
+    def kill(self) -> None:
+        """Kill the server as a power cut would."""
+        self._process.kill()
+
+    def freeze(self) -> None:
+        """Hold the server: connections stay half-open until `thaw`."""
+        self._process.freeze()
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        self._process.thaw()
+
+
 class PrivateProcess:
     """A process in a session of its own, working in `folder`; RunFolder's keeper ends it if nobody else does."""
 

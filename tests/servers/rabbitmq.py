@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 
 from tests.servers.epmd import Epmd
-from tests.servers.private_process import PrivateProcess
+from tests.servers.private_process import PrivateProcess, PrivateServer
 from tests.servers.run_folder import RunFolder
 
 CALL_SECONDS = 60
@@ -34,7 +34,7 @@ def installed_release(root: Path) -> Path | None:
     return found[-1] if complete else None
 
 
-class Rabbitmq:
+class Rabbitmq(PrivateServer):
     """A node, started on construction; its user's name and password are in its URLs.
 
     A vhost isolates tests; the node itself (stop, kill, alarm) is shared by the tests of one process, which run one
@@ -60,16 +60,6 @@ class Rabbitmq:
         """Give the AMQP URL of a vhost, with the user who may do everything."""
         return f"amqp://{USER}:{self.password}@127.0.0.1:{self.port}/{vhost}"
 
-    @property
-    def pid(self) -> int:
-        """The node's process id, a new one after each start."""
-        return self._process.pid
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the node's process has not ended."""
-        return self._process.is_running
-
     def start(self) -> None:
         """Start the node, again if it ran before: same ports, same data. Returns when it is up completely (2.5 s)."""
         words = [str(self._sbin / "rabbitmq-server")]
@@ -79,10 +69,6 @@ class Rabbitmq:
             "RabbitMQ has started", lambda: "Server startup complete" in self._process.log()
         )
 
-    def stop(self) -> None:
-        """Shut the node down in order (1 s)."""
-        self._process.stop()
-
     def kill(self) -> None:
         """Kill the node as a power cut would, after its tables are on disk.
 
@@ -90,15 +76,7 @@ class Rabbitmq:
         declaration loses the queue and every confirmed message in it (3.10, 4.0 and 4.3).
         """
         self.sync()
-        self._process.kill()
-
-    def freeze(self) -> None:
-        """Hold the node: connections stay half-open until `thaw`."""
-        self._process.freeze()
-
-    def thaw(self) -> None:
-        """Let a frozen node go on."""
-        self._process.thaw()
+        super().kill()
 
     def recover(self) -> None:
         """Bring the node back from whatever a test did to it."""

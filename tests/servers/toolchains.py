@@ -13,17 +13,28 @@ from tests.servers.plugin import SERVERS
 BUILD_SECONDS = 240
 
 
+def installed(program: str) -> str | None:
+    """Find a program on the PATH, or where an installer puts it that leaves the PATH to its user."""
+    usual = os.pathsep.join(("/usr/local/go/bin", str(Path.home() / ".cargo/bin")))
+    return shutil.which(program) or shutil.which(program, path=usual)
+
+
+def missing(program: str, title: str) -> str:
+    """Say that a language cannot be used, and how to get it."""
+    return (
+        f"{title} is not available, because there is no {program} on the PATH. Get it by: installing {title}."
+    )
+
+
+def skip_without(config: pytest.Config, what: str) -> NoReturn:
+    """Skip the test that asks; the last lines of the run say what is missing, and with CI=true it is a failure."""
+    config.stash[SERVERS].missing.add(what)
+    pytest.skip(what)
+
+
 def toolchain(config: pytest.Config, program: str, title: str) -> str:
     """Find a compiler, or skip the test that asks."""
-    # Go's own installer leaves the PATH to its user.
-    found = shutil.which(program) or shutil.which(program, path="/usr/local/go/bin")
-    if found is None:
-        _absent(
-            config,
-            f"{title} is not available, because there is no {program} on the PATH",
-            f"installing {title}",
-        )
-    return found
+    return installed(program) or skip_without(config, missing(program, title))
 
 
 def build(command: list[str], folder: Path, **environment: str) -> None:
@@ -37,12 +48,9 @@ def go_build(config: pytest.Config, source: Path, program: Path) -> Path:
     try:
         build([go, "mod", "download"], source)
     except subprocess.CalledProcessError:
-        _absent(config, "Go's libraries are not available, because `go mod download` failed", "a network")
+        skip_without(
+            config,
+            "Go's libraries are not available, because `go mod download` failed. Get it by: a network.",
+        )
     build([go, "build", "-o", str(program), "."], source, GOFLAGS="-mod=readonly -buildvcs=false")
     return program
-
-
-def _absent(config: pytest.Config, what: str, remedy: str) -> NoReturn:
-    missing = f"{what}. Get it by: {remedy}."
-    config.stash[SERVERS].missing.add(missing)
-    pytest.skip(missing)

@@ -279,11 +279,20 @@ def test_a_url_is_shown_without_its_password(url: str, expected: str) -> None:
 secrets = st.text("ÄÖß%/?#@:[]& \t\n\\'\"", min_size=1, max_size=12).map(lambda text: f"Q{text}Z")
 
 
-@given(secrets)
-def test_no_form_of_a_refused_or_accepted_amqp_url_shows_the_password(secret: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (AmqpUrl, "amqp://user:{}@mq.example:5672/"),
+        (DatabaseUrl, "mysql+pymysql://user:{}@db.example:3306/mail"),
+    ],
+)
+@given(secret=secrets)
+def test_no_form_of_a_refused_or_accepted_url_shows_the_password(
+    kind: type[AmqpUrl | DatabaseUrl], text: str, secret: str
+) -> None:
     for written in (secret, quote(secret, safe="")):
         try:
-            url = AmqpUrl.parse(f"amqp://user:{written}@mq.example:5672/")
+            url = kind.parse(text.format(written))
         except SettingsError as error:
             shown = str(error)
         else:
@@ -299,21 +308,6 @@ def test_an_escaped_password_is_always_accepted(secret: str) -> None:
     text = f"amqp://user:{quote(secret, safe='')}@mq.example/"
 
     assert AmqpUrl.parse(text).url == text
-
-
-@given(secrets)
-def test_no_form_of_a_refused_or_accepted_database_url_shows_the_password(secret: str) -> None:
-    for written in (secret, quote(secret, safe="")):
-        try:
-            url = DatabaseUrl.parse(f"mysql+pymysql://user:{written}@db.example:3306/mail")
-        except SettingsError as error:
-            shown = str(error)
-        else:
-            shown = f"{url} {url!r}"
-
-        assert "user" in shown
-        assert "Q" not in shown
-        assert "Z" not in shown
 
 
 @given(secrets)

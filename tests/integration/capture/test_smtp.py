@@ -3,12 +3,10 @@
 import asyncio
 import hashlib
 import logging
-import os
 import signal
 import smtplib
 import sqlite3
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import pytest
 
 from mailpact.telemetry import Point
 from mailpact_capture import session
+from tests.command import MAILPACT, environment
 
 ENVELOPE = (b"EHLO me\r\n", b"MAIL FROM:<a@x.org>\r\n", b"RCPT TO:<b@x.org>\r\n")
 
@@ -148,10 +147,10 @@ async def test_mails_are_there_after_a_restart_and_without_a_store_they_are_not(
 def test_kill_right_after_the_250_costs_no_mail(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mailpact", "capture", "--smtp", "127.0.0.1:0", "--http", "127.0.0.1:0",
+            [*MAILPACT, "capture", "--smtp", "127.0.0.1:0", "--http", "127.0.0.1:0",
              "--store", "mails.db"],
             cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            env={name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")},
+            env=environment(),
         )  # fmt: skip
     deadline = time.monotonic() + 30
     while "showing it on" not in (said := (tmp_path / "log").read_text()):

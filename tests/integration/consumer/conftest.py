@@ -168,9 +168,8 @@ class Stage:
 
     async def row(self, columns: str = "state, attempts, uncertain") -> tuple[Any, ...]:
         """Read the inbox's only row."""
-        database = open_database(self.inbox_url)
-        found = await database.transact(lambda c: c.execute(text(f"SELECT {columns} FROM inbox")).all())
-        await database.close()
+        async with open_database(self.inbox_url) as database:
+            found = await database.transact(lambda c: c.execute(text(f"SELECT {columns} FROM inbox")).all())
         (row,) = found
         return tuple(row)
 

@@ -5,13 +5,12 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
-from tests.servers.plugin import SERVERS
+from tests.command import run
+from tests.servers.toolchains import skip_without, toolchain
 
 NODE = Path(__file__).with_name("node")
 INSTALL_SECONDS = 240
@@ -22,9 +21,8 @@ SITE_SECONDS = 200  # it takes 4 of a processor's own
 def edition(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as `mailpact contracts publish` makes it."""
     out = tmp_path_factory.mktemp("published") / "out"
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")}
-    command = [sys.executable, "-m", "mailpact", "contracts", "publish", "--out", str(out)]
-    subprocess.run(command, env=environment, check=True, timeout=SITE_SECONDS, stdout=subprocess.DEVNULL)
+    done = run("contracts", "publish", "--out", str(out), seconds=SITE_SECONDS)
+    assert done.returncode == 0, done.stderr
     return out
 
 
@@ -32,18 +30,13 @@ def edition(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def node_tools(pytestconfig: pytest.Config) -> Path:
     """A folder with the locked packages of `node/`, fetched once (10 s) and kept beside other caches (85 MB)."""
     for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            _skip(
-                pytestconfig,
-                f"Node.js is not available, because there is no {program} on the PATH. "
-                "Get it by: installing Node.js.",
-            )
+        toolchain(pytestconfig, program, "Node.js")
     lock = (NODE / "package-lock.json").read_bytes()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mailpact-test-node"
     try:
         return _installed(cache, hashlib.sha256(lock).hexdigest()[:12])
     except (subprocess.SubprocessError, OSError) as error:
-        _skip(pytestconfig, f"@asyncapi/parser and TypeScript could not be fetched by npm: {error}")
+        skip_without(pytestconfig, f"@asyncapi/parser and TypeScript could not be fetched by npm: {error}")
 
 
 def _installed(cache: Path, version: str) -> Path:
@@ -61,17 +54,10 @@ def _installed(cache: Path, version: str) -> Path:
     return folder
 
 
-def _skip(config: pytest.Config, missing: str) -> NoReturn:
-    """Skip what needs the tools; the last lines of the run say why, and with CI=true it is a failure."""
-    config.stash[SERVERS].missing.add(missing)
-    pytest.skip(missing)
-
-
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as `mailpact contracts docs` makes it (4 s)."""
     out = tmp_path_factory.mktemp("documented") / "out"
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")}
-    command = [sys.executable, "-m", "mailpact", "contracts", "docs", "--out", str(out)]
-    subprocess.run(command, env=environment, check=True, timeout=SITE_SECONDS, stdout=subprocess.DEVNULL)
+    done = run("contracts", "docs", "--out", str(out), seconds=SITE_SECONDS)
+    assert done.returncode == 0, done.stderr
     return out

@@ -1,30 +1,22 @@
 """`mailpact contracts lint` and `release` as a person and a script meet them."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from tests.command import run
 
 ROOT = Path(__file__).parents[3]
 
 
 def contracts(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run `mailpact contracts …` on a folder, to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "mailpact", "contracts", *arguments, "--contracts", str(folder)],
-        env={name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    return run("contracts", *arguments, "--contracts", str(folder))
 
 
 @pytest.fixture

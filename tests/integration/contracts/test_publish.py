@@ -4,11 +4,12 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
+
+from tests.command import run
 
 ROOT = Path(__file__).parents[3]
 
@@ -20,16 +21,7 @@ pytestmark = [pytest.mark.xdist_group("published"), pytest.mark.timeout(SITE_SEC
 
 def publish(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")}
-    return subprocess.run(
-        [sys.executable, "-m", "mailpact", "contracts", "publish", *arguments],
-        cwd=cwd,
-        env=environment | variables,
-        capture_output=True,
-        text=True,
-        timeout=SITE_SECONDS,
-        check=False,
-    )
+    return run("contracts", "publish", *arguments, cwd=cwd, seconds=SITE_SECONDS, **variables)
 
 
 def held(folder: Path) -> dict[str, bytes]:

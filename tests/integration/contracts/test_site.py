@@ -1,7 +1,6 @@
 """`mailpact contracts docs` as people and their web server meet it."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -9,6 +8,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
+from tests.command import run
 
 ROOT = Path(__file__).parents[3]
 
@@ -48,11 +49,7 @@ def held(folder: Path) -> dict[str, bytes]:
 
 def contracts(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the contract tool to its end."""
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")}
-    return subprocess.run(
-        [sys.executable, "-m", "mailpact", "contracts", *arguments],
-        cwd=cwd, env=environment | variables, capture_output=True, text=True, timeout=SITE_SECONDS, check=False,
-    )  # fmt: skip
+    return run("contracts", *arguments, cwd=cwd, seconds=SITE_SECONDS, **variables)
 
 
 def test_every_link_leads_to_a_page_or_file_of_the_site(site: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,22 +14,13 @@ from mailpact.database.mysql import TABLE
 from mailpact.database.transactions import Database
 from mailpact.settings import DatabaseUrl
 
-Opening = Callable[[str], AbstractAsyncContextManager[Database]]
+Opening = Callable[[str], Database]
 
 
 @pytest.fixture
 def opened() -> Opening:
-    """Open a database as one more process would, and close it again."""
-
-    @asynccontextmanager
-    async def opening(url: str) -> AsyncIterator[Database]:
-        database = open_database(DatabaseUrl.parse(url))
-        try:
-            yield database
-        finally:
-            await database.close()
-
-    return opening
+    """Open a database as one more process would; leaving it closes it again."""
+    return lambda url: open_database(DatabaseUrl.parse(url))
 
 
 @pytest.fixture

@@ -4,37 +4,21 @@ import json
 import os
 import re
 import subprocess
-import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, inspect, text
 
 from mailpact.database.transactions import Database
+from tests import command
+from tests.command import MAILPACT, environment
 
 PATIENCE_SECONDS = 40
 ANY_PORT = "127.0.0.1:0"
 LISTEN = ("--cms-listen", ANY_PORT, "--viewer-listen", ANY_PORT, "--smtp-listen", ANY_PORT)
-
-
-def foreign() -> dict[str, str]:
-    """Give this environment without settings of somebody's."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("MAILPACT_")}
-
-
-def run(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end, without settings of somebody's in its environment."""
-    return subprocess.run(
-        [sys.executable, "-m", "mailpact", *arguments],
-        cwd=cwd,
-        env=foreign() | variables,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
+run = partial(command.run, seconds=PATIENCE_SECONDS)
 
 
 async def test_demo_runs_on_rabbitmq_and_mariadb_and_site_and_consumer_share_the_database(
@@ -75,9 +59,9 @@ def test_sites_and_consumers_that_start_at_once_on_an_empty_database_all_come_up
 
 def start(ending: ExitStack, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
     """Start the command; however the test ends, it ends too."""
-    words = [sys.executable, "-m", "mailpact", *arguments]
+    words = [*MAILPACT, *arguments]
     process = subprocess.Popen(
-        words, cwd=cwd, env=foreign(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        words, cwd=cwd, env=environment(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     ending.enter_context(process)
     ending.callback(process.kill)
@@ -109,9 +93,7 @@ def test_a_service_waits_for_a_server_that_is_not_there_and_stops_when_asked(
     arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
     url = "mysql+pymysql://u:secret@127.0.0.1:1/mail"
-    service = subprocess.Popen(
-        [sys.executable, "-m", "mailpact", *arguments, url], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    )
+    service = subprocess.Popen([*MAILPACT, *arguments, url], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     assert service.stderr is not None
     said = json.loads(service.stderr.readline())
     service.terminate()

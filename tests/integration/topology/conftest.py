@@ -3,13 +3,12 @@
 import asyncio
 import base64
 import json
-import os
 import secrets
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from mailpact.contracts import catalogue
 from mailpact.contracts.definitions import USERS, definitions
 from mailpact_devbroker.service import running
+from tests import command
 from tests.servers.rabbitmq import Rabbitmq
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -27,20 +27,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Run `mailpact …` to its end."""
-
-    def run_it(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "mailpact", *arguments],
-            cwd=tmp_path,
-            env={name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=40,
-            check=False,
-        )
-
-    return run_it
+    return partial(command.run, cwd=tmp_path, seconds=40)
 
 
 @pytest.fixture

@@ -1,5 +1,4 @@
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +9,13 @@ from mailpact.database.engine import open_database
 from mailpact.database.transactions import Database
 from mailpact.settings import DatabaseUrl
 
-Opening = Callable[..., AbstractAsyncContextManager[Database]]
+Opening = Callable[[Path], Database]
 
 
 @pytest.fixture
 def opened() -> Opening:
-    """Open a database file and close it again."""
-
-    @asynccontextmanager
-    async def opening(path: Path) -> AsyncIterator[Database]:
-        database = open_database(DatabaseUrl.of_file(path))
-        try:
-            yield database
-        finally:
-            await database.close()
-
-    return opening
+    """Open a database file; leaving it closes it again."""
+    return lambda path: open_database(DatabaseUrl.of_file(path))
 
 
 @pytest.fixture
