@@ -45,6 +45,8 @@ class Consumer:
         self._in_flight = InFlight()
         self._in_trouble: set[Source] = set()
         self.stopping = asyncio.Event()
+        self.consuming = asyncio.Event()
+        """Set while the broker gives this consumer messages; so its queues are there."""
 
     async def handle(self, delivery: Delivery, is_ours: Callable[[], bool]) -> None:
         """Settle one delivery, or leave it unsettled when stopping or when it is not ours any more."""
@@ -127,6 +129,7 @@ async def _wired(settings: ConsumerSettings, database: Database, journey: Journe
         async with asyncio.TaskGroup() as tasks:
             intake = Intake(tasks, consumer.handle)
             subscriber = _subscriber(settings, intake, declare)
+            consumer.consuming = subscriber.started
             jobs = (doors.liveness.keep(), letters.run(), subscriber.run())
             background = [tasks.create_task(job) for job in jobs]
             try:

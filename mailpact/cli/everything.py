@@ -4,6 +4,7 @@ Each part that no URL was given for is embedded; a URL that is given takes its p
 of a message's journey backwards, so that each finds what it sends to: broker, capture server, consumer, CMS.
 """
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -54,6 +55,7 @@ class Everything:
     smtp_url: SmtpUrl
     amqp_link: str
     journey: Journey
+    consuming: asyncio.Event
 
 
 @asynccontextmanager
@@ -89,7 +91,7 @@ async def everything(wanted: Wanted, folder: Path, journey: Journey) -> AsyncIte
             inbox_url=_inbox_beside(wanted.database_url) or DatabaseUrl.of_file(folder / "inbox.db"),
             mail_from=MAIL_FROM,
         )
-        await stack.enter_async_context(consumer_running(consumer_settings, journey=journey))
+        consumer = await stack.enter_async_context(consumer_running(consumer_settings, journey=journey))
         producer_settings = ProducerSettings(
             base_url=cms_url,
             amqp_url=amqp_url,
@@ -105,6 +107,7 @@ async def everything(wanted: Wanted, folder: Path, journey: Journey) -> AsyncIte
             # Everybody knows the embedded broker's password; another's is nobody's business.
             amqp_link=amqp_url.url if wanted.amqp_url is None else str(amqp_url),
             journey=journey,
+            consuming=consumer.consuming,
         )
 
 
