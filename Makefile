@@ -18,7 +18,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/runtime.lock ## Register a reader and show the mail: ARGS='--once --json' for scripts
-	@$(BIN)/python -m mailpact up --demo $(ARGS)
+	@$(BIN)/python -m mailpact_cli up --demo $(ARGS)
 
 test: $(VENV)/dev.lock ## Run the tests, on RabbitMQ and MariaDB too (about seven minutes)
 	-@$(BIN)/python -m tests.servers fetch

@@ -148,7 +148,7 @@ class DatabaseUrl:
 
     @classmethod
     def of_file(cls, path: Path) -> "DatabaseUrl":
-        """Give the URL of an SQLite file."""
+        """Return the URL of an SQLite file."""
         return cls(f"sqlite:///{path}")
 
     @property
@@ -169,7 +169,7 @@ class DatabaseUrl:
 
 
 def redacted(url: str) -> str:
-    """Give the URL without its password, fit for logs and error messages.
+    """Return the URL without its password, fit for logs and error messages.
 
     It is also asked about text that is no URL, for instance because the password has a slash in it. So nothing is
     parsed: what stands between the user's name and the last @ is hidden, and perhaps a little too much.
@@ -185,7 +185,7 @@ def redacted(url: str) -> str:
 
 
 def parse_base_url(text: str) -> str:
-    """Give the site's public URL without a trailing slash; raise SettingsError when it is not http(s)."""
+    """Return the site's public URL without a trailing slash; raise SettingsError when it is not http(s)."""
     url = _split_url(text, {"http", "https"}, "http://127.0.0.1:8080")
     _port(url, text, 80)
     if url.query or url.fragment or "@" in url.netloc:
@@ -194,7 +194,7 @@ def parse_base_url(text: str) -> str:
 
 
 def parse_fault_point(text: str | None) -> Point | None:
-    """Give the point at which a crash test wants this process to die; None without a value."""
+    """Return the point at which a crash test wants this process to die; None without a value."""
     if not text:
         return None
     try:

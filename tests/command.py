@@ -5,11 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-MAILPACT = (sys.executable, "-m", "mailpact")
+MAILPACT = (sys.executable, "-m", "mailpact_cli")
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Give this environment without settings of somebody's, and with these."""
+    """Return this environment without settings of somebody's, and with these."""
     return {name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")} | variables
 
 

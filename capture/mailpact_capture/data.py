@@ -55,7 +55,7 @@ class DataReader:
         del self._buffer[: 1 - len(END)]
 
     def content(self) -> bytes:
-        """Give the data without its end and with single dots, once `feed` has found the end."""
+        """Return the data without its end and with single dots, once `feed` has found the end."""
         return bytes(self._buffer.replace(b"\r\n.", LINE_END)[len(LINE_END) :])
 
     def _check_limits(self) -> None:

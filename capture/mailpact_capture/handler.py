@@ -164,7 +164,7 @@ class Conversation(SMTP):
         self.task().add_done_callback(self._end)
 
     def task(self) -> "asyncio.Task[None]":
-        """Give the task that holds the conversation."""
+        """Return the task that holds the conversation."""
         return self._handler_coroutine
 
     def _end(self, task: "asyncio.Task[None]") -> None:

@@ -42,7 +42,7 @@ def encodable(text: str) -> str:
 
 
 def raw_value(value: object) -> str:
-    """Give a field's value on one line, undecoded; bytes beyond ASCII are read as UTF-8."""
+    """Return a field's value on one line, undecoded; bytes beyond ASCII are read as UTF-8."""
     octets = str(value).encode("utf-8", "surrogateescape")
     return _FOLD.sub(" ", octets.decode("utf-8", "replace")).strip()
 

@@ -49,7 +49,7 @@ class Attachment:
     content: bytes
 
     def checksums(self) -> dict[str, str]:
-        """Give the digests that Mailpit's API names."""
+        """Return the digests that Mailpit's API names."""
         return {
             "MD5": hashlib.md5(self.content, usedforsecurity=False).hexdigest(),
             "SHA1": hashlib.sha1(self.content, usedforsecurity=False).hexdigest(),
@@ -76,16 +76,16 @@ class Mail:
     defect: str = ""
 
     def values(self, name: str) -> tuple[str, ...]:
-        """Give all values of a header field, undecoded."""
+        """Return all values of a header field, undecoded."""
         return tuple(value for field, value in self.fields if field.lower() == name)
 
     def readable_text(self) -> str:
-        """Give the start of the text on one line, taken from the HTML if there is no other."""
+        """Return the start of the text on one line, taken from the HTML if there is no other."""
         text = self.text or text_of_html(self.html[:_PARSED_FOR_SNIPPET])
         return " ".join(text[:_PARSED_FOR_SNIPPET].split())
 
     def snippet(self) -> str:
-        """Give the first words, as a list shows them."""
+        """Return the first words, as a list shows them."""
         return self.readable_text()[:MAX_SNIPPET_CHARACTERS]
 
 
@@ -198,7 +198,7 @@ def _text(part: "Message[str, str]") -> str:
 
 
 def text_of_html(markup: str) -> str:
-    """Give the words of an HTML text, for snippets and search only; takes a time linear in its length."""
+    """Return the words of an HTML text, for snippets and search only; takes a time linear in its length."""
     start, *pieces = markup.split("<")
     words = [start]
     hidden_until = ""

@@ -13,6 +13,6 @@ _MADE_FROM_MESSAGE: Final = re.compile(
 
 
 def amqp_message_id(message_id_header: str) -> str | None:
-    """Give the id of the message that a mail's Message-ID names; None if it names none."""
+    """Return the id of the message that a mail's Message-ID names; None if it names none."""
     match = _MADE_FROM_MESSAGE.match(message_id_header)
     return match[1].lower() if match else None

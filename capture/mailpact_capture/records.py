@@ -63,7 +63,7 @@ SUMMARY_COLUMNS: Final = (
 
 
 def row_of(public_id: str, envelope: Envelope, raw: bytes, mail: Mail) -> dict[str, str | int]:
-    """Give the values of a new row by their columns."""
+    """Return the values of a new row by their columns."""
     bcc = mail.bcc + _hidden(envelope, mail)
     everybody = (*([mail.sender] if mail.sender else []), *mail.to, *mail.cc, *bcc, *mail.reply_to)
     names = [str(address) for address in everybody]

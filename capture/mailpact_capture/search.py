@@ -97,7 +97,7 @@ def _parse_term(term: str) -> Query | None:
 
 
 def to_sql(query: Query) -> tuple[str, tuple[str, ...]]:
-    """Give the condition for WHERE and its parameters, in the order of their question marks."""
+    """Return the condition for WHERE and its parameters, in the order of their question marks."""
     match query:
         case Contains(column, words):
             return f"instr({column.value}, ?) > 0", (words,)

@@ -78,11 +78,11 @@ class Store:
                 _settle(group, None)
 
     async def page(self, query: Query, *, start: int, limit: int) -> Page:
-        """Give a part of what the query finds, newest first."""
+        """Return a part of what the query finds, newest first."""
         return await self._run(self._page, query, start, min(limit, MAX_PAGE))
 
     async def mail(self, public_id: str, *, mark_read: bool) -> StoredMail | None:
-        """Give a mail by its public ID (`latest`: the newest); None if there is none. Parses it again."""
+        """Return a mail by its public ID (`latest`: the newest); None if there is none. Parses it again."""
         return await self._run(self._mail, public_id, mark_read)
 
     async def check(self) -> None:

@@ -50,7 +50,7 @@ class Transaction:
         """Whether the connection may be used again."""
 
     async def envelope(self, sender: str, recipient: str) -> Permanent | Trouble | None:
-        """Give MAIL and RCPT; None means that the server takes the recipient."""
+        """Return MAIL and RCPT; None means that the server takes the recipient."""
         self.is_clean = False
         return await _refusal(
             Phase.MAIL, self._client.mail(sender, timeout=COMMAND_SECONDS)
@@ -80,7 +80,7 @@ class MailServer:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction | Trouble]:
-        """Give a transaction on a connection of its own, or the trouble that kept us from having one."""
+        """Return a transaction on a connection of its own, or the trouble that kept us from having one."""
         async with self._places:
             kept = await self._open()
             if isinstance(kept, Trouble):

@@ -12,12 +12,12 @@ from pamqp import encode
 
 
 def size_bytes(headers: Mapping[str, object]) -> int:
-    """Give the size of the headers as AMQP encodes them, without those that cannot be encoded."""
+    """Return the size of the headers as AMQP encodes them, without those that cannot be encoded."""
     return sum(_encoded_bytes(name, value) or 0 for name, value in headers.items())
 
 
 def publishable(headers: Mapping[str, object]) -> dict[str, object]:
-    """Give those of the headers that can be encoded."""
+    """Return those of the headers that can be encoded."""
     return {name: value for name, value in headers.items() if _encoded_bytes(name, value) is not None}
 
 

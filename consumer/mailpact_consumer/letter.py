@@ -17,7 +17,7 @@ OURS_PREFIX = "x-error-"
 
 
 def letter_about_refusal(message: Message, refusal: Refusal, *, message_id: str) -> Message:
-    """Give the dead letter of a message that its contract refuses."""
+    """Return the dead letter of a message that its contract refuses."""
     headers: dict[str, object] = {
         "x-error-code": str(refusal.code),
         "x-error-detail": _one_line(refusal.detail),
@@ -30,7 +30,7 @@ def letter_about_refusal(message: Message, refusal: Refusal, *, message_id: str)
 def letter_about_reply(
     message: Message, reply: Permanent, *, message_id: str, recipient: str, attempts: int
 ) -> Message:
-    """Give the dead letter of a mail that the mail server refuses for good; `attempts` counts this process's."""
+    """Return the dead letter of a mail that the mail server refuses for good; `attempts` counts this process's."""
     headers: dict[str, object] = {
         "x-error-code": str(ErrorCode.SMTP_PERMANENT),
         "x-error-detail": _one_line(f"{reply.code} {reply.text}"),

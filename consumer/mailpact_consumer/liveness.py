@@ -35,7 +35,7 @@ class Liveness:
         self.owner = owner
 
     def trusted_since(self) -> float | None:
-        """Give the time since when this process may believe, without a break, that its rows are its own; or None.
+        """Return the time since when this process may believe, without a break, that its rows are its own; or None.
 
         By the monotonic clock, so it is good for comparing only.
         """

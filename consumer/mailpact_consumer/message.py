@@ -47,19 +47,19 @@ class Reader:
 
 
 def readers(catalogue: Catalogue) -> dict[str, Reader]:
-    """Give the contracts that the consumer serves, by the `type` property that asks for each."""
+    """Return the contracts that the consumer serves, by the `type` property that asks for each."""
     email = catalogue.contract("email/1")
     return {email.wire.type: Reader(email, Validator(email.schema))}
 
 
 def message_id_of(message: Message) -> str | None:
-    """Give the publisher's message id in its canonical form, or None when there is no UUID."""
+    """Return the publisher's message id in its canonical form, or None when there is no UUID."""
     given = message.message_id or ""
     return given.lower() if UUID.fullmatch(given) else None
 
 
 def read(message: Message, served: dict[str, Reader], *, assigned_id: str) -> MailRequest | Refusal:
-    """Give the mail that the message asks for, or why it cannot be one. `assigned_id` serves a message without id."""
+    """Return the mail that the message asks for, or why it cannot be one. `assigned_id` serves a message without id."""
     reader = served.get(message.type or DEFAULT_TYPE)
     if reader is None:
         return Refusal(

@@ -28,7 +28,7 @@ SEVEN_BIT = re.compile(rf"(?:[\t\x20-\x7e]{{0,{LINE_OCTETS}}}\n)*[\t\x20-\x7e]{{
 
 
 def subject_of(text: str) -> str:
-    """Give the subject of an email/1 text: its first line that is not blank, cleaned and cut at 200 code points.
+    """Return the subject of an email/1 text: its first line that is not blank, cleaned and cut at 200 code points.
 
     Lines end at CRLF, LF or CR and at nothing else; other control characters become spaces.
     """
@@ -40,17 +40,17 @@ def subject_of(text: str) -> str:
 
 
 def recipient_sha256(recipient: str) -> str:
-    """Give the recipient's key in the inbox, hexadecimal; its first 8 digits stand in the Message-ID."""
+    """Return the recipient's key in the inbox, hexadecimal; its first 8 digits stand in the Message-ID."""
     return hashlib.sha256(recipient.encode()).hexdigest()
 
 
 def mail_message_id(message_id: str, recipient: str, domain: str) -> str:
-    """Give the mail's Message-ID, which names message and recipient, so that a second copy is recognised as one."""
+    """Return the mail's Message-ID, which names message and recipient, so that a second copy is recognised as one."""
     return f"<{message_id}.{recipient_sha256(recipient)[:8]}@{domain}>"
 
 
 def render(request: MailRequest, *, mail_from: str, domain: str, date: datetime) -> bytes:
-    """Give the mail's bytes with CRLF line ends. `date` is aware; it must not differ from try to try."""
+    """Return the mail's bytes with CRLF line ends. `date` is aware; it must not differ from try to try."""
     if SEVEN_BIT.fullmatch(request.text):
         charset, encoding, body = "us-ascii", "7bit", request.text.encode("ascii")
     else:
@@ -71,7 +71,7 @@ def render(request: MailRequest, *, mail_from: str, domain: str, date: datetime)
 
 
 def _encoded(subject: str) -> str:
-    """Give the subject as a header can carry it: as it is, or as encoded words (RFC 2047), folded between them.
+    """Return the subject as a header can carry it: as it is, or as encoded words (RFC 2047), folded between them.
 
     What is long is encoded too: folded at its spaces it would come back with others. The library's own encoder cannot
     be used: it takes U+2028 and its like for line ends, and loses them.

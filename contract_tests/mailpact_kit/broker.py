@@ -106,7 +106,7 @@ class Broker:
 async def running(
     url: AmqpUrl | None, topology: Topology, exchange: str, *, variables: Mapping[str, str], bell: Bell
 ) -> AsyncIterator[Broker]:
-    """Give the broker with the topology declared; without a URL, a development broker. Raises InfrastructureDown."""
+    """Return the broker with the topology declared; without a URL, a development broker. Raises InfrastructureDown."""
     async with AsyncExitStack() as stack:
         if url is None:
             url = await stack.enter_async_context(_devbroker(variables, bell))
@@ -132,7 +132,7 @@ async def _leave(broker: Broker) -> None:
 
 @asynccontextmanager
 async def _devbroker(variables: Mapping[str, str], bell: Bell) -> AsyncIterator[AmqpUrl]:
-    command = [sys.executable, "-m", "mailpact", "devbroker", "--listen", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "mailpact_cli", "devbroker", "--listen", "127.0.0.1:0"]
     own = {name: text for name, text in variables.items() if not name.startswith("MAILPACT_")}
     process = await Process.start(command, own, bell)
     try:
@@ -153,7 +153,7 @@ async def _told_url(process: Process, bell: Bell) -> AmqpUrl:
 
 
 def _names(topology: Topology, exchange: str) -> tuple[str, str, str]:
-    """Give the names of the queue behind the exchange, of the exchange for its dead letters, and of their queue."""
+    """Return the names of the queue behind the exchange, of the exchange for its dead letters, and of their queue."""
     queue = next(binding.queue for binding in topology.bindings if binding.exchange == exchange)
     arguments = next(row.arguments for row in topology.queues if row.name == queue)
     dead_exchange = str(arguments["x-dead-letter-exchange"])

@@ -118,7 +118,7 @@ class Case:
 
 
 def load(role: Role, *, wanted: str = "*") -> list[Case]:
-    """Give the installed cases for a role whose id matches the pattern, by id; raises UsageProblem."""
+    """Return the installed cases for a role whose id matches the pattern, by id; raises UsageProblem."""
     here = Path(__file__)
     installed = here.with_name("published")
     return read(installed if installed.is_dir() else here.parents[1] / "cases", role, wanted=wanted)

@@ -198,7 +198,7 @@ def _report(plan: Plan, done: Run, code: int, json: Path | None) -> None:
 
 
 def _again(words: Sequence[str], command: Sequence[str]) -> str:
-    """Give this command line with `--run {ID}` instead of what it ran."""
+    """Return this command line with `--run {ID}` instead of what it ran."""
     options = list(words[: len(words) - len(command)])
     for index, word in reversed(list(enumerate(options))):
         if word == "--run":

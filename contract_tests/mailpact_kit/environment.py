@@ -33,7 +33,7 @@ def filled(text: str, values: Mapping[str, str]) -> str:
 
 
 def named(text: str) -> set[str]:
-    """Give the names that stand in the text as `{NAME}`."""
+    """Return the names that stand in the text as `{NAME}`."""
     return {found[1] for found in _PLACEHOLDER.finditer(text)}
 
 

@@ -16,14 +16,14 @@ class Form:
 
 
 def forms_of(page: str) -> list[Form]:
-    """Give the forms of a page that are sent by POST."""
+    """Return the forms of a page that are sent by POST."""
     reader = _Reader()
     reader.feed(page)
     return reader.forms
 
 
 def form_with(page: str, names: Collection[str]) -> Form | None:
-    """Give the page's first form that has fields of all these names."""
+    """Return the page's first form that has fields of all these names."""
     return next((form for form in forms_of(page) if set(names) <= set(form.fields)), None)
 
 

@@ -79,7 +79,7 @@ class FrameReader:
         return frames
 
     def _next_length(self) -> int:
-        """Give the bytes of the next frame, 0 as long as it is not complete."""
+        """Return the bytes of the next frame, 0 as long as it is not complete."""
         if self._is_lost:
             return 0
         held = len(self._buffer)
@@ -109,7 +109,7 @@ class FrameReader:
 
 
 def named_properties(properties: commands.Basic.Properties) -> dict[str, object]:
-    """Give the properties that are there, by the specification's names."""
+    """Return the properties that are there, by the specification's names."""
     return {
         "type" if name == "message_type" else name: value
         for name, value in properties

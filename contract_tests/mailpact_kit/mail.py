@@ -30,7 +30,7 @@ class Unreadable:
 
 
 def text_of(mail: Mail) -> str | Unreadable:
-    """Give the text of the mail's first text/plain part, decoded strictly: nothing is guessed or replaced."""
+    """Return the text of the mail's first text/plain part, decoded strictly: nothing is guessed or replaced."""
     parsed = message_from_bytes(mail.content, policy=default)
     part = next((part for part in parsed.walk() if part.get_content_type() == "text/plain"), None)
     if not isinstance(part, EmailMessage):

@@ -55,11 +55,11 @@ class Mailbox:
         return len(self.mails) >= MAX_MAILS
 
     def mails_to(self, nonce: str) -> list[Mail]:
-        """Give the mails with the nonce in any recipient's address."""
+        """Return the mails with the nonce in any recipient's address."""
         return [mail for mail in self.mails if any(nonce in to.lower() for to in mail.recipients)]
 
     def transcript(self, nonce: str) -> list[str]:
-        """Give what was said in the transactions in which the nonce occurs."""
+        """Return what was said in the transactions in which the nonce occurs."""
         return [
             line
             for conversation in self._conversations

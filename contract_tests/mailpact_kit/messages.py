@@ -51,19 +51,19 @@ class Letter:
 
 
 def nonce_of(message_id: str) -> str:
-    """Give the nonce of a message id."""
+    """Return the nonce of a message id."""
     return message_id.replace("-", "")[:12]
 
 
 def address_for(label: str, nonce: str) -> str:
-    """Give an address that is this message's alone."""
+    """Return an address that is this message's alone."""
     return f"{label.lower()}.{nonce}@{DOMAIN}"
 
 
 def case_message(
     label: str, message: CaseMessage, binding: Binding, *, message_id: str, now: datetime
 ) -> Sent:
-    """Give a case's message ready to be published."""
+    """Return a case's message ready to be published."""
     nonce = nonce_of(message_id)
     recipient = address_for(label, nonce)
     content_type = binding.content_type if message.content_type == "" else message.content_type
@@ -77,7 +77,7 @@ def case_message(
 
 
 def fence(label: str, binding: Binding, *, message_id: str, now: datetime) -> Sent:
-    """Give a plainly valid message: when its mail is there, the program has gone on from those before it."""
+    """Return a plainly valid message: when its mail is there, the program has gone on from those before it."""
     message = CaseMessage('{"email": "${RECIPIENT}", "message": "fence"}', "", MailExpected("fence"))
     return case_message(f"fence.{label}", message, binding, message_id=message_id, now=now)
 

@@ -52,7 +52,7 @@ class Process:
         return self._process.returncode
 
     def tail(self, lines: int) -> list[str]:
-        """Give the last lines of what it wrote."""
+        """Return the last lines of what it wrote."""
         return self._written.decode("utf-8", "backslashreplace").splitlines()[-lines:]
 
     async def stop(self) -> None:
@@ -83,5 +83,5 @@ class Process:
 
 
 def _launcher() -> Sequence[str]:
-    """Give what lets a program die with the kit, even if that is killed (Linux; elsewhere it would be left running)."""
+    """Return the command prefix that ends a program with the kit, even if the kit is killed (Linux only)."""
     return (sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT) if sys.platform == "linux" else ()

@@ -36,7 +36,7 @@ class Stage:
     seconds: float
 
     def contract(self, name: str) -> Contract:
-        """Give a contract by its name."""
+        """Return a contract by its name."""
         return self.catalogue.contract(name)
 
     @property
@@ -60,12 +60,12 @@ class Stage:
 
 
 def new_id() -> str:
-    """Give a message id that nobody has used."""
+    """Return a message id that nobody has used."""
     return str(uuid4())
 
 
 def now() -> datetime:
-    """Give the time, aware."""
+    """Return the time, aware."""
     return datetime.now(UTC)  # noqa: TID251  # this is where it comes in
 
 

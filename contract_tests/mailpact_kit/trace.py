@@ -147,7 +147,7 @@ class _Incomplete:
 
 
 def deliveries(events: Sequence[Event], message_id: str) -> list[Event]:
-    """Give every delivery of the message to the program, the first one first."""
+    """Return every delivery of the message to the program, the first one first."""
     return [
         event
         for event in events
@@ -170,7 +170,7 @@ def settled(events: Sequence[Event], message_id: str) -> Settled | None:
 
 
 def publishes(events: Sequence[Event], needle: bytes = b"") -> list[Event]:
-    """Give what the program published with these bytes in its body."""
+    """Return what the program published with these bytes in its body."""
     return [
         event
         for event in events
@@ -193,7 +193,7 @@ def is_in_confirm_mode(events: Sequence[Event], publish: Event) -> bool:
 
 
 def about(events: Sequence[Event], nonces: Sequence[str]) -> list[Event]:
-    """Give what is worth reading beside these messages: them, how they were settled, and how the channel was set up."""
+    """Return the events about these messages: their transfer, their settlement, and the channel's set-up."""
     messages = [
         event
         for event in events

@@ -37,7 +37,7 @@ class Refused(Exception):
 
 
 def read(body, validator, mutation):
-    """Give the object that the body holds; raise Refused."""
+    """Return the object that the body holds; raise Refused."""
     try:
         value = json.loads(body.decode())
     except ValueError as error:

@@ -101,7 +101,7 @@ class Channel:
         self.release()
 
     def release(self) -> None:
-        """Give back everything the channel holds."""
+        """Return back everything the channel holds."""
         self._broker.release(self.ledger)
         self._broker.proceed(self._wire.now())
 

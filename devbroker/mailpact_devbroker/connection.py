@@ -128,7 +128,7 @@ class Connection(asyncio.Protocol):
         self._resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give everything back; a peer that vanishes and one that closes are treated alike."""
+        """Return everything back; a peer that vanishes and one that closes are treated alike."""
         if self._phase is Phase.RUNNING:
             log.debug(
                 "a client is gone without closing", peer=self._peer(), reason=str(exc or "end of stream")

@@ -52,7 +52,7 @@ class Ledger:
     def record(
         self, queue: Queue, message: Message, consumer: "Consumer | None", *, no_ack: bool
     ) -> Delivery:
-        """Give a message the channel's next delivery tag."""
+        """Return a message the channel's next delivery tag."""
         self.last_tag += 1
         delivery = Delivery(self.last_tag, queue, message, consumer, message.redelivered)
         if not no_ack:

@@ -7,7 +7,7 @@ Uniform = Callable[[float, float], float]
 
 
 def backoff_seconds(failures: int, uniform: Uniform, *, floor: float = 0.1, ceiling: float = 15.0) -> float:
-    """Give a wait with full jitter, doubling with every failure in a row, from `floor` up to `ceiling` seconds.
+    """Return a wait with full jitter, doubling with every failure in a row, from `floor` up to `ceiling` seconds.
 
     Full jitter, so that the clients of a broker that comes back do not all return in the same moment.
     """

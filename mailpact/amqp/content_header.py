@@ -18,7 +18,7 @@ _PROPERTIES_AT = 14
 
 
 def decodable(payload: bytes) -> bytes:
-    """Give a content header frame's payload as it is, or mended if pamqp cannot decode it.
+    """Return a content header frame's payload as it is, or mended if pamqp cannot decode it.
 
     Raises ValueError if it is cut short: then nothing can be told of it.
     """

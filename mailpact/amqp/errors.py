@@ -58,7 +58,7 @@ def talking() -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """Give one line that says what a library's error means, never empty."""
+    """Return one line that says what a library's error means, never empty."""
     # Of what the operating system says, the words without the number.
     words = getattr(error, "strerror", None)
     text = str(words) if words else " ".join(str(part) for part in error.args if part is not None)
@@ -66,7 +66,7 @@ def reason(error: BaseException) -> str:
 
 
 def why_closed(closing: asyncio.Future[None]) -> str:
-    """Give one line that says why a connection or channel was closed; `closing` is its future of that name, done."""
+    """Return one line that says why a connection or channel was closed; `closing` is its future of that name, done."""
     error = None if closing.cancelled() else closing.exception()
     if error is None:
         return "the connection was closed"

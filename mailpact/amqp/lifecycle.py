@@ -47,7 +47,7 @@ class IllegalTransition(Exception):
 
 
 def after(state: State, event: Event) -> State:
-    """Give the state that follows; raise IllegalTransition for a pair that is not in the table."""
+    """Return the state that follows; raise IllegalTransition for a pair that is not in the table."""
     try:
         return TRANSITIONS[state, event]
     except KeyError:

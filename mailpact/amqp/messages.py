@@ -43,7 +43,7 @@ class Message:
         )
 
     def properties(self) -> commands.Basic.Properties:
-        """Give the properties to publish it with, always persistent (`delivery_mode` 2)."""
+        """Return the properties to publish it with, always persistent (`delivery_mode` 2)."""
         return commands.Basic.Properties(
             content_type=self.content_type,
             content_encoding=self.content_encoding,
@@ -58,7 +58,7 @@ class Message:
         )
 
     def republished(self, *, message_id: str, headers: Mapping[str, object]) -> "Message":
-        """Give the same message to be published again by us, with `headers` added to its own.
+        """Return the same message to be published again by us, with `headers` added to its own.
 
         What a broker would act on once more is left behind: priority, expiration, user id, CC and BCC, and the death
         headers (RabbitMQ 3.10 never returns a message whose copied `x-death` looks to it like a cycle). So is a header

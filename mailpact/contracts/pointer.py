@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 
 def pointer_to(steps: Iterable[str | int]) -> str:
-    """Give the pointer of the place that these steps lead to; "" is the whole."""
+    """Return the pointer of the place that these steps lead to; "" is the whole."""
     return "".join(f"/{escaped(str(step))}" for step in steps)
 
 

@@ -31,7 +31,7 @@ DEFAULT_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def add_security_headers(app: web.Application) -> None:
-    """Give every answer of `app` the headers above; one that a handler has set itself stays as it is."""
+    """Return every answer of `app` the headers above; one that a handler has set itself stays as it is."""
     app.on_response_prepare.append(_set_headers)
 
 

@@ -23,7 +23,7 @@ WELCOME: Final = (
 
 
 def welcome_body(email: str) -> bytes:
-    """Give the body of the message to a reader who has registered; `email` is an ASCII address."""
+    """Return the body of the message to a reader who has registered; `email` is an ASCII address."""
     return _encoded({"email": email, "message": WELCOME.replace("{{Email}}", email)})
 
 
@@ -37,7 +37,7 @@ class Writer:
         self.routing_key = contract.wire.routing_key
 
     def message(self, body: bytes, *, message_id: str, made_at_seconds: int) -> Message | Refusal:
-        """Give the message as it is published, or why its body may not be. `made_at_seconds` counts since 1970."""
+        """Return the message as it is published, or why its body may not be. `made_at_seconds` counts since 1970."""
         refusal = self._check(body)
         if refusal is not None:
             return refusal

@@ -26,7 +26,7 @@ class PasswordHashing:
         self._unfinished = 0
 
     async def hash(self, password: str) -> str:
-        """Give the encoded hash with its salt and parameters. Raises TooBusy at once if too many wait already."""
+        """Return the encoded hash with its salt and parameters. Raises TooBusy at once if too many wait already."""
         if self._unfinished >= THREADS + MAX_WAITING:
             raise TooBusy(f"{MAX_WAITING} passwords wait to be hashed already; ask again in a few seconds")
         self._unfinished += 1

@@ -5,7 +5,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mailpact.cli.main import commands
+from typer.main import get_command
+
+from mailpact_cli.commands import commands
+from mailpact_cli.main import app
 
 Service = Mapping[str, Any]
 
@@ -17,7 +20,7 @@ FROM = re.compile(r"^FROM (\S+)(?: AS (\S+))?$", re.MULTILINE)
 
 
 def project_faults(project: Mapping[str, Any]) -> list[str]:
-    """Give what is wrong with a loaded compose file, in words."""
+    """Return what is wrong with a loaded compose file, in words."""
     services: Mapping[str, Service] = project["services"]
     closed = {name for name, network in project["networks"].items() if network.get("internal")}
     faults = [
@@ -84,7 +87,7 @@ def _image(service: Service) -> Iterator[str]:
 def _variables(service: Service) -> Iterator[str]:
     if not _is_ours(service):
         return
-    known = {str(parameter.envvar) for parameter in commands()[service["command"][0]].params}
+    known = {str(parameter.envvar) for parameter in commands(get_command(app))[service["command"][0]].params}
     for name in service.get("environment", {}):
         if name not in known and name.removesuffix("_FILE") not in known:
             yield f"has a variable that its command does not read: {name}"
@@ -95,7 +98,7 @@ def _is_ours(service: Service) -> bool:
 
 
 def dockerfile_faults(text: str) -> list[str]:
-    """Give what is wrong with a Dockerfile, in words."""
+    """Return what is wrong with a Dockerfile, in words."""
     stages = list(FROM.finditer(text))
     last = text[stages[-1].end() :]
     code = re.sub(r"(?m)^#.*\n", "", last)

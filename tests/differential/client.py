@@ -91,7 +91,7 @@ class Inbox:
         return [text(await self.next()) for _ in range(count)]
 
     async def rest(self, channel: AbstractChannel, queue: str = "q") -> Observation:
-        """Give the bodies that are there and come until it is quiet."""
+        """Return the bodies that are there and come until it is quiet."""
         found: list[Observation] = []
         vain = 0
         while vain < QUIET_ROUNDS:
@@ -187,18 +187,18 @@ async def passing_channel(client: Client) -> AsyncIterator[AbstractChannel]:
 
 
 def taken(message: DeliveredMessage) -> commands.Basic.GetOk:
-    """Give what basic.get says about the message it takes."""
+    """Return what basic.get says about the message it takes."""
     assert isinstance(message.delivery, commands.Basic.GetOk)
     return message.delivery
 
 
 def text(message: DeliveredMessage) -> str:
-    """Give a message's body."""
+    """Return a message's body."""
     return message.body.decode()
 
 
 def seen(message: DeliveredMessage) -> Observation:
-    """Give all that a consumer sees of a message."""
+    """Return all that a consumer sees of a message."""
     delivery, properties = message.delivery, message.header.properties
     assert isinstance(delivery, commands.Basic.Deliver | commands.Basic.GetOk)
     return {
@@ -212,7 +212,7 @@ def seen(message: DeliveredMessage) -> Observation:
 
 
 def headers(message: DeliveredMessage) -> Observation:
-    """Give a message's headers."""
+    """Return a message's headers."""
     return timeless(message.header.properties.headers or {})
 
 

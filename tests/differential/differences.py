@@ -16,7 +16,7 @@ WRITTEN: dict[str, list[dict[str, Any]]] = json.loads(
 
 
 def known(kind: str, version: str) -> list[dict[str, Any]]:
-    """Give the differences from this version: of single `behaviours`, or of the `headers` of every message."""
+    """Return the differences from this version: of single `behaviours`, or of the `headers` of every message."""
     return [each for each in WRITTEN[kind] if any(version.startswith(f"{of}.") for of in each["versions"])]
 
 

@@ -42,7 +42,7 @@ class RawClient:
             self.send(frame.marshal(method, channel))
 
     async def hear(self) -> base.Frame | bytes | str:
-        """Give the next frame: a method decoded, anything else as its bytes; or that the broker hung up."""
+        """Return the next frame: a method decoded, anything else as its bytes; or that the broker hung up."""
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
                 head = await self._reader.readexactly(7)
@@ -55,7 +55,7 @@ class RawClient:
         return found if isinstance(found, base.Frame) else whole
 
     async def told(self) -> Observation:
-        """Give the next thing as an observation: the method's name, with code and what it is about for a close."""
+        """Return the next thing as an observation: the method's name, with code and what it is about for a close."""
         match await self.hear():
             case commands.Connection.Close() | commands.Channel.Close() as close:
                 return [close.name, close.reply_code, [close.class_id, close.method_id]]
@@ -67,7 +67,7 @@ class RawClient:
                 return said
 
     async def told_text(self) -> Observation:
-        """Give the next thing, a close with its text."""
+        """Return the next thing, a close with its text."""
         match await self.hear():
             case commands.Connection.Close() | commands.Channel.Close() as close:
                 return [close.name, close.reply_code, self._amqp.neutral(close.reply_text)]
@@ -98,12 +98,12 @@ class RawClient:
 
 
 def content_header(size: int, channel: int = 1) -> bytes:
-    """Give the frame of a content header without properties that announces so many bytes."""
+    """Return the frame of a content header without properties that announces so many bytes."""
     return frame.marshal(header.ContentHeader(0, size, commands.Basic.Properties()), channel)
 
 
 def raw_frame(kind: int, payload: bytes, *, channel: int = 1, end: bytes = b"\xce") -> bytes:
-    """Give any frame, also such that there are none."""
+    """Return any frame, also such that there are none."""
     return bytes((kind,)) + channel.to_bytes(2) + len(payload).to_bytes(4) + payload + end
 
 

@@ -65,7 +65,7 @@ class Process:
             )
 
     def log(self) -> str:
-        """Give all that it wrote since it was first started."""
+        """Return all that it wrote since it was first started."""
         return self.log_file.read_text() if self.log_file.exists() else ""
 
     def kill(self) -> None:
@@ -167,12 +167,12 @@ class Mailpact:
             )
 
     def waiting(self, queue: str) -> int:
-        """Give how many messages a queue holds ready."""
+        """Return how many messages a queue holds ready."""
         with pika.BlockingConnection(pika.URLParameters(self.amqp_url)) as connection:
             return int(connection.channel().queue_declare(queue, passive=True).method.message_count)
 
     def inbox_row(self) -> tuple[str, int, int]:
-        """Give state, attempts and uncertain sends of the inbox's only row."""
+        """Return state, attempts and uncertain sends of the inbox's only row."""
         engine = create_engine(self._database("inbox.db"), poolclass=NullPool)
         with engine.connect() as connection:
             (row,) = connection.execute(text("SELECT state, attempts, uncertain FROM inbox")).all()
@@ -220,7 +220,7 @@ class Mailpact:
         raise AssertionError("the form was not answered with a redirect")
 
     def page_status(self, path: str, port: str = "site") -> int:
-        """Give the status with which the site answers a GET."""
+        """Return the status with which the site answers a GET."""
         try:
             with urllib.request.urlopen(f"http://{self._at(port)}{path}", timeout=20) as answer:
                 return int(answer.status)
@@ -229,7 +229,7 @@ class Mailpact:
                 return answer.code
 
     def mails(self, recipient: str) -> list[bytes]:
-        """Give the mails captured for an address, as received."""
+        """Return the mails captured for an address, as received."""
         query = urllib.parse.urlencode({"query": f'to:"{recipient}"'})
         found = json.loads(self._get(f"/api/v1/search?{query}"))["messages"]
         return [self._get(f"/api/v1/message/{mail['ID']}/raw") for mail in found]

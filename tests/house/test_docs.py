@@ -4,12 +4,16 @@ import re
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
-from mailpact.cli.main import commands
+from mailpact_cli.commands import commands
+from mailpact_cli.main import app
 
 ROOT = Path(__file__).parents[2]
 ROOM_PACKAGES = {
     "mailpact": ROOT / "mailpact",
+    "cli": ROOT / "cli" / "mailpact_cli",
+    "contract_tool": ROOT / "contract_tool" / "mailpact_contract_tool",
     "producer": ROOT / "producer" / "mailpact_producer",
     "consumer": ROOT / "consumer" / "mailpact_consumer",
     "capture": ROOT / "capture" / "mailpact_capture",
@@ -38,7 +42,7 @@ def test_every_option_and_variable_stands_in_the_page_of_the_command() -> None:
 
     missing = [
         f"{name} {word}"
-        for name, command in commands().items()
+        for name, command in commands(get_command(app)).items()
         for parameter in command.params
         if parameter.name != "help" and parameter.param_type_name == "option"
         for word in (*parameter.opts, parameter.envvar)
@@ -49,17 +53,17 @@ def test_every_option_and_variable_stands_in_the_page_of_the_command() -> None:
 
 
 def modules(package: Path) -> list[str]:
-    """Give the modules that hold code, by their paths from the top."""
+    """Return the modules that hold code, by their paths below the package."""
     return [
-        str(path.relative_to(ROOT))
+        path.relative_to(package).as_posix()
         for path in sorted(package.rglob("*.py"))
         if path.name not in ("__init__.py", "__main__.py")
     ]
 
 
 @pytest.mark.parametrize("room", ROOM_PACKAGES)
-def test_the_journey_in_the_architecture_page_names_every_file_and_only_files_that_exist(room: str) -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    named = {word for word in re.findall(r"`([a-z0-9_/]+\.py)`", text) if word.startswith(f"{room}/")}
+def test_the_readme_of_a_component_lists_every_file_and_only_files_that_exist(room: str) -> None:
+    text = (ROOT / room / "README.md").read_text()
+    listed = set(re.findall(r"^\| `([a-z0-9_/]+\.py)` \|", text, re.MULTILINE))
 
-    assert named == set(modules(ROOM_PACKAGES[room]))
+    assert listed == set(modules(ROOM_PACKAGES[room]))

@@ -3,6 +3,8 @@
 import ast
 import io
 import re
+import subprocess
+import sys
 import tokenize
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROOMS = {
+    "cli": ROOT / "cli" / "mailpact_cli",
+    "contract_tool": ROOT / "contract_tool" / "mailpact_contract_tool",
     "producer": ROOT / "producer" / "mailpact_producer",
     "consumer": ROOT / "consumer" / "mailpact_consumer",
     "capture": ROOT / "capture" / "mailpact_capture",
@@ -19,12 +23,14 @@ ROOMS = {
 KERNEL = ROOT / "mailpact"
 SOURCES = sorted(path for folder in (KERNEL, *ROOMS.values()) for path in folder.rglob("*.py"))
 LONGEST_FUNCTION, LONGEST_FILE = 60, 400
+AWAITED = {"mailpact.amqp.subscriber"}  # the site's cache is to be its second user
+LARGEST_KERNEL = 3_000  # lines
 LARGEST_DEVBROKER = 1_975  # lines of code; what is still wanted of it then is to be had from RabbitMQ
 SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "base", "misc"}
 
 
 def function_lengths(path: Path) -> dict[str, int]:
-    """Give the lines of each function, its docstring not counted."""
+    """Return the lines of each function, its docstring not counted."""
     lengths = {}
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -92,25 +98,98 @@ def test_names_of_files_say_what_is_in_them() -> None:
     assert [path for path in SOURCES if path.stem in SAY_NOTHING or path.parent.name in SAY_NOTHING] == []
 
 
-def kernel_children() -> list[str]:
-    """Give the parts of the kernel that must be shared to be in it."""
-    children = {
-        path.stem if path.is_file() else path.name for path in KERNEL.iterdir() if path.name[0] != "_"
-    }
-    return sorted(children - {"cli", "contracts", "py"})
+def imports(path: Path) -> set[str]:
+    """Return the modules that a file imports, anywhere in the file."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
 
 
-@pytest.mark.parametrize("child", kernel_children())
-def test_each_part_of_the_kernel_is_used_by_at_least_two_rooms(child: str) -> None:
-    uses = re.compile(rf"^(?:from|import) mailpact\.{child}\b", re.MULTILINE)
+def module_name(path: Path) -> str:
+    """Return the dotted name of a module of the kernel."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
-    users = [
+
+KERNEL_MODULES = {
+    module_name(path): path
+    for path in sorted(KERNEL.rglob("*.py"))
+    if path.stem != "__init__" and "migrations" not in path.parts  # Alembic runs that one by its path
+}
+
+
+def rooms_using(module: str, seen: frozenset[str] = frozenset()) -> set[str]:
+    """Return the rooms that import a module of the kernel, or a module of the kernel that imports it."""
+    users = {
         room
         for room, folder in ROOMS.items()
-        if any(uses.search(path.read_text()) for path in folder.rglob("*.py"))
-    ]
+        if any(module in imports(path) for path in folder.rglob("*.py"))
+    }
+    for other, path in KERNEL_MODULES.items():
+        if other not in seen and other != module and module in imports(path):
+            users |= rooms_using(other, seen | {module})
+    return users
 
-    assert len(users) >= 2, users
+
+@pytest.mark.parametrize("module", KERNEL_MODULES)
+def test_each_module_of_the_kernel_is_used_by_at_least_two_rooms(module: str) -> None:
+    assert len(rooms_using(module)) >= (1 if module in AWAITED else 2), rooms_using(module)
+
+
+def test_the_kernel_stays_small() -> None:
+    lines = {name: len(path.read_text().splitlines()) for name, path in KERNEL_MODULES.items()}
+
+    assert sum(lines.values()) <= LARGEST_KERNEL, lines
+
+
+def module_imports() -> dict[str, set[str]]:
+    """Return for each of our modules which of our modules it imports."""
+    modules = {
+        ".".join(
+            path.relative_to(ROOT if folder == KERNEL else folder.parent).with_suffix("").parts
+        ).removesuffix(".__init__"): path
+        for folder in (KERNEL, *ROOMS.values())
+        for path in folder.rglob("*.py")
+    }
+    return {name: (imports(path) & modules.keys()) - {name} for name, path in modules.items()}
+
+
+@pytest.mark.xfail(reason="two packages of the contract tool import themselves late", strict=True)
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    edges = module_imports()
+
+    def reached(start: str) -> set[str]:
+        found: set[str] = set()
+        ahead = list(edges[start])
+        while ahead:
+            module = ahead.pop()
+            if module not in found:
+                found.add(module)
+                ahead += edges[module]
+        return found
+
+    assert {module for module in edges if module in reached(module)} == set()
+
+
+@pytest.mark.xfail(reason="the contract tool is imported by the command at its start", strict=True)
+@pytest.mark.parametrize("words", [["--help"], ["consumer", "--help"], ["producer", "--help"]])
+def test_services_load_nothing_of_the_contract_tool(words: list[str]) -> None:
+    program = (
+        "import sys; sys.argv = ['mailpact', *sys.argv[1:]]\n"
+        "from mailpact_cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "import mailpact_consumer.service, mailpact_producer.service\n"
+        "print([name for name in sys.modules if name.startswith('mailpact_contract_tool')])\n"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", program, *words], check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+
+    assert output.splitlines()[-1] == "[]"
 
 
 def test_lock_files_name_no_host() -> None:

@@ -39,7 +39,7 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.mark.parametrize(
     "name",
     [
-        "mailpact/cli/main.py",
+        "mailpact_cli/main.py",
         "mailpact/contracts/published/index.json",
         "mailpact/contracts/published/email/1/schema.json",
         "mailpact/contracts/published/email/2/history/2.0/schema.json",
@@ -49,9 +49,9 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "mailpact/contracts/published/log/1/README.md",
         "mailpact/contracts/published/cache-invalidation/1/CHANGELOG.md",
         "mailpact/contracts/published/topology.json",
-        "mailpact/contracts/rules/ID_CHANGED.md",
-        "mailpact/contracts/how-to/take-the-contracts.md",
-        "mailpact/contracts/site/static/site.css",
+        "mailpact_contract_tool/rules/ID_CHANGED.md",
+        "mailpact_contract_tool/how-to/take-the-contracts.md",
+        "mailpact_contract_tool/site/static/site.css",
         "mailpact/web/static/style.css",
         "mailpact_producer/service.py",
         "mailpact_consumer/service.py",

@@ -110,11 +110,11 @@ class Up:
             time.sleep(0.02)
 
     def log(self) -> str:
-        """Give what it wrote so far."""
+        """Return what it wrote so far."""
         return self._log.read_text()
 
     def url(self, name: str) -> str:
-        """Give the address that it says for one of its parts."""
+        """Return the address that it says for one of its parts."""
         found = re.search(rf"^{name} +(\S+)$", self.log(), re.MULTILINE)
         assert found, self.log()
         return found[1]

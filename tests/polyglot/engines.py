@@ -73,7 +73,7 @@ class Engine:
     answers: tuple[tuple[Answer, ...] | str, ...]
 
     def differences(self, question: Question, answers: tuple[Answer, ...] | str) -> list[str]:
-        """Give a line for each answer that is not the expected one."""
+        """Return a line for each answer that is not the expected one."""
         if isinstance(answers, str):
             return [f"{question.name} does not compile: {answers}"]
         return [

@@ -14,14 +14,14 @@ IMPORT = re.compile(r"(import|from|use)\b")
 
 
 def program_on_page(language: str, heading: str) -> str:
-    """Give the one program under a heading of a language's page."""
+    """Return the one program under a heading of a language's page."""
     page = (PAGES / f"publish-from-{language}.md").read_text(encoding="utf-8")
     (program,) = re.findall(rf"^## {heading}\n\n```\w+\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     return str(program)
 
 
 def lines_of_code(program: str) -> list[str]:
-    """Give the lines that say something: no imports, no empty lines, none that only close a bracket."""
+    """Return the lines that say something: no imports, no empty lines, none that only close a bracket."""
     text = re.sub(r"^import \(.*?^\)", "", program, flags=re.DOTALL | re.MULTILINE)
     return [line for line in text.splitlines() if not CLOSING.fullmatch(line) and not IMPORT.match(line)]
 

@@ -44,7 +44,7 @@ def sends_exactly_its_mail(command: Sequence[str], title: str, everything: Every
 
 
 def shown(mail: dict[str, Any]) -> dict[str, Any]:
-    """Give what a mail says; its Message-ID begins with the id of its message."""
+    """Return what a mail says; its Message-ID begins with the id of its message."""
     return {
         "to": [to["Address"] for to in mail["To"]],
         "message_id": mail["MessageID"].partition(".")[0],

@@ -16,8 +16,8 @@ from typing import Any
 from mailpact.contracts import catalogue
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import JsonObject, parse
-from mailpact.contracts.publish.described import describe
 from mailpact.contracts.validate import Validator
+from mailpact_contract_tool.publish.described import describe
 
 CONTRACTS = Path(__file__).parents[2] / "contracts"
 WITHOUT_BINDING = {"max_body_bytes": 2 * 1024 * 1024, "max_depth": 32}
@@ -56,7 +56,7 @@ class Question:
 
 
 def questions() -> tuple[Question, ...]:
-    """Give a question for each schema in force, each again as the bundle that is published, and each old schema.
+    """Return a question for each schema in force, each again as the bundle that is published, and each old schema.
 
     Old ones are only compiled.
     """

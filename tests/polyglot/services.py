@@ -66,7 +66,7 @@ class Everything:
 
     @contextmanager
     def copies(self) -> Iterator[list[pika.BasicProperties]]:
-        """Give the properties of all that is published in the block, filled at its end."""
+        """Return the properties of all that is published in the block, filled at its end."""
         found: list[pika.BasicProperties] = []
         with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
             channel = connection.channel()

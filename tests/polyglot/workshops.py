@@ -74,7 +74,7 @@ class Workshop(ABC):
 
     @abstractmethod
     def _command(self, program: Path, name: str) -> list[str]:
-        """Give the command that runs a program."""
+        """Return the command that runs a program."""
 
     def _make(self, name: str, source: str, target: Path) -> None:
         """Make a program at that place; where nothing is compiled it is its source."""
@@ -180,7 +180,7 @@ class Rust(Workshop):
     title, suffix, tools, pins = "Rust", "", ("cargo",), ("Cargo.toml", "Cargo.lock.pinned")
 
     def _fetch(self) -> None:
-        """Give the pinned lock back the index's address, which cargo knows and no file of ours names."""
+        """Return the pinned lock back the index's address, which cargo knows and no file of ours names."""
         (self.folder / "src").mkdir()
         (self.folder / "src/main.rs").write_text("fn main() {}\n")
         self._run("cargo", "generate-lockfile", "--quiet")

@@ -36,15 +36,15 @@ class DatabaseServer(PrivateServer, ABC):
 
     @abstractmethod
     def _users(self) -> str:
-        """Give the statements, run at every start, that leave our user alone; each stands on a line of its own."""
+        """Return the statements, run at every start, that leave our user alone; each stands on a line of its own."""
 
     @abstractmethod
     def _installation(self) -> list[str]:
-        """Give the words that make the system's own tables."""
+        """Return the words that make the system's own tables."""
 
     @abstractmethod
     def _own_options(self) -> list[str]:
-        """Give what only this product knows or needs to start."""
+        """Return what only this product knows or needs to start."""
 
     def start(self) -> None:
         """Start the server, again if it ran before: same port, same data. Returns when it answers (0.1-0.6 s)."""

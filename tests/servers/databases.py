@@ -21,7 +21,7 @@ class Databases:
     server_url: str
 
     def url(self, name: str) -> str:
-        """Give the URL of a database."""
+        """Return the URL of a database."""
         server = urlsplit(self.server_url)
         return f"{server.scheme}://{server.netloc}/{name}"
 

@@ -25,7 +25,7 @@ SWEEP_SECONDS = 30
 
 
 def processes_of(folder: Path) -> list[int]:
-    """Give the processes that were started in a run's folder. Reads /proc, where another user's are unreadable."""
+    """Return the processes that were started in a run's folder. Reads /proc, where another user's are unreadable."""
     entry = f"{VARIABLE}={folder}".encode()
     found = []
     for process in Path("/proc").iterdir():

@@ -33,7 +33,7 @@ class Lane:
 
     @property
     def of_release(self) -> str:
-        """Give the words to add to a server's title: none for the machine's own."""
+        """Return the words to add to a server's title: none for the machine's own."""
         return f" of Debian {self.release}" if self.release else ""
 
     @property
@@ -57,7 +57,7 @@ NEWEST = Lane("sid", _rabbitmq("sid"), PackageSet("mysql", ("mysql-server-core",
 
 
 def chosen(variables: Mapping[str, str]) -> Lane:
-    """Give the lane that the environment asks for; raise UnknownLane."""
+    """Return the lane that the environment asks for; raise UnknownLane."""
     name = variables.get(VARIABLE)
     if not name:
         return USUAL

@@ -27,7 +27,7 @@ class ManagedRabbitmq:
         return cls(amqp_url, (management_url or f"http://{urlsplit(amqp_url).hostname}:15672").rstrip("/"))
 
     def url(self, vhost: str) -> str:
-        """Give the AMQP URL of a vhost."""
+        """Return the AMQP URL of a vhost."""
         server = urlsplit(self.amqp_url)
         return f"{server.scheme}://{server.netloc}/{quote(vhost, safe='')}"
 

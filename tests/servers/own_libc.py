@@ -38,7 +38,7 @@ def use(root: Path) -> None:
 
 
 def loader_of(file: Path) -> str | None:
-    """Give the loader's path that a 64-bit ELF program carries; None for a library, a script or anything else."""
+    """Return the loader's path that a 64-bit ELF program carries; None for a library, a script or anything else."""
     with file.open("rb") as content:
         if content.read(6) != b"\x7fELF\x02\x01":
             return None

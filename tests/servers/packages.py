@@ -63,7 +63,7 @@ class PackagesUnavailable(Exception):
 
 
 def cache_folder(release: str | None = None) -> Path:
-    """Give the folder of all downloads: $XDG_CACHE_HOME or ~/.cache, and in it one for a release and this machine."""
+    """Return the folder of all downloads: $XDG_CACHE_HOME or ~/.cache, and in it one for a release and this machine."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     name = f"debian-{release}" if release else _own_release()
     return Path(home) / "mailpact-test-servers" / f"{name}-{platform.machine()}"
@@ -78,13 +78,13 @@ def _own_release() -> str:
 
 
 def in_cache(packages: PackageSet) -> Path | None:
-    """Give the unpacked set's root folder when it is complete."""
+    """Return the unpacked set's root folder when it is complete."""
     folder = _folder(packages)
     return folder / "root" if _is_complete(folder, packages) else None
 
 
 def fetch(packages: PackageSet, run: RunFolder, report: Callable[[str], None]) -> Path:
-    """Give the root folder of the unpacked set, downloading it first if need be (about 2 s; Chromium 7 s).
+    """Return the root folder of the unpacked set, downloading it first if need be (about 2 s; Chromium 7 s).
 
     Raises PackagesUnavailable when apt or dpkg-deb is missing or fails. Other processes wait for the first one's lock.
     """
@@ -103,7 +103,7 @@ def fetch(packages: PackageSet, run: RunFolder, report: Callable[[str], None]) -
 
 
 def library_folders(root: Path) -> list[Path]:
-    """Give the folders of shared libraries in an unpacked root; none where programs find them by themselves."""
+    """Return the folders of shared libraries in an unpacked root; none where programs find them by themselves."""
     if root == Path("/") or own_libc.is_used(root):
         return []
     return sorted((root / "usr/lib").glob("*-linux-gnu*"))
@@ -160,7 +160,7 @@ def _download(packages: PackageSet, run: RunFolder, report: Callable[[str], None
 
 
 def _sources(folder: Path, release: str, run: RunFolder, lock: int) -> dict[str, str]:
-    """Give the options by which apt sees one Debian release alone, and nothing as installed."""
+    """Return the options by which apt sees one Debian release alone, and nothing as installed."""
     places = _run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Component: main"], run, lock
     ).split()

@@ -182,7 +182,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _wanted(item: pytest.Function) -> set[str]:
-    """Give the servers whose fixtures a test asks for, or that are named, alone or in a tuple, by its parameters."""
+    """Return the servers whose fixtures a test asks for, or that are named, alone or in a tuple, by its parameters."""
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     named = {name for names in parameters if isinstance(names, tuple) for name in names}
     words = {str(word) for word in (*item.fixturenames, *parameters, *named)}

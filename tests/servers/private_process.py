@@ -76,7 +76,7 @@ class PrivateProcess:
         return self._process.poll() is None
 
     def log(self) -> str:
-        """Give what it wrote since this start."""
+        """Return what it wrote since this start."""
         with self.log_file.open("rb") as file:
             file.seek(self._log_start)
             return file.read().decode(errors="replace")

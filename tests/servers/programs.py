@@ -41,13 +41,13 @@ class Program:
 
 
 def installed_program(name: ProgramName) -> Program | None:
-    """Give a program that is installed on this machine."""
+    """Return a program that is installed on this machine."""
     paths = (installed(word) for word in name.names)
     return next((Program(path, {}, "installed") for path in paths if path), None)
 
 
 def unpacked_program(name: ProgramName, root: Path) -> Program:
-    """Give a program of unpacked packages."""
+    """Return a program of unpacked packages."""
     folders = [root / "usr/lib/postfix"]
     for folder in packages.library_folders(root):
         folders += [folder, *(folder / child for child in name.library_folders)]

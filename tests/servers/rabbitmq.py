@@ -28,7 +28,7 @@ class ErlangError(Exception):
 
 
 def installed_release(root: Path) -> Path | None:
-    """Give the folder of the RabbitMQ release below a root folder, `/` for what is installed; None without one."""
+    """Return the folder of the RabbitMQ release below a root folder, `/` for what is installed; None without one."""
     found = sorted(root.glob("usr/lib/rabbitmq/lib/rabbitmq_server-*"))
     complete = found and (root / "usr/lib/erlang/bin/erl_call").exists()
     return found[-1] if complete else None
@@ -57,7 +57,7 @@ class Rabbitmq(PrivateServer):
         self.start()
 
     def url(self, vhost: str) -> str:
-        """Give the AMQP URL of a vhost, with the user who may do everything."""
+        """Return the AMQP URL of a vhost, with the user who may do everything."""
         return f"amqp://{USER}:{self.password}@127.0.0.1:{self.port}/{vhost}"
 
     def start(self) -> None:

@@ -69,7 +69,7 @@ class RunFolder:
         return child
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """Give these variables and the one by which the keeper knows a process: the whole environment of a server."""
+        """Return these variables and the one by which the keeper knows a process: the whole environment of a server."""
         basis = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
         return basis | dict(variables) | {keeper.VARIABLE: str(self.path)}
 
@@ -80,7 +80,7 @@ class RunFolder:
         (folder / f"{len(list(folder.iterdir()))}.json").write_text(json.dumps(words))
 
     def reserve_port(self) -> int:
-        """Give a TCP port of 127.0.0.1 that no other run of these tests will take; raise NoFreePort when all are taken.
+        """Return a TCP port of 127.0.0.1 that no other run of these tests takes; raise NoFreePort when all are taken.
 
         The reservation is a name in Linux's abstract socket space: it leaves no file and ends with this process.
         """
@@ -123,7 +123,7 @@ class RunFolder:
 
 
 def installed(name: str) -> Path | None:
-    """Give the path of an installed program, those for administrators included."""
+    """Return the path of an installed program, those for administrators included."""
     found = shutil.which(
         name, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin:/usr/sbin:/sbin"))
     )

@@ -93,7 +93,7 @@ class Servers:
         return server
 
     def program(self, name: ProgramName) -> Program | NotAvailable:
-        """Give a program."""
+        """Return a program."""
         if name.title not in self._programs:
             found = discovery.locate_program(name, self.run, self._report)
             self._programs[name.title] = found

@@ -78,7 +78,7 @@ class Api:
 
 
 async def stored_mail(store: Store, request: web.Request, *, mark_read: bool) -> StoredMail:
-    """Give the mail that the address names; raise 404 if there is none."""
+    """Return the mail that the address names; raise 404 if there is none."""
     public_id = request.match_info["id"]
     stored = None
     if public_id == "latest" or PUBLIC_ID.fullmatch(public_id):
@@ -89,7 +89,7 @@ async def stored_mail(store: Store, request: web.Request, *, mark_read: bool) ->
 
 
 def number(request: web.Request, name: str, default: int) -> int:
-    """Give a number of the query string; raise 400 if it is none."""
+    """Return a number of the query string; raise 400 if it is none."""
     text = request.query.get(name) or str(default)
     if not (text.isascii() and text.isdigit() and len(text) < 16 and int(text) <= MAX_START):
         raise web.HTTPBadRequest(text=f"Error: {name} is not a number from 0 up")
@@ -97,7 +97,7 @@ def number(request: web.Request, name: str, default: int) -> int:
 
 
 def query_of(request: web.Request) -> Query:
-    """Give what the query string searches for; raise 400 if it is too long."""
+    """Return what the query string searches for; raise 400 if it is too long."""
     try:
         return parse_query(request.query.get("query", ""))
     except QueryError as error:

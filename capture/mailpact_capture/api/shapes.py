@@ -16,7 +16,7 @@ _LINK: Final = re.compile(r"<([^<>\s]+)>")
 
 
 def received_at(received_us: int) -> datetime:
-    """Give the moment (UTC) that is so many microseconds after the epoch."""
+    """Return the moment (UTC) that is so many microseconds after the epoch."""
     return EPOCH + timedelta(microseconds=received_us)
 
 

@@ -24,7 +24,7 @@ class Cookies:
         self._notice = f"{prefix}mailpact_notice"
 
     def csrf(self, request: web.Request) -> str:
-        """Give the token that the browser sent; empty without one."""
+        """Return the token that the browser sent; empty without one."""
         return request.cookies.get(self._csrf, "")
 
     def set_csrf(self, response: web.StreamResponse, token: str) -> None:

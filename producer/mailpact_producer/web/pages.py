@@ -37,7 +37,7 @@ class Pages:
         return response
 
     async def path_or_welcome(self, guid: str | None) -> str:
-        """Give the path of a page, or of the page that welcomes if there is no such page."""
+        """Return the path of a page, or of the page that welcomes if there is no such page."""
         page = await self._find(guid) if guid else None
         return f"/page/{page.guid if page else pages.WELCOME_PAGE}"
 
@@ -46,7 +46,7 @@ class Pages:
 
 
 def read_guid(text: str) -> str | None:
-    """Give a page's guid in canonical form; None for anything that is none."""
+    """Return a page's guid in canonical form; None for anything that is none."""
     if len(text) != _UUID_CHARACTERS:
         return None
     try:

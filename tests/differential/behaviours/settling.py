@@ -229,7 +229,7 @@ async def _give_back(amqp: Client, how: str) -> Observation:
 
 
 async def _counted(amqp: Client, how: str) -> Observation:
-    """Give a message back one way until the broker gives it up: the limit is 2, so that is the third time."""
+    """Return a message back one way until the broker gives it up: the limit is 2, so that is the third time."""
     channel = await amqp.channel()
     await declare(channel, "dead")
     await declare(channel, queue_type="quorum", delivery_limit=2, **LETTERS)

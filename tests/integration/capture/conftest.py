@@ -16,7 +16,7 @@ from mailpact_capture.service import running
 
 
 def listener() -> socket.socket:
-    """Give a listening socket on any free port."""
+    """Return a listening socket on any free port."""
     opened = socket.create_server(("127.0.0.1", 0))
     opened.settimeout(0)
     return opened

@@ -101,7 +101,7 @@ class Stage:
         self.journey = Journey()
 
     def consumer(self, **settings: Any) -> Any:
-        """Give a consumer to be entered."""
+        """Return a consumer to be entered."""
         chosen = ConsumerSettings(
             amqp_url=AmqpUrl(self.amqp_url),
             smtp_url=SmtpUrl("127.0.0.1", self.mail_server.port),

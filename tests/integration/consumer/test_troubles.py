@@ -27,7 +27,7 @@ def log() -> Iterator[Log]:
 
 @asynccontextmanager
 async def operating(stage: Any) -> AsyncIterator[aiormq.abc.AbstractChannel]:
-    """Give an operator's channel."""
+    """Return an operator's channel."""
     connection = await aiormq.connect(stage.amqp_url)
     yield await connection.channel()
     await connection.close()

@@ -15,7 +15,7 @@ PUBLISHED = catalogue.installed_folder()
 
 
 def mailpact(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mailpact", "contracts", *map(str, words)]
+    command = [sys.executable, "-m", "mailpact_cli", "contracts", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
 
 

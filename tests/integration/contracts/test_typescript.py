@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mailpact.contracts.publish.typescript import type_name
+from mailpact_contract_tool.publish.typescript import type_name
 
 # What a type can tell. It knows no lengths and patterns, and no integers: for it 1.5 is as good a number as 1.
 SEEN_BY_TYPES = {"additionalProperties", "const", "enum", "required", "type"}
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.xdist_group("published")  # one site, one folder for al
 
 
 def expanded(vector: dict[str, Any]) -> str | None:
-    """Give the body of a vector; None if it is no text that JSON parsers agree about."""
+    """Return the body of a vector; None if it is no text that JSON parsers agree about."""
     match vector:
         case {"body": str(body)}:
             return body

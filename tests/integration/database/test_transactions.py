@@ -43,7 +43,7 @@ def hold(key: str, held: threading.Event, let_go: threading.Event) -> Work:
 
 
 def state_of(process: int) -> str:
-    """Give Linux's letter for what a process does; T is frozen, which it is a moment after the signal."""
+    """Return Linux's letter for what a process does; T is frozen, which it is a moment after the signal."""
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
 
 

@@ -24,19 +24,19 @@ class Verified:
     report: str
 
     def verdicts(self) -> dict[str, str]:
-        """Give the verdict of each case."""
+        """Return the verdict of each case."""
         return {case["id"]: case["verdict"] for case in json.loads(self.report)["cases"]}
 
     def failed(self) -> set[str]:
-        """Give the cases that do not pass."""
+        """Return the cases that do not pass."""
         return {name for name, verdict in self.verdicts().items() if verdict != "PASS"}
 
 
 @pytest.fixture
 def broker_url() -> Iterator[str]:
-    """Give a broker that the kit is told of by its URL."""
+    """Return a broker that the kit is told of by its URL."""
     broker = subprocess.Popen(
-        [sys.executable, "-m", "mailpact", "devbroker", "--listen", "127.0.0.1:0"],
+        [sys.executable, "-m", "mailpact_cli", "devbroker", "--listen", "127.0.0.1:0"],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,

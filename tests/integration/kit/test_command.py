@@ -133,7 +133,7 @@ def test_trigger_that_fails_is_the_cases_problem(verify: Callable[..., Any]) -> 
 
 
 def marked(mark: str) -> list[int]:
-    """Give the processes that were started with this mark in their environment."""
+    """Return the processes that were started with this mark in their environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:

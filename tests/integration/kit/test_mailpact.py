@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-MAILPACT = [sys.executable, "-m", "mailpact"]
+MAILPACT = [sys.executable, "-m", "mailpact_cli"]
 
 
 def test_the_consumer_passes_every_case(verify: Callable[..., Any], broker_option: tuple[str, str]) -> None:

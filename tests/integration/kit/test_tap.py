@@ -24,7 +24,7 @@ async def broker(serve: Serve) -> AsyncIterator[HostPort]:
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Give everything back, then end."""
+    """Return everything back, then end."""
     while data := await reader.read(65536):
         writer.write(data)
         await writer.drain()

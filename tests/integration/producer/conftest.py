@@ -83,7 +83,7 @@ class Data:
             return [tuple(row) for row in result] if result.returns_rows else []
 
     def everything(self) -> str:
-        """Give all that is stored, in all tables."""
+        """Return all that is stored, in all tables."""
         with self._engine.connect() as connection:
             names = inspect(connection).get_table_names()
             tables = [connection.execute(text(f"SELECT * FROM {name}")).all() for name in names]
@@ -150,7 +150,7 @@ def data(real_servers: Any, tmp_path: Path) -> Data:
 
 
 def development_broker(folder: Path) -> Broker:
-    """Give a development broker that does not run yet."""
+    """Return a development broker that does not run yet."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -167,7 +167,7 @@ def development_broker(folder: Path) -> Broker:
 
 
 def rabbitmq_broker(node: Any, url: str) -> Broker:
-    """Give a RabbitMQ whose vhost is not there yet: quicker than a node that does not run, and as good as none."""
+    """Return a RabbitMQ whose vhost is not there yet: quicker than a node that does not run, and as good as none."""
     vhost = url.rpartition("/")[2]
     node.delete_vhost(vhost)
 
@@ -204,7 +204,7 @@ async def freezable_broker(broker: Broker) -> AsyncIterator[FreezableBroker]:
     """Run the development broker until the test freezes it."""
     place = broker.url.url.rpartition("@")[2].rstrip("/")
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "mailpact", "devbroker", "--listen", place),
+        *(sys.executable, "-m", "mailpact_cli", "devbroker", "--listen", place),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,

@@ -22,7 +22,7 @@ def connect(url: str) -> "pymysql.Connection[Cursor]":
 
 
 def rows(url: str, query: str) -> list[tuple[object, ...]]:
-    """Give the rows of a query."""
+    """Return the rows of a query."""
     with connect(url) as connection, connection.cursor() as cursor:
         cursor.execute(query)
         return list(cursor.fetchall())

@@ -47,7 +47,7 @@ def said_in(channel: BlockingChannel, said: list[str]) -> list[str]:
 
 
 def waiting(url: str, queue: str) -> int:
-    """Give how many messages a queue holds."""
+    """Return how many messages a queue holds."""
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
         return int(connection.channel().queue_declare(queue, passive=True).method.message_count)
 

@@ -30,7 +30,7 @@ signal.pause()
 
 
 def listening_ports() -> set[int]:
-    """Give the TCP ports that anybody listens on."""
+    """Return the TCP ports that anybody listens on."""
     rows = [
         line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()
     ]

@@ -16,7 +16,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from mailpact.contracts import catalogue
-from mailpact.contracts.definitions import USERS, definitions
+from mailpact_contract_tool.definitions import USERS, definitions
 from mailpact_devbroker.service import running
 from tests import command
 from tests.servers.rabbitmq import Rabbitmq
@@ -55,7 +55,7 @@ class Imported:
     password: str
 
     def url(self, user: str) -> str:
-        """Give the URL by which a user logs in."""
+        """Return the URL by which a user logs in."""
         return f"amqp://{user}:{self.password}@127.0.0.1:{self.node.port}/{self.vhost}"
 
     def import_again(self) -> None:

@@ -17,7 +17,7 @@ NAMES = [
 
 
 def lines(stdout: str, word: str) -> list[str]:
-    """Give what follows a word at the beginning of a line."""
+    """Return what follows a word at the beginning of a line."""
     return [line.removeprefix(word).strip() for line in stdout.splitlines() if line.startswith(word)]
 
 

@@ -12,11 +12,11 @@ from pamqp.commands import Basic
 
 from mailpact.amqp.topology import declare_ingress
 from mailpact.contracts import catalogue
-from mailpact.contracts.definitions import USERS, definitions
 from mailpact.settings import AmqpUrl, DatabaseUrl, SmtpUrl
 from mailpact.telemetry import Journey
 from mailpact_consumer.service import running
 from mailpact_consumer.settings import ConsumerSettings
+from mailpact_contract_tool.definitions import USERS, definitions
 
 TOPOLOGY = catalogue.load().topology
 

@@ -55,7 +55,7 @@ def delivered(count: int) -> Delivery:
 
 
 async def most_at_once(delivery_count: int, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Give how many of five deliveries were worked on side by side."""
+    """Return how many of five deliveries were worked on side by side."""
     monkeypatch.setattr("mailpact_consumer.intake.SHUFFLE_SECONDS", 0.0)
     running = most = 0
 

@@ -28,7 +28,7 @@ def joined(pieces: list[dict[str, Any]]) -> str:
 
 
 def message_of(vector: dict[str, Any]) -> Message:
-    """Give the message that a vector describes."""
+    """Return the message that a vector describes."""
     match vector:
         case {"body": str(text)}:
             body = text.encode()
@@ -43,7 +43,7 @@ def message_of(vector: dict[str, Any]) -> Message:
 
 
 def comparable(text: str) -> str:
-    """Give a text as texts are compared: CRLF counts as LF, and one line end at the very end does not count."""
+    """Return a text as texts are compared: CRLF counts as LF, and one line end at the very end does not count."""
     return text.replace("\r\n", "\n").removesuffix("\n")
 
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from mailpact.contracts import catalogue
-from mailpact.contracts.definitions import USERS, definitions
+from mailpact_contract_tool.definitions import USERS, definitions
 
 TOPOLOGY = catalogue.load().topology
 DEFINITIONS = definitions(TOPOLOGY, vhost="mail")
@@ -14,7 +14,7 @@ NAMES = {row.name for row in (*TOPOLOGY.exchanges, *TOPOLOGY.queues)}
 
 
 def allowed(user: str, right: str) -> set[str]:
-    """Give the names, of the topology and of strangers, that a user's expression matches."""
+    """Return the names, of the topology and of strangers, that a user's expression matches."""
     (row,) = [row for row in DEFINITIONS["permissions"] if row["user"] == user]
     strangers = {"", "amq.default", "emailx", "xemail", "email-work", "other", "amq.gen-1"}
     return {name for name in NAMES | strangers if re.search(row[right], name)}

@@ -10,7 +10,7 @@ import pytest
 
 from mailpact.contracts import catalogue
 from mailpact.contracts.errors import ErrorCode, NotAMessageError, PublishedFileError, UnknownContractError
-from mailpact.contracts.site.members import members
+from mailpact_contract_tool.site.members import members
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_schemas_are_valid_2020_12_and_named_without_a_host():
 
 
 def opened(schema):
-    """Give the schema without what closes its objects."""
+    """Return the schema without what closes its objects."""
     if isinstance(schema, list):
         return [opened(part) for part in schema]
     if not isinstance(schema, dict):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from mailpact.cli.main import main
+from mailpact_cli.main import main
 
 MAIL = {"email": "reader@example.org", "message": "Hello"}
 

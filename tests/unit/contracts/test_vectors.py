@@ -143,7 +143,7 @@ def test_each_form_that_a_schema_refuses_has_a_vector_of_its_own(
 
 
 def errors_of(contract_name, schema, vectors, parsed):
-    """Give the path of each keyword that some vector fails on, branches included, with the value at fault."""
+    """Return the path of each keyword that some vector fails on, branches included, with the value at fault."""
     engine = jsonschema_rs.Draft202012Validator(schema)
     values = [parsed(vector) for vector in vectors if vector.contract == contract_name]
     errors = [error for v in values if not isinstance(v, Refusal) for error in engine.iter_errors(v)]

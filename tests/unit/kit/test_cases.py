@@ -20,7 +20,7 @@ CONSUMER = [
 
 
 def document(**changes: Any) -> dict[str, Any]:
-    """Give a case that is well formed but for these changes; None takes a member away."""
+    """Return a case that is well formed but for these changes; None takes a member away."""
     case: dict[str, Any] = json.loads((FOLDER / "C-MSG-01.json").read_text()) | changes
     return {name: value for name, value in case.items() if value is not None}
 

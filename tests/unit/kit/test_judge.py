@@ -35,13 +35,13 @@ def invalid(contract: Contract) -> Sent:
 
 
 def mail(text: str = "é", *, to: tuple[str, ...] = (TO,), charset: str = "; charset=utf-8") -> Mail:
-    """Give a mail as it was handed over."""
+    """Return a mail as it was handed over."""
     head = f"Subject: x\r\nContent-Type: text/plain{charset}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
     return Mail(0.0, "sender@kit.example", to, head.encode() + text.encode() + b"\r\n")
 
 
 def letter(sent: Sent, *, body: bytes | None = None, without: str = "", **headers: Any) -> Letter:
-    """Give the dead letter of a message, right but for these changes."""
+    """Return the dead letter of a message, right but for these changes."""
     reason = {"x-error-code": "schema", "x-error-pointer": "/email", "x-error-keyword": "type"} | headers
     properties = dict(sent.properties)
     properties["headers"] = {**dict(properties["headers"]), **reason}  # type: ignore[call-overload]  # a table
@@ -50,7 +50,7 @@ def letter(sent: Sent, *, body: bytes | None = None, without: str = "", **header
 
 
 def seen(*things: Mail | Letter, settled: Settled | None = Settled.ACKED, times: int = 1) -> Seen:
-    """Give all that came of a message."""
+    """Return all that came of a message."""
     return Seen(
         [thing for thing in things if isinstance(thing, Mail)],
         [thing for thing in things if isinstance(thing, Letter)],
@@ -125,7 +125,7 @@ RIGHT = '{"email": "c-x-01.6f1e0c1c0000@kit.example", "message": "one\\ntwo"}'
 
 
 def publish(body: str = RIGHT, *, exchange: str = "email", key: str = "") -> Event:
-    """Give a publish of the program."""
+    """Return a publish of the program."""
     arguments = {"exchange": exchange, "routing_key": key}
     return Event(0.0, 1, 1, Side.PROGRAM, "basic.publish", arguments, {}, body.encode())
 

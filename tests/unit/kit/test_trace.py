@@ -10,12 +10,12 @@ ID = "6f1e0c1c-0000-4000-8000-000000000001"
 
 
 def event(name: str, *, channel: int = 1, sender: Side = Side.PROGRAM, **arguments: object) -> Event:
-    """Give one event on a channel."""
+    """Return one event on a channel."""
     return Event(0.0, 1, channel, sender, name, arguments)
 
 
 def delivery(tag: int, *, channel: int = 1) -> Event:
-    """Give the delivery of the message."""
+    """Return the delivery of the message."""
     return Event(
         0.0, 1, channel, Side.BROKER, "basic.deliver", {"delivery_tag": tag}, {"message_id": ID}, b"x"
     )

@@ -9,7 +9,7 @@ CASE: Case = load(Role.CONSUMER)[0]
 
 
 def results(*verdicts: Verdict, is_stale: bool = False) -> list[Result]:
-    """Give results with these verdicts."""
+    """Return results with these verdicts."""
     return [Result(CASE, verdict, [], Evidence(), 0.0, is_stale=is_stale) for verdict in verdicts]
 
 

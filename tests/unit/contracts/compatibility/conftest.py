@@ -10,7 +10,7 @@ import jsonschema
 import jsonschema_rs
 import pytest
 
-from mailpact.contracts.compare import Comparison, compare
+from mailpact_contract_tool.compare import Comparison, compare
 
 PAIRS = json.loads(Path(__file__).with_name("pairs.json").read_text(encoding="utf-8"))
 

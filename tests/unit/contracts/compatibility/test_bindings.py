@@ -5,10 +5,10 @@ import copy
 import pytest
 
 from mailpact.contracts import catalogue
-from mailpact.contracts.compare import Verdict
-from mailpact.contracts.compare.reading import compare_documents, read_document
-from mailpact.contracts.compare.topology import compare_topologies, unreachable
-from mailpact.contracts.compare.wire import compare_bindings, sent_and_taken
+from mailpact_contract_tool.compare import Verdict
+from mailpact_contract_tool.compare.reading import compare_documents, read_document
+from mailpact_contract_tool.compare.topology import compare_topologies, unreachable
+from mailpact_contract_tool.compare.wire import compare_bindings, sent_and_taken
 
 FOLDER = catalogue.installed_folder()
 
@@ -22,7 +22,7 @@ TOPOLOGY = document("topology.json")
 
 
 def changed(original, *path, to):
-    """Give a copy in which one place is another; None takes it away."""
+    """Return a copy in which one place is another; None takes it away."""
     other = copy.deepcopy(original)
     at = other
     for step in path[:-1]:

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from mailpact.contracts.compare import Verdict, compare
-from mailpact.contracts.compare.document import SchemaError
+from mailpact_contract_tool.compare import Verdict, compare
+from mailpact_contract_tool.compare.document import SchemaError
 
 STRING = {"type": "string"}
 

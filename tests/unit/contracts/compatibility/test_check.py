@@ -6,17 +6,17 @@ from datetime import date, timedelta
 import pytest
 
 from mailpact.contracts import catalogue
-from mailpact.contracts.compare import Verdict
-from mailpact.contracts.compare.check import Contract, Release, Waiver, check, expired
-from mailpact.contracts.compare.reading import UnreadableDocument, read_contracts, read_waivers
-from mailpact.contracts.contract_files import read_files
+from mailpact_contract_tool.compare import Verdict
+from mailpact_contract_tool.compare.check import Contract, Release, Waiver, check, expired
+from mailpact_contract_tool.compare.reading import UnreadableDocument, read_contracts, read_waivers
+from mailpact_contract_tool.folder import read_files
 
 TODAY = date(2027, 1, 31)
 TEXT = {"type": "string"}
 
 
 def release(version, members, required=("id",), **reader_members):
-    """Give a version whose writers are closed and whose readers are open."""
+    """Return a version whose writers are closed and whose readers are open."""
     schema = {"type": "object", "required": list(required), "properties": members}
     reader = {**schema, "properties": {**members, **reader_members}}
     return Release(version, reader, {**schema, "additionalProperties": False}, None)

@@ -4,14 +4,14 @@ import json
 
 import jsoncompat
 
-from mailpact.contracts.compare import NO_WITNESS, Verdict, compare
+from mailpact_contract_tool.compare import NO_WITNESS, Verdict, compare
 
 DIRECTIONS = {"backward": ("old", "new"), "forward": ("new", "old")}
 NO_END = "recursion without an end has no documents"  # jsoncompat's generator does not come back from it
 
 
 def sides(pair):
-    """Give each direction, the schema whose documents are asked about, and the one that must accept them."""
+    """Return each direction, the schema whose documents are asked about, and the one that must accept them."""
     return [(direction, pair[first], pair[second]) for direction, (first, second) in DIRECTIONS.items()]
 
 

@@ -4,7 +4,7 @@ import jsonschema_rs
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from mailpact.contracts.compare import NO_WITNESS, Verdict, compare
+from mailpact_contract_tool.compare import NO_WITNESS, Verdict, compare
 
 PATTERNS = ["^a", "a$", "^a*$", "^[ab]+$", "b", "^(a|b)?$", "^$", "^aa?$", "^[^a]$"]
 names = st.sampled_from("abc")
@@ -18,7 +18,7 @@ values = st.recursive(
 
 
 def some(**keywords):
-    """Give a strategy for objects with some of these keywords."""
+    """Return a strategy for objects with some of these keywords."""
     return st.fixed_dictionaries({}, optional=keywords)
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from mailpact.contracts.compare import Verdict
-from mailpact.contracts.compare.reading import compare_documents
-from mailpact.contracts.compare.rules import Category, Rule, category
-from mailpact.contracts.lint import Rule as LintRule
+from mailpact_contract_tool.compare import Verdict
+from mailpact_contract_tool.compare.reading import compare_documents
+from mailpact_contract_tool.compare.rules import Category, Rule, category
+from mailpact_contract_tool.lint import Rule as LintRule
 
-PAGES = Path(__file__).parents[4] / "docs" / "rules"
+PAGES = Path(__file__).parents[4] / "contract_tool" / "rules"
 HARMLESS = {Rule.TOPOLOGY_ADDED, *(rule for rule in Rule if category(rule) == Category.INFO)}
 
 
@@ -20,7 +20,7 @@ def page(rule):
 
 
 def examples(rule):
-    """Give the two pairs of documents on a page: one that breaks the rule, one that does not."""
+    """Return the two pairs of documents on a page: one that breaks the rule, one that does not."""
     blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)\n```", page(rule), re.DOTALL)]
     return blocks[:2], blocks[2:]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mailpact.contracts.lint import Finding, lint
+from mailpact_contract_tool.lint import Finding, lint
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 READER: dict[str, Any] = {

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from mailpact.contracts.contract_files import read_files
-from mailpact.contracts.lint import Rule, lint
+from mailpact_contract_tool.folder import read_files
+from mailpact_contract_tool.lint import Rule, lint
 
 
 def rules(findings):
-    """Give the rules of findings, each once."""
+    """Return the rules of findings, each once."""
     return {finding.rule for finding in findings}
 
 

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from mailpact.contracts.contract_files import read_files
 from mailpact.contracts.errors import UnknownContractError
-from mailpact.contracts.lint import Rule, lint
-from mailpact.contracts.release import Release, ReleaseRefused, plan_release
-from mailpact.contracts.writing import write_release
+from mailpact_contract_tool.folder import read_files
+from mailpact_contract_tool.lint import Rule, lint
+from mailpact_contract_tool.release import Release, ReleaseRefused, plan_release
+from mailpact_contract_tool.writing import write_release
 
 SCHEMAS = ("order/1/schema.json", "order/1/writer.schema.json")
 
 
 def edited(files: dict[str, bytes], **changes: Any) -> dict[str, bytes]:
-    """Give the files with members of both schemas changed."""
+    """Return the files with members of both schemas changed."""
     result = dict(files)
     for path in SCHEMAS:
         result[path] = f"{json.dumps({**json.loads(files[path]), **changes}, indent=2)}\n".encode()
@@ -24,7 +24,7 @@ def edited(files: dict[str, bytes], **changes: Any) -> dict[str, bytes]:
 
 
 def written(files: dict[str, bytes], release: Release) -> dict[str, bytes]:
-    """Give the files after a release."""
+    """Return the files after a release."""
     return {**files, **dict(release.files)}
 
 

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from mailpact.contracts.lint import Finding, Rule
+from mailpact_contract_tool.lint import Finding, Rule
 
-PAGES = Path(__file__).parents[4] / "docs" / "rules"
+PAGES = Path(__file__).parents[4] / "contract_tool" / "rules"
 BLOCK = re.compile(r"^```(?:json|markdown|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def page(rule: str) -> str:
-    """Give the text of a rule's page."""
+    """Return the text of a rule's page."""
     return (PAGES / f"{rule}.md").read_text()
 
 
 def example(text: str, heading: str) -> tuple[str, bytes]:
-    """Give the file that a page's examples stand for, and the example below a heading."""
+    """Return the file that a page's examples stand for, and the example below a heading."""
     (path,) = re.findall(r"^File: `(.+)`$", text, re.MULTILINE)
     breaks, _, does_not = text.partition("\n## Breaks it\n")[2].partition("\n## Does not\n")
     (block,) = BLOCK.findall(breaks if heading == "Breaks it" else does_not)

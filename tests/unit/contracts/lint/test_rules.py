@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from mailpact.contracts.contract_files import MOST_FILES, FolderError, read_files
-from mailpact.contracts.lint import Rule
-from mailpact.contracts.lint.schemas import Side, draft_faults, portable_faults
-from mailpact.contracts.lint.topology_rules import matches
+from mailpact_contract_tool.folder import MOST_FILES, FolderError, read_files
+from mailpact_contract_tool.lint import Rule
+from mailpact_contract_tool.lint.schemas import Side, draft_faults, portable_faults
+from mailpact_contract_tool.lint.topology_rules import matches
 
 CONTROLS = {"pattern": "[\\x00-\\x20]"}
 
 
 def broken(schema: dict[str, Any], side: Side = Side.READERS) -> set[str]:
-    """Give the portable rules that a schema breaks."""
+    """Return the portable rules that a schema breaks."""
     return {fault.rule for fault in portable_faults(schema, side)}
 
 
 def rules_at(findings: Any, path: str) -> set[tuple[str, str]]:
-    """Give the rules and pointers of a file's findings."""
+    """Return the rules and pointers of a file's findings."""
     return {(finding.rule, finding.pointer) for finding in findings if finding.file == path}
 
 
@@ -180,7 +180,7 @@ def test_key_matches_as_on_the_broker(kind, pattern, key, does):
 
 
 def edited(sound: dict[str, bytes], path: str, **changes: Any) -> dict[str, Any]:
-    """Give a document of the sound folder with members changed."""
+    """Return a document of the sound folder with members changed."""
     return {**json.loads(sound[path]), **changes}
 
 
@@ -294,7 +294,7 @@ def test_vector_says_what_the_contract_says(found, kind, document, rule):
 
 
 def entry(sound: dict[str, bytes], **changes: Any) -> dict[str, Any]:
-    """Give the index with the one contract's entry changed."""
+    """Return the index with the one contract's entry changed."""
     (row,) = json.loads(sound["index.json"])["contracts"]
     return {"contracts": [{**row, **changes}]}
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailpact.contracts.publish.archive import tarball
+from mailpact_contract_tool.publish.archive import tarball
 
 NAMES = st.text(st.sampled_from("abc-."), min_size=1, max_size=8).filter(lambda name: name not in (".", ".."))
 TREES = st.dictionaries(NAMES, st.binary(max_size=200), max_size=5)

@@ -6,9 +6,9 @@ import jsonschema_rs
 import pytest
 
 from mailpact.contracts import catalogue
-from mailpact.contracts.publish.bundle import Template, UnresolvedReference, bundled
-from mailpact.contracts.publish.described import describe
-from mailpact.contracts.publish.files import read_published
+from mailpact_contract_tool.publish.bundle import Template, UnresolvedReference, bundled
+from mailpact_contract_tool.publish.described import describe
+from mailpact_contract_tool.publish.files import read_published
 
 ADDRESS = {"$id": "urn:mailpact:contract:address:1", "type": "string", "minLength": 3}
 PEOPLE = {
@@ -26,7 +26,7 @@ def accepts(schema, value):
 
 
 def bodies(contract, folder):
-    """Give the vectors of a folder whose body is a text, parsed, with what they say of it."""
+    """Return the vectors of a folder whose body is a text, parsed, with what they say of it."""
     for path, data in contract.files.items():
         vector = json.loads(data) if path.startswith(f"vectors/{folder}/") else {}
         pieces = vector.get("body_pieces", [])

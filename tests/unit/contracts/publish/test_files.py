@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from mailpact.contracts.contract_files import FolderError
-from mailpact.contracts.publish.edition import CHECKSUMS, checksums
-from mailpact.contracts.publish.files import (
+from mailpact_contract_tool.folder import FolderError
+from mailpact_contract_tool.publish.edition import CHECKSUMS, checksums
+from mailpact_contract_tool.publish.files import (
     NotPublishable,
     OutputFolderError,
     read_published,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailpact.contracts.publish.typescript import declarations, type_name
+from mailpact_contract_tool.publish.typescript import declarations, type_name
 
 OPEN = {"type": "object", "properties": {"a": {"type": "string"}}}
 CLOSED = {**OPEN, "additionalProperties": False}
@@ -18,7 +18,7 @@ EITHER = {
 
 
 def declared(schema):
-    """Give what stands behind `export type Thing1 =`, without line ends and what they indent."""
+    """Return what stands behind `export type Thing1 =`, without line ends and what they indent."""
     text = declarations("thing/1", schema).partition("export type Thing1 = ")[2].partition(";\n\n")[0]
     return " ".join(text.removesuffix(";\n").split())
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mailpact.contracts.site import build
-from mailpact.contracts.site.build import SiteError, refuse_without_sphinx
+from mailpact_contract_tool.site import build
+from mailpact_contract_tool.site.build import SiteError, refuse_without_sphinx
 
 
 def test_without_the_extra_one_line_says_how_to_install_it(monkeypatch):

@@ -7,14 +7,14 @@ from markdown_it.renderer import RendererHTML
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 
-from mailpact.contracts.site.markdown import block, body, code, escaped, lowered, relinked, table
+from mailpact_contract_tool.site.markdown import block, body, code, escaped, lowered, relinked, table
 
-PLACES = {"docs/rules/A.md": "rules/A.md", "contracts/email/1/README.md": "contracts/email-1.md"}
+PLACES = {"contract_tool/rules/A.md": "rules/A.md", "contracts/email/1/README.md": "contracts/email-1.md"}
 TEXT = st.text(st.sampled_from("ab `|*_<>[]()#$~\\!&"), max_size=12).map(str.strip)
 
 
 def plain(markdown: str) -> str:
-    """Give the text that a reader sees."""
+    """Return the text that a reader sees."""
     tokens = create_md_parser(MdParserConfig(), RendererHTML).parse(markdown)
     inline = [child for token in tokens for child in token.children or []]
     return "".join(child.content for child in inline if child.type in ("text", "code_inline", "text_special"))
@@ -45,8 +45,8 @@ def test_headings_go_one_level_down_but_not_those_in_code():
 @pytest.mark.parametrize(
     ("link", "led"),
     [
-        ("[rule](../rules/A.md)", "[rule](../rules/A.md)"),
-        ("[rule](../rules/A.md#breaks-it)", "[rule](../rules/A.md#breaks-it)"),
+        ("[rule](../../contract_tool/rules/A.md)", "[rule](../rules/A.md)"),
+        ("[rule](../../contract_tool/rules/A.md#breaks-it)", "[rule](../rules/A.md#breaks-it)"),
         ("[email](../../contracts/email/1/README.md)", "[email](../contracts/email-1.md)"),
         ("[nowhere](../glossary.md)", "nowhere"),
         ("[web](https://example.org/x)", "[web](https://example.org/x)"),

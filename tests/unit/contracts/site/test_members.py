@@ -1,6 +1,6 @@
 """What a reader of a contract's page is told about each member."""
 
-from mailpact.contracts.site.members import members
+from mailpact_contract_tool.site.members import members
 
 SCHEMA = {
     "type": "object",

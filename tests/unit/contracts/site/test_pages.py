@@ -4,17 +4,19 @@ import posixpath
 import re
 
 import pytest
+from typer.main import get_command
 
-from mailpact.cli.contracts.site import commands_described
-from mailpact.cli.main import commands
 from mailpact.contracts import catalogue
-from mailpact.contracts.compare.rules import Rule as ChangeRule
 from mailpact.contracts.errors import ErrorCode
-from mailpact.contracts.lint import Rule as LintRule
-from mailpact.contracts.publish.edition import edition, laid_out
-from mailpact.contracts.publish.files import read_published
-from mailpact.contracts.site.material import material
-from mailpact.contracts.site.pages import pages
+from mailpact_cli.commands import commands
+from mailpact_cli.contracts.docs import commands_described
+from mailpact_cli.main import app
+from mailpact_contract_tool.compare.rules import Rule as ChangeRule
+from mailpact_contract_tool.lint import Rule as LintRule
+from mailpact_contract_tool.publish.edition import edition, laid_out
+from mailpact_contract_tool.publish.files import read_published
+from mailpact_contract_tool.site.material import material
+from mailpact_contract_tool.site.pages import pages
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
 CODE = re.compile(r"^(`{3,})(?!\{toctree).*?^\1$|(`+)[^`].*?\2", re.MULTILINE | re.DOTALL)
@@ -30,7 +32,10 @@ def whole():
 def written(whole):
     loaded = catalogue.load()
     made_from = material(
-        loaded, read_published(loaded.root), commands=commands_described(), archive=whole.archive_name
+        loaded,
+        read_published(loaded.root),
+        commands=commands_described(get_command(app)),
+        archive=whole.archive_name,
     )
     return pages(made_from)
 
@@ -51,7 +56,7 @@ def test_every_error_code_has_its_page_that_says_what_to_do(written):
 
 
 def test_every_rule_has_its_page(written, published):
-    pages_in_docs = {f"rules/{path.name}" for path in (published.parent / "docs/rules").glob("*.md")}
+    pages_in_docs = {f"rules/{path.name}" for path in (published.parent / "contract_tool/rules").glob("*.md")}
 
     assert {f"rules/{rule}.md" for rule in (*LintRule, *ChangeRule)} <= set(written)
     assert pages_in_docs <= set(written)
@@ -63,7 +68,7 @@ def test_the_list_of_rules_says_of_each_what_it_is_about(written):
 
 
 def test_every_command_has_its_page_with_every_option(written):
-    for words, command in commands().items():
+    for words, command in commands(get_command(app)).items():
         page = written[f"commands/mailpact-{words.replace(' ', '-')}.md"]
         assert all(f"`{option}`" in page or f"`{option}, " in page or f", {option}`" in page
                    for parameter in command.params if parameter.param_type_name == "option"

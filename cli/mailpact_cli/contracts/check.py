@@ -1,0 +1,100 @@
+"""`mailpact contracts check`: whether programs of all published versions understand each other."""
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from mailpact.contracts.parse import JsonObject
+from mailpact_cli import options
+from mailpact_cli.contracts.diff import changes_table, coloured, witness_lines
+from mailpact_cli.contracts.source import contracts_folder, folder_option
+from mailpact_cli.errors import WRONG
+
+if TYPE_CHECKING:
+    from mailpact_contract_tool.compare.check import Checked, Waiver
+
+
+def check_contracts(
+    contracts: Annotated[Path | None, folder_option()] = None,
+    as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Check that programs of every published version of a contract understand each other."""
+    checked, overdue = _checked(contracts_folder(contracts))
+    passes = not overdue and all(one.passes for one in checked)
+    if as_json:
+        print(json.dumps(_json(checked, overdue, passes=passes)))  # noqa: T201  # the result
+    else:
+        _show(checked, overdue)
+    if not passes:
+        raise typer.Exit(WRONG)
+
+
+def _checked(folder: Path) -> "tuple[list[Checked], list[Waiver]]":
+    from mailpact_contract_tool.compare.check import check, expired
+    from mailpact_contract_tool.compare.document import SchemaError
+    from mailpact_contract_tool.compare.reading import (
+        UnreadableDocument,
+        read_contracts,
+        read_topology,
+        read_waivers,
+    )
+    from mailpact_contract_tool.folder import read_files
+
+    files = read_files(folder)
+    waivers = read_waivers(files)
+    today = datetime.fromtimestamp(time.time(), UTC).date()
+    try:
+        found = check(read_contracts(files), read_topology(files), waivers, today)
+    except SchemaError as error:
+        raise UnreadableDocument(str(error)) from error
+    return found, expired(waivers, today)
+
+
+def _json(checked: "list[Checked]", overdue: "list[Waiver]", *, passes: bool) -> JsonObject:
+    return {
+        "passes": passes,
+        "checks": [
+            {
+                "contract": one.contract,
+                "question": one.question,
+                "verdict": one.verdict,
+                "passes": one.passes,
+                "changes": [change.to_json() for change in one.changes],
+                "waived": [_waiver(waiver) for waiver in one.waived],
+            }
+            for one in checked
+        ],
+        "expired_waivers": [_waiver(waiver) for waiver in overdue],
+    }
+
+
+def _waiver(waiver: "Waiver") -> JsonObject:
+    return {
+        "contract": waiver.contract,
+        "rule": waiver.rule,
+        "pointer": waiver.pointer,
+        "reason": waiver.reason,
+        "expires": waiver.expires.isoformat(),
+    }
+
+
+def _show(checked: "list[Checked]", overdue: "list[Waiver]") -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    for one in checked:
+        waived = f" (waived: {'; '.join(waiver.reason for waiver in one.waived)})" if one.waived else ""
+        console.print(Text.assemble(f"{one.contract}  {one.question}: ", coloured(one.verdict), waived))
+        if one.changes:
+            console.print(changes_table(one.changes))
+        for change in one.changes:
+            for line in witness_lines(change):
+                console.print(line)
+    for waiver in overdue:
+        console.print(
+            f"the waiver of {waiver.rule} at {waiver.pointer} of {waiver.contract} ended {waiver.expires}"
+        )

@@ -1,0 +1,141 @@
+"""`mailpact contracts diff OLD NEW`: what changed between two schemas, or two contracts, and what breaks by it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mailpact.contracts.parse import JsonValue
+from mailpact_cli import options
+from mailpact_cli.errors import WRONG
+from mailpact_contract_tool.compare.verdict import NO_WITNESS, Change, Comparison, NoWitness, Verdict, worst
+
+_LONGEST_WITNESS = 300  # characters of it that people are shown; --json has all
+_PARTS = ("schema.json", "writer.schema.json", "binding.json")
+_SHARED = ("topology.json", "errors.json")
+_COLOURS = {Verdict.COMPATIBLE: "green", Verdict.BREAKING: "red", Verdict.UNPROVEN: "yellow"}
+
+
+def diff_contracts(
+    old: Annotated[Path, typer.Argument(help="A schema, or a folder of a contract or of several.")],
+    new: Annotated[Path, typer.Argument(help="What became of it.")],
+    as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Say what changed, what breaks by it, and show a document for each break."""
+    comparison = _compared(old, new)
+    if as_json:
+        print(json.dumps(comparison.to_json()))  # noqa: T201  # the result
+    else:
+        _show(comparison)
+    if comparison.full != Verdict.COMPATIBLE:
+        raise typer.Exit(WRONG)
+
+
+def _compared(old: Path, new: Path) -> Comparison:
+    from mailpact_contract_tool.compare.reading import UnreadableDocument
+
+    for path in (old, new):
+        if not path.exists():
+            raise UnreadableDocument(f"{path}: there is no such file or folder")
+    if old.is_dir() != new.is_dir():
+        raise UnreadableDocument(f"{old} and {new}: compare two files, or two folders")
+    if old.is_dir():
+        found = [(file, _files_compared(old / file, new / file)) for file in _common(old, new)]
+        return _together(found)
+    return _files_compared(old, new)
+
+
+def _files_compared(old: Path, new: Path) -> Comparison:
+    from mailpact_contract_tool.compare.reading import compare_documents, read_document
+    from mailpact_contract_tool.folder import read_file
+
+    return compare_documents(
+        read_document(read_file(old), str(old)), read_document(read_file(new), str(new)), str(old), str(new)
+    )
+
+
+def _common(old: Path, new: Path) -> Iterator[str]:
+    """Return the files to compare in two folders of one contract, or of all contracts."""
+    from mailpact_contract_tool.compare.reading import UnreadableDocument
+
+    parts = [file for file in _PARTS if (old / file).exists() or (new / file).exists()]
+    if parts:
+        yield from parts
+        return
+    if not (old / "index.json").exists():
+        raise UnreadableDocument(f"{old}: holds neither schema.json nor index.json")
+    yield from (file for file in _SHARED if (old / file).exists())
+    for schema in sorted(old.rglob("schema.json")):
+        folder = schema.parent.relative_to(old)
+        if "history" not in folder.parts:
+            yield from (f"{folder.as_posix()}/{file}" for file in _PARTS if (old / folder / file).exists())
+
+
+def _together(found: list[tuple[str, Comparison]]) -> Comparison:
+    """Put the comparisons of several files together; pointers name their file."""
+    return Comparison(
+        worst(comparison.backward for _, comparison in found),
+        worst(comparison.forward for _, comparison in found),
+        tuple(
+            replace(change, pointer=f"{file}#{change.pointer}")
+            for file, comparison in found
+            for change in comparison.changes
+        ),
+        frozenset(reason for _, comparison in found for reason in comparison.reasons),
+    )
+
+
+def _show(comparison: Comparison) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    if comparison.changes:
+        console.print(changes_table(comparison.changes))
+    for change in comparison.changes:
+        for line in witness_lines(change):
+            console.print(line)
+    for reason in sorted(comparison.reasons):
+        console.print(f"not proved: {reason}")
+    for word in ("backward", "forward", "full"):
+        verdict: Verdict = getattr(comparison, word)
+        console.print(Text.assemble(f"{word:9}", coloured(verdict)))
+
+
+def coloured(verdict: Verdict) -> tuple[str, str]:
+    """Return a verdict with its colour."""
+    return verdict.value, _COLOURS[verdict]
+
+
+def changes_table(changes: tuple[Change, ...]) -> Table:
+    """Return a table of changes."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("rule", min_width=max(len(change.rule) for change in changes))
+    table.add_column("pointer", overflow="fold")
+    table.add_column("backward", min_width=len(Verdict.COMPATIBLE))
+    table.add_column("forward", min_width=len(Verdict.COMPATIBLE))
+    for change in changes:
+        verdicts = [Text(*coloured(verdict)) for verdict in (change.backward, change.forward)]
+        table.add_row(change.rule, Text(change.pointer or "the whole"), *verdicts)
+    return table
+
+
+def witness_lines(change: Change) -> Iterator[Text]:
+    """Return a line for each document that shows a break."""
+    for witness, accepts, refuses in (
+        (change.witness_backward, "old", "new"),
+        (change.witness_forward, "new", "old"),
+    ):
+        if witness is not NO_WITNESS:
+            where = f"{change.rule} {change.pointer or 'the whole'}"
+            yield Text(f"{where}: {accepts} accepts, {refuses} refuses: {_shortened(witness)}")
+
+
+def _shortened(witness: JsonValue | NoWitness) -> str:
+    text = json.dumps(None if witness is NO_WITNESS else witness, ensure_ascii=False)
+    rest = len(text) - _LONGEST_WITNESS
+    return text if rest <= 0 else f"{text[:_LONGEST_WITNESS]}... ({rest} more characters)"

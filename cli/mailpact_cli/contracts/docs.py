@@ -1,0 +1,82 @@
+"""`mailpact contracts docs`: the documentation as a static site."""
+
+import json
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from typer.core import TyperCommand
+
+from mailpact_cli import options
+from mailpact_cli.commands import commands
+from mailpact_cli.contracts.source import folder_option, read_contracts
+
+if TYPE_CHECKING:
+    from mailpact_contract_tool.site.reference_pages import Command, Option
+
+
+def docs(
+    context: typer.Context,
+    out: Annotated[Path, options.path("--out", "The folder to write: new, empty, or of an earlier run.")],
+    contracts: Annotated[Path | None, folder_option()] = None,
+    as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Write the documentation of the contracts as a static site; needs the extra `docs`."""
+    from mailpact_contract_tool.publish.edition import CHECKSUMS, checksums, edition, laid_out
+    from mailpact_contract_tool.publish.files import read_published, refuse_what_is_not_ours, write_folder
+    from mailpact_contract_tool.site.build import html, refuse_without_sphinx
+    from mailpact_contract_tool.site.material import material
+    from mailpact_contract_tool.site.pages import pages
+
+    refuse_without_sphinx()
+    refuse_what_is_not_ours(out)  # before the site is made, which takes seconds
+    catalogue = read_contracts(contracts)
+    published = read_published(catalogue.root)
+    whole = edition(published, catalogue, release=version("mailpact"))
+    written = pages(
+        material(
+            catalogue,
+            published,
+            commands=commands_described(context.find_root().command),
+            archive=whole.archive_name,
+        )
+    )
+    site = html(written, laid_out(whole))
+    write_folder(out, {**site, CHECKSUMS: checksums(site)})
+    if as_json:
+        result = {"out": str(out), "start": str(out / "index.html"), "pages": sorted(written)}
+        print(json.dumps(result))  # noqa: T201  # the result
+    else:
+        Console(soft_wrap=True).print(
+            f"{len(written)} pages; start at {out / 'index.html'}", highlight=False, markup=False
+        )
+
+
+def commands_described(root: object) -> "tuple[Command, ...]":
+    """Describe every command below the group `mailpact` as its page shows it."""
+    from mailpact_contract_tool.site.reference_pages import Command
+
+    return tuple(
+        Command(f"mailpact {words}", command.help or "", tuple(_options(command)))
+        for words, command in commands(root).items()
+    )
+
+
+def _options(command: TyperCommand) -> "Iterator[Option]":
+    from mailpact_contract_tool.site.reference_pages import Option
+
+    for parameter in command.params:
+        named = parameter.param_type_name == "option"
+        words = ", ".join(parameter.opts) if named else (parameter.metavar or str(parameter.name).upper())
+        if words == "--help":
+            continue
+        default = parameter.default
+        yield Option(
+            words=words,
+            variable=parameter.envvar if isinstance(parameter.envvar, str) else "",
+            meaning=str(getattr(parameter, "help", None) or ""),
+            default="required" if parameter.required else "" if default in (None, False) else str(default),
+        )

@@ -1,0 +1,36 @@
+"""`mailpact contracts publish`: the folder and the tarball that other teams take."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Console
+
+from mailpact_cli import options
+from mailpact_cli.contracts.source import folder_option, read_contracts
+
+
+def publish(
+    out: Annotated[Path, options.path("--out", "The folder to write: new, empty, or of an earlier run.")],
+    contracts: Annotated[Path | None, folder_option()] = None,
+    as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Write what other teams take: a tarball that is the same everywhere, and its files."""
+    from importlib.metadata import version
+
+    from mailpact_contract_tool.publish.edition import edition, laid_out
+    from mailpact_contract_tool.publish.files import read_published, write_folder
+
+    catalogue = read_contracts(contracts)
+    whole = edition(read_published(catalogue.root), catalogue, release=version("mailpact"))
+    files = laid_out(whole)
+    write_folder(out, files)
+    archive, digest = out / whole.archive_name, hashlib.sha256(files[whole.archive_name]).hexdigest()
+    if as_json:
+        result = {"out": str(out), "archive": str(archive), "sha256": digest, "files": sorted(files)}
+        print(json.dumps(result))  # noqa: T201  # the result
+    else:
+        Console(soft_wrap=True).print(
+            f"{archive}\nSHA-256 {digest}\n{len(files)} files in {out}", highlight=False, markup=False
+        )

@@ -1,0 +1,127 @@
+"""`mailpact contracts show`: one contract at a glance."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from mailpact.contracts.catalogue import Catalogue, Contract
+from mailpact_cli import options
+from mailpact_cli.contracts.source import folder_option, read_contracts, validator
+from mailpact_contract_tool.site.members import members
+
+
+def show(
+    name: Annotated[str, typer.Argument(metavar="CONTRACT", help="Its name, such as email/1.")],
+    contracts: Annotated[Path | None, folder_option()] = None,
+    as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Show one contract: how it travels, its limits, its members and an example."""
+    catalogue = read_contracts(contracts)
+    contract = catalogue.contract(name)
+    validator(catalogue, contract)  # what follows relies on its being a schema
+    shown = _shown(catalogue, contract)
+    if as_json:
+        print(json.dumps(shown))  # noqa: T201  # the result
+    else:
+        _print(shown, Console(highlight=False))
+
+
+def _shown(catalogue: Catalogue, contract: Contract) -> dict[str, Any]:
+    limits = catalogue.limits(contract)
+    examples = contract.schema.get("examples")
+    return {
+        "contract": f"{contract.name}/{contract.major}",
+        "version": contract.version,
+        "status": contract.status,
+        "description": contract.schema.get("description", ""),
+        "part_of": contract.part_of,
+        "travels": _travels(contract),
+        "limits": {
+            "max_body_bytes": limits.max_body_bytes,
+            "max_depth": limits.max_depth,
+            "max_headers_bytes": limits.max_headers_bytes,
+        },
+        "members": [
+            {
+                "name": member.path,
+                "type": member.type,
+                "required": member.required,
+                "limits": member.limits,
+                "description": member.description,
+            }
+            for member in members(contract.schema)
+        ],
+        "example": examples[0] if isinstance(examples, list) and examples else None,
+    }
+
+
+def _travels(contract: Contract) -> dict[str, Any] | None:
+    binding = contract.binding
+    if binding is None:
+        return None
+    return {
+        "exchange": binding.exchange,
+        "routing_key": binding.routing_key,
+        "routing_keys": list(binding.routing_keys),
+        "properties": [
+            {"name": row.name, "writers": row.writers, "value": row.value, "meaning": row.meaning}
+            for row in binding.properties
+        ],
+    }
+
+
+def _print(shown: dict[str, Any], console: Console) -> None:
+    console.print(f"[bold]{shown['contract']}[/bold] {shown['version']}, {shown['status']}")
+    _say(console, shown["description"])
+    travels, limits = shown["travels"], shown["limits"]
+    if travels is None:
+        _say(console, f"\nTravels inside a message of {shown['part_of']}.")
+    else:
+        keys = " or ".join(_key(key) for key in travels["routing_keys"])
+        _say(
+            console,
+            f"\nPublish to exchange {travels['exchange']} with routing key {_key(travels['routing_key'])}.",
+        )
+        _say(console, f"Queues are bound with {keys}.")
+    _say(
+        console,
+        f"At most {limits['max_body_bytes']:,} bytes, nested at most {limits['max_depth']} deep; "
+        f"headers at most {limits['max_headers_bytes']:,} bytes.",
+    )
+    if travels is not None:
+        _table(console, travels["properties"], ("name", "writers", "value", "meaning"), first="AMQP property")
+    _table(console, shown["members"], ("name", "type", "required", "limits", "description"), first="member")
+    if shown["example"] is not None:
+        _say(console, json.dumps(shown["example"], indent=2, ensure_ascii=False))
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def _key(key: str) -> str:
+    return key or '""'
+
+
+def _table(console: Console, rows: list[dict[str, Any]], columns: tuple[str, ...], *, first: str) -> None:
+    table = Table(first, *columns[1:], box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*(_cell(row[column]) for column in columns))
+    console.print(table, markup=False)
+
+
+def _cell(value: object) -> str:
+    from rich.markup import escape
+
+    match value:
+        case True:
+            return "yes"
+        case False | None:
+            return ""
+        case _:
+            return escape(str(value))

@@ -1,0 +1,79 @@
+"""`mailpact contracts validate`: whether a body obeys a contract. It never shows what the body holds."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mailpact.contracts.catalogue import Catalogue, Contract
+from mailpact.contracts.errors import ErrorCode, Refusal
+from mailpact.contracts.parse import parse
+from mailpact.settings import SettingsError
+from mailpact_cli import options
+from mailpact_cli.contracts.source import folder_option, read_contracts, validator
+from mailpact_cli.errors import WRONG
+
+
+def validate(
+    name: Annotated[str, typer.Argument(metavar="CONTRACT", help="Its name, such as email/1.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The body; - is standard input.")],
+    writer: Annotated[bool, options.flag("--writer", "Hold it against what writers must obey.")] = False,
+    contracts: Annotated[Path | None, folder_option()] = None,
+    as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Hold a body against a contract: exit code 0 if it obeys, 1 if it does not."""
+    catalogue = read_contracts(contracts)
+    contract = catalogue.contract(name)
+    refusal = _refusal(catalogue, contract, file, writer=writer)
+    if as_json:
+        print(json.dumps(_result(name, refusal, writer=writer)))  # noqa: T201  # the result
+    else:
+        print(_sentence(name, file, refusal, catalogue, writer=writer))  # noqa: T201  # the result
+    if refusal is not None:
+        raise typer.Exit(WRONG)
+
+
+def _refusal(catalogue: Catalogue, contract: Contract, file: Path, *, writer: bool) -> Refusal | None:
+    schema, limits = validator(catalogue, contract, writer=writer), catalogue.limits(contract)
+    body = _body(file, limits.max_body_bytes + 1)
+    if len(body) > limits.max_body_bytes:
+        detail = f"the body has more than the {limits.max_body_bytes} bytes allowed"
+        return Refusal(ErrorCode.TOO_LARGE, detail=detail)
+    value = parse(body, max_bytes=limits.max_body_bytes, max_depth=limits.max_depth)
+    return value if isinstance(value, Refusal) else schema.check(value)
+
+
+def _body(file: Path, most_bytes: int) -> bytes:
+    """Read so much of the file and no more; raises SettingsError if it cannot be read."""
+    try:
+        if str(file) == "-":
+            return sys.stdin.buffer.read(most_bytes)
+        with file.open("rb") as stream:
+            return stream.read(most_bytes)
+    except OSError as error:
+        raise SettingsError(
+            f"{file} cannot be read: {error.strerror}; name a file, or - for standard input"
+        ) from error
+
+
+def _result(name: str, refusal: Refusal | None, *, writer: bool) -> dict[str, str | bool | None]:
+    return {
+        "contract": name,
+        "side": "writer" if writer else "reader",
+        "valid": refusal is None,
+        "code": refusal.code if refusal else None,
+        "pointer": refusal.pointer if refusal else None,
+        "keyword": refusal.keyword if refusal else None,
+        "detail": refusal.detail if refusal else None,
+    }
+
+
+def _sentence(name: str, file: Path, refusal: Refusal | None, catalogue: Catalogue, *, writer: bool) -> str:
+    what = "standard input" if str(file) == "-" else str(file)
+    if refusal is None:
+        return f"{what} obeys {name}" + (", as writers must" if writer else "")
+    place = f" at {refusal.pointer or 'the whole body'}, {refusal.keyword}" if refusal.keyword else ""
+    advice = catalogue.error_codes[refusal.code].publisher
+    return f"{what} breaks {name}: {refusal.code}{place}: {refusal.detail}\n{advice}"

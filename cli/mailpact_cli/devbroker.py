@@ -1,0 +1,48 @@
+"""`mailpact devbroker`: the development broker by itself."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+from mailpact.settings import HostPort, SettingsError
+from mailpact.telemetry import configure_logging
+from mailpact_cli import options
+from mailpact_cli.listening import bound_address, listen
+from mailpact_cli.serving import say, serve_until_stopped
+
+
+def devbroker(
+    listen_on: Annotated[HostPort, options.address("--listen", "Where to listen.")] = HostPort(
+        "127.0.0.1", 5672
+    ),
+    journal: Annotated[
+        Path | None, options.path("--journal", "Keep durable messages in this file over a restart.")
+    ] = None,
+    status: Annotated[
+        HostPort | None, options.address("--status", "Show queues and rates as JSON over HTTP here.")
+    ] = None,
+    unsafe_listen: Annotated[
+        bool, options.flag("--unsafe-listen", "Allow an address that other machines can reach.")
+    ] = False,
+) -> None:
+    """Run the development broker: AMQP 0-9-1 without installing anything. Not for production."""
+    for option, asked in (("--listen", listen_on), ("--status", status)):
+        if asked is not None and not (asked.is_loopback or unsafe_listen):
+            raise SettingsError(
+                f"{option} {asked} is open to other machines, and everybody knows the password; "
+                "give --unsafe-listen if that is meant"
+            )
+    configure_logging(verbose=True)
+    listener = listen(listen_on)
+    viewer = listen(status) if status is not None else None
+
+    async def serve(stopping: asyncio.Event) -> None:
+        from mailpact_devbroker.service import running
+
+        async with running(listener, journal=journal, status=viewer):
+            say(f"development broker on amqp://guest:guest@{bound_address(listener)} (not for production)")
+            if viewer is not None:
+                say(f"its queues on http://{bound_address(viewer)}/status")
+            await stopping.wait()
+
+    serve_until_stopped(serve)

@@ -1,0 +1,51 @@
+"""Opens the ports that a command serves on."""
+
+import errno
+import socket
+
+from mailpact.settings import HostPort, SettingsError
+from mailpact_cli.errors import PortTaken
+
+BACKLOG = 128
+PORTS_TO_TRY = 20
+
+
+def listen(address: HostPort) -> socket.socket:
+    """Listen where somebody asked for it; raises PortTaken when that is in use, SettingsError when it cannot be."""
+    try:
+        found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except socket.gaierror as error:
+        raise SettingsError(f"{address.host!r} is not a name or address of this machine") from error
+    family, kind, protocol, _, resolved = found[0]
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(resolved)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(
+                f"{address} is in use; choose another port, or stop what listens there"
+            ) from error
+        raise SettingsError(f"nothing can listen on {address}: {error.strerror}") from error
+    listener.settimeout(0)
+    return listener
+
+
+def listen_near(address: HostPort) -> socket.socket:
+    """Listen on a port that nobody asked for in particular: this one, else one of the next, else any free one."""
+    for port in range(address.port, address.port + PORTS_TO_TRY):
+        try:
+            return listen(HostPort(address.host, port))
+        except PortTaken:
+            continue
+    return listen(HostPort(address.host, 0))
+
+
+def bound_address(listener: socket.socket) -> HostPort:
+    """Return the address that a socket listens on."""
+    host, port = listener.getsockname()[:2]
+    return HostPort(host, port)

@@ -1,0 +1,130 @@
+"""Puts all rooms together in one process.
+
+Each part that no URL was given for is embedded; a URL that is given takes its place. The parts are started in the order
+of a message's journey backwards, so that each finds what it sends to: broker, capture server, consumer, CMS.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SmtpUrl
+from mailpact.telemetry import Journey
+from mailpact_cli.listening import bound_address, listen, listen_near
+
+CMS, VIEWER, SMTP, AMQP = (HostPort("127.0.0.1", port) for port in (8080, 8025, 1025, 5672))
+MAIL_FROM = "cms@mail.example"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line asks for; None is what nobody asked for in particular."""
+
+    demo: bool
+    once: bool
+    as_json: bool
+    data: Path
+    cms: HostPort | None
+    viewer: HostPort | None
+    smtp: HostPort | None
+    amqp_url: AmqpUrl | None
+    database_url: DatabaseUrl | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """The ports that are served on, opened before anything starts."""
+
+    cms: socket.socket
+    viewer: socket.socket
+    smtp: socket.socket
+    amqp: socket.socket | None
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """All parts, up and ready: what they are, and where they are to be found."""
+
+    amqp: str
+    database: str
+    cms_url: str
+    viewer_url: str
+    smtp_url: SmtpUrl
+    amqp_link: str
+    journey: Journey
+    consuming: asyncio.Event
+
+
+@asynccontextmanager
+async def everything(wanted: Wanted, folder: Path, journey: Journey) -> AsyncIterator[Everything]:
+    """Start every part, give where they are to be found, and stop them again."""
+    from mailpact_capture.service import running as capture_running
+    from mailpact_consumer.service import running as consumer_running
+    from mailpact_consumer.settings import ConsumerSettings
+    from mailpact_devbroker.service import running as devbroker_running
+    from mailpact_producer.service import running as producer_running
+    from mailpact_producer.settings import ProducerSettings
+
+    listeners = _listen(wanted)
+    cms_url, viewer_url = (
+        f"http://{bound_address(listener)}" for listener in (listeners.cms, listeners.viewer)
+    )
+    smtp = bound_address(listeners.smtp)
+    smtp_url = SmtpUrl(smtp.host, smtp.port)
+    async with AsyncExitStack() as stack:
+        amqp_url = wanted.amqp_url
+        if amqp_url is None:
+            assert listeners.amqp is not None  # noqa: S101  # opened exactly when no URL is given
+            amqp_url = AmqpUrl(f"amqp://guest:guest@{bound_address(listeners.amqp)}")
+            await stack.enter_async_context(devbroker_running(listeners.amqp, journal=folder / "broker.db"))
+        await stack.enter_async_context(
+            capture_running(
+                smtp=listeners.smtp, web=listeners.viewer, store=folder / "capture.db", journey=journey
+            )
+        )
+        consumer_settings = ConsumerSettings(
+            amqp_url=amqp_url,
+            smtp_url=smtp_url,
+            inbox_url=_inbox_beside(wanted.database_url) or DatabaseUrl.of_file(folder / "inbox.db"),
+            mail_from=MAIL_FROM,
+        )
+        consumer = await stack.enter_async_context(consumer_running(consumer_settings, journey=journey))
+        producer_settings = ProducerSettings(
+            base_url=cms_url,
+            amqp_url=amqp_url,
+            database_url=wanted.database_url or DatabaseUrl.of_file(folder / "cms.db"),
+        )
+        await stack.enter_async_context(producer_running(producer_settings, listeners.cms, journey=journey))
+        yield Everything(
+            amqp="devbroker" if wanted.amqp_url is None else "rabbitmq",
+            database="sqlite" if producer_settings.database_url.is_sqlite else "mysql",
+            cms_url=f"{cms_url}/",
+            viewer_url=f"{viewer_url}/",
+            smtp_url=smtp_url,
+            # Everybody knows the embedded broker's password; another's is nobody's business.
+            amqp_link=amqp_url.url if wanted.amqp_url is None else str(amqp_url),
+            journey=journey,
+            consuming=consumer.consuming,
+        )
+
+
+def _inbox_beside(cms: DatabaseUrl | None) -> DatabaseUrl | None:
+    """Return the consumer's database. An SQLite file has one writer at a time, so consumer and CMS each get a file."""
+    if cms is None or not cms.is_sqlite:
+        return cms
+    return DatabaseUrl.of_file(cms.path.with_name(f"{cms.path.stem}-inbox.db"))
+
+
+def _listen(wanted: Wanted) -> Listeners:
+    def open_port(asked: HostPort | None, otherwise: HostPort) -> socket.socket:
+        return listen(asked) if asked is not None else listen_near(otherwise)
+
+    return Listeners(
+        cms=open_port(wanted.cms, CMS),
+        viewer=open_port(wanted.viewer, VIEWER),
+        smtp=open_port(wanted.smtp, SMTP),
+        amqp=listen_near(AMQP) if wanted.amqp_url is None else None,
+    )

@@ -1,0 +1,18 @@
+"""`mailpact topology export`: definitions that RabbitMQ imports."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from mailpact_cli import options
+from mailpact_cli.contracts.source import folder_option, read_contracts
+
+
+def export_topology(
+    vhost: Annotated[str, options.text("--vhost", "NAME", "The virtual host that all of it is in.")] = "/",
+    contracts: Annotated[Path | None, folder_option()] = None,
+) -> None:
+    """Print RabbitMQ definitions: exchanges, queues, bindings, and users who may do no more than their part."""
+    from mailpact_contract_tool.definitions import definitions
+
+    print(json.dumps(definitions(read_contracts(contracts).topology, vhost=vhost), indent=2))  # noqa: T201  # the result

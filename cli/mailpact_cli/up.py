@@ -1,0 +1,90 @@
+"""`mailpact up`: everything in one process, on loopback, with nothing to install."""
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError, fault_point
+from mailpact.telemetry import Journey, configure_logging
+from mailpact_cli import options
+from mailpact_cli.running_system import Everything, Wanted, everything
+from mailpact_cli.serving import say, serve_until_stopped
+
+
+def up(
+    demo: Annotated[bool, options.flag("--demo", "Register one reader and show the mail's journey.")] = False,
+    once: Annotated[bool, options.flag("--once", "Stop when the demo is done; keep no data.")] = False,
+    as_json: Annotated[bool, options.flag("--json", "Print the demo's result as one JSON object.")] = False,
+    data: Annotated[Path, options.path("--data", "Where to keep data.")] = Path(".mailpact"),
+    cms_listen: Annotated[
+        HostPort | None, options.address("--cms-listen", "The site; 127.0.0.1:8080 or next.")
+    ] = None,
+    viewer_listen: Annotated[
+        HostPort | None, options.address("--viewer-listen", "The viewer; 127.0.0.1:8025 or next.")
+    ] = None,
+    smtp_listen: Annotated[
+        HostPort | None, options.address("--smtp-listen", "The capture server; 127.0.0.1:1025 or next.")
+    ] = None,
+    amqp_url: Annotated[AmqpUrl | None, options.amqp_url("A broker instead of the embedded one.")] = None,
+    database_url: Annotated[
+        DatabaseUrl | None,
+        options.database_url("--database-url", "A database instead of a file for each part."),
+    ] = None,
+) -> None:
+    """Run everything in one process: broker, CMS, consumer, capture server and viewer."""
+    configure_logging(verbose=False)
+    if as_json and not demo:
+        raise SettingsError("--json prints the demo's result; give --demo too")
+    # A script that starts the demo has nobody who could press Ctrl-C.
+    is_once = once or (demo and not sys.stdout.isatty())
+    wanted = Wanted(
+        demo=demo,
+        once=is_once,
+        as_json=as_json,
+        data=data,
+        cms=cms_listen,
+        viewer=viewer_listen,
+        smtp=smtp_listen,
+        amqp_url=amqp_url,
+        database_url=database_url,
+    )
+    journey = Journey(die_at=fault_point())
+    if database_url is not None:
+        options.sqlite_folder(database_url)
+    if is_once:
+        with tempfile.TemporaryDirectory(prefix="mailpact-") as folder:
+            serve_until_stopped(lambda stopping: _serve(wanted, Path(folder), journey, stopping))
+    else:
+        folder_to_keep = options.make_folder(data)
+        serve_until_stopped(lambda stopping: _serve(wanted, folder_to_keep, journey, stopping))
+
+
+async def _serve(wanted: Wanted, folder: Path, journey: Journey, stopping: asyncio.Event) -> None:
+    from mailpact_cli.demo import demonstrate
+
+    if wanted.once and wanted.amqp_url is not None:
+        await _refuse_unreachable(wanted.amqp_url)
+    async with everything(wanted, folder, journey) as running:
+        if wanted.demo:
+            await demonstrate(running, as_json=wanted.as_json, stopping=stopping)
+        else:
+            _say_where(running)
+        if not wanted.once:
+            say("Ctrl-C stops it.")
+            await stopping.wait()
+
+
+async def _refuse_unreachable(url: AmqpUrl) -> None:
+    """Find out now whether the broker answers: a command that runs once must not wait for ever."""
+    from mailpact.amqp.supervisor import dial, hang_up
+
+    await hang_up(await dial(url, "up"))
+
+
+def _say_where(running: Everything) -> None:
+    say(f"site    {running.cms_url}")
+    say(f"viewer  {running.viewer_url}")
+    say(f"mail    {running.smtp_url}")
+    say(f"broker  {running.amqp_link}")

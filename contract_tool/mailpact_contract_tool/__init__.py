@@ -1,0 +1,1 @@
+"""The contract tool: lints, compares, releases and publishes contracts. No service needs it."""

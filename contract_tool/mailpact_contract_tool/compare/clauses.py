@@ -1,0 +1,361 @@
+"""What a schema demands of a document of one kind, in clauses: all of them must hold, each by one of its alternatives.
+
+An alternative is a handful of items that hold together: literals (another schema, accepted or refused by the same
+document) and atoms (what one kind of value can be asked directly, such as a length). What it takes to be refused by a
+schema is one clause: any of its keywords may be the one that is broken.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum, auto
+from fractions import Fraction
+from typing import TypeAlias, cast
+
+from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact_contract_tool.compare.node import NUMBERS, Kind, Node, Store, canonical, kind_of
+
+
+class Op(StrEnum):
+    """What an atom asks."""
+
+    ONLY = auto()  # one of `values`
+    EXCEPT = auto()  # none of `values`
+    AT_LEAST = auto()  # a number, at least `bound`
+    MORE = auto()  # a number, more than `bound`
+    AT_MOST = auto()
+    LESS = auto()
+    MULTIPLE = auto()  # a multiple of the whole number `bound`
+    NO_MULTIPLE = auto()
+    SIZE_AT_LEAST = auto()  # characters, items or members, at least `count`
+    SIZE_AT_MOST = auto()
+    MATCHES = auto()  # the pattern `name` is found in the text
+    MATCHES_NOT = auto()
+    ITEM = auto()  # the item at `count`, if there is one, obeys `literal`
+    ITEMS_FROM = auto()  # so do all items from `count` on
+    SOME_ITEM_FROM = auto()  # so does at least one item from there on
+    HOLDS_AT_LEAST = auto()  # at least `count` items obey `literal`
+    HOLDS_AT_MOST = auto()
+    UNIQUE = auto()  # no two items are equal
+    REPEATED = auto()  # two items are equal
+    PRESENT = auto()  # there is a member `name`
+    ABSENT = auto()
+    MEMBER = auto()  # the member `name`, if there is one, obeys `literal`
+    OTHERS = auto()  # so do all members that are none of `names`
+    SOME_OTHER = auto()  # so does at least one of those
+    NAMES = auto()  # all names obey `literal`
+    SOME_NAME = auto()
+    OPAQUE = auto()  # `name` says what was not understood; it holds
+    OPAQUE_NOT = auto()  # it does not hold
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A schema that accepts the document (`holds`) or refuses it."""
+
+    node: Node
+    holds: bool
+
+    @property
+    def opposite(self) -> "Literal":
+        """The literal that holds exactly when this one does not."""
+        return Literal(self.node, not self.holds)
+
+    @property
+    def key(self) -> tuple[int, bool]:
+        """An order that is the same in every run."""
+        return self.node.number, self.holds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Atom:
+    """One question to a value; `op` says which of the other fields mean something."""
+
+    op: Op
+    count: int = 0
+    bound: Fraction = Fraction(0)
+    name: str = ""
+    names: frozenset[str] = frozenset()
+    values: tuple[JsonValue, ...] = ()
+    literal: Literal | None = None
+
+    def __hash__(self) -> int:
+        return hash((self.op, self.count, self.bound, self.name, self.names, self.literal, len(self.values)))
+
+    @property
+    def about(self) -> Literal:
+        """The literal of an atom that has one."""
+        assert self.literal is not None  # noqa: S101  # which ops have one is written above
+        return self.literal
+
+
+Item: TypeAlias = Literal | Atom
+Alternative: TypeAlias = tuple[Item, ...]
+Clause: TypeAlias = tuple[Alternative, ...]
+
+TRUE: Alternative = ()
+NEVER: Clause = ()
+
+_SIZES = {
+    "minLength": (Kind.STRING, Op.SIZE_AT_LEAST),
+    "maxLength": (Kind.STRING, Op.SIZE_AT_MOST),
+    "minItems": (Kind.ARRAY, Op.SIZE_AT_LEAST),
+    "maxItems": (Kind.ARRAY, Op.SIZE_AT_MOST),
+    "minProperties": (Kind.OBJECT, Op.SIZE_AT_LEAST),
+    "maxProperties": (Kind.OBJECT, Op.SIZE_AT_MOST),
+}
+_BOUNDS = {
+    "minimum": (Op.AT_LEAST, Op.LESS),
+    "exclusiveMinimum": (Op.MORE, Op.AT_MOST),
+    "maximum": (Op.AT_MOST, Op.MORE),
+    "exclusiveMaximum": (Op.LESS, Op.AT_LEAST),
+}
+
+
+Disjoint: TypeAlias = Callable[[Node, Node], bool]
+"""Tells whether it is proved that no document obeys both."""
+
+
+def demands(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> list[Clause]:
+    """Return the clauses that a document of this kind must fulfil to be accepted by the schema."""
+    clauses: list[Clause] = []
+    for accepted, _ in _keywords(node, kind, store, disjoint):
+        clauses += accepted
+    return clauses
+
+
+def refusals(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> Clause:
+    """Return the alternatives of which one must hold for a document of this kind to be refused by the schema."""
+    return tuple(
+        alternative for _, refused in _keywords(node, kind, store, disjoint) for alternative in refused
+    )
+
+
+_Keyword: TypeAlias = tuple[list[Clause], list[Alternative]]
+"""One keyword: its clauses when it holds, its alternatives when it is broken."""
+
+
+def _keywords(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> Iterator[_Keyword]:
+    """Return every keyword that says something about this kind."""
+    yield from _types_and_values(node, kind, store)
+    yield from _applicators(node, disjoint)
+    for word, text in node.outside.items():
+        about = f"{word} {node.number if word.startswith('unevaluated') else text}"
+        yield _unit(Atom(op=Op.OPAQUE, name=about), Atom(op=Op.OPAQUE_NOT, name=about))
+    for word, (sized, op) in _SIZES.items():
+        if sized == kind and word in node.plain:
+            yield _size(op, node.integer(word))
+    if kind in NUMBERS:
+        yield from _numbers(node)
+    elif kind == Kind.STRING and "pattern" in node.plain:
+        name = str(node.plain["pattern"])
+        yield _unit(Atom(op=Op.MATCHES, name=name), Atom(op=Op.MATCHES_NOT, name=name))
+    elif kind == Kind.ARRAY:
+        yield from _arrays(node)
+    elif kind == Kind.OBJECT:
+        yield from _objects(node)
+
+
+def _unit(accepted: Item, refused: Item) -> _Keyword:
+    return [((accepted,),)], [(refused,)]
+
+
+def _size(op: Op, count: int) -> _Keyword:
+    if op == Op.SIZE_AT_MOST:
+        return _unit(Atom(op=op, count=count), Atom(op=Op.SIZE_AT_LEAST, count=count + 1))
+    refused: list[Alternative] = [(Atom(op=Op.SIZE_AT_MOST, count=count - 1),)] if count > 0 else []
+    return [((Atom(op=op, count=count),),)], refused
+
+
+def _types_and_values(node: Node, kind: Kind, store: Store) -> Iterator[_Keyword]:
+    if "type" in node.plain:
+        yield ([], []) if kind in kinds(node.plain["type"]) else ([NEVER], [TRUE])
+    if "const" in node.plain:
+        yield _values([node.plain["const"]], kind, store)
+    if "enum" in node.plain:
+        yield _values(cast(list[JsonValue], node.plain["enum"]), kind, store)
+
+
+def kinds(types: JsonValue) -> frozenset[Kind]:
+    """Return the kinds that the keyword `type` names."""
+    found: set[Kind] = set()
+    for name in cast(list[str], types if isinstance(types, list) else [types]):
+        found |= set(NUMBERS) if name == "number" else {Kind(name)}
+    return frozenset(found)
+
+
+def _values(values: list[JsonValue], kind: Kind, store: Store) -> _Keyword:
+    fitting = tuple(value for value in values if kind_of(value) == kind)
+    if not fitting:
+        return [NEVER], [TRUE]
+    if kind not in (Kind.ARRAY, Kind.OBJECT):
+        return _unit(Atom(op=Op.ONLY, values=fitting), Atom(op=Op.EXCEPT, values=fitting))
+    if len(fitting) > 1:
+        singles = [Literal(store.values([value]), holds=True) for value in fitting]
+        return [tuple((single,) for single in singles)], [tuple(single.opposite for single in singles)]
+    return _array_value(fitting[0], store) if kind == Kind.ARRAY else _object_value(fitting[0], store)
+
+
+def _array_value(value: JsonValue, store: Store) -> _Keyword:
+    items = [Literal(store.values([item]), holds=True) for item in cast(list[JsonValue], value)]
+    size = len(items)
+    accepted: list[Item] = [Atom(op=Op.SIZE_AT_LEAST, count=size), Atom(op=Op.SIZE_AT_MOST, count=size)]
+    accepted += [Atom(op=Op.ITEM, count=index, literal=item) for index, item in enumerate(items)]
+    refused: list[Alternative] = [(Atom(op=Op.SIZE_AT_LEAST, count=size + 1),)]
+    if size:
+        refused.append((Atom(op=Op.SIZE_AT_MOST, count=size - 1),))
+    refused += [_wrong_item(index, item.opposite) for index, item in enumerate(items)]
+    return [(tuple(accepted),)], refused
+
+
+def _wrong_item(index: int, literal: Literal) -> Alternative:
+    return Atom(op=Op.SIZE_AT_LEAST, count=index + 1), Atom(op=Op.ITEM, count=index, literal=literal)
+
+
+def _object_value(value: JsonValue, store: Store) -> _Keyword:
+    members = {
+        name: Literal(store.values([item]), holds=True) for name, item in cast(JsonObject, value).items()
+    }
+    names = frozenset(members)
+    accepted: list[Item] = [Atom(op=Op.OTHERS, names=names, literal=Literal(store.never, holds=True))]
+    refused: list[Alternative] = [
+        (Atom(op=Op.SOME_OTHER, names=names, literal=Literal(store.always, holds=True)),)
+    ]
+    for name, member in members.items():
+        accepted += [Atom(op=Op.PRESENT, name=name), Atom(op=Op.MEMBER, name=name, literal=member)]
+        refused += [(Atom(op=Op.ABSENT, name=name),), _wrong_member(name, member.opposite)]
+    return [(tuple(accepted),)], refused
+
+
+def _wrong_member(name: str, literal: Literal) -> Alternative:
+    return Atom(op=Op.PRESENT, name=name), Atom(op=Op.MEMBER, name=name, literal=literal)
+
+
+def _applicators(node: Node, disjoint: Disjoint) -> Iterator[_Keyword]:
+    for child in node.many.get("allOf", ()):
+        yield _unit(Literal(child, holds=True), Literal(child, holds=False))
+    if branches := node.many.get("anyOf"):
+        yield (
+            [tuple((Literal(branch, holds=True),) for branch in branches)],
+            [tuple(Literal(branch, holds=False) for branch in branches)],
+        )
+    if branches := node.many.get("oneOf"):
+        yield _one_of(branches, disjoint)
+    if "not" in node.one:
+        yield _unit(Literal(node.one["not"], holds=False), Literal(node.one["not"], holds=True))
+    if "if" in node.one:
+        yield _conditional(node)
+
+
+def _one_of(branches: tuple[Node, ...], disjoint: Disjoint) -> _Keyword:
+    """Exactly one; of branches that exclude each other anyway it need not be said that only one holds."""
+    indices = range(len(branches))
+    both = {(a, b) for a in indices for b in indices if a < b and not disjoint(branches[a], branches[b])}
+    accepted = [
+        tuple(
+            Literal(branches[other], holds=other == index)
+            for other in indices
+            if other == index or (min(index, other), max(index, other)) in both
+        )
+        for index in indices
+    ]
+    refused: list[Alternative] = [tuple(Literal(branch, holds=False) for branch in branches)]
+    refused += [(Literal(branches[a], holds=True), Literal(branches[b], holds=True)) for a, b in sorted(both)]
+    return [tuple(accepted)], refused
+
+
+def _conditional(node: Node) -> _Keyword:
+    condition = node.one["if"]
+    accepted: list[Alternative] = []
+    refused: list[Alternative] = []
+    for holds, word in ((True, "then"), (False, "else")):
+        asked = Literal(condition, holds)
+        if word in node.one:
+            accepted.append((asked, Literal(node.one[word], holds=True)))
+            refused.append((asked, Literal(node.one[word], holds=False)))
+        else:
+            accepted.append((asked,))
+    return [tuple(accepted)], refused
+
+
+def _numbers(node: Node) -> Iterator[_Keyword]:
+    for word, (accepted, refused) in _BOUNDS.items():
+        if word in node.plain:
+            bound = Fraction(cast(float, node.plain[word]))
+            yield _unit(Atom(op=accepted, bound=bound), Atom(op=refused, bound=bound))
+    if "multipleOf" in node.plain:
+        factor = cast(float, node.plain["multipleOf"])
+        if isinstance(factor, int):
+            bound = Fraction(factor)
+            yield _unit(Atom(op=Op.MULTIPLE, bound=bound), Atom(op=Op.NO_MULTIPLE, bound=bound))
+        else:  # engines calculate with doubles and disagree
+            name = f"multipleOf {canonical(factor)}"
+            yield _unit(Atom(op=Op.OPAQUE, name=name), Atom(op=Op.OPAQUE_NOT, name=name))
+
+
+def _arrays(node: Node) -> Iterator[_Keyword]:
+    prefix = node.many.get("prefixItems", ())
+    for index, child in enumerate(prefix):
+        literal = Literal(child, holds=True)
+        yield [((Atom(op=Op.ITEM, count=index, literal=literal),),)], [_wrong_item(index, literal.opposite)]
+    if "items" in node.one:
+        literal = Literal(node.one["items"], holds=True)
+        yield _unit(
+            Atom(op=Op.ITEMS_FROM, count=len(prefix), literal=literal),
+            Atom(op=Op.SOME_ITEM_FROM, count=len(prefix), literal=literal.opposite),
+        )
+    if node.plain.get("uniqueItems") is True:
+        yield _unit(Atom(op=Op.UNIQUE), Atom(op=Op.REPEATED))
+    if "contains" in node.one:
+        yield from _contains(node)
+
+
+def _contains(node: Node) -> Iterator[_Keyword]:
+    literal = Literal(node.one["contains"], holds=True)
+    least = node.integer("minContains", 1)
+    if least > 0:
+        yield _unit(
+            Atom(op=Op.HOLDS_AT_LEAST, count=least, literal=literal),
+            Atom(op=Op.HOLDS_AT_MOST, count=least - 1, literal=literal),
+        )
+    if "maxContains" in node.plain:
+        most = node.integer("maxContains")
+        yield _unit(
+            Atom(op=Op.HOLDS_AT_MOST, count=most, literal=literal),
+            Atom(op=Op.HOLDS_AT_LEAST, count=most + 1, literal=literal),
+        )
+
+
+def _objects(node: Node) -> Iterator[_Keyword]:
+    properties = node.named.get("properties", {})
+    for name in node.names("required"):
+        yield _unit(Atom(op=Op.PRESENT, name=name), Atom(op=Op.ABSENT, name=name))
+    for name, child in sorted(properties.items()):
+        literal = Literal(child, holds=True)
+        yield [((Atom(op=Op.MEMBER, name=name, literal=literal),),)], [_wrong_member(name, literal.opposite)]
+    if "additionalProperties" in node.one:
+        literal, names = Literal(node.one["additionalProperties"], holds=True), frozenset(properties)
+        yield _unit(
+            Atom(op=Op.OTHERS, names=names, literal=literal),
+            Atom(op=Op.SOME_OTHER, names=names, literal=literal.opposite),
+        )
+    if "propertyNames" in node.one:
+        literal = Literal(node.one["propertyNames"], holds=True)
+        yield _unit(Atom(op=Op.NAMES, literal=literal), Atom(op=Op.SOME_NAME, literal=literal.opposite))
+    yield from _dependents(node)
+
+
+def _dependents(node: Node) -> Iterator[_Keyword]:
+    required = cast(dict[str, list[str]], node.plain.get("dependentRequired", {}))
+    for name, others in sorted(required.items()):
+        present = Atom(op=Op.PRESENT, name=name)
+        together: Iterable[Item] = (Atom(op=Op.PRESENT, name=other) for other in others)
+        yield (
+            [((Atom(op=Op.ABSENT, name=name),), (present, *together))],
+            [(present, Atom(op=Op.ABSENT, name=other)) for other in others],
+        )
+    for name, child in sorted(node.named.get("dependentSchemas", {}).items()):
+        present = Atom(op=Op.PRESENT, name=name)
+        yield (
+            [((Atom(op=Op.ABSENT, name=name),), (present, Literal(child, holds=True)))],
+            [(present, Literal(child, holds=False))],
+        )

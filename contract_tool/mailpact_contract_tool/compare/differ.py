@@ -1,0 +1,278 @@
+"""Walks two schemas side by side and gives every difference as an edit.
+
+References are followed, so a schema that was only moved into `$defs` has not changed. Two schemas that were compared
+once are not compared again, so recursion ends. Branches of `anyOf` and the like that say the same are taken together
+first, wherever they stand; the others in their order.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+from mailpact.contracts.pointer import escaped
+from mailpact_contract_tool.compare.document import Document, Place
+from mailpact_contract_tool.compare.edits import Edit, Pair, Spot, Wrap, plain_edits
+from mailpact_contract_tool.compare.node import Node, Store
+from mailpact_contract_tool.compare.rules import Rule
+
+_BRANCHES = {
+    "allOf": (Rule.ALLOF_BRANCH_ADDED, Rule.ALLOF_BRANCH_REMOVED),
+    "anyOf": (Rule.ANYOF_BRANCH_ADDED, Rule.ANYOF_BRANCH_REMOVED),
+    "oneOf": (Rule.ONEOF_BRANCH_ADDED, Rule.ONEOF_BRANCH_REMOVED),
+    "prefixItems": (Rule.PREFIX_ITEM_ADDED, Rule.PREFIX_ITEM_REMOVED),
+}
+_CHILDREN = {
+    "items": (Rule.ITEMS_ADDED, Rule.ITEMS_REMOVED),
+    "contains": (Rule.CONTAINS_CHANGED, Rule.CONTAINS_CHANGED),
+    "not": (Rule.NOT_ADDED, Rule.NOT_REMOVED),
+    "propertyNames": (Rule.PROPERTY_NAMES_CHANGED, Rule.PROPERTY_NAMES_CHANGED),
+}
+
+
+def edits(old: Document, new: Document, store: Store) -> Iterator[Edit]:
+    """Return all edits that lead from one schema to the other."""
+    return _Walk(old, new, store).between(old.root, new.root, lambda node: node, lambda node: node)
+
+
+class _Walk:
+    def __init__(self, old: Document, new: Document, store: Store) -> None:
+        self._old, self._new, self._store = old, new, store
+        self._seen: set[tuple[str, str]] = set()
+
+    def between(self, old: Place, new: Place, wrap_old: Wrap, wrap_new: Wrap) -> Iterator[Edit]:
+        """Return the edits between two schemas that stand for each other."""
+        old, new = self._old.follow(old), self._new.follow(new)
+        if (old.pointer, new.pointer) in self._seen:
+            return
+        self._seen.add((old.pointer, new.pointer))
+        pair = Pair(
+            Spot(old, self._old.node(old), wrap_old), Spot(new, self._new.node(new), wrap_new), self._store
+        )
+        if old.raw is False or new.raw is False:
+            yield from self._forbidden(pair)
+            return
+        yield from plain_edits(pair)
+        yield from self._properties(pair)
+        yield from self._dependents(pair)
+        yield from self._additional(pair)
+        for word in _CHILDREN:
+            yield from self._child(pair, word)
+        for word in _BRANCHES:
+            yield from self._branches(pair, word)
+        yield from self._conditional(pair)
+
+    def _forbidden(self, pair: Pair) -> Iterator[Edit]:
+        old, new = pair.old, pair.new
+        if old.node is not new.node:
+            rule = Rule.SCHEMA_CLOSED if new.place.raw is False else Rule.SCHEMA_OPENED
+            yield Edit(rule, new.place.pointer, old.wrap(new.node), new.wrap(old.node))
+
+    def _properties(self, pair: Pair) -> Iterator[Edit]:
+        old, new = (spot.node.named.get("properties", {}) for spot in (pair.old, pair.new))
+        for name in sorted({*old, *new}):
+            if name in old and name in new:
+                put = partial(self._put_named, "properties", name)
+                yield from self.between(
+                    pair.old.place.below("properties", name),
+                    pair.new.place.below("properties", name),
+                    put(pair.old),
+                    put(pair.new),
+                )
+            elif name in new:
+                yield self._added(pair, name)
+            else:
+                yield self._removed(pair, name)
+        yield from self._required(pair)
+
+    def _put_named(self, word: str, name: str, spot: Spot) -> Wrap:
+        return lambda child: spot.wrap(self._store.with_named(spot.node, word, name, child))
+
+    def _added(self, pair: Pair, name: str) -> Edit:
+        required = name in pair.new.node.names("required") and name not in pair.old.node.names("required")
+        if required:
+            rule = Rule.PROPERTY_ADDED_REQUIRED
+        elif self._is_closed(pair.old.node):
+            rule = Rule.PROPERTY_ADDED_OPTIONAL_CLOSED
+        else:
+            rule = Rule.PROPERTY_ADDED_OPTIONAL_OPEN_TYPED
+        return self._member(pair, rule, name, with_required=required)
+
+    def _removed(self, pair: Pair, name: str) -> Edit:
+        closed = self._is_closed(pair.new.node)
+        rule = Rule.PROPERTY_REMOVED_CLOSED if closed else Rule.PROPERTY_REMOVED_OPEN
+        required = name in pair.old.node.names("required") and name not in pair.new.node.names("required")
+        return self._member(pair, rule, name, with_required=required)
+
+    def _member(self, pair: Pair, rule: Rule, name: str, *, with_required: bool) -> Edit:
+        old, new = pair.old.node, pair.new.node
+        applied = self._store.with_named(old, "properties", name, new.named.get("properties", {}).get(name))
+        undone = self._store.with_named(new, "properties", name, old.named.get("properties", {}).get(name))
+        if with_required:
+            applied, undone = self._toggled(applied, name), self._toggled(undone, name)
+        spot = pair.new if name in new.named.get("properties", {}) else pair.old
+        pointer = f"{spot.place.pointer}/properties/{escaped(name)}"
+        return Edit(rule, pointer, pair.old.wrap(applied), pair.new.wrap(undone))
+
+    def _toggled(self, node: Node, name: str) -> Node:
+        """Make a name required that was not, or the other way round."""
+        names = {*node.names("required")} ^ {name}
+        return self._store.make(replace(node, plain={**node.plain, "required": [*sorted(names)]}))
+
+    def _is_closed(self, node: Node) -> bool:
+        return node.one.get("additionalProperties") is self._store.never
+
+    def _required(self, pair: Pair) -> Iterator[Edit]:
+        old, new = pair.old.node, pair.new.node
+        members = {spot.node: spot.node.named.get("properties", {}) for spot in (pair.old, pair.new)}
+        for name in sorted({*old.names("required")} ^ {*new.names("required")}):
+            added = name in new.names("required")
+            with_member = (name in members[new]) != (name in members[old]) and (name in members[new]) == added
+            if not with_member:
+                spot, rule = (pair.new, Rule.REQUIRED_ADDED) if added else (pair.old, Rule.REQUIRED_REMOVED)
+                pointer = f"{spot.place.pointer}/required/{spot.node.names('required').index(name)}"
+                applied, undone = self._toggled(old, name), self._toggled(new, name)
+                yield Edit(rule, pointer, pair.old.wrap(applied), pair.new.wrap(undone))
+
+    def _additional(self, pair: Pair) -> Iterator[Edit]:
+        word = "additionalProperties"
+        old, new = pair.old.node, pair.new.node
+        if word in old.outside or word in new.outside:
+            return
+        if self._is_closed(old) == self._is_closed(new):
+            yield from self._child_walk(pair, word)
+        else:
+            closed = self._is_closed(new)
+            rule = Rule.ADDITIONAL_PROPERTIES_CLOSED if closed else Rule.ADDITIONAL_PROPERTIES_OPENED
+            yield self._whole_child(pair, rule, word)
+
+    def _whole_child(self, pair: Pair, rule: Rule, word: str) -> Edit:
+        return pair.edit(
+            rule,
+            word,
+            self._store.with_one(pair.old.node, word, pair.new.node.one.get(word)),
+            self._store.with_one(pair.new.node, word, pair.old.node.one.get(word)),
+        )
+
+    def _child(self, pair: Pair, word: str) -> Iterator[Edit]:
+        added, removed = _CHILDREN[word]
+        here = [word in spot.node.one for spot in (pair.old, pair.new)]
+        if all(here):
+            yield from self._child_walk(pair, word)
+        elif any(here):
+            yield self._whole_child(pair, added if here[1] else removed, word)
+
+    def _child_walk(self, pair: Pair, word: str) -> Iterator[Edit]:
+        """Walk into a subschema; one that is not written accepts everything."""
+
+        def below(spot: Spot) -> Place:
+            return spot.place.below(word) if spot.has(word) else Place(f"{spot.place.pointer}/{word}", {})
+
+        def put(spot: Spot) -> Wrap:
+            return lambda child: spot.wrap(self._store.with_one(spot.node, word, child))
+
+        if pair.old.has(word) or pair.new.has(word):
+            yield from self.between(below(pair.old), below(pair.new), put(pair.old), put(pair.new))
+
+    def _dependents(self, pair: Pair) -> Iterator[Edit]:
+        word = "dependentSchemas"
+        old, new = (spot.node.named.get(word, {}) for spot in (pair.old, pair.new))
+        for name in sorted({*old, *new}):
+            if old.get(name) is not new.get(name):
+                yield pair.edit(
+                    Rule.DEPENDENT_SCHEMA_CHANGED,
+                    f"{word}/{escaped(name)}" if name in new or not pair.new.has(word) else word,
+                    self._store.with_named(pair.old.node, word, name, new.get(name)),
+                    self._store.with_named(pair.new.node, word, name, old.get(name)),
+                )
+
+    def _branches(self, pair: Pair, word: str) -> Iterator[Edit]:
+        """Compare lists of branches; those of a tuple by their places, all others first by what they say."""
+        old, new = self._listed(pair.old, self._old, word), self._listed(pair.new, self._new, word)
+        old_nodes, new_nodes = (list(spot.node.many.get(word, ())) for spot in (pair.old, pair.new))
+        matched = _matched(old_nodes, new_nodes, by_place=word == "prefixItems")
+        for left, right in matched:
+            yield from self.between(
+                old[left],
+                new[right],
+                self._put_branch(pair.old, word, left),
+                self._put_branch(pair.new, word, right),
+            )
+        added, removed = _BRANCHES[word]
+        for left in sorted(set(range(len(old))) - {left for left, _ in matched}):
+            yield self._branch(pair, removed, word, old[left].pointer, gone=left)
+        for right in sorted(set(range(len(new))) - {right for _, right in matched}):
+            yield self._branch(pair, added, word, new[right].pointer, come=right)
+
+    def _listed(self, spot: Spot, document: Document, word: str) -> list[Place]:
+        """Return the places of the branches; a reference beside other keywords is one of what must all hold."""
+        count = len(spot.node.many.get(word, ())) - (word == "allOf" and spot.has("$ref"))
+        places = [spot.place.below(word, index) for index in range(count)]
+        if word == "allOf" and spot.has("$ref"):
+            places.insert(0, document.target(spot.place))
+        return places
+
+    def _put_branch(self, spot: Spot, word: str, index: int) -> Wrap:
+        def put(child: Node) -> Node:
+            nodes = list(spot.node.many[word])
+            nodes[index] = child
+            return spot.wrap(self._store.with_many(spot.node, word, nodes))
+
+        return put
+
+    def _branch(
+        self,
+        pair: Pair,
+        rule: Rule,
+        word: str,
+        pointer: str,
+        *,
+        gone: int | None = None,
+        come: int | None = None,
+    ) -> Edit:
+        """Return the edit of a branch that is only on one side."""
+        old, new = (spot.node.many.get(word, ()) for spot in (pair.old, pair.new))
+        if gone is not None:
+            applied, undone = [*old[:gone], *old[gone + 1 :]], [*new, old[gone]]
+        else:
+            come = come or 0
+            applied, undone = [*old, new[come]], [*new[:come], *new[come + 1 :]]
+        return Edit(
+            rule,
+            pointer,
+            pair.old.wrap(self._store.with_many(pair.old.node, word, applied)),
+            pair.new.wrap(self._store.with_many(pair.new.node, word, undone)),
+        )
+
+    def _conditional(self, pair: Pair) -> Iterator[Edit]:
+        words = ("if", "then", "else")
+        old, new = pair.old.node, pair.new.node
+        changed = [word for word in words if old.one.get(word) is not new.one.get(word)]
+        if changed:
+            yield pair.edit(
+                Rule.CONDITIONAL_CHANGED,
+                next((word for word in changed if pair.new.has(word)), changed[0]),
+                self._with_words(old, new, words),
+                self._with_words(new, old, words),
+            )
+
+    def _with_words(self, node: Node, other: Node, words: tuple[str, ...]) -> Node:
+        for word in words:
+            node = self._store.with_one(node, word, other.one.get(word))
+        return node
+
+
+def _matched(old: Sequence[Node], new: Sequence[Node], *, by_place: bool) -> list[tuple[int, int]]:
+    """Pair branches: equal ones first, then, if as many are left on both sides, the others in their order."""
+    if by_place:
+        return [(index, index) for index in range(min(len(old), len(new)))]
+    pairs: list[tuple[int, int]] = []
+    left = dict(enumerate(old))
+    right = dict(enumerate(new))
+    for index, node in enumerate(old):
+        same = next((at for at, other in right.items() if other is node), None)
+        if same is not None:
+            pairs.append((index, same))
+            del left[index], right[same]
+    if len(left) == len(right):
+        pairs += zip(left, right, strict=True)
+    return pairs

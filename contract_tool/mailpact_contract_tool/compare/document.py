@@ -1,0 +1,287 @@
+"""Reads a schema's document into nodes, or says where it cannot be read.
+
+Refused are: what is not of draft 2020-12, references that lead nowhere, out of the document or in a circle without
+end, and documents that are too deep or too big to be compared in bounded time.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
+from urllib.parse import unquote
+
+from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact.contracts.pointer import escaped, pointer_to, unescaped
+from mailpact_contract_tool.compare.node import (
+    DECIDING,
+    MANY,
+    NAMED,
+    ONE,
+    OUTSIDE,
+    PLAIN,
+    Node,
+    Store,
+    canonical,
+    plainest,
+)
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_MOST_NODES = 20_000
+_DEEPEST = 64
+_IN_PLACE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "$ref")
+
+
+class SchemaError(ValueError):
+    """A schema cannot be compared: `side` says which one ("old" or "new"), `pointer` where in it the fault is."""
+
+    def __init__(self, pointer: str, fault: str, *, side: str = "", file: str = "") -> None:
+        place = f"at {pointer or 'the top'}"
+        super().__init__(f"{file}: {place}: {fault}" if file else f"{place}: {fault}")
+        self.side = side
+        self.pointer = pointer
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A schema in its document: where it stands, and what is written there."""
+
+    pointer: str
+    raw: JsonValue
+
+    @property
+    def keywords(self) -> JsonObject:
+        """The keywords that stand here; `true` has none, and neither has `false`."""
+        return self.raw if isinstance(self.raw, dict) else {}
+
+    def below(self, *steps: str | int) -> "Place":
+        """Return the schema at that path below this one."""
+        raw, pointer = self.raw, self.pointer
+        for step in steps:
+            raw = raw[step]  # type: ignore[index]  # steps are those that stand there
+            pointer += "/" + escaped(str(step))
+        return Place(pointer, raw)
+
+    def children(self) -> Iterator[tuple[tuple[str | int, ...], "Place"]]:
+        """Return all schemas that stand directly in this one, each with the path to it."""
+        for word, value in self.keywords.items():
+            if word in ONE:
+                yield (word,), self.below(word)
+            elif word in MANY:
+                for index in range(len(cast(list[JsonValue], value))):
+                    yield (word, index), self.below(word, index)
+            elif word in NAMED:
+                for name in cast(JsonObject, value):
+                    yield (word, name), self.below(word, name)
+
+
+class Document:
+    """One schema document, read into nodes of a store that it may share with another; raises SchemaError."""
+
+    def __init__(self, raw: JsonObject, store: Store, side: str) -> None:
+        _check_size(raw)
+        _check_draft(raw)
+        _check_identifiers(Place("", raw))
+        self.raw = raw
+        self.root = Place("", raw)
+        self._store = store
+        self._side = side
+        self._read: dict[str, Node] = {}
+        self._targets = self._collect_targets()
+        self._refuse_endless()
+        self._recursive = {pointer for pointer in self._targets if self._reaches(pointer, pointer)}
+        for pointer in sorted(self._recursive):
+            store.definitions[side + pointer] = self.node(self.place(pointer))
+        self.node(self.root)
+
+    def place(self, pointer: str) -> Place:
+        """Return the schema at a pointer; raises SchemaError if none stands there."""
+        raw: JsonValue = self.raw
+        for step in pointer.split("/")[1:]:
+            name = unescaped(step)
+            if isinstance(raw, dict) and name in raw:
+                raw = raw[name]
+            elif isinstance(raw, list) and name.isascii() and name.isdigit() and int(name) < len(raw):
+                raw = raw[int(name)]
+            else:
+                raise SchemaError(pointer, "nothing stands there, and a $ref points to it")
+        if not isinstance(raw, dict | bool):
+            raise SchemaError(pointer, "no schema stands there, and a $ref points to it")
+        return Place(pointer, raw)
+
+    def follow(self, place: Place) -> Place:
+        """Follow references that have no other keyword beside them."""
+        while _is_reference(place):
+            place = self.target(place)
+        return place
+
+    def target(self, place: Place) -> Place:
+        """Return the schema that the reference here points to."""
+        return self.place(self._pointer(place))
+
+    def node(self, place: Place) -> Node:
+        """Return the node of a schema."""
+        if place.pointer not in self._read:
+            self._read[place.pointer] = self._build(place)
+        return self._read[place.pointer]
+
+    def outside(self, place: Place) -> Iterator[str]:
+        """Return the keywords here that are outside the portable subset."""
+        return (word for word in place.keywords if word in OUTSIDE)
+
+    def _build(self, place: Place) -> Node:
+        if isinstance(place.raw, bool):
+            return self._store.always if place.raw else self._store.never
+        words = place.keywords
+        if _is_reference(place):
+            return self._referred(place)
+        outside = {word: self._text(words[word], word) for word in self.outside(place)}
+        if "patternProperties" in words and "additionalProperties" in words:
+            outside["additionalProperties"] = self._text(
+                words["additionalProperties"], "additionalProperties"
+            )
+        many = {
+            word: tuple(
+                self.node(place.below(word, index))
+                for index in range(len(cast(list[JsonValue], words[word])))
+            )
+            for word in MANY
+            if word in words
+        }
+        if "$ref" in words:
+            many["allOf"] = (self._referred(place), *many.get("allOf", ()))
+        node = Node(
+            0,
+            plain={word: plainest(words[word]) for word in PLAIN if word in words},
+            one={word: self.node(place.below(word)) for word in ONE if word in words and word not in outside},
+            many=many,
+            named={
+                word: {name: self.node(place.below(word, name)) for name in cast(JsonObject, words[word])}
+                for word in NAMED
+                if word in words
+            },
+            outside=outside,
+        )
+        return self._store.make(node)
+
+    def _text(self, value: JsonValue, word: str) -> str:
+        """Write a keyword that is not read; where it refers to others, it equals itself in the same document only."""
+        text = canonical(value)
+        refers = word.startswith("$") or '"$' in text
+        return text + canonical(self.raw) if refers else text
+
+    def _referred(self, place: Place) -> Node:
+        pointer = self._pointer(place)
+        if pointer in self._recursive:
+            return self._store.make(Node(0, reference=self._side + pointer))
+        return self.node(self.place(pointer))
+
+    def _pointer(self, place: Place) -> str:
+        reference = str(place.keywords["$ref"])
+        if reference in ("#", "") or reference.startswith("#/"):
+            return unquote(reference[1:])
+        raise SchemaError(
+            f"{place.pointer}/$ref",
+            f"{reference!r} points out of this file; only #/... within it is followed",
+        )
+
+    def _collect_targets(self) -> Mapping[str, frozenset[str]]:
+        """Find all schemas that references point to, and to which others each of them leads."""
+        found: dict[str, frozenset[str]] = {}
+        todo = ["", *self._references(self.root)]
+        while todo:
+            pointer = todo.pop()
+            if pointer not in found:
+                found[pointer] = frozenset(self._references(self.place(pointer)))
+                todo += found[pointer]
+        return found
+
+    def _references(self, place: Place) -> list[str]:
+        """List where the references in this schema point to."""
+        return [self._pointer(inner) for inner in _all_below(place) if "$ref" in inner.keywords]
+
+    def _reaches(self, start: str, end: str) -> bool:
+        return _is_reachable(start, end, lambda pointer: self._targets[pointer])
+
+    def _refuse_endless(self) -> None:
+        """Refuse a definition that is itself before anything of the document was looked at."""
+        ways: dict[str, set[str]] = {}
+        places = {pointer: self.place(pointer) for pointer in self._targets}
+        for pointer, place in places.items():
+            ways[pointer] = {self._pointer(inner) for inner in _in_place(place) if "$ref" in inner.keywords}
+        for pointer in sorted(ways):
+            if _is_reachable(pointer, pointer, lambda at: ways[at]):
+                raise SchemaError(pointer, "the schema is defined by itself, without end")
+
+
+def _is_reference(place: Place) -> bool:
+    """Tell whether a schema is a reference and says nothing else."""
+    return [word for word in place.keywords if word in DECIDING] == ["$ref"]
+
+
+def _all_below(place: Place) -> Iterator[Place]:
+    todo = [place]
+    while todo:
+        at = todo.pop()
+        yield at
+        todo += [child for _, child in at.children()]
+
+
+def _in_place(place: Place) -> Iterator[Place]:
+    todo = [place]
+    while todo:
+        at = todo.pop()
+        yield at
+        todo += [child for path, child in at.children() if path[0] in _IN_PLACE]
+
+
+def _is_reachable(start: str, end: str, ways: Callable[[str], frozenset[str] | set[str]]) -> bool:
+    seen: set[str] = set()
+    todo = list(ways(start))
+    while todo:
+        at = todo.pop()
+        if at == end:
+            return True
+        if at not in seen:
+            seen.add(at)
+            todo += ways(at)
+    return False
+
+
+def _check_size(raw: JsonValue) -> None:
+    """Refuse what would take too long, before anything recurses into it."""
+    count = 0
+    todo: list[tuple[JsonValue, int]] = [(raw, 1)]
+    while todo:
+        value, depth = todo.pop()
+        count += 1
+        if count > _MOST_NODES:
+            raise SchemaError("", f"the schema has more than {_MOST_NODES} values")
+        if depth > _DEEPEST:
+            raise SchemaError("", f"the schema is nested deeper than {_DEEPEST}")
+        if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
+            raise SchemaError("", "a number is too large for a double, or none at all")
+        if isinstance(value, dict | list):
+            inner = value.values() if isinstance(value, dict) else value
+            todo += [(child, depth + 1) for child in inner]
+
+
+def _check_identifiers(root: Place) -> None:
+    for place in _all_below(root):
+        if "$id" in place.keywords and place.pointer:
+            raise SchemaError(
+                place.pointer + "/$id", "only the top of a schema may have an $id in the portable subset"
+            )
+
+
+def _check_draft(raw: JsonObject) -> None:
+    import jsonschema_rs
+
+    named = raw.get("$schema", DRAFT)
+    if named not in (DRAFT, DRAFT + "#"):
+        raise SchemaError("/$schema", f"{named!r} is not draft 2020-12 ({DRAFT})")
+    try:
+        jsonschema_rs.meta.validate({**raw, "$schema": DRAFT})
+    except jsonschema_rs.ValidationError as error:
+        pointer = pointer_to(error.instance_path)
+        raise SchemaError(pointer, f"not a schema of draft 2020-12: {error.message}"[:300]) from error

@@ -1,0 +1,228 @@
+"""What single keywords changed: each difference as an edit that can be made alone.
+
+An edit holds two whole schemas: the old one with only this change made (`applied`), and the new one with only this
+change taken back (`undone`). So each change is judged by itself, wherever it stands, under `not` as well as in a
+branch.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import cast
+
+from mailpact.contracts.parse import JsonValue
+from mailpact.contracts.pointer import escaped
+from mailpact_contract_tool.compare.clauses import kinds
+from mailpact_contract_tool.compare.document import Place
+from mailpact_contract_tool.compare.node import DECIDING, Kind, Node, Store, canonical
+from mailpact_contract_tool.compare.rules import BOUNDS, Rule
+
+Wrap = Callable[[Node], Node]
+"""Puts a node back where it was and gives the whole schema."""
+
+_DESCRIPTIONS = {
+    "title": Rule.DESCRIPTION_CHANGED,
+    "description": Rule.DESCRIPTION_CHANGED,
+    "$comment": Rule.DESCRIPTION_CHANGED,
+    "examples": Rule.DESCRIPTION_CHANGED,
+    "default": Rule.DEFAULT_CHANGED,
+    "format": Rule.FORMAT_CHANGED,
+    "$id": Rule.ID_CHANGED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One difference; without schemas it decides about no document."""
+
+    rule: Rule
+    pointer: str
+    applied: Node | None = None
+    undone: Node | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A schema on one side: what is written there, its node, and how it stands in the whole."""
+
+    place: Place
+    node: Node
+    wrap: Wrap
+
+    def has(self, word: str) -> bool:
+        """Tell whether a keyword is written here."""
+        return word in self.place.keywords
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two schemas that stand for each other."""
+
+    old: Spot
+    new: Spot
+    store: Store
+
+    def edit(self, rule: Rule, word: str, applied: Node, undone: Node) -> Edit:
+        """Return an edit at a keyword: where it stands in the new schema, or stood in the old one."""
+        return Edit(rule, self.pointer(word), self.old.wrap(applied), self.new.wrap(undone))
+
+    def pointer(self, word: str) -> str:
+        """Point to a keyword."""
+        spot = self.new if self.new.has(word.partition("/")[0]) else self.old
+        return f"{spot.place.pointer}/{word}"
+
+    def plain(self, rule: Rule, *words: str) -> Edit:
+        """Return an edit of keywords with plain values; the first that the new schema has is pointed to."""
+        word = next((word for word in words if self.new.has(word)), words[0])
+        if not self.new.has(word):
+            word = next(word for word in words if self.old.has(word))
+        return self.edit(
+            rule,
+            word,
+            self.store.with_plain(self.old.node, self.new.node, *words),
+            self.store.with_plain(self.new.node, self.old.node, *words),
+        )
+
+    def differs(self, *words: str) -> bool:
+        """Tell whether one of these keywords has another value."""
+        old, new = self.old.node.plain, self.new.node.plain
+        return any(
+            (word in old) != (word in new) or (word in old and canonical(old[word]) != canonical(new[word]))
+            for word in words
+        )
+
+
+def plain_edits(pair: Pair) -> Iterator[Edit]:
+    """Return the edits of all keywords that hold plain values, and of what only describes."""
+    yield from _annotations(pair)
+    yield from _types(pair)
+    yield from _values(pair)
+    yield from _sizes(pair)
+    yield from _limit(pair, "minimum", "exclusiveMinimum", Rule.MINIMUM_INCREASED, Rule.MINIMUM_DECREASED)
+    yield from _limit(pair, "maximum", "exclusiveMaximum", Rule.MAXIMUM_INCREASED, Rule.MAXIMUM_DECREASED)
+    yield from _presence(pair, "pattern", Rule.PATTERN_ADDED, Rule.PATTERN_REMOVED, Rule.PATTERN_CHANGED)
+    if pair.differs("multipleOf"):
+        yield pair.plain(Rule.MULTIPLE_OF_CHANGED, "multipleOf")
+    if pair.differs("uniqueItems"):
+        unique = pair.new.node.plain.get("uniqueItems") is True
+        yield pair.plain(Rule.UNIQUE_ITEMS_ADDED if unique else Rule.UNIQUE_ITEMS_REMOVED, "uniqueItems")
+    if pair.differs("minContains", "maxContains"):
+        yield pair.plain(Rule.CONTAINS_CHANGED, "minContains", "maxContains")
+    if pair.differs("dependentRequired"):
+        yield pair.plain(Rule.DEPENDENT_REQUIRED_CHANGED, "dependentRequired")
+    yield from _outside(pair)
+
+
+def _annotations(pair: Pair) -> Iterator[Edit]:
+    old, new = pair.old.place.keywords, pair.new.place.keywords
+    for word in sorted({*old, *new}):
+        if (
+            word not in DECIDING
+            and word not in ("$defs", "$schema")
+            and ((word in old) != (word in new) or canonical(old[word]) != canonical(new[word]))
+        ):
+            yield Edit(_DESCRIPTIONS.get(word, Rule.ANNOTATION_CHANGED), pair.pointer(word))
+
+
+def _types(pair: Pair) -> Iterator[Edit]:
+    old, new = (
+        kinds(spot.node.plain["type"]) if "type" in spot.node.plain else frozenset(Kind)
+        for spot in (pair.old, pair.new)
+    )
+    if old != new:
+        rule = Rule.TYPE_NARROWED if new < old else Rule.TYPE_WIDENED if new > old else Rule.TYPE_CHANGED
+        yield pair.plain(rule, "type")
+
+
+def _allowed(node: Node) -> dict[str, JsonValue] | None:
+    """Return the values that a node allows by enumeration, by their canonical text."""
+    if "const" in node.plain:
+        return {canonical(node.plain["const"]): node.plain["const"]}
+    if "enum" in node.plain:
+        return {canonical(value): value for value in cast(list[JsonValue], node.plain["enum"])}
+    return None
+
+
+def _values(pair: Pair) -> Iterator[Edit]:
+    if not pair.differs("enum", "const"):
+        return
+    old, new = _allowed(pair.old.node), _allowed(pair.new.node)
+    if any({"enum", "const"} <= set(spot.node.plain) for spot in (pair.old, pair.new)) or (
+        "const" in pair.old.node.plain and "const" in pair.new.node.plain
+    ):
+        yield pair.plain(Rule.CONST_CHANGED, "const", "enum")
+    elif old is None or new is None:
+        yield pair.plain(Rule.ENUM_NARROWED if old is None else Rule.ENUM_WIDENED, "enum", "const")
+    else:
+        yield from _members(pair, old, new)
+
+
+def _members(pair: Pair, old: dict[str, JsonValue], new: dict[str, JsonValue]) -> Iterator[Edit]:
+    word = "const" if pair.new.has("const") else "enum"
+    lost, gained = set(old) - set(new), set(new) - set(old)
+    for rule, changed in ((Rule.ENUM_NARROWED, lost), (Rule.ENUM_WIDENED, gained)):
+        if changed:
+            yield pair.edit(
+                rule,
+                word,
+                _with_values(pair.store, pair.old.node, {**old, **new}, set(old) ^ changed),
+                _with_values(pair.store, pair.new.node, {**old, **new}, set(new) ^ changed),
+            )
+
+
+def _with_values(store: Store, node: Node, values: dict[str, JsonValue], kept: Iterable[str]) -> Node:
+    return store.with_values(node, [values[text] for text in sorted(kept)])
+
+
+def _sizes(pair: Pair) -> Iterator[Edit]:
+    for word, (increased, decreased) in BOUNDS.items():
+        unbounded = Fraction(0) if word.startswith("min") else None
+        old, new = (
+            Fraction(spot.node.integer(word)) if word in spot.node.plain else unbounded
+            for spot in (pair.old, pair.new)
+        )
+        if old != new:
+            greater = new is None or (old is not None and new > old)
+            yield pair.plain(increased if greater else decreased, word)
+
+
+def _limit(pair: Pair, word: str, exclusive: str, increased: Rule, decreased: Rule) -> Iterator[Edit]:
+    """Return the edit of a number's bound, which two keywords can set."""
+    upward = 1 if word == "minimum" else -1
+    old, new = (_tightest(spot.node, word, exclusive, upward) for spot in (pair.old, pair.new))
+    if old == new:
+        return
+    tighter = old is None or (new is not None and new > old)
+    yield pair.plain(increased if tighter == (upward == 1) else decreased, word, exclusive)
+
+
+def _tightest(node: Node, word: str, exclusive: str, upward: int) -> tuple[Fraction, bool] | None:
+    bounds = [
+        (upward * Fraction(cast(float, node.plain[name])), name == exclusive)
+        for name in (word, exclusive)
+        if name in node.plain
+    ]
+    return max(bounds, default=None)
+
+
+def _presence(pair: Pair, word: str, added: Rule, removed: Rule, changed: Rule) -> Iterator[Edit]:
+    if pair.differs(word):
+        both = word in pair.old.node.plain and word in pair.new.node.plain
+        yield pair.plain(changed if both else added if word in pair.new.node.plain else removed, word)
+
+
+def _outside(pair: Pair) -> Iterator[Edit]:
+    old, new = pair.old.node.outside, pair.new.node.outside
+    for word in sorted({*old, *new}):
+        if old.get(word) != new.get(word):
+            yield pair.edit(
+                Rule.KEYWORD_OUTSIDE_SUBSET,
+                escaped(word),
+                pair.store.make(replace(pair.old.node, outside=_taken(word, old, new))),
+                pair.store.make(replace(pair.new.node, outside=_taken(word, new, old))),
+            )
+
+
+def _taken(word: str, own: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    mine = {name: text for name, text in own.items() if name != word}
+    return {**mine, word: other[word]} if word in other else mine

@@ -1,0 +1,92 @@
+"""Tries a document out: two engines must agree that one schema accepts it and the other refuses it.
+
+jsonschema-rs takes time in proportion to the text; jsonschema's patterns run in Python's `re`, which can take for
+ever. So for each pattern and each text in the document the ways are counted in which `re` may walk over it, and where
+they are too many the document is not tried out, and counts as not verified.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact_contract_tool.compare.automaton import Automaton
+from mailpact_contract_tool.compare.pattern import UnreadPattern, parse
+
+_MOST_WAYS = 2_000_000
+_SHORT = 16  # texts that no pattern of reasonable length takes long for
+
+
+class Engines:
+    """Both engines for one schema; one that cannot compile it agrees to nothing."""
+
+    def __init__(self, schema: JsonObject) -> None:
+        from jsonschema import Draft202012Validator
+
+        self._fast = _compiled(schema)
+        self._reference = Draft202012Validator(schema)
+        self._patterns = {pattern: _automaton(pattern) for pattern in sorted(set(_patterns(schema)))}
+
+    def accept(self, value: JsonValue) -> bool | None:
+        """Tell whether the schema accepts a document; None if the engines disagree or one of them cannot tell."""
+        if self._fast is None or not self._is_cheap(value):
+            return None
+        try:
+            verdicts = {bool(self._fast.is_valid(value)), self._reference.is_valid(value)}
+        except (re.error, ValueError, RecursionError, OverflowError):
+            return None
+        return verdicts.pop() if len(verdicts) == 1 else None
+
+    def _is_cheap(self, value: JsonValue) -> bool:
+        texts = set(_texts(value))
+        return all(
+            len(text) <= _SHORT if automaton is None else automaton.cost(text, _MOST_WAYS) <= _MOST_WAYS
+            for automaton in self._patterns.values()
+            for text in texts
+        )
+
+
+def _compiled(schema: JsonObject) -> Any:
+    import jsonschema_rs
+
+    for options in (jsonschema_rs.RegexOptions(), jsonschema_rs.FancyRegexOptions()):
+        try:
+            return jsonschema_rs.Draft202012Validator(
+                schema, validate_formats=False, pattern_options=options, offline=True
+            )
+        except ValueError:
+            continue
+    return None
+
+
+def _automaton(pattern: str) -> Automaton | None:
+    try:
+        return Automaton(parse(pattern))
+    except UnreadPattern:
+        return None
+
+
+def _patterns(value: JsonValue) -> Iterator[str]:
+    """Return all that may be a pattern, wherever it stands."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            if name == "pattern" and isinstance(member, str):
+                yield member
+            if name == "patternProperties" and isinstance(member, dict):
+                yield from member
+            yield from _patterns(member)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _patterns(item)
+
+
+def _texts(value: JsonValue) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield name
+            yield from _texts(member)

@@ -1,0 +1,93 @@
+"""Judges whether all documents of one schema are documents of another: with a proof, by a document, or not at all.
+
+Engines disagree about the dot in a pattern; where one stands, "compatible" is said only if it holds in both readings.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact_contract_tool.compare.clauses import Literal
+from mailpact_contract_tool.compare.document import Document, SchemaError
+from mailpact_contract_tool.compare.engines import Engines
+from mailpact_contract_tool.compare.node import Node, Store
+from mailpact_contract_tool.compare.outcome import Found, Nothing, Unknown
+from mailpact_contract_tool.compare.pattern import DOT_OF_ECMA, DOT_OF_OTHERS
+from mailpact_contract_tool.compare.search import Search
+from mailpact_contract_tool.compare.verdict import NO_WITNESS, NoWitness, Verdict
+
+_NOT_CONFIRMED = "a document that should show it was not confirmed by both engines"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict about one direction, with the document that shows it or the reasons why nothing is proved."""
+
+    verdict: Verdict
+    witness: JsonValue | NoWitness = NO_WITNESS
+    reasons: frozenset[str] = frozenset()
+
+
+COMPATIBLE = Judgement(Verdict.COMPATIBLE)
+
+
+class Side:
+    """A schema as it is compared: document, node, and the engines that try documents out. Raises SchemaError."""
+
+    def __init__(self, raw: JsonObject, store: Store, name: str) -> None:
+        try:
+            self.document = Document(raw, store, name)
+        except SchemaError as error:
+            raise SchemaError(error.pointer, error.fault, side=name) from error
+        self.node = self.document.node(self.document.root)
+        self.engines = Engines(raw)
+
+
+class Judge:
+    """Answers questions about two sides."""
+
+    def __init__(self, old: Side, new: Side, store: Store) -> None:
+        self._old, self._new = old, new
+        dotted = any("." in text for side in (old, new) for text in _strings(side.document.raw))
+        dots = (DOT_OF_ECMA, DOT_OF_OTHERS) if dotted else (DOT_OF_ECMA,)
+        self._searches = [Search(store, dot) for dot in dots]
+
+    def backward(self, *, accepting: Iterable[Node] = (), refusing: Iterable[Node] = ()) -> Judgement:
+        """Look for a document that the old schema and `accepting` accept, the new one and `refusing` refuse."""
+        return self._judge([self._old.node, *accepting], [self._new.node, *refusing], self._old, self._new)
+
+    def forward(self, *, accepting: Iterable[Node] = (), refusing: Iterable[Node] = ()) -> Judgement:
+        """Look for a document that the new schema and `accepting` accept, the old one and `refusing` refuse."""
+        return self._judge([self._new.node, *accepting], [self._old.node, *refusing], self._new, self._old)
+
+    def _judge(self, accepting: list[Node], refusing: list[Node], accepts: Side, refuses: Side) -> Judgement:
+        goal = frozenset(
+            [
+                *(Literal(node, holds=True) for node in accepting),
+                *(Literal(node, holds=False) for node in refusing),
+            ]
+        )
+        reasons: frozenset[str] = frozenset()
+        for search in self._searches:
+            match search.question(goal):
+                case Found(value, doubts):
+                    if accepts.engines.accept(value) is True and refuses.engines.accept(value) is False:
+                        return Judgement(Verdict.BREAKING, value)
+                    reasons |= doubts or {_NOT_CONFIRMED}
+                case Unknown(why):
+                    reasons |= why
+                case Nothing():
+                    pass
+        return Judgement(Verdict.UNPROVEN, NO_WITNESS, reasons) if reasons else COMPATIBLE
+
+
+def _strings(value: JsonValue) -> Iterator[str]:
+    """Return the patterns of a schema."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            if name == "pattern" and isinstance(member, str):
+                yield member
+            yield from _strings(member)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)

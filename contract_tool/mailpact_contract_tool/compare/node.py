@@ -1,0 +1,176 @@
+"""Schemas as nodes: what decides about documents and nothing else, each different one once.
+
+A node holds the keywords of the portable subset, sorted by what stands in them; descriptions and other annotations are
+gone, `false` is a type list without a type. What is outside the subset is kept as text: nothing is concluded from it
+but that it equals itself. Two nodes of one store are the same object if and only if they say the same.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import cast
+
+from mailpact.contracts.parse import JsonValue
+
+
+class Kind(StrEnum):
+    """The kinds of JSON values, with numbers parted into whole ones (1.0 is one) and others."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    OBJECT = "object"
+    ARRAY = "array"
+    BOOLEAN = "boolean"
+    NULL = "null"
+    FRACTION = "fraction"
+
+
+NUMBERS = (Kind.INTEGER, Kind.FRACTION)
+
+ONE = ("items", "additionalProperties", "propertyNames", "contains", "not", "if", "then", "else")
+MANY = ("allOf", "anyOf", "oneOf", "prefixItems")
+NAMED = ("properties", "dependentSchemas")
+PLAIN = (
+    *("type", "enum", "const", "required", "dependentRequired", "uniqueItems"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    *("minLength", "maxLength", "pattern", "minItems", "maxItems", "minContains", "maxContains"),
+    *("minProperties", "maxProperties"),
+)
+OUTSIDE = (
+    *("patternProperties", "unevaluatedProperties", "unevaluatedItems", "$dynamicRef"),
+    *("$recursiveRef", "additionalItems", "dependencies"),  # of older drafts; engines disagree about them
+)
+"""Keywords that decide and are outside the portable subset."""
+DECIDING = frozenset({*PLAIN, *ONE, *MANY, *NAMED, *OUTSIDE, "$ref"})
+"""All keywords that decide about documents; the others only describe."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One schema. `reference` names a recursive definition; all other references are gone."""
+
+    number: int
+    plain: Mapping[str, JsonValue] = field(default_factory=dict)
+    one: Mapping[str, "Node"] = field(default_factory=dict)
+    many: Mapping[str, tuple["Node", ...]] = field(default_factory=dict)
+    named: Mapping[str, Mapping[str, "Node"]] = field(default_factory=dict)
+    outside: Mapping[str, str] = field(default_factory=dict)
+    reference: str = ""
+
+    def __hash__(self) -> int:
+        return self.number
+
+    def integer(self, keyword: str, default: int = 0) -> int:
+        """Return a keyword that counts something."""
+        return int(cast(float, self.plain.get(keyword, default)))
+
+    def names(self, keyword: str) -> tuple[str, ...]:
+        """Return a keyword that lists names."""
+        return tuple(cast(list[str], self.plain.get(keyword, [])))
+
+
+class Store:
+    """Makes nodes, each different one once; `definitions` are the recursive ones by their names."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[tuple[object, ...], Node] = {}
+        self.definitions: dict[str, Node] = {}
+        self.always = self.make(Node(0))
+        self.never = self.make(Node(0, {"type": []}))
+
+    def make(self, draft: Node) -> Node:
+        """Return the one node that says what the draft says."""
+        key = (
+            canonical(dict(draft.plain)),
+            tuple(sorted((word, node.number) for word, node in draft.one.items())),
+            tuple(sorted((word, *(node.number for node in nodes)) for word, nodes in draft.many.items())),
+            tuple(sorted((word, _numbers(nodes)) for word, nodes in draft.named.items())),
+            tuple(sorted(draft.outside.items())),
+            draft.reference,
+        )
+        if key not in self._nodes:
+            self._nodes[key] = replace(draft, number=len(self._nodes))
+        return self._nodes[key]
+
+    def values(self, values: Iterable[JsonValue]) -> Node:
+        """Return the node that accepts exactly these values."""
+        return self.make(Node(0, {"enum": list(values)}))
+
+    def target(self, node: Node) -> Node:
+        """Follow a reference to the end; one that leads in a circle was refused when its document was read."""
+        while node.reference:
+            node = self.definitions[node.reference]
+        return node
+
+    def with_plain(self, node: Node, other: Node, *keywords: str) -> Node:
+        """Return the node with these keywords as they are in the other one."""
+        kept = {word: value for word, value in node.plain.items() if word not in keywords}
+        taken = {word: other.plain[word] for word in keywords if word in other.plain}
+        return self.make(replace(node, plain={**kept, **taken}))
+
+    def with_values(self, node: Node, values: Iterable[JsonValue]) -> Node:
+        """Return the node with exactly these values allowed by `enum`."""
+        kept = {word: value for word, value in node.plain.items() if word not in ("enum", "const")}
+        return self.make(replace(node, plain={**kept, "enum": list(values)}))
+
+    def with_one(self, node: Node, keyword: str, child: Node | None) -> Node:
+        """Return the node with that subschema, or without."""
+        others = {word: other for word, other in node.one.items() if word != keyword}
+        return self.make(replace(node, one=others if child is None else {**others, keyword: child}))
+
+    def with_many(self, node: Node, keyword: str, children: Iterable[Node]) -> Node:
+        """Return the node with that list of subschemas; an empty one is none."""
+        others = {word: other for word, other in node.many.items() if word != keyword}
+        listed = tuple(children)
+        return self.make(replace(node, many={**others, keyword: listed} if listed else others))
+
+    def with_named(self, node: Node, keyword: str, name: str, child: Node | None) -> Node:
+        """Return the node with that member, or without."""
+        members = {word: other for word, other in node.named.get(keyword, {}).items() if word != name}
+        if child is not None:
+            members[name] = child
+        return self.make(replace(node, named={**node.named, keyword: members}))
+
+
+def _numbers(nodes: Mapping[str, Node]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted((name, node.number) for name, node in nodes.items()))
+
+
+def kind_of(value: JsonValue) -> Kind:
+    """Return the kind of a value."""
+    match value:
+        case None:
+            return Kind.NULL
+        case bool():
+            return Kind.BOOLEAN
+        case int():
+            return Kind.INTEGER
+        case float():
+            return Kind.INTEGER if value.is_integer() else Kind.FRACTION
+        case str():
+            return Kind.STRING
+        case list():
+            return Kind.ARRAY
+        case dict():
+            return Kind.OBJECT
+
+
+def plainest(value: JsonValue) -> JsonValue:
+    """Write whole numbers as integers, everywhere inside: 1 and 1.0 are one JSON value."""
+    match value:
+        case bool():
+            return value
+        case float() if value.is_integer():
+            return int(value)
+        case list():
+            return [plainest(item) for item in value]
+        case dict():
+            return {name: plainest(member) for name, member in value.items()}
+        case _:
+            return value
+
+
+def canonical(value: JsonValue) -> str:
+    """Return a text that two values share if and only if they are equal in JSON."""
+    return json.dumps(plainest(value), sort_keys=True, ensure_ascii=True)

@@ -1,0 +1,68 @@
+"""What a search for a document can come to."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from mailpact.contracts.parse import JsonValue
+from mailpact_contract_tool.compare.clauses import Literal
+from mailpact_contract_tool.compare.node import Kind, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A document. With `doubts` it was made although something was not understood, and must be tried out."""
+
+    value: JsonValue
+    doubts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """There is provably no such document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Neither found nor excluded, and why."""
+
+    reasons: frozenset[str]
+
+
+Outcome: TypeAlias = Found | Nothing | Unknown
+
+NOTHING = Nothing()
+
+
+def unknown(*reasons: str) -> Unknown:
+    """Return up, for these reasons."""
+    return Unknown(frozenset(reasons))
+
+
+def first_of(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return the first document without doubts, else one with doubts, else whether one could not be excluded."""
+    doubtful: Found | None = None
+    reasons: frozenset[str] = frozenset()
+    for outcome in outcomes:
+        match outcome:
+            case Found(_, doubts):
+                if not doubts:
+                    return outcome
+                doubtful = doubtful or outcome
+            case Unknown(why):
+                reasons |= why
+            case Nothing():
+                pass
+    return doubtful or (Unknown(reasons) if reasons else NOTHING)
+
+
+class Asker(Protocol):
+    """Answers questions about the parts of a document."""
+
+    store: Store
+
+    def ask(self, goal: frozenset[Literal]) -> Outcome:
+        """Look for a value that fulfils all literals."""
+
+    def ask_kind(self, goal: frozenset[Literal], kind: Kind) -> Outcome:
+        """Look for a value of this kind that fulfils all literals."""

@@ -1,0 +1,158 @@
+"""Reads the documents that are compared, from bytes, bounded; and finds the contracts in a folder's files."""
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import TypeVar
+
+from mailpact.contracts.catalogue import MAX_FILE_BYTES, MAX_FILE_DEPTH
+from mailpact.contracts.errors import Refusal
+from mailpact.contracts.parse import JsonObject, parse
+from mailpact_contract_tool.compare import compare
+from mailpact_contract_tool.compare.check import Contract, Release, Waiver
+from mailpact_contract_tool.compare.document import SchemaError
+from mailpact_contract_tool.compare.topology import compare_error_codes, compare_topologies
+from mailpact_contract_tool.compare.verdict import Change, Comparison, worst
+from mailpact_contract_tool.compare.wire import compare_bindings
+from mailpact_contract_tool.lint import forms
+
+WAIVERS = "compat-waivers.json"
+
+Files = Mapping[str, bytes | None]
+
+_T = TypeVar("_T")
+
+
+class UnreadableDocument(Exception):
+    """A document cannot be compared; names the file, the place and the fault."""
+
+
+def read_document(body: bytes | None, file: str) -> JsonObject:
+    """Return the object that a file holds; raises UnreadableDocument."""
+    if body is None:
+        raise UnreadableDocument(f"{file}: cannot be read")
+    value = parse(body, max_bytes=MAX_FILE_BYTES, max_depth=MAX_FILE_DEPTH)
+    if isinstance(value, Refusal):
+        raise UnreadableDocument(f"{file}: {value.detail}")
+    if not isinstance(value, dict):
+        raise UnreadableDocument(f"{file}: holds no JSON object")
+    return value
+
+
+def compare_documents(old: JsonObject, new: JsonObject, old_file: str, new_file: str) -> Comparison:
+    """Compare two documents of one kind, whichever it is; raises UnreadableDocument with the file at fault."""
+    try:
+        if _is_topology(old) and _is_topology(new):
+            return _from_changes(compare_topologies(old, new))
+        if _is_error_list(old) and _is_error_list(new):
+            return _from_changes(compare_error_codes(old, new))
+        if _is_binding(old) and _is_binding(new):
+            return _from_changes(compare_bindings(old, new))
+        return compare(old, new)
+    except SchemaError as error:
+        raise UnreadableDocument(f"{new_file if error.side == 'new' else old_file}: {error}") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UnreadableDocument(
+            f"{old_file} or {new_file}: is not of the published form: {error!r}"
+        ) from error
+
+
+def _is_topology(document: JsonObject) -> bool:
+    return {"exchanges", "queues", "bindings"} <= set(document)
+
+
+def _is_error_list(document: JsonObject) -> bool:
+    return isinstance(document.get("errors"), list)
+
+
+def _is_binding(document: JsonObject) -> bool:
+    return {"exchange", "writers", "readers"} <= set(document)
+
+
+def _from_changes(changes: list[Change]) -> Comparison:
+    return Comparison(
+        worst(change.backward for change in changes),
+        worst(change.forward for change in changes),
+        tuple(changes),
+    )
+
+
+def read_contracts(files: Files) -> list[Contract]:
+    """Return the contracts that index.json names, each with its history; raises UnreadableDocument."""
+
+    def build(index: JsonObject) -> list[Contract]:
+        return [_contract(files, entry) for entry in index["contracts"]]  # type: ignore[union-attr, arg-type]  # see _formed
+
+    return _formed("index.json", files, build)
+
+
+def read_topology(files: Files) -> JsonObject | None:
+    """Return topology.json, None if there is none; raises UnreadableDocument."""
+    return _of_form("topology.json", files, forms.TOPOLOGY) if "topology.json" in files else None
+
+
+def read_waivers(files: Files) -> list[Waiver]:
+    """Return the waivers, none if there is no file; raises UnreadableDocument for one that says not all it must."""
+    if WAIVERS not in files:
+        return []
+    return _formed(WAIVERS, files, lambda document: [_waiver(row) for row in document["waivers"]])  # type: ignore[union-attr, arg-type]  # see _formed
+
+
+def _formed(file: str, files: Files, build: Callable[[JsonObject], _T]) -> _T:
+    """Build from a document; one of another form fails while it is built, and that is said with its file."""
+    document = read_document(files.get(file), file)
+    try:
+        return build(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableDocument(f"{file}: is not of the published form: {error!r}") from error
+
+
+def _of_form(file: str, files: Files, form: JsonObject) -> JsonObject:
+    document = read_document(files.get(file), file)
+    fault = next(forms.form_faults(document, form), None)
+    if fault is not None:
+        raise UnreadableDocument(f"{file}: at {fault.pointer or 'the top'}: {fault.sentence}")
+    return document
+
+
+def _contract(files: Files, entry: JsonObject) -> Contract:
+    folder = str(entry["schema"]).rpartition("/")[0]
+    versions = {
+        path.removeprefix(f"{folder}/history/").partition("/")[0]
+        for path in files
+        if path.startswith(f"{folder}/history/")
+    }
+    return Contract(
+        f"{entry['name']}/{entry['major']}",
+        _release(files, folder, str(entry["version"])),
+        tuple(
+            _release(files, f"{folder}/history/{version}", version)
+            for version in sorted(versions, key=_order)
+        ),
+    )
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))
+
+
+def _release(files: Files, folder: str, version: str) -> Release:
+    binding = f"{folder}/binding.json"
+    return Release(
+        version,
+        read_document(files.get(f"{folder}/schema.json"), f"{folder}/schema.json"),
+        read_document(files.get(f"{folder}/writer.schema.json"), f"{folder}/writer.schema.json"),
+        _of_form(binding, files, forms.BINDING) if binding in files else None,
+    )
+
+
+def _waiver(row: JsonObject) -> Waiver:
+    waiver = Waiver(
+        contract=str(row["contract"]),
+        rule=str(row["rule"]),
+        pointer=str(row["pointer"]),
+        reason=str(row["reason"]).strip(),
+        expires=date.fromisoformat(str(row["expires"])),
+    )
+    if not waiver.reason:
+        raise ValueError("a waiver needs a reason")
+    return waiver

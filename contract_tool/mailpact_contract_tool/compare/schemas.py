@@ -1,0 +1,110 @@
+"""Compares two schemas: the verdict as a whole, then each change by itself.
+
+The whole is judged first: are all documents of one schema documents of the other? Only where they are not, each change
+is asked for the document that breaks by it: one that the old schema accepts and both the new one and the old one with
+nothing but this change refuse. Where changes break only together, each is asked the other way round: what does the new
+schema accept again if this change is taken back.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from mailpact.contracts.parse import JsonObject
+from mailpact_contract_tool.compare.differ import edits
+from mailpact_contract_tool.compare.edits import Edit
+from mailpact_contract_tool.compare.judge import COMPATIBLE, Judge, Judgement, Side
+from mailpact_contract_tool.compare.node import Node, Store
+from mailpact_contract_tool.compare.rules import Rule
+from mailpact_contract_tool.compare.verdict import Change, Comparison, Verdict
+
+_MOST_JUDGED = 300
+
+
+def compare(old: JsonObject, new: JsonObject) -> Comparison:
+    """Return what became of the documents that `old` accepts, and of those that only `new` does.
+
+    Raises SchemaError for a schema that is none of draft 2020-12, points out of itself, or is too big or too deep.
+    """
+    store = Store()
+    old_side, new_side = Side(old, store, "old"), Side(new, store, "new")
+    judge = Judge(old_side, new_side, store)
+    found = list(edits(old_side.document, new_side.document, store))
+    backward = _Direction(
+        judge.backward(),
+        alone=lambda edit: judge.backward(refusing=_nodes(edit.applied)),
+        undone=lambda edit: judge.backward(accepting=_nodes(edit.undone)),
+    )
+    forward = _Direction(
+        judge.forward(),
+        alone=lambda edit: judge.forward(accepting=_nodes(edit.applied)),
+        undone=lambda edit: judge.forward(refusing=_nodes(edit.undone)),
+    )
+    changes = _changes(found, backward, forward)
+    return Comparison(
+        _as_a_whole(backward.whole, (change.backward for change in changes)),
+        _as_a_whole(forward.whole, (change.forward for change in changes)),
+        tuple(changes),
+        backward.whole.reasons | forward.whole.reasons,
+    )
+
+
+def _as_a_whole(whole: Judgement, changes: Iterable[Verdict]) -> Verdict:
+    """Return the verdict of one direction: where it was not proved, a change may still have shown a document."""
+    return Verdict.BREAKING if Verdict.BREAKING in changes else whole.verdict
+
+
+def _nodes(node: Node | None) -> Iterable[Node]:
+    return () if node is None else (node,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Direction:
+    """The verdict of one direction, and how to ask for a single change."""
+
+    whole: Judgement
+    alone: Callable[[Edit], Judgement]
+    undone: Callable[[Edit], Judgement]
+
+    def judge(self, found: list[Edit]) -> list[Judgement]:
+        """Judge each change; if none breaks anything by itself, ask what taking it back would mend."""
+        if self.whole.verdict == Verdict.COMPATIBLE:
+            return [COMPATIBLE] * len(found)
+        judged = self._each(found, self.alone)
+        if all(one.verdict != Verdict.BREAKING for one in judged):
+            other = self._each(found, self.undone)
+            judged = [
+                two if two.verdict == Verdict.BREAKING else one
+                for one, two in zip(judged, other, strict=True)
+            ]
+        return judged
+
+    def unexplained(self, judged: list[Judgement]) -> Judgement:
+        """Return the verdict as a whole if no change accounts for it."""
+        if self.whole.verdict in (Verdict.COMPATIBLE, *(one.verdict for one in judged)):
+            return COMPATIBLE
+        return COMPATIBLE if any(one.verdict == Verdict.BREAKING for one in judged) else self.whole
+
+    def _each(self, found: list[Edit], question: Callable[[Edit], Judgement]) -> list[Judgement]:
+        given_up = Judgement(
+            Verdict.UNPROVEN, reasons=frozenset({"there are too many changes to judge each"})
+        )
+        judged = []
+        for index, edit in enumerate(found):
+            if edit.applied is None:
+                judged.append(COMPATIBLE)
+            else:
+                judged.append(question(edit) if index < _MOST_JUDGED else given_up)
+        return judged
+
+
+def _changes(found: list[Edit], backward: _Direction, forward: _Direction) -> list[Change]:
+    judged = backward.judge(found), forward.judge(found)
+    changes = [_change(edit.rule, edit.pointer, *both) for edit, *both in zip(found, *judged, strict=True)]
+    unexplained = backward.unexplained(judged[0]), forward.unexplained(judged[1])
+    if unexplained != (COMPATIBLE, COMPATIBLE):
+        changes.append(_change(Rule.CHANGES_COMBINED, "", *unexplained))
+    return changes
+
+
+def _change(rule: Rule, pointer: str, backward: Judgement, forward: Judgement) -> Change:
+    return Change(rule, pointer, backward.verdict, forward.verdict, backward.witness, forward.witness)

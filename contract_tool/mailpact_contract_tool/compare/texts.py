@@ -1,0 +1,77 @@
+"""Looks for a text that answers all atoms: lengths, patterns, and texts that it must or must not be."""
+
+from collections.abc import Iterable
+
+from mailpact_contract_tool.compare.automaton import Automaton, Budget, TooLarge, search
+from mailpact_contract_tool.compare.clauses import Atom, Op
+from mailpact_contract_tool.compare.outcome import NOTHING, Found, Outcome, first_of, unknown
+from mailpact_contract_tool.compare.pattern import UnreadPattern, literals, parse
+
+_LONGEST = 4_000_000
+
+
+class Texts:
+    """Keeps the automata of the patterns that came up; `dot_leaves_out` is what `.` does not match."""
+
+    def __init__(self, dot_leaves_out: str) -> None:
+        self._dot = dot_leaves_out
+        self._budget = Budget()
+        self._automata: dict[str, Automaton | str] = {}
+
+    def find(self, atoms: Iterable[Atom]) -> Outcome:
+        """Look for such a text, a shortest one."""
+        asked = list(atoms)
+        least = max((atom.count for atom in asked if atom.op == Op.SIZE_AT_LEAST), default=0)
+        most = min((atom.count for atom in asked if atom.op == Op.SIZE_AT_MOST), default=None)
+        if most is not None and most < least:
+            return NOTHING
+        only = [set(map(str, atom.values)) for atom in asked if atom.op == Op.ONLY]
+        if only:
+            longest = _LONGEST if most is None else most
+            texts = sorted(text for text in set.intersection(*only) if least <= len(text) <= longest)
+            return first_of(self._search(asked, [text], 0, None) for text in texts)
+        return self._search(asked, None, least, most)
+
+    def _search(self, asked: list[Atom], only: list[str] | None, least: int, most: int | None) -> Outcome:
+        wanted: list[tuple[Automaton, bool]] = []
+        unread: list[str] = []
+        for atom in sorted(
+            {(atom.name, atom.op) for atom in asked if atom.op in (Op.MATCHES, Op.MATCHES_NOT)}
+        ):
+            automaton = self._automaton(atom[0])
+            if isinstance(automaton, str):
+                unread.append(automaton)
+            else:
+                wanted.append((automaton, atom[1] == Op.MATCHES))
+        if self._contradict(asked):
+            return NOTHING
+        excluded = sorted({str(value) for atom in asked if atom.op == Op.EXCEPT for value in atom.values})
+        try:
+            if only is not None:
+                wanted.append((Automaton(literals(only)), True))
+            if excluded:
+                wanted.append((Automaton(literals(excluded)), False))
+            text = _any_text(least, most) if not wanted else search(wanted, least, most, self._budget)
+        except (TooLarge, UnreadPattern) as error:
+            return unknown(f"pattern: {error}")
+        return NOTHING if text is None else Found(text, frozenset(unread))
+
+    def _contradict(self, asked: list[Atom]) -> bool:
+        matched = {atom.name for atom in asked if atom.op == Op.MATCHES}
+        return any(atom.op == Op.MATCHES_NOT and atom.name in matched for atom in asked)
+
+    def _automaton(self, pattern: str) -> Automaton | str:
+        if pattern not in self._automata:
+            try:
+                self._automata[pattern] = Automaton(parse(pattern, dot_leaves_out=self._dot))
+            except UnreadPattern as error:
+                self._automata[pattern] = f"pattern {pattern!r} {error}"[:200]
+        return self._automata[pattern]
+
+
+def _any_text(least: int, most: int | None) -> str | None:
+    if most is not None and most < least:
+        return None
+    if least > _LONGEST:
+        raise TooLarge(f"only texts of {least} characters would show it")
+    return "a" * least

@@ -1,0 +1,159 @@
+"""Compares how a contract travels: exchange, keys, content types, AMQP properties and limits.
+
+Backward asks whether whatever could be published for the old binding is still taken; forward the same the other way
+round. A witness is the part of a message that shows it, such as `{"content_type": "text/plain"}`.
+"""
+
+from collections.abc import Iterator
+from typing import cast
+
+from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact_contract_tool.compare import compare
+from mailpact_contract_tool.compare.rules import Rule
+from mailpact_contract_tool.compare.verdict import NO_WITNESS, Change, NoWitness, Verdict
+
+_LISTS = {
+    "routing_keys": ("routing_key", Rule.ROUTING_KEY_REMOVED, Rule.ROUTING_KEY_ADDED),
+    "content_types": ("content_type", Rule.CONTENT_TYPE_REMOVED, Rule.CONTENT_TYPE_ADDED),
+    "content_encodings": ("content_encoding", Rule.CONTENT_ENCODING_REMOVED, Rule.CONTENT_ENCODING_ADDED),
+}
+_SENT = {
+    "routing_key": ("routing_keys", Rule.ROUTING_KEY_CHANGED),
+    "content_type": ("content_types", Rule.CONTENT_TYPE_CHANGED),
+}
+_LIMITS = {
+    "max_body_bytes": (Rule.MAX_BODY_BYTES_INCREASED, Rule.MAX_BODY_BYTES_DECREASED),
+    "max_depth": (Rule.MAX_DEPTH_INCREASED, Rule.MAX_DEPTH_DECREASED),
+    "max_headers_bytes": (Rule.MAX_HEADERS_BYTES_INCREASED, Rule.MAX_HEADERS_BYTES_DECREASED),
+}
+
+
+def compare_bindings(old: JsonObject, new: JsonObject) -> list[Change]:
+    """Return what changed for messages on their way, for all that readers of the old binding took."""
+    changes = [*_identity(old, new), *_sent(old, new)]
+    for word, (singular, removed, added) in _LISTS.items():
+        changes += _list(old, new, word, (singular, removed, added))
+    changes += [*_optional(old, new), *_limits(old, new), *_properties(old, new)]
+    return changes
+
+
+def sent_and_taken(sender: JsonObject, receiver: JsonObject) -> list[Change]:
+    """Return what keeps messages that are written by one binding from readers of the other; only `backward` counts.
+
+    Readers may take more than writers send, so a key or a type that nobody writes is no matter here.
+    """
+    changes = [*_identity(sender, receiver), *_sent(sender, receiver)]
+    changes += [*_limits(sender, receiver), *_properties(sender, receiver)]
+    return [change for change in changes if change.backward != Verdict.COMPATIBLE]
+
+
+def _change(
+    rule: Rule, pointer: str, backward: JsonValue | NoWitness, forward: JsonValue | NoWitness
+) -> Change:
+    """Make a change that breaks in each direction for which there is a message that shows it."""
+    verdicts = [
+        Verdict.COMPATIBLE if witness is NO_WITNESS else Verdict.BREAKING for witness in (backward, forward)
+    ]
+    return Change(rule, pointer, verdicts[0], verdicts[1], backward, forward)
+
+
+def _part(document: JsonObject, word: str) -> JsonObject:
+    return cast(JsonObject, document.get(word, {}))
+
+
+def _identity(old: JsonObject, new: JsonObject) -> Iterator[Change]:
+    for word, rule in (
+        ("exchange", Rule.EXCHANGE_CHANGED),
+        ("exchange_type", Rule.EXCHANGE_CHANGED),
+        ("type", Rule.MESSAGE_TYPE_CHANGED),
+    ):
+        if old.get(word) != new.get(word):
+            yield _change(rule, f"/{word}", {word: old.get(word)}, {word: new.get(word)})
+
+
+def _sent(old: JsonObject, new: JsonObject) -> Iterator[Change]:
+    """Return what writers send and the other side does not take, whichever of them changed."""
+    for word, (taken, rule) in _SENT.items():
+        mine, yours = _part(old, "writers").get(word), _part(new, "writers").get(word)
+        kept = _is_taken(mine, _part(new, "readers").get(taken), mine == yours)
+        back = _is_taken(yours, _part(old, "readers").get(taken), mine == yours)
+        if mine != yours or not kept or not back:
+            lost = NO_WITNESS if kept else {word: mine}
+            yield _change(rule, f"/writers/{word}", lost, NO_WITNESS if back else {word: yours})
+
+
+def _is_taken(value: JsonValue, taken: JsonValue, same: bool) -> bool:  # noqa: FBT001  # one use above
+    """Tell whether readers take a key or type; a key made from the body is taken where it was, or where all are."""
+    listed = cast(list[JsonValue], taken or [])
+    if value in listed or "#" in listed:
+        return True
+    return same and isinstance(value, str) and "{" in value
+
+
+def _list(old: JsonObject, new: JsonObject, word: str, names: tuple[str, Rule, Rule]) -> Iterator[Change]:
+    singular, removed, added = names
+    before, after = (cast(list[JsonValue], _part(side, "readers").get(word, [])) for side in (old, new))
+    for index, value in enumerate(before):
+        if value not in after and "#" not in after:
+            yield _change(removed, f"/readers/{word}/{index}", {singular: value}, NO_WITNESS)
+    for index, value in enumerate(after):
+        if value not in before and "#" not in before:
+            yield _change(added, f"/readers/{word}/{index}", NO_WITNESS, {singular: value})
+
+
+def _optional(old: JsonObject, new: JsonObject) -> Iterator[Change]:
+    for name in ("type", "content_type", "content_encoding"):
+        word = f"{name}_optional"
+        before, after = (_part(side, "readers").get(word) is True for side in (old, new))
+        if before and not after:
+            yield _change(Rule.AMQP_PROPERTY_REQUIRED_ADDED, f"/readers/{word}", {name: None}, NO_WITNESS)
+        elif after and not before:
+            yield _change(Rule.AMQP_PROPERTY_REQUIRED_REMOVED, f"/readers/{word}", NO_WITNESS, {name: None})
+
+
+def _limits(old: JsonObject, new: JsonObject) -> Iterator[Change]:
+    for word, (increased, decreased) in _LIMITS.items():
+        before, after = (cast(int, _part(side, "limits").get(word, 0)) for side in (old, new))
+        witness: JsonObject = {word.removeprefix("max_"): max(before, after)}
+        if after < before:
+            yield _change(decreased, f"/limits/{word}", witness, NO_WITNESS)
+        elif after > before:
+            yield _change(increased, f"/limits/{word}", NO_WITNESS, witness)
+
+
+def _rows(binding: JsonObject) -> dict[str, tuple[int, JsonObject]]:
+    rows = cast(list[JsonObject], binding.get("properties", []))
+    return {str(row.get("name")): (index, row) for index, row in enumerate(rows)}
+
+
+def _properties(old: JsonObject, new: JsonObject) -> Iterator[Change]:
+    before, after = _rows(old), _rows(new)
+    for name in [*after, *(name for name in before if name not in after)]:
+        index, _ = after.get(name) or before[name]
+        pointer = f"/properties/{index}"
+        was, now = (rows[name][1] if name in rows else {} for rows in (before, after))
+        was_required, is_required = (row.get("writers") == "required" for row in (was, now))
+        if is_required and not was_required:
+            yield _change(Rule.AMQP_PROPERTY_REQUIRED_ADDED, pointer, {name: None}, NO_WITNESS)
+        elif was_required and not is_required:
+            yield _change(Rule.AMQP_PROPERTY_REQUIRED_REMOVED, pointer, NO_WITNESS, {name: None})
+        elif was and now and _schema(was) != _schema(now):
+            found = compare(_schema(was), _schema(now))
+            shown = next((change for change in found.changes if change.backward == Verdict.BREAKING), None)
+            other = next((change for change in found.changes if change.forward == Verdict.BREAKING), None)
+            yield Change(
+                Rule.AMQP_PROPERTY_CHANGED,
+                pointer,
+                found.backward,
+                found.forward,
+                {name: cast(JsonValue, shown.witness_backward)} if shown else NO_WITNESS,
+                {name: cast(JsonValue, other.witness_forward)} if other else NO_WITNESS,
+            )
+
+
+def _schema(row: JsonObject) -> JsonObject:
+    """Write what a property may be as a schema."""
+    schema: JsonObject = {"const": row["value"]} if "value" in row else {}
+    if "pattern" in row:
+        schema |= {"type": "string", "pattern": row["pattern"]}
+    return schema

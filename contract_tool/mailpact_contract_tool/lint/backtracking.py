@@ -1,0 +1,250 @@
+"""Finds patterns that cost a backtracking engine more than linear time.
+
+Python, JavaScript and Java try one way through a pattern after the other. If a text can be split among the pattern's
+loops in many ways, and then does not match, they try them all: exponentially many for `(a*)*`, quadratically many for
+`a*a*`, and a body of 64 KiB holds a service for minutes. So the pattern is made into an automaton with one state for
+each character that it names, and that is searched for two ways of reading the same text:
+
+    exponential   from a state back to itself in two ways               (EDA; Weber and Seidl 1991)
+    polynomial    around p, from p to q, and around q, all by one text  (IDA; the same)
+    doubling      without a loop, as in `a?a?a?a?`: a few are allowed
+
+A counted repetition of up to 16 is written out; a longer or a variable one counts as a loop without end, since a limit
+of 61 does not help against 61 * 61 * 61. What is found to be too big to be searched is refused as well.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from mailpact_contract_tool.lint.patterns import Characters, Choice, Node, Pattern, Repeat, Sequence
+
+_WRITTEN_OUT = 16
+_MOST_STATES = 500
+_MOST_STEPS = 100_000
+_MOST_JOINS = 5  # each may double the time
+_TOO_BIG = "is too big to be proven harmless; write it shorter"
+
+_T = TypeVar("_T")
+_Set = frozenset[int]
+_Pair = tuple[int, int]
+_Triple = tuple[int, int, int]
+
+
+class _TooBig(Exception):
+    """The search would take too long."""
+
+
+def backtracking_fault(pattern: Pattern) -> str | None:
+    """Say why a backtracking engine may take more than linear time for a pattern; None when it does not."""
+    try:
+        automaton = _Automaton()
+        first, _, _ = automaton.add(pattern.root)
+        if automaton.repeats_nothing:
+            return "takes exponential time: what may be empty is repeated, as in (?:a?){9}"
+        if automaton.has_double_edge_in_loop():
+            return "takes exponential time: a repetition in a repetition can split one text in many ways"
+        if _exponential(automaton):
+            return "takes exponential time: inside a repetition, one text can be read in two ways"
+        if not pattern.starts and automaton.loops():
+            return "takes quadratic time: it has a repetition and begins anywhere; begin it with ^"
+        if _polynomial(automaton):
+            return "takes quadratic time or more: two repetitions can share one text in many ways"
+        if len(_joins(automaton, first)) > _MOST_JOINS:
+            return "takes very long: many parts that may be missing can share one text in many ways"
+    except _TooBig:
+        return _TOO_BIG
+    return None
+
+
+class _Automaton:
+    """Glushkov's automaton: a state is an occurrence of a character, and an edge leads to what may come next."""
+
+    def __init__(self) -> None:
+        self.characters: list[Characters] = []
+        self.after: defaultdict[int, set[int]] = defaultdict(set)
+        self.repeats_nothing = False
+        self._double: set[_Pair] = set()
+        self._component: dict[int, int] | None = None
+        self._steps = 0
+
+    def add(self, node: Node) -> tuple[_Set, _Set, bool]:
+        """Add a part; give its first states, its last states, and whether it may be empty."""
+        match node:
+            case Characters():
+                if len(self.characters) >= _MOST_STATES:
+                    raise _TooBig
+                self.characters.append(node)
+                state = frozenset({len(self.characters) - 1})
+                return state, state, False
+            case Sequence(parts):
+                return self._add_sequence(parts)
+            case Choice(branches):
+                added = [self.add(branch) for branch in branches]
+                firsts, lasts, empties = zip(*added, strict=True)
+                return frozenset().union(*firsts), frozenset().union(*lasts), any(empties)
+            case Repeat(inner, least, most):
+                return self._add_repeat(inner, least, most)
+
+    def _add_sequence(self, parts: tuple[Node, ...]) -> tuple[_Set, _Set, bool]:
+        first, last, empty = self.add(parts[0])
+        for part in parts[1:]:
+            next_first, next_last, next_empty = self.add(part)
+            self._connect(last, next_first)
+            first = first | next_first if empty else first
+            last = last | next_last if next_empty else next_last
+            empty = empty and next_empty
+        return first, last, empty
+
+    def _add_repeat(self, inner: Node, least: int, most: int | None) -> tuple[_Set, _Set, bool]:
+        if most is not None and least == most <= _WRITTEN_OUT:
+            added = self._add_sequence((inner,) * least)
+            self.repeats_nothing |= added[2] and least > 1
+            return added
+        first, last, empty = self.add(inner)
+        self.repeats_nothing |= empty and most != 1
+        if most != 1:
+            self._connect(last, first)
+        return first, last, empty or least == 0
+
+    def _connect(self, lasts: _Set, firsts: _Set) -> None:
+        for last in lasts:
+            self._double.update((last, first) for first in firsts & self.after[last])
+            self.after[last] |= firsts
+
+    def counted(self, steps: Iterable[_T]) -> Iterator[_T]:
+        """Pass on the steps of a search, until there are too many in all."""
+        for step in steps:
+            self._steps += 1
+            if self._steps > _MOST_STEPS:
+                raise _TooBig
+            yield step
+
+    def has_double_edge_in_loop(self) -> bool:
+        """Whether two ways of going on lead to the same state and from there back."""
+        return any(self.component(last) == self.component(first) for last, first in self._double)
+
+    def loops(self) -> bool:
+        """Whether anything is repeated."""
+        return any(self.in_loop(state) for state in range(len(self.characters)))
+
+    def in_loop(self, state: int) -> bool:
+        """Whether a state can be reached from itself."""
+        return any(self.component(following) == self.component(state) for following in self.after[state])
+
+    def component(self, state: int) -> int:
+        """Return the number of the strongly connected component that a state is in."""
+        if self._component is None:
+            self._component = _components(len(self.characters), self.after)
+        return self._component[state]
+
+    def meet(self, *states: int) -> bool:
+        """Whether one character is read by all of these states."""
+        common = self.characters[states[0]].ranges
+        for state in states[1:]:
+            common = tuple(
+                (max(least, other_least), min(most, other_most))
+                for least, most in common
+                for other_least, other_most in self.characters[state].ranges
+                if max(least, other_least) <= min(most, other_most)
+            )
+        return bool(common)
+
+
+def _components(count: int, after: dict[int, set[int]]) -> dict[int, int]:
+    """Return each state the number of its strongly connected component (Kosaraju), without recursion."""
+    order: list[int] = []
+    seen: set[int] = set()
+    for root in range(count):
+        stack = [(root, iter(after[root]))] if root not in seen else []
+        seen.add(root)
+        while stack:
+            state, following = stack[-1]
+            step = next((next_state for next_state in following if next_state not in seen), None)
+            if step is None:
+                order.append(state)
+                stack.pop()
+            else:
+                seen.add(step)
+                stack.append((step, iter(after[step])))
+    before: defaultdict[int, set[int]] = defaultdict(set)
+    for state in range(count):
+        for following_state in after[state]:
+            before[following_state].add(state)
+    number: dict[int, int] = {}
+    for root in reversed(order):
+        todo = [root] if root not in number else []
+        while todo:
+            state = todo.pop()
+            if state not in number:
+                number[state] = root
+                todo += [earlier for earlier in before[state] if earlier not in number]
+    return number
+
+
+def _exponential(automaton: _Automaton) -> bool:
+    """Whether some (q, q) leads through an unequal pair back to (q, q), both always in q's component."""
+    edges = {state: _inside(automaton, state) for state in range(len(automaton.characters))}
+    return any(True for _ in _rejoined(automaton, edges, edges.values()))
+
+
+def _joins(automaton: _Automaton, first: _Set) -> _Set:
+    """Return the states at which two ways of reading one text come together, loops counted once."""
+    edges = {state: list(automaton.after[state]) for state in range(len(automaton.characters))}
+    return frozenset(_rejoined(automaton, edges, [list(first), *edges.values()]))
+
+
+def _rejoined(
+    automaton: _Automaton, edges: dict[int, list[int]], forks: Iterable[list[int]]
+) -> Iterator[int]:
+    """Follow each fork into two states that read one character, by one text; give where the two ways meet."""
+    todo: list[_Pair] = []
+    for one, two in automaton.counted((a, b) for fork in forks for a in fork for b in fork):
+        if one < two and automaton.meet(one, two):
+            todo.append((one, two))
+    seen = set(todo)
+    while todo:
+        one, two = todo.pop()
+        for pair in automaton.counted((a, b) for a in edges[one] for b in edges[two]):
+            if pair[0] == pair[1]:
+                yield pair[0]
+            elif pair not in seen and automaton.meet(*pair):
+                seen.add(pair)
+                todo.append(pair)
+
+
+def _inside(automaton: _Automaton, state: int) -> list[int]:
+    return [
+        following
+        for following in automaton.after[state]
+        if automaton.component(following) == automaton.component(state)
+    ]
+
+
+def _polynomial(automaton: _Automaton) -> bool:
+    """Whether some (p, p, q) leads to (p, q, q), p unequal q, the first staying at p's loop and the third at q's."""
+    looping = [state for state in range(len(automaton.characters)) if automaton.in_loop(state)]
+    return any(
+        automaton.component(p) != automaton.component(q) and automaton.meet(p, q) and _shares(automaton, p, q)
+        for p, q in automaton.counted((p, q) for p in looping for q in looping)
+    )
+
+
+def _shares(automaton: _Automaton, p: int, q: int) -> bool:
+    start, goal = (p, p, q), (p, q, q)
+    seen, todo = {start}, [start]
+    while todo:
+        for triple in automaton.counted(_after(automaton, todo.pop())):
+            if triple not in seen and automaton.meet(*triple):
+                if triple == goal:
+                    return True
+                seen.add(triple)
+                todo.append(triple)
+    return False
+
+
+def _after(automaton: _Automaton, triple: _Triple) -> Iterator[_Triple]:
+    for first in _inside(automaton, triple[0]):
+        for middle in automaton.after[triple[1]]:
+            for last in _inside(automaton, triple[2]):
+                yield first, middle, last

@@ -1,0 +1,177 @@
+"""Rules about a contract's binding.json: it fits the contract's name, its readers, the topology and the vectors.
+
+A key such as `{/event}` stands for what the body holds there; where the writers' schema lists the values, each counts.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from mailpact.contracts.catalogue import Exchange, Topology
+from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact_contract_tool.lint.faults import Fault
+from mailpact_contract_tool.lint.rules import Rule
+from mailpact_contract_tool.lint.text_rules import written_faults
+from mailpact_contract_tool.lint.topology_rules import exchange_of, matches, reached
+
+_AMQP_PROPERTIES = frozenset(
+    (
+        *(
+            "app_id",
+            "cluster_id",
+            "content_encoding",
+            "content_type",
+            "correlation_id",
+            "delivery_mode",
+            "expiration",
+        ),
+        *("message_id", "priority", "reply_to", "timestamp", "type", "user_id"),
+    )
+)
+_HEADER = "headers."
+_FROM_BODY = re.compile(r"\{/([^/}]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """An AMQP property that a binding speaks of; `value` is None where any will do."""
+
+    name: str
+    is_required: bool
+    value: JsonValue
+    pattern: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What binding.json says, as far as rules look at it; content types are in lower case."""
+
+    contract: str
+    exchange: str
+    type: str
+    is_type_optional: bool
+    writer_key: str
+    reader_keys: tuple[str, ...]
+    writer_content_type: str
+    reader_content_types: tuple[str, ...]
+    is_content_type_optional: bool
+    content_encodings: tuple[str, ...]
+    is_mandatory: bool
+    max_body_bytes: int
+    max_depth: int
+    properties: tuple[Property, ...]
+
+
+def name_faults(binding: Binding, folder: str) -> Iterator[Fault]:
+    """Hold what a binding says twice against itself, and against the folder that it lies in."""
+    if binding.contract != folder:
+        yield Fault(Rule.BINDING_DISAGREES, "/contract", f"says {binding.contract!r} and lies in {folder}")
+    name, _, major = folder.rpartition("/")
+    if binding.type != f"{name}.v{major}":
+        yield Fault(
+            Rule.BINDING_DISAGREES, "/type", f"is {binding.type!r}; the type of {folder} is {name}.v{major}"
+        )
+    stated = {"type": binding.type, "content_type": binding.writer_content_type}
+    for number, entry in enumerate(binding.properties):
+        pointer = f"/properties/{number}"
+        if entry.value is not None and entry.value != stated.get(entry.name, entry.value):
+            yield Fault(
+                Rule.BINDING_DISAGREES,
+                f"{pointer}/value",
+                f"is {entry.value!r}; above stands {stated[entry.name]!r}",
+            )
+        if entry.name not in _AMQP_PROPERTIES and not entry.name.startswith(_HEADER):
+            yield Fault(
+                Rule.BINDING_PROPERTY_UNKNOWN,
+                f"{pointer}/name",
+                f"AMQP has no property {entry.name!r}; a header is headers.NAME",
+            )
+        for fault in written_faults(entry.pattern, anchored=True) if entry.pattern is not None else ():
+            yield Fault(fault.rule, f"{pointer}/pattern", fault.sentence)
+
+
+def reader_faults(binding: Binding) -> Iterator[Fault]:
+    """Hold what writers send against what readers take."""
+    if binding.writer_content_type.lower() not in binding.reader_content_types:
+        yield Fault(
+            Rule.BINDING_CONTENT_TYPE_NOT_READ,
+            "/writers/content_type",
+            f"readers do not take {binding.writer_content_type!r}",
+        )
+
+
+def route_faults(binding: Binding, topology: Topology, writer_schema: JsonObject) -> Iterator[Fault]:
+    """Hold a binding against the topology: its exchange is there, and what is published reaches a queue.
+
+    Where nobody is bound to listen (`mandatory` false), a message may reach none.
+    """
+    exchange = exchange_of(topology, binding.exchange)
+    if exchange is None:
+        yield Fault(
+            Rule.BINDING_EXCHANGE_UNKNOWN,
+            "/exchange",
+            f"topology.json declares no exchange {binding.exchange!r}",
+        )
+        return
+    keys = tuple(_keys(binding.writer_key, writer_schema))
+    for key in keys:
+        if not any(matches(exchange.type, taken, key) for taken in binding.reader_keys):
+            yield Fault(
+                Rule.BINDING_KEY_NOT_READ,
+                "/writers/routing_key",
+                f"readers take none of the keys that match {key!r}",
+            )
+    if binding.is_mandatory:
+        yield from _unroutable(exchange, topology, keys, "/writers/routing_key")
+        if exchange.type != "topic":
+            yield from _unroutable(exchange, topology, binding.reader_keys, "/readers/routing_keys")
+
+
+def _unroutable(exchange: Exchange, topology: Topology, keys: Iterable[str], pointer: str) -> Iterator[Fault]:
+    for key in keys:
+        if not reached(topology, exchange, key):
+            yield Fault(
+                Rule.PUBLISHER_UNROUTABLE,
+                pointer,
+                f"what is published to {exchange.name!r} with the key {key!r} reaches no queue",
+            )
+
+
+def _keys(template: str, writer_schema: JsonObject) -> Iterator[str]:
+    """Return every key that writers use; none where the body decides and its schema lists no values."""
+    found = _FROM_BODY.search(template)
+    if found is None:
+        yield template
+        return
+    properties = writer_schema.get("properties")
+    described = properties.get(found[1]) if isinstance(properties, dict) else None
+    values = described.get("enum") if isinstance(described, dict) else None
+    for value in values if isinstance(values, list) else []:
+        yield template.replace(found[0], str(value))
+
+
+def untried_faults(binding: Binding, vectors: Iterable[JsonObject]) -> Iterator[Fault]:
+    """Look for a property that writers must set and that no vector leaves out, so that nobody knows what readers do."""
+    sent = [_properties(vector) for vector in vectors]
+    for number, entry in enumerate(binding.properties):
+        if entry.is_required and all(entry.name in names for names in sent):
+            yield Fault(
+                Rule.BINDING_PROPERTY_UNTRIED,
+                f"/properties/{number}/name",
+                f"no vector leaves out {entry.name}; add one that says what readers do without it",
+            )
+
+
+def _properties(vector: JsonObject) -> set[str]:
+    """Return the names of the properties that a vector is sent with; an empty one counts as none."""
+    sent: JsonObject = {"content_type": vector.get("content_type", "usual")}
+    properties = vector.get("properties")
+    if isinstance(properties, dict):
+        headers = properties.get("headers")
+        sent |= properties
+        sent |= (
+            {f"{_HEADER}{name}": value for name, value in headers.items()}
+            if isinstance(headers, dict)
+            else {}
+        )
+    return {name for name, value in sent.items() if value not in (None, "")}

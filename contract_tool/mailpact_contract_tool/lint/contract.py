@@ -1,0 +1,137 @@
+"""Lints one contract: its schemas, its binding, and its vectors."""
+
+from mailpact.contracts.catalogue import Topology
+from mailpact.contracts.errors import Refusal
+from mailpact.contracts.parse import JsonObject
+from mailpact_contract_tool.lint import binding_rules, forms, vector_rules
+from mailpact_contract_tool.lint.binding_rules import Binding
+from mailpact_contract_tool.lint.collected import Collected
+from mailpact_contract_tool.lint.faults import Fault
+from mailpact_contract_tool.lint.folders import ContractFolder
+from mailpact_contract_tool.lint.pairs import pair_faults
+from mailpact_contract_tool.lint.rules import Rule
+from mailpact_contract_tool.lint.schemas import Side, draft_faults, portable_faults
+from mailpact_contract_tool.lint.typed import binding_of
+from mailpact_contract_tool.lint.vector_rules import Engine, Limits
+
+_UNUSABLE = frozenset(
+    {
+        Rule.SCHEMA_NOT_2020_12,
+        Rule.REFERENCE_NOT_LOCAL,
+        Rule.REFERENCE_RECURSIVE,
+        Rule.REFERENCE_UNRESOLVED,
+        Rule.REFERENCES_EXPLODE,
+    }
+)
+"""What an engine may not be given: it would refuse it, fetch something, or not come back."""
+_LIMITS_OF_A_PART = Limits(max_body_bytes=65536, max_depth=32)
+
+
+class ContractLint:
+    """The rules over one contract's files; what is found goes to `collected`."""
+
+    def __init__(
+        self,
+        collected: Collected,
+        folder: ContractFolder,
+        topology: Topology | None,
+        codes: frozenset[str] | None,
+    ) -> None:
+        self._collected = collected
+        self._folder = folder
+        self._topology = topology
+        self._codes = codes
+
+    def run(self) -> None:
+        """Look at everything; a file that cannot be read stops only the rules that need it."""
+        reader, writer = (
+            self._schema(path, side) for path, side in zip(self._folder.schemas, Side, strict=True)
+        )
+        binding = None if self._folder.is_template else self._binding(writer or {})
+        if reader is None or writer is None:
+            return
+        self._collected.add(self._folder.schemas[1], pair_faults(reader, writer))
+        engines = [
+            engine
+            for path, schema in zip(self._folder.schemas, (reader, writer), strict=True)
+            if (engine := self._engine(path, schema)) is not None
+        ]
+        if len(engines) == len(Side):
+            self._examples((reader, writer), engines)
+            self._vectors((reader, writer), engines, binding)
+
+    def _schema(self, path: str, side: Side) -> JsonObject | None:
+        schema = self._collected.documents.object(path, self._folder.path)
+        if schema is None:
+            return None
+        faults = list(draft_faults(schema)) or list(portable_faults(schema, side))
+        self._collected.add(path, faults)
+        return None if _UNUSABLE & {fault.rule for fault in faults} else schema
+
+    def _binding(self, writer: JsonObject) -> Binding | None:
+        path = self._folder.binding
+        document = self._collected.formed(path, forms.BINDING, self._folder.path)
+        if document is None:
+            return None
+        binding = binding_of(document)
+        self._collected.add(path, binding_rules.name_faults(binding, self._folder.path))
+        self._collected.add(path, binding_rules.reader_faults(binding))
+        if self._topology is not None:
+            self._collected.add(path, binding_rules.route_faults(binding, self._topology, writer))
+        return binding
+
+    def _engine(self, path: str, schema: JsonObject) -> Engine | None:
+        """Compile a schema; one that does not has mostly broken a rule already, and nothing more is said then."""
+        try:
+            return Engine(schema)
+        except ValueError:
+            if not self._collected.speaks_of(path):
+                self._collected.add(path, [Fault(Rule.SCHEMA_NOT_2020_12, "", "does not compile")])
+            return None
+
+    def _examples(self, schemas: tuple[JsonObject, JsonObject], engines: list[Engine]) -> None:
+        for path, schema in zip(self._folder.schemas, schemas, strict=True):
+            for engine, side in zip(engines, Side, strict=True):
+                self._collected.add(path, vector_rules.example_faults(schema, engine, side=side))
+
+    def _vectors(
+        self, schemas: tuple[JsonObject, JsonObject], engines: list[Engine], binding: Binding | None
+    ) -> None:
+        vectors: list[JsonObject] = []
+        tried: list[set[str]] = [set() for _ in engines]
+        for kind in ("valid", "invalid"):
+            for path in self._folder.vectors(kind):
+                vector = self._collected.formed(path, forms.VECTOR, self._folder.path)
+                if vector is not None:
+                    vectors.append(vector)
+                    self._vector(path, vector, engines, binding, tried)
+        if binding is not None:
+            self._collected.add(self._folder.binding, binding_rules.untried_faults(binding, vectors))
+        for path, schema, locations in zip(self._folder.schemas, schemas, tried, strict=True):
+            self._collected.add(path, vector_rules.untried_faults(schema, locations))
+
+    def _vector(
+        self,
+        path: str,
+        vector: JsonObject,
+        engines: list[Engine],
+        binding: Binding | None,
+        tried: list[set[str]],
+    ) -> None:
+        body = vector_rules.sent_body(vector)
+        if body is None:
+            self._collected.add(
+                path, [Fault(Rule.FILE_TOO_LARGE, "", "its body has more than 4 MiB, or is not base64")]
+            )
+            return
+        limits = _LIMITS_OF_A_PART if binding is None else Limits(binding.max_body_bytes, binding.max_depth)
+        outcome = vector_rules.refused(vector, body, binding, limits)
+        if "/vectors/valid/" in path:
+            self._collected.add(path, vector_rules.valid_faults(outcome, engines[0], engines[1], vector))
+        else:
+            self._collected.add(path, vector_rules.invalid_faults(outcome, engines[0], vector))
+        if self._codes is not None:
+            self._collected.add(path, vector_rules.code_faults(vector, self._codes))
+        if not isinstance(outcome, Refusal):
+            for engine, locations in zip(engines, tried, strict=True):
+                locations.update(failure.schema_pointer for failure in engine.failures(outcome))

@@ -1,0 +1,79 @@
+"""Finds the contracts in a folder by its layout: <name>/<major>/schema.json, the name may have slashes.
+
+Looked for is what lies there, not what the index says: a contract that nobody has released yet is checked as well.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+WORKING_FILES = ("schema.json", "writer.schema.json", "binding.json")
+_CONTRACT = re.compile(r"(?P<name>.+)/(?P<major>[1-9][0-9]{0,8})")
+_HISTORY = re.compile(r"history/(?P<version>[^/]+)/[^/]+")
+_TEMPLATES = "template/"
+
+
+@dataclass(frozen=True, slots=True)
+class ContractFolder:
+    """A contract's folder by its path, such as `email/1`, and all paths in it."""
+
+    path: str
+    name: str
+    major: int
+    files: tuple[str, ...]
+
+    @property
+    def is_template(self) -> bool:
+        """Whether it describes a template's data, which travels inside another contract and has no binding."""
+        return self.name.startswith(_TEMPLATES)
+
+    @property
+    def working_files(self) -> tuple[str, ...]:
+        """The paths of the files that a release publishes."""
+        return tuple(
+            f"{self.path}/{name}"
+            for name in WORKING_FILES
+            if not (self.is_template and name == "binding.json")
+        )
+
+    @property
+    def schemas(self) -> tuple[str, str]:
+        """The paths of the readers' schema and of the writers'."""
+        return f"{self.path}/schema.json", f"{self.path}/writer.schema.json"
+
+    @property
+    def binding(self) -> str:
+        """The path of the binding."""
+        return f"{self.path}/binding.json"
+
+    @property
+    def changelog(self) -> str:
+        """The path of the changelog."""
+        return f"{self.path}/CHANGELOG.md"
+
+    def vectors(self, kind: str) -> tuple[str, ...]:
+        """Return the paths of the vectors that are `valid` or `invalid`."""
+        folder = f"{self.path}/vectors/{kind}/"
+        return tuple(path for path in self.files if path.startswith(folder) and path.endswith(".json"))
+
+    def history(self) -> dict[str, tuple[str, ...]]:
+        """Return the paths of the published files by version, in no order."""
+        found: dict[str, list[str]] = {}
+        for path in self.files:
+            match = _HISTORY.fullmatch(path.removeprefix(f"{self.path}/"))
+            if match:
+                found.setdefault(match["version"], []).append(path)
+        return {version: tuple(paths) for version, paths in found.items()}
+
+
+def contract_folders(paths: Iterable[str]) -> list[ContractFolder]:
+    """Return the folders that hold a contract, sorted by name and major version."""
+    every = sorted(paths)
+    folders = {path.rpartition("/")[0] for path in every if path.rpartition("/")[2] in WORKING_FILES}
+    found = []
+    for folder in folders:
+        match = _CONTRACT.fullmatch(folder)
+        if match and not {"history", "vectors"} & set(folder.split("/")):
+            files = tuple(path for path in every if path.startswith(f"{folder}/"))
+            found.append(ContractFolder(folder, match["name"], int(match["major"]), files))
+    return sorted(found, key=lambda contract: (contract.name, contract.major))

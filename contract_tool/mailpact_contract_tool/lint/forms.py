@@ -1,0 +1,142 @@
+"""The form of the files that are no schemas: index, bindings, topology, error codes and vectors.
+
+Each is a JSON Schema, checked before a rule looks at the file, so that rules may rely on it. Members that are not named
+here are let through: the files say more than the rules need.
+"""
+
+from collections.abc import Iterator
+
+from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact.contracts.pointer import pointer_to
+from mailpact_contract_tool.lint.faults import Fault
+from mailpact_contract_tool.lint.rules import Rule
+
+_TEXT: JsonObject = {"type": "string", "minLength": 1}
+_ANY_TEXT: JsonObject = {"type": "string"}
+_TRUTH: JsonObject = {"type": "boolean"}
+_COUNT: JsonObject = {"type": "integer", "minimum": 1}
+_TEXTS: JsonObject = {"type": "array", "items": _ANY_TEXT}
+
+
+def _object(required: dict[str, JsonValue], optional: dict[str, JsonValue] | None = None) -> JsonObject:
+    return {"type": "object", "required": [*required], "properties": {**required, **(optional or {})}}
+
+
+def _list(items: JsonValue) -> JsonObject:
+    return {"type": "array", "items": items}
+
+
+INDEX = _object(
+    {
+        "contracts": _list(
+            _object(
+                {
+                    "name": _TEXT,
+                    "major": _COUNT,
+                    "version": {"type": "string", "pattern": "^[1-9][0-9]{0,8}\\.(?:0|[1-9][0-9]{0,8})$"},
+                    "status": {"enum": ["published", "deprecated"]},
+                    "files": _list(
+                        _object({"path": _TEXT, "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"}})
+                    ),
+                },
+                {"deprecated": {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}},
+            )
+        )
+    }
+)
+BINDING = _object(
+    {
+        "contract": _TEXT,
+        "exchange": _TEXT,
+        "type": _TEXT,
+        "writers": _object({"content_type": _TEXT, "routing_key": _ANY_TEXT}, {"mandatory": _TRUTH}),
+        "readers": _object(
+            {
+                "routing_keys": _TEXTS,
+                "content_types": _TEXTS,
+                "content_type_optional": _TRUTH,
+                "content_encodings": _TEXTS,
+                "type_optional": _TRUTH,
+            }
+        ),
+        "limits": _object({"max_body_bytes": _COUNT, "max_depth": _COUNT, "max_headers_bytes": _COUNT}),
+        "properties": _list(
+            _object(
+                {"name": _TEXT, "writers": {"enum": ["required", "expected", "optional"]}}, {"pattern": _TEXT}
+            )
+        ),
+    }
+)
+TOPOLOGY = _object(
+    {
+        "exchanges": _list(
+            _object(
+                {
+                    "name": _TEXT,
+                    "type": {"enum": ["direct", "fanout", "topic", "headers"]},
+                    "durable": _TRUTH,
+                    "declared_by": _TEXTS,
+                }
+            )
+        ),
+        "queues": _list(
+            _object(
+                {
+                    "name": _TEXT,
+                    "durable": _TRUTH,
+                    "arguments": {
+                        "type": "object",
+                        "additionalProperties": {"type": ["string", "integer", "boolean"]},
+                    },
+                    "declared_by": _TEXTS,
+                }
+            )
+        ),
+        "bindings": _list(_object({"exchange": _TEXT, "queue": _TEXT, "routing_key": _ANY_TEXT})),
+    }
+)
+ERRORS = _object({"errors": _list(_object({"code": _TEXT, "meaning": _TEXT, "publisher": _TEXT}))})
+_PIECES = _list(
+    _object({"text": _ANY_TEXT, "times": {"type": "integer", "minimum": 0, "maximum": 4_000_000}})
+)
+VECTOR: JsonObject = {
+    **_object(
+        {"description": _TEXT},
+        {
+            "body": _ANY_TEXT,
+            "body_base64": _ANY_TEXT,
+            "body_pieces": _PIECES,
+            "properties": {"type": "object"},
+            "content_type": {"type": ["string", "null"]},
+            "error": _object({"code": _TEXT}, {"pointer": _ANY_TEXT, "keyword": _TEXT}),
+            "writer_error": _object({}, {"pointer": _ANY_TEXT, "keyword": _TEXT}),
+        },
+    ),
+    "oneOf": [{"required": [member]} for member in ("body", "body_base64", "body_pieces")],
+}
+
+
+def form_faults(document: JsonValue, form: JsonObject) -> Iterator[Fault]:
+    """Hold a document against its form; gives the first fault of each place, at most ten."""
+    import jsonschema_rs
+
+    validator = jsonschema_rs.Draft202012Validator(form, pattern_options=jsonschema_rs.RegexOptions())
+    for number, error in enumerate(validator.iter_errors(document)):
+        if number == 10:
+            return
+        keyword = error.kind.name
+        yield Fault(
+            Rule.FILE_MALFORMED,
+            pointer_to(error.instance_path),
+            f"is not of the published form: {_words(keyword, error.kind)}",
+        )
+
+
+def _words(keyword: str, kind: object) -> str:
+    match keyword:
+        case "required":
+            return f"{getattr(kind, 'property', 'a member')!r} is missing"
+        case "oneOf":
+            return "exactly one of body, body_base64 and body_pieces says what is sent"
+        case _:
+            return f"it breaks the keyword {keyword}"

@@ -1,0 +1,150 @@
+"""Rules about what has been published: it never changes, and nothing else lies among it.
+
+index.json holds the SHA-256 of every published file. Of a contract's own folder, the working files are those that the
+next release publishes; as long as they equal the newest version in history/, there is nothing to release.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mailpact_contract_tool.lint.documents import Files
+from mailpact_contract_tool.lint.folders import ContractFolder
+from mailpact_contract_tool.lint.rules import Finding, Rule
+
+INDEX = "index.json"
+_VERSION = re.compile(r"(?P<major>[1-9][0-9]{0,8})\.(?P<minor>0|[1-9][0-9]{0,8})")
+_HEADING = re.compile(r"^## (\S+)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What index.json says of one contract; `number` is its place there, `hashes` are by path."""
+
+    number: int
+    name: str
+    major: int
+    version: str
+    status: str
+    deprecated: str | None
+    hashes: dict[str, str]
+
+    @property
+    def folder(self) -> str:
+        """The path of the contract's folder."""
+        return f"{self.name}/{self.major}"
+
+
+def sha256(body: bytes) -> str:
+    """Return the hash as index.json writes it."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def published_findings(
+    files: Files, entries: list[Entry], folders: list[ContractFolder]
+) -> Iterator[Finding]:
+    """Hold the files of all histories against the index."""
+    by_folder = {entry.folder: entry for entry in entries}
+    there = {folder.path: folder for folder in folders}
+    for entry in entries:
+        working = set(there[entry.folder].working_files) if entry.folder in there else set[str]()
+        for path, digest in entry.hashes.items():
+            if path not in working:
+                yield from _unchanged(files, path, digest)
+        if (entry.status == "deprecated") != (entry.deprecated is not None):
+            yield Finding(
+                INDEX,
+                f"/contracts/{entry.number}/status",
+                Rule.FILE_MALFORMED,
+                f"{entry.folder}: a deprecated contract has its day in deprecated, and only such a one",
+            )
+    for folder in folders:
+        listed = by_folder[folder.path].hashes if folder.path in by_folder else {}
+        for path in (path for paths in folder.history().values() for path in paths):
+            if path not in listed:
+                yield Finding(
+                    path,
+                    "",
+                    Rule.PUBLISHED_VERSION_EDITED,
+                    "lies among the published files and was never released; if a release was interrupted, "
+                    f"finish it: mailpact contracts release {folder.path}",
+                )
+
+
+def _unchanged(files: Files, path: str, digest: str) -> Iterator[Finding]:
+    body = files.get(path)
+    if body is None:
+        yield Finding(path, "", Rule.PUBLISHED_VERSION_EDITED, "was published and is gone; restore it")
+    elif sha256(body) != digest:
+        yield Finding(
+            path,
+            "",
+            Rule.PUBLISHED_VERSION_EDITED,
+            "was published and has been edited; restore it, and release a version",
+        )
+
+
+def unreleased_findings(files: Files, entry: Entry | None, folder: ContractFolder) -> Iterator[Finding]:
+    """Hold the working files of a contract against the version that was published last."""
+    for path in folder.working_files:
+        name = path.rpartition("/")[2]
+        latest = files.get(f"{folder.path}/history/{entry.version}/{name}") if entry is not None else None
+        if latest is None or files.get(path) != latest:
+            since = f"differs from version {entry.version}" if entry is not None else "was never released"
+            yield Finding(
+                path, "", Rule.UNRELEASED_CHANGES, f"{since}: mailpact contracts release {folder.path}"
+            )
+
+
+def version_findings(entry: Entry, folder: ContractFolder) -> Iterator[Finding]:
+    """Look for versions that are missing between the first and the newest."""
+    minors = []
+    for version in folder.history():
+        match = _VERSION.fullmatch(version)
+        if match is None or int(match["major"]) != folder.major:
+            yield Finding(
+                f"{folder.path}/history/{version}",
+                "",
+                Rule.VERSION_GAP,
+                f"is no version of {folder.path}, such as {folder.major}.0",
+            )
+        else:
+            minors.append(int(match["minor"]))
+    newest = int(entry.version.partition(".")[2])
+    missing = sorted({*range(min(newest, 1000) + 1)} - set(minors))
+    if entry.version != f"{folder.major}.{newest}" or missing or max(minors, default=newest) != newest:
+        gap = f"{folder.major}.{missing[0]} is missing" if missing else f"the newest is not {entry.version}"
+        yield Finding(
+            f"{folder.path}/history",
+            "",
+            Rule.VERSION_GAP,
+            f"versions follow each other up to that of the index; {gap}",
+        )
+
+
+def changelog_findings(changelog: str, entry: Entry, folder: ContractFolder) -> Iterator[Finding]:
+    """Look for published versions of which the changelog says nothing, or not in their order."""
+    headings = _HEADING.findall(changelog)
+    published = sorted(
+        (version for version in folder.history() if _VERSION.fullmatch(version)),
+        key=lambda version: int(version.partition(".")[2]),
+        reverse=True,
+    )
+    for version in published:
+        if version not in headings:
+            yield Finding(
+                folder.changelog,
+                "",
+                Rule.CHANGELOG_INCOMPLETE,
+                f"has no heading `## {version}`, which was published",
+            )
+    if set(published) <= set(headings) and [one for one in headings if one in published] != published:
+        yield Finding(folder.changelog, "", Rule.CHANGELOG_INCOMPLETE, "the newest version stands first")
+    if headings and published and headings[0] != entry.version and entry.version in headings:
+        yield Finding(
+            folder.changelog,
+            "",
+            Rule.CHANGELOG_INCOMPLETE,
+            f"begins with {headings[0]}, which was not published",
+        )

@@ -1,0 +1,46 @@
+"""The rule about a contract's two schemas: what writers may send, readers accept."""
+
+from collections.abc import Iterator
+
+from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact_contract_tool.compare import Verdict, compare
+from mailpact_contract_tool.lint.faults import Fault
+from mailpact_contract_tool.lint.rules import Rule
+
+_NOTES = frozenset({"$comment", "$id", "default", "deprecated", "description", "examples", "title"})
+
+
+def pair_faults(reader: JsonObject, writer: JsonObject) -> Iterator[Fault]:
+    """Look whether every document of the writers is one of the readers; where only openness differs it is at once."""
+    if _opened(reader) == _opened(writer):
+        return
+    try:
+        comparison = compare(writer, reader)
+    except ValueError as error:  # too big to be compared, or broken in a way that is a finding of its own
+        yield Fault(Rule.PAIR_DISAGREES, "", f"readers and writers cannot be compared: {error}")
+        return
+    for change in comparison.changes:
+        if change.backward is not Verdict.COMPATIBLE:
+            verb = "refuse" if change.backward is Verdict.BREAKING else "are not proved to accept"
+            yield Fault(
+                Rule.PAIR_DISAGREES,
+                change.pointer,
+                f"readers {verb} what writers may send here ({change.rule})",
+            )
+            return
+    if comparison.backward is not Verdict.COMPATIBLE:
+        yield Fault(Rule.PAIR_DISAGREES, "", "readers are not proved to accept all that writers may send")
+
+
+def _opened(schema: JsonValue) -> JsonValue:
+    match schema:
+        case dict():
+            return {
+                name: _opened(value)
+                for name, value in schema.items()
+                if name not in _NOTES and not (name == "additionalProperties" and value in (False, True))
+            }
+        case list():
+            return [_opened(item) for item in schema]
+        case _:
+            return schema

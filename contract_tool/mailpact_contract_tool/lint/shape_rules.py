@@ -1,0 +1,199 @@
+"""Portable rules about references, keywords, types and members; open readers and closed writers."""
+
+from collections.abc import Iterator, Mapping
+
+from mailpact.contracts.parse import JsonObject
+from mailpact_contract_tool.lint.faults import Fault
+from mailpact_contract_tool.lint.rules import Rule
+from mailpact_contract_tool.lint.subschemas import (
+    BY_TYPE,
+    FORBIDDEN,
+    IN_PLACE,
+    KNOWN,
+    Place,
+    below,
+    definition,
+    is_local,
+    places,
+    reference_to,
+    types,
+)
+
+MOST_SUBSCHEMAS = 20_000
+DEEPEST_REFERENCE = 64
+
+
+def reference_faults(place: Place, root: JsonObject) -> Iterator[Fault]:
+    """Look at where one subschema refers to."""
+    reference = place.schema.get("$ref")
+    if not isinstance(reference, str):
+        return
+    pointer = below(place.pointer, "$ref")
+    if not is_local(reference):
+        yield Fault(
+            Rule.REFERENCE_NOT_LOCAL,
+            pointer,
+            f"{reference[:100]!r} is not of the form #/$defs/NAME; put it into $defs",
+        )
+    elif definition(root, reference) is None:
+        yield Fault(Rule.REFERENCE_UNRESOLVED, pointer, f"{reference[:100]!r} leads to no schema")
+
+
+def endless_faults(root: JsonObject) -> Iterator[Fault]:
+    """Find definitions that come back to themselves, and those that are endless for all practical purposes.
+
+    Ten definitions that use the next one ten times each are ten thousand million subschemas to an engine.
+    """
+    definitions = root.get("$defs")
+    named = definitions if isinstance(definitions, dict) else {}
+    schemas = {reference_to(name): schema for name, schema in named.items() if isinstance(schema, dict)}
+    used = {reference: _references(schema) for reference, schema in schemas.items()}
+    recursive = _in_cycles(used)
+    for reference in recursive:
+        yield Fault(
+            Rule.REFERENCE_RECURSIVE,
+            reference[1:],
+            "refers to itself, so that no limit bounds what it describes",
+        )
+    if recursive:
+        return
+    size, depth = _written_out(root, schemas, used)
+    if size > MOST_SUBSCHEMAS or depth > DEEPEST_REFERENCE:
+        yield Fault(
+            Rule.REFERENCES_EXPLODE,
+            "/$defs",
+            f"with all references written out, this schema has more than {MOST_SUBSCHEMAS} subschemas, "
+            f"or follows more than {DEEPEST_REFERENCE} references one after the other",
+        )
+
+
+def _in_cycles(used: Mapping[str, list[str]]) -> list[str]:
+    """Return what comes back to itself, or lies between two that do: what is left when all ends are taken away."""
+    left = {reference: {other for other in others if other in used} for reference, others in used.items()}
+    for _ in range(
+        2
+    ):  # first those that refer to nothing that is left, then those that nothing left refers to
+        users: dict[str, list[str]] = {reference: [] for reference in left}
+        for reference, others in left.items():
+            for other in others:
+                users[other].append(reference)
+        ends = [reference for reference, others in left.items() if not others]
+        while ends:
+            end = ends.pop()
+            for user in users[end]:
+                left[user].discard(end)
+                if not left[user]:
+                    ends.append(user)
+            del left[end]
+        reverse: dict[str, set[str]] = {reference: set() for reference in left}
+        for reference, others in left.items():
+            for other in others:
+                reverse[other].add(reference)
+        left = reverse
+    return list(left)
+
+
+def _written_out(
+    root: JsonObject, schemas: Mapping[str, JsonObject], used: Mapping[str, list[str]]
+) -> tuple[int, int]:
+    """Count the subschemas with every reference written out, and how many references follow each other.
+
+    No definition comes back to itself.
+    """
+    top = {name: root[name] for name in root if name != "$defs"}
+    uses = {"": _references(top), **used}
+    sizes: dict[str, tuple[int, int]] = {}
+    todo = [""]
+    while todo:
+        known = [reference for reference in uses[todo[-1]] if reference in schemas]
+        missing = dict.fromkeys(reference for reference in known if reference not in sizes)
+        if missing:
+            todo += missing
+            continue
+        schema = schemas.get(todo[-1], top)
+        size = sum(1 for _ in places(schema)) + sum(sizes[reference][0] for reference in known)
+        depth = 1 + max((sizes[reference][1] for reference in known), default=-1)
+        sizes[todo.pop()] = min(size, MOST_SUBSCHEMAS + 1), depth
+        while todo and todo[-1] in sizes:
+            todo.pop()
+    return sizes[""]
+
+
+def _references(schema: JsonObject) -> list[str]:
+    """Return what a schema refers to, each as often as it does."""
+    return [reference for place in places(schema) if isinstance(reference := place.schema.get("$ref"), str)]
+
+
+def keyword_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
+    """Look at the names of the keywords."""
+    for keyword in place.schema:
+        pointer = below(place.pointer, keyword)
+        if keyword in FORBIDDEN:
+            yield Fault(Rule.KEYWORD_FORBIDDEN, pointer, f"{keyword} is not portable: {FORBIDDEN[keyword]}")
+        elif keyword in ("$id", "$schema") and place.parent is not None:
+            yield Fault(Rule.KEYWORD_FORBIDDEN, pointer, f"{keyword} stands at the top only")
+        elif keyword not in KNOWN:
+            yield Fault(
+                Rule.KEYWORD_UNKNOWN,
+                pointer,
+                f"{keyword[:60]!r} is no keyword: strict engines refuse it, others skip it",
+            )
+
+
+def required_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
+    """Look for required members that the same subschema does not describe."""
+    required, properties = place.schema.get("required"), place.schema.get("properties")
+    named = properties if isinstance(properties, dict) else {}
+    for number, name in enumerate(required if isinstance(required, list) else []):
+        if name not in named:
+            yield Fault(
+                Rule.REQUIRED_NOT_NAMED,
+                below(below(place.pointer, "required"), number),
+                f"{name!r} is required and not in properties beside it; name it there, true is enough",
+            )
+
+
+def type_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
+    """Look for keywords that say nothing about other types, where the type is not stated."""
+    stated = types(place.schema)
+    for type_name, keywords in BY_TYPE.items():
+        accepted = {type_name, "integer"} if type_name == "number" else {type_name}
+        used = sorted(keywords & set(place.schema))
+        if used and not stated & accepted and not _type_stands_above(place, accepted):
+            yield Fault(
+                Rule.TYPE_NOT_STATED,
+                below(place.pointer, used[0]),
+                f"{used[0]} lets every value through that is no {type_name}; state the type beside it",
+            )
+
+
+def _type_stands_above(place: Place, accepted: set[str]) -> bool:
+    """Whether the schema that this one is applied beside has said the type already, of the same value."""
+    return any(types(other.schema) & accepted for other in _same_value(place))
+
+
+def reader_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
+    """Look for objects of a reader that refuse what a later minor version may add."""
+    if place.schema.get("additionalProperties") is False and not place.negated:
+        yield Fault(
+            Rule.READER_CLOSED,
+            below(place.pointer, "additionalProperties"),
+            "a reader ignores members that it does not know, or no member can ever be added",
+        )
+
+
+def writer_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
+    """Look for objects of a writer that let a misspelt member through without saying that they mean to."""
+    says = any("additionalProperties" in other.schema for other in (place, *_same_value(place)))
+    if "properties" in place.schema and not place.negated and not says:
+        yield Fault(
+            Rule.WRITER_OPEN,
+            below(place.pointer, "properties"),
+            "a writer sends these members and no others; add additionalProperties: false",
+        )
+
+
+def _same_value(place: Place) -> Iterator[Place]:
+    while place.parent is not None and place.keyword in IN_PLACE:
+        place = place.parent
+        yield place

@@ -1,0 +1,147 @@
+"""Walks through a schema: every subschema with its place, what it is applied to, and where its local references lead.
+
+A keyword of the draft is in one of the tables below, so that a rule can say what is a subschema and what is a value.
+Depth is bounded by the parser; a reference is followed by a rule, never by the walk.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact.contracts.pointer import escaped, unescaped
+
+ONE_SCHEMA = frozenset(
+    (
+        *("additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then"),
+        *("contentSchema", "unevaluatedItems", "unevaluatedProperties"),
+    )
+)
+NAMED_SCHEMAS = frozenset({"$defs", "dependentSchemas", "patternProperties", "properties"})
+LISTED_SCHEMAS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+IN_PLACE = frozenset({"allOf", "anyOf", "dependentSchemas", "else", "if", "not", "oneOf", "then"})
+"""Keywords whose subschemas look at the same value as the schema that they stand in."""
+ANNOTATIONS = frozenset(
+    (
+        *(
+            "$comment",
+            "contentEncoding",
+            "contentMediaType",
+            "default",
+            "deprecated",
+            "description",
+            "examples",
+        ),
+        *("format", "readOnly", "title", "writeOnly"),
+    )
+)
+FORBIDDEN = {
+    "$anchor": "ajv in strict mode does not know it; refer to #/$defs/NAME",
+    "$dynamicAnchor": "no two engines resolve it alike; refer to #/$defs/NAME",
+    "$dynamicRef": "no two engines resolve it alike; refer to #/$defs/NAME",
+    "$vocabulary": "it belongs to a metaschema",
+    "contentSchema": "engines do not look into strings",
+    "dependentSchemas": "write if and then",
+    "patternProperties": "name the members in properties",
+    "unevaluatedItems": "write items",
+    "unevaluatedProperties": "write additionalProperties",
+}
+BY_TYPE = {
+    "string": frozenset({"format", "maxLength", "minLength", "pattern"}),
+    "number": frozenset({"exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf"}),
+    "array": frozenset(
+        {
+            "contains",
+            "items",
+            "maxContains",
+            "maxItems",
+            "minContains",
+            "minItems",
+            "prefixItems",
+            "uniqueItems",
+        }
+    ),
+    "object": frozenset(
+        (
+            *("additionalProperties", "dependentRequired", "maxProperties", "minProperties", "properties"),
+            *("propertyNames", "required"),
+        )
+    ),
+}
+"""Keywords that look at values of one type and let every other value through."""
+OTHERS = frozenset({"$id", "$ref", "$schema", "allOf", "anyOf", "const", "$defs", "enum", "oneOf", "type"})
+KNOWN = frozenset().union(
+    ONE_SCHEMA, NAMED_SCHEMAS, LISTED_SCHEMAS, ANNOTATIONS, OTHERS, FORBIDDEN, *BY_TYPE.values()
+)
+_DEFS = "#/$defs/"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A subschema: where it is, in which keyword it stands ("" at the top), and in which subschema.
+
+    `negated` says that it stands below an odd number of `not`.
+    """
+
+    pointer: str
+    schema: JsonObject
+    keyword: str
+    parent: "Place | None"
+    negated: bool
+
+
+def places(schema: JsonObject) -> Iterator[Place]:
+    """Return every subschema that is an object, parents first."""
+    todo = [Place("", schema, "", None, negated=False)]
+    while todo:
+        place = todo.pop()
+        yield place
+        children = [
+            Place(pointer, child, keyword, place, negated=place.negated ^ (keyword == "not"))
+            for keyword, pointer, child in _children(place)
+            if isinstance(child, dict)
+        ]
+        todo.extend(reversed(children))
+
+
+def _children(place: Place) -> Iterator[tuple[str, str, JsonValue]]:
+    for keyword, value in place.schema.items():
+        pointer = below(place.pointer, keyword)
+        if isinstance(value, dict) and keyword in NAMED_SCHEMAS:
+            yield from ((keyword, below(pointer, name), child) for name, child in value.items())
+        elif isinstance(value, list) and keyword in LISTED_SCHEMAS:
+            yield from ((keyword, below(pointer, number), child) for number, child in enumerate(value))
+        elif keyword in ONE_SCHEMA:
+            yield keyword, pointer, value
+
+
+def below(pointer: str, step: str | int) -> str:
+    """Add a step to an RFC 6901 pointer."""
+    return f"{pointer}/{escaped(str(step))}"
+
+
+def definition(root: JsonObject, reference: JsonValue) -> JsonObject | None:
+    """Return the schema that `#/$defs/NAME` leads to; None when it is no such reference or leads nowhere."""
+    if not isinstance(reference, str) or not is_local(reference):
+        return None
+    definitions = root.get("$defs")
+    name = unescaped(reference.removeprefix(_DEFS))
+    found = definitions.get(name) if isinstance(definitions, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def reference_to(name: str) -> str:
+    """Return the reference that leads to a definition."""
+    return f"{_DEFS}{escaped(name)}"
+
+
+def is_local(reference: str) -> bool:
+    """Whether a reference has the one portable form."""
+    name = reference.removeprefix(_DEFS)
+    return name not in ("", reference) and "/" not in name and "%" not in name
+
+
+def types(schema: JsonObject) -> frozenset[str]:
+    """Return the types that a subschema states itself; empty when it states none."""
+    stated = schema.get("type")
+    listed = stated if isinstance(stated, list) else [stated]
+    return frozenset(name for name in listed if isinstance(name, str))

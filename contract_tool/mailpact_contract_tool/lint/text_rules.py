@@ -1,0 +1,118 @@
+"""Portable rules about strings: patterns and formats."""
+
+from collections.abc import Iterator
+
+from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact_contract_tool.lint.backtracking import backtracking_fault
+from mailpact_contract_tool.lint.faults import Fault
+from mailpact_contract_tool.lint.patterns import (
+    Characters,
+    Pattern,
+    PatternError,
+    least_length,
+    parse_pattern,
+)
+from mailpact_contract_tool.lint.rules import Rule
+from mailpact_contract_tool.lint.subschemas import Place, below, definition
+
+_NEWLINE = 0x0A
+
+
+def pattern_faults(place: Place, root: JsonObject) -> Iterator[Fault]:
+    """Look at the pattern of one subschema; below a `not` it need not be anchored, since it finds what is refused."""
+    text = place.schema.get("pattern")
+    if not isinstance(text, str):
+        return
+    for fault in written_faults(text, anchored=not place.negated):
+        yield Fault(fault.rule, below(place.pointer, "pattern"), fault.sentence)
+    pattern = _read(text)
+    if (
+        pattern is not None
+        and pattern.ends
+        and not place.negated
+        and not _stops_newline(place, root, pattern)
+    ):
+        yield Fault(
+            Rule.PATTERN_LETS_NEWLINE_THROUGH,
+            below(place.pointer, "pattern"),
+            "Python's $ matches before a last line end too; add not: {pattern: [\\x00-\\x1f\\x7f]}, "
+            "or a maxLength that leaves no room for one",
+        )
+
+
+def written_faults(text: str, *, anchored: bool) -> Iterator[Fault]:
+    """Look at a pattern by itself."""
+    try:
+        pattern = parse_pattern(text)
+    except PatternError as error:
+        yield Fault(Rule.PATTERN_DIALECT, "", f"the pattern is not portable: {error}")
+        return
+    if anchored and not (pattern.starts and pattern.ends):
+        yield Fault(
+            Rule.PATTERN_NOT_ANCHORED,
+            "",
+            "the pattern matches in the midst of a text; begin it with ^ and end it with $",
+        )
+    slow = backtracking_fault(pattern)
+    if slow is not None:
+        yield Fault(Rule.PATTERN_EXPLODES, "", f"the pattern {slow}")
+
+
+def format_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
+    """Look at the format of one subschema: it is a note, and something else must carry the rule."""
+    if "format" in place.schema and not {"pattern", "enum", "const"} & set(place.schema):
+        yield Fault(
+            Rule.FORMAT_ALONE,
+            below(place.pointer, "format"),
+            "engines disagree about formats, and most do not check them; state the rule as a pattern beside it",
+        )
+
+
+def _read(text: JsonValue) -> Pattern | None:
+    try:
+        return parse_pattern(text) if isinstance(text, str) else None
+    except PatternError:
+        return None
+
+
+def _stops_newline(place: Place, root: JsonObject, pattern: Pattern) -> bool:
+    """Whether something beside a pattern refuses a value that it matches with a line end more."""
+    longest = place.schema.get("maxLength")
+    if isinstance(longest, int) and longest <= least_length(pattern.root):
+        return True
+    if "enum" in place.schema or "const" in place.schema:
+        return True
+    conjuncts = place.schema.get("allOf")
+    beside = [place.schema, *(conjuncts if isinstance(conjuncts, list) else [])]
+    return any(
+        _finds_newline(refused)
+        for part in beside
+        for refused in _alternatives(_negation(part), root, depth=0)
+    )
+
+
+def _negation(part: JsonValue) -> JsonValue:
+    return part.get("not") if isinstance(part, dict) else None
+
+
+def _alternatives(schema: JsonValue, root: JsonObject, *, depth: int) -> Iterator[Pattern]:
+    """Return the patterns each of which is enough to make a schema match a string."""
+    if not isinstance(schema, dict) or depth > 8:
+        return
+    pattern = _read(schema.get("pattern"))
+    decides = set(schema) <= {"$comment", "description", "pattern", "type"}
+    if pattern is not None and decides:
+        yield pattern
+    branches = schema.get("anyOf")
+    for branch in branches if isinstance(branches, list) else []:
+        yield from _alternatives(branch, root, depth=depth + 1)
+    yield from _alternatives(definition(root, schema.get("$ref")), root, depth=depth + 1)
+
+
+def _finds_newline(pattern: Pattern) -> bool:
+    """Whether it is one class that holds the line feed, anywhere in a text."""
+    match pattern:
+        case Pattern(Characters(ranges), starts=False, ends=False):
+            return any(least <= _NEWLINE <= most for least, most in ranges)
+        case _:
+            return False

@@ -1,0 +1,126 @@
+"""Rules about topology.json and the bindings: what is published arrives, and nothing is declared too late.
+
+The documents come in as they are, their form checked already.
+"""
+
+from collections.abc import Iterator
+
+from mailpact.contracts.catalogue import Exchange, Queue, Topology
+from mailpact_contract_tool.lint.faults import Fault
+from mailpact_contract_tool.lint.rules import Rule
+
+_DEAD_LETTER_EXCHANGE, _DEAD_LETTER_KEY = "x-dead-letter-exchange", "x-dead-letter-routing-key"
+
+
+def exchange_of(topology: Topology, name: str) -> Exchange | None:
+    """Return the exchange of that name."""
+    return next((exchange for exchange in topology.exchanges if exchange.name == name), None)
+
+
+def reached(topology: Topology, exchange: Exchange, key: str) -> list[str]:
+    """Return the queues that a message of this key reaches through an exchange."""
+    return [
+        route.queue
+        for route in topology.bindings
+        if route.exchange == exchange.name and matches(exchange.type, route.routing_key, key)
+    ]
+
+
+def topology_faults(topology: Topology) -> Iterator[Fault]:
+    """Look at topology.json by itself."""
+    yield from _names(topology)
+    yield from _routes(topology)
+    for number, queue in enumerate(topology.queues):
+        yield from _queue(topology, queue, f"/queues/{number}")
+
+
+def _names(topology: Topology) -> Iterator[Fault]:
+    for member, names in (
+        ("exchanges", [exchange.name for exchange in topology.exchanges]),
+        ("queues", [queue.name for queue in topology.queues]),
+    ):
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                yield Fault(
+                    Rule.TOPOLOGY_NAME_TWICE, f"/{member}/{number}/name", f"{name!r} is declared twice"
+                )
+
+
+def _routes(topology: Topology) -> Iterator[Fault]:
+    queues = {queue.name for queue in topology.queues}
+    for number, route in enumerate(topology.bindings):
+        if exchange_of(topology, route.exchange) is None:
+            yield Fault(
+                Rule.TOPOLOGY_UNDECLARED,
+                f"/bindings/{number}/exchange",
+                f"no exchange {route.exchange!r} is declared",
+            )
+        if route.queue not in queues:
+            yield Fault(
+                Rule.TOPOLOGY_UNDECLARED, f"/bindings/{number}/queue", f"no queue {route.queue!r} is declared"
+            )
+
+
+def _queue(topology: Topology, queue: Queue, pointer: str) -> Iterator[Fault]:
+    arguments = f"{pointer}/arguments"
+    limit = queue.arguments.get("x-delivery-limit")
+    if queue.arguments.get("x-queue-type") == "quorum" and not (type(limit) is int and limit > 0):
+        yield Fault(
+            Rule.DELIVERY_LIMIT_MISSING,
+            arguments,
+            "RabbitMQ 3.10 has no default and 4.0 has 20; state x-delivery-limit, greater than 0",
+        )
+    target = queue.arguments.get(_DEAD_LETTER_EXCHANGE)
+    if target is None:
+        return
+    exchange = exchange_of(topology, str(target))
+    if exchange is None:
+        yield Fault(
+            Rule.DEAD_LETTER_TARGET_MISSING,
+            f"{arguments}/{_DEAD_LETTER_EXCHANGE}",
+            f"no exchange {target!r} is declared",
+        )
+        return
+    key = queue.arguments.get(_DEAD_LETTER_KEY)
+    targets = reached(topology, exchange, str(key)) if key is not None else _bound(topology, exchange)
+    if not targets:
+        yield Fault(
+            Rule.DEAD_LETTER_TARGET_MISSING,
+            f"{arguments}/{_DEAD_LETTER_EXCHANGE}",
+            f"what is dead-lettered to {target!r} reaches no queue and would wait at its source for three minutes",
+        )
+    before = {other.name for other in topology.queues[: topology.queues.index(queue)]}
+    for late in targets:
+        if late not in before and late != queue.name:
+            yield Fault(
+                Rule.DEAD_LETTER_TARGET_LATE,
+                f"{arguments}/{_DEAD_LETTER_EXCHANGE}",
+                f"queue {late!r} takes what is dead-lettered here and must be declared before it",
+            )
+
+
+def _bound(topology: Topology, exchange: Exchange) -> list[str]:
+    """Return all queues of an exchange: without a key of its own a letter keeps the one that it came with."""
+    return [route.queue for route in topology.bindings if route.exchange == exchange.name]
+
+
+def matches(exchange_type: str, pattern: str, key: str) -> bool:
+    """Whether an exchange of this type takes a key for one that a binding's pattern stands for."""
+    match exchange_type:
+        case "fanout":
+            return True
+        case "topic":
+            return _topic_matches(pattern.split("."), key.split("."))
+        case _:
+            return pattern == key
+
+
+def _topic_matches(pattern: list[str], words: list[str]) -> bool:
+    """Whether a topic pattern matches: `*` is one word, `#` any number of them. Takes the product of both lengths."""
+    reachable = {0}
+    for part in pattern:
+        if part == "#":
+            reachable = set(range(min(reachable, default=len(words) + 1), len(words) + 1))
+        else:
+            reachable = {at + 1 for at in reachable if at < len(words) and part in ("*", words[at])}
+    return len(words) in reachable

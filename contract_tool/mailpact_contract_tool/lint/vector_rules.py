@@ -1,0 +1,296 @@
+"""Rules about vectors and examples: they say what the contract says, and every keyword of a schema is tried.
+
+What a vector stands for is read as a consumer reads it: properties, then the body. Codes that depend on more than one
+message or on an operator (`id_conflict`, `template_unknown`) cannot be derived; there the body must only be in order.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mailpact.contracts.errors import ErrorCode, Refusal
+from mailpact.contracts.parse import JsonObject, JsonValue, parse
+from mailpact.contracts.pointer import pointer_to
+from mailpact_contract_tool.lint.binding_rules import Binding
+from mailpact_contract_tool.lint.faults import Fault
+from mailpact_contract_tool.lint.rules import Rule
+from mailpact_contract_tool.lint.subschemas import below, places
+
+MAX_VECTOR_BYTES = 4 * 1024 * 1024
+_DERIVED = frozenset(list(ErrorCode)[: list(ErrorCode).index(ErrorCode.UNSUPPORTED_VERSION) + 1])
+_ASSERTIONS = frozenset(
+    (
+        *(
+            "additionalProperties",
+            "anyOf",
+            "const",
+            "contains",
+            "dependentRequired",
+            "enum",
+            "exclusiveMaximum",
+        ),
+        *("exclusiveMinimum", "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength"),
+        *(
+            "minProperties",
+            "minimum",
+            "multipleOf",
+            "not",
+            "oneOf",
+            "pattern",
+            "propertyNames",
+            "required",
+            "type",
+        ),
+        "uniqueItems",
+    )
+)
+_ALTERNATIVES = frozenset({"anyOf", "contains", "dependentRequired", "oneOf", "propertyNames"})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A keyword that refuses a body: where in the body, and where in the schema."""
+
+    pointer: str
+    keyword: str
+    schema_pointer: str
+
+
+class Engine:
+    """A compiled schema whose every failing keyword can be asked for; raises ValueError when it does not compile."""
+
+    def __init__(self, schema: JsonObject) -> None:
+        from mailpact.contracts.validate import compiled
+
+        self._validator = compiled(schema)
+
+    def accepts(self, value: JsonValue) -> bool:
+        """Whether a value obeys the schema."""
+        return self._validator.is_valid(value)
+
+    def failures(self, value: JsonValue) -> Iterator[Failure]:
+        """Return every keyword that a value breaks, those of alternatives included; one may come twice."""
+        for error in self._validator.iter_errors(value):
+            location = pointer_to(error.schema_path)
+            keyword = location.rpartition("/")[2]
+            if error.kind.name == "propertyNames":  # and the location is that of what it holds
+                keyword = error.kind.name
+            yield Failure(pointer_to(error.instance_path), keyword, location)
+        # Only the evaluation looks into alternatives. It joins some neighbours (minLength and maxLength), and lists the
+        # one that holds beside the one that does not; that has an error by its name.
+        for unit in self._validator.evaluate(value).list().get("details", ()):
+            location = unit["schemaLocation"].rpartition("#")[2]  # before it stands the schema's $id
+            keyword = location.rpartition("/")[2]
+            if not unit["valid"] and (keyword in _ALTERNATIVES or keyword in unit.get("errors", ())):
+                yield Failure(unit["instanceLocation"], keyword, location)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a body of the contract may be."""
+
+    max_body_bytes: int
+    max_depth: int
+
+
+def sent_body(vector: JsonObject) -> bytes | None:
+    """Return the bytes that a vector stands for; None when they cannot be made or are more than 4 MiB."""
+    match vector:
+        case {"body": str(body)}:
+            return body.encode()
+        case {"body_base64": str(encoded)}:
+            try:
+                return base64.b64decode(encoded, validate=True)
+            except binascii.Error:
+                return None
+        case {"body_pieces": list(pieces)}:
+            return _joined(pieces)
+        case _:
+            return None
+
+
+def _joined(pieces: list[JsonValue]) -> bytes | None:
+    # The form has seen to it that `times` is a whole number; 3.0 is one too.
+    parts = [
+        (str(piece["text"]).encode(), int(float(str(piece["times"]))))
+        for piece in pieces
+        if isinstance(piece, dict)
+    ]
+    if sum(len(text) * times for text, times in parts) > MAX_VECTOR_BYTES:
+        return None
+    return b"".join(text * times for text, times in parts)
+
+
+def refused(vector: JsonObject, body: bytes, binding: Binding | None, limits: Limits) -> Refusal | JsonValue:
+    """Return the first refusal that comes before the schema, or the value of the body."""
+    if binding is not None:
+        refusal = _property_refusal(vector, binding)
+        if refusal is not None:
+            return refusal
+    return parse(body, max_bytes=limits.max_body_bytes, max_depth=limits.max_depth)
+
+
+def _property_refusal(vector: JsonObject, binding: Binding) -> Refusal | None:
+    given = vector.get("properties")
+    properties: JsonObject = given if isinstance(given, dict) else {}
+    type_name = properties.get("type") or ""
+    # A vector without `type` is about something else: the type stands in it by its folder.
+    if (
+        "type" in properties
+        and type_name != binding.type
+        and not (type_name == "" and binding.is_type_optional)
+    ):
+        return Refusal(ErrorCode.UNSUPPORTED_VERSION, detail="another type")
+    content_type = (
+        str(vector.get("content_type", binding.writer_content_type) or "")
+        .partition(";")[0]
+        .strip(" \t")
+        .lower()
+    )
+    if content_type not in binding.reader_content_types and not (
+        content_type == "" and binding.is_content_type_optional
+    ):
+        return Refusal(ErrorCode.UNSUPPORTED_CONTENT_TYPE, detail="another content type")
+    encoding = str(properties.get("content_encoding") or "").lower()
+    if encoding and encoding not in binding.content_encodings:
+        return Refusal(ErrorCode.UNSUPPORTED_CONTENT_ENCODING, detail="another content encoding")
+    return None
+
+
+def valid_faults(
+    outcome: Refusal | JsonValue, reader: Engine, writer: Engine, vector: JsonObject
+) -> Iterator[Fault]:
+    """Hold a valid vector against the schemas: readers accept it; writers too, unless it says that they do not."""
+    if isinstance(outcome, Refusal):
+        yield Fault(
+            Rule.VALID_VECTOR_REFUSED, "", f"is called valid and is refused: {outcome.code}, {outcome.detail}"
+        )
+        return
+    broken = next(reader.failures(outcome), None) if not reader.accepts(outcome) else None
+    if broken is not None:
+        yield Fault(
+            Rule.VALID_VECTOR_REFUSED,
+            "",
+            f"is called valid; the schema refuses it at {_place(broken.pointer)} by {broken.keyword}",
+        )
+    yield from _writer_faults(outcome, writer, vector)
+
+
+def _writer_faults(value: JsonValue, writer: Engine, vector: JsonObject) -> Iterator[Fault]:
+    expected = vector.get("writer_error")
+    accepts = writer.accepts(value)
+    if isinstance(expected, dict):
+        if accepts:
+            yield Fault(
+                Rule.INVALID_VECTOR_ACCEPTED, "/writer_error", "the writers' schema accepts this body"
+            )
+        elif not _is_among(expected, writer, value):
+            yield Fault(
+                Rule.INVALID_VECTOR_REFUSED_OTHERWISE,
+                "/writer_error",
+                "the writers' schema refuses it by another keyword",
+            )
+    elif not accepts:
+        yield Fault(
+            Rule.VALID_VECTOR_REFUSED,
+            "",
+            "the writers' schema refuses this body; say so in writer_error, or mend it",
+        )
+
+
+def invalid_faults(outcome: Refusal | JsonValue, reader: Engine, vector: JsonObject) -> Iterator[Fault]:
+    """Hold an invalid vector against code, pointer and keyword that it gives."""
+    error = vector.get("error")
+    if not isinstance(error, dict):
+        yield Fault(Rule.FILE_MALFORMED, "", "an invalid vector has an error with its code")
+        return
+    code = str(error["code"])
+    if isinstance(outcome, Refusal):
+        found = str(outcome.code)
+    elif reader.accepts(outcome):
+        found = ""
+    else:
+        found = str(ErrorCode.SCHEMA)
+    if code not in _DERIVED or (code == ErrorCode.TOO_LARGE and _has_headers(vector)):
+        if found:
+            yield Fault(
+                Rule.INVALID_VECTOR_REFUSED_OTHERWISE, "/error/code", f"is refused with {found} before {code}"
+            )
+    elif not found:
+        yield Fault(Rule.INVALID_VECTOR_ACCEPTED, "", "is called invalid, and the contract accepts it")
+    elif found != code:
+        yield Fault(
+            Rule.INVALID_VECTOR_REFUSED_OTHERWISE, "/error/code", f"is refused with {found}, not with {code}"
+        )
+    elif not isinstance(outcome, Refusal) and not _is_among(error, reader, outcome):
+        yield Fault(
+            Rule.INVALID_VECTOR_REFUSED_OTHERWISE,
+            "/error",
+            "the schema refuses it at another place or by another keyword",
+        )
+
+
+def _has_headers(vector: JsonObject) -> bool:
+    properties = vector.get("properties")
+    return isinstance(properties, dict) and "headers" in properties
+
+
+def _is_among(expected: JsonObject, engine: Engine, value: JsonValue) -> bool:
+    return any(
+        expected.get("pointer", failure.pointer) == failure.pointer
+        and expected.get("keyword", failure.keyword) == failure.keyword
+        for failure in engine.failures(value)
+    )
+
+
+def _place(pointer: str) -> str:
+    return pointer or "the top"
+
+
+def assertions(schema: JsonObject) -> Iterator[str]:
+    """Return the pointer of every keyword that can refuse a body by itself: not those in conditions and refusals."""
+    hidden: set[str] = set()
+    for place in places(schema):
+        if place.keyword in ("if", "not") or (place.parent is not None and place.parent.pointer in hidden):
+            hidden.add(place.pointer)
+            continue
+        for keyword in place.schema:
+            value = place.schema[keyword]
+            if place.keyword == "propertyNames" and keyword == "type":
+                continue  # a name is always a string
+            if keyword in _ASSERTIONS and not (
+                keyword in ("additionalProperties", "propertyNames") and value is not False
+            ):
+                yield below(place.pointer, keyword)
+
+
+def example_faults(schema: JsonObject, engine: Engine, *, side: str) -> Iterator[Fault]:
+    """Hold the examples of a schema against a schema."""
+    examples = schema.get("examples")
+    for number, example in enumerate(examples if isinstance(examples, list) else []):
+        if not engine.accepts(example):
+            yield Fault(
+                Rule.EXAMPLE_REFUSED, f"/examples/{number}", f"the {side}' schema refuses this example"
+            )
+
+
+def untried_faults(schema: JsonObject, tried: set[str]) -> Iterator[Fault]:
+    """Look for keywords that no vector's body breaks; `tried` are the pointers of those that one does."""
+    for pointer in assertions(schema):
+        if pointer not in tried:
+            keyword = pointer.rpartition("/")[2]
+            yield Fault(
+                Rule.KEYWORD_UNTRIED,
+                pointer,
+                f"no vector breaks this {keyword}; add an invalid one that does",
+            )
+
+
+def code_faults(vector: JsonObject, codes: frozenset[str]) -> Iterator[Fault]:
+    """Look whether a vector's error code is one of errors.json."""
+    error = vector.get("error")
+    if isinstance(error, dict) and error["code"] not in codes:
+        yield Fault(
+            Rule.ERROR_CODE_UNKNOWN, "/error/code", f"errors.json has no code {str(error['code'])[:60]!r}"
+        )

@@ -1,0 +1,149 @@
+"""Makes one self-contained schema out of a contract's: what it points at in other files is carried in `$defs`.
+
+A team drops the file into whatever validator it has: nothing is fetched, and every `$ref` begins with `#`. The
+templates that come with Mailpact are carried along too, so that a message that names one of them is checked down to its
+data, which the consumer does in a second step. A template that is not among them is left to the consumer, as it was.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from mailpact.contracts.errors import CatalogueError
+from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact.contracts.pointer import unescaped
+
+_MAPS_OF_SCHEMAS = frozenset({"$defs", "dependentSchemas", "patternProperties", "properties"})
+_LISTS_OF_SCHEMAS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+_SCHEMAS = frozenset(
+    {"additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then"}
+    | {"unevaluatedItems", "unevaluatedProperties"}
+)
+_OF_A_WHOLE_FILE = frozenset({"$id", "$schema", "examples"})
+
+
+class UnresolvedReference(CatalogueError):
+    """A schema points at something that no contract publishes."""
+
+    def __init__(self, where: str, reference: str) -> None:
+        super().__init__(f"{where}: the $ref {reference!r} leads nowhere. Point at a $id that is published.")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The data of one template: what `template.data` must be where a message names it."""
+
+    name: str
+    version: int
+    schema: JsonObject
+
+
+def bundled(
+    schema: JsonObject, library: Mapping[str, JsonObject], templates: tuple[Template, ...] = ()
+) -> JsonObject:
+    """Return `schema` with every schema of `library` (by `$id`) that it points at; raises UnresolvedReference."""
+    collected = _Collected(library)
+    whole = collected.localized(schema, name=str(schema.get("title", schema.get("$id", "schema"))), home="#")
+    rules = [_rule(template, collected) for template in templates if _takes_templates(schema)]
+    if rules:
+        whole["allOf"] = [*_list(whole.get("allOf")), *rules]
+    if "$id" in whole:
+        whole["$id"] = f"{whole['$id']}:bundled"
+    own = whole.pop("$defs", {})
+    definitions = {**(own if isinstance(own, dict) else {}), **collected.definitions}
+    return {**whole, "$defs": definitions} if definitions else whole
+
+
+def with_references(schema: JsonObject, change: Callable[[str], str]) -> JsonObject:
+    """Return a copy of `schema` with each `$ref` changed; what only looks like one, in examples and names, stays."""
+    return {keyword: _changed(keyword, value, change) for keyword, value in schema.items()}
+
+
+def _changed(keyword: str, value: JsonValue, change: Callable[[str], str]) -> JsonValue:
+    match value:
+        case str() if keyword == "$ref":
+            return change(value)
+        case dict() if keyword in _MAPS_OF_SCHEMAS:
+            return {name: _schema(child, change) for name, child in value.items()}
+        case dict() if keyword in _SCHEMAS:
+            return with_references(value, change)
+        case list() if keyword in _LISTS_OF_SCHEMAS:
+            return [_schema(child, change) for child in value]
+        case _:
+            return value
+
+
+def _schema(value: JsonValue, change: Callable[[str], str]) -> JsonValue:
+    return with_references(value, change) if isinstance(value, dict) else value
+
+
+@dataclass(slots=True)
+class _Collected:
+    """The schemas that have been pointed at so far, by the names that they have in `$defs`."""
+
+    library: Mapping[str, JsonObject]
+    definitions: JsonObject = field(default_factory=dict)
+
+    def localized(self, schema: JsonObject, *, name: str, home: str) -> JsonObject:
+        """Copy a schema that will stand at `home`, so that what it points at is found from the top of the file."""
+
+        def change(reference: str) -> str:
+            base, _, fragment = reference.partition("#")
+            if base not in ("", schema.get("$id")):
+                return self._place(base, where=name) + fragment
+            if _at(schema, fragment) is None:
+                raise UnresolvedReference(name, reference)
+            return home + fragment
+
+        return with_references(schema, change)
+
+    def _place(self, identifier: str, *, where: str) -> str:
+        """Return the reference of a published schema's copy, which is made when it is first pointed at."""
+        if identifier not in self.library:
+            raise UnresolvedReference(where, identifier)
+        return self.keep(key(identifier), self.library[identifier])
+
+    def keep(self, name: str, schema: JsonObject) -> str:
+        home = f"#/$defs/{name}"
+        if name not in self.definitions:
+            self.definitions[name] = None  # a schema may point back at one that points at it
+            copy = self.localized(schema, name=name, home=home)
+            self.definitions[name] = {
+                word: value for word, value in copy.items() if word not in _OF_A_WHOLE_FILE
+            }
+        return home
+
+
+def key(identifier: str) -> str:
+    """Make a `$id`, or a contract's name, into a name that needs no escape in a pointer or a file's name."""
+    return identifier.removeprefix("urn:mailpact:contract:").replace("/", "-").replace(":", "-")
+
+
+def _rule(template: Template, collected: _Collected) -> JsonObject:
+    place = collected.keep(key(f"template/{template.name}/{template.version}"), template.schema)
+    chosen: JsonObject = {"name": {"const": template.name}, "version": {"const": template.version}}
+    return {
+        "if": _about_template({"type": "object", "required": ["name", "version"], "properties": chosen}),
+        "then": _about_template({"type": "object", "properties": {"data": {"$ref": place}}}),
+    }
+
+
+def _about_template(schema: JsonObject) -> JsonObject:
+    return {"type": "object", "required": ["template"], "properties": {"template": schema}}
+
+
+def _takes_templates(schema: JsonObject) -> bool:
+    members = schema.get("properties")
+    return isinstance(members, dict) and "template" in members
+
+
+def _at(schema: JsonValue, fragment: str) -> JsonValue:
+    """Follow a JSON pointer through objects; None if it leads nowhere."""
+    for step in fragment.split("/")[1:]:
+        if not isinstance(schema, dict):
+            return None
+        schema = schema.get(unescaped(step))
+    return schema
+
+
+def _list(value: JsonValue) -> list[JsonValue]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,60 @@
+"""Gathers what the published files say of each contract: all that is made for other teams is made from this."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mailpact.contracts.catalogue import Catalogue
+from mailpact.contracts.parse import JsonObject
+from mailpact_contract_tool.publish.bundle import Template, bundled
+
+SIDES = ("writer", "reader")
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One contract with its self-contained schemas by sides; a template has no `binding`.
+
+    `binding` is binding.json as it stands, because it says more to people than the code needs to know. `files` are the
+    contract's published files by their paths below its folder.
+    """
+
+    name: str
+    version: str
+    status: str
+    schemas: Mapping[str, JsonObject]
+    binding: JsonObject | None
+    files: Mapping[str, bytes]
+
+
+def describe(catalogue: Catalogue, published: Mapping[str, bytes]) -> tuple[Described, ...]:
+    """Describe every contract of `catalogue`, in its order; raises UnresolvedReference."""
+    return tuple(_described(catalogue, published, name) for name in catalogue.contracts)
+
+
+def _described(catalogue: Catalogue, published: Mapping[str, bytes], name: str) -> Described:
+    folder = f"{name}/"
+    files = {path.removeprefix(folder): data for path, data in published.items() if path.startswith(folder)}
+    return Described(
+        name=name,
+        version=catalogue.contracts[name].version,
+        status=catalogue.contracts[name].status,
+        schemas={side: _bundled(catalogue, name, side) for side in SIDES},
+        binding=json.loads(files["binding.json"]) if "binding.json" in files else None,
+        files=files,
+    )
+
+
+def _bundled(catalogue: Catalogue, name: str, side: str) -> JsonObject:
+    schemas = {
+        each: contract.writer_schema if side == "writer" else contract.schema
+        for each, contract in catalogue.contracts.items()
+    }
+    both = [schema for each in catalogue.contracts.values() for schema in (each.schema, each.writer_schema)]
+    library = {str(schema["$id"]): schema for schema in both if "$id" in schema}
+    templates = tuple(
+        Template(contract.name.removeprefix("template/"), contract.major, schemas[each])
+        for each, contract in catalogue.contracts.items()
+        if contract.name.startswith("template/")
+    )
+    return bundled(schemas[name], library, templates)

@@ -1,0 +1,118 @@
+"""Puts an edition together: the published files, what is made from them, and a name that its contents decide.
+
+    README.md                    what is where
+    contracts/…                  the published files, byte for byte
+    schemas/…                    one self-contained schema for each contract and side
+    types/…                      what writers send, as TypeScript types
+    asyncapi.json                all of it as an AsyncAPI 3 document
+    rabbitmq-definitions.json    exchanges, queues, bindings and users as RabbitMQ imports them
+    SHA256SUMS                   the hash of each of these files: `sha256sum --check SHA256SUMS`
+
+The same contracts and the same release of Mailpact make the same bytes, and so the same name.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from mailpact.contracts.catalogue import Catalogue
+from mailpact.contracts.parse import JsonObject
+from mailpact_contract_tool.definitions import definitions
+from mailpact_contract_tool.publish import asyncapi
+from mailpact_contract_tool.publish.archive import tarball
+from mailpact_contract_tool.publish.bundle import key
+from mailpact_contract_tool.publish.described import Described, describe
+from mailpact_contract_tool.publish.typescript import declarations
+
+CHECKSUMS = "SHA256SUMS"
+_DIGITS_IN_A_NAME = 12
+_README = """\
+# Mailpact's contracts
+
+What a program in any language needs in order to send mail through Mailpact, and to read what Mailpact says.
+
+| here | is |
+|---|---|
+| `contracts/` | the published files: start with `contracts/README.md` |
+| `schemas/<contract>.writer.json` | validate with it before you publish; one file, nothing to fetch |
+| `schemas/<contract>.reader.json` | the same for what you read |
+| `types/<contract>.d.ts` | what writers send, as TypeScript types |
+| `asyncapi.json` | the same as an AsyncAPI 3 document, for generators and documentation tools |
+| `rabbitmq-definitions.json` | for operators: `rabbitmqctl import_definitions`; its users have no password yet |
+| `SHA256SUMS` | the hash of every file: `sha256sum --check SHA256SUMS` |
+
+The folder's name is made from its contents: another name is another edition. Published files never change.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """One edition: its files by their paths, and a name such as `mailpact-contracts-0123456789ab`."""
+
+    name: str
+    files: Mapping[str, bytes]
+
+    @property
+    def archive_name(self) -> str:
+        """What its tarball is called."""
+        return f"{self.name}.tar.gz"
+
+
+def edition(published: Mapping[str, bytes], catalogue: Catalogue, *, release: str) -> Edition:
+    """Make the edition of `published`, the files that `catalogue` was read from; `release` is Mailpact's version."""
+    contracts = describe(catalogue, published)
+    files = {
+        "README.md": _README.encode(),
+        **{f"contracts/{path}": data for path, data in published.items()},
+        **{path: json_bytes(schema) for path, schema in _schemas(contracts)},
+        **{
+            f"types/{key(contract.name)}.d.ts": declarations(
+                contract.name, contract.schemas["writer"]
+            ).encode()
+            for contract in contracts
+        },
+        "rabbitmq-definitions.json": json_bytes(definitions(catalogue.topology, vhost="/")),
+        "asyncapi.json": json_bytes(_asyncapi(contracts, published, release)),
+    }
+    sums = checksums(files)
+    name = f"mailpact-contracts-{hashlib.sha256(sums).hexdigest()[:_DIGITS_IN_A_NAME]}"
+    return Edition(name, {**files, CHECKSUMS: sums})
+
+
+def laid_out(whole: Edition) -> dict[str, bytes]:
+    """Return all files of the folder that an edition is published in: its own, its tarball, and the tarball's hash."""
+    packed = tarball(whole.files, folder=whole.name)
+    files = {
+        **whole.files,
+        whole.archive_name: packed,
+        f"{whole.archive_name}.sha256": checksums({whole.archive_name: packed}),
+    }
+    del files[CHECKSUMS]
+    return {**files, CHECKSUMS: checksums(files)}
+
+
+def checksums(files: Mapping[str, bytes]) -> bytes:
+    """List the SHA-256 of each file, as `sha256sum` writes it."""
+    lines = [f"{hashlib.sha256(files[path]).hexdigest()}  {path}\n" for path in sorted(files)]
+    return "".join(lines).encode()
+
+
+def _schemas(contracts: tuple[Described, ...]) -> Iterator[tuple[str, JsonObject]]:
+    for contract in contracts:
+        for side, schema in contract.schemas.items():
+            yield f"schemas/{key(contract.name)}.{side}.json", schema
+
+
+def _asyncapi(contracts: tuple[Described, ...], published: Mapping[str, bytes], release: str) -> JsonObject:
+    return asyncapi.document(
+        contracts,
+        topology=json.loads(published["topology.json"]),
+        errors=json.loads(published["errors.json"]),
+        release=release,
+    )
+
+
+def json_bytes(document: JsonObject) -> bytes:
+    """Write a document as people and `diff` like it: two spaces, UTF-8, a final newline."""
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()

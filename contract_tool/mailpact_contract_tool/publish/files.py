@@ -1,0 +1,157 @@
+"""Reads the published files as bytes, and writes a folder whole or not at all.
+
+A folder that is written to must be new, empty, or of an earlier run: its own list of hashes says which files those are.
+Anything else in it is somebody's, and is never touched. New files are written beside the old ones under a name of their
+own; only when all are there do they take the others' places.
+"""
+
+import contextlib
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from mailpact.contracts.errors import CatalogueError
+from mailpact_contract_tool.folder import FolderError, read_files
+from mailpact_contract_tool.lint import Finding, Rule, lint
+from mailpact_contract_tool.publish.edition import CHECKSUMS
+
+_UNFINISHED = ".mailpact-"
+_NOT_AS_RELEASED = frozenset({Rule.PUBLISHED_VERSION_EDITED, Rule.UNRELEASED_CHANGES})
+_PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
+_PUBLISHED_KINDS = frozenset({".json", ".md"})
+
+
+class OutputFolderError(Exception):
+    """A folder cannot be written to, or holds what is not ours; the message names it and the next step."""
+
+
+class NotPublishable(CatalogueError):
+    """The contracts are not what was released, or files of theirs cannot be read."""
+
+    def __init__(self, root: Path, findings: Sequence[Finding]) -> None:
+        first = findings[0]
+        place = f"{root / first.file} {first.pointer}".rstrip()
+        super().__init__(
+            f"{place}: {first.sentence} ({first.rule}). Not published; `mailpact contracts lint` says all that is wrong"
+        )
+
+
+def read_published(root: Path) -> dict[str, bytes]:
+    """Read every published file below `root`, by its path; raises FolderError and NotPublishable.
+
+    Drafts and strangers are left out: published is what stands in the folders that index.json names. What cannot be
+    read, is not of its form, or has been changed since its release is not published.
+    """
+    files = read_files(root)
+    folders = tuple(_published_folders(files.get("index.json") or b""))
+    published = {path: data for path, data in files.items() if _is_published(path, folders)}
+    strange = sorted(path for path in published if not _PLAIN.fullmatch(path))
+    if strange:
+        # Not every system can store another name, and a line end in one would make two lines of SHA256SUMS.
+        raise FolderError(f"{root}: {strange[0]!a} is no name that unpacks alike everywhere; rename the file")
+    findings = [finding for finding in lint(published) if _forbids_publishing(finding)]
+    if findings:
+        raise NotPublishable(root, findings)
+    return {path: data for path, data in published.items() if data is not None}
+
+
+def _published_folders(index: bytes) -> Iterator[str]:
+    """Return the folders that index.json names; none if it is damaged, which the linter says better."""
+    try:
+        for entry in json.loads(index)["contracts"]:
+            yield f"{entry['name']}/{entry['major']}/"
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return
+
+
+def _is_published(path: str, folders: tuple[str, ...]) -> bool:
+    named = "/" not in path or path.startswith(folders)
+    return named and PurePosixPath(path).suffix in _PUBLISHED_KINDS
+
+
+def _forbids_publishing(finding: Finding) -> bool:
+    return finding.rule in _NOT_AS_RELEASED or finding.rule.startswith("EC-FILE-")
+
+
+def write_folder(out: Path, files: Mapping[str, bytes]) -> None:
+    """Make `out` hold exactly `files`, one of which lists the hashes of the others; raises OutputFolderError."""
+    was_there = out.exists()
+    try:
+        refuse_what_is_not_ours(out)
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out, prefix=_UNFINISHED) as unfinished:
+            _write(Path(unfinished, "new"), files)
+            _take_their_places(out, Path(unfinished))
+    except OSError as error:
+        if not was_there:
+            with contextlib.suppress(OSError):
+                out.rmdir()
+        raise OutputFolderError(f"{out} cannot be written: {error.strerror}. Choose another --out") from error
+
+
+def refuse_what_is_not_ours(out: Path) -> None:
+    """Raise OutputFolderError if `out` holds anything but the unchanged files of an earlier run."""
+    if not out.is_dir():
+        return
+    try:
+        ours = _listed(out / CHECKSUMS)
+        foreign = next((name for name, path in _files(out) if not _is(path, ours.get(name, ""))), None)
+    except OSError as error:
+        raise OutputFolderError(f"{out} cannot be read: {error.strerror}. Choose another --out") from error
+    if foreign is not None:
+        raise OutputFolderError(
+            f"{out} holds {foreign!r}, which this command did not write or somebody changed. Name a new or empty "
+            "folder as --out, or empty this one"
+        )
+
+
+def _files(out: Path) -> Iterator[tuple[str, Path]]:
+    """Return what must be ours if it may be replaced: all but folders, the list itself and what a killed run left."""
+    for path in sorted(out.rglob("*")):
+        name = path.relative_to(out).as_posix()
+        if (
+            name != CHECKSUMS
+            and not name.startswith(_UNFINISHED)
+            and (path.is_symlink() or not path.is_dir())
+        ):
+            yield name, path
+
+
+def _is(path: Path, digest: str) -> bool:
+    """Whether a file has the digest that was listed; what is not listed, or is no file at all, is not opened."""
+    if not digest or path.is_symlink() or not path.is_file():
+        return False
+    return hashlib.sha256(path.read_bytes()).hexdigest() == digest
+
+
+def _listed(sums: Path) -> dict[str, str]:
+    """Read the hashes that an earlier run wrote, by the paths of its files."""
+    if not sums.is_file():
+        return {}
+    lines = sums.read_text(encoding="utf-8", errors="replace").splitlines()
+    return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for path, data in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+
+
+def _take_their_places(out: Path, unfinished: Path) -> None:
+    old = unfinished / "old"
+    old.mkdir()
+    for path in sorted(out.iterdir()):
+        if path.name == unfinished.name:
+            continue
+        if path.name.startswith(_UNFINISHED):
+            shutil.rmtree(path)  # of a run that was killed
+        else:
+            path.rename(old / path.name)
+    for path in sorted((unfinished / "new").iterdir()):
+        path.rename(out / path.name)

@@ -1,0 +1,286 @@
+"""Plans a release: the files that make a contract's changes its next published version.
+
+A version is only ever added, and only one that every program of the same major version can live with: each published
+writers' schema must be accepted by the new readers, and the new writers' by every published reader. What is planned is
+linted as if it were written already, so that nothing can be released that the linter would refuse afterwards.
+
+The order of the files is the order of writing, the index last: until it is written nothing is published, and a release
+that was interrupted is finished by running it again.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from mailpact.contracts.catalogue import MAX_FILE_BYTES, MAX_FILE_DEPTH
+from mailpact.contracts.errors import CatalogueError, UnknownContractError
+from mailpact.contracts.parse import JsonObject, parse
+from mailpact_contract_tool.compare import NO_WITNESS, Change, compare
+from mailpact_contract_tool.compare.check import Contract, check
+from mailpact_contract_tool.compare.check import Release as Version
+from mailpact_contract_tool.compare.wire import compare_bindings
+from mailpact_contract_tool.lint import Finding, Rule, lint
+from mailpact_contract_tool.lint.collected import Collected
+from mailpact_contract_tool.lint.documents import Files
+from mailpact_contract_tool.lint.folders import ContractFolder, contract_folders
+from mailpact_contract_tool.lint.forms import INDEX as INDEX_FORM
+from mailpact_contract_tool.lint.history_rules import INDEX, published_findings, sha256
+from mailpact_contract_tool.lint.typed import entries_of
+
+_MOST_LINES = 20
+
+
+class ReleaseRefused(CatalogueError):
+    """Nothing was released; `reasons` says what has to change first, a line each."""
+
+    def __init__(self, fault: str, reasons: Iterable[str] = ()) -> None:
+        super().__init__(fault)
+        self.reasons = tuple(reasons)
+
+
+class ReleaseInterrupted(CatalogueError):
+    """A file could not be written; what was written already does no harm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What is to be written, paths below the contracts' folder, in this order."""
+
+    contract: str
+    version: str
+    files: tuple[tuple[str, bytes], ...]
+
+
+def plan_release(files: Files, name: str) -> Release:
+    """Plan the next minor version of a contract by its folder, such as "email/1".
+
+    Raises ReleaseRefused, and UnknownContractError for a name that no folder has.
+    """
+    folder = _folder(files, name)
+    index = _index(files)
+    entry = next((row for row in index["contracts"] if f"{row['name']}/{row['major']}" == name), None)
+    version = f"{folder.major}.{_minor(entry['version']) + 1 if entry else 0}"
+    _refuse_edits(files, index, folder, version)
+    working = {path.rpartition("/")[2]: _present(files, path) for path in folder.working_files}
+    _refuse_unusable(files, folder)
+    if entry is not None and working == _version(files, folder, entry["version"]):
+        raise ReleaseRefused(
+            f"nothing has changed in {name} since version {entry['version']}: nothing to release"
+        )
+    changes = [] if entry is None else _changes(files, folder, _minor(entry["version"]), working)
+    history = {f"{name}/history/{version}/{file}": body for file, body in working.items()}
+    current = {f"{name}/{file}": body for file, body in working.items()}
+    release = Release(
+        name,
+        version,
+        (
+            *history.items(),
+            (folder.changelog, _changelog(files, folder, version, changes)),
+            (INDEX, _new_index(index, entry, folder, version, {**current, **history})),
+        ),
+    )
+    _refuse_findings(files, release)
+    return release
+
+
+def _folder(files: Files, name: str) -> ContractFolder:
+    folders = contract_folders(files)
+    for folder in folders:
+        if folder.path == name:
+            return folder
+    raise UnknownContractError(name, tuple(folder.path for folder in folders))
+
+
+def _index(files: Files) -> Any:
+    index = Collected(files).formed(INDEX, INDEX_FORM, "a release")
+    if index is None:
+        raise ReleaseRefused(f"{INDEX} is not in order; mailpact contracts lint says why")
+    return index
+
+
+def _present(files: Files, path: str) -> bytes:
+    body = files.get(path)
+    if body is None:
+        raise ReleaseRefused(f"{path} is missing; a release publishes it")
+    return body
+
+
+def _minor(version: str) -> int:
+    minor = version.partition(".")[2]
+    return int(minor) if minor.isdecimal() and len(minor) < 10 else -1
+
+
+def _version(files: Files, folder: ContractFolder, version: str) -> dict[str, bytes | None]:
+    """Return the files of a published version by their names."""
+    prefix = f"{folder.path}/history/{version}/"
+    return {path.removeprefix(prefix): files[path] for path in folder.files if path.startswith(prefix)}
+
+
+def _changes(
+    files: Files, folder: ContractFolder, newest: int, working: dict[str, bytes]
+) -> list[tuple[str, Change]]:
+    """Return the changes since the newest version, with their files; raise ReleaseRefused if a version would break."""
+    now = _compared_version(folder, "as it is", working)
+    published = tuple(
+        _compared_version(folder, version, _version(files, folder, version))
+        for version in sorted(folder.history(), key=_minor)
+        if _minor(version) <= newest
+    )
+    try:
+        checked = check([Contract(folder.path, now, published)], None, (), date.min)
+        then = published[-1]
+        changes = [
+            *(("readers", change) for change in compare(then.schema, now.schema).changes),
+            *(("writers", change) for change in compare(then.writer_schema, now.writer_schema).changes),
+        ]
+        if then.binding is not None and now.binding is not None:
+            changes += [
+                ("messages on their way", change) for change in compare_bindings(then.binding, now.binding)
+            ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReleaseRefused(f"{folder.path} cannot be compared with what was published: {error}") from error
+    reasons = [_reason(one.question, change) for one in checked for change in one.changes]
+    if reasons:
+        raise ReleaseRefused(
+            f"{folder.path} is not released, since somebody would be refused; a new major version is a new folder",
+            reasons,
+        )
+    return changes
+
+
+def _compared_version(folder: ContractFolder, version: str, named: Mapping[str, bytes | None]) -> Version:
+    def document(name: str) -> JsonObject:
+        value = parse(named.get(name) or b"", max_bytes=MAX_FILE_BYTES, max_depth=MAX_FILE_DEPTH)
+        if not isinstance(value, dict):
+            raise ReleaseRefused(
+                f"{name} of {folder.path}, {version}, cannot be read; mailpact contracts lint says why"
+            )
+        return value
+
+    return Version(
+        version,
+        document("schema.json"),
+        document("writer.schema.json"),
+        None if folder.is_template else document("binding.json"),
+    )
+
+
+def _reason(question: str, change: Change) -> str:
+    shown = ""
+    if change.witness_backward is not NO_WITNESS:
+        shown = f", for example {json.dumps(change.witness_backward, ensure_ascii=False)[:200]}"
+    return f"{change.rule} at {change.pointer} is {change.backward} from {question}{shown}"
+
+
+def _changelog(
+    files: Files, folder: ContractFolder, version: str, changes: list[tuple[str, Change]]
+) -> bytes:
+    """Put the entry of the new version first; one that an interrupted release has put there stays."""
+    entry = f"## {version}\n\n{_entry_text(version, changes)}\n"
+    text = (files.get(folder.changelog) or f"# Changes of {folder.path}\n".encode()).decode(
+        "utf-8", "replace"
+    )
+    head, heading, rest = text.partition("\n## ")
+    if f"{heading}{rest}\n".startswith(f"\n{entry}"):
+        return text.encode()
+    if rest.startswith(f"{version}\n"):
+        raise ReleaseRefused(
+            f"{folder.changelog} has an entry for {version} already; take it out, a release writes it"
+        )
+    older = f"\n## {rest}" if heading else ""
+    return f"{head.rstrip()}\n\n{entry}{older}".encode()
+
+
+def _entry_text(version: str, changes: list[tuple[str, Change]]) -> str:
+    if version.endswith(".0"):
+        return "The first published version."
+    whom: dict[tuple[str, str], list[str]] = {}
+    for side, change in changes:
+        whom.setdefault((change.pointer, change.rule), []).append(side)
+    lines = [
+        f"- `{rule}` at `{pointer or '/'}`, for {' and '.join(sides)}"
+        for (pointer, rule), sides in whom.items()
+    ]
+    return "\n".join(lines) or "Only words and their order have changed."
+
+
+def _new_index(
+    index: Any, entry: Any, folder: ContractFolder, version: str, published: dict[str, bytes]
+) -> bytes:
+    """Return the index with the new version's files and the current ones, the current first, then by version."""
+    if entry is None:
+        entry = _new_entry(index, folder)
+        index["contracts"].append(entry)
+    hashes = {file["path"]: file["sha256"] for file in entry["files"]}
+    hashes |= {path: sha256(body) for path, body in published.items()}
+    entry["version"] = version
+    entry["files"] = [{"path": path, "sha256": digest} for path, digest in hashes.items()]
+    return f"{json.dumps(index, indent=2, ensure_ascii=False)}\n".encode()
+
+
+def _new_entry(index: Any, folder: ContractFolder) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "name": folder.name,
+        "major": folder.major,
+        "version": "",
+        "status": "published",
+        "schema": folder.schemas[0],
+        "writer_schema": folder.schemas[1],
+        "binding": None if folder.is_template else folder.binding,
+    }
+    if folder.is_template:
+        carriers = [row["part_of"] for row in index["contracts"] if row.get("part_of")]
+        if not carriers:
+            raise ReleaseRefused(f"no template in {INDEX} says in part_of which contract carries its data")
+        entry["part_of"] = carriers[-1]
+    return entry | {"vectors": f"{folder.path}/vectors", "changelog": folder.changelog, "files": []}
+
+
+def _refuse_edits(files: Files, index: Any, folder: ContractFolder, version: str) -> None:
+    """Refuse to compare with published files that are not what was published; what an interruption left is none yet."""
+    edits = [
+        finding
+        for finding in published_findings(files, entries_of(index), [folder])
+        if finding.rule is Rule.PUBLISHED_VERSION_EDITED
+        and finding.file.startswith(f"{folder.path}/")
+        and not finding.file.startswith(f"{folder.path}/history/{version}/")
+    ]
+    if edits:
+        raise ReleaseRefused(
+            f"{folder.path} is not released: what was published has been changed",
+            (_line(edit) for edit in edits),
+        )
+
+
+def _refuse_unusable(files: Files, folder: ContractFolder) -> None:
+    """Refuse to compare what engines may not be given."""
+    findings = [
+        finding
+        for finding in lint(files)
+        if finding.file in folder.working_files and finding.rule.startswith(("EC-FILE", "EC-PORT"))
+    ]
+    if findings:
+        raise ReleaseRefused(
+            f"{folder.path} is not released: mend what the linter finds ({len(findings)})",
+            (_line(finding) for finding in findings[:_MOST_LINES]),
+        )
+
+
+def _refuse_findings(files: Files, release: Release) -> None:
+    """Lint what there would be; other contracts may have changes of their own that nobody has released yet."""
+    findings = [
+        finding
+        for finding in lint({**files, **dict(release.files)})
+        if finding.rule is not Rule.UNRELEASED_CHANGES or finding.file.startswith(f"{release.contract}/")
+    ]
+    if findings:
+        raise ReleaseRefused(
+            f"{release.contract} is not released: mend what the linter finds ({len(findings)})",
+            (_line(finding) for finding in findings[:_MOST_LINES]),
+        )
+
+
+def _line(finding: Finding) -> str:
+    return f"{finding.rule} in {finding.file} at {finding.pointer or 'the top'}: {finding.sentence}"

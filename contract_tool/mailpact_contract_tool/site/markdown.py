@@ -1,0 +1,88 @@
+"""Writes Markdown: text that stays text, tables, code, and pages taken from elsewhere with their links led here."""
+
+import posixpath
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|$~])")
+_LINK = re.compile(
+    r"""^(?P<fence>`{3,}|~{3,}).*?^(?P=fence)[ ]*$  # code, in which nothing is a link
+      | (?P<tick>`+)[^`].*?(?P=tick)
+      | (?<!!)\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)""",
+    re.MULTILINE | re.DOTALL | re.VERBOSE,
+)
+_ELSEWHERE = re.compile(r"[a-z][a-z+.-]*:|#")
+_HEADING = re.compile(r"#{1,6} ")
+_FENCE = re.compile(r" {0,3}(```+|~~~+)")
+
+
+def escaped(text: str) -> str:
+    """Write a text so that none of it is read as Markdown; line ends become spaces."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def code(text: str) -> str:
+    """Write a text as code within a line, fit for a cell of a table."""
+    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
+    room = " " if text[:1] in ("`", " ") or text[-1:] in ("`", " ") else ""
+    return f"{fence}{room}{text}{room}{fence}".replace("|", "\\|")
+
+
+def block(text: str, language: str = "text") -> str:
+    """Write a text as code in lines of its own."""
+    fence = "`" * max(3, max((len(run) for run in re.findall("`+", text)), default=0) + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}\n"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a table of cells that are Markdown already."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def toctree(entries: Iterable[str], *, caption: str = "", hidden: bool = False) -> str:
+    """Write what Sphinx makes the navigation of."""
+    options = [f":caption: {caption}"] if caption else []
+    options += [":hidden:"] if hidden else []
+    return "```{toctree}\n" + "\n".join([*options, "", *entries]) + "\n```\n"
+
+
+def apart(page: str) -> str:
+    """Keep a page out of the navigation, which stands on every page and so costs their number squared."""
+    return f"---\norphan: true\n---\n\n{page}"
+
+
+def body(page: str) -> str:
+    """Return a page without its title, which is its first line."""
+    return page.partition("\n")[2].strip() + "\n" if page.startswith("# ") else page
+
+
+def lowered(page: str) -> str:
+    """Write a page's headings one level lower; what looks like one in a block of code stays."""
+    fence, lines = "", []
+    for line in page.splitlines():
+        found = _FENCE.match(line)
+        if found:
+            fence = "" if fence == found[1] else fence or found[1]
+        lines.append(f"#{line}" if not fence and _HEADING.match(line) else line)
+    return "\n".join(lines) + "\n"
+
+
+def relinked(page: str, *, at: str, to: str, places: Mapping[str, str]) -> str:
+    """Lead a page's links to this site: it stood at the path `at` and stands at `to` now.
+
+    `places` gives the page of this site for each path that has one. What has none keeps its words and loses its link.
+    """
+
+    def link(found: re.Match[str]) -> str:
+        words, target = found["words"], found["target"]
+        if target is None or _ELSEWHERE.match(target):
+            return found[0]
+        path, _, anchor = target.partition("#")
+        place = places.get(posixpath.normpath(posixpath.join(posixpath.dirname(at), path)))
+        if place is None:
+            return words
+        relative = posixpath.relpath(place, posixpath.dirname(to) or ".")
+        return f"[{words}]({relative}{'#' + anchor if anchor else ''})"
+
+    return _LINK.sub(link, page)

@@ -1,0 +1,32 @@
+"""Finds what the site is made from: the contracts, and the pages of the repository that come in the wheel."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mailpact.contracts.catalogue import Catalogue
+from mailpact_contract_tool.publish.described import describe
+from mailpact_contract_tool.site.pages import Material
+from mailpact_contract_tool.site.reference_pages import Command
+
+
+def material(
+    catalogue: Catalogue, published: Mapping[str, bytes], *, commands: tuple[Command, ...], archive: str
+) -> Material:
+    """Gather it; `archive` names the tarball that the site offers. Raises UnresolvedReference."""
+    return Material(
+        contracts=describe(catalogue, published),
+        errors={code.value: error for code, error in catalogue.error_codes.items()},
+        published=published,
+        rules=_pages("rules", beside="contract_tool"),
+        how_to=_pages("how-to", beside="docs"),
+        commands=commands,
+        archive=archive,
+    )
+
+
+def _pages(folder: str, *, beside: str) -> dict[str, str]:
+    """Read a folder of pages: in a wheel it lies in the package, in a checkout below the folder `beside`."""
+    here = Path(__file__).parents[1]
+    installed = here / folder
+    root = installed if installed.is_dir() else here.parents[1] / beside / folder
+    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(root.glob("*.md"))}

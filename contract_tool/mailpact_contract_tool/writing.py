@@ -1,0 +1,34 @@
+"""Writes a release to the disk: every file whole or not at all, the index last.
+
+Each file is written beside its place under a hidden name, brought to the disk, and renamed. A crash in between leaves
+hidden files, which nobody reads, or published files that the index does not name yet, which the linter reports; running
+the release again finishes it.
+"""
+
+import os
+from pathlib import Path
+
+from mailpact_contract_tool.release import Release
+
+
+def write_release(root: Path, release: Release) -> None:
+    """Write the files of a release below the contracts' folder, in their order; raises OSError."""
+    for name, body in release.files:
+        target = root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        hidden = target.with_name(f".{target.name}.new")
+        with hidden.open("wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        hidden.replace(target)
+        _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the renaming itself to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
