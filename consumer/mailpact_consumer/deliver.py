@@ -65,7 +65,7 @@ class Transaction:
         except (SMTPException, OSError) as error:
             return unanswered(Phase.DATA, type(error).__name__)
         self.is_clean = True
-        return Accepted(reply.code)
+        return Accepted(reply.code, reply.message)
 
 
 class MailServer:

@@ -21,11 +21,19 @@ class Phase(StrEnum):
     DATA = "data"
 
 
+class Scope(StrEnum):
+    """What a trouble concerns."""
+
+    SERVER = "server"  # the mail server as a whole, or our access to it: it opens the breaker
+    MESSAGE = "message"  # this message or recipient: it is put off, and other messages go on
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The server answered the final dot with 250: the mail is its responsibility now."""
+    """The server took the mail (a 2yz reply to the final dot). `text` is the reply's text, not for logs."""
 
     code: int
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +46,16 @@ class Permanent:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Nothing is settled; try again later. `may_be_sent`: DATA had begun and no clear answer came."""
+    """Nothing is settled; try again later. `may_be_sent`: DATA had begun and no clear answer came.
+
+    `reason` is fit for logs. `code` and `text` are the reply, if there was one; `text` may name the recipient.
+    """
 
     reason: str
     may_be_sent: bool
+    scope: Scope
+    code: int | None = None
+    text: str = ""
 
 
 def refused(phase: Phase, code: int, text: str) -> Permanent | Trouble:
@@ -55,16 +69,26 @@ def refused(phase: Phase, code: int, text: str) -> Permanent | Trouble:
     return Trouble(
         f"the mail server answers {code} at {phase.upper()}",
         may_be_sent=phase is Phase.DATA and not is_refusal,
+        scope=Scope.SERVER if phase is Phase.MAIL or code in OURS_TO_MEND else Scope.MESSAGE,
+        code=code,
+        text=text,
     )
 
 
 def refused_connection(code: int) -> Trouble:
     """Say what a refusal of the connection itself means: whatever the code, nothing about any recipient."""
-    return Trouble(f"the mail server refuses the connection with {code}", may_be_sent=False)
+    return Trouble(
+        f"the mail server refuses the connection with {code}",
+        may_be_sent=False,
+        scope=Scope.SERVER,
+        code=code,
+    )
 
 
 def unanswered(phase: Phase, reason: str) -> Trouble:
     """Say what it means that no reply came in that phase."""
     return Trouble(
-        f"the mail server gives no answer at {phase.upper()}: {reason}", may_be_sent=phase is Phase.DATA
+        f"the mail server gives no answer at {phase.upper()}: {reason}",
+        may_be_sent=phase is Phase.DATA,
+        scope=Scope.SERVER if phase is Phase.CONNECT else Scope.MESSAGE,
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailpact_consumer.reply import Permanent, Phase, Trouble, refused, refused_connection, unanswered
+from mailpact_consumer.reply import Permanent, Phase, Scope, Trouble, refused, refused_connection, unanswered
 
 
 @pytest.mark.parametrize("phase", [Phase.RCPT, Phase.DATA])
@@ -43,5 +43,27 @@ def test_reply_to_the_final_dot_that_is_none_may_be_a_mail() -> None:
 @pytest.mark.parametrize("code", [421, 554])
 def test_refused_connection_says_nothing_of_any_recipient(code: int) -> None:
     assert refused_connection(code) == Trouble(
-        f"the mail server refuses the connection with {code}", may_be_sent=False
+        f"the mail server refuses the connection with {code}",
+        may_be_sent=False,
+        scope=Scope.SERVER,
+        code=code,
     )
+
+
+@pytest.mark.parametrize(
+    ("phase", "code", "scope"),
+    [
+        (Phase.MAIL, 421, Scope.SERVER),
+        (Phase.RCPT, 421, Scope.MESSAGE),
+        (Phase.DATA, 421, Scope.MESSAGE),
+        (Phase.RCPT, 450, Scope.MESSAGE),
+        (Phase.RCPT, 530, Scope.SERVER),
+    ],
+)
+def test_421_is_the_servers_before_rcpt_and_the_messages_from_then_on(
+    phase: Phase, code: int, scope: Scope
+) -> None:
+    answer = refused(phase, code, "later")
+
+    assert isinstance(answer, Trouble)
+    assert (answer.scope, answer.code) == (scope, code)
