@@ -1,15 +1,15 @@
 """Serves the health of a process to whoever operates it: `/livez`, `/readyz` and `/metrics`.
 
-`/livez` answers 200 for as long as the event loop runs. It asks nothing of the broker or the database: an outage of theirs
-would otherwise make an orchestrator restart processes that are well.
+`/livez` answers 200 for as long as the event loop runs. It asks nothing of the broker or the database: an outage of
+theirs would otherwise make an orchestrator restart processes that are well.
 
-`/readyz` answers 200 while every required condition holds and 503 otherwise, each time with a JSON object that names every
-condition:
+`/readyz` answers 200 while every required condition holds and 503 otherwise, each time with a JSON object that names
+every condition:
 
-    {"ready": false, "conditions": {"broker": {"ok": false, "required": true, "detail": "cannot connect: 403 ..."}}}
+    {"ready": false, "conditions": {"broker": {"ok": false, "required": true, "detail": "access refused"}}}
 
-`/metrics` answers with the numbers of one Prometheus registry. The caller makes the registry and hands it in; nothing is
-registered globally, so that two services in one process do not mix their numbers.
+`/metrics` answers with the numbers of one Prometheus registry. The caller makes the registry and hands it in; nothing
+is registered globally, so that two services in one process do not mix their numbers.
 """
 
 import asyncio
@@ -31,8 +31,8 @@ CHECK_SECONDS: Final = 3.0
 class Condition:
     """One thing that a service needs, and whether the service has it now.
 
-    `detail` is one line for a person; it must not hold a password, an address of a reader or a message's body. A condition
-    that is not `required` is shown, and does not make the service unready.
+    `detail` is one line for a person; it must not hold a password, an address of a reader or a message's body. A
+    condition that is not `required` is shown, and does not make the service unready.
     """
 
     name: str
