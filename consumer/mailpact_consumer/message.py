@@ -65,7 +65,7 @@ def read(message: Message, served: dict[str, Reader], *, assigned_id: str) -> Ma
         return Refusal(
             ErrorCode.UNSUPPORTED_VERSION, detail="the type property names no contract served here"
         )
-    refusal = _refuse_content(message, reader)
+    refusal = reader.contract.wire.refuse(message.type, message.content_type, message.content_encoding)
     if refusal is not None:
         return refusal
     limits = reader.contract.wire.limits
@@ -91,19 +91,6 @@ def read(message: Message, served: dict[str, Reader], *, assigned_id: str) -> Ma
         body_sha256=hashlib.sha256(message.body).hexdigest(),
         timestamp=message.timestamp,
     )
-
-
-def _refuse_content(message: Message, reader: Reader) -> Refusal | None:
-    binding = reader.contract.wire
-    # RFC 9110 8.3.1: the type is case-insensitive and parameters follow a semicolon.
-    content_type = (message.content_type or "").partition(";")[0].strip(" \t").lower()
-    if content_type not in binding.content_types and not (binding.content_type_optional and not content_type):
-        accepted = ", ".join(binding.content_types)
-        return Refusal(ErrorCode.UNSUPPORTED_CONTENT_TYPE, detail=f"the content type is none of: {accepted}")
-    encoding = (message.content_encoding or "").lower()
-    if encoding not in binding.content_encodings and not (binding.content_encoding_optional and not encoding):
-        return Refusal(ErrorCode.UNSUPPORTED_CONTENT_ENCODING, detail="the body must not be encoded")
-    return None
 
 
 def _headers_bytes(message: Message) -> int:

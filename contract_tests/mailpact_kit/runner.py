@@ -8,11 +8,9 @@ import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import assert_never
 from urllib.parse import urlsplit, urlunsplit
 
-import mailpact.contracts
 from mailpact.contracts import catalogue
 from mailpact.contracts.catalogue import Catalogue, Topology
 from mailpact.settings import AmqpUrl, HostPort
@@ -155,7 +153,7 @@ def _values(
         "DATABASE_URL": f"sqlite:///{folder}/database.db",
         "HTTP_PORT": str(_free_port()),
         "WORK_DIR": folder,
-        "CONTRACT_DIR": str(_contract_folder()),
+        "CONTRACT_DIR": str(catalogue.installed_folder()),
         "CONTRACT_KIT": KIT_VERSION,
     }
 
@@ -163,12 +161,6 @@ def _values(
 def _topology(contracts: Catalogue) -> Topology:
     # What a consumer declares and no more: a program under test may declare the rest in its own way.
     return contracts.topology.declared_by("consumer")
-
-
-def _contract_folder() -> Path:
-    here = Path(mailpact.contracts.__file__).parent
-    installed = here / "published"
-    return installed if installed.is_dir() else here.parents[1] / "contracts"
 
 
 def _address(url: AmqpUrl) -> HostPort:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from mailpact.contracts.catalogue import MAX_FILE_BYTES, MAX_FILE_DEPTH
+from mailpact.contracts.catalogue import parse_file
 from mailpact.contracts.errors import CatalogueError, UnknownContractError
-from mailpact.contracts.parse import JsonObject, parse
+from mailpact.contracts.parse import JsonObject
 from mailpact_contract_tool.compare import NO_WITNESS, Change, compare
 from mailpact_contract_tool.compare.check import Contract, check
 from mailpact_contract_tool.compare.check import Release as Version
@@ -26,8 +26,7 @@ from mailpact_contract_tool.lint.collected import Collected
 from mailpact_contract_tool.lint.documents import Files
 from mailpact_contract_tool.lint.folders import ContractFolder, contract_folders
 from mailpact_contract_tool.lint.forms import INDEX as INDEX_FORM
-from mailpact_contract_tool.lint.history_rules import INDEX, published_findings, sha256
-from mailpact_contract_tool.lint.typed import entries_of
+from mailpact_contract_tool.lint.history_rules import INDEX, entries_of, published_findings, sha256
 
 _MOST_LINES = 20
 
@@ -152,7 +151,7 @@ def _changes(
 
 def _compared_version(folder: ContractFolder, version: str, named: Mapping[str, bytes | None]) -> Version:
     def document(name: str) -> JsonObject:
-        value = parse(named.get(name) or b"", max_bytes=MAX_FILE_BYTES, max_depth=MAX_FILE_DEPTH)
+        value = parse_file(named.get(name) or b"")
         if not isinstance(value, dict):
             raise ReleaseRefused(
                 f"{name} of {folder.path}, {version}, cannot be read; mailpact contracts lint says why"

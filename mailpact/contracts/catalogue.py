@@ -19,7 +19,7 @@ from mailpact.contracts.errors import (
     Refusal,
     UnknownContractError,
 )
-from mailpact.contracts.parse import JsonObject, parse
+from mailpact.contracts.parse import JsonObject, JsonValue, parse
 
 MAX_FILE_BYTES = 1024 * 1024
 MAX_FILE_DEPTH = 64
@@ -45,11 +45,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """One AMQP property; `writers` is "required" or "expected", `value` what it has to be, if that is fixed."""
+    """One AMQP property: `writers` is "required", "expected" or "optional".
+
+    `value` is the only value that is allowed, and `pattern` what a text has to match; None where nothing is fixed.
+    """
 
     name: str
     writers: str
     value: str | int | None
+    pattern: str | None
     meaning: str
 
 
@@ -60,9 +64,11 @@ class Binding:
     `routing_key` and `content_type` are what writers send; the plural names and the `_optional` ones say what readers
     take. A routing key may name members of the body: in "{/event}" the value of `event`, in lower case, stands
     for the braces.
-    Content types and encodings are in lower case, without parameters.
+    Content types and encodings are in lower case, without parameters. `mandatory` says that a message has to reach a
+    queue.
     """
 
+    contract: str
     exchange: str
     type: str
     type_optional: bool
@@ -73,8 +79,34 @@ class Binding:
     content_type_optional: bool
     content_encodings: tuple[str, ...]
     content_encoding_optional: bool
+    mandatory: bool
     limits: Limits
     properties: tuple[Property, ...]
+
+    def refuse(
+        self,
+        type: str | None,  # noqa: A002  # AMQP's word
+        content_type: str | None,
+        content_encoding: str | None,
+    ) -> Refusal | None:
+        """Return why readers refuse a message with these AMQP properties, or None; an empty property is an absent one.
+
+        The media type is compared without case and parameters (RFC 9110, section 8.3.1).
+        """
+        if (type or "") != self.type and (type or not self.type_optional):
+            return Refusal(
+                ErrorCode.UNSUPPORTED_VERSION, detail=f"the type property does not name {self.contract}"
+            )
+        media_type = (content_type or "").partition(";")[0].strip(" \t").lower()
+        if media_type not in self.content_types and (media_type or not self.content_type_optional):
+            return Refusal(
+                ErrorCode.UNSUPPORTED_CONTENT_TYPE,
+                detail=f"the content type is none of: {', '.join(self.content_types)}",
+            )
+        encoding = (content_encoding or "").lower()
+        if encoding not in self.content_encodings and (encoding or not self.content_encoding_optional):
+            return Refusal(ErrorCode.UNSUPPORTED_CONTENT_ENCODING, detail="the body must not be encoded")
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +271,7 @@ def read(root: Path) -> Catalogue:
     """Read the published files below `root`, those that index.json names; raises PublishedFileError."""
     return Catalogue(
         contracts=_Contracts(root, _read(root / "index.json", _entries)),
-        topology=_read(root / "topology.json", _topology),
+        topology=_read(root / "topology.json", topology_of),
         error_codes=_read(root / "errors.json", _error_codes),
         root=root,
     )
@@ -258,10 +290,15 @@ def _document(path: Path) -> Any:
         body = path.read_bytes()
     except OSError as error:
         raise PublishedFileError(path, f"cannot be read: {error.strerror}") from error
-    document = parse(body, max_bytes=MAX_FILE_BYTES, max_depth=MAX_FILE_DEPTH)
+    document = parse_file(body)
     if isinstance(document, Refusal):
         raise PublishedFileError(path, document.detail)
     return document
+
+
+def parse_file(body: bytes) -> JsonValue | Refusal:
+    """Return the value that a published JSON file holds, or why the file is refused: too large, too deep, not JSON."""
+    return parse(body, max_bytes=MAX_FILE_BYTES, max_depth=MAX_FILE_DEPTH)
 
 
 def _entries(document: dict[str, Any]) -> dict[str, _Entry]:
@@ -289,7 +326,7 @@ def _contract(root: Path, entry: _Entry) -> Contract:
         status=entry.status,
         schema=_read(root / entry.schema, _schema),
         writer_schema=_read(root / entry.writer_schema, _schema),
-        binding=None if entry.binding is None else _read(root / entry.binding, _binding),
+        binding=None if entry.binding is None else _read(root / entry.binding, binding_of),
         part_of=entry.part_of,
     )
 
@@ -300,9 +337,11 @@ def _schema(document: Any) -> JsonObject:
     return document
 
 
-def _binding(document: dict[str, Any]) -> Binding:
-    writers, readers = document["writers"], document["readers"]
+def binding_of(document: Any) -> Binding:
+    """Return what a binding.json states; raises KeyError or TypeError if it is not of the published form."""
+    writers, readers, limits = document["writers"], document["readers"], document["limits"]
     return Binding(
+        contract=document["contract"],
         exchange=document["exchange"],
         type=document["type"],
         type_optional=readers["type_optional"],
@@ -312,21 +351,25 @@ def _binding(document: dict[str, Any]) -> Binding:
         content_types=tuple(readers["content_types"]),
         content_type_optional=readers["content_type_optional"],
         content_encodings=tuple(readers["content_encodings"]),
-        content_encoding_optional=readers["content_encoding_optional"],
-        limits=Limits(**document["limits"]),
+        content_encoding_optional=readers.get("content_encoding_optional", True),
+        mandatory=writers.get("mandatory", True),
+        limits=Limits(limits["max_body_bytes"], limits["max_depth"], limits["max_headers_bytes"]),
         properties=tuple(_property(row) for row in document["properties"]),
     )
 
 
 def _property(row: dict[str, Any]) -> Property:
-    return Property(row["name"], row["writers"], row.get("value"), row["meaning"])
+    return Property(row["name"], row["writers"], row.get("value"), row.get("pattern"), row.get("meaning", ""))
 
 
-def _topology(document: dict[str, Any]) -> Topology:
+def topology_of(document: Any) -> Topology:
+    """Return what a topology.json declares; raises KeyError or TypeError if it is not of the published form."""
     return Topology(
         exchanges=tuple(_exchange(row) for row in document["exchanges"]),
         queues=tuple(_queue(row) for row in document["queues"]),
-        bindings=tuple(QueueBinding(**row) for row in document["bindings"]),
+        bindings=tuple(
+            QueueBinding(row["exchange"], row["queue"], row["routing_key"]) for row in document["bindings"]
+        ),
     )
 
 

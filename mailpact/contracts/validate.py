@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 
+from mailpact.contracts.catalogue import Contract
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact.contracts.pointer import pointer_to
@@ -72,6 +73,13 @@ class Validator:
         decided = next(self._engine.iter_errors(value))
         keyword = decided.kind.name
         return _refusal(decided.instance_path, keyword, f"breaks the keyword {keyword}")
+
+
+def accepts_address(contract: Contract, address: str) -> bool:
+    """Return whether mail may go to this address, or come from it: whether the contract's member `email` may be it."""
+    rule: JsonObject = {**contract.writer_schema, "required": ["email"]}
+    # The rule itself says ASCII; a text with half a surrogate pair could not be handed to the engine.
+    return address.isascii() and compiled(rule).is_valid({"email": address})
 
 
 def _refusal(path: Iterable[str | int], keyword: str, detail: str) -> Refusal:

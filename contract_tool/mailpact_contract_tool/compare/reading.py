@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import TypeVar
 
-from mailpact.contracts.catalogue import MAX_FILE_BYTES, MAX_FILE_DEPTH
+from mailpact.contracts.catalogue import parse_file
 from mailpact.contracts.errors import Refusal
-from mailpact.contracts.parse import JsonObject, parse
+from mailpact.contracts.parse import JsonObject
 from mailpact_contract_tool.compare import compare
 from mailpact_contract_tool.compare.check import Contract, Release, Waiver
 from mailpact_contract_tool.compare.document import SchemaError
@@ -30,7 +30,7 @@ def read_document(body: bytes | None, file: str) -> JsonObject:
     """Return the object that a file holds; raises UnreadableDocument."""
     if body is None:
         raise UnreadableDocument(f"{file}: cannot be read")
-    value = parse(body, max_bytes=MAX_FILE_BYTES, max_depth=MAX_FILE_DEPTH)
+    value = parse_file(body)
     if isinstance(value, Refusal):
         raise UnreadableDocument(f"{file}: {value.detail}")
     if not isinstance(value, dict):

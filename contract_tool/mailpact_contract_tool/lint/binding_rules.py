@@ -5,10 +5,9 @@ A key such as `{/event}` stands for what the body holds there; where the writers
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
-from mailpact.contracts.catalogue import Exchange, Topology
-from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact.contracts.catalogue import Binding, Exchange, Topology
+from mailpact.contracts.parse import JsonObject
 from mailpact_contract_tool.lint.faults import Fault
 from mailpact_contract_tool.lint.rules import Rule
 from mailpact_contract_tool.lint.text_rules import written_faults
@@ -32,36 +31,6 @@ _HEADER = "headers."
 _FROM_BODY = re.compile(r"\{/([^/}]+)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Property:
-    """An AMQP property that a binding speaks of; `value` is None where any will do."""
-
-    name: str
-    is_required: bool
-    value: JsonValue
-    pattern: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """What binding.json says, as far as rules look at it; content types are in lower case."""
-
-    contract: str
-    exchange: str
-    type: str
-    is_type_optional: bool
-    writer_key: str
-    reader_keys: tuple[str, ...]
-    writer_content_type: str
-    reader_content_types: tuple[str, ...]
-    is_content_type_optional: bool
-    content_encodings: tuple[str, ...]
-    is_mandatory: bool
-    max_body_bytes: int
-    max_depth: int
-    properties: tuple[Property, ...]
-
-
 def name_faults(binding: Binding, folder: str) -> Iterator[Fault]:
     """Hold what a binding says twice against itself, and against the folder that it lies in."""
     if binding.contract != folder:
@@ -71,7 +40,7 @@ def name_faults(binding: Binding, folder: str) -> Iterator[Fault]:
         yield Fault(
             Rule.BINDING_DISAGREES, "/type", f"is {binding.type!r}; the type of {folder} is {name}.v{major}"
         )
-    stated = {"type": binding.type, "content_type": binding.writer_content_type}
+    stated = {"type": binding.type, "content_type": binding.content_type}
     for number, entry in enumerate(binding.properties):
         pointer = f"/properties/{number}"
         if entry.value is not None and entry.value != stated.get(entry.name, entry.value):
@@ -92,11 +61,11 @@ def name_faults(binding: Binding, folder: str) -> Iterator[Fault]:
 
 def reader_faults(binding: Binding) -> Iterator[Fault]:
     """Hold what writers send against what readers take."""
-    if binding.writer_content_type.lower() not in binding.reader_content_types:
+    if binding.content_type.lower() not in binding.content_types:
         yield Fault(
             Rule.BINDING_CONTENT_TYPE_NOT_READ,
             "/writers/content_type",
-            f"readers do not take {binding.writer_content_type!r}",
+            f"readers do not take {binding.content_type!r}",
         )
 
 
@@ -113,18 +82,18 @@ def route_faults(binding: Binding, topology: Topology, writer_schema: JsonObject
             f"topology.json declares no exchange {binding.exchange!r}",
         )
         return
-    keys = tuple(_keys(binding.writer_key, writer_schema))
+    keys = tuple(_keys(binding.routing_key, writer_schema))
     for key in keys:
-        if not any(matches(exchange.type, taken, key) for taken in binding.reader_keys):
+        if not any(matches(exchange.type, taken, key) for taken in binding.routing_keys):
             yield Fault(
                 Rule.BINDING_KEY_NOT_READ,
                 "/writers/routing_key",
                 f"readers take none of the keys that match {key!r}",
             )
-    if binding.is_mandatory:
+    if binding.mandatory:
         yield from _unroutable(exchange, topology, keys, "/writers/routing_key")
         if exchange.type != "topic":
-            yield from _unroutable(exchange, topology, binding.reader_keys, "/readers/routing_keys")
+            yield from _unroutable(exchange, topology, binding.routing_keys, "/readers/routing_keys")
 
 
 def _unroutable(exchange: Exchange, topology: Topology, keys: Iterable[str], pointer: str) -> Iterator[Fault]:
@@ -154,7 +123,7 @@ def untried_faults(binding: Binding, vectors: Iterable[JsonObject]) -> Iterator[
     """Look for a property that writers must set and that no vector leaves out, so that nobody knows what readers do."""
     sent = [_properties(vector) for vector in vectors]
     for number, entry in enumerate(binding.properties):
-        if entry.is_required and all(entry.name in names for names in sent):
+        if entry.writers == "required" and all(entry.name in names for names in sent):
             yield Fault(
                 Rule.BINDING_PROPERTY_UNTRIED,
                 f"/properties/{number}/name",

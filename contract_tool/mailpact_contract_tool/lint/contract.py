@@ -1,18 +1,16 @@
 """Lints one contract: its schemas, its binding, and its vectors."""
 
-from mailpact.contracts.catalogue import Topology
+from mailpact.contracts.catalogue import Binding, Limits, Topology, binding_of
 from mailpact.contracts.errors import Refusal
 from mailpact.contracts.parse import JsonObject
 from mailpact_contract_tool.lint import binding_rules, forms, vector_rules
-from mailpact_contract_tool.lint.binding_rules import Binding
 from mailpact_contract_tool.lint.collected import Collected
 from mailpact_contract_tool.lint.faults import Fault
 from mailpact_contract_tool.lint.folders import ContractFolder
 from mailpact_contract_tool.lint.pairs import pair_faults
 from mailpact_contract_tool.lint.rules import Rule
 from mailpact_contract_tool.lint.schemas import Side, draft_faults, portable_faults
-from mailpact_contract_tool.lint.typed import binding_of
-from mailpact_contract_tool.lint.vector_rules import Engine, Limits
+from mailpact_contract_tool.lint.vector_rules import Engine
 
 _UNUSABLE = frozenset(
     {
@@ -24,7 +22,7 @@ _UNUSABLE = frozenset(
     }
 )
 """What an engine may not be given: it would refuse it, fetch something, or not come back."""
-_LIMITS_OF_A_PART = Limits(max_body_bytes=65536, max_depth=32)
+_LIMITS_OF_A_PART = Limits(max_body_bytes=65536, max_depth=32, max_headers_bytes=32768)
 
 
 class ContractLint:
@@ -124,7 +122,7 @@ class ContractLint:
                 path, [Fault(Rule.FILE_TOO_LARGE, "", "its body has more than 4 MiB, or is not base64")]
             )
             return
-        limits = _LIMITS_OF_A_PART if binding is None else Limits(binding.max_body_bytes, binding.max_depth)
+        limits = _LIMITS_OF_A_PART if binding is None else binding.limits
         outcome = vector_rules.refused(vector, body, binding, limits)
         if "/vectors/valid/" in path:
             self._collected.add(path, vector_rules.valid_faults(outcome, engines[0], engines[1], vector))

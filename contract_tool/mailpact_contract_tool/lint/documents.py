@@ -7,9 +7,9 @@ Files come in as bytes; None stands for one that could not be read. A file large
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from mailpact.contracts.catalogue import MAX_FILE_BYTES, MAX_FILE_DEPTH
+from mailpact.contracts.catalogue import MAX_FILE_BYTES, parse_file
 from mailpact.contracts.errors import ErrorCode, Refusal
-from mailpact.contracts.parse import JsonObject, JsonValue, parse
+from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact_contract_tool.lint.rules import Finding, Rule
 
 Files: TypeAlias = Mapping[str, bytes | None]
@@ -49,7 +49,7 @@ class Documents:
             fault = "cannot be read" if path in self.files else f"is missing; {wanted_by} needs it"
             self.report(path, "", Rule.FILE_MISSING, fault)
             return Refusal(ErrorCode.INVALID_JSON, detail=fault)
-        value = parse(body, max_bytes=MAX_FILE_BYTES, max_depth=MAX_FILE_DEPTH)
+        value = parse_file(body)
         if isinstance(value, Refusal):
             is_large = value.code is ErrorCode.TOO_LARGE
             rule = Rule.FILE_TOO_LARGE if is_large else Rule.FILE_NOT_JSON

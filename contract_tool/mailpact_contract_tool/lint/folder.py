@@ -1,15 +1,14 @@
 """Lints a whole folder of contracts: every rule over every file, and one sorted list of findings."""
 
-from mailpact.contracts.catalogue import Topology
+from mailpact.contracts.catalogue import Topology, topology_of
 from mailpact_contract_tool.lint import forms, history_rules
 from mailpact_contract_tool.lint.collected import Collected
 from mailpact_contract_tool.lint.contract import ContractLint
 from mailpact_contract_tool.lint.documents import Files
 from mailpact_contract_tool.lint.folders import ContractFolder, contract_folders
-from mailpact_contract_tool.lint.history_rules import INDEX, Entry
+from mailpact_contract_tool.lint.history_rules import INDEX, Entry, entries_of
 from mailpact_contract_tool.lint.rules import Finding, Rule
 from mailpact_contract_tool.lint.topology_rules import topology_faults
-from mailpact_contract_tool.lint.typed import entries_of, topology_of
 
 TOPOLOGY, ERRORS = "topology.json", "errors.json"
 

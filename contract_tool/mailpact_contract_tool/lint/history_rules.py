@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from mailpact_contract_tool.lint.documents import Files
 from mailpact_contract_tool.lint.folders import ContractFolder
@@ -34,6 +35,22 @@ class Entry:
     def folder(self) -> str:
         """The path of the contract's folder."""
         return f"{self.name}/{self.major}"
+
+
+def entries_of(document: Any) -> list[Entry]:
+    """Return the contracts of index.json."""
+    return [
+        Entry(
+            number=number,
+            name=row["name"],
+            major=row["major"],
+            version=row["version"],
+            status=row["status"],
+            deprecated=row.get("deprecated"),
+            hashes={file["path"]: file["sha256"] for file in row["files"]},
+        )
+        for number, row in enumerate(document["contracts"])
+    ]
 
 
 def sha256(body: bytes) -> str:

@@ -9,10 +9,10 @@ import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mailpact.contracts.catalogue import Binding, Limits
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import JsonObject, JsonValue, parse
 from mailpact.contracts.pointer import pointer_to
-from mailpact_contract_tool.lint.binding_rules import Binding
 from mailpact_contract_tool.lint.faults import Fault
 from mailpact_contract_tool.lint.rules import Rule
 from mailpact_contract_tool.lint.subschemas import below, places
@@ -86,14 +86,6 @@ class Engine:
                 yield Failure(unit["instanceLocation"], keyword, location)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a body of the contract may be."""
-
-    max_body_bytes: int
-    max_depth: int
-
-
 def sent_body(vector: JsonObject) -> bytes | None:
     """Return the bytes that a vector stands for; None when they cannot be made or are more than 4 MiB."""
     match vector:
@@ -134,28 +126,13 @@ def refused(vector: JsonObject, body: bytes, binding: Binding | None, limits: Li
 def _property_refusal(vector: JsonObject, binding: Binding) -> Refusal | None:
     given = vector.get("properties")
     properties: JsonObject = given if isinstance(given, dict) else {}
-    type_name = properties.get("type") or ""
     # A vector without `type` is about something else: the type stands in it by its folder.
-    if (
-        "type" in properties
-        and type_name != binding.type
-        and not (type_name == "" and binding.is_type_optional)
-    ):
-        return Refusal(ErrorCode.UNSUPPORTED_VERSION, detail="another type")
-    content_type = (
-        str(vector.get("content_type", binding.writer_content_type) or "")
-        .partition(";")[0]
-        .strip(" \t")
-        .lower()
+    stated = (
+        properties.get("type", binding.type),
+        vector.get("content_type", binding.content_type),
+        properties.get("content_encoding"),
     )
-    if content_type not in binding.reader_content_types and not (
-        content_type == "" and binding.is_content_type_optional
-    ):
-        return Refusal(ErrorCode.UNSUPPORTED_CONTENT_TYPE, detail="another content type")
-    encoding = str(properties.get("content_encoding") or "").lower()
-    if encoding and encoding not in binding.content_encodings:
-        return Refusal(ErrorCode.UNSUPPORTED_CONTENT_ENCODING, detail="another content encoding")
-    return None
+    return binding.refuse(*(str(value) if value else None for value in stated))
 
 
 def valid_faults(
