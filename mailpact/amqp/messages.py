@@ -60,6 +60,8 @@ class Message:
     def republished(self, *, message_id: str, headers: Mapping[str, object]) -> "Message":
         """Return the same message to be published again by us, with `headers` added to its own.
 
+        `message_id` is the property to publish it with.
+
         What a broker would act on once more is left behind: priority, expiration, user id, CC and BCC, and the death
         headers (RabbitMQ 3.10 never returns a message whose copied `x-death` looks to it like a cycle). So is a header
         that can be decoded but not encoded again, or the message could never leave.

@@ -5,7 +5,7 @@ What can become of a publish stands in `outcome.py`; a lost answer is never take
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from aiormq.abc import AbstractChannel, AbstractConnection
@@ -21,17 +21,24 @@ from mailpact.settings import AmqpUrl
 WINDOW = 128  # unconfirmed publishes at once: one at a time makes 520 a second, 128 make 2,280 (quorum queue)
 CONFIRM_SECONDS = 10
 BLOCKED_SECONDS = 0.05  # a connection that is not blocked is ready at once
+REPLACE_SECONDS = 1.0  # a refused channel is replaced at most once in this time
+
+REFUSED = frozenset({Outcome.UNROUTABLE, Outcome.NACKED})
 
 Declare = Callable[[AbstractConnection], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Link:
-    """A channel that publishes go out on, until one of them gets no answer and spoils it."""
+    """A channel that publishes go out on, until one of them gets no answer (spoiled) or is refused (withdrawn)."""
 
     connection: AbstractConnection
     channel: AbstractChannel
     spoiled: asyncio.Future[None]
+    refused: asyncio.Event
+    outstanding: int = 0
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when nothing is in flight on a channel that takes nothing new."""
 
 
 class Publisher:
@@ -42,6 +49,7 @@ class Publisher:
         self._declare = declare
         self._window = asyncio.Semaphore(WINDOW)
         self._link: _Link | None = None
+        self._connection: AbstractConnection | None = None
         self._opened = asyncio.Event()
         self._ids: set[str] = set()
 
@@ -53,11 +61,24 @@ class Publisher:
         """Return as soon as there is a channel to publish on."""
         await self._opened.wait()
 
-    async def publish(self, message: Message, *, exchange: str, routing_key: str = "") -> Outcome:
-        """Publish one message; once its turn has come, wait at most 10 seconds for the broker's word on it.
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a channel to publish on."""
+        return self._link is not None
+
+    async def is_blocked(self) -> bool:
+        """Return whether the broker takes no publishes for now (an alarm), within 50 milliseconds."""
+        return self._connection is not None and not await _is_ready(self._connection)
+
+    async def publish(
+        self, message: Message, *, exchange: str, routing_key: str = "", mandatory: bool = True
+    ) -> Outcome:
+        """Publish one message; once its turn has come, wait at most 10 seconds for the broker's answer.
 
         The message needs an id. A second publish with an id that is still in flight is NOT_SENT: a returned message is
-        told from others by its id alone. Raises TypeError or ValueError for properties that AMQP cannot carry.
+        told from others by its id alone. After a nack or a return the channel takes nothing new and is replaced, at
+        most once a second, and the new one declares again: RabbitMQ 3.10 keeps refusing on the old channel after the
+        cause is gone (measured). Raises TypeError or ValueError for properties that AMQP cannot carry.
         """
         message_id = message.message_id
         if not message_id:
@@ -67,16 +88,25 @@ class Publisher:
             if link is None or message_id in self._ids:
                 return Outcome.NOT_SENT
             self._ids.add(message_id)
+            link.outstanding += 1
             try:
-                return await self._publish(link, message, exchange, routing_key)
+                outcome = await self._publish(link, message, exchange, routing_key, mandatory=mandatory)
             finally:
                 self._ids.discard(message_id)
+                link.outstanding -= 1
+                if not link.outstanding:
+                    link.answered.set()
+            if outcome in REFUSED:
+                self._refuse(link)
+            return outcome
 
-    async def _publish(self, link: _Link, message: Message, exchange: str, routing_key: str) -> Outcome:
+    async def _publish(
+        self, link: _Link, message: Message, exchange: str, routing_key: str, *, mandatory: bool
+    ) -> Outcome:
         if not await _is_ready(link.connection):
             return Outcome.NOT_SENT
         try:
-            return await _send(link.channel, message, exchange, routing_key)
+            return await _send(link.channel, message, exchange, routing_key, mandatory=mandatory)
         except BrokerError:
             self._withdraw(link)
             return Outcome.UNKNOWN
@@ -85,12 +115,23 @@ class Publisher:
             raise
 
     async def _session(self, connection: AbstractConnection) -> NoReturn:
-        while True:
-            # Each time, because a channel also closes when somebody has deleted the exchange.
-            await self._declare(connection)
-            channel = await open_channel(connection, confirms=True)
-            self._supervisor.report_up()
-            await self._offer(_Link(connection, channel, asyncio.get_running_loop().create_future()))
+        loop = asyncio.get_running_loop()
+        self._connection = connection
+        try:
+            while True:
+                # Each time, because a channel also closes when somebody has deleted the exchange.
+                await self._declare(connection)
+                channel = await open_channel(connection, confirms=True)
+                self._supervisor.report_up()
+                link, opened_at = (
+                    _Link(connection, channel, loop.create_future(), asyncio.Event()),
+                    loop.time(),
+                )
+                await self._offer(link)
+                if link.refused.is_set():
+                    await asyncio.sleep(REPLACE_SECONDS - (loop.time() - opened_at))
+        finally:
+            self._connection = None
 
     async def _offer(self, link: _Link) -> None:
         """Offer the channel to publishers until it closes or one of them got no answer on it.
@@ -98,18 +139,34 @@ class Publisher:
         After an unanswered publish the channel's later confirms cannot be trusted to be matched, so it is replaced.
         """
         closing = link.channel.closing
+        refused = asyncio.create_task(self._until_answered(link))
         self._link = link
         self._opened.set()
         try:
-            await asyncio.wait({link.spoiled, closing}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({link.spoiled, closing, refused}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._withdraw(link)
             closing.cancel()
+            refused.cancel()
         # A broker that is blocking answers nothing. To hang up on it would send everything once more on the next
         # connection, which learns that it is blocked only after its first publish.
         await link.connection.ready()
         async with asyncio.timeout(RPC_SECONDS):
             await link.channel.close()
+
+    async def _until_answered(self, link: _Link) -> None:
+        """Wait until the channel was refused something and all that is in flight on it has its answer."""
+        await link.refused.wait()
+        if link.outstanding:
+            link.answered.clear()
+            await link.answered.wait()
+
+    def _refuse(self, link: _Link) -> None:
+        """Offer this channel no more, and let those in flight on it have their answers."""
+        link.refused.set()
+        if self._link is link:
+            self._link = None
+            self._opened.clear()
 
     def _withdraw(self, link: _Link) -> None:
         """Offer this channel no more; another may be on offer already."""
@@ -120,7 +177,9 @@ class Publisher:
             self._opened.clear()
 
 
-async def _send(channel: AbstractChannel, message: Message, exchange: str, routing_key: str) -> Outcome:
+async def _send(
+    channel: AbstractChannel, message: Message, exchange: str, routing_key: str, *, mandatory: bool
+) -> Outcome:
     with talking():
         try:
             await channel.basic_publish(
@@ -128,7 +187,7 @@ async def _send(channel: AbstractChannel, message: Message, exchange: str, routi
                 exchange=exchange,
                 routing_key=routing_key,
                 properties=message.properties(),
-                mandatory=True,
+                mandatory=mandatory,
                 timeout=CONFIRM_SECONDS,
             )
         except PublishError:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from typing import NoReturn
 
 from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
@@ -30,6 +31,61 @@ class SettledTwice(Exception):
     """A delivery was settled a second time: a bug of the receiver; a broker would close the whole channel."""
 
 
+class Acks:
+    """The acks of one channel: those that come together go out together, in order, most of them as one frame."""
+
+    def __init__(self, channel: AbstractChannel) -> None:
+        self.channel = channel
+        self._unsettled: dict[int, None] = {}
+        self._to_ack: set[int] = set()
+        self._flushing: asyncio.Task[bool] | None = None
+
+    def delivered(self, tag: int) -> None:
+        """Note a delivery, in the order of the tags."""
+        self._unsettled[tag] = None
+
+    async def ack(self, tag: int) -> bool:
+        """Ack a delivery; return False when its channel is gone."""
+        self._to_ack.add(tag)
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+        return await asyncio.shield(self._flushing)
+
+    async def refuse(self, tag: int, *, requeue: bool) -> bool:
+        """Reject a delivery, back to its queue or to the dead letters; return False when its channel is gone."""
+        try:
+            with talking():
+                async with asyncio.timeout(RPC_SECONDS):
+                    if requeue:  # RabbitMQ 4.3 counts a reject towards the delivery limit, and not a nack
+                        await self.channel.basic_nack(tag, requeue=True)
+                    else:
+                        await self.channel.basic_reject(tag, requeue=False)
+        except BrokerError:
+            return False
+        # Only now: an ack of several deliveries must not name this one too.
+        self._unsettled.pop(tag, None)
+        return True
+
+    async def _flush(self) -> bool:
+        await asyncio.sleep(0)  # what this round of the loop settles joins
+        self._flushing, tags = None, self._to_ack
+        self._to_ack = set()
+        first = list(takewhile(tags.__contains__, self._unsettled))
+        for tag in tags:
+            self._unsettled.pop(tag, None)
+        later = sorted(tags.difference(first))
+        try:
+            with talking():
+                async with asyncio.timeout(RPC_SECONDS):
+                    if first:
+                        await self.channel.basic_ack(first[-1], multiple=len(first) > 1, wait=not later)
+                    for tag in later:
+                        await self.channel.basic_ack(tag, wait=tag == later[-1])
+        except BrokerError:
+            return False
+        return True
+
+
 @dataclass(slots=True, eq=False)
 class Delivery:
     """One message as delivered. `delivery_count` says how often it came back before (0 when not counted)."""
@@ -40,21 +96,28 @@ class Delivery:
     redelivered: bool
     delivery_count: int
     _tag: int
-    _channel: AbstractChannel = field(repr=False)
+    _acks: Acks = field(repr=False)
     _is_settled: bool = field(default=False)
 
     async def ack(self) -> bool:
         """Tell the broker that the message is done with; False when its channel is gone, so it will come again."""
+        self._settle()
+        return await self._acks.ack(self._tag)
+
+    async def requeue(self) -> bool:
+        """Give the message back to its queue, which counts towards the queue's delivery limit; False as for `ack`."""
+        self._settle()
+        return await self._acks.refuse(self._tag, requeue=True)
+
+    async def reject(self) -> bool:
+        """Have the broker dead-letter the message; False as for `ack`."""
+        self._settle()
+        return await self._acks.refuse(self._tag, requeue=False)
+
+    def _settle(self) -> None:
         if self._is_settled:
             raise SettledTwice(f"delivery {self._tag} was settled before")
         self._is_settled = True
-        try:
-            with talking():
-                async with asyncio.timeout(RPC_SECONDS):
-                    await self._channel.basic_ack(self._tag)
-        except BrokerError:
-            return False
-        return True
 
 
 class Subscriber:
@@ -77,11 +140,23 @@ class Subscriber:
         self._receive = receive
         self._consuming: tuple[AbstractChannel, str] | None = None
         self._is_stopping = False
+        self._is_paused = False
+        self._changed = asyncio.Event()
         self.started = asyncio.Event()
 
     async def run(self) -> NoReturn:
         """Consume until cancelled. Raises TopologyMismatch, and what `receive` raises."""
         await self._supervisor.run(self._session)
+
+    def pause(self) -> None:
+        """Have the broker deliver nothing until `resume`; deliveries that are out can still be settled."""
+        self._is_paused = True
+        self._changed.set()
+
+    def resume(self) -> None:
+        """Consume again after `pause`."""
+        self._is_paused = False
+        self._changed.set()
 
     async def stop_receiving(self) -> None:
         """Hand over no more deliveries from now on; those that are out can still be acked."""
@@ -99,17 +174,37 @@ class Subscriber:
         channel.on_consumer_cancel_callbacks.add(lambda _: None if over.done() else over.set_result(None))
         async with asyncio.timeout(RPC_SECONDS):
             await channel.basic_qos(prefetch_count=self._prefetch)
-            if not self._is_stopping:
-                consumed = await channel.basic_consume(self._queue, partial(self._deliver, over))
+        acks = Acks(channel)
+        await self._adjust(channel, acks, over)
+        self._supervisor.report_up()
+        await self._until_over(channel, acks, over)
+
+    async def _adjust(self, channel: AbstractChannel, acks: Acks, over: asyncio.Future[None]) -> None:
+        """Consume, or cancel the consuming, as is wanted now."""
+        self._changed.clear()
+        wanted = not (self._is_stopping or self._is_paused)
+        async with asyncio.timeout(RPC_SECONDS):
+            if wanted and self._consuming is None:
+                consumed = await channel.basic_consume(self._queue, partial(self._deliver, acks, over))
                 self._consuming = channel, str(consumed.consumer_tag)
                 self.started.set()
-        self._supervisor.report_up()
-        await self._until_over(channel, over)
+            elif self._is_paused and not self._is_stopping and self._consuming is not None:
+                _, tag = self._consuming
+                self._consuming = None
+                self.started.clear()
+                await channel.basic_cancel(tag)
 
-    async def _until_over(self, channel: AbstractChannel, over: asyncio.Future[None]) -> NoReturn:
+    async def _until_over(self, channel: AbstractChannel, acks: Acks, over: asyncio.Future[None]) -> NoReturn:
         closing = channel.closing
         try:
-            await asyncio.wait({over, closing}, return_when=asyncio.FIRST_COMPLETED)
+            while not (over.done() or closing.done()):
+                changed = asyncio.create_task(self._changed.wait())
+                try:
+                    await asyncio.wait({over, closing, changed}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    changed.cancel()
+                if self._changed.is_set() and not (over.done() or closing.done()):
+                    await self._adjust(channel, acks, over)
         finally:
             self._consuming = None
             self.started.clear()
@@ -120,17 +215,18 @@ class Subscriber:
         why = "the queue was deleted" if over.done() else why_closed(closing)
         raise BrokerLost(f"the broker ended the consuming of {self._queue}: {why}")
 
-    async def _deliver(self, over: asyncio.Future[None], delivered: DeliveredMessage) -> None:
+    async def _deliver(self, acks: Acks, over: asyncio.Future[None], delivered: DeliveredMessage) -> None:
+        acks.delivered(delivered.delivery_tag or 0)
         if self._is_stopping:
             return  # it is unsettled, so it goes back to the queue with the channel
         try:
-            self._receive(_delivery(delivered))
+            self._receive(_delivery(delivered, acks))
         except Exception as error:  # noqa: BLE001  # the library would lose it in a log; the session raises it
             if not over.done():
                 over.set_exception(error)
 
 
-def _delivery(delivered: DeliveredMessage) -> Delivery:
+def _delivery(delivered: DeliveredMessage, acks: Acks) -> Delivery:
     message = Message.received(delivered.body, delivered.header.properties)
     count = message.headers.get("x-delivery-count", 0)
     return Delivery(
@@ -140,5 +236,5 @@ def _delivery(delivered: DeliveredMessage) -> Delivery:
         redelivered=bool(delivered.redelivered),
         delivery_count=count if isinstance(count, int) else 0,
         _tag=delivered.delivery_tag or 0,
-        _channel=delivered.channel,
+        _acks=acks,
     )

@@ -5,12 +5,15 @@ sharing a schema. Alembic costs a third of a second to import, so the stored rev
 up-to-date database never loads it.
 """
 
+import re
 import threading
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
 from mailpact.database.transactions import Database
+
+MAJOR_MINOR = re.compile(r"([0-9]+)\.([0-9]+)")
 
 _alembic = threading.Lock()  # Alembic works through global names; two rooms of one process must take turns
 
@@ -25,14 +28,25 @@ async def migrate(database: Database, migrations: Path, *, head: str, version_ta
     A second process waits until the first is done, and finds the work done. On SQLite all of it is one transaction.
     MySQL commits each change of a table by itself, so what a crash there leaves half done has to bear being done
     again: a migration makes only what is not there yet. Raises SchemaUnknown, DatabaseUnavailable.
+
+    A revision may be written MAJOR.MINOR: a newer minor one of the same major only adds what an older release can do
+    without, so it is accepted as it is found.
     """
 
     def upgrade(connection: Connection) -> None:
         stored = _stored_revision(connection, version_table)
-        if stored != head:
+        if stored != head and not only_adds(stored, to=head):
             _upgrade(connection, migrations, head, stored, version_table)
 
     await database.transact_alone(version_table, upgrade)
+
+
+def only_adds(stored: str | None, *, to: str) -> bool:
+    """Return whether the stored revision is a newer minor one than `to`, of the same major."""
+    newer, known = (MAJOR_MINOR.fullmatch(revision or "") for revision in (stored, to))
+    if newer is None or known is None:
+        return False
+    return newer[1] == known[1] and int(newer[2]) > int(known[2])
 
 
 def _stored_revision(connection: Connection, version_table: str) -> str | None:

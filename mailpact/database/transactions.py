@@ -13,6 +13,7 @@ DatabaseUnavailable      cannot be used now; nothing was kept
 
 import asyncio
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,10 @@ PAUSES_SECONDS: Final = (0.02, 0.1, 0.5)
 """Before each further run of a transaction that was in another's way, at most."""
 
 TURN_SECONDS: Final = 30
+KEPT_SECONDS: Final = 30
+"""A connection that was idle for longer is tested before it is used again."""
+STALE_SECONDS: Final = 1.0
+"""A transaction that failed within this time on a connection that the server had closed is run again."""
 
 _TAKE_TURN: Final = text(
     "SELECT GET_LOCK(CONCAT('mailpact ', LEFT(SHA2(CONCAT(DATABASE(), ' ', :name), 256), 32)), :seconds)"
@@ -57,6 +62,7 @@ class Database:
         self._engine = engine
         self._threads = threads
         self._for_migrations = for_migrations
+        self._kept = _KeptConnections(engine) if engine.dialect.name != "sqlite" else None
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run `work` as one transaction and give its result; it is committed unless `work` raises.
@@ -86,6 +92,8 @@ class Database:
 
     def _close(self) -> None:
         self._threads.shutdown()
+        if self._kept is not None:
+            self._kept.close()
         self._engine.dispose()
         self._for_migrations.dispose()
 
@@ -93,12 +101,18 @@ class Database:
         with _foreign_errors(self._engine):
             for longest in PAUSES_SECONDS:
                 try:
-                    return _once(self._engine, work)
+                    return self._once(work)
                 except DBAPIError as error:
                     if not was_in_the_way(error):
                         raise
                 time.sleep(random.uniform(0.0, longest))  # noqa: S311  # only so that the two do not meet again
-            return _once(self._engine, work)
+            return self._once(work)
+
+    def _once(self, work: Callable[[Connection], T]) -> T:
+        if self._kept is None:
+            with self._engine.connect() as connection:
+                return _committed(connection, work)
+        return self._kept.run(work)
 
     def _alone(self, name: str, work: Callable[[Connection], T]) -> T:
         engine = self._for_migrations
@@ -108,9 +122,73 @@ class Database:
             return _committed(connection, work)
 
 
-def _once(engine: Engine, work: Callable[[Connection], T]) -> T:
-    with engine.connect() as connection:
-        return _committed(connection, work)
+class _KeptConnections:
+    """One connection for each thread, kept between its transactions: the pool would ping and roll back for each.
+
+    A connection is given up after any error but a mistake in the work or a transaction in another's way: a server keeps
+    the rights that a connection began with, so an old one could stay refused for ever (measured on MariaDB). One that
+    was idle for a while goes back to the pool, which tests it before it is used again.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._mine = threading.local()
+        self._all: set[Connection] = set()
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        connection = self._kept()
+        if connection is None:
+            return self._run(self._open(), work)
+        began = time.monotonic()
+        try:
+            return self._run(connection, work)
+        except DBAPIError as error:
+            # The server closed it meanwhile, and nothing of the transaction was kept: as if it had been tested first.
+            if not error.connection_invalidated or time.monotonic() - began > STALE_SECONDS:
+                raise
+        return self._run(self._open(), work)
+
+    def close(self) -> None:
+        """Close every connection; the threads have ended."""
+        for connection in self._all:
+            connection.close()
+        self._all.clear()
+
+    def _run(self, connection: Connection, work: Callable[[Connection], T]) -> T:
+        try:
+            return _committed(connection, work)
+        except DBAPIError as error:
+            if not was_in_the_way(error) and (not isinstance(error, _MISTAKES) or misses_a_table(error)):
+                self._give_up(connection)
+            raise
+        except CommitUnknown:
+            self._give_up(connection)
+            raise
+        finally:
+            self._mine.used_at = time.monotonic()
+
+    def _kept(self) -> Connection | None:
+        connection: Connection | None = getattr(self._mine, "connection", None)
+        if connection is not None and time.monotonic() - self._mine.used_at > KEPT_SECONDS:
+            self._forget(connection)
+            return None
+        return connection
+
+    def _open(self) -> Connection:
+        connection = self._engine.connect()
+        self._mine.connection = connection
+        self._all.add(connection)
+        return connection
+
+    def _give_up(self, connection: Connection) -> None:
+        if not connection.invalidated:
+            connection.invalidate()
+        self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        self._mine.connection = None
+        self._all.discard(connection)
+        connection.close()
 
 
 def _committed(connection: Connection, work: Callable[[Connection], T]) -> T:

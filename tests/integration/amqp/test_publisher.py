@@ -105,10 +105,56 @@ async def test_a_message_that_a_full_queue_refuses_is_nacked(
     sender = publisher(broker.url)
     async with while_running(sender.run()):
         await sender.wait_until_open()
-        outcomes = [await sender.publish(message(n), exchange="", routing_key=QUEUE) for n in range(3)]
+        outcomes = [await sender.publish(message(n), exchange="", routing_key=QUEUE) for n in range(4)]
 
     assert outcomes[0] is Outcome.CONFIRMED
-    assert outcomes[-1] is Outcome.NACKED
+    assert Outcome.NACKED in outcomes
+    assert outcomes[-1] is Outcome.NOT_SENT  # the channel that was refused takes nothing new
+
+
+async def test_after_a_nack_a_new_channel_declares_again_and_is_not_refused_any_more(
+    broker: Any, channel: AbstractChannel, while_running: Any
+) -> None:
+    full = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
+    await channel.queue_declare(QUEUE, durable=True, arguments=full)
+    declared = 0
+
+    async def declare(_: AbstractConnection) -> None:
+        nonlocal declared
+        declared += 1
+
+    sender = publisher(broker.url, declare)
+    async with while_running(sender.run()):
+        await sender.wait_until_open()
+        while await sender.publish(message(1), exchange="", routing_key=QUEUE) is not Outcome.NACKED:
+            pass
+        first = sender._link
+        await channel.queue_purge(QUEUE)
+        async with asyncio.timeout(20):
+            await sender.wait_until_open()
+            again = await sender.publish(message(2), exchange="", routing_key=QUEUE)
+
+    assert (first, again, declared) == (None, Outcome.CONFIRMED, 2)
+
+
+async def test_a_queue_that_somebody_deleted_is_declared_again_after_a_return(
+    broker: Any, channel: AbstractChannel, while_running: Any
+) -> None:
+    async def declare(connection: AbstractConnection) -> None:
+        theirs = await connection.channel()
+        await theirs.queue_declare(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+        await theirs.close()
+
+    sender = publisher(broker.url, declare)
+    async with while_running(sender.run()):
+        await sender.wait_until_open()
+        await channel.queue_delete(QUEUE)
+        returned = await sender.publish(message(1), exchange="", routing_key=QUEUE)
+        async with asyncio.timeout(20):
+            await sender.wait_until_open()
+            again = await sender.publish(message(1), exchange="", routing_key=QUEUE)
+
+    assert [returned, again] == [Outcome.UNROUTABLE, Outcome.CONFIRMED]
 
 
 async def test_without_a_connection_nothing_is_sent(broker: Any) -> None:

@@ -120,7 +120,7 @@ async def test_an_ack_after_a_loss_that_nobody_has_noticed_yet_is_false(
     receiver = Receiver(broker.url)
     async with while_running(receiver.run()):
         await wait_until("it is delivered", lambda: receiver.deliveries)
-        library_channel = receiver.deliveries[0]._channel
+        library_channel = receiver.deliveries[0]._acks.channel
         await (library_channel if closed == "channel" else library_channel.connection).close()
 
         assert await receiver.deliveries[0].ack() is False
@@ -133,7 +133,7 @@ async def test_an_ack_that_waits_when_the_connection_dies_is_false(
     receiver = Receiver(proxy.url())
     async with while_running(receiver.run()):
         await wait_until("it is delivered", lambda: receiver.deliveries)
-        connection = receiver.deliveries[0]._channel.connection
+        connection = receiver.deliveries[0]._acks.channel.connection
         other = await connection.channel(publisher_confirms=False)
         proxy.freeze()
         flood = [asyncio.create_task(other.basic_publish(bytes(1_000_000))) for _ in range(20)]
@@ -380,3 +380,54 @@ async def test_what_aiormq_does_without_us_to_a_timestamp_in_microseconds(
     proxy.say(struct.pack(">BHI", 2, consumer.number, len(payload)) + payload + b"\xce")
 
     await wait_until("the connection is lost", lambda: connection.is_closed)
+
+
+async def test_acks_in_any_order_leave_exactly_what_was_not_acked(
+    broker: Any, channel: AbstractChannel, queue: str, while_running: Any, wait_until: Any
+) -> None:
+    await publish(channel, *(b"%d" % number for number in range(10)))
+    receiver = Receiver(broker.url)
+    async with while_running(receiver.run()):
+        await wait_until("all are delivered", lambda: len(receiver.deliveries) == 10)
+        await asyncio.gather(*(receiver.deliveries[number].ack() for number in (3, 0, 1, 7)))
+        await asyncio.gather(*(receiver.deliveries[number].ack() for number in (9, 2)))
+    again = Receiver(broker.url)
+    async with while_running(again.run()):
+        await wait_until("the rest is delivered again", lambda: len(again.deliveries) == 4)
+
+    assert sorted(again.bodies) == [b"4", b"5", b"6", b"8"]
+
+
+async def test_what_is_given_back_comes_again_and_what_is_rejected_does_not(
+    broker: Any, channel: AbstractChannel, queue: str, while_running: Any, wait_until: Any
+) -> None:
+    await publish(channel, b"back", b"gone", b"done")
+    receiver = Receiver(broker.url)
+    async with while_running(receiver.run()):
+        await wait_until("all are delivered", lambda: len(receiver.deliveries) == 3)
+        back, gone, done = receiver.deliveries
+        settled = await asyncio.gather(done.ack(), back.requeue(), gone.reject())
+        await wait_until("one comes again", lambda: len(receiver.deliveries) == 4)
+        await receiver.deliveries[3].ack()
+
+    assert settled == [True] * 3
+    assert (receiver.deliveries[3].message.body, receiver.deliveries[3].redelivered) == (b"back", True)
+    assert await waiting(channel) == 0
+
+
+async def test_paused_it_gets_nothing_and_can_settle_and_resumed_it_gets_the_rest(
+    broker: Any, channel: AbstractChannel, queue: str, while_running: Any, wait_until: Any
+) -> None:
+    receiver = Receiver(broker.url)
+    async with while_running(receiver.run()):
+        await publish(channel, b"1")
+        await wait_until("one is delivered", lambda: receiver.deliveries)
+        receiver.subscriber.pause()
+        await wait_until("it consumes no more", lambda: not receiver.subscriber.started.is_set())
+        await publish(channel, b"2")
+        acked = await receiver.deliveries[0].ack()
+        meanwhile = await waiting(channel)
+        receiver.subscriber.resume()
+        await wait_until("the other is delivered", lambda: len(receiver.deliveries) == 2)
+
+    assert (acked, meanwhile, receiver.bodies) == (True, 1, [b"1", b"2"])
