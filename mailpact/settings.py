@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from mailpact.telemetry import Point
 
@@ -73,23 +73,38 @@ class HostPort:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SmtpUrl:
-    """Where mail is handed over: `smtp://HOST:PORT`."""
+    """The mail server: `smtp://HOST:PORT`, or `smtps://` for TLS from the first byte; `USER:PASSWORD@` for a login.
+
+    Its text forms hide the password. Default ports: 25, and 465 for `smtps://`.
+    """
 
     host: str
     port: int
+    is_tls: bool = False
+    user: str | None = None
+    password: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> "SmtpUrl":
-        """Read an SMTP URL; raise SettingsError for anything that this release would have to ignore."""
-        url = _split_url(text, {"smtp"}, "smtp://127.0.0.1:1025")
-        if "@" in url.netloc or url.query or url.fragment or url.path not in ("", "/"):
-            raise SettingsError(f"{redacted(text)!r}: only smtp://HOST:PORT is understood so far")
-        return cls(str(url.hostname), _port(url, text, 25))
+        """Read an SMTP URL; raise SettingsError for anything that would have to be ignored."""
+        url = _split_url(text, {"smtp", "smtps"}, "smtp://127.0.0.1:1025")
+        if url.netloc.count("@") > 1 or url.query or url.fragment or url.path not in ("", "/"):
+            raise SettingsError(
+                f"{redacted(text)!r} is not smtp[s]://USER:PASSWORD@HOST:PORT;"
+                " in a password / is written %2F, ? %3F, # %23, @ %40, % %25"
+            )
+        is_tls = url.scheme == "smtps"
+        user, password = _login(url, text) if "@" in url.netloc else (None, None)
+        return cls(str(url.hostname), _port(url, text, 465 if is_tls else 25), is_tls, user, password)
 
     def __str__(self) -> str:
-        return f"smtp://{HostPort(self.host, self.port)}"
+        login = "" if self.user is None else f"{quote(self.user, safe='')}:***@"
+        return f"{'smtps' if self.is_tls else 'smtp'}://{login}{HostPort(self.host, self.port)}"
+
+    def __repr__(self) -> str:
+        return f"SmtpUrl({str(self)!r})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -264,6 +279,16 @@ def _split_url(text: str, schemes: set[str], example: str) -> SplitResult:
     if url.scheme not in schemes or not has_host:
         raise SettingsError(f"{redacted(text)!r} is not a URL of this kind: {example}")
     return url
+
+
+def _login(url: SplitResult, text: str) -> tuple[str, str]:
+    try:
+        user, password = (unquote(part or "", errors="strict") for part in (url.username, url.password))
+    except UnicodeDecodeError:
+        user = password = ""
+    if not user or not password or not (user + password).isprintable():
+        raise SettingsError(f"{redacted(text)!r}: a login is USER:PASSWORD@, in UTF-8 with %XX where needed")
+    return user, password
 
 
 def _check_mysql(text: str) -> None:

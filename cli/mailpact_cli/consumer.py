@@ -1,13 +1,17 @@
 """`mailpact consumer`: the consumer by itself."""
 
 import asyncio
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
-from mailpact.settings import AmqpUrl, DatabaseUrl, SmtpUrl, fault_point
+from mailpact.settings import AmqpUrl, DatabaseUrl, SettingsError, SmtpUrl, fault_point
 from mailpact.telemetry import Journey, configure_logging
 from mailpact_cli import options
 from mailpact_cli.serving import say, serve_until_stopped
 from mailpact_cli.waiting import database_answers
+from mailpact_consumer.mailbox import Mailbox
+from mailpact_consumer.settings import ConsumerSettings, SmtpTls
 
 
 def consumer(
@@ -18,8 +22,13 @@ def consumer(
         options.database_url("--inbox-url", "What was sent already; consumers of one queue share it."),
     ] = DatabaseUrl("sqlite:///.mailpact/inbox.db"),
     mail_from: Annotated[
-        str, options.mail_address("--mail-from", "Who mails come from.")
-    ] = "cms@mail.example",
+        Mailbox,
+        options.mailbox("--mail-from", 'The From of mails: ADDRESS or "NAME <ADDRESS>".'),
+    ] = Mailbox("cms@mail.example"),
+    envelope_from: Annotated[
+        str | None,
+        options.mail_address("--envelope-from", "Where bounces go; the address of --mail-from by default."),
+    ] = None,
     prefetch: Annotated[
         int, options.number("--prefetch", "Messages held unsettled at once.", least=1, most=1000)
     ] = 32,
@@ -27,28 +36,46 @@ def consumer(
         int,
         options.number("--smtp-connections", "Connections to the mail server at once.", least=1, most=100),
     ] = 8,
+    smtp_rate: Annotated[
+        int | None,
+        options.number("--smtp-rate", "Mails per second at most; no limit by default.", least=1, most=10_000),
+    ] = None,
+    smtp_tls: Annotated[
+        SmtpTls,
+        options.choice("--smtp-tls", "STARTTLS with smtp://; always required with a password."),
+    ] = SmtpTls.OPPORTUNISTIC,
+    smtp_ca_file: Annotated[
+        Path | None,
+        options.ca_file("--smtp-ca-file", "The CAs that the mail server's certificate may come from."),
+    ] = None,
 ) -> None:
     """Run a consumer: it turns messages into mail."""
+    if smtp_tls is SmtpTls.OFF and (smtp_url.is_tls or smtp_url.password is not None):
+        raise SettingsError("--smtp-tls off: smtps:// is TLS, and a password is never sent without TLS")
     configure_logging(verbose=True)
     journey = Journey(die_at=fault_point())
     options.sqlite_folder(inbox_url)
 
-    async def serve(stopping: asyncio.Event) -> None:
-        from mailpact_consumer.service import running
-        from mailpact_consumer.settings import ConsumerSettings
+    settings = ConsumerSettings(
+        amqp_url=amqp_url,
+        smtp_url=smtp_url,
+        inbox_url=inbox_url,
+        mail_from=mail_from,
+        envelope_from=envelope_from or "",
+        prefetch=prefetch,
+        smtp_connections=smtp_connections,
+        smtp_rate=smtp_rate,
+        smtp_tls=smtp_tls,
+        smtp_ca_file=smtp_ca_file,
+    )
+    serve_until_stopped(partial(_serve, settings, journey))
 
-        settings = ConsumerSettings(
-            amqp_url=amqp_url,
-            smtp_url=smtp_url,
-            inbox_url=inbox_url,
-            mail_from=mail_from,
-            prefetch=prefetch,
-            smtp_connections=smtp_connections,
-        )
-        if not await database_answers(inbox_url, stopping):
-            return
-        async with running(settings, journey=journey):
-            say(f"consuming from {amqp_url}, mailing through {smtp_url}")
-            await stopping.wait()
 
-    serve_until_stopped(serve)
+async def _serve(settings: ConsumerSettings, journey: Journey, stopping: asyncio.Event) -> None:
+    from mailpact_consumer.service import running
+
+    if not await database_answers(settings.inbox_url, stopping):
+        return
+    async with running(settings, journey=journey):
+        say(f"consuming from {settings.amqp_url}, mailing through {settings.smtp_url}")
+        await stopping.wait()

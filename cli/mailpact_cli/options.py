@@ -4,6 +4,7 @@
 example of a right one.
 """
 
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from mailpact.settings import (
     SmtpUrl,
     parse_base_url,
 )
+from mailpact_consumer.mailbox import Mailbox
 
 T = TypeVar("T")
 
@@ -38,6 +40,11 @@ def number(name: str, help: str, *, least: int, most: int) -> Any:  # noqa: A002
 def text(name: str, metavar: str, help: str) -> Any:  # noqa: A002  # typer's own word
     """Declare an option whose value is a text."""
     return typer.Option(name, envvar=_variable(name), metavar=metavar, help=help)
+
+
+def choice(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
+    """Declare an option whose value is one of an enumeration's."""
+    return typer.Option(name, envvar=_variable(name), help=help)
 
 
 def path(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
@@ -70,6 +77,16 @@ def base_url() -> Any:
     return _parsed("--base-url", parse_base_url, "URL", "The site's public address, for links and cookies.")
 
 
+def mailbox(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
+    """Declare an option whose value is an address, with or without a display name."""
+    return _parsed(name, _parse_mailbox, "MAILBOX", help)
+
+
+def ca_file(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
+    """Declare an option that names a file with certificates."""
+    return _parsed(name, _parse_ca_file, "FILE", help)
+
+
 def mail_address(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
     """Declare an option whose value is an address that a mail may come from."""
     return _parsed(name, _parse_mail_address, "ADDRESS", help)
@@ -91,6 +108,25 @@ def make_folder(folder: Path) -> Path:
             f"the folder {folder} cannot be made: {error.strerror}; choose another"
         ) from error
     return folder
+
+
+def _parse_mailbox(text: str) -> Mailbox:
+    try:
+        mailbox = Mailbox.parse(text)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    _parse_mail_address(mailbox.address)
+    return mailbox
+
+
+def _parse_ca_file(text: str) -> Path:
+    path = Path(text)
+    try:
+        ssl.create_default_context(cafile=path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "bad file name"
+        raise SettingsError(f"{text!r} is not a file with certificates in PEM form: {reason}") from error
+    return path
 
 
 def _parse_mail_address(text: str) -> str:

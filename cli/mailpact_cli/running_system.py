@@ -62,6 +62,7 @@ class Everything:
 async def everything(wanted: Wanted, folder: Path, journey: Journey) -> AsyncIterator[Everything]:
     """Start every part, give where they are to be found, and stop them again."""
     from mailpact_capture.service import running as capture_running
+    from mailpact_consumer.mailbox import Mailbox
     from mailpact_consumer.service import running as consumer_running
     from mailpact_consumer.settings import ConsumerSettings
     from mailpact_devbroker.service import running as devbroker_running
@@ -89,7 +90,7 @@ async def everything(wanted: Wanted, folder: Path, journey: Journey) -> AsyncIte
             amqp_url=amqp_url,
             smtp_url=smtp_url,
             inbox_url=_inbox_beside(wanted.database_url) or DatabaseUrl.of_file(folder / "inbox.db"),
-            mail_from=MAIL_FROM,
+            mail_from=Mailbox(MAIL_FROM),
         )
         consumer = await stack.enter_async_context(consumer_running(consumer_settings, journey=journey))
         producer_settings = ProducerSettings(

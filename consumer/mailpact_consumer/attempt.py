@@ -21,7 +21,7 @@ from mailpact_consumer.letter import letter_about_refusal, letter_about_reply
 from mailpact_consumer.liveness import Liveness
 from mailpact_consumer.message import MailRequest
 from mailpact_consumer.render import recipient_sha256, render
-from mailpact_consumer.reply import Accepted, Permanent, Trouble
+from mailpact_consumer.reply import Accepted, DomainBusy, Permanent, Trouble
 from mailpact_consumer.settings import ConsumerSettings
 from mailpact_consumer.settle import Held, Settlement, Source
 
@@ -106,11 +106,13 @@ class Attempt:
                 return outcome
 
     async def _hand_over(self, send: Send) -> Accepted | Verdict | Trouble | Held:
-        async with self._doors.mail_server.transaction() as transaction:
+        async with self._doors.mail_server.transaction(self._request.recipient) as transaction:
             if isinstance(transaction, Trouble):
                 return transaction
+            if isinstance(transaction, DomainBusy):
+                return Held(Source.MAIL_SERVER, "it is slow to answer about the recipient's domain")
             self._tries += 1
-            refusal = await transaction.envelope(self._doors.settings.mail_from, self._request.recipient)
+            refusal = await transaction.envelope(self._doors.settings.sender, self._request.recipient)
             match refusal:
                 case Permanent():
                     return Verdict(refusal, send.seen.token if send.seen else None)

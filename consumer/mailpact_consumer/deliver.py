@@ -1,167 +1,283 @@
 """Hands mail over by SMTP, over connections that are kept and used again.
 
-A transaction is split where the inbox stands between its halves: MAIL and RCPT first, then, once the row says
-`sending`, DATA. After anything but a clean end a connection is thrown away: a late reply on a used one would be taken
-for the answer to somebody else's mail.
+A transaction is split where the inbox stands between its halves: MAIL and RCPT first, in one write where the server
+has PIPELINING (RFC 2920), then, once the row says `sending`, DATA. A connection is used again only after replies that
+were complete and clear: a late reply would be taken for the answer about somebody else's mail.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 
-import aiosmtplib
-from aiosmtplib.errors import SMTPException, SMTPResponseException
-
-from mailpact.settings import SmtpUrl
+from mailpact_consumer.pace import Pace
+from mailpact_consumer.places import Places, State, Visit
 from mailpact_consumer.reply import (
+    SERVICE_CLOSING,
     Accepted,
+    DomainBusy,
     Permanent,
     Phase,
     Trouble,
     refused,
-    refused_connection,
     unanswered,
 )
+from mailpact_consumer.smtp_connection import SLOW_SECONDS, NoAnswer
+from mailpact_consumer.smtp_grammar import Reply, command, mail_data
+from mailpact_consumer.smtp_session import COMMAND_SECONDS, Server, Session, open_session
 
-# RFC 5321 4.5.3.2: 5 minutes for greeting, MAIL and RCPT; 10 minutes for the answer to the final dot.
-CONNECT_SECONDS = 30
-COMMAND_SECONDS = 300
+# RFC 5321 4.5.3.2: 2 minutes for the answer to DATA, 10 minutes for the answer to the final dot.
+DATA_SECONDS = 120
 FINAL_DOT_SECONDS = 600
 MAILS_PER_CONNECTION = 100
 IDLE_SECONDS = 60
-NOOP_SECONDS = 10
 QUIT_SECONDS = 1
+PROBE_SECONDS = 30
 
-
-@dataclass(slots=True)
-class _Kept:
-    client: aiosmtplib.SMTP
-    mails: int
-    idle_since: float
+_RSET, _DATA, _QUIT = command("RSET"), command("DATA"), command("QUIT")
+_SUCCESS, _GO_ON = 2, 3
 
 
 class Transaction:
     """One SMTP transaction for one recipient: `envelope`, then `data`."""
 
-    def __init__(self, client: aiosmtplib.SMTP) -> None:
-        self._client = client
+    def __init__(self, session: Session, reopen: Callable[[], Awaitable[Session | Trouble]]) -> None:
+        self.session = session
         self.is_clean = True
         """Whether the connection may be used again."""
+        self._reopen = reopen
+        self._is_reused = session.mails > 0 or session.needs_reset
 
     async def envelope(self, sender: str, recipient: str) -> Permanent | Trouble | None:
-        """Return MAIL and RCPT; None means that the server takes the recipient."""
+        """Return the outcome of MAIL and RCPT; None means that the server takes the recipient.
+
+        A connection that was used before may have been closed by the server meanwhile; then a new one is opened.
+        """
         self.is_clean = False
-        return await _refusal(
-            Phase.MAIL, self._client.mail(sender, timeout=COMMAND_SECONDS)
-        ) or await _refusal(Phase.RCPT, self._client.rcpt(recipient, timeout=COMMAND_SECONDS))
+        commands = [command(f"MAIL FROM:<{sender}>"), command(f"RCPT TO:<{recipient}>")]
+        replies, reason = await self._ask_each(commands)
+        if self._is_reused and (not replies or replies[0].code == SERVICE_CLOSING):
+            self.session.connection.close()
+            session = await self._reopen()
+            if isinstance(session, Trouble):
+                return session
+            self.session, self._is_reused = session, False
+            replies, reason = await self._ask_each(commands)
+        for phase, reply in zip((Phase.MAIL, Phase.RCPT), replies, strict=False):
+            if reply.kind != _SUCCESS:
+                return self._refused(phase, reply, leaves_envelope=True)
+        if len(replies) < len(commands):
+            return unanswered((Phase.MAIL, Phase.RCPT)[len(replies)], reason)
+        self.is_clean = self.session.needs_reset = True
+        return None
 
     async def data(self, mail: bytes) -> Accepted | Permanent | Trouble:
         """Send the mail and wait for the answer to the final dot."""
+        self.is_clean = self.session.needs_reset = False
+        connection = self.session.connection
         try:
-            reply = await self._client.data(mail, timeout=FINAL_DOT_SECONDS)
-        except SMTPResponseException as error:
-            return refused(Phase.DATA, error.code, error.message)
-        except (SMTPException, OSError) as error:
-            return unanswered(Phase.DATA, type(error).__name__)
+            (reply,) = await connection.ask(_DATA, 1, DATA_SECONDS)
+        except NoAnswer as error:
+            return unanswered(Phase.DATA, str(error))
+        if reply.kind != _GO_ON:
+            return self._refused(Phase.DATA, reply, leaves_envelope=True)
+        try:
+            (reply,) = await connection.ask(mail_data(mail), 1, FINAL_DOT_SECONDS)
+        except NoAnswer as error:
+            return unanswered(Phase.DOT, str(error))
+        if reply.kind != _SUCCESS:
+            return self._refused(Phase.DOT, reply, leaves_envelope=False)
         self.is_clean = True
-        return Accepted(reply.code, reply.message)
+        return Accepted(reply.code, reply.text)
+
+    async def _ask_each(self, commands: list[bytes]) -> tuple[tuple[Reply, ...], str]:
+        """Return the replies that came to the commands, without RSET's; and why there are no more."""
+        session = self.session
+        if session.needs_reset:
+            commands = [_RSET, *commands]
+        replies: tuple[Reply, ...] = ()
+        reason = ""
+        try:
+            if session.has_pipelining:
+                replies = await session.connection.ask(b"".join(commands), len(commands), COMMAND_SECONDS)
+            else:
+                for line in commands:
+                    replies += await session.connection.ask(line, 1, COMMAND_SECONDS)
+                    if replies[-1].kind != _SUCCESS:
+                        break
+        except NoAnswer as error:
+            replies, reason = replies + error.replies, str(error)
+        if session.needs_reset:
+            session.needs_reset = False
+            is_reset = bool(replies) and replies[0].kind == _SUCCESS
+            return (replies[1:], reason) if is_reset else ((), "RSET was refused")
+        return replies, reason
+
+    def _refused(self, phase: Phase, reply: Reply, *, leaves_envelope: bool) -> Permanent | Trouble:
+        self.is_clean = 400 <= reply.code <= 599 and reply.code != SERVICE_CLOSING  # a clear refusal
+        self.session.needs_reset = leaves_envelope
+        return refused(phase, reply.code, reply.text)
 
 
 class MailServer:
-    """The mail server behind `url`, with at most `connections` to it; `name` is what EHLO says."""
+    """The mail server, with at most `connections` to it, or twice as many while answers are slow.
 
-    def __init__(self, url: SmtpUrl, *, name: str, connections: int, monotonic: Callable[[], float]) -> None:
-        self._url = url
-        self._name = name
+    `rate` is the number of transactions begun per second at most.
+    """
+
+    def __init__(
+        self, server: Server, *, connections: int, rate: int | None, monotonic: Callable[[], float]
+    ) -> None:
+        self._server = server
         self._monotonic = monotonic
-        self._places = asyncio.Semaphore(connections)
-        self._kept: list[_Kept] = []
+        self._places = Places(connections)
+        self._pace = Pace(rate) if rate else None
+        self._in_line: dict[Visit, asyncio.Future[None]] = {}
+        self._kept: list[Session] = []
+        self._farewells: set[asyncio.Task[None]] = set()
+        self._sweep: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction | Trouble]:
-        """Return a transaction on a connection of its own, or the trouble that kept us from having one."""
-        async with self._places:
-            kept = await self._open()
-            if isinstance(kept, Trouble):
-                yield kept
+    async def transaction(self, recipient: str) -> AsyncIterator[Transaction | DomainBusy | Trouble]:
+        """Yield a transaction on a connection of its own, or why there is none.
+
+        DomainBusy: no try was made, because too many connections wait for slow answers about the recipient's domain.
+        """
+        visit = Visit(recipient.rpartition("@")[2].lower())
+        try:
+            if not await self._enter(visit):
+                yield DomainBusy()
                 return
-            transaction = Transaction(kept.client)
+            if self._pace is not None:
+                await asyncio.sleep(self._pace.delay_seconds(self._monotonic()))
+            session = self._reusable() or await self._open(visit)
+            if isinstance(session, Trouble):
+                yield session
+                return
+            self._watch(visit, session)
+            transaction = Transaction(session, partial(self._open, visit))
             try:
                 yield transaction
             except BaseException:
                 transaction.is_clean = False
                 raise
             finally:
-                await self._give_back(kept, transaction)
+                self._give_back(transaction)
+        finally:
+            self._let_in(self._places.leave(visit))
+
+    async def probe(self, sender: str) -> Trouble | None:
+        """Try a new connection, the login and MAIL, within 30 s; return the trouble, or None when all work."""
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                session = await open_session(self._server)
+                if isinstance(session, Trouble):
+                    return session
+                try:
+                    (reply,) = await session.connection.ask(
+                        command(f"MAIL FROM:<{sender}>"), 1, PROBE_SECONDS
+                    )
+                finally:
+                    self._say_goodbye(session)
+        except TimeoutError:
+            return unanswered(Phase.CONNECT, f"no answer within {PROBE_SECONDS} s")
+        except NoAnswer as error:
+            return unanswered(Phase.MAIL, str(error))
+        if reply.kind == _SUCCESS:
+            return None
+        trouble = refused(Phase.MAIL, reply.code, reply.text)
+        assert isinstance(trouble, Trouble)  # noqa: S101  # no recipient was named
+        return trouble
 
     async def close(self) -> None:
         """Say QUIT on every kept connection, within a second."""
+        if self._sweep is not None:
+            self._sweep.cancel()
         kept, self._kept = self._kept, []
-        await asyncio.gather(*(_quit(connection.client) for connection in kept))
+        for session in kept:
+            self._say_goodbye(session)
+        await asyncio.gather(*self._farewells)
 
-    async def _open(self) -> _Kept | Trouble:
-        while self._kept:
-            kept = self._kept.pop()
-            with _closing_after_failure(kept.client):
-                if await self._is_usable(kept):
-                    return kept
-                await _quit(kept.client)
-        client = aiosmtplib.SMTP(
-            hostname=self._url.host,
-            port=self._url.port,
-            local_hostname=self._name,  # otherwise the library looks the host's name up, which can take seconds
-            timeout=CONNECT_SECONDS,
-            start_tls=False,
+    async def _enter(self, visit: Visit) -> bool:
+        self._let_in(self._places.enter(visit))
+        if visit.state is State.IN_LINE:
+            waiter = self._in_line[visit] = asyncio.get_running_loop().create_future()
+            try:
+                await waiter
+            finally:
+                del self._in_line[visit]
+        return visit.state is not State.REFUSED
+
+    def _let_in(self, visits: list[Visit]) -> None:
+        for visit in visits:
+            waiter = self._in_line.get(visit)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+
+    def _set_slow(self, visit: Visit, *, is_slow: bool) -> None:
+        self._let_in(self._places.set_slow(visit, is_slow=is_slow))
+
+    def _watch(self, visit: Visit, session: Session) -> None:
+        session.connection.tell_slow = partial(self._set_slow, visit)
+
+    async def _open(self, visit: Visit) -> Session | Trouble:
+        timer = asyncio.get_running_loop().call_later(
+            SLOW_SECONDS, partial(self._set_slow, visit, is_slow=True)
         )
         try:
-            with _closing_after_failure(client):
-                await client.connect()
-                await client.ehlo(timeout=COMMAND_SECONDS)
-        except SMTPResponseException as error:
-            return refused_connection(error.code)
-        except (SMTPException, OSError) as error:
-            return unanswered(Phase.CONNECT, type(error).__name__)
-        return _Kept(client, mails=0, idle_since=self._monotonic())
+            session = await open_session(self._server)
+        finally:
+            timer.cancel()
+            self._set_slow(visit, is_slow=False)
+        if isinstance(session, Session):
+            self._watch(visit, session)
+        return session
 
-    async def _is_usable(self, kept: _Kept) -> bool:
-        if kept.mails >= MAILS_PER_CONNECTION or self._monotonic() - kept.idle_since > IDLE_SECONDS:
-            return False
-        # A server may have closed it meanwhile; better to learn that before MAIL than after.
-        with suppress(SMTPException, OSError):
-            await kept.client.noop(timeout=NOOP_SECONDS)
-            return True
-        return False
+    def _reusable(self) -> Session | None:
+        while self._kept:
+            session = self._kept.pop()
+            if session.connection.is_usable:
+                return session
+            session.connection.close()
+        return None
 
-    async def _give_back(self, kept: _Kept, transaction: Transaction) -> None:
-        if not transaction.is_clean:
-            kept.client.close()
+    def _give_back(self, transaction: Transaction) -> None:
+        session = transaction.session
+        if not transaction.is_clean or not session.connection.is_usable:
+            session.connection.close()
             return
-        kept.mails += 1
-        kept.idle_since = self._monotonic()
-        self._kept.append(kept)
+        session.mails += 1
+        session.idle_since = self._monotonic()
+        if session.mails >= MAILS_PER_CONNECTION:
+            self._say_goodbye(session)
+            return
+        self._kept.append(session)
+        if self._sweep is None:
+            self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        self._sweep = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._sweep_idle)
+
+    def _sweep_idle(self) -> None:
+        self._sweep = None
+        idle_since = self._monotonic() - IDLE_SECONDS
+        idle = [session for session in self._kept if session.idle_since <= idle_since]
+        self._kept = [session for session in self._kept if session.idle_since > idle_since]
+        for session in idle:
+            self._say_goodbye(session)
+        if self._kept:
+            self._sweep_later()
+
+    def _say_goodbye(self, session: Session) -> None:
+        farewell = asyncio.get_running_loop().create_task(_quit(session))
+        self._farewells.add(farewell)
+        farewell.add_done_callback(self._farewells.discard)
 
 
-@contextmanager
-def _closing_after_failure(client: aiosmtplib.SMTP) -> Iterator[None]:
+async def _quit(session: Session) -> None:
     try:
-        yield
-    except BaseException:  # a cancellation too: nobody else knows of this connection
-        client.close()
-        raise
-
-
-async def _refusal(phase: Phase, command: Awaitable[object]) -> Permanent | Trouble | None:
-    try:
-        await command
-    except SMTPResponseException as error:
-        return refused(phase, error.code, error.message)
-    except (SMTPException, OSError) as error:
-        return unanswered(phase, type(error).__name__)
-    return None
-
-
-async def _quit(client: aiosmtplib.SMTP) -> None:
-    with suppress(SMTPException, OSError):
-        await client.quit(timeout=QUIT_SECONDS)
-    client.close()
+        await session.connection.ask(_QUIT, 1, QUIT_SECONDS)
+    except NoAnswer:
+        pass
+    finally:
+        session.connection.close()

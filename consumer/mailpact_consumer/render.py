@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from email.utils import format_datetime
 
+from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.message import MailRequest
 
 SUBJECT_CODE_POINTS = 200
@@ -21,6 +22,8 @@ PLAIN_SUBJECT_CHARACTERS = 78 - len(
 )  # RFC 5322 2.1.1: lines should have no more than 78 characters
 ENCODED_WORD_BYTES = 39  # of text in each, so that the first line has no more than 76 characters (RFC 2047 2)
 
+PLAIN_NAME_CHARACTERS = 60  # with the address on the same line, well below 998 (RFC 5322 2.1.1)
+ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~ ]+")  # a display name without quotes (RFC 5322 3.2.3)
 LINE_END = re.compile(r"\r\n|\n|\r")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # What a mail can carry as it is: visible ASCII, spaces and tabs, in lines that end at LF and are not too long.
@@ -49,14 +52,14 @@ def mail_message_id(message_id: str, recipient: str, domain: str) -> str:
     return f"<{message_id}.{recipient_sha256(recipient)[:8]}@{domain}>"
 
 
-def render(request: MailRequest, *, mail_from: str, domain: str, date: datetime) -> bytes:
+def render(request: MailRequest, *, mail_from: Mailbox, domain: str, date: datetime) -> bytes:
     """Return the mail's bytes with CRLF line ends. `date` is aware; it must not differ from try to try."""
     if SEVEN_BIT.fullmatch(request.text):
         charset, encoding, body = "us-ascii", "7bit", request.text.encode("ascii")
     else:
         charset, encoding, body = "utf-8", "base64", encodebytes(request.text.encode())
     header = (
-        f"From: {mail_from}\n"
+        f"From: {_mailbox(mail_from)}\n"
         f"To: {request.recipient}\n"
         f"Subject: {_encoded(subject_of(request.text))}\n"
         f"Date: {format_datetime(date)}\n"
@@ -68,6 +71,18 @@ def render(request: MailRequest, *, mail_from: str, domain: str, date: datetime)
         "\n"
     )
     return (header.encode("ascii") + body).replace(b"\n", b"\r\n")
+
+
+def _mailbox(mailbox: Mailbox) -> str:
+    """Return an address with its display name as a header field carries it (RFC 5322 3.4, RFC 2047 5)."""
+    name = mailbox.name
+    if not name:
+        return mailbox.address
+    if not name.isascii() or "=?" in name or len(name) > PLAIN_NAME_CHARACTERS:
+        words = "\n ".join(f"=?utf-8?b?{b64encode(chunk.encode()).decode()}?=" for chunk in _chunks(name))
+        return f"{words}\n <{mailbox.address}>"
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f"{name} <{mailbox.address}>" if ATOMS.fullmatch(name) else f'"{quoted}" <{mailbox.address}>'
 
 
 def _encoded(subject: str) -> str:

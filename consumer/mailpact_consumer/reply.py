@@ -1,36 +1,50 @@
-"""What the mail server's answers mean (RFC 5321 4.2, RFC 3463).
+"""What the mail server's answers mean (RFC 5321 4.2, RFC 3463, RFC 4954). No I/O.
 
-Three things can come of a try: the server has taken the mail, it will never take it, or there was trouble that says
-nothing about the recipient. A reply that did not come, or that is none, is not guessed at: after DATA has begun it may
-be a mail. MAIL names only us, so a refusal there is ours to mend and must not make dead letters of everybody's mail.
+The first digit of a reply decides. A try has one of three outcomes: the server has taken the mail, the server will
+never take the mail, or there was trouble, and the mail is tried again later. Nobody guesses the meaning of a reply that
+did not come, or is no reply: after the mail's bytes were sent, the mail may have been taken. MAIL names only our
+sender, so a refusal there concerns every message, and must not make dead letters of them.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-# Refusals of us rather than of the recipient: authentication required, too weak, or wrong (RFC 4954 6).
-OURS_TO_MEND = frozenset({530, 534, 535, 538})
+SERVICE_CLOSING = 421
+# Refusals of our login: required, too weak or of another kind, wrong, without the encryption it needs (RFC 4954 6).
+LOGIN_REFUSALS = {
+    530: "it demands a login: give user and password in --smtp-url, and set --smtp-tls required",
+    534: "it demands another kind of login for the user in --smtp-url",
+    535: "it refuses the user or the password in --smtp-url",
+    538: "it demands TLS before the login: set --smtp-tls required",
+}
 
 
 class Phase(StrEnum):
-    """How far an SMTP session came."""
+    """How far an SMTP session came: the values are the words of log lines."""
 
-    CONNECT = "connect"
-    MAIL = "mail"
-    RCPT = "rcpt"
-    DATA = "data"
+    CONNECT = "the greeting"
+    AUTH = "AUTH"
+    MAIL = "MAIL"
+    RCPT = "RCPT"
+    DATA = "DATA"
+    DOT = "the final dot"
+
+
+OF_EVERY_MESSAGE = frozenset({Phase.CONNECT, Phase.AUTH, Phase.MAIL})
 
 
 class Scope(StrEnum):
     """What a trouble concerns."""
 
-    SERVER = "server"  # the mail server as a whole, or our access to it: it opens the breaker
-    MESSAGE = "message"  # this message or recipient: it is put off, and other messages go on
+    SERVER = "server"
+    """Every message: nothing can be sent until the server or a setting changes. It opens the breaker."""
+    MESSAGE = "message"
+    """This message or recipient, which is put off, while other messages go on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The server took the mail (a 2yz reply to the final dot). `text` is the reply's text, not for logs."""
+    """The server answered the final dot with 2yz: the mail is now the server's responsibility."""
 
     code: int
     text: str = ""
@@ -46,49 +60,70 @@ class Permanent:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Nothing is settled; try again later. `may_be_sent`: DATA had begun and no clear answer came.
+    """Nothing is settled; try again later.
 
-    `reason` is fit for logs. `code` and `text` are the reply, if there was one; `text` may name the recipient.
+    `reason` is fit for logs, `text` (the server's words) is not: the text may name the recipient. `may_be_sent`: the
+    whole mail was sent and no clear answer came. `code` is None when no reply came. `setting` names the option that an
+    operator has to change, if that is the cause.
     """
 
     reason: str
-    may_be_sent: bool
-    scope: Scope
+    may_be_sent: bool = False
+    scope: Scope = Scope.MESSAGE
     code: int | None = None
     text: str = ""
+    setting: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DomainBusy:
+    """No try was made: a quarter of the connections wait for slow answers about this recipient's domain."""
 
 
 def refused(phase: Phase, code: int, text: str) -> Permanent | Trouble:
-    """Say what a reply that is not the one hoped for means in that phase.
-
-    `text` may name the recipient, so it is not for logs. A code that is neither 4xx nor 5xx refuses nothing.
-    """
-    if 500 <= code <= 599 and phase is not Phase.MAIL and code not in OURS_TO_MEND:
+    """Return the meaning of a reply that is not the hoped-for one. Code 0 stands for bytes that are no reply."""
+    if code in LOGIN_REFUSALS:
+        reason = f"the mail server answers {code} at {phase}: {LOGIN_REFUSALS[code]}"
+        return Trouble(reason, scope=Scope.SERVER, code=code, text=text, setting=_setting_for(phase, code))
+    if not 400 <= code <= 599:
+        what = f"answers {code}" if code else "sends something that is no SMTP reply"
+        return Trouble(
+            f"the mail server {what} at {phase}", phase is Phase.DOT, _scope(phase), code or None, text
+        )
+    if code >= 500 and phase not in OF_EVERY_MESSAGE:
         return Permanent(code, text)
-    is_refusal = 400 <= code <= 599
-    return Trouble(
-        f"the mail server answers {code} at {phase.upper()}",
-        may_be_sent=phase is Phase.DATA and not is_refusal,
-        scope=Scope.SERVER if phase is Phase.MAIL or code in OURS_TO_MEND else Scope.MESSAGE,
-        code=code,
-        text=text,
-    )
-
-
-def refused_connection(code: int) -> Trouble:
-    """Say what a refusal of the connection itself means: whatever the code, nothing about any recipient."""
-    return Trouble(
-        f"the mail server refuses the connection with {code}",
-        may_be_sent=False,
-        scope=Scope.SERVER,
-        code=code,
-    )
+    setting = _setting_for(phase, code)
+    advice = f": check {setting}" if setting else ""
+    reason = f"the mail server answers {code} at {phase}{advice}"
+    return Trouble(reason, scope=_scope(phase), code=code, text=text, setting=setting)
 
 
 def unanswered(phase: Phase, reason: str) -> Trouble:
-    """Say what it means that no reply came in that phase."""
+    """Return the meaning of a reply that did not come."""
     return Trouble(
-        f"the mail server gives no answer at {phase.upper()}: {reason}",
-        may_be_sent=phase is Phase.DATA,
-        scope=Scope.SERVER if phase is Phase.CONNECT else Scope.MESSAGE,
+        f"the mail server gives no answer at {phase}: {reason}",
+        may_be_sent=phase is Phase.DOT,
+        scope=_scope(phase),
     )
+
+
+def unreachable(reason: str) -> Trouble:
+    """Return the trouble of a server to which no connection can be made."""
+    return Trouble(f"no connection to the mail server: {reason}", scope=Scope.SERVER)
+
+
+def misconfigured(reason: str, setting: str) -> Trouble:
+    """Return the trouble of a server that cannot be used with a setting as it is."""
+    return Trouble(f"the mail server {reason}: check {setting}", scope=Scope.SERVER, setting=setting)
+
+
+def _scope(phase: Phase) -> Scope:
+    return Scope.SERVER if phase in OF_EVERY_MESSAGE else Scope.MESSAGE
+
+
+def _setting_for(phase: Phase, code: int) -> str | None:
+    if code == 538:  # RFC 4954 6: encryption required for the requested mechanism
+        return "--smtp-tls"
+    if code in LOGIN_REFUSALS or (phase is Phase.AUTH and code >= 500):  # a refusal for good
+        return "--smtp-url"
+    return "--mail-from and --envelope-from" if phase is Phase.MAIL and code >= 500 else None  # as above

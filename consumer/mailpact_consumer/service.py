@@ -29,6 +29,7 @@ from mailpact_consumer.liveness import Liveness
 from mailpact_consumer.message import Reader, message_id_of, read, readers
 from mailpact_consumer.settings import ConsumerSettings
 from mailpact_consumer.settle import Held, Settlement, Source
+from mailpact_consumer.smtp_session import Server, tls_context
 
 WORK_QUEUE = "email.work"
 STOP_SECONDS = 15  # for mail in flight; the whole process has 20, some of them for saying goodbye
@@ -151,9 +152,11 @@ def _doors(settings: ConsumerSettings, database: Database, journey: Journey, let
     owner = str(uuid4())
     inbox = Inbox(database, owner)
     mail_server = MailServer(
-        settings.smtp_url,
-        name=settings.mail_domain,
+        Server(
+            settings.smtp_url, settings.tls, tls_context(settings.smtp_ca_file), name=settings.mail_domain
+        ),
         connections=settings.smtp_connections,
+        rate=settings.smtp_rate,
         monotonic=time.monotonic,
     )
     return Doors(

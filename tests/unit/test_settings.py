@@ -102,6 +102,34 @@ def test_an_smtp_url_is_read(text: str, host: str, port: int) -> None:
     assert SmtpUrl.parse(text) == SmtpUrl(host, port)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("smtps://mail.example", SmtpUrl("mail.example", 465, is_tls=True)),
+        ("smtps://mail.example:1465", SmtpUrl("mail.example", 1465, is_tls=True)),
+        ("smtp://ada:s3cret@mail.example:587", SmtpUrl("mail.example", 587, user="ada", password="s3cret")),
+        ("smtp://a%40b:p%2F%C3%BC%25@h", SmtpUrl("h", 25, user="a@b", password="p/ü%")),
+    ],
+)
+def test_an_smtp_url_has_a_login_and_tls(text: str, expected: SmtpUrl) -> None:
+    assert SmtpUrl.parse(text) == expected
+
+
+def test_an_smtp_url_never_shows_its_password() -> None:
+    url = SmtpUrl.parse("smtps://ada:s3cret@mail.example")
+
+    assert str(url) == "smtps://ada:***@mail.example:465"
+    assert "s3cret" not in repr(url)
+
+
+@pytest.mark.parametrize("text", ["smtp://ada:s3cret/x@h", "smtp://ada:s3cret@h?x", "smtp://ada:s3cret@@h"])
+def test_a_bad_smtp_url_is_refused_without_its_password(text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        SmtpUrl.parse(text)
+
+    assert "s3cret" not in str(caught.value)
+
+
 def test_an_smtp_url_is_written_with_its_port() -> None:
     assert str(SmtpUrl.parse("smtp://[::1]")) == "smtp://[::1]:25"
 
@@ -115,11 +143,18 @@ def test_an_smtp_url_is_written_with_its_port() -> None:
             "smtp://",
             "smtp://:25",
             "mail.example:25",
-            "smtps://mail.example",
+            "smtps://",
             "http://mail.example",
         ),
         *(
-            "smtp://u:p@mail.example",
+            "smtp://u@mail.example",
+            "smtp://u:@mail.example",
+            "smtp://:p@mail.example",
+            "smtp://u:p@@mail.example",
+            "smtp://u:p/q@mail.example",
+            "smtp://u:p?q@mail.example",
+            "smtp://u:%0D%0A@mail.example",
+            "smtp://u:%ff@mail.example",
             "smtp://@mail.example",
             "smtp://mail.example/x",
             "smtp://mail.example?tls=1",

@@ -20,6 +20,7 @@ from mailpact.database.engine import open_database
 from mailpact.settings import AmqpUrl, DatabaseUrl, SmtpUrl
 from mailpact.telemetry import Journey
 from mailpact_consumer import service, settle
+from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.settings import ConsumerSettings
 from mailpact_devbroker.service import running as devbroker_running
 
@@ -106,7 +107,7 @@ class Stage:
             amqp_url=AmqpUrl(self.amqp_url),
             smtp_url=SmtpUrl("127.0.0.1", self.mail_server.port),
             inbox_url=self.inbox_url,
-            mail_from="cms@mail.example",
+            mail_from=Mailbox("cms@mail.example"),
             **settings,
         )
         return service.running(chosen, journey=self.journey)

@@ -14,6 +14,7 @@ from mailpact.amqp.topology import declare_ingress
 from mailpact.contracts import catalogue
 from mailpact.settings import AmqpUrl, DatabaseUrl, SmtpUrl
 from mailpact.telemetry import Journey
+from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.service import running
 from mailpact_consumer.settings import ConsumerSettings
 from mailpact_contract_tool.definitions import USERS, definitions
@@ -44,7 +45,7 @@ async def test_consumer_mails_what_a_producer_sends_on_the_imported_topology(
         amqp_url=AmqpUrl(imported.url("mailpact-consumer")),
         smtp_url=SmtpUrl("127.0.0.1", mailbox.port),
         inbox_url=DatabaseUrl.of_file(tmp_path / "inbox.db"),
-        mail_from="cms@mail.example",
+        mail_from=Mailbox("cms@mail.example"),
     )
 
     async with running(settings, journey=Journey()):

@@ -2,23 +2,28 @@
 
 import email.parser
 import email.policy
+import email.utils
 from datetime import UTC, datetime
+from email.header import decode_header, make_header
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.message import MailRequest
 from mailpact_consumer.render import render, subject_of
 
 DATE = datetime(2026, 11, 24, 9, 30, 5, tzinfo=UTC)
 ID = "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11"
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=1500)
+CMS = Mailbox("cms@mail.example")
 PARSER = email.parser.BytesParser(policy=email.policy.default)
 
 
-def mail_with(text: str) -> bytes:
+def mail_with(text: str, mail_from: Mailbox = CMS) -> bytes:
     request = MailRequest(ID, True, "email/1", "ada@example.org", text, "0" * 64, None)
-    return render(request, mail_from="cms@mail.example", domain="mail.example", date=DATE)
+    return render(request, mail_from=mail_from, domain="mail.example", date=DATE)
 
 
 def test_mail_is_these_bytes() -> None:
@@ -75,3 +80,40 @@ def test_subject_is_one_clean_line_of_at_most_200_code_points(text: str) -> None
     assert 1 <= len(subject) <= 200
     assert subject == subject.strip(" ")
     assert not any(ord(character) < 0x20 or 0x7F <= ord(character) <= 0x9F for character in subject)
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("shop@example.org", b"From: shop@example.org"),
+        ("Shop <shop@example.org>", b"From: Shop <shop@example.org>"),
+        ("The Old Shop <shop@example.org>", b"From: The Old Shop <shop@example.org>"),
+        ('"Shop, Inc." <shop@example.org>', b'From: "Shop, Inc." <shop@example.org>'),
+        ('"a \\"b\\" \\\\" <shop@example.org>', b'From: "a \\"b\\" \\\\" <shop@example.org>'),
+        ("Grüße <shop@example.org>", b"From: =?utf-8?b?R3LDvMOfZQ==?=\r\n <shop@example.org>"),
+        ("<shop@example.org>", b"From: shop@example.org"),
+    ],
+)
+def test_display_name_stands_in_from_as_a_header_may_carry_it(text: str, field: bytes) -> None:
+    assert mail_with("Hello", mail_from=Mailbox.parse(text)).startswith(field + b"\r\nTo: ")
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Zl", "Zp"]), max_size=200))
+@example("=?utf-8?q?x?=")
+@example("a" * 200)
+def test_reader_sees_the_display_name_as_it_was_set(name: str) -> None:
+    mail = mail_with("Hello", mail_from=Mailbox("shop@example.org", name.strip()))
+
+    # The header parser of Python 3.11 puts spaces between encoded words of a phrase; RFC 2047 6.2 joins them.
+    shown, address = email.utils.parseaddr(email.message_from_bytes(mail)["From"])
+    assert str(make_header(decode_header(shown))).split() == name.split()
+    assert address == "shop@example.org"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a\r\nBcc: x <shop@example.org>", "a\x00 <b@c.example>", "x" * 201 + " <b@c.example>"],
+)
+def test_display_name_that_no_header_may_carry_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="the name in"):
+        Mailbox.parse(text)

@@ -2,68 +2,106 @@
 
 import pytest
 
-from mailpact_consumer.reply import Permanent, Phase, Scope, Trouble, refused, refused_connection, unanswered
+from mailpact_consumer.reply import (
+    Permanent,
+    Phase,
+    Scope,
+    Trouble,
+    misconfigured,
+    refused,
+    unanswered,
+    unreachable,
+)
+
+TO_A_RECIPIENT = (Phase.RCPT, Phase.DATA, Phase.DOT)
+BEFORE_A_RECIPIENT = (Phase.CONNECT, Phase.AUTH, Phase.MAIL)
+TEXT = "5.1.1 no such user: ada@example.org"
 
 
-@pytest.mark.parametrize("phase", [Phase.RCPT, Phase.DATA])
+@pytest.mark.parametrize("phase", TO_A_RECIPIENT)
 @pytest.mark.parametrize("code", [500, 550, 552, 554, 599])
 def test_5xx_about_a_recipient_is_final(phase: Phase, code: int) -> None:
-    assert refused(phase, code, "5.1.1 no such user") == Permanent(code, "5.1.1 no such user")
+    assert refused(phase, code, TEXT) == Permanent(code, TEXT)
 
 
-@pytest.mark.parametrize(
-    ("phase", "code"),
-    [
-        *((phase, code) for phase in (Phase.MAIL, Phase.RCPT, Phase.DATA) for code in (421, 450, 451, 452)),
-        *((phase, code) for phase in (Phase.RCPT, Phase.DATA) for code in (530, 534, 535, 538)),
-        *((Phase.MAIL, code) for code in (550, 553, 530)),
-    ],
-)
-def test_trouble_of_the_server_or_of_ours_kills_no_mail(phase: Phase, code: int) -> None:
-    answer = refused(phase, code, "text with ada@example.org")
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("code", [421, 450, 451, 452, 499])
+def test_4xx_is_trouble_that_keeps_the_reply_and_never_a_mail(phase: Phase, code: int) -> None:
+    answer = refused(phase, code, TEXT)
 
     assert isinstance(answer, Trouble)
-    assert (answer.may_be_sent, "ada" in answer.reason) == (False, False)
+    assert (answer.may_be_sent, answer.code, answer.text) == (False, code, TEXT)
+    assert f"{code} at {phase}" in answer.reason
 
 
-@pytest.mark.parametrize(
-    ("phase", "may_be_sent"), [(Phase.CONNECT, False), (Phase.RCPT, False), (Phase.DATA, True)]
-)
-def test_answer_that_did_not_come_after_data_is_not_guessed_at(phase: Phase, may_be_sent: bool) -> None:
-    assert unanswered(phase, "timeout").may_be_sent is may_be_sent
-
-
-def test_reply_to_the_final_dot_that_is_none_may_be_a_mail() -> None:
-    answer = refused(Phase.DATA, 250 + 1, "?")
+@pytest.mark.parametrize("code", [421, 450, 500, 550, 553, 554])
+@pytest.mark.parametrize("phase", BEFORE_A_RECIPIENT)
+def test_refusal_before_a_recipient_is_named_concerns_every_message(phase: Phase, code: int) -> None:
+    answer = refused(phase, code, TEXT)
 
     assert isinstance(answer, Trouble)
-    assert answer.may_be_sent
+    assert answer.scope is Scope.SERVER
 
 
-@pytest.mark.parametrize("code", [421, 554])
-def test_refused_connection_says_nothing_of_any_recipient(code: int) -> None:
-    assert refused_connection(code) == Trouble(
-        f"the mail server refuses the connection with {code}",
-        may_be_sent=False,
-        scope=Scope.SERVER,
-        code=code,
-    )
-
-
-@pytest.mark.parametrize(
-    ("phase", "code", "scope"),
-    [
-        (Phase.MAIL, 421, Scope.SERVER),
-        (Phase.RCPT, 421, Scope.MESSAGE),
-        (Phase.DATA, 421, Scope.MESSAGE),
-        (Phase.RCPT, 450, Scope.MESSAGE),
-        (Phase.RCPT, 530, Scope.SERVER),
-    ],
-)
-def test_421_is_the_servers_before_rcpt_and_the_messages_from_then_on(
-    phase: Phase, code: int, scope: Scope
-) -> None:
-    answer = refused(phase, code, "later")
+@pytest.mark.parametrize("code", [421, 450])
+@pytest.mark.parametrize("phase", TO_A_RECIPIENT)
+def test_refusal_for_now_of_a_recipient_concerns_that_message(phase: Phase, code: int) -> None:
+    answer = refused(phase, code, TEXT)
 
     assert isinstance(answer, Trouble)
-    assert (answer.scope, answer.code) == (scope, code)
+    assert answer.scope is Scope.MESSAGE
+
+
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize(
+    ("code", "setting"),
+    [(530, "--smtp-url"), (534, "--smtp-url"), (535, "--smtp-url"), (538, "--smtp-tls")],
+)
+def test_refused_login_names_the_setting_whenever_it_comes(phase: Phase, code: int, setting: str) -> None:
+    answer = refused(phase, code, TEXT)
+
+    assert isinstance(answer, Trouble)
+    assert (answer.scope, answer.may_be_sent, answer.setting) == (Scope.SERVER, False, setting)
+    assert setting in answer.reason
+    assert str(code) in answer.reason
+
+
+def test_refused_sender_names_the_settings() -> None:
+    answer = refused(Phase.MAIL, 550, "sender not allowed")
+
+    assert isinstance(answer, Trouble)
+    assert answer.reason == "the mail server answers 550 at MAIL: check --mail-from and --envelope-from"
+
+
+@pytest.mark.parametrize("code", [0, 150, 250, 354, 600, 999])
+@pytest.mark.parametrize("phase", Phase)
+def test_what_is_neither_yes_nor_no_may_be_a_mail_only_after_the_final_dot(phase: Phase, code: int) -> None:
+    answer = refused(phase, code, "?")
+
+    assert isinstance(answer, Trouble)
+    assert answer.may_be_sent is (phase is Phase.DOT)
+    assert answer.code == (code or None)
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_answer_that_did_not_come_is_not_guessed_at_after_the_final_dot_only(phase: Phase) -> None:
+    answer = unanswered(phase, "timeout")
+
+    assert answer.may_be_sent is (phase is Phase.DOT)
+    assert answer.scope is (Scope.SERVER if phase in BEFORE_A_RECIPIENT else Scope.MESSAGE)
+
+
+def test_server_that_cannot_be_used_at_all_concerns_every_message() -> None:
+    away, wrong = unreachable("refused"), misconfigured("offers no STARTTLS", "--smtp-tls")
+
+    assert (away.scope, away.setting, away.may_be_sent) == (Scope.SERVER, None, False)
+    assert (wrong.scope, wrong.setting, wrong.may_be_sent) == (Scope.SERVER, "--smtp-tls", False)
+    assert wrong.reason == "the mail server offers no STARTTLS: check --smtp-tls"
+
+
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("code", [0, 250, 421, 451, 530, 550])
+def test_reason_never_tells_the_servers_words(phase: Phase, code: int) -> None:
+    answer = refused(phase, code, TEXT)
+
+    assert isinstance(answer, Permanent) or "ada" not in answer.reason

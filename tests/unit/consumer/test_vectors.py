@@ -13,6 +13,7 @@ import pytest
 from mailpact.amqp.messages import Message
 from mailpact.contracts import catalogue
 from mailpact.contracts.errors import Refusal
+from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.message import MailRequest, read, readers
 from mailpact_consumer.render import render
 
@@ -62,7 +63,9 @@ def test_vector_means_what_it_says(path: Path) -> None:
         return
     expected = vector["mail"]
     assert isinstance(result, MailRequest)
-    mail = PARSER.parsebytes(render(result, mail_from="cms@mail.example", domain="mail.example", date=DATE))
+    mail = PARSER.parsebytes(
+        render(result, mail_from=Mailbox("cms@mail.example"), domain="mail.example", date=DATE)
+    )
     text = expected["text"] if "text" in expected else joined(expected["text_pieces"])
     payload = mail.get_payload(decode=True)
     assert isinstance(payload, bytes)

@@ -1,0 +1,41 @@
+"""An address with the name that a reader sees beside it. No I/O."""
+
+import re
+from dataclasses import dataclass
+
+MAX_NAME_CHARACTERS = 200
+
+_MAILBOX = re.compile(r'(?:(?P<name>[^<>"]*?)|"(?P<quoted>(?:[^"\\]|\\.)*)")\s*<(?P<address>[^<>\s]+)>')
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """An ASCII address, and the name that a reader sees beside it; the name may be any Unicode, or empty."""
+
+    address: str
+    name: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "Mailbox":
+        """Read `ADDRESS`, `NAME <ADDRESS>` or `"NAME" <ADDRESS>`. Raises ValueError for a bad name.
+
+        The caller checks the address.
+        """
+        match = _MAILBOX.fullmatch(text.strip())
+        if match is None:
+            return cls(text)
+        quoted = match["quoted"]
+        name = match["name"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+        if not name.isprintable() or len(name) > MAX_NAME_CHARACTERS:
+            raise ValueError(
+                f"the name in {text!r} has a control character, or more than {MAX_NAME_CHARACTERS} characters"
+            )
+        return cls(match["address"], name.strip())
+
+    @property
+    def domain(self) -> str:
+        """The part of the address behind the @."""
+        return self.address.rpartition("@")[2]
+
+    def __str__(self) -> str:
+        return f"{self.name} <{self.address}>" if self.name else self.address

@@ -1,0 +1,155 @@
+"""One connection to the mail server: commands go out in one write, and their replies are waited for together.
+
+A reply that nobody waits for makes the connection unusable: it could be taken for the answer to a later command. So
+does a time limit that passed. What a caller gets is the replies it asked for, or NoAnswer with those that came.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+from mailpact_consumer.smtp_grammar import Reply, ReplyParser, ReplyTooLong
+
+SLOW_SECONDS = 1.0
+
+
+class NoAnswer(Exception):
+    """The replies did not all come. `replies` are those that did; the message says why there are no more."""
+
+    def __init__(self, reason: str, replies: tuple[Reply, ...] = ()) -> None:
+        super().__init__(reason)
+        self.replies = replies
+
+
+def _ignore(*, is_slow: bool) -> None:
+    del is_slow
+
+
+class Connection(asyncio.Protocol):
+    """One connection. Whoever opened it calls `close`."""
+
+    def __init__(self) -> None:
+        self.tell_slow: Callable[..., None] = _ignore
+        """Called with `is_slow=True` when an answer has not come within 1 s, with `is_slow=False` after the wait."""
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser = ReplyParser()
+        self._replies: list[Reply] = []
+        self._wanted = 1  # a server speaks first
+        self._waiter: asyncio.Future[None] | None = None
+        self._lost: str | None = None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a command may be sent."""
+        return self._lost is None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (asyncio calls this)."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Read replies (asyncio calls this)."""
+        if self._lost is not None:
+            return
+        try:
+            self._replies += self._parser.feed(data)
+        except ReplyTooLong:
+            self._lose("one reply has no end")
+            return
+        if len(self._replies) > self._wanted or (not self._wanted and not self._parser.is_empty):
+            self._lose("it speaks without being asked")
+        elif self._wanted and len(self._replies) == self._wanted:
+            self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Fail the wait for an answer (asyncio calls this)."""
+        self._lose("the connection is closed" if error is None else f"the connection broke ({error!r})")
+
+    async def ask(self, data: bytes, replies: int, seconds: float) -> tuple[Reply, ...]:
+        """Send bytes and return that many replies.
+
+        Raises NoAnswer, also after `seconds`; then the connection is unusable.
+        """
+        if self._lost is not None or self._transport is None:
+            raise NoAnswer(self._reason)
+        self._wanted = replies
+        if data:
+            self._transport.write(data)
+        if len(self._replies) < replies:
+            await self._wait(seconds)
+        came, self._replies, self._wanted = tuple(self._replies), [], 0
+        if len(came) < replies:
+            raise NoAnswer(self._reason, came)
+        if not self._parser.is_empty:
+            self._lose("it speaks without being asked")
+        return came[:replies]
+
+    async def start_tls(self, context: ssl.SSLContext, host: str, seconds: float) -> None:
+        """Encrypt the connection and check the certificate for `host`. Raises OSError (ssl.SSLError too) or NoAnswer.
+
+        What somebody put behind the reply to STARTTLS in clear text would be read as if it came encrypted, so `ask` has
+        made such a connection unusable.
+        """
+        if self._lost is not None or self._transport is None:
+            raise NoAnswer(self._reason)
+        try:
+            transport = await self._loop.start_tls(
+                self._transport, self, context, server_hostname=host, ssl_handshake_timeout=seconds
+            )
+        except BaseException:
+            self.close()
+            raise
+        if transport is None:
+            self._lose("the connection is closed")
+            raise NoAnswer("the connection is closed")
+        self._transport = transport
+
+    def close(self) -> None:
+        """Close the connection at once; a wait for an answer ends with NoAnswer."""
+        self._lose("the connection was given up")
+
+    @property
+    def _reason(self) -> str:
+        return self._lost or "the connection is closed"
+
+    async def _wait(self, seconds: float) -> None:
+        waiter = self._waiter = self._loop.create_future()
+        is_slow = False
+
+        timer: asyncio.TimerHandle
+
+        def expire() -> None:
+            self._lose(f"no answer within {seconds:.0f} s")
+
+        def be_slow() -> None:
+            nonlocal timer, is_slow
+            timer = self._loop.call_later(seconds - SLOW_SECONDS, expire)
+            is_slow = True
+            self.tell_slow(is_slow=True)
+
+        timer = self._loop.call_later(
+            *((SLOW_SECONDS, be_slow) if seconds > SLOW_SECONDS else (seconds, expire))
+        )
+        try:
+            await waiter
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            timer.cancel()
+            self._waiter = None
+            if is_slow:
+                self.tell_slow(is_slow=False)
+
+    def _lose(self, reason: str) -> None:
+        if self._lost is None:
+            self._lost = reason
+        if self._transport is not None:
+            self._transport.abort()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
