@@ -77,13 +77,32 @@ class Broker:
         """Return a queue's consumers, in the order of their turns."""
         return self._turns.get(queue.name, ())
 
-    def delete_queue(self, name: str, owner: int) -> int:
-        """Delete a queue with its messages and return how many were ready; a missing one is deleted already."""
+    def delete_queue(self, name: str, owner: int, *, if_unused: bool = False, if_empty: bool = False) -> int:
+        """Delete a queue with its messages and return how many were ready; a missing one is deleted already.
+
+        Raises:
+            AmqpError: 405 for another connection's exclusive queue, 406 where a condition does not hold, 540 for a
+                condition on a quorum queue.
+        """
         if name not in self.topology.queues:
             return 0
         queue = self.topology.queue(name, owner)
+        what = f"queue '{name}' in vhost '/'"
+        for flag in (flag for flag, given in (("if-unused", if_unused), ("if-empty", if_empty)) if given):
+            if queue.terms.quorum:
+                how = f"queue.delete operations with {flag} flag set are not supported by quorum queues"
+                raise AmqpError(540, f"cannot delete {what}. {how}")
+        if if_empty and queue.ready:
+            raise AmqpError(406, f"{what} not empty")
+        if if_unused and self.consumers(queue):
+            raise AmqpError(406, f"{what} in use")
         self._drop_queue(queue)
         return len(queue.ready)
+
+    def use(self, queue: Queue) -> None:
+        """Note that a queue is used: the time after which it expires starts anew."""
+        queue.unused_until = None
+        self._touched[queue.name] = queue
 
     def purge(self, queue: Queue) -> int:
         """Remove what is ready and return how many that were; what consumers hold stays."""
@@ -122,7 +141,7 @@ class Broker:
 
     def get(self, ledger: Ledger, queue: Queue, *, no_ack: bool, now: float) -> Delivery | None:
         """Take one message, or None if there is none."""
-        self._touched[queue.name] = queue
+        self.use(queue)
         self._expire(queue, now)
         return self._hand_over(queue, ledger, None, no_ack=no_ack) if queue.ready else None
 
@@ -152,6 +171,7 @@ class Broker:
             return
         queue = consumer.queue
         self._turns[queue.name].remove(consumer)
+        self.use(queue)
         if queue.auto_delete and not self.consumers(queue):
             self._drop_queue(queue)
 
@@ -216,7 +236,10 @@ class Broker:
     def _targets(self, exchange: routing.Exchange, publication: Publication) -> list[Queue]:
         known = self.topology.queues
         names = routing.destinations(
-            exchange, publication.routing_key, lambda: properties.headers(publication.header)
+            self.topology.exchanges,
+            exchange,
+            publication.routing_key,
+            lambda: properties.headers(publication.header),
         )
         return [known[name] for name in names if name in known]
 
@@ -239,6 +262,9 @@ class Broker:
             self._changes.append(Erased(message.id))
 
     def _drain(self, queue: Queue, now: float) -> None:
+        if queue.terms.expires_ms is not None and self._is_unused(queue, queue.terms.expires_ms, now):
+            self._drop_queue(queue)
+            return
         self._retry_letters(queue, now)
         self._expire(queue, now)
         turns = self._turns.get(queue.name, deque())
@@ -266,8 +292,16 @@ class Broker:
         for message in queue.expired(now):
             self._bury(queue, message, Reason.EXPIRED)
 
+    def _is_unused(self, queue: Queue, expires_ms: int, now: float) -> bool:
+        """Tell whether a queue was unused for its time: no consumer, no basic.get, not declared again."""
+        if queue.unused_until is None:
+            queue.unused_until = now + expires_ms / 1000
+        return queue.unused_until <= now and not self.consumers(queue)
+
     def _note_deadline(self, queue: Queue) -> None:
         deadline = queue.deadline()
+        if queue.unused_until is not None and not self.consumers(queue):
+            deadline = min(queue.unused_until, math.inf if deadline is None else deadline)
         if deadline is None:
             self._deadlines.pop(queue.name, None)
         else:

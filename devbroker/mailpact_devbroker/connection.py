@@ -269,6 +269,8 @@ class Connection(asyncio.Protocol):
                 self._tune(method)
             case Phase.OPENING, commands.Connection.Open():
                 self._open(method)
+            case Phase.RUNNING, commands.Connection.UpdateSecret():
+                self._send_method(0, commands.Connection.UpdateSecretOk())  # no password here expires
             case Phase.RUNNING, _:
                 raise unsupported(f"{method.name.lower()} on an open connection")
             case _:

@@ -69,6 +69,8 @@ class Journal:
         try:
             for (method,) in self._database.execute("SELECT method FROM declarations ORDER BY id"):
                 topology.replay(broker.topology, frames.decode_method(method))
+            for declared in broker.topology.queues.values():
+                broker.use(declared)  # the time after which an unused queue expires starts anew
             broker.take_changes()
             count = 0
             for row in self._database.execute("SELECT * FROM messages ORDER BY id"):

@@ -68,10 +68,14 @@ class Session:
         match method:
             case commands.Exchange.Declare():
                 self._topology.declare_exchange(method)
-            case commands.Exchange.Delete(if_unused=False):
-                self._topology.delete_exchange(method.exchange)
+            case commands.Exchange.Delete(if_unused=if_unused):
+                self._topology.delete_exchange(method.exchange, if_unused=if_unused)
+            case commands.Exchange.Bind():
+                self._topology.bind(method, self._ledger.owner)
+            case commands.Exchange.Unbind():
+                self._topology.unbind(method, self._ledger.owner)
             case _:
-                raise unsupported(_named_with_conditions(method))
+                raise unsupported(method.name.lower())
         return None
 
     def _queue(self, method: base.Frame) -> Reply:
@@ -84,10 +88,12 @@ class Session:
                 self._topology.unbind(method, self._ledger.owner)
             case commands.Queue.Purge():
                 return commands.Queue.PurgeOk(self._broker.purge(self._known(method.queue)))
-            case commands.Queue.Delete(if_unused=False, if_empty=False):
-                return commands.Queue.DeleteOk(self._broker.delete_queue(method.queue, self._ledger.owner))
+            case commands.Queue.Delete(queue=name, if_unused=if_unused, if_empty=if_empty):
+                owner = self._ledger.owner
+                count = self._broker.delete_queue(name, owner, if_unused=if_unused, if_empty=if_empty)
+                return commands.Queue.DeleteOk(count)
             case _:
-                raise unsupported(_named_with_conditions(method))
+                raise unsupported(method.name.lower())
         return None
 
     def _declare_queue(self, method: commands.Queue.Declare) -> Reply:
@@ -96,6 +102,7 @@ class Session:
         elif not method.queue:
             method.queue = f"amq.gen-{self._token()}"
         queue = self._topology.declare_queue(method, self._ledger.owner)
+        self._broker.use(queue)
         self._last_queue = queue.name
         return commands.Queue.DeclareOk(queue.name, len(queue.ready), len(self._broker.consumers(queue)))
 
@@ -171,9 +178,3 @@ def _usual_reply(method: base.Frame) -> base.Frame | None:
     kind, name = method.valid_responses[0].split(".")
     reply: base.Frame = getattr(getattr(commands, kind), name)()
     return reply
-
-
-def _named_with_conditions(method: base.Frame) -> str:
-    """Name a method and the flags that make it one that is refused."""
-    flags = (name for name in ("if_unused", "if_empty") if getattr(method, name, False))
-    return " ".join((method.name.lower(), *flags))

@@ -18,7 +18,7 @@ from mailpact_devbroker.messages import Message
 DEFAULT_DELIVERY_LIMIT = 20  # RabbitMQ 4.0; 3.x has none
 
 _TEXTS = ("x-dead-letter-exchange", "x-dead-letter-routing-key")
-_NUMBERS = ("x-message-ttl", "x-max-length", "x-delivery-limit")
+_NUMBERS = ("x-message-ttl", "x-max-length", "x-delivery-limit", "x-expires")
 _CHOICES = {  # honoured, and RabbitMQ's text for what it does not know either
     "x-overflow": (("drop-head", "reject-publish"), "invalid_overflow"),
     "x-dead-letter-strategy": (("at-most-once", "at-least-once"), "invalid_dlx_strategy"),
@@ -32,10 +32,14 @@ _QUORUM_ONLY = ("x-delivery-limit", "x-dead-letter-strategy")
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """A queue's arguments, understood. `delivery_limit` is None where there is no limit."""
+    """A queue's arguments, understood. `delivery_limit` is None where there is no limit.
+
+    The queue is deleted once it was unused for `expires_ms`.
+    """
 
     quorum: bool
     ttl_ms: int | None
+    expires_ms: int | None
     max_length: int | None
     reject_publish: bool
     dead_letter_exchange: str | None
@@ -59,6 +63,7 @@ def terms(name: str, arguments: common.FieldTable) -> Terms:
     understood = Terms(
         quorum=quorum,
         ttl_ms=given.get("x-message-ttl"),
+        expires_ms=given.get("x-expires"),
         max_length=given.get("x-max-length"),
         reject_publish=given.get("x-overflow") == "reject-publish",
         dead_letter_exchange=exchange,
@@ -84,6 +89,8 @@ def _check(name: str, argument: str, value: common.FieldValue, *, quorum: bool) 
         raise AmqpError(406, f"{where}: expected {expected.__name__}, got {type(value).__name__}")
     if isinstance(value, int) and value < 0 and argument != "x-delivery-limit":
         raise AmqpError(406, f"{where}: {{value_negative,{value}}}")
+    if argument == "x-expires" and value == 0:
+        raise AmqpError(406, f"{where}: {{value_zero,0}}")
     if isinstance(value, str) and len(value.encode()) > _LONGEST_NAME:
         raise AmqpError(406, f"{where}: longer than {_LONGEST_NAME} bytes")
     if argument in _CHOICES:
@@ -108,7 +115,10 @@ class Totals:
 
 @dataclass(slots=True)
 class Queue:
-    """A queue and its messages. `owner` is the connection an exclusive queue belongs to."""
+    """A queue and its messages. `owner` is the connection an exclusive queue belongs to.
+
+    `unused_until` (seconds since 1970) is when the queue expires, None where it does not or its time is to start anew.
+    """
 
     name: str
     durable: bool
@@ -119,6 +129,7 @@ class Queue:
     ready: deque[Message] = field(default_factory=deque)
     unacked: dict[int, Message] = field(default_factory=dict)
     held: list[Message] = field(default_factory=list)
+    unused_until: float | None = None
     totals: Totals = field(default_factory=Totals)
 
     @property

@@ -1,10 +1,12 @@
 """Routing: from an exchange and a key to the queues that take the message.
 
 Four kinds of exchange, as AMQP 0-9-1 has them (3.1.3). The default exchange `""` reaches each queue by its name and
-has no bindings that anybody could change.
+has no bindings that anybody could change. A binding leads to a queue or to another exchange; a message visits each
+exchange once, so that a circle of bindings ends.
 """
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -26,20 +28,28 @@ class ExchangeType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One way from an exchange to a queue. `arguments` is an encoded table, so that equal bindings are one."""
+    """One way from an exchange to its target. `arguments` is an encoded table, so that equal bindings are one.
 
-    queue: str
+    The target is a queue, or an exchange if `to_exchange` is set.
+    """
+
+    target: str
     routing_key: str
     arguments: bytes
+    to_exchange: bool = False
 
 
 @dataclass(slots=True)
 class Exchange:
-    """An exchange and its bindings, in order, each with its arguments decoded."""
+    """An exchange and its bindings, in order, each with its arguments decoded.
+
+    An auto-delete exchange is deleted together with its last binding.
+    """
 
     name: str
     type: ExchangeType
     durable: bool = True
+    auto_delete: bool = False
     bindings: dict[Binding, common.FieldTable] = field(default_factory=dict)
 
 
@@ -76,21 +86,35 @@ def encoded_arguments(arguments: common.FieldTable, exchange: Exchange) -> bytes
     return encoded
 
 
-def destinations(exchange: Exchange, routing_key: str, headers: Headers) -> Iterable[str]:
-    """Return the names of the queues a message is for, each once."""
+def destinations(
+    exchanges: Mapping[str, Exchange], first: Exchange, routing_key: str, headers: Headers
+) -> Iterable[str]:
+    """Return the names of the queues that a message published to exchange `first` is for, each once."""
+    if not first.name:
+        return [routing_key]
+    queues: dict[str, None] = {}
+    reached, ahead = {first.name}, deque((first,))
+    while ahead:
+        for binding in _matching(ahead.popleft(), routing_key, headers):
+            if not binding.to_exchange:
+                queues[binding.target] = None
+            elif binding.target not in reached:
+                reached.add(binding.target)
+                ahead.append(exchanges[binding.target])
+    return queues
+
+
+def _matching(exchange: Exchange, routing_key: str, headers: Headers) -> Iterable[Binding]:
     match exchange.type:
-        case _ if not exchange.name:
-            return [routing_key]
         case ExchangeType.FANOUT:
-            found = [b.queue for b in exchange.bindings]
+            return exchange.bindings
         case ExchangeType.DIRECT:
-            found = [b.queue for b in exchange.bindings if b.routing_key == routing_key]
+            return [b for b in exchange.bindings if b.routing_key == routing_key]
         case ExchangeType.TOPIC:
-            found = [b.queue for b in exchange.bindings if topic_matches(b.routing_key, routing_key)]
+            return [b for b in exchange.bindings if topic_matches(b.routing_key, routing_key)]
         case ExchangeType.HEADERS:
             present = headers()
-            found = [b.queue for b, wanted in exchange.bindings.items() if headers_match(wanted, present)]
-    return dict.fromkeys(found)
+            return [b for b, wanted in exchange.bindings.items() if headers_match(wanted, present)]
 
 
 def topic_matches(pattern: str, key: str) -> bool:

@@ -12,7 +12,10 @@ from mailpact_devbroker.errors import AmqpError, locked, not_found, unsupported
 from mailpact_devbroker.queues import Queue
 from mailpact_devbroker.routing import Binding, Exchange, ExchangeType
 
-Declaration = commands.Exchange.Declare | commands.Queue.Declare | commands.Queue.Bind
+Declaration = (
+    commands.Exchange.Declare | commands.Exchange.Bind | commands.Queue.Declare | commands.Queue.Bind
+)
+_Binder = commands.Queue.Bind | commands.Queue.Unbind | commands.Exchange.Bind | commands.Exchange.Unbind
 
 _LONGEST_NAME = 127  # characters: pamqp's limit
 
@@ -45,7 +48,7 @@ class Topology:
 
         Raises:
             AmqpError: 404 for a passive one that is missing, 403 for a reserved name, 406 for an unknown type or
-                one that differs, 540 for arguments.
+                one that differs, 540 for arguments and for an internal exchange.
         """
         name = method.exchange
         _refuse_default(name)
@@ -54,7 +57,7 @@ class Topology:
             return
         if method.exchange_type not in list(ExchangeType):
             raise AmqpError(406, f"invalid exchange type '{method.exchange_type:.40}'")
-        wanted = Exchange(name, ExchangeType(method.exchange_type), method.durable)
+        wanted = Exchange(name, ExchangeType(method.exchange_type), method.durable, method.auto_delete)
         if name in self.exchanges:
             _assert_same_exchange(method, self.exchanges[name])
             return
@@ -64,16 +67,21 @@ class Topology:
         if wanted.durable:
             self._note(f"exchange {name}", method)
 
-    def delete_exchange(self, name: str) -> None:
-        """Delete an exchange with its bindings; one that does not exist is deleted already."""
+    def delete_exchange(self, name: str, *, if_unused: bool) -> None:
+        """Delete an exchange with its bindings; one that does not exist is deleted already.
+
+        Raises:
+            AmqpError: 403 for an exchange of the broker's own, 406 where `if_unused` is set and the exchange has
+                bindings to queues or exchanges.
+        """
         _refuse_default(name)
         if name.startswith("amq."):
             raise AmqpError(403, f"deletion of system exchange '{name}' in vhost '/' not allowed")
-        if name in self.exchanges:
-            exchange = self.exchanges.pop(name)
-            for binding in list(exchange.bindings):
-                self._remove(exchange, binding)
-            self._noted.append(Undeclared(f"exchange {name}"))
+        if name not in self.exchanges:
+            return
+        if if_unused and self.exchanges[name].bindings:
+            raise AmqpError(406, f"exchange '{name}' in vhost '/' in use")
+        self._drop_exchange(self.exchanges[name])
 
     def declare_queue(self, method: commands.Queue.Declare, owner: int) -> Queue:
         """Declare a queue, or look for it where the method is passive.
@@ -83,6 +91,8 @@ class Topology:
                 from the one that is there, 406 for what a quorum queue cannot be, 540 for arguments.
         """
         name, arguments = method.queue, method.arguments or {}
+        if name.startswith("amq.rabbitmq.reply-to"):
+            raise unsupported("direct reply-to")
         if method.passive:
             return self.queue(name, owner)
         exclusive_to = owner if method.exclusive else None
@@ -102,42 +112,63 @@ class Topology:
     def drop_queue(self, queue: Queue) -> None:
         """Forget a queue and the bindings to it."""
         del self.queues[queue.name]
-        for exchange in self.exchanges.values():
-            for binding in [each for each in exchange.bindings if each.queue == queue.name]:
-                self._remove(exchange, binding)
+        self._remove_bindings_to(queue.name, to_exchange=False)
         self._noted.append(Undeclared(f"queue {queue.name}"))
 
-    def bind(self, method: commands.Queue.Bind, owner: int) -> None:
-        """Bind an existing queue to an exchange; binding again changes nothing."""
-        exchange, binding = self._binding(method, owner)
+    def bind(self, method: commands.Queue.Bind | commands.Exchange.Bind, owner: int) -> None:
+        """Bind an existing queue or exchange to an exchange; binding again changes nothing."""
+        exchange, binding, survives = self._binding(method, owner)
         if binding in exchange.bindings:
             return
         exchange.bindings[binding] = method.arguments or {}
-        if exchange.durable and self.queues[binding.queue].survives:
+        if exchange.durable and survives:
             self._note(_key(exchange, binding), method)
 
-    def unbind(self, method: commands.Queue.Unbind, owner: int) -> None:
+    def unbind(self, method: commands.Queue.Unbind | commands.Exchange.Unbind, owner: int) -> None:
         """Take a binding away; one that does not exist is gone already."""
-        exchange, binding = self._binding(method, owner)
+        exchange, binding, _ = self._binding(method, owner)
         if binding in exchange.bindings:
             self._remove(exchange, binding)
 
-    def _binding(
-        self, method: commands.Queue.Bind | commands.Queue.Unbind, owner: int
-    ) -> tuple[Exchange, Binding]:
-        queue = self.queue(method.queue, owner)
-        _refuse_default(method.exchange)
-        exchange = self.exchange(method.exchange)
+    def _binding(self, method: _Binder, owner: int) -> tuple[Exchange, Binding, bool]:
+        """Return the exchange bound from, the binding, and whether its target outlives the process."""
+        match method:
+            case commands.Queue.Bind() | commands.Queue.Unbind():
+                queue = self.queue(method.queue, owner)
+                source, target, survives, to_exchange = method.exchange, queue.name, queue.survives, False
+                _refuse_default(source)
+            case _:
+                source, target, to_exchange = method.source, method.destination, True
+                _refuse_default(source)
+                _refuse_default(target)
+                survives = self.exchange(target).durable
+        exchange = self.exchange(source)
         arguments = routing.encoded_arguments(method.arguments or {}, exchange)
-        return exchange, Binding(queue.name, method.routing_key, arguments)
+        return exchange, Binding(target, method.routing_key, arguments, to_exchange), survives
 
     def _note(self, key: str, method: Declaration) -> None:
         method.ticket = 0  # AMQP 0-9-1 ignores it, and pamqp refuses to write another
         self._noted.append(Declared(key, frames.encode_method(method)))
 
     def _remove(self, exchange: Exchange, binding: Binding) -> None:
+        """Remove a binding; an auto-delete exchange goes with its last one."""
         del exchange.bindings[binding]
         self._noted.append(Undeclared(_key(exchange, binding)))
+        if exchange.auto_delete and not exchange.bindings and exchange.name in self.exchanges:
+            self._drop_exchange(exchange)
+
+    def _remove_bindings_to(self, target: str, *, to_exchange: bool) -> None:
+        for exchange in list(self.exchanges.values()):
+            for binding in list(exchange.bindings):
+                if (binding.target, binding.to_exchange) == (target, to_exchange):
+                    self._remove(exchange, binding)
+
+    def _drop_exchange(self, exchange: Exchange) -> None:
+        del self.exchanges[exchange.name]
+        for binding in list(exchange.bindings):
+            self._remove(exchange, binding)
+        self._remove_bindings_to(exchange.name, to_exchange=True)
+        self._noted.append(Undeclared(f"exchange {exchange.name}"))
 
 
 def replay(topology: Topology, method: base.Frame) -> None:
@@ -147,14 +178,17 @@ def replay(topology: Topology, method: base.Frame) -> None:
             topology.declare_exchange(method)
         case commands.Queue.Declare():
             topology.declare_queue(method, 0)
-        case commands.Queue.Bind():
+        case commands.Queue.Bind() | commands.Exchange.Bind():
             topology.bind(method, 0)
         case _:
             raise AmqpError(503, f"{method.name} declares nothing")
 
 
 def _key(exchange: Exchange, binding: Binding) -> str:
-    return f"binding {exchange.name!r} {binding!r}"
+    """Return a binding's key in the journal. The first release wrote the key of a binding to a queue like this."""
+    kind = "exchange" if binding.to_exchange else "queue"
+    target = f"{kind}={binding.target!r}, routing_key={binding.routing_key!r}"
+    return f"binding {exchange.name!r} Binding({target}, arguments={binding.arguments!r})"
 
 
 def _refuse_default(exchange: str) -> None:
@@ -165,8 +199,8 @@ def _refuse_default(exchange: str) -> None:
 def _refuse_unsupported(method: commands.Exchange.Declare) -> None:
     if method.arguments:
         raise unsupported(f"exchange argument '{next(iter(method.arguments))}'")
-    if method.auto_delete or method.internal:
-        raise unsupported("an auto-delete or internal exchange")
+    if method.internal:
+        raise unsupported("an internal exchange")
 
 
 def _check_name(kind: str, name: str) -> None:
@@ -181,7 +215,7 @@ def _assert_same_exchange(method: commands.Exchange.Declare, current: Exchange) 
     where = f"exchange '{current.name}' in vhost '/'"
     queues.assert_same("type", where, method.exchange_type, current.type)
     queues.assert_same("durable", where, method.durable, current.durable)
-    queues.assert_same("auto_delete", where, method.auto_delete, current=False)
+    queues.assert_same("auto_delete", where, method.auto_delete, current.auto_delete)
     queues.assert_same("internal", where, method.internal, current=False)
 
 

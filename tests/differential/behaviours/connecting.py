@@ -217,3 +217,10 @@ async def messages_on_two_channels_may_be_interleaved(amqp: Client) -> Observati
         for number in (1, 2):
             raw.send(raw_frame(3, b"x", channel=number))
         return sorted([str(await raw.told()) for _ in range(6)])
+
+
+async def a_new_secret_is_taken_and_the_connection_goes_on(amqp: Client) -> Observation:
+    async with raw_channel(amqp) as raw:
+        raw.say(commands.Connection.UpdateSecret(new_secret="another", reason="it expires"), channel=0)
+        raw.say(commands.Queue.Declare(queue="q"))
+        return [await raw.told(), await raw.told()]

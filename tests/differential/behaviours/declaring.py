@@ -1,5 +1,7 @@
 """Exchanges, queues and bindings: what may be declared, declared again, and deleted."""
 
+import asyncio
+
 from aiormq.abc import AbstractChannel
 from pamqp.common import FieldTable
 
@@ -10,6 +12,7 @@ from tests.differential.client import (
     Inbox,
     Observation,
     declare,
+    drain,
     exists,
     passing_channel,
     put,
@@ -281,3 +284,158 @@ async def an_unknown_x_match_is_refused(amqp: Client) -> Observation:
     await declare(channel)
     arguments: FieldTable = {"x-match": "some", "a": 1}
     return await amqp.kind_of_refusal(channel.queue_bind("q", "amq.headers", "", arguments=arguments))
+
+
+async def _bound(amqp: Client, *, durable: bool = False, auto_delete: bool = False) -> AbstractChannel:
+    """Open a channel, with queue `q` bound to the fanout exchange `e`."""
+    channel = await amqp.channel()
+    await declare(channel)
+    await channel.exchange_declare("e", exchange_type="fanout", durable=durable, auto_delete=auto_delete)
+    await channel.queue_bind("q", "e")
+    return channel
+
+
+async def _exchange_exists(amqp: Client, name: str = "e") -> bool:
+    async with passing_channel(amqp) as channel:
+        return await amqp.kind_of_refusal(channel.exchange_declare(name, passive=True)) == "accepted"
+
+
+async def an_auto_delete_exchange_goes_with_its_last_binding(amqp: Client) -> Observation:
+    channel = await amqp.channel()
+    await channel.exchange_declare("e", exchange_type="fanout", auto_delete=True)
+    unbound = await _exchange_exists(amqp)
+    channel = await _bound(amqp, auto_delete=True)
+    await channel.queue_bind("q", "e", "another")
+    await channel.queue_unbind("q", "e", "another")
+    bound = await _exchange_exists(amqp)
+    await channel.queue_unbind("q", "e")
+    return [unbound, bound, await _exchange_exists(amqp)]
+
+
+async def an_auto_delete_exchange_goes_with_the_last_queue(amqp: Client) -> Observation:
+    channel = await _bound(amqp, auto_delete=True, durable=True)
+    await channel.exchange_declare("before", exchange_type="fanout", auto_delete=True)
+    await channel.exchange_bind("e", "before")
+    await channel.queue_delete("q")
+    return [await _exchange_exists(amqp), await _exchange_exists(amqp, "before")]
+
+
+async def an_auto_delete_exchange_is_not_made_lasting_by_declaring_it_again(amqp: Client) -> Observation:
+    channel = await _bound(amqp, auto_delete=True)
+    return await amqp.refusal(channel.exchange_declare("e", exchange_type="fanout"))
+
+
+async def an_exchange_in_use_is_not_deleted_if_unused(amqp: Client) -> Observation:
+    await _bound(amqp)
+    first, second = await amqp.channel(), await amqp.channel()
+    refused = await amqp.refusal(first.exchange_delete("e", if_unused=True))
+    await second.queue_unbind("q", "e")
+    return [
+        refused,
+        await amqp.refusal(second.exchange_delete("e", if_unused=True)),
+        await _exchange_exists(amqp),
+    ]
+
+
+async def a_queue_is_deleted_only_if_unused_and_empty(amqp: Client) -> Observation:
+    channel, others = await amqp.channel(), [await amqp.channel() for _ in range(5)]
+    await declare(channel)
+    empty_and_unused = await channel.queue_delete("q", if_unused=True, if_empty=True)
+    await declare(channel)
+    await put(channel, "a")
+    not_empty = await amqp.refusal(others[0].queue_delete("q", if_empty=True))
+    not_empty_but_unused = await amqp.refusal(others[1].queue_delete("q", if_unused=True))
+    await declare(channel)
+    await channel.basic_consume("q", Inbox())
+    in_use = await amqp.refusal(others[2].queue_delete("q", if_unused=True))
+    await put(others[3], "held")
+    await ready(others[3])
+    held = await amqp.refusal(others[3].queue_delete("q", if_empty=True))
+    return [empty_and_unused.message_count, not_empty, not_empty_but_unused, in_use, held]
+
+
+async def a_quorum_queue_is_deleted_without_conditions_only(amqp: Client) -> Observation:
+    await declare(await amqp.channel(), queue_type="quorum")
+    first, second = await amqp.channel(), await amqp.channel()
+    return [
+        await amqp.refusal(first.queue_delete("q", if_unused=True)),
+        await amqp.refusal(second.queue_delete("q", if_empty=True)),
+    ]
+
+
+async def a_message_goes_from_exchange_to_exchange_once(amqp: Client) -> Observation:
+    channel = await _bound(amqp)
+    await channel.exchange_declare("topic", exchange_type="topic")
+    await channel.exchange_bind("e", "topic", "a.#")
+    await channel.exchange_bind("topic", "e", "#")
+    await channel.queue_bind("q", "topic", "a.*")
+    for key in ("a.b", "b", "a.b.c"):
+        await channel.basic_publish(key.encode(), exchange="topic", routing_key=key)
+    found = await drain(channel)
+    await channel.exchange_unbind("e", "topic", "a.#")
+    await channel.basic_publish(b"after", exchange="topic", routing_key="a.b.c")
+    return [found, await drain(channel)]
+
+
+async def a_deleted_exchange_leaves_no_way_to_it(amqp: Client) -> Observation:
+    channel = await _bound(amqp)
+    await channel.exchange_declare("source", exchange_type="fanout")
+    await channel.exchange_bind("e", "source")
+    await channel.exchange_delete("e")
+    await channel.exchange_declare("e", exchange_type="fanout")
+    await channel.queue_bind("q", "e")
+    await channel.basic_publish(b"lost", exchange="source")
+    return await drain(channel)
+
+
+async def binding_exchanges_that_are_missing_or_reserved_is_refused(amqp: Client) -> Observation:
+    channels = [await amqp.channel() for _ in range(5)]
+    return [
+        await amqp.refusal(channels[0].exchange_bind("missing", "amq.direct")),
+        await amqp.refusal(channels[1].exchange_bind("amq.direct", "missing")),
+        await amqp.refusal(channels[2].exchange_bind("", "amq.direct")),
+        await amqp.refusal(channels[3].exchange_bind("amq.direct", "")),
+        await amqp.refusal(channels[4].exchange_unbind("amq.direct", "amq.fanout", "never")),
+    ]
+
+
+async def an_unused_queue_expires(amqp: Client) -> Observation:
+    channel = await amqp.channel()
+    await declare(channel, expires=150)
+    await put(channel, "a")
+
+    async def is_gone() -> bool:
+        await asyncio.sleep(0.2)  # asking for the queue is a use of it
+        return not await exists(amqp, "q")
+
+    return await until(is_gone)
+
+
+async def a_consumer_keeps_its_queue_from_expiring(amqp: Client) -> Observation:
+    channel, inbox = await amqp.channel(), Inbox()
+    await declare(channel, expires=50)
+    tag = (await channel.basic_consume("q", inbox, no_ack=True)).consumer_tag or ""
+    await declare(channel, "clock", message_ttl=150, dead_letter_exchange="", dead_letter_routing_key="q")
+    await put(channel, "later", queue="clock")
+    came = await inbox.bodies(1)
+    await channel.basic_cancel(tag)
+
+    async def is_gone() -> bool:
+        await asyncio.sleep(0.1)
+        return not await exists(amqp, "q")
+
+    return [came, await until(is_gone)]
+
+
+async def a_time_to_be_unused_is_a_number_above_zero(amqp: Client) -> Observation:
+    channels = [await amqp.channel() for _ in range(4)]
+    wrong: list[Arguments] = [{"expires": 0}, {"expires": -1}, {"expires": "soon"}]
+    refused = [
+        await amqp.kind_of_refusal(declare(each, **arguments))
+        for each, arguments in zip(channels, wrong, strict=False)
+    ]
+    await declare(channels[3], expires=60_000)
+    return [
+        *refused,
+        str(await amqp.refusal(declare(channels[3], expires=60_001))).partition(": received")[0],
+    ]

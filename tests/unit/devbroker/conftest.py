@@ -63,6 +63,10 @@ class Bench:
         method = commands.Queue.Bind(queue=queue, exchange=exchange, routing_key=key, arguments=arguments)
         self.broker.topology.bind(method, 1)
 
+    def bind_exchange(self, target: str, source: str, key: str = "") -> None:
+        method = commands.Exchange.Bind(destination=target, source=source, routing_key=key)
+        self.broker.topology.bind(method, 1)
+
     def publish(self, body: bytes, key: str, exchange: str = "", **properties: object) -> Published:
         marshalled = header.ContentHeader(0, len(body), commands.Basic.Properties(**properties)).marshal()  # type: ignore[arg-type]  # the test's business
         publication = messages.publication(exchange, key, marshalled, body, user="guest")

@@ -190,3 +190,73 @@ def test_properties_that_ask_for_more_are_refused(bench, properties, code: int, 
         bench.publish(b"m", "q", **properties)
 
     assert refused.value.code == code
+
+
+def test_an_unused_queue_expires(bench):
+    queue = bench.queue("q", arguments={"x-expires": 1_000})
+    bench.broker.use(queue)
+    bench.broker.proceed(bench.now)
+
+    bench.wait(0.9)
+    bench.publish(b"a publish is no use", "q")
+    bench.wait(0.2)
+
+    assert "q" not in bench.broker.topology.queues
+    assert (bench.broker.next_deadline(), bench.broker.held_bytes) == (None, 0)
+
+
+@pytest.mark.parametrize("use", ["get", "declare again"])
+def test_a_queue_in_use_expires_later(bench, use: str):
+    queue = bench.queue("q", arguments={"x-expires": 1_000})
+    bench.broker.use(queue)
+    bench.broker.proceed(bench.now)
+
+    bench.wait(0.9)
+    if use == "get":
+        bench.get(queue)
+    else:
+        bench.broker.use(queue)
+        bench.broker.proceed(bench.now)
+    bench.wait(0.9)
+
+    assert "q" in bench.broker.topology.queues
+    bench.wait(0.2)
+    assert "q" not in bench.broker.topology.queues
+
+
+def test_a_consumer_keeps_its_queue_from_expiring(bench):
+    queue = bench.queue("q", arguments={"x-expires": 1_000})
+    bench.consume(queue)
+
+    bench.wait(5)
+    assert bench.broker.next_deadline() is None
+    bench.broker.cancel(bench.ledger, "c")
+    bench.broker.proceed(bench.now)
+    bench.wait(0.9)
+
+    assert "q" in bench.broker.topology.queues
+    bench.wait(0.2)
+    assert "q" not in bench.broker.topology.queues
+
+
+def test_a_queue_is_deleted_only_if_the_conditions_hold(bench):
+    queue = bench.queue("q")
+    bench.publish(b"m", "q")
+    with pytest.raises(AmqpError, match="PRECONDITION_FAILED - queue 'q' in vhost '/' not empty"):
+        bench.broker.delete_queue("q", 1, if_empty=True)
+    bench.consume(queue)
+    with pytest.raises(AmqpError, match="PRECONDITION_FAILED - queue 'q' in vhost '/' in use"):
+        bench.broker.delete_queue("q", 1, if_unused=True, if_empty=True)
+    bench.broker.cancel(bench.ledger, "c")
+
+    bench.broker.delete_queue("q", 1, if_unused=True, if_empty=True)
+
+    assert bench.broker.topology.queues == {}
+
+
+@pytest.mark.parametrize("flag", ["if_unused", "if_empty"])
+def test_a_quorum_queue_is_deleted_without_conditions(bench, flag: str):
+    bench.quorum("q")
+
+    with pytest.raises(AmqpError, match=f"NOT_IMPLEMENTED .* with {flag.replace('_', '-')} flag set"):
+        bench.broker.delete_queue("q", 1, **{flag: True})

@@ -91,10 +91,49 @@ def test_a_message_for_nobody_is_accepted_and_gone(bench):
     assert (published.routed, published.accepted) == (0, True)
 
 
-@pytest.mark.parametrize("flag", ["internal", "auto_delete"])
-def test_an_exchange_is_neither_internal_nor_auto_delete(bench, flag: str):
-    with pytest.raises(AmqpError, match="NOT_IMPLEMENTED - an auto-delete or internal exchange"):
-        bench.exchange("x", "fanout", **{flag: True})
+def test_an_internal_exchange_is_refused(bench):
+    with pytest.raises(AmqpError, match="NOT_IMPLEMENTED - an internal exchange"):
+        bench.exchange("x", "fanout", internal=True)
+
+    assert "x" not in bench.broker.topology.exchanges
+
+
+def test_a_message_goes_through_a_circle_of_exchanges_once(bench):
+    queue = bench.queue("q")
+    for name in ("a", "b"):
+        bench.exchange(name, "fanout")
+    bench.bind("q", "a")
+    bench.bind("q", "b")
+    bench.bind_exchange("b", "a")
+    bench.bind_exchange("a", "b")
+
+    bench.publish(b"m", "", "a")
+
+    assert bench.ready(queue) == [b"m"]
+
+
+def test_an_auto_delete_exchange_goes_with_its_last_binding(bench):
+    bench.queue("q")
+    bench.exchange("first", "fanout", auto_delete=True)
+    bench.exchange("second", "fanout", auto_delete=True)
+    bench.bind_exchange("second", "first")
+    bench.bind("q", "second")
+
+    bench.broker.delete_queue("q", 1)
+
+    assert {"first", "second"}.isdisjoint(bench.broker.topology.exchanges)
+
+
+def test_an_exchange_with_bindings_is_in_use(bench):
+    bench.queue("q")
+    bench.exchange("x", "fanout")
+    bench.bind("q", "x")
+
+    with pytest.raises(AmqpError, match="PRECONDITION_FAILED - exchange 'x' in vhost '/' in use"):
+        bench.broker.topology.delete_exchange("x", if_unused=True)
+
+    bench.broker.delete_queue("q", 1)
+    bench.broker.topology.delete_exchange("x", if_unused=True)
 
     assert "x" not in bench.broker.topology.exchanges
 

@@ -98,7 +98,7 @@ def test_the_default_delivery_limit_is_not_an_argument(bench):
         ({"x-overflow": "reject-publish-dlx"}, 540, "'x-overflow' = 'reject-publish-dlx' is not supported"),
         ({"x-queue-type": "stream"}, 540, "'x-queue-type' = 'stream' is not supported"),
         ({"x-max-priority": 9}, 540, "queue argument 'x-max-priority' is not supported"),
-        ({"x-expires": 1}, 540, "queue argument 'x-expires' is not supported"),
+        ({"x-expires": 0}, 406, "invalid arg 'x-expires' for queue 'q' in vhost '/': {value_zero,0}"),
         (
             {"x-single-active-consumer": True},
             540,
