@@ -8,6 +8,7 @@ is not complete.
 import struct
 from collections.abc import Iterator
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from pamqp import base, commands
@@ -34,7 +35,8 @@ class Kind(IntEnum):
     HEARTBEAT = 8
 
 
-_KINDS = frozenset(Kind)
+_KINDS = {kind.value: kind for kind in Kind}
+_PUBLISH = struct.pack(">I", commands.Basic.Publish.index)
 
 
 class Frame(NamedTuple):
@@ -51,42 +53,52 @@ class Decoder:
     def __init__(self) -> None:
         self.frame_max = FRAME_MAX
         self._buffer = bytearray()
+        self._at = 0  # where in the buffer the next frame begins
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the peer."""
+        if self._at:
+            del self._buffer[: self._at]
+            self._at = 0
         self._buffer += data
 
     def preamble(self) -> bytes | None:
         """Take the protocol header off the stream, or return None while it is not complete."""
         if len(self._buffer) < len(PREAMBLE):
             return None
-        return self._take(len(PREAMBLE))
+        self._at = len(PREAMBLE)
+        return bytes(self._buffer[: self._at])
 
     def frames(self) -> Iterator[Frame]:
         """Yield each complete frame; raises 501 where the stream makes no sense any more."""
-        while len(self._buffer) >= _HEAD.size:
-            kind, channel, size = _HEAD.unpack_from(self._buffer)
-            whole = size + _OVERHEAD
-            if (
-                size > self.frame_max or kind not in _KINDS
-            ):  # RabbitMQ, too, forgives who forgets the eight bytes
-                raise AmqpError(
-                    501, f"frame of type {kind} and {size} bytes; at most {self.frame_max} are allowed"
-                )
-            if len(self._buffer) < whole:
+        while len(self._buffer) >= self._at + _HEAD.size:
+            number, channel, size = _HEAD.unpack_from(self._buffer, self._at)
+            kind, end = _KINDS.get(number), self._at + size + _OVERHEAD
+            if size > self.frame_max or kind is None:  # RabbitMQ, too, forgives who forgets the eight bytes
+                limit = f"at most {self.frame_max} are allowed"
+                raise AmqpError(501, f"frame of type {number} and {size} bytes; {limit}")
+            if len(self._buffer) < end:
                 return
-            if self._buffer[whole - 1] != _END[0]:
-                raise AmqpError(501, f"frame ends in {self._buffer[whole - 1]:#04x} instead of 0xce")
-            yield Frame(Kind(kind), channel, self._take(whole)[_HEAD.size : -1])
-
-    def _take(self, count: int) -> bytes:
-        taken = bytes(self._buffer[:count])
-        del self._buffer[:count]
-        return taken
+            if self._buffer[end - 1] != _END[0]:
+                raise AmqpError(501, f"frame ends in {self._buffer[end - 1]:#04x} instead of 0xce")
+            with memoryview(self._buffer) as view:  # a slice of the buffer itself would be copied twice
+                payload = bytes(view[self._at + _HEAD.size : end - 1])
+            self._at = end
+            yield Frame(kind, channel, payload)
 
 
 def decode_method(payload: bytes) -> base.Frame:
     """Return the method of a method frame; raises 540 for one that does not exist, 501 for a malformed one."""
+    return _decode_publish(payload) if payload.startswith(_PUBLISH) else _decode(payload)
+
+
+@lru_cache(maxsize=256)
+def _decode_publish(payload: bytes) -> base.Frame:
+    """Decode a basic.publish, which nothing changes and a publisher sends again and again."""
+    return _decode(payload)
+
+
+def _decode(payload: bytes) -> base.Frame:
     kind = commands.INDEX_MAPPING.get(int.from_bytes(payload[:4]))
     if kind is None or kind is commands.Basic.RecoverAsync:  # which AMQP 0-9-1 itself deprecates
         raise unsupported(f"method {payload[:4].hex()}")

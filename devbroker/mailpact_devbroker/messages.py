@@ -89,7 +89,7 @@ def publication(exchange: str, routing_key: str, header: bytes, body: bytes, *, 
 
 
 def _refuse_unsupported(found: properties.Properties) -> None:
-    if {b"CC", b"BCC"} & properties.header_names(found):
+    if "headers" in found and {b"CC", b"BCC"} & properties.header_names(found):
         raise unsupported("header CC or BCC")
     if (properties.text(found, "reply_to") or "").startswith("amq.rabbitmq.reply-to"):
         raise AmqpError(406, "fast reply consumer does not exist")

@@ -15,6 +15,7 @@ from mailpact_devbroker.errors import AmqpError
 
 PERSISTENT = b"\x02"  # the delivery mode
 _KNOWN = commands.Basic.Properties
+_FIELDS = tuple((name, flag, _KNOWN.amqp_type(name)) for name, flag in _KNOWN.flags.items())
 _FIXED = struct.Struct(">HHQH")
 _NO_HEADERS = b"\0\0\0\0"
 _SIZES = {b"t": 1, b"b": 1, b"B": 1, b"s": 2, b"u": 2, b"I": 4, b"i": 4, b"f": 4}
@@ -34,9 +35,9 @@ def split(header: bytes) -> Properties:
     try:
         flags = _FIXED.unpack_from(header)[3]
         found, at = {}, _FIXED.size
-        for name, flag in _KNOWN.flags.items():
+        for name, flag, kind in _FIELDS:
             if flags & flag:
-                end = at + _length(_KNOWN.amqp_type(name), header, at)
+                end = at + (1 + header[at] if kind == "shortstr" else _length(kind, header, at))
                 found[name], at = header[at:end], end
     except (struct.error, IndexError) as error:
         raise AmqpError(502, "content header is cut short") from error
@@ -120,8 +121,6 @@ def _length(kind: str, raw: bytes, at: int) -> int:
     match kind:
         case "table":
             return 4 + int.from_bytes(raw[at : at + 4])
-        case "shortstr":
-            return 1 + raw[at]
         case _:
             return {"octet": 1, "timestamp": 8}[kind]
 
