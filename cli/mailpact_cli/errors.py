@@ -38,6 +38,7 @@ def exit_line(error: BaseException) -> tuple[str, int] | None:
     from mailpact.database.migrate import SchemaUnknown
     from mailpact.database.transactions import DatabaseUnavailable
     from mailpact_capture.errors import StoreFileError
+    from mailpact_consumer.dead_queue import DeadQueueMissing, ReplayStopped
     from mailpact_contract_tool.compare.reading import UnreadableDocument
     from mailpact_contract_tool.publish.files import OutputFolderError
     from mailpact_contract_tool.site.build import SiteError
@@ -54,9 +55,11 @@ def exit_line(error: BaseException) -> tuple[str, int] | None:
             return error.format_message(), error.exit_code
         case typer.Abort():
             return "interrupted", INTERRUPTED
-        case PortTaken() | ServiceUnreachable() | BrokerUnreachable() | DatabaseUnavailable():
+        case (
+            PortTaken() | ServiceUnreachable() | BrokerUnreachable() | DatabaseUnavailable() | ReplayStopped()
+        ):
             return str(error), UNREACHABLE
-        case TopologyMismatch() | SchemaUnknown() | CatalogueError() | NotShown():
+        case TopologyMismatch() | SchemaUnknown() | CatalogueError() | NotShown() | DeadQueueMissing():
             return str(error), WRONG
         case _:
             return None

@@ -14,6 +14,7 @@ from mailpact.settings import read_url_files, refuse_unknown_variables
 from mailpact_cli import capture, consumer, devbroker, producer, up
 from mailpact_cli.commands import commands
 from mailpact_cli.contracts.command import app as contracts
+from mailpact_cli.dead.command import app as dead
 from mailpact_cli.errors import exit_line
 from mailpact_cli.topology.command import app as topology
 
@@ -26,6 +27,7 @@ for command in (up.up, devbroker.devbroker, capture.capture, producer.producer, 
     app.command()(command)
 app.add_typer(contracts)
 app.add_typer(topology)
+app.add_typer(dead)
 
 
 def main() -> None:

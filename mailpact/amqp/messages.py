@@ -1,5 +1,6 @@
 """A message as it travels: body, AMQP properties, headers. Values only; the channels are elsewhere."""
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -84,6 +85,6 @@ def _binary(value: object) -> object:
 def _is_encodable(name: str, value: object) -> bool:
     try:
         encode.encode_table_value(value)  # type: ignore[arg-type]  # that is the question
-    except (TypeError, ValueError, OverflowError, RecursionError):
+    except (TypeError, ValueError, OverflowError, RecursionError, struct.error):
         return False
     return len(name.encode()) <= HEADER_NAME_BYTES

@@ -1,0 +1,1 @@
+"""`mailpact dead`: what an operator does with dead letters."""

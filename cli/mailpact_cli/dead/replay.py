@@ -1,0 +1,100 @@
+"""`mailpact dead replay`: tries again to mail what became no mail."""
+
+import asyncio
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+from uuid import uuid4
+
+import typer
+
+from mailpact.settings import AmqpUrl
+from mailpact_cli import options
+from mailpact_cli.dead import selection
+from mailpact_cli.dead.walk import connected, walk, with_progress
+from mailpact_cli.errors import WRONG
+from mailpact_cli.serving import say
+
+if TYPE_CHECKING:
+    from mailpact_consumer.dead_letter import Selection
+    from mailpact_consumer.dead_queue import DeadQueue
+
+
+@dataclass(slots=True)
+class _Result:
+    replayed: int = 0
+    refused_as_too_old: int = 0
+
+
+def replay_letters(
+    ids: Annotated[list[str] | None, selection.ids_argument()] = None,
+    amqp_url: Annotated[AmqpUrl, options.amqp_url()] = AmqpUrl("amqp://guest:guest@127.0.0.1:5672/"),
+    code: Annotated[str | None, selection.code_option()] = None,
+    older_than: Annotated[str | None, selection.older_than_option()] = None,
+    newer_than: Annotated[str | None, selection.newer_than_option()] = None,
+    limit: Annotated[
+        int, options.number("--limit", "Replay at most so many letters.", least=1, most=1_000_000)
+    ] = 1_000_000,
+    rate: Annotated[
+        int, options.number("--rate", "Replay at most so many a second.", least=1, most=10_000)
+    ] = 50,
+    force: Annotated[
+        bool, options.flag("--force", "Replay letters older than 30 days too; a mail may then be sent twice.")
+    ] = False,
+    as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Publish messages again, and remove each letter when the broker has confirmed its message.
+
+    A letter is tried once, however often it is replayed. What is refused again becomes a letter again.
+    """
+    chosen = selection.selection(ids, code, older_than, newer_than)
+    selection.refuse_everything(chosen, "replay")
+
+    async def job(queue: "DeadQueue", now: datetime) -> _Result:
+        return await _replay(queue, chosen, now, amqp_url=amqp_url, limit=limit, rate=rate, force=force)
+
+    result = walk(amqp_url, job)
+    if as_json:
+        print(json.dumps(asdict(result)))  # noqa: T201  # the result
+    else:
+        print(f"{result.replayed} replayed")  # noqa: T201  # the result
+    if result.refused_as_too_old:
+        say(
+            f"{result.refused_as_too_old} letters are older than 30 days or have no time. The consumer may have "
+            "forgotten their messages, so a mail could be sent twice. Use --force to replay these letters too."
+        )
+    if result.refused_as_too_old or (chosen.ids and not result.replayed):
+        raise typer.Exit(WRONG)
+
+
+async def _replay(
+    queue: "DeadQueue",
+    chosen: "Selection",
+    now: datetime,
+    *,
+    amqp_url: AmqpUrl,
+    limit: int,
+    rate: int,
+    force: bool,
+) -> _Result:
+    from mailpact_consumer.dead_letter import is_forgotten, replayed
+    from mailpact_consumer.dead_queue import Replay
+
+    result = _Result()
+    # A connection of its own: an alarm of the broker stops connections that publish, and letters must be put back.
+    async with connected(amqp_url, "replay") as connection:
+        replay = await Replay.on(connection)
+        async for tag, letter in with_progress(queue):
+            if not chosen.takes(letter, now=now):
+                continue
+            if is_forgotten(letter, now=now) and not force:
+                result.refused_as_too_old += 1
+                continue
+            await replay.publish(replayed(letter, new_key=str(uuid4())))
+            await queue.take_out(tag)
+            result.replayed += 1
+            if result.replayed == limit:
+                break
+            await asyncio.sleep(1 / rate)
+    return result

@@ -1,0 +1,122 @@
+"""Walks through the queue of dead letters, and takes out those that are meant.
+
+A letter that is only looked at stays unacknowledged until the walk ends. Then its channel is closed, and the broker
+puts the letter back in its place. The delivery limit of the queue is so high that looking destroys nothing. A walk ends
+after as many letters as there were when it began: a replayed message that is refused again is not met a second time.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiormq.abc import AbstractChannel, AbstractConnection
+from aiormq.exceptions import ChannelNotFoundEntity, DeliveryError, PublishError
+
+from mailpact.amqp.channels import RPC_SECONDS, open_channel
+from mailpact.amqp.errors import BrokerLost, talking
+from mailpact.amqp.messages import Message
+from mailpact.amqp.outcome import Outcome
+from mailpact_consumer.dead_letter import DeadLetter, read_letter
+
+QUEUE = "email.dead"
+REPLAY_EXCHANGE = "email.requeue"
+
+
+class DeadQueueMissing(Exception):
+    """The broker has no queue of dead letters."""
+
+
+class ReplayStopped(Exception):
+    """The broker did not take a message that was to be replayed; its letter stays in the queue."""
+
+
+class DeadQueue:
+    """The letters of one walk. `waiting` is how many letters the walk meets at most."""
+
+    def __init__(self, channel: AbstractChannel, waiting: int) -> None:
+        self._channel = channel
+        self.waiting = waiting
+
+    async def letters(self) -> AsyncIterator[tuple[int, DeadLetter]]:
+        """Yield each letter with the delivery tag that `take_out` wants, the oldest first. Raises BrokerLost."""
+        for _ in range(self.waiting):
+            with talking():
+                async with asyncio.timeout(RPC_SECONDS):
+                    got = await self._channel.basic_get(QUEUE)
+            if got.delivery_tag is None:  # somebody else has taken the rest
+                return
+            yield got.delivery_tag, read_letter(Message.received(got.body, got.header.properties))
+
+    async def take_out(self, tag: int) -> None:
+        """Remove a letter from the queue for good. Raises BrokerLost."""
+        with talking():
+            async with asyncio.timeout(RPC_SECONDS):
+                await self._channel.basic_ack(tag)
+
+
+@asynccontextmanager
+async def dead_queue(connection: AbstractConnection) -> AsyncIterator[DeadQueue]:
+    """Open a walk through the letters; raise DeadQueueMissing, BrokerLost. What was not taken out is put back."""
+    channel = await open_channel(connection)
+    try:
+        async with asyncio.timeout(RPC_SECONDS):
+            declared = await channel.queue_declare(QUEUE, passive=True)
+    except ChannelNotFoundEntity:
+        raise DeadQueueMissing(
+            f"the broker has no queue {QUEUE}; start a consumer once, or run mailpact topology apply"
+        ) from None
+    yield DeadQueue(channel, declared.message_count or 0)
+    # The close is answered after everything before it has been worked on: then the letters are certainly gone.
+    with talking():
+        async with asyncio.timeout(RPC_SECONDS):
+            await channel.close()
+
+
+class Replay:
+    """Publishes messages again. The broker has confirmed each before its letter may be taken out."""
+
+    def __init__(self, channel: AbstractChannel) -> None:
+        self._channel = channel
+
+    @classmethod
+    async def on(cls, connection: AbstractConnection) -> "Replay":
+        """Open a channel with confirms; the connection is not the one that letters are read on."""
+        return cls(await open_channel(connection, confirms=True))
+
+    async def publish(self, message: Message) -> None:
+        """Publish one message and wait for its confirm; raise ReplayStopped, BrokerLost."""
+        outcome = await self._publish(message)
+        if outcome is Outcome.UNROUTABLE:
+            raise ReplayStopped(
+                f"exchange {REPLAY_EXCHANGE} leads to no queue; start a consumer once, or run mailpact topology apply"
+            )
+        if outcome is Outcome.NACKED:
+            raise ReplayStopped("the broker refuses the message: the queue email.work is full")
+        if outcome is Outcome.UNKNOWN:
+            raise ReplayStopped(
+                f"the broker did not confirm within {RPC_SECONDS} seconds; it may be blocked by an alarm. "
+                "The letter was kept, and may have been replayed"
+            )
+
+    async def _publish(self, message: Message) -> Outcome:
+        try:
+            with talking():
+                try:
+                    await self._channel.basic_publish(
+                        message.body,
+                        exchange=REPLAY_EXCHANGE,
+                        properties=message.properties(),
+                        mandatory=True,
+                        timeout=RPC_SECONDS,
+                    )
+                except PublishError:
+                    return Outcome.UNROUTABLE
+                except DeliveryError:
+                    return Outcome.NACKED
+                except TimeoutError:
+                    return Outcome.UNKNOWN
+        except BrokerLost as error:
+            if "NOT_FOUND" in str(error):
+                return Outcome.UNROUTABLE
+            raise
+        return Outcome.CONFIRMED
