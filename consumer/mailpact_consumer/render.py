@@ -6,28 +6,17 @@ pattern (ASCII, no quoting), the subject is one line by construction, and nothin
 
 import hashlib
 import re
-from base64 import b64encode, encodebytes
-from collections.abc import Iterator
+from base64 import encodebytes
 from datetime import datetime
 from email.utils import format_datetime
 
+from mailpact_consumer.fields import mailboxes_field, one_line, subject_field
 from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.message import MailRequest
+from mailpact_consumer.parts import SEVEN_BIT
 
-SUBJECT_CODE_POINTS = 200
 NO_SUBJECT = "(no subject)"
-LINE_OCTETS = 998  # RFC 5322 2.1.1, without the CRLF
-PLAIN_SUBJECT_CHARACTERS = 78 - len(
-    "Subject: "
-)  # RFC 5322 2.1.1: lines should have no more than 78 characters
-ENCODED_WORD_BYTES = 39  # of text in each, so that the first line has no more than 76 characters (RFC 2047 2)
-
-PLAIN_NAME_CHARACTERS = 60  # with the address on the same line, well below 998 (RFC 5322 2.1.1)
-ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~ ]+")  # a display name without quotes (RFC 5322 3.2.3)
 LINE_END = re.compile(r"\r\n|\n|\r")
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-# What a mail can carry as it is: visible ASCII, spaces and tabs, in lines that end at LF and are not too long.
-SEVEN_BIT = re.compile(rf"(?:[\t\x20-\x7e]{{0,{LINE_OCTETS}}}\n)*[\t\x20-\x7e]{{0,{LINE_OCTETS}}}")
 
 
 def subject_of(text: str) -> str:
@@ -36,9 +25,9 @@ def subject_of(text: str) -> str:
     Lines end at CRLF, LF or CR and at nothing else; other control characters become spaces.
     """
     for line in LINE_END.split(text):
-        subject = CONTROL.sub(" ", line).strip(" ")
+        subject = one_line(line)
         if subject:
-            return subject[:SUBJECT_CODE_POINTS].rstrip(" ")
+            return subject
     return NO_SUBJECT
 
 
@@ -59,9 +48,9 @@ def render(request: MailRequest, *, mail_from: Mailbox, domain: str, date: datet
     else:
         charset, encoding, body = "utf-8", "base64", encodebytes(request.text.encode())
     header = (
-        f"From: {_mailbox(mail_from)}\n"
+        f"From: {mailboxes_field([mail_from])}\n"
         f"To: {request.recipient}\n"
-        f"Subject: {_encoded(subject_of(request.text))}\n"
+        f"Subject: {subject_field(subject_of(request.text))}\n"
         f"Date: {format_datetime(date)}\n"
         f"Message-ID: {mail_message_id(request.message_id, request.recipient, domain)}\n"
         "Auto-Submitted: auto-generated\n"
@@ -71,37 +60,3 @@ def render(request: MailRequest, *, mail_from: Mailbox, domain: str, date: datet
         "\n"
     )
     return (header.encode("ascii") + body).replace(b"\n", b"\r\n")
-
-
-def _mailbox(mailbox: Mailbox) -> str:
-    """Return an address with its display name as a header field carries it (RFC 5322 3.4, RFC 2047 5)."""
-    name = mailbox.name
-    if not name:
-        return mailbox.address
-    if not name.isascii() or "=?" in name or len(name) > PLAIN_NAME_CHARACTERS:
-        words = "\n ".join(f"=?utf-8?b?{b64encode(chunk.encode()).decode()}?=" for chunk in _chunks(name))
-        return f"{words}\n <{mailbox.address}>"
-    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
-    return f"{name} <{mailbox.address}>" if ATOMS.fullmatch(name) else f'"{quoted}" <{mailbox.address}>'
-
-
-def _encoded(subject: str) -> str:
-    """Return the subject as a header can carry it: as it is, or as encoded words (RFC 2047), folded between them.
-
-    What is long is encoded too: folded at its spaces it would come back with others. The library's own encoder cannot
-    be used: it takes U+2028 and its like for line ends, and loses them.
-    """
-    if subject.isascii() and len(subject) <= PLAIN_SUBJECT_CHARACTERS and "=?" not in subject:
-        return subject
-    return "\n ".join(f"=?utf-8?b?{b64encode(chunk.encode()).decode()}?=" for chunk in _chunks(subject))
-
-
-def _chunks(text: str) -> Iterator[str]:
-    """Cut a text so that each piece has at most 39 bytes, between code points (RFC 2047 5)."""
-    chunk = ""
-    for character in text:
-        if len((chunk + character).encode()) > ENCODED_WORD_BYTES:
-            yield chunk
-            chunk = ""
-        chunk += character
-    yield chunk

@@ -90,7 +90,7 @@ def test_subject_is_one_clean_line_of_at_most_200_code_points(text: str) -> None
         ("The Old Shop <shop@example.org>", b"From: The Old Shop <shop@example.org>"),
         ('"Shop, Inc." <shop@example.org>', b'From: "Shop, Inc." <shop@example.org>'),
         ('"a \\"b\\" \\\\" <shop@example.org>', b'From: "a \\"b\\" \\\\" <shop@example.org>'),
-        ("Grüße <shop@example.org>", b"From: =?utf-8?b?R3LDvMOfZQ==?=\r\n <shop@example.org>"),
+        ("Grüße <shop@example.org>", b"From: =?utf-8?b?R3LDvMOfZQ==?= <shop@example.org>"),
         ("<shop@example.org>", b"From: shop@example.org"),
     ],
 )

@@ -1,0 +1,158 @@
+"""Reads the body of a message of email/2: the mail, its recipients and its schedule, or the reason why there is none.
+
+The body has passed the contract's schema. Here stand the rules that no schema can say, in the order of
+`contracts/email/2/README.md`: the schedule, the template and its data, the sender, and the end of the message's time.
+"""
+
+import re
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from mailpact.contracts.errors import ErrorCode, Refusal
+from mailpact.contracts.parse import JsonObject
+from mailpact_consumer.mail import Attachment, Content, ListUnsubscribe, Mail
+from mailpact_consumer.mailbox import Mailbox
+
+NOT_BEFORE_AHEAD = timedelta(days=7)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MOMENT = re.compile(r"([0-9-]{10}T[0-9:]{8})(?:\.([0-9]{1,9}))?Z")
+
+
+@dataclass(frozen=True, slots=True)
+class FilledTemplate:
+    """What a template made of its data. `digest` changes with the template's text: SHA-256, hexadecimal."""
+
+    content: Content
+    digest: str
+
+
+class Templates(Protocol):
+    """The templates that an operator has installed."""
+
+    def fill(self, name: str, version: int, locale: str, data: JsonObject) -> FilledTemplate | Refusal:
+        """Return the filled template. A Refusal's pointer is that of the whole message."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator allows. `mail_from` is the sender of mails that name none, `identities` have canonical form."""
+
+    mail_from: Mailbox
+    identities: Set[str]
+    templates: Templates
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one message of email/2 asks for.
+
+    `recipients` are in the order `to`, `cc`, `bcc`, each once, as they came. `not_before` and `expires_at` are
+    microseconds since 1970; None means that the message names no such moment.
+    """
+
+    mail: Mail
+    recipients: tuple[str, ...]
+    not_before: int | None
+    expires_at: int | None
+    template_digest: str | None
+    metadata: Mapping[str, str]
+
+
+def canonical_address(address: str) -> str:
+    """Return the form in which addresses are compared: the domain in lower case."""
+    local_part, _, domain = address.rpartition("@")
+    return f"{local_part}@{domain.lower()}"
+
+
+def read_email_2(body: JsonObject, policy: Policy, *, now: datetime) -> Order | Refusal:
+    """Return what the message asks for, or the first rule that it breaks. `now` is aware, by the database's clock."""
+    value: dict[str, Any] = dict(body)
+    now_microseconds = (now - EPOCH) // timedelta(microseconds=1)
+    not_before = _nanoseconds(value.get("not_before"))
+    expires_at = _nanoseconds(value.get("expires_at"))
+    refusal = _refuse_schedule(not_before, expires_at, now_microseconds)
+    if refusal is not None:
+        return refusal
+    filled = _content(value, policy.templates)
+    if isinstance(filled, Refusal):
+        return filled
+    sender = _mailbox(value["from"]) if "from" in value else policy.mail_from
+    if "from" in value and canonical_address(sender.address) not in policy.identities:
+        return Refusal(
+            ErrorCode.IDENTITY_NOT_ALLOWED,
+            pointer="/from/address",
+            detail="the operator allows no such sender",
+        )
+    if expires_at is not None and expires_at <= now_microseconds * 1000:
+        return Refusal(ErrorCode.EXPIRED, detail="expires_at has passed")
+    to, cc, bcc = ([_mailbox(each) for each in value.get(key, ())] for key in ("to", "cc", "bcc"))
+    mail = Mail(
+        sender=sender,
+        to=tuple(to),
+        cc=tuple(cc),
+        reply_to=_mailbox(value["reply_to"]) if "reply_to" in value else None,
+        content=filled.content,
+        attachments=tuple(_attachment(each) for each in value.get("attachments", ())),
+        list_unsubscribe=_list_unsubscribe(value.get("list_unsubscribe")),
+    )
+    return Order(
+        mail=mail,
+        recipients=_each_once([*to, *cc, *bcc]),
+        not_before=None if not_before is None else -(-not_before // 1000),
+        expires_at=None if expires_at is None else expires_at // 1000,
+        template_digest=filled.digest or None,
+        metadata=value.get("metadata", {}),
+    )
+
+
+def _refuse_schedule(not_before: int | None, expires_at: int | None, now: int) -> Refusal | None:
+    latest = (now + NOT_BEFORE_AHEAD // timedelta(microseconds=1)) * 1000
+    if not_before is not None and not_before > latest:
+        return Refusal(
+            ErrorCode.SCHEMA, pointer="/not_before", detail="is more than 7 days after the message arrived"
+        )
+    if not_before is not None and expires_at is not None and expires_at <= not_before:
+        return Refusal(ErrorCode.SCHEMA, pointer="/expires_at", detail="is not later than not_before")
+    return None
+
+
+def _nanoseconds(moment: str | None) -> int | None:
+    """Return a moment of the contract's form as nanoseconds since 1970."""
+    if moment is None:
+        return None
+    form = MOMENT.fullmatch(moment)
+    assert form is not None  # noqa: S101  # the schema demands the form
+    seconds = (datetime.fromisoformat(form[1]).replace(tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
+    return seconds * 1_000_000_000 + int((form[2] or "").ljust(9, "0"))
+
+
+def _content(value: dict[str, Any], templates: Templates) -> FilledTemplate | Refusal:
+    if "template" not in value:
+        content = Content(value["subject"].strip(" "), value.get("text"), value.get("html"))
+        return FilledTemplate(content, digest="")
+    asked = value["template"]
+    return templates.fill(asked["name"], int(asked["version"]), asked["locale"], asked["data"])
+
+
+def _mailbox(value: dict[str, Any]) -> Mailbox:
+    return Mailbox(value["address"], value.get("name", "").strip(" "))
+
+
+def _attachment(value: dict[str, Any]) -> Attachment:
+    return Attachment(value["filename"], value["content_type"], value["content"], value.get("content_id"))
+
+
+def _list_unsubscribe(value: dict[str, Any] | None) -> ListUnsubscribe | None:
+    if value is None:
+        return None
+    return ListUnsubscribe(value["url"], value.get("mail"), value.get("one_click", False))
+
+
+def _each_once(mailboxes: list[Mailbox]) -> tuple[str, ...]:
+    first: dict[str, str] = {}
+    for mailbox in mailboxes:
+        first.setdefault(canonical_address(mailbox.address), mailbox.address)
+    return tuple(first.values())

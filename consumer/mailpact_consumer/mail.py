@@ -1,0 +1,53 @@
+"""The mail that a message of email/2 asks for, as a value: what its reader has checked, and what the renderer writes.
+
+All strings have passed the contract's schema: addresses are ASCII without quotes or spaces, names, subjects and file
+names are one line.
+"""
+
+from dataclasses import dataclass
+
+from mailpact_consumer.mailbox import Mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file of the mail: `content` is base64 without line ends, `content_id` the name by which HTML shows the file."""
+
+    filename: str
+    content_type: str
+    content: str
+    content_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListUnsubscribe:
+    """How a reader leaves a mailing list (RFC 2369): an https address, perhaps a mail address.
+
+    `one_click` says that the https address takes the POST of RFC 8058.
+    """
+
+    url: str
+    mail: str | None = None
+    one_click: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a mail says. At least one of `text` and `html` is there; None means that there is no such part."""
+
+    subject: str
+    text: str | None
+    html: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One mail for all recipients of a message. Recipients of `bcc` are not in it: no header may name them."""
+
+    sender: Mailbox
+    to: tuple[Mailbox, ...]
+    cc: tuple[Mailbox, ...]
+    reply_to: Mailbox | None
+    content: Content
+    attachments: tuple[Attachment, ...]
+    list_unsubscribe: ListUnsubscribe | None
