@@ -205,7 +205,9 @@ def parse_base_url(text: str) -> str:
     _port(url, text, 80)
     if url.query or url.fragment or "@" in url.netloc:
         raise SettingsError(f"{redacted(text)!r}: a base URL has no user, query or fragment")
-    return text.rstrip("/")
+    if url.path.strip("/"):
+        raise SettingsError(f"{redacted(text)!r}: a base URL has no path; the site needs a host of its own")
+    return f"{url.scheme}://{url.netloc.lower()}"
 
 
 def parse_fault_point(text: str | None) -> Point | None:

@@ -1,7 +1,7 @@
 """`mailpact producer`: the CMS by itself."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, fault_point
 from mailpact.telemetry import Journey, configure_logging
@@ -9,6 +9,18 @@ from mailpact_cli import options
 from mailpact_cli.listening import bound_address, listen
 from mailpact_cli.serving import say, serve_until_stopped
 from mailpact_cli.waiting import database_answers
+from mailpact_producer.settings import (
+    MAIL_LIMIT_MAILBOX,
+    MAIL_LIMIT_NETWORK,
+    ProducerSettings,
+    parse_networks,
+)
+
+MOST_MAILS: Final = 1_000_000
+
+
+def _mails(name: str, meaning: str) -> Any:
+    return options.number(name, meaning, least=0, most=MOST_MAILS)
 
 
 def producer(
@@ -18,21 +30,46 @@ def producer(
     base_url: Annotated[str | None, options.base_url()] = None,
     amqp_url: Annotated[AmqpUrl, options.amqp_url()] = AmqpUrl("amqp://guest:guest@127.0.0.1:5672/"),
     database_url: Annotated[
-        DatabaseUrl, options.database_url("--database-url", "Readers, pages and the outbox.")
+        DatabaseUrl, options.database_url("--database-url", "Database with readers, pages and the outbox.")
     ] = DatabaseUrl("sqlite:///.mailpact/cms.db"),
+    mail_limit_mailbox: Annotated[
+        int, _mails("--mail-limit-mailbox", "Most mails to one mailbox in an hour; 0 is no limit.")
+    ] = MAIL_LIMIT_MAILBOX,
+    mail_limit_network: Annotated[
+        int,
+        _mails(
+            "--mail-limit-network",
+            "Most mails that one network (/24, /64) may request in an hour; 0 is no limit.",
+        ),
+    ] = MAIL_LIMIT_NETWORK,
+    trusted_proxies: Annotated[
+        str,
+        options.text(
+            "--trusted-proxies",
+            "NETWORKS",
+            "Proxies whose X-Forwarded-For is believed, with commas between them.",
+        ),
+    ] = "",
 ) -> None:
-    """Run the CMS: a site on which readers register, each registration a message."""
+    """Run the site on which readers register. Each mail that it sends is a message."""
     configure_logging(verbose=True)
     journey = Journey(die_at=fault_point())
     options.sqlite_folder(database_url)
+    proxies = parse_networks(trusted_proxies)
     listener = listen(listen_on)
 
     async def serve(stopping: asyncio.Event) -> None:
         from mailpact_producer.service import running
-        from mailpact_producer.settings import ProducerSettings
 
         site = base_url or f"http://{bound_address(listener)}"
-        settings = ProducerSettings(base_url=site, amqp_url=amqp_url, database_url=database_url)
+        settings = ProducerSettings(
+            base_url=site,
+            amqp_url=amqp_url,
+            database_url=database_url,
+            mail_limit_mailbox=mail_limit_mailbox,
+            mail_limit_network=mail_limit_network,
+            trusted_proxies=proxies,
+        )
         if not await database_answers(database_url, stopping):
             return
         async with running(settings, listener, journey=journey):

@@ -97,6 +97,7 @@ async def everything(wanted: Wanted, folder: Path, journey: Journey) -> AsyncIte
             base_url=cms_url,
             amqp_url=amqp_url,
             database_url=wanted.database_url or DatabaseUrl.of_file(folder / "cms.db"),
+            mail_limit_network=0,  # the developer's own machine is the only network that can reach the site
         )
         await stack.enter_async_context(producer_running(producer_settings, listeners.cms, journey=journey))
         yield Everything(

@@ -11,12 +11,14 @@ BACKLOG = 200
 
 
 @asynccontextmanager
-async def serving(app: web.Application, listener: socket.socket) -> AsyncIterator[None]:
+async def serving(
+    app: web.Application, listener: socket.socket, *, runner: type[web.AppRunner] = web.AppRunner
+) -> AsyncIterator[None]:
     """Serve until the caller leaves; closes the listener. No access log: paths and queries may hold addresses."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
-    await runner.setup()
+    running = runner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
+    await running.setup()
     try:
-        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        await web.SockSite(running, listener, backlog=BACKLOG).start()
         yield
     finally:
-        await runner.cleanup()
+        await running.cleanup()

@@ -7,7 +7,7 @@ is kept in what is stored. Only the comparison of two addresses ignores case.
 """
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -16,12 +16,13 @@ from email_validator import EmailNotValidError, validate_email
 
 MAX_ADDRESS: Final = 254  # characters; RFC 5321 4.5.3.1.3 less the angle brackets
 MAX_NAME: Final = 100  # characters
-MIN_PASSWORD, MAX_PASSWORD = (
-    8,
-    128,
-)  # characters; NIST SP 800-63B 5.1.1.2 asks for 8 and for room up to 64 at least
+MIN_PASSWORD: Final = 8  # characters; NIST SP 800-63B 5.1.1.2 asks for 8 and for room up to 64 at least
+MAX_PASSWORD: Final = 128
+FEWEST_DIFFERENT: Final = 3  # characters of a password: "aaaaaaaa" is in no list, and guessed first
 
 NOT_IN_NAMES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})  # Unicode categories: controls, line separators
+TURNS_THE_READING_DIRECTION: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+INVISIBLE: Final = frozenset({"Cf", "Cc", "Zs", "Zl", "Zp"})
 
 IsMailable = Callable[[str], bool]
 """Whether an address obeys the contract that messages to it are written under."""
@@ -49,7 +50,7 @@ class Registration:
         return self.email.casefold()
 
 
-FieldErrors = dict[Field, str]
+FieldErrors = dict[str, str]
 """For each field that is wrong, one sentence to the person who filled it in."""
 
 
@@ -57,14 +58,19 @@ class _Wrong(Exception):
     """A field is wrong; the message is the sentence for the person."""
 
 
-def read_form(fields: Mapping[str, str], is_mailable: IsMailable) -> Registration | FieldErrors:
-    """Read the form's fields; an absent one counts as empty. All are looked at, so that all errors show at once."""
+def read_registration(
+    fields: Mapping[str, str], is_mailable: IsMailable, common_passwords: Collection[str]
+) -> Registration | FieldErrors:
+    """Read the form's fields; an absent one counts as empty. All are looked at, so that all errors show at once.
+
+    `common_passwords` are those that are guessed first, in lower case.
+    """
     errors: FieldErrors = {}
     values: dict[Field, str] = {}
-    readers = {
+    readers: Mapping[Field, Callable[[str], str]] = {
         Field.NAME: _name,
         Field.EMAIL: lambda typed: _email(typed, is_mailable),
-        Field.PASSWORD: _password,
+        Field.PASSWORD: lambda typed: _password(typed, common_passwords, _own_words(fields)),
     }
     for name, read in readers.items():
         try:
@@ -77,44 +83,98 @@ def read_form(fields: Mapping[str, str], is_mailable: IsMailable) -> Registratio
 
 
 def _name(typed: str) -> str:
-    name = unicodedata.normalize("NFC", typed.strip())
+    name = unicodedata.normalize("NFC", without_invisible_ends(typed))
     if not name:
-        raise _Wrong("Please tell us your name.")
+        raise _Wrong("Please enter your name.")
+    if TURNS_THE_READING_DIRECTION & set(name):
+        raise _Wrong(
+            "Your name contains an invisible character that changes the reading direction. Please remove it."
+        )
     if any(unicodedata.category(character) in NOT_IN_NAMES for character in name):
-        raise _Wrong("A name is one line of text without control characters.")
+        raise _Wrong("Your name must be one line of text without control characters.")
     if len(name) > MAX_NAME:
-        raise _Wrong(f"That is {len(name)} characters; we have room for {MAX_NAME}.")
+        raise _Wrong(f"Your name has {len(name)} characters. The site can store {MAX_NAME}.")
     return name
 
 
 def _email(typed: str, is_mailable: IsMailable) -> str:
-    address = typed.strip()
+    address = without_invisible_ends(typed)
     if not address:
-        raise _Wrong("Please tell us your e-mail address.")
+        raise _Wrong("Please enter your e-mail address.")
     if len(address) > MAX_ADDRESS:
         raise _Wrong(f"An e-mail address has at most {MAX_ADDRESS} characters.")
-    local_part, at, _ = address.rpartition("@")
-    if not at:
-        raise _Wrong("An e-mail address has an @ in it, as in ada@example.org.")
+    if any(unicodedata.category(character) in INVISIBLE for character in address):
+        raise _Wrong("The address contains a space or an invisible character. Please type the address again.")
+    local_part, at, domain = address.rpartition("@")
+    if not at or not local_part or not domain:
+        raise _Wrong("An e-mail address has the form name@example.org.")
     if not local_part.isascii():
         raise _Wrong(
-            "Before the @ we can so far only use unaccented letters, digits and signs such as . _ + -"
+            "Before the @ the site can only use unaccented letters, digits and signs such as . _ + -"
         )
     try:
         # Names below .test are nobody's (RFC 6761), and just what a developer tries a site with.
         checked = validate_email(
             address, allow_smtputf8=False, check_deliverability=False, test_environment=True
         )
-    except EmailNotValidError as error:
-        raise _Wrong(str(error)) from None
+    except EmailNotValidError:
+        raise _Wrong(_what_is_wrong(local_part, domain)) from None
     if checked.ascii_email is None or not is_mailable(checked.ascii_email):
-        raise _Wrong("We cannot send mail to an address of this form. Please use another one.")
+        raise _Wrong("The site cannot send mail to an address of this form. Please use another address.")
     return checked.ascii_email
 
 
-def _password(typed: str) -> str:
-    if len(typed) < MIN_PASSWORD:
-        raise _Wrong(f"A password has at least {MIN_PASSWORD} characters; a few words make a good one.")
-    if len(typed) > MAX_PASSWORD:
+def _what_is_wrong(local_part: str, domain: str) -> str:
+    # The library's own sentences speak of code points and of its options.
+    if "." not in domain:
+        return "The part after the @ is incomplete: it needs a dot, as in example.org."
+    if ".." in local_part + domain or local_part.startswith(".") or domain.startswith("."):
+        return "The address has a dot too many."
+    if local_part.endswith(".") or domain.endswith("."):
+        return "The address has a dot too many."
+    if "@" in local_part:
+        return "The address has more than one @."
+    return "This is not a valid e-mail address. Please check it for typing errors."
+
+
+def _own_words(fields: Mapping[str, str]) -> frozenset[str]:
+    email = without_invisible_ends(fields.get(Field.EMAIL, "")).casefold()
+    name = without_invisible_ends(fields.get(Field.NAME, "")).casefold()
+    return frozenset({email, email.partition("@")[0], name, name.replace(" ", "")})
+
+
+def _password(typed: str, common: Collection[str], own_words: Collection[str]) -> str:
+    password = unicodedata.normalize("NFKC", typed)
+    if len(password) < MIN_PASSWORD:
+        raise _Wrong(
+            f"A password has at least {MIN_PASSWORD} characters. Several words make a good password."
+        )
+    if len(password) > MAX_PASSWORD:
         raise _Wrong(f"A password has at most {MAX_PASSWORD} characters.")
-    return unicodedata.normalize("NFKC", typed)
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in password):
+        raise _Wrong("A password cannot contain control characters.")
+    if not without_invisible_ends(password):
+        raise _Wrong("This password consists of spaces only. Please choose another password.")
+    if len(set(password.casefold())) < FEWEST_DIFFERENT:
+        raise _Wrong("This password repeats one or two characters. Please choose another password.")
+    if password.casefold().strip() in common:
+        raise _Wrong(
+            "This password is one of those that attackers try first. Please choose another password."
+        )
+    if password.casefold().strip() in own_words:
+        raise _Wrong("This password is your name or address. Please choose another password.")
+    return password
+
+
+def without_invisible_ends(text: str) -> str:
+    """Return `text` without the spaces and invisible characters at both ends, which a paste may bring along."""
+    start, end = 0, len(text)
+    while start < end and _is_padding(text[start]):
+        start += 1
+    while end > start and _is_padding(text[end - 1]):
+        end -= 1
+    return text[start:end]
+
+
+def _is_padding(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) == "Cf"

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib import resources
 from uuid import uuid4
 
 import structlog
@@ -21,13 +22,20 @@ from mailpact.database.transactions import Database
 from mailpact.telemetry import Journey
 from mailpact.web.serving import serving
 from mailpact_producer.events import CONTRACT, Writer
-from mailpact_producer.passwords import PasswordHashing
+from mailpact_producer.limits import MailLimits
+from mailpact_producer.mail_gate import MailGate
+from mailpact_producer.passwords import PasswordHashing, usable_cpus
 from mailpact_producer.registration import Registrar
 from mailpact_producer.relay import Relay
 from mailpact_producer.settings import ProducerSettings
 from mailpact_producer.store import pages, schema
 from mailpact_producer.web.application import make_application
+from mailpact_producer.web.connections import WatchedRunner
 from mailpact_producer.web.cookies import Cookies
+from mailpact_producer.web.csrf import Csrf
+from mailpact_producer.web.forms import Forms
+from mailpact_producer.web.network import Networks
+from mailpact_producer.web.notices import Notices
 from mailpact_producer.web.pages import Pages
 from mailpact_producer.web.register import RegistrationForm
 
@@ -53,7 +61,7 @@ async def running(
     async with AsyncExitStack() as stack:
         stack.enter_context(listener)
         database = await stack.enter_async_context(open_database(settings.database_url))
-        passwords = PasswordHashing()
+        passwords = PasswordHashing(usable_cpus())
         stack.push_async_callback(passwords.close)
         await schema.prepare(database)
         writer = Writer(catalogue.load().contract(CONTRACT))
@@ -68,7 +76,7 @@ async def running(
             now_seconds=time.time,
         )
         app = await _site(settings, database, registrar, writer)
-        await stack.enter_async_context(serving(app, listener))
+        await stack.enter_async_context(serving(app, listener, runner=WatchedRunner))
         yield Producer(_url(listener))
 
 
@@ -105,9 +113,26 @@ async def _site(
 ) -> web.Application:
     key = await database.transact(pages.signing_key)
     cookies = Cookies(is_https=settings.is_https)
-    site_pages = Pages(database, cookies)
-    form = RegistrationForm(registrar, site_pages, cookies, key, writer.is_mailable)
-    return make_application(site_pages, form)
+    notices = Notices(key, cookies)
+    site_pages = Pages(database)
+    limits = MailLimits(settings.mail_limit_mailbox, settings.mail_limit_network)
+    form = RegistrationForm(
+        registrar,
+        MailGate(database, limits, key),
+        forms=Forms(Csrf(key, cookies, settings.base_url)),
+        notices=notices,
+        networks=Networks(settings.trusted_proxies),
+        site_pages=site_pages,
+        is_mailable=writer.is_mailable,
+        common_passwords=common_passwords(),
+    )
+    return make_application(site_pages, form, notices, is_https=settings.is_https)
+
+
+def common_passwords() -> frozenset[str]:
+    """Return the 10,000 passwords that attackers try first, in lower case."""
+    text = (resources.files("mailpact_producer") / "common_passwords.txt").read_text("ascii")
+    return frozenset(text.split("\n"))
 
 
 def _url(listener: socket.socket) -> str:

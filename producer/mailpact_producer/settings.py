@@ -1,19 +1,43 @@
-"""What an operator sets for the CMS."""
+"""What an operator sets for the site."""
 
+import ipaddress
 from dataclasses import dataclass
+from typing import Final
 
-from mailpact.settings import AmqpUrl, DatabaseUrl
+from mailpact.settings import AmqpUrl, DatabaseUrl, SettingsError
+
+MAIL_LIMIT_MAILBOX: Final = 3
+MAIL_LIMIT_NETWORK: Final = 30
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
 class ProducerSettings:
-    """One CMS process. `base_url` is the site's public address, without a slash at its end."""
+    """One process of the site.
+
+    `base_url` is the site's public address, without a path or a slash at its end. The limits are mails in an hour for
+    one mailbox and one network (/24 or /64); 0 is no limit. `X-Forwarded-For` is believed from `trusted_proxies` only.
+    """
 
     base_url: str
     amqp_url: AmqpUrl
     database_url: DatabaseUrl
+    mail_limit_mailbox: int = MAIL_LIMIT_MAILBOX
+    mail_limit_network: int = MAIL_LIMIT_NETWORK
+    trusted_proxies: tuple[Network, ...] = ()
 
     @property
     def is_https(self) -> bool:
         """Whether browsers reach the site by https; only then may its cookies be `Secure`."""
         return self.base_url.startswith("https://")
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Read addresses and networks with commas between them; raise SettingsError for anything else."""
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise SettingsError(
+            f"{text!r} is not a list of addresses or networks, for example 127.0.0.1,10.0.0.0/8"
+        ) from None

@@ -1,9 +1,13 @@
-"""Tokens that prove that a form was made by this site: a signed double-submit cookie.
+"""Text that this site has signed, and proofs that a form was made by it. Pure.
 
-The form carries a token, and the browser a cookie with the same one. Another site can make a browser send our cookie
-but can neither read it nor put it into a form; it could plant a cookie of its own, but not one that we have signed.
+    signed text = base64url(content || HMAC-SHA256(key, purpose || 0 || content))
 
-    token = base64url(random 16 bytes || HMAC-SHA256(key, purpose || random))
+Each signature has a purpose, so that what was signed for one use is worth nothing for another.
+
+A form carries a token against forged requests. For somebody who is logged in the token is derived from the session,
+which no other site can read. For anybody else it is a signed double-submit cookie: the form carries a token, and the
+browser a cookie with the same one. Another site can make a browser send our cookie but can neither read it nor put it
+into a form; it could plant a cookie of its own, but not one that we have signed.
 
 https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
 """
@@ -12,32 +16,74 @@ import base64
 import binascii
 import hashlib
 import hmac
+from enum import Enum
 from typing import Final
 
 KEY_BYTES: Final = 32
 RANDOM_BYTES: Final = 16
-_PURPOSE: Final = b"csrf\0"  # the site's key signs other things later; no signature may serve as another's
+SECRET_BYTES: Final = 32
+"""Random bytes of a link or a session: 256 bits."""
+
+_SIGNATURE_BYTES: Final = 32
+
+
+class Purpose(Enum):
+    """What a signature is for."""
+
+    CSRF = b"csrf"
+    CSRF_OF_SESSION = b"csrf of session"
+    SENT_TO = b"sent to"
+
+
+def sign(key: bytes, purpose: Purpose, content: bytes) -> str:
+    """Return `content` with our signature, as text that is fit for cookies and forms."""
+    return base64.urlsafe_b64encode(content + _signature(key, purpose, content)).decode("ascii")
+
+
+def read_signed(key: bytes, purpose: Purpose, text: str) -> bytes | None:
+    """Return the content of a text that we have signed for this purpose; None for any other text."""
+    try:
+        signed = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        return None
+    content, signature = signed[:-_SIGNATURE_BYTES], signed[-_SIGNATURE_BYTES:]
+    return content if hmac.compare_digest(signature, _signature(key, purpose, content)) else None
 
 
 def make_token(key: bytes, randomness: bytes) -> str:
-    """Sign `randomness`, RANDOM_BYTES from a secure source; the result is fit for cookies and forms."""
-    return base64.urlsafe_b64encode(randomness + _signature(key, randomness)).decode("ascii")
+    """Return a token for forms; `randomness` is RANDOM_BYTES from a secure source."""
+    return sign(key, Purpose.CSRF, randomness)
 
 
 def is_ours(key: bytes, token: str) -> bool:
-    """Whether we have signed this token."""
-    try:
-        content = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        return False
-    randomness, signature = content[:RANDOM_BYTES], content[RANDOM_BYTES:]
-    return hmac.compare_digest(signature, _signature(key, randomness))
+    """Return whether we have signed this token."""
+    content = read_signed(key, Purpose.CSRF, token)
+    return content is not None and len(content) == RANDOM_BYTES
 
 
 def is_from_our_form(key: bytes, *, cookie: str, field: str) -> bool:
-    """Whether a form was made by this site for this browser; neither value may be left out."""
+    """Return whether a form was made by this site for this browser; neither value may be left out."""
     return hmac.compare_digest(cookie.encode(), field.encode()) and is_ours(key, cookie)
 
 
-def _signature(key: bytes, randomness: bytes) -> bytes:
-    return hmac.digest(key, _PURPOSE + randomness, hashlib.sha256)
+def token_of_session(key: bytes, session: str) -> str:
+    """Return the token of all forms of a session, whose secret is in the browser's cookie."""
+    digest = hmac.digest(key, Purpose.CSRF_OF_SESSION.value + b"\0" + session.encode(), hashlib.sha256)
+    return base64.urlsafe_b64encode(digest).decode("ascii")
+
+
+def is_form_of_session(key: bytes, *, session: str, field: str) -> bool:
+    """Return whether a form was made by this site for this session."""
+    return hmac.compare_digest(token_of_session(key, session).encode(), field.encode())
+
+
+def at_rest(secret: str) -> str:
+    """Return the form in which the secret of a link or a session is stored: its SHA-256 in hexadecimal.
+
+    The secret has 256 random bits, so it needs neither salt nor a slow hash.
+    """
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _signature(key: bytes, purpose: Purpose, content: bytes) -> bytes:
+    return hmac.digest(key, purpose.value + b"\0" + content, hashlib.sha256)

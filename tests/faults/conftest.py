@@ -150,7 +150,7 @@ class Mailpact:
         if command == "consumer":
             smtp_url, inbox_url = f"smtp://{self._at('smtp')}", self._database("inbox.db")
             return [command, "--amqp-url", self.amqp_url, "--smtp-url", smtp_url, "--inbox-url", inbox_url]
-        listen = ["--listen", self._at(port)]
+        listen = ["--listen", self._at(port), "--mail-limit-network", "0"]
         return [command, *listen, "--amqp-url", self.amqp_url, "--database-url", self._database("cms.db")]
 
     def publish(self, body: bytes, *, message_id: str | None = None, content_type: str | None = None) -> None:

@@ -21,7 +21,7 @@ from mailpact.database.mysql import TABLE
 from mailpact.database.transactions import Database
 
 VERSION_TABLE: Final = "producer_version"
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 metadata = MetaData()
@@ -76,6 +76,16 @@ site_key = Table(
     metadata,
     Column("id", SmallInteger, primary_key=True, autoincrement=False),
     Column("secret", LargeBinary(32), nullable=False),
+    **TABLE,
+)
+
+limits = Table(
+    "limits",
+    metadata,
+    Column("name", String(64), primary_key=True),  # an HMAC: whose requests they are cannot be read from it
+    Column("times", Text, nullable=False),  # of each request in the last hour
+    Column("used_at", BigInteger, nullable=False),
+    Index("ix_limits_used", "used_at"),
     **TABLE,
 )
 

@@ -5,17 +5,24 @@ from aiohttp import web
 from jinja2 import PackageLoader, StrictUndefined
 
 from mailpact.web.assets import add_asset_routes
-from mailpact.web.security import add_security_headers
-from mailpact_producer.web.failures import failure_pages
-from mailpact_producer.web.form import MAX_BODY_BYTES
+from mailpact_producer.web.failures import REPORTS, failure_pages
+from mailpact_producer.web.forms import MAX_BODY_BYTES
+from mailpact_producer.web.headers import add_site_headers
+from mailpact_producer.web.notices import Notices
 from mailpact_producer.web.pages import Pages
 from mailpact_producer.web.register import RegistrationForm
+from mailpact_producer.web.render import FRAME, Frame
+from mailpact_producer.web.reports import Reports
 
 
-def make_application(site_pages: Pages, registration_form: RegistrationForm) -> web.Application:
+def make_application(
+    site_pages: Pages, registration_form: RegistrationForm, notices: Notices, *, is_https: bool
+) -> web.Application:
     """Make the site; whoever serves it ends it."""
-    app = web.Application(middlewares=[failure_pages], client_max_size=MAX_BODY_BYTES)
-    add_security_headers(app)
+    app = web.Application(middlewares=[notices.middleware(), failure_pages], client_max_size=MAX_BODY_BYTES)
+    app[REPORTS] = Reports()
+    app[FRAME] = Frame(notices)
+    add_site_headers(app, is_https=is_https)
     environment = aiohttp_jinja2.setup(
         app,
         loader=PackageLoader("mailpact_producer.web"),

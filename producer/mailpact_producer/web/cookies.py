@@ -1,17 +1,16 @@
-"""The site's two cookies, which nothing but the site itself reads.
+"""The site's cookies, which nothing but the site itself reads.
 
-Both are HttpOnly. On https they are `Secure` and carry the prefix `__Host-`, with which no other host, a subdomain
-included, can plant them (RFC 6265bis 4.1.3). SameSite is Lax, not Strict: who follows a link from a mail to the form
-would come without the cookie, get a new one, and break the form that is still open in another tab. The cookie is no
-login; a form posted from another site is stopped by Lax as well.
+All are HttpOnly. On https they are `Secure` and carry the prefix `__Host-`, with which no other host, a subdomain
+included, can plant them (RFC 6265bis 4.1.3). SameSite is Lax, not Strict: somebody who follows a link from a mail would
+otherwise come without cookies, get a new one, and break the form that is still open in another tab. A form posted from
+another site comes without cookies under Lax as well.
 """
 
 from typing import Final
 
 from aiohttp import web
 
-NOTICE_SECONDS: Final = 30
-_SHOWN: Final = "registered"
+NOTICE_SECONDS: Final = 60
 
 
 class Cookies:
@@ -22,6 +21,7 @@ class Cookies:
         self._is_https = is_https
         self._csrf = f"{prefix}mailpact_csrf"
         self._notice = f"{prefix}mailpact_notice"
+        self._session = f"{prefix}mailpact_session"
 
     def csrf(self, request: web.Request) -> str:
         """Return the token that the browser sent; empty without one."""
@@ -31,16 +31,28 @@ class Cookies:
         """Let the browser keep a token until it is closed."""
         self._set(response, self._csrf, token, max_age=None)
 
-    def set_notice(self, response: web.StreamResponse) -> None:
-        """Let the next page say thank you, whoever has registered and whether that was news."""
-        self._set(response, self._notice, _SHOWN, max_age=NOTICE_SECONDS)
+    def session(self, request: web.Request) -> str:
+        """Return the session's secret that the browser sent; empty without one."""
+        return request.cookies.get(self._session, "")
 
-    def has_notice(self, request: web.Request) -> bool:
-        """Whether the page is to say thank you."""
-        return request.cookies.get(self._notice) == _SHOWN
+    def set_session(self, response: web.StreamResponse, secret: str) -> None:
+        """Let the browser keep a session's secret until it is closed."""
+        self._set(response, self._session, secret, max_age=None)
+
+    def drop_session(self, response: web.StreamResponse) -> None:
+        """Let the browser forget the session."""
+        self._set(response, self._session, "", max_age=0)
+
+    def set_notice(self, response: web.StreamResponse, notice: str) -> None:
+        """Let the next page say something once."""
+        self._set(response, self._notice, notice, max_age=NOTICE_SECONDS)
+
+    def notice(self, request: web.Request) -> str:
+        """Return what the page is to say; empty if nothing."""
+        return request.cookies.get(self._notice, "")
 
     def drop_notice(self, response: web.StreamResponse) -> None:
-        """Let it be said once only."""
+        """Let the notice be said once only."""
         self._set(response, self._notice, "", max_age=0)
 
     def _set(self, response: web.StreamResponse, name: str, value: str, *, max_age: int | None) -> None:

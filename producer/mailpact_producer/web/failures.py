@@ -1,42 +1,60 @@
 """What a person sees when something does not work: a page that says so, and a way back."""
 
+import time
+import traceback
 from http import HTTPStatus
 from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
-from aiohttp_jinja2 import render_template
 
 from mailpact.database.transactions import DatabaseUnavailable
 from mailpact_producer.errors import TooBusy
+from mailpact_producer.web.render import render
+from mailpact_producer.web.reports import Reports
 
 RETRY_SECONDS: Final = 5
 
+REPORTS: Final = web.AppKey("REPORTS", Reports)
+
+NOT_OUR_FORM: Final = (
+    "This form did not come from this site, or your browser does not keep cookies. Nothing was sent."
+    " Please send the form again."
+)
+NOT_NOW: Final = (
+    "The site cannot do this at the moment. Nothing you entered is lost: please try again a little later."
+)
+TOO_MANY: Final = (
+    "Too many mails were requested from your network in the last hour. Please try again in an hour."
+)
+
 _WORDS: Final = {
-    HTTPStatus.FORBIDDEN: (
-        "This form cannot be used any more",
-        "It may have been open for long, or your browser keeps no cookies. Nothing was sent. Please open it again.",
-    ),
+    HTTPStatus.BAD_REQUEST: ("The form could not be read", "The site could not read what was sent."),
+    HTTPStatus.FORBIDDEN: ("This form cannot be used", NOT_OUR_FORM),
     HTTPStatus.NOT_FOUND: (
         "There is no such page",
-        "The link may be old, or a letter of it may have got lost.",
+        "The address may be mistyped, or the page may have been removed.",
     ),
     HTTPStatus.REQUEST_TIMEOUT: (
         "That took too long",
         "The form did not arrive completely. Please send it again.",
     ),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
-        "That was too much",
-        "What was sent is larger than any form of ours.",
+        "The form was too large",
+        "What was sent is larger than any form of this site.",
     ),
-    HTTPStatus.INTERNAL_SERVER_ERROR: ("Something is broken here", "It is our fault, and it has been noted."),
+    HTTPStatus.INTERNAL_SERVER_ERROR: (
+        "The site made a mistake",
+        "The error was noted. Please try something else, or come back later.",
+    ),
     HTTPStatus.SERVICE_UNAVAILABLE: (
-        "Just a moment, please",
-        "The site cannot do this right now. Please try again in a few seconds; nothing will happen twice.",
+        "The site cannot do this at the moment",
+        "Please try again a little later.",
     ),
 }
-_OTHERWISE: Final = ("That cannot be done here", "The site does not understand what it was asked for.")
+_OTHERWISE: Final = ("The site cannot do that", "The site does not understand the request.")
 
 log = structlog.get_logger()
 
@@ -54,18 +72,41 @@ async def failure_pages(request: web.Request, handler: Handler) -> web.StreamRes
             response.headers["Allow"] = error.headers["Allow"]
         return response
     except (TooBusy, DatabaseUnavailable) as error:
-        log.warning("a request cannot be served now", path=request.path, reason=str(error))
+        note_unavailable(request, error)
         response = _page(request, HTTPStatus.SERVICE_UNAVAILABLE)
         response.headers["Retry-After"] = str(RETRY_SECONDS)
         return response
-    except (
-        Exception
-    ):  # the outermost loop: one request's bug must not be the next one's, and the person needs a page
-        log.exception("a request failed, which is a bug", path=request.path)
+    except (web.RequestPayloadError, HttpProcessingError):
+        log.debug("a request's body could not be read", page=route(request))
+        return _page(request, HTTPStatus.BAD_REQUEST)
+    except ConnectionError:
+        raise  # the client has left: there is nobody to answer
+    except Exception as error:  # noqa: BLE001  # the outermost loop: a bug in one request must not end the site
+        # Not the error's text, which may repeat what the client sent, or an address.
+        log.error(  # noqa: TRY400  # see above
+            "a request failed, which is a bug",
+            page=route(request),
+            kind=type(error).__name__,
+            stack="".join(traceback.format_tb(error.__traceback__)),
+        )
         return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def route(request: web.Request) -> str:
+    """Return which of the site's routes is asked for, fit for logs: nothing of what the client sent."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "(no page)"
+
+
+def note_unavailable(request: web.Request, error: Exception) -> None:
+    """Log that a request could not be served, at most once a minute."""
+    more = request.app[REPORTS].due(type(error).__name__, time.monotonic())
+    if more is not None:
+        log.warning(
+            "requests cannot be served now", page=route(request), reason=str(error), unlogged_before=more
+        )
 
 
 def _page(request: web.Request, status: HTTPStatus) -> web.Response:
     title, text = _WORDS.get(status, _OTHERWISE)
-    context = {"title": title, "text": text, "is_about_form": request.path == "/register"}
-    return render_template("failure.html", request, context, status=status)
+    return render(request, "failure.html", {"title": title, "text": text}, status=status)

@@ -3,11 +3,10 @@
 from uuid import UUID
 
 from aiohttp import web
-from aiohttp_jinja2 import render_template
 
 from mailpact.database.transactions import Database
 from mailpact_producer.store import pages
-from mailpact_producer.web.cookies import Cookies
+from mailpact_producer.web.render import render
 
 _UUID_CHARACTERS = 36
 
@@ -15,26 +14,21 @@ _UUID_CHARACTERS = 36
 class Pages:
     """What can be read on the site."""
 
-    def __init__(self, database: Database, cookies: Cookies) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._cookies = cookies
 
     async def home(self, request: web.Request) -> web.Response:
         """List the pages."""
         newest = await self._database.transact(pages.newest)
-        return render_template("home.html", request, {"pages": newest})
+        return render(request, "home.html", {"pages": newest})
 
     async def page(self, request: web.Request) -> web.Response:
-        """Show one page, with thanks if the reader has come from registering."""
+        """Show one page."""
         guid = read_guid(request.match_info["guid"])
         page = await self._find(guid) if guid else None
         if page is None:
             raise web.HTTPNotFound
-        is_thanked = self._cookies.has_notice(request)
-        response = render_template("page.html", request, {"page": page, "is_thanked": is_thanked})
-        if is_thanked:
-            self._cookies.drop_notice(response)
-        return response
+        return render(request, "page.html", {"page": page})
 
     async def path_or_welcome(self, guid: str | None) -> str:
         """Return the path of a page, or of the page that welcomes if there is no such page."""
@@ -46,7 +40,7 @@ class Pages:
 
 
 def read_guid(text: str) -> str | None:
-    """Return a page's guid in canonical form; None for anything that is none."""
+    """Return a page's guid in canonical form; None if `text` is not a guid."""
     if len(text) != _UUID_CHARACTERS:
         return None
     try:

@@ -4,23 +4,26 @@ The answer to an address that is known is the answer to one that is not, down to
 the form was opened. Whether a mail comes, only the owner of the mailbox learns.
 """
 
-import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
-from aiohttp_jinja2 import render_template
 
-from mailpact_producer import accounts, tokens
-from mailpact_producer.accounts import Field, FieldErrors, IsMailable, Registration, read_form
+from mailpact_producer import accounts
+from mailpact_producer.accounts import IsMailable, Registration, read_registration
+from mailpact_producer.limits import Admission
+from mailpact_producer.mail_gate import MailGate
 from mailpact_producer.registration import Registrar
-from mailpact_producer.web.cookies import Cookies
-from mailpact_producer.web.form import posted_fields
+from mailpact_producer.web.failures import TOO_MANY
+from mailpact_producer.web.forms import FormRefused, Forms, see_other
+from mailpact_producer.web.network import Networks
+from mailpact_producer.web.notices import NoticeKind, Notices
 from mailpact_producer.web.pages import Pages, read_guid
 
-CSRF_FIELD: Final = "csrf"
 PAGE_FIELD: Final = "page"
+_TEMPLATE: Final = "register.html"
 _LIMITS: Final = {
     "max_name": accounts.MAX_NAME,
     "max_address": accounts.MAX_ADDRESS,
@@ -33,48 +36,51 @@ class RegistrationForm:
     """Shows the form and takes it."""
 
     def __init__(
-        self, registrar: Registrar, site_pages: Pages, cookies: Cookies, key: bytes, is_mailable: IsMailable
+        self,
+        registrar: Registrar,
+        gate: MailGate,
+        *,
+        forms: Forms,
+        notices: Notices,
+        networks: Networks,
+        site_pages: Pages,
+        is_mailable: IsMailable,
+        common_passwords: Collection[str],
     ) -> None:
         self._registrar = registrar
+        self._gate = gate
+        self._forms = forms
+        self._notices = notices
+        self._networks = networks
         self._pages = site_pages
-        self._cookies = cookies
-        self._key = key
         self._is_mailable = is_mailable
+        self._common_passwords = common_passwords
 
     async def show(self, request: web.Request) -> web.Response:
-        """Show the empty form, with a token that the browser must bring back."""
-        token = self._cookies.csrf(request)
-        if not tokens.is_ours(self._key, token):
-            token = tokens.make_token(self._key, secrets.token_bytes(tokens.RANDOM_BYTES))
-        response = self._form(request, token, {PAGE_FIELD: request.query.get(PAGE_FIELD, "")}, {})
-        self._cookies.set_csrf(response, token)
-        return response
+        """Show the empty form."""
+        page = read_guid(request.query.get(PAGE_FIELD, "")) or ""
+        return self._forms.show(request, _TEMPLATE, _LIMITS, fields={PAGE_FIELD: page})
 
     async def take(self, request: web.Request) -> web.Response:
-        """Register the reader and lead back; 422 with the form and what is wrong in it, 403 if it is not ours."""
-        fields = await posted_fields(request)
-        token = self._cookies.csrf(request)
-        if not tokens.is_from_our_form(self._key, cookie=token, field=fields.get(CSRF_FIELD, "")):
-            raise web.HTTPForbidden
-        registration = read_form(fields, self._is_mailable)
-        if not isinstance(registration, Registration):
-            return self._form(request, token, fields, registration)
-        path = await self._pages.path_or_welcome(read_guid(fields.get(PAGE_FIELD, "")))
-        await self._registrar.register(registration)
-        response = web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": path})
-        self._cookies.set_notice(response)
-        return response
+        """Register the reader and lead back to the page that the form was opened from."""
 
-    def _form(
-        self, request: web.Request, token: str, fields: Mapping[str, str], errors: FieldErrors
-    ) -> web.Response:
-        context = {
-            "csrf": token,
-            "page": read_guid(fields.get(PAGE_FIELD, "")) or "",
-            "name": fields.get(Field.NAME, ""),
-            "email": fields.get(Field.EMAIL, ""),
-            "errors": errors,
-            **_LIMITS,
-        }
-        status = HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK
-        return render_template("register.html", request, context, status=status)
+        async def take(fields: Mapping[str, str]) -> web.Response:
+            registration = read_registration(fields, self._is_mailable, self._common_passwords)
+            if not isinstance(registration, Registration):
+                raise FormRefused("Please correct the fields that are marked below.", errors=registration)
+            await self._register(request, registration)
+            response = see_other(await self._pages.path_or_welcome(read_guid(fields.get(PAGE_FIELD, ""))))
+            self._notices.set(response, NoticeKind.REGISTERED, registration.email)
+            return response
+
+        return await self._forms.take(request, _TEMPLATE, _LIMITS, take)
+
+    async def _register(self, request: web.Request, registration: Registration) -> None:
+        network = self._networks.of(request)
+        match await self._gate.admit(registration.email, network, now_seconds=time.monotonic()):
+            case Admission.GRANTED:
+                await self._registrar.register(registration)
+            case Admission.MAILBOX_FULL:
+                await self._registrar.pretend(registration)
+            case Admission.NETWORK_FULL:
+                raise FormRefused(TOO_MANY, status=HTTPStatus.TOO_MANY_REQUESTS, retry_seconds=3600)

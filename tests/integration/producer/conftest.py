@@ -246,11 +246,13 @@ def serve(data: Data, broker: Broker, browser: Callable[[str], Site]) -> Serve:
     """Run a CMS while the context lasts."""
 
     @asynccontextmanager
-    async def running(*, base_url: str = "http://127.0.0.1") -> AsyncIterator[Site]:
+    async def running(*, base_url: str = "http://127.0.0.1", **options: Any) -> AsyncIterator[Site]:
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         site = browser(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        settings = ProducerSettings(base_url=base_url, amqp_url=broker.url, database_url=data.url)
+        # All browsers of a test are in one network.
+        options = {"mail_limit_network": 0} | options
+        settings = ProducerSettings(base_url=base_url, amqp_url=broker.url, database_url=data.url, **options)
         async with producer_running(settings, listener, journey=site.journey):
             yield site
 

@@ -1,6 +1,7 @@
 """The site as browsers and as those who attack it meet it."""
 
 import asyncio
+import base64
 import re
 from html import unescape
 from typing import Any
@@ -10,6 +11,8 @@ from argon2 import PasswordHasher
 from sqlalchemy import Engine, event
 
 from mailpact.web.security import DEFAULT_HEADERS
+from mailpact_producer.errors import TooBusy
+from mailpact_producer.passwords import PasswordHashing
 from mailpact_producer.store.pages import WELCOME_PAGE
 
 OTHER_PAGE = "0b8e6f0a-3c1d-4a55-8a43-2f6f0c1d9e77"
@@ -42,7 +45,7 @@ async def test_home_lists_the_pages_and_leads_to_them(site: Any, second_page: st
 
     assert home.status == 200
     assert re.findall(r'<a href="/page/([^"]+)">', home.text) == [WELCOME_PAGE, second_page]
-    assert "<p>Two.</p>" in (await site.get(f"/page/{second_page.upper()}")).text
+    assert '<p dir="auto">Two.</p>' in (await site.get(f"/page/{second_page.upper()}")).text
 
 
 async def test_form_carries_the_page_that_it_was_opened_from(site: Any, second_page: str) -> None:
@@ -63,15 +66,22 @@ async def test_from_any_other_place_registering_leads_to_the_welcome_page(site: 
     assert (answer.status, answer.headers["Location"]) == (303, f"/page/{WELCOME_PAGE}")
 
 
-async def test_thanks_are_given_once_and_name_nobody(site: Any) -> None:
+async def test_thanks_are_given_once_and_name_the_address_that_was_typed(site: Any) -> None:
     answer = await site.register("ada@example.org")
 
     thanked = (await site.get(answer.headers["Location"])).text
     again = (await site.get(answer.headers["Location"])).text
 
-    assert "Thank you. If the address is new here, a mail is on its way." in thanked
-    assert "ada@example.org" not in thanked
+    assert '<strong dir="auto">ada@example.org</strong>' in thanked
+    assert '<a href="/register">Wrong address?</a>' in thanked
     assert "Thank you" not in again
+
+
+async def test_nobody_else_can_make_the_site_name_an_address(site: Any) -> None:
+    forged = "registered." + base64.urlsafe_b64encode(b"ada@example.org" + b"0" * 32).decode()
+
+    async with site.session.get(site.url, headers={"Cookie": f"mailpact_notice={forged}"}) as answer:
+        assert "ada@example.org" not in await answer.text()
 
 
 async def test_wrong_form_comes_back_with_a_sentence_beside_each_field_and_without_the_password(
@@ -80,6 +90,8 @@ async def test_wrong_form_comes_back_with_a_sentence_beside_each_field_and_witho
     answer = await site.register("ada@", page=second_page, name="Ada L.", password="zzzz")
 
     assert answer.status == 422
+    focused = re.findall(r'<input id="(\w+)"[^>]* autofocus', answer.text)
+    assert focused == ["email"]
     for field in ("email", "password"):
         assert re.search(
             rf'id="{field}"[^>]* aria-invalid="true" aria-describedby="{field}-error', answer.text
@@ -137,8 +149,9 @@ async def test_known_address_costs_the_same_work(site: Any, data: Any, monkeypat
 
     assert unknown == known
     assert unknown.count("hash") == 1
-    assert unknown.count("BEGIN IMMEDIATE") == (1 if data.url.is_sqlite else 0)
-    assert [statement.split()[2] for statement in unknown if "INSERT" in statement] == ["outbox", "users"]
+    assert unknown.count("BEGIN IMMEDIATE") == (2 if data.url.is_sqlite else 0)
+    inserted = [statement.split()[2] for statement in unknown if "INSERT" in statement]
+    assert inserted == ["limits", "outbox", "users"]
 
 
 @pytest.mark.parametrize("forged", ["", "x", "AAAA", "é", None])
@@ -153,7 +166,8 @@ async def test_form_with_a_forged_token_is_refused_with_a_way_back(
     answer = await site.post("/register", data=form)
 
     assert answer.status == 403
-    assert '<a class="button" href="/register">' in answer.text
+    assert 'value="ada@example.org"' in answer.text
+    assert "did not come from this site" in answer.text
     assert data.rows("SELECT count(*) FROM users") == [(0,)]
 
 
@@ -253,8 +267,9 @@ async def test_every_answer_carries_the_security_headers(site: Any, data: Any) -
 
     assert [answer.status for answer in answers] == [200, 404, 405, 403, 422, 303, 413, 500]
     for answer in answers:
-        assert {name: answer.headers[name] for name in DEFAULT_HEADERS} == dict(DEFAULT_HEADERS)
-        assert answer.headers["Server"] == "Mailpact"
+        expected = DEFAULT_HEADERS | {"Cache-Control": "no-cache" if answer is answers[0] else "no-store"}
+        assert {name: answer.headers[name] for name in DEFAULT_HEADERS} == expected
+        assert "Server" not in answer.headers
 
 
 @pytest.mark.parametrize(
@@ -289,7 +304,7 @@ async def test_unknown_page_is_not_found(site: Any, path: str) -> None:
 # When something is missing
 
 
-async def test_more_registrations_than_can_be_hashed_are_asked_to_come_back(site: Any, data: Any) -> None:
+async def test_hundred_registrations_at_once_are_all_taken(site: Any, data: Any) -> None:
     hidden = await site.hidden_fields()
 
     async def register(number: int) -> Any:
@@ -298,10 +313,26 @@ async def test_more_registrations_than_can_be_hashed_are_asked_to_come_back(site
 
     answers = await asyncio.gather(*(register(number) for number in range(100)))
 
-    refused = [answer for answer in answers if answer.status == 503]
-    assert {answer.status for answer in answers} == {303, 503}
-    assert {answer.headers["Retry-After"] for answer in refused} == {"5"}
-    assert data.rows("SELECT count(*) FROM users") == [(100 - len(refused),)]
+    assert {answer.status for answer in answers} == {303}
+    assert data.rows("SELECT count(*) FROM users") == [(100,)]
+
+
+async def test_over_capacity_the_form_comes_back_filled_in_and_the_log_stays_short(
+    site: Any, data: Any, monkeypatch: Any, capfd: Any
+) -> None:
+    async def too_busy(*_: str) -> str:
+        raise TooBusy("all threads hash")
+
+    monkeypatch.setattr(PasswordHashing, "hash", too_busy)
+
+    answers = [await site.register(f"ada+{number}@example.org") for number in range(3)]
+
+    assert [(answer.status, answer.headers["Retry-After"]) for answer in answers] == [(503, "5")] * 3
+    assert 'value="ada+2@example.org"' in answers[2].text
+    assert 'value="Ada"' in answers[2].text
+    assert "correct horse" not in answers[2].text
+    assert data.rows("SELECT count(*) FROM users") == [(0,)]
+    assert "".join(capfd.readouterr()).count("cannot be served now") == 1
 
 
 @pytest.mark.parametrize("table", ["users", "outbox"])

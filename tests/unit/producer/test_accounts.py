@@ -1,19 +1,23 @@
 """Which forms are registrations, and what is said of the others."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailpact.contracts import catalogue
-from mailpact_producer.accounts import FieldErrors, Registration, read_form
+from mailpact_producer.accounts import FieldErrors, Registration, read_registration
 from mailpact_producer.events import Writer
+from mailpact_producer.service import common_passwords
 
 WRITER = Writer(catalogue.load().contract("email/1"))
+COMMON = common_passwords()
 GOOD = {"name": "Ada", "email": "ada@example.org", "password": "correct horse"}
 
 
 def read(**fields: str) -> Registration | FieldErrors:
-    return read_form(GOOD | fields, WRITER.is_mailable)
+    return read_registration(GOOD | fields, WRITER.is_mailable, COMMON)
 
 
 def test_good_form_is_a_registration() -> None:
@@ -24,6 +28,7 @@ def test_good_form_is_a_registration() -> None:
     ("typed", "stored", "key"),
     [
         (" ada@example.org ", "ada@example.org", "ada@example.org"),
+        ("\ufeffada@example.org\u200b", "ada@example.org", "ada@example.org"),
         ("Ada@EXAMPLE.org", "Ada@example.org", "ada@example.org"),
         ("ada@bücher.example", "ada@xn--bcher-kva.example", "ada@xn--bcher-kva.example"),
         ("ada+tag@example.org", "ada+tag@example.org", "ada+tag@example.org"),
@@ -49,8 +54,20 @@ def test_address_is_kept_but_for_its_domain(typed: str, stored: str, key: str) -
             for value in ("ada@localhost", "ä@x.org", "a@x.org\r\nBcc: b@x.org", "a" * 250 + "@x.org")
         ),
         *(("email", value) for value in ('"a b"@x.org', "a@[127.0.0.1]", "a@x.org\0", "a..b@x.org")),
-        *(("name", value) for value in ("", "   ", "A" * 101, "Ada\0", "Ada\u2028Lovelace")),
-        *(("password", value) for value in ("", "1234567", "x" * 129)),
+        *(
+            ("email", value)
+            for value in ("a\u200bda@x.org", "ada@x\ufeff.org", "ada@x.org\x80y", "ada@@x.org")
+        ),
+        *(
+            ("name", value)
+            for value in ("", "   ", "\ufeff", "A" * 101, "Ada\0x", "Ada\u2028Lovelace", "A\u202eda")
+        ),
+        *(
+            ("password", value)
+            for value in ("", "1234567", "Xy7!" * 32 + "z", "password", "PassWord1", " " * 8)
+        ),
+        *(("password", value) for value in ("\0" * 8, "good one\x07", "\u3000" * 9, "a" * 20, "abababab")),
+        *(("password", value) for value in ("qwertyuiop", " iloveyou ", "ada@example.org", "\u200b" * 10)),
     ],
 )
 def test_bad_field_is_named_and_only_that(field: str, value: str) -> None:
@@ -60,8 +77,25 @@ def test_bad_field_is_named_and_only_that(field: str, value: str) -> None:
     assert list(errors) == [field]
 
 
+@pytest.mark.parametrize(
+    "typed",
+    ["ada", "ada@", "@x.org", "ada@x", "a..b@x.org", "ada@x..org", "a@x@y.org", "ada@-x.org", "a d@x.org"],
+)
+def test_sentence_about_an_address_is_in_plain_words(typed: str) -> None:
+    errors = read(email=typed)
+
+    assert not isinstance(errors, Registration)
+    assert not re.search(r"U\+|codepoint|label|SMTPUTF8|RFC|IDNA|deliverab", errors["email"], re.IGNORECASE)
+    assert errors["email"].endswith((".", "+ -"))
+
+
+def test_list_of_common_passwords_has_ten_thousand_that_would_otherwise_do() -> None:
+    assert len(COMMON - {""}) == 10_000
+    assert all(len(password) >= 8 and password == password.casefold() for password in COMMON - {""})
+
+
 def test_every_bad_field_gets_its_own_sentence() -> None:
-    errors = read_form({}, WRITER.is_mailable)
+    errors = read_registration({}, WRITER.is_mailable, COMMON)
 
     assert not isinstance(errors, Registration)
     assert set(errors) == {"name", "email", "password"}

@@ -3,7 +3,17 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailpact_producer.tokens import KEY_BYTES, RANDOM_BYTES, is_from_our_form, make_token
+from mailpact_producer.tokens import (
+    KEY_BYTES,
+    RANDOM_BYTES,
+    Purpose,
+    is_form_of_session,
+    is_from_our_form,
+    make_token,
+    read_signed,
+    sign,
+    token_of_session,
+)
 
 KEY, OTHER_KEY = b"k" * KEY_BYTES, b"o" * KEY_BYTES
 TOKEN = make_token(KEY, b"n" * RANDOM_BYTES)
@@ -33,3 +43,26 @@ def test_made_up_token_is_refused(text: str) -> None:
 
 def test_no_token_at_all_is_refused() -> None:
     assert not is_from_our_form(KEY, cookie="", field="")
+
+
+@given(st.binary(), st.sampled_from(Purpose))
+def test_signed_text_is_read_back_for_its_own_purpose_only(content: bytes, purpose: Purpose) -> None:
+    signed = sign(KEY, purpose, content)
+
+    read = {each: read_signed(KEY, each, signed) for each in Purpose}
+
+    assert read == {each: content if each is purpose else None for each in Purpose}
+
+
+@given(st.text())
+def test_text_that_nobody_signed_is_not_read(text: str) -> None:
+    assert read_signed(KEY, Purpose.SENT_TO, text) is None
+
+
+def test_token_of_a_session_is_good_for_that_session_only() -> None:
+    token = token_of_session(KEY, "one")
+
+    assert is_form_of_session(KEY, session="one", field=token)
+    assert not is_form_of_session(KEY, session="two", field=token)
+    assert not is_form_of_session(OTHER_KEY, session="one", field=token)
+    assert not is_form_of_session(KEY, session="one", field=make_token(KEY, b"n" * RANDOM_BYTES))

@@ -1,0 +1,57 @@
+"""How much mail may be asked for, and for whom. Pure.
+
+Whoever fills in a form makes the site send a mail to an address that need not be theirs. So mails are counted, for
+each mailbox and for each network, over the last hour. There is no limit for the whole site: whoever reached that would
+close the site for everybody.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+HOUR_SECONDS: Final = 3600
+ALARM_PER_HOUR: Final = 1000
+"""Mails of one process in one hour at which it logs an alarm."""
+
+_PURPOSE: Final = b"limit\0"
+
+
+class Admission(Enum):
+    """Whether a mail may be asked for."""
+
+    GRANTED = auto()
+    MAILBOX_FULL = auto()  # nothing is sent, and nobody is told
+    NETWORK_FULL = auto()  # the person is asked to wait
+
+
+@dataclass(frozen=True, slots=True)
+class MailLimits:
+    """The most mails in an hour; 0 is no limit."""
+
+    mailbox: int
+    network: int
+
+
+def folded_mailbox(email: str) -> str:
+    """Return the form of an ASCII address by which its mailbox is told for these limits, and for them only.
+
+    Case is ignored, and so is what follows a + before the @, which many servers deliver to the same mailbox.
+    """
+    local_part, _, domain = email.casefold().rpartition("@")
+    return f"{local_part.partition('+')[0] or local_part}@{domain}"
+
+
+def limit_key(secret: bytes, scope: str, name: str) -> str:
+    """Return the name under which requests of one mailbox or network are counted: no address is stored."""
+    return hmac.new(secret, _PURPOSE + f"{scope}\0{name}".encode(), hashlib.sha256).hexdigest()
+
+
+def recent(times: Sequence[int], now: int, *, span: int) -> list[int]:
+    """Return those of `times` that lie less than `span` before `now`; all in one unit.
+
+    A time ahead of `now` counts too: the database's clock may have been set back.
+    """
+    return [time for time in times if time > now - span]

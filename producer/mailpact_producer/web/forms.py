@@ -1,0 +1,125 @@
+"""Forms: read from what a browser posts, shown, and shown again with what was typed and what is wrong.
+
+A form that cannot be taken comes back filled in, passwords excepted. That holds for every reason: a wrong field, a
+limit, a form of another site, a database that is away.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import parse_qsl
+
+from aiohttp import hdrs, web
+
+from mailpact.database.transactions import DatabaseUnavailable
+from mailpact_producer.errors import TooBusy
+from mailpact_producer.web.csrf import Csrf
+from mailpact_producer.web.failures import NOT_NOW, NOT_OUR_FORM, RETRY_SECONDS, note_unavailable
+from mailpact_producer.web.render import render
+
+CONTENT_TYPE: Final = "application/x-www-form-urlencoded"
+MAX_BODY_BYTES: Final = 64 * 1024
+MAX_FIELDS: Final = 20
+READ_SECONDS: Final = 10
+
+
+async def posted_fields(request: web.Request) -> Mapping[str, str]:
+    """Return the form's fields; of a repeated field the last one counts.
+
+    Raises the HTTP errors 400, 408, 413 and 415 for what is not a form of the size and kind that our pages have.
+    """
+    if request.content_type != CONTENT_TYPE:
+        raise web.HTTPUnsupportedMediaType
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            body = await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    try:
+        text = body.decode("ascii")
+        return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise web.HTTPBadRequest from None
+
+
+class FormRefused(Exception):
+    """A form cannot be taken; the message is a sentence to the person, and `errors` has one for each wrong field."""
+
+    def __init__(
+        self,
+        sentence: str = "",
+        *,
+        status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY,
+        errors: Mapping[str, str] | None = None,
+        retry_seconds: int | None = None,
+    ) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.errors = errors or {}
+        self.retry_seconds = retry_seconds
+
+
+Take = Callable[[Mapping[str, str]], Awaitable[web.Response]]
+
+
+class Forms:
+    """Shows and takes the site's forms."""
+
+    def __init__(self, csrf: Csrf) -> None:
+        self._csrf = csrf
+
+    def show(
+        self,
+        request: web.Request,
+        template: str,
+        context: Mapping[str, object],
+        *,
+        fields: Mapping[str, str] | None = None,
+        status: HTTPStatus = HTTPStatus.OK,
+        errors: Mapping[str, str] | None = None,
+        trouble: str = "",
+    ) -> web.Response:
+        """Return a page with a form that holds `fields`; `trouble` is what is said above the form."""
+        token = self._csrf.token(request)
+        kept = {name: text for name, text in (fields or {}).items() if "password" not in name}
+        values = {"csrf": token, "fields": kept, "errors": errors or {}, "trouble": trouble, **context}
+        response = render(request, template, values, status=status)
+        self._csrf.keep(request, response, token)
+        response.headers[hdrs.CACHE_CONTROL] = "no-store"
+        return response
+
+    async def take(
+        self, request: web.Request, template: str, context: Mapping[str, object], take: Take
+    ) -> web.Response:
+        """Return what `take` makes of the posted fields, or the form again if it cannot be taken now."""
+        fields = await posted_fields(request)
+        try:
+            self._require_ours(request, fields)
+            return await take(fields)
+        except FormRefused as refused:
+            answer = refused
+        except (TooBusy, DatabaseUnavailable) as error:
+            note_unavailable(request, error)
+            answer = FormRefused(NOT_NOW, status=HTTPStatus.SERVICE_UNAVAILABLE, retry_seconds=RETRY_SECONDS)
+        response = self.show(
+            request,
+            template,
+            context,
+            fields=fields,
+            status=answer.status,
+            errors=answer.errors,
+            trouble=str(answer),
+        )
+        if answer.retry_seconds is not None:
+            response.headers[hdrs.RETRY_AFTER] = str(answer.retry_seconds)
+        return response
+
+    def _require_ours(self, request: web.Request, fields: Mapping[str, str]) -> None:
+        if not self._csrf.is_ours(request, fields):
+            raise FormRefused(NOT_OUR_FORM, status=HTTPStatus.FORBIDDEN)
+
+
+def see_other(path: str) -> web.Response:
+    """Return the answer to a form that was taken: a redirect to a page of this site, by GET (RFC 9110 15.4.4)."""
+    return web.Response(status=HTTPStatus.SEE_OTHER, headers={hdrs.LOCATION: path})

@@ -1,0 +1,78 @@
+"""What a page says once after a form was taken, on whichever page the person is led to.
+
+The notice is a cookie. The address in it is signed, so that nobody can make the site say that it has written to an
+address of their choice.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from mailpact_producer.tokens import Purpose, read_signed, sign
+from mailpact_producer.web.cookies import Cookies
+
+_SEPARATOR: Final = "."
+_SHOWN: Final = web.RequestKey("SHOWN", bool)
+
+
+class NoticeKind(StrEnum):
+    """What is said."""
+
+    REGISTERED = "registered"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notice; `address` is where a mail went, `signed_address` the same for the form that sends it again."""
+
+    kind: NoticeKind
+    address: str = ""
+    signed_address: str = ""
+
+
+class Notices:
+    """Sets notices and reads them."""
+
+    def __init__(self, key: bytes, cookies: Cookies) -> None:
+        self._key = key
+        self._cookies = cookies
+
+    def set(self, response: web.StreamResponse, kind: NoticeKind, address: str = "") -> None:
+        """Let the next page say this."""
+        signed = sign(self._key, Purpose.SENT_TO, address.encode()) if address else ""
+        self._cookies.set_notice(response, f"{kind}{_SEPARATOR}{signed}")
+
+    def address(self, signed: str) -> str | None:
+        """Return the address that this site has signed; None for anything else."""
+        content = read_signed(self._key, Purpose.SENT_TO, signed)
+        return None if content is None else content.decode()
+
+    def show(self, request: web.Request) -> Notice | None:
+        """Return the notice for the page that answers this request; the next page shows it no more."""
+        notice = self._read(request)
+        request[_SHOWN] = notice is not None
+        return notice
+
+    def middleware(self) -> Middleware:
+        """Return what lets the browser forget a notice once an answer shows it."""
+
+        @web.middleware
+        async def forget_shown(request: web.Request, handler: Handler) -> web.StreamResponse:
+            response = await handler(request)
+            if request.get(_SHOWN, False):
+                self._cookies.drop_notice(response)
+            return response
+
+        return forget_shown
+
+    def _read(self, request: web.Request) -> Notice | None:
+        name, _, signed = self._cookies.notice(request).partition(_SEPARATOR)
+        try:
+            kind = NoticeKind(name)
+        except ValueError:
+            return None
+        address = self.address(signed) if signed else ""
+        return None if address is None else Notice(kind, address, signed)
