@@ -39,8 +39,8 @@ def exit_line(error: BaseException) -> tuple[str, int] | None:
     from mailpact.database.transactions import DatabaseUnavailable
     from mailpact_capture.errors import StoreFileError
     from mailpact_consumer.dead_queue import DeadQueueMissing, ReplayStopped
-    from mailpact_contract_tool.compare.reading import UnreadableDocument
-    from mailpact_contract_tool.publish.files import OutputFolderError
+    from mailpact_contract_tool.check.reading import UnreadableDocument
+    from mailpact_contract_tool.publish.writing import OutputFolderError
     from mailpact_contract_tool.site.build import SiteError
     from mailpact_devbroker.errors import JournalError
 

@@ -160,7 +160,6 @@ def module_imports() -> dict[str, set[str]]:
     return {name: (imports(path) & modules.keys()) - {name} for name, path in modules.items()}
 
 
-@pytest.mark.xfail(reason="two packages of the contract tool import themselves late", strict=True)
 def test_no_module_imports_itself_by_way_of_others() -> None:
     edges = module_imports()
 
@@ -177,7 +176,6 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     assert {module for module in edges if module in reached(module)} == set()
 
 
-@pytest.mark.xfail(reason="the contract tool is imported by the command at its start", strict=True)
 @pytest.mark.parametrize("words", [["--help"], ["consumer", "--help"], ["producer", "--help"]])
 def test_services_load_nothing_of_the_contract_tool(words: list[str]) -> None:
     program = (

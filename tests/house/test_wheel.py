@@ -49,7 +49,7 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "mailpact/contracts/published/log/1/README.md",
         "mailpact/contracts/published/cache-invalidation/1/CHANGELOG.md",
         "mailpact/contracts/published/topology.json",
-        "mailpact_contract_tool/rules/ID_CHANGED.md",
+        "mailpact_contract_tool/rules/changes/ID_CHANGED.md",
         "mailpact_contract_tool/how-to/take-the-contracts.md",
         "mailpact_contract_tool/site/static/site.css",
         "mailpact/web/static/style.css",

@@ -17,7 +17,7 @@ from mailpact_cli.contracts.source import contracts_folder, folder_option
 from mailpact_cli.errors import WRONG
 
 if TYPE_CHECKING:
-    from mailpact_contract_tool.compare.check import Checked, Waiver
+    from mailpact_contract_tool.check.versions import Checked, Waiver
 
 
 def check_contracts(
@@ -36,15 +36,15 @@ def check_contracts(
 
 
 def _checked(folder: Path) -> "tuple[list[Checked], list[Waiver]]":
-    from mailpact_contract_tool.compare.check import check, expired
-    from mailpact_contract_tool.compare.document import SchemaError
-    from mailpact_contract_tool.compare.reading import (
+    from mailpact_contract_tool.check.reading import (
         UnreadableDocument,
         read_contracts,
         read_topology,
         read_waivers,
     )
-    from mailpact_contract_tool.folder import read_files
+    from mailpact_contract_tool.check.versions import check, expired
+    from mailpact_contract_tool.compare.document import SchemaError
+    from mailpact_contract_tool.folder.files import read_files
 
     files = read_files(folder)
     waivers = read_waivers(files)

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -15,12 +14,15 @@ from rich.text import Text
 from mailpact.contracts.parse import JsonValue
 from mailpact_cli import options
 from mailpact_cli.errors import WRONG
-from mailpact_contract_tool.compare.verdict import NO_WITNESS, Change, Comparison, NoWitness, Verdict, worst
+
+if TYPE_CHECKING:
+    from mailpact_contract_tool.compare.verdict import Change, Comparison, NoWitness, Verdict
 
 _LONGEST_WITNESS = 300  # characters of it that people are shown; --json has all
 _PARTS = ("schema.json", "writer.schema.json", "binding.json")
 _SHARED = ("topology.json", "errors.json")
-_COLOURS = {Verdict.COMPATIBLE: "green", Verdict.BREAKING: "red", Verdict.UNPROVEN: "yellow"}
+_COLOURS = {"compatible": "green", "breaking": "red", "unproven": "yellow"}
+_WIDTH = max(map(len, _COLOURS))
 
 
 def diff_contracts(
@@ -34,12 +36,12 @@ def diff_contracts(
         print(json.dumps(comparison.to_json()))  # noqa: T201  # the result
     else:
         _show(comparison)
-    if comparison.full != Verdict.COMPATIBLE:
+    if comparison.full != "compatible":
         raise typer.Exit(WRONG)
 
 
-def _compared(old: Path, new: Path) -> Comparison:
-    from mailpact_contract_tool.compare.reading import UnreadableDocument
+def _compared(old: Path, new: Path) -> "Comparison":
+    from mailpact_contract_tool.check.reading import UnreadableDocument
 
     for path in (old, new):
         if not path.exists():
@@ -52,18 +54,18 @@ def _compared(old: Path, new: Path) -> Comparison:
     return _files_compared(old, new)
 
 
-def _files_compared(old: Path, new: Path) -> Comparison:
-    from mailpact_contract_tool.compare.reading import compare_documents, read_document
-    from mailpact_contract_tool.folder import read_file
+def _files_compared(old: Path, new: Path) -> "Comparison":
+    from mailpact_contract_tool.check.reading import compare_documents, read_document
+    from mailpact_contract_tool.folder.files import read_file
 
-    return compare_documents(
-        read_document(read_file(old), str(old)), read_document(read_file(new), str(new)), str(old), str(new)
-    )
+    files = {str(path): read_file(path) for path in (old, new)}
+    before, after = (read_document(files, str(path)) for path in (old, new))
+    return compare_documents(before, after, str(old), str(new))
 
 
 def _common(old: Path, new: Path) -> Iterator[str]:
     """Return the files to compare in two folders of one contract, or of all contracts."""
-    from mailpact_contract_tool.compare.reading import UnreadableDocument
+    from mailpact_contract_tool.check.reading import UnreadableDocument
 
     parts = [file for file in _PARTS if (old / file).exists() or (new / file).exists()]
     if parts:
@@ -78,8 +80,12 @@ def _common(old: Path, new: Path) -> Iterator[str]:
             yield from (f"{folder.as_posix()}/{file}" for file in _PARTS if (old / folder / file).exists())
 
 
-def _together(found: list[tuple[str, Comparison]]) -> Comparison:
+def _together(found: "list[tuple[str, Comparison]]") -> "Comparison":
     """Put the comparisons of several files together; pointers name their file."""
+    from dataclasses import replace
+
+    from mailpact_contract_tool.compare.verdict import Comparison, worst
+
     return Comparison(
         worst(comparison.backward for _, comparison in found),
         worst(comparison.forward for _, comparison in found),
@@ -92,7 +98,7 @@ def _together(found: list[tuple[str, Comparison]]) -> Comparison:
     )
 
 
-def _show(comparison: Comparison) -> None:
+def _show(comparison: "Comparison") -> None:
     console = Console(soft_wrap=True, highlight=False)
     if comparison.changes:
         console.print(changes_table(comparison.changes))
@@ -106,26 +112,28 @@ def _show(comparison: Comparison) -> None:
         console.print(Text.assemble(f"{word:9}", coloured(verdict)))
 
 
-def coloured(verdict: Verdict) -> tuple[str, str]:
+def coloured(verdict: "Verdict") -> tuple[str, str]:
     """Return a verdict with its colour."""
     return verdict.value, _COLOURS[verdict]
 
 
-def changes_table(changes: tuple[Change, ...]) -> Table:
+def changes_table(changes: "tuple[Change, ...]") -> Table:
     """Return a table of changes."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("rule", min_width=max(len(change.rule) for change in changes))
     table.add_column("pointer", overflow="fold")
-    table.add_column("backward", min_width=len(Verdict.COMPATIBLE))
-    table.add_column("forward", min_width=len(Verdict.COMPATIBLE))
+    table.add_column("backward", min_width=_WIDTH)
+    table.add_column("forward", min_width=_WIDTH)
     for change in changes:
         verdicts = [Text(*coloured(verdict)) for verdict in (change.backward, change.forward)]
         table.add_row(change.rule, Text(change.pointer or "the whole"), *verdicts)
     return table
 
 
-def witness_lines(change: Change) -> Iterator[Text]:
+def witness_lines(change: "Change") -> Iterator[Text]:
     """Return a line for each document that shows a break."""
+    from mailpact_contract_tool.compare.verdict import NO_WITNESS
+
     for witness, accepts, refuses in (
         (change.witness_backward, "old", "new"),
         (change.witness_forward, "new", "old"),
@@ -135,7 +143,9 @@ def witness_lines(change: Change) -> Iterator[Text]:
             yield Text(f"{where}: {accepts} accepts, {refuses} refuses: {_shortened(witness)}")
 
 
-def _shortened(witness: JsonValue | NoWitness) -> str:
+def _shortened(witness: "JsonValue | NoWitness") -> str:
+    from mailpact_contract_tool.compare.verdict import NO_WITNESS
+
     text = json.dumps(None if witness is NO_WITNESS else witness, ensure_ascii=False)
     rest = len(text) - _LONGEST_WITNESS
     return text if rest <= 0 else f"{text[:_LONGEST_WITNESS]}... ({rest} more characters)"

@@ -26,7 +26,7 @@ def docs(
 ) -> None:
     """Write the documentation of the contracts as a static site; needs the extra `docs`."""
     from mailpact_contract_tool.publish.edition import CHECKSUMS, checksums, edition, laid_out
-    from mailpact_contract_tool.publish.files import read_published, refuse_what_is_not_ours, write_folder
+    from mailpact_contract_tool.publish.writing import read_published, refuse_what_is_not_ours, write_folder
     from mailpact_contract_tool.site.build import html, refuse_without_sphinx
     from mailpact_contract_tool.site.material import material
     from mailpact_contract_tool.site.pages import pages

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,7 +13,9 @@ from rich.text import Text
 from mailpact_cli import options
 from mailpact_cli.contracts.source import contracts_folder, folder_option
 from mailpact_cli.errors import WRONG
-from mailpact_contract_tool.lint import Finding
+
+if TYPE_CHECKING:
+    from mailpact_contract_tool.lint.rules import Finding
 
 
 def lint_contracts(
@@ -21,8 +23,8 @@ def lint_contracts(
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Check that the contracts are sound, mean the same in every language, and are unchanged."""
-    from mailpact_contract_tool.folder import read_files
-    from mailpact_contract_tool.lint import lint
+    from mailpact_contract_tool.folder.files import read_files
+    from mailpact_contract_tool.lint.folder import lint
 
     findings = lint(read_files(contracts_folder(contracts)))
     if as_json:
@@ -33,7 +35,7 @@ def lint_contracts(
         raise typer.Exit(WRONG)
 
 
-def show(findings: Sequence[Finding]) -> None:
+def show(findings: "Sequence[Finding]") -> None:
     """Print findings for a person, by file, each rule's page once at the end."""
     console = Console(soft_wrap=True, highlight=False)
     for file, found in groupby(findings, key=lambda finding: finding.file):
@@ -48,11 +50,11 @@ def show(findings: Sequence[Finding]) -> None:
         console.print("no findings")
 
 
-def _count(findings: Sequence[Finding]) -> str:
+def _count(findings: "Sequence[Finding]") -> str:
     return "1 finding" if len(findings) == 1 else f"{len(findings)} findings"
 
 
-def _row(finding: Finding) -> dict[str, str]:
+def _row(finding: "Finding") -> dict[str, str]:
     return {
         "rule": finding.rule,
         "file": finding.file,

@@ -20,7 +20,7 @@ def publish(
     from importlib.metadata import version
 
     from mailpact_contract_tool.publish.edition import edition, laid_out
-    from mailpact_contract_tool.publish.files import read_published, write_folder
+    from mailpact_contract_tool.publish.writing import read_published, write_folder
 
     catalogue = read_contracts(contracts)
     whole = edition(read_published(catalogue.root), catalogue, release=version("mailpact"))

@@ -12,7 +12,6 @@ from rich.table import Table
 from mailpact.contracts.catalogue import Catalogue, Contract
 from mailpact_cli import options
 from mailpact_cli.contracts.source import folder_option, read_contracts, validator
-from mailpact_contract_tool.site.members import members
 
 
 def show(
@@ -32,6 +31,8 @@ def show(
 
 
 def _shown(catalogue: Catalogue, contract: Contract) -> dict[str, Any]:
+    from mailpact_contract_tool.site.members import members
+
     limits = catalogue.limits(contract)
     examples = contract.schema.get("examples")
     return {

@@ -1,13 +1,11 @@
 """Which contracts a command is about: those that are installed, or a folder that the person names."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mailpact.contracts import catalogue
 from mailpact.contracts.catalogue import Catalogue, Contract
 from mailpact.contracts.errors import UnusableSchemaError
-from mailpact.contracts.parse import JsonObject
 from mailpact.contracts.validate import Validator
 from mailpact_cli import options
 
@@ -30,8 +28,10 @@ def contracts_folder(folder: Path | None) -> Path:
 def validator(published: Catalogue, contract: Contract, *, writer: bool = False) -> Validator:
     """Compile what readers accept, or what writers must obey; raises UnusableSchemaError.
 
-    A folder may be anybody's: a pattern that explodes or a definition without end would never come to an answer.
+    A folder may be anybody's: with a pattern that explodes or a definition without end, no engine comes to an answer.
     """
+    from mailpact_contract_tool.lint.schemas import unusable_fault
+
     schema, name = (
         (contract.writer_schema, "writer.schema.json") if writer else (contract.schema, "schema.json")
     )
@@ -41,22 +41,7 @@ def validator(published: Catalogue, contract: Contract, *, writer: bool = False)
     except ValueError as error:
         fault = f"is no JSON Schema: {str(error).splitlines()[0]}"
         raise UnusableSchemaError(published.root, file, fault) from error
-    endless = next(_endless(schema), None)
-    if endless is not None:
-        raise UnusableSchemaError(published.root, file, endless)
+    unusable = unusable_fault(schema)
+    if unusable is not None:
+        raise UnusableSchemaError(published.root, file, f"{unusable.pointer}: {unusable.sentence}")
     return compiled
-
-
-def _endless(schema: JsonObject) -> Iterator[str]:
-    """Say what could take for ever, and where; the schema is one of 2020-12."""
-    from mailpact_contract_tool.lint.rules import Rule
-    from mailpact_contract_tool.lint.shape_rules import endless_faults, reference_faults
-    from mailpact_contract_tool.lint.subschemas import places
-    from mailpact_contract_tool.lint.text_rules import pattern_faults
-
-    for place in places(schema):
-        for fault in (*pattern_faults(place, schema), *reference_faults(place, schema)):
-            if fault.rule not in (Rule.PATTERN_NOT_ANCHORED, Rule.PATTERN_LETS_NEWLINE_THROUGH):
-                yield f"{fault.pointer}: {fault.sentence}"
-    for fault in endless_faults(schema):
-        yield f"{fault.pointer}: {fault.sentence}"

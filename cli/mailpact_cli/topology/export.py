@@ -13,6 +13,6 @@ def export_topology(
     contracts: Annotated[Path | None, folder_option()] = None,
 ) -> None:
     """Print RabbitMQ definitions: exchanges, queues, bindings, and users who may do no more than their part."""
-    from mailpact_contract_tool.definitions import definitions
+    from mailpact_contract_tool.publish.definitions import definitions
 
     print(json.dumps(definitions(read_contracts(contracts).topology, vhost=vhost), indent=2))  # noqa: T201  # the result

@@ -11,7 +11,8 @@ from typing import cast
 from urllib.parse import unquote
 
 from mailpact.contracts.parse import JsonObject, JsonValue
-from mailpact.contracts.pointer import escaped, pointer_to, unescaped
+from mailpact.contracts.pointer import escaped, unescaped
+from mailpact_contract_tool.compare.draft import DRAFT, metaschema_fault
 from mailpact_contract_tool.compare.node import (
     DECIDING,
     MANY,
@@ -25,7 +26,6 @@ from mailpact_contract_tool.compare.node import (
     plainest,
 )
 
-DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _MOST_NODES = 20_000
 _DEEPEST = 64
 _IN_PLACE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "$ref")
@@ -275,13 +275,10 @@ def _check_identifiers(root: Place) -> None:
 
 
 def _check_draft(raw: JsonObject) -> None:
-    import jsonschema_rs
-
     named = raw.get("$schema", DRAFT)
     if named not in (DRAFT, DRAFT + "#"):
         raise SchemaError("/$schema", f"{named!r} is not draft 2020-12 ({DRAFT})")
-    try:
-        jsonschema_rs.meta.validate({**raw, "$schema": DRAFT})
-    except jsonschema_rs.ValidationError as error:
-        pointer = pointer_to(error.instance_path)
-        raise SchemaError(pointer, f"not a schema of draft 2020-12: {error.message}"[:300]) from error
+    fault = metaschema_fault(raw)
+    if fault is not None:
+        pointer, keyword = fault
+        raise SchemaError(pointer, f"not a schema of draft 2020-12: it breaks {keyword} of the metaschema")

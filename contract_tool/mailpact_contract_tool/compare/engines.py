@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from mailpact.contracts.parse import JsonObject, JsonValue
-from mailpact_contract_tool.compare.automaton import Automaton
-from mailpact_contract_tool.compare.pattern import UnreadPattern, parse
+from mailpact_contract_tool.patterns.automaton import Automaton
+from mailpact_contract_tool.patterns.reader import UnreadPattern, parse
 
 _MOST_WAYS = 2_000_000
 _SHORT = 16  # texts that no pattern of reasonable length takes long for

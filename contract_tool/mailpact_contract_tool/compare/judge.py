@@ -12,9 +12,9 @@ from mailpact_contract_tool.compare.document import Document, SchemaError
 from mailpact_contract_tool.compare.engines import Engines
 from mailpact_contract_tool.compare.node import Node, Store
 from mailpact_contract_tool.compare.outcome import Found, Nothing, Unknown
-from mailpact_contract_tool.compare.pattern import DOT_OF_ECMA, DOT_OF_OTHERS
 from mailpact_contract_tool.compare.search import Search
 from mailpact_contract_tool.compare.verdict import NO_WITNESS, NoWitness, Verdict
+from mailpact_contract_tool.patterns.reader import DOT_OF_ECMA, DOT_OF_OTHERS
 
 _NOT_CONFIRMED = "a document that should show it was not confirmed by both engines"
 

@@ -1,4 +1,6 @@
-"""The rules that a change is named by. Their IDs never change their meaning; contract_tool/rules has a page for each.
+"""The rules that a change is named by; contract_tool/rules/changes has a page for each.
+
+The ID of a rule never changes its meaning.
 
 Categories: READER and WRITER changes are those of schemas, WIRE ones those of how a contract travels, TOPOLOGY ones
 those of what the broker holds. INFO changes decide about no document.

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 
-from mailpact_contract_tool.compare.automaton import Automaton, Budget, TooLarge, search
 from mailpact_contract_tool.compare.clauses import Atom, Op
 from mailpact_contract_tool.compare.outcome import NOTHING, Found, Outcome, first_of, unknown
-from mailpact_contract_tool.compare.pattern import UnreadPattern, literals, parse
+from mailpact_contract_tool.patterns.automaton import Automaton, Budget, TooLarge, search
+from mailpact_contract_tool.patterns.reader import UnreadPattern, parse
+from mailpact_contract_tool.patterns.tree import literals
 
 _LONGEST = 4_000_000
 

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from mailpact.contracts.catalogue import Binding, Exchange, Topology
 from mailpact.contracts.parse import JsonObject
-from mailpact_contract_tool.lint.faults import Fault
-from mailpact_contract_tool.lint.rules import Rule
+from mailpact_contract_tool.lint.rules import Fault, Rule
 from mailpact_contract_tool.lint.text_rules import written_faults
 from mailpact_contract_tool.lint.topology_rules import exchange_of, matches, reached
 

@@ -3,25 +3,15 @@
 from mailpact.contracts.catalogue import Binding, Limits, Topology, binding_of
 from mailpact.contracts.errors import Refusal
 from mailpact.contracts.parse import JsonObject
-from mailpact_contract_tool.lint import binding_rules, forms, vector_rules
+from mailpact_contract_tool.folder import forms
+from mailpact_contract_tool.folder.layout import ContractFolder
+from mailpact_contract_tool.lint import binding_rules, vector_rules
 from mailpact_contract_tool.lint.collected import Collected
-from mailpact_contract_tool.lint.faults import Fault
-from mailpact_contract_tool.lint.folders import ContractFolder
 from mailpact_contract_tool.lint.pairs import pair_faults
-from mailpact_contract_tool.lint.rules import Rule
-from mailpact_contract_tool.lint.schemas import Side, draft_faults, portable_faults
+from mailpact_contract_tool.lint.rules import Fault, Rule
+from mailpact_contract_tool.lint.schemas import UNUSABLE, Side, draft_faults, portable_faults
 from mailpact_contract_tool.lint.vector_rules import Engine
 
-_UNUSABLE = frozenset(
-    {
-        Rule.SCHEMA_NOT_2020_12,
-        Rule.REFERENCE_NOT_LOCAL,
-        Rule.REFERENCE_RECURSIVE,
-        Rule.REFERENCE_UNRESOLVED,
-        Rule.REFERENCES_EXPLODE,
-    }
-)
-"""What an engine may not be given: it would refuse it, fetch something, or not come back."""
 _LIMITS_OF_A_PART = Limits(max_body_bytes=65536, max_depth=32, max_headers_bytes=32768)
 
 
@@ -59,12 +49,12 @@ class ContractLint:
             self._vectors((reader, writer), engines, binding)
 
     def _schema(self, path: str, side: Side) -> JsonObject | None:
-        schema = self._collected.documents.object(path, self._folder.path)
+        schema = self._collected.object(path, self._folder.path)
         if schema is None:
             return None
         faults = list(draft_faults(schema)) or list(portable_faults(schema, side))
         self._collected.add(path, faults)
-        return None if _UNUSABLE & {fault.rule for fault in faults} else schema
+        return None if UNUSABLE & {fault.rule for fault in faults} else schema
 
     def _binding(self, writer: JsonObject) -> Binding | None:
         path = self._folder.binding

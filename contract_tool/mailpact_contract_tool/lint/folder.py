@@ -1,19 +1,20 @@
 """Lints a whole folder of contracts: every rule over every file, and one sorted list of findings."""
 
 from mailpact.contracts.catalogue import Topology, topology_of
-from mailpact_contract_tool.lint import forms, history_rules
+from mailpact_contract_tool.folder import forms
+from mailpact_contract_tool.folder.documents import Files
+from mailpact_contract_tool.folder.layout import ContractFolder, contract_folders
+from mailpact_contract_tool.lint import history_rules
 from mailpact_contract_tool.lint.collected import Collected
 from mailpact_contract_tool.lint.contract import ContractLint
-from mailpact_contract_tool.lint.documents import Files
-from mailpact_contract_tool.lint.folders import ContractFolder, contract_folders
 from mailpact_contract_tool.lint.history_rules import INDEX, Entry, entries_of
-from mailpact_contract_tool.lint.rules import Finding, Rule
+from mailpact_contract_tool.lint.rules import Fault, Finding, Rule
 from mailpact_contract_tool.lint.topology_rules import topology_faults
 
 TOPOLOGY, ERRORS = "topology.json", "errors.json"
 
 
-def lint_folder(files: Files) -> list[Finding]:
+def lint(files: Files) -> list[Finding]:
     """Return what is wrong with the contracts in these files, sorted by file; nothing is an empty list."""
     collected = Collected(files)
     entries = _entries(collected)
@@ -22,7 +23,7 @@ def lint_folder(files: Files) -> list[Finding]:
     collected.add_findings(history_rules.published_findings(files, entries, [*folders.values()]))
     by_folder = {entry.folder: entry for entry in entries}
     for missing in by_folder.keys() - folders.keys():
-        collected.documents.object(f"{missing}/schema.json", INDEX)
+        collected.object(f"{missing}/schema.json", INDEX)
     for folder in folders.values():
         _history(collected, folder, by_folder.get(folder.path))
         ContractLint(collected, folder, topology, codes).run()
@@ -49,16 +50,14 @@ def _error_codes(collected: Collected) -> frozenset[str] | None:
 
 
 def _history(collected: Collected, folder: ContractFolder, entry: Entry | None) -> None:
-    files = collected.documents.files
+    files = collected.files
     collected.add_findings(history_rules.unreleased_findings(files, entry, folder))
     if entry is None:
         return
     collected.add_findings(history_rules.version_findings(entry, folder))
     changelog = files.get(folder.changelog)
     if changelog is None:
-        collected.documents.report(
-            folder.changelog, "", Rule.FILE_MISSING, f"is missing; {folder.path} needs it"
-        )
+        collected.add(folder.changelog, [Fault(Rule.FILE_MISSING, "", f"is missing; {folder.path} needs it")])
     else:
         text = changelog.decode("utf-8", "replace")
         collected.add_findings(history_rules.changelog_findings(text, entry, folder))

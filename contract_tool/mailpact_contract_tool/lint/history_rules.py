@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mailpact_contract_tool.lint.documents import Files
-from mailpact_contract_tool.lint.folders import ContractFolder
+from mailpact_contract_tool.folder.documents import Files
+from mailpact_contract_tool.folder.layout import ContractFolder
 from mailpact_contract_tool.lint.rules import Finding, Rule
 
 INDEX = "index.json"

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from mailpact.contracts.parse import JsonObject, JsonValue
-from mailpact_contract_tool.lint.faults import Fault
-from mailpact_contract_tool.lint.rules import Rule
+from mailpact_contract_tool.lint.rules import Fault, Rule
 from mailpact_contract_tool.lint.subschemas import Place, below
 
 GREATEST_SAFE = 2**53

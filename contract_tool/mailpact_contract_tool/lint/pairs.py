@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from mailpact.contracts.parse import JsonObject, JsonValue
-from mailpact_contract_tool.compare import Verdict, compare
-from mailpact_contract_tool.lint.faults import Fault
-from mailpact_contract_tool.lint.rules import Rule
+from mailpact_contract_tool.compare.schemas import compare
+from mailpact_contract_tool.compare.verdict import Verdict
+from mailpact_contract_tool.lint.rules import Fault, Rule
 
 _NOTES = frozenset({"$comment", "$id", "default", "deprecated", "description", "examples", "title"})
 

@@ -1,7 +1,7 @@
 """The rules by their stable names, and what one finding is.
 
 A rule's name never changes and is never used again for another rule: people write it into waivers and searches. Each
-has a page of the same name in contract_tool/rules, and a test holds pages and rules against each other.
+has a page of the same name in contract_tool/rules/lint, and a test holds pages and rules against each other.
 """
 
 from dataclasses import dataclass
@@ -67,7 +67,16 @@ class Rule(StrEnum):
     @property
     def page(self) -> str:
         """Where the rule is explained, from the top of the project."""
-        return f"contract_tool/rules/{self}.md"
+        return f"contract_tool/rules/lint/{self}.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One rule broken at one RFC 6901 pointer of a document, before the file is known."""
+
+    rule: Rule
+    pointer: str
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True, order=True)

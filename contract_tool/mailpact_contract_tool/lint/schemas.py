@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 
 from mailpact.contracts.parse import JsonObject
-from mailpact_contract_tool.lint.faults import Fault
+from mailpact_contract_tool.compare.draft import DRAFT, metaschema_fault
 from mailpact_contract_tool.lint.number_rules import limit_faults, number_faults
-from mailpact_contract_tool.lint.rules import Rule
+from mailpact_contract_tool.lint.rules import Fault, Rule
 from mailpact_contract_tool.lint.shape_rules import (
     endless_faults,
     keyword_faults,
@@ -16,10 +16,9 @@ from mailpact_contract_tool.lint.shape_rules import (
     type_faults,
     writer_faults,
 )
-from mailpact_contract_tool.lint.subschemas import Place, below, places
+from mailpact_contract_tool.lint.subschemas import Place, places
 from mailpact_contract_tool.lint.text_rules import format_faults, pattern_faults
 
-DRAFT = "https://json-schema.org/draft/2020-12/schema"
 MOST_PATTERNS = 200  # each may take a tenth of a second to be proven harmless
 _PlaceRule = Callable[[Place, JsonObject], Iterator[Fault]]
 _EVERY_SCHEMA: tuple[_PlaceRule, ...] = (
@@ -40,10 +39,28 @@ class Side(StrEnum):
     WRITERS = "writers"
 
 
+UNUSABLE = frozenset(
+    {
+        Rule.SCHEMA_NOT_2020_12,
+        Rule.REFERENCE_NOT_LOCAL,
+        Rule.REFERENCE_RECURSIVE,
+        Rule.REFERENCE_UNRESOLVED,
+        Rule.REFERENCES_EXPLODE,
+    }
+)
+"""What no engine may be given: it would refuse the schema, fetch something, or never come to an answer."""
+_SLOW = frozenset({Rule.PATTERN_DIALECT, Rule.PATTERN_EXPLODES})
+"""What an engine that backtracks may not be given either."""
+
+
+def unusable_fault(schema: JsonObject) -> Fault | None:
+    """Return the first reason why a schema of 2020-12 may not reach an engine that backtracks; None if it may."""
+    faults = portable_faults(schema, Side.READERS)
+    return next((fault for fault in faults if fault.rule in UNUSABLE | _SLOW), None)
+
+
 def draft_faults(schema: JsonObject) -> Iterator[Fault]:
     """Look whether a document is a schema of draft 2020-12; no other rule can look at one that is not."""
-    import jsonschema_rs
-
     stated = schema.get("$schema")
     if stated != DRAFT:
         yield Fault(
@@ -52,16 +69,13 @@ def draft_faults(schema: JsonObject) -> Iterator[Fault]:
             f'is not of JSON Schema 2020-12: begin it with "$schema": "{DRAFT}"',
         )
         return
-    try:
-        jsonschema_rs.meta.validate(schema)
-    except jsonschema_rs.ValidationError as error:
-        pointer = ""
-        for step in error.instance_path:
-            pointer = below(pointer, step)
+    fault = metaschema_fault(schema)
+    if fault is not None:
+        pointer, keyword = fault
         yield Fault(
             Rule.SCHEMA_NOT_2020_12,
             pointer,
-            f"is no schema of 2020-12: it breaks {error.kind.name} of the metaschema",
+            f"is no schema of 2020-12: it breaks {keyword} of the metaschema",
         )
 
 

@@ -3,17 +3,16 @@
 from collections.abc import Iterator
 
 from mailpact.contracts.parse import JsonObject, JsonValue
-from mailpact_contract_tool.lint.backtracking import backtracking_fault
-from mailpact_contract_tool.lint.faults import Fault
-from mailpact_contract_tool.lint.patterns import (
-    Characters,
+from mailpact_contract_tool.lint.rules import Fault, Rule
+from mailpact_contract_tool.lint.subschemas import Place, below, definition
+from mailpact_contract_tool.patterns.backtracking import backtracking_fault
+from mailpact_contract_tool.patterns.portable import (
     Pattern,
     PatternError,
     least_length,
     parse_pattern,
 )
-from mailpact_contract_tool.lint.rules import Rule
-from mailpact_contract_tool.lint.subschemas import Place, below, definition
+from mailpact_contract_tool.patterns.tree import Characters
 
 _NEWLINE = 0x0A
 

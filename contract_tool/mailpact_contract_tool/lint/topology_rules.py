@@ -6,8 +6,7 @@ The documents come in as they are, their form checked already.
 from collections.abc import Iterator
 
 from mailpact.contracts.catalogue import Exchange, Queue, Topology
-from mailpact_contract_tool.lint.faults import Fault
-from mailpact_contract_tool.lint.rules import Rule
+from mailpact_contract_tool.lint.rules import Fault, Rule
 
 _DEAD_LETTER_EXCHANGE, _DEAD_LETTER_KEY = "x-dead-letter-exchange", "x-dead-letter-routing-key"
 

@@ -13,8 +13,7 @@ from mailpact.contracts.catalogue import Binding, Limits
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import JsonObject, JsonValue, parse
 from mailpact.contracts.pointer import pointer_to
-from mailpact_contract_tool.lint.faults import Fault
-from mailpact_contract_tool.lint.rules import Rule
+from mailpact_contract_tool.lint.rules import Fault, Rule
 from mailpact_contract_tool.lint.subschemas import below, places
 
 MAX_VECTOR_BYTES = 4 * 1024 * 1024

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 from mailpact.contracts.catalogue import Catalogue
 from mailpact.contracts.parse import JsonObject
-from mailpact_contract_tool.definitions import definitions
 from mailpact_contract_tool.publish import asyncapi
 from mailpact_contract_tool.publish.archive import tarball
 from mailpact_contract_tool.publish.bundle import key
+from mailpact_contract_tool.publish.definitions import definitions
 from mailpact_contract_tool.publish.described import Described, describe
 from mailpact_contract_tool.publish.typescript import declarations
 

@@ -29,4 +29,7 @@ def _pages(folder: str, *, beside: str) -> dict[str, str]:
     here = Path(__file__).parents[1]
     installed = here / folder
     root = installed if installed.is_dir() else here.parents[1] / beside / folder
-    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(root.glob("*.md"))}
+    return {
+        path.relative_to(root).with_suffix("").as_posix(): path.read_text(encoding="utf-8")
+        for path in sorted(root.rglob("*.md"))
+    }

@@ -45,7 +45,7 @@ made from these contracts. [asyncapi.json](files/asyncapi.json) says the same as
 class Material:
     """All that the site is made from.
 
-    `published` are the published files, `rules` and `how_to` the pages of those folders by their names without `.md`.
+    `published` are the published files, `rules` and `how_to` the pages of those folders by their paths without `.md`.
     """
 
     contracts: Sequence[Described]
@@ -87,7 +87,7 @@ def _places(material: Material) -> dict[str, str]:
         "contracts/errors.json": "errors/index.md",
         "docs/command.md": "commands/index.md",
         "contract_tool/rules": "rules/index.md",
-        **{f"contract_tool/rules/{name}.md": f"rules/{name}.md" for name in material.rules},
+        **{f"contract_tool/rules/{path}.md": _rule_page(path) for path in material.rules},
         **{f"docs/how-to/{name}.md": f"how-to/{name}.md" for name in material.how_to},
         **{
             f"contracts/{contract.name}/{path}": f"contracts/{key(contract.name)}{page}.md"
@@ -151,15 +151,20 @@ def _errors(material: Material) -> dict[str, str]:
     }
 
 
+def _rule_page(path: str) -> str:
+    """Return where the page of a rule stands on the site: the names of lint rules and of changes differ."""
+    return f"rules/{path.rpartition('/')[2]}.md"
+
+
 def _rules(material: Material, places: Mapping[str, str]) -> dict[str, str]:
     return {
         "rules/index.md": reference_pages.rules_overview(material.rules),
         **{
-            f"rules/{name}.md": apart(
-                relinked(page, at=f"contract_tool/rules/{name}.md", to=f"rules/{name}.md", places=places)
+            _rule_page(path): apart(
+                relinked(page, at=f"contract_tool/rules/{path}.md", to=_rule_page(path), places=places)
                 + "\n[All rules](index.md)\n"
             )
-            for name, page in material.rules.items()
+            for path, page in material.rules.items()
         },
     }
 

@@ -67,10 +67,11 @@ def error_page(name: str, error: ErrorMeaning, contracts: Sequence[Described]) -
 
 
 def rules_overview(rules: Mapping[str, str]) -> str:
-    """Write the page that lists the rules; `rules` holds their pages by their names."""
+    """Write the page that lists the rules; `rules` holds their pages by "lint/NAME" and "changes/NAME"."""
+    named = {path.rpartition("/")[2]: page for path, page in rules.items()}
     rows = [
         (f"[{escaped(name)}]({name}.md)", _first_sentence(page), escaped(_category(page)))
-        for name, page in sorted(rules.items())
+        for name, page in sorted(named.items())
     ]
     return (
         "# Rules\n\n"

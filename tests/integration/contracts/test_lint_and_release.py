@@ -47,7 +47,7 @@ def test_findings_are_grouped_by_file_and_exit_1(folder: Path) -> None:
     lines = done.stdout.splitlines()
     assert "email/1/history/1.0/schema.json" in lines
     assert any(line.startswith("  PUBLISHED_VERSION_EDITED  ") for line in lines)
-    assert re.fullmatch(r"\d findings\. Each rule is explained in contract_tool/rules/.*", lines[-1])
+    assert re.fullmatch(r"\d findings\. Each rule is explained in contract_tool/rules/lint/.*", lines[-1])
 
 
 def test_json_names_rule_file_pointer_and_page(folder: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from mailpact.contracts import catalogue
-from mailpact_contract_tool.definitions import USERS, definitions
+from mailpact_contract_tool.publish.definitions import USERS, definitions
 from mailpact_devbroker.service import running
 from tests import command
 from tests.servers.rabbitmq import Rabbitmq

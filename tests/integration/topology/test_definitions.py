@@ -17,7 +17,7 @@ from mailpact.telemetry import Journey
 from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.service import running
 from mailpact_consumer.settings import ConsumerSettings
-from mailpact_contract_tool.definitions import USERS, definitions
+from mailpact_contract_tool.publish.definitions import USERS, definitions
 
 TOPOLOGY = catalogue.load().topology
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from mailpact.contracts import catalogue
-from mailpact_contract_tool.definitions import USERS, definitions
+from mailpact_contract_tool.publish.definitions import USERS, definitions
 
 TOPOLOGY = catalogue.load().topology
 DEFINITIONS = definitions(TOPOLOGY, vhost="mail")

@@ -10,7 +10,8 @@ import jsonschema
 import jsonschema_rs
 import pytest
 
-from mailpact_contract_tool.compare import Comparison, compare
+from mailpact_contract_tool.compare.schemas import compare
+from mailpact_contract_tool.compare.verdict import Comparison
 
 PAIRS = json.loads(Path(__file__).with_name("pairs.json").read_text(encoding="utf-8"))
 

@@ -5,16 +5,16 @@ import copy
 import pytest
 
 from mailpact.contracts import catalogue
-from mailpact_contract_tool.compare import Verdict
-from mailpact_contract_tool.compare.reading import compare_documents, read_document
-from mailpact_contract_tool.compare.topology import compare_topologies, unreachable
-from mailpact_contract_tool.compare.wire import compare_bindings, sent_and_taken
+from mailpact_contract_tool.check.reading import compare_documents, read_document
+from mailpact_contract_tool.check.topology import compare_topologies, unreachable
+from mailpact_contract_tool.check.wire import compare_bindings, sent_and_taken
+from mailpact_contract_tool.compare.verdict import Verdict
 
 FOLDER = catalogue.installed_folder()
 
 
 def document(path):
-    return read_document((FOLDER / path).read_bytes(), path)
+    return read_document({path: (FOLDER / path).read_bytes()}, path)
 
 
 BINDING = document("email/1/binding.json")

@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from mailpact_contract_tool.compare import Verdict, compare
 from mailpact_contract_tool.compare.document import SchemaError
+from mailpact_contract_tool.compare.schemas import compare
+from mailpact_contract_tool.compare.verdict import Verdict
 
 STRING = {"type": "string"}
 

@@ -6,10 +6,10 @@ from datetime import date, timedelta
 import pytest
 
 from mailpact.contracts import catalogue
-from mailpact_contract_tool.compare import Verdict
-from mailpact_contract_tool.compare.check import Contract, Release, Waiver, check, expired
-from mailpact_contract_tool.compare.reading import UnreadableDocument, read_contracts, read_waivers
-from mailpact_contract_tool.folder import read_files
+from mailpact_contract_tool.check.reading import UnreadableDocument, read_contracts, read_waivers
+from mailpact_contract_tool.check.versions import Contract, Release, Waiver, check, expired
+from mailpact_contract_tool.compare.verdict import Verdict
+from mailpact_contract_tool.folder.files import read_files
 
 TODAY = date(2027, 1, 31)
 TEXT = {"type": "string"}

@@ -4,7 +4,8 @@ import json
 
 import jsoncompat
 
-from mailpact_contract_tool.compare import NO_WITNESS, Verdict, compare
+from mailpact_contract_tool.compare.schemas import compare
+from mailpact_contract_tool.compare.verdict import NO_WITNESS, Verdict
 
 DIRECTIONS = {"backward": ("old", "new"), "forward": ("new", "old")}
 NO_END = "recursion without an end has no documents"  # jsoncompat's generator does not come back from it

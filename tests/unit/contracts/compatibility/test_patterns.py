@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mailpact_contract_tool.compare.automaton import Automaton, TooLarge, search
-from mailpact_contract_tool.compare.pattern import UnreadPattern, parse
+from mailpact_contract_tool.patterns.automaton import Automaton, TooLarge, search
+from mailpact_contract_tool.patterns.reader import UnreadPattern, parse
 
 TEXTS = ["".join(letters) for size in range(5) for letters in itertools.product("abcd", repeat=size)]
 ATOMS = st.sampled_from(["a", "b", "[ab]", "[^a]", "c", r"\x61", "[a-c]"])

@@ -4,7 +4,8 @@ import jsonschema_rs
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from mailpact_contract_tool.compare import NO_WITNESS, Verdict, compare
+from mailpact_contract_tool.compare.schemas import compare
+from mailpact_contract_tool.compare.verdict import NO_WITNESS, Verdict
 
 PATTERNS = ["^a", "a$", "^a*$", "^[ab]+$", "b", "^(a|b)?$", "^$", "^aa?$", "^[^a]$"]
 names = st.sampled_from("abc")

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from mailpact_contract_tool.lint import Finding, lint
+from mailpact_contract_tool.lint.folder import lint
+from mailpact_contract_tool.lint.rules import Finding
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 READER: dict[str, Any] = {

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from mailpact_contract_tool.folder import read_files
-from mailpact_contract_tool.lint import Rule, lint
+from mailpact_contract_tool.folder.files import read_files
+from mailpact_contract_tool.lint.folder import lint
+from mailpact_contract_tool.lint.rules import Rule
 
 
 def rules(findings):

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mailpact_contract_tool.lint.backtracking import backtracking_fault
-from mailpact_contract_tool.lint.patterns import PatternError, least_length, parse_pattern
+from mailpact_contract_tool.patterns.backtracking import backtracking_fault
+from mailpact_contract_tool.patterns.portable import PatternError, least_length, parse_pattern
 
 JAVASCRIPT = """
 const lines = require('fs').readFileSync(0, 'utf8').trim().split('\\n').map(line => JSON.parse(line));

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mailpact_contract_tool.folder import MOST_FILES, FolderError, read_files
-from mailpact_contract_tool.lint import Rule
+from mailpact_contract_tool.folder.files import MOST_FILES, FolderError, read_files
+from mailpact_contract_tool.lint.rules import Rule
 from mailpact_contract_tool.lint.schemas import Side, draft_faults, portable_faults
 from mailpact_contract_tool.lint.topology_rules import matches
 

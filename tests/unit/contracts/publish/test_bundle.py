@@ -8,7 +8,7 @@ import pytest
 from mailpact.contracts import catalogue
 from mailpact_contract_tool.publish.bundle import Template, UnresolvedReference, bundled
 from mailpact_contract_tool.publish.described import describe
-from mailpact_contract_tool.publish.files import read_published
+from mailpact_contract_tool.publish.writing import read_published
 
 ADDRESS = {"$id": "urn:mailpact:contract:address:1", "type": "string", "minLength": 3}
 PEOPLE = {

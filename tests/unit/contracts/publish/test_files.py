@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from mailpact_contract_tool.folder import FolderError
+from mailpact_contract_tool.folder.files import FolderError
 from mailpact_contract_tool.publish.edition import CHECKSUMS, checksums
-from mailpact_contract_tool.publish.files import (
+from mailpact_contract_tool.publish.writing import (
     NotPublishable,
     OutputFolderError,
     read_published,

@@ -12,9 +12,9 @@ from mailpact_cli.commands import commands
 from mailpact_cli.contracts.docs import commands_described
 from mailpact_cli.main import app
 from mailpact_contract_tool.compare.rules import Rule as ChangeRule
-from mailpact_contract_tool.lint import Rule as LintRule
+from mailpact_contract_tool.lint.rules import Rule as LintRule
 from mailpact_contract_tool.publish.edition import edition, laid_out
-from mailpact_contract_tool.publish.files import read_published
+from mailpact_contract_tool.publish.writing import read_published
 from mailpact_contract_tool.site.material import material
 from mailpact_contract_tool.site.pages import pages
 
@@ -56,7 +56,9 @@ def test_every_error_code_has_its_page_that_says_what_to_do(written):
 
 
 def test_every_rule_has_its_page(written, published):
-    pages_in_docs = {f"rules/{path.name}" for path in (published.parent / "contract_tool/rules").glob("*.md")}
+    pages_in_docs = {
+        f"rules/{path.name}" for path in (published.parent / "contract_tool/rules").rglob("*.md")
+    }
 
     assert {f"rules/{rule}.md" for rule in (*LintRule, *ChangeRule)} <= set(written)
     assert pages_in_docs <= set(written)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mailpact.contracts.catalogue import MAX_FILE_BYTES
 from mailpact.settings import SettingsError
-from mailpact_contract_tool.lint.documents import Files
+from mailpact_contract_tool.folder.documents import Files
 
 MOST_FILES = 20_000
 MOST_BYTES = 128 * 1024 * 1024

@@ -6,14 +6,13 @@ the release again finishes it.
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from mailpact_contract_tool.release import Release
 
-
-def write_release(root: Path, release: Release) -> None:
-    """Write the files of a release below the contracts' folder, in their order; raises OSError."""
-    for name, body in release.files:
+def write_release(root: Path, files: Iterable[tuple[str, bytes]]) -> None:
+    """Write files below the contracts' folder, in their order; raises OSError."""
+    for name, body in files:
         target = root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         hidden = target.with_name(f".{target.name}.new")

@@ -10,13 +10,13 @@ time and memory are bounded: beyond them TooLarge is raised, and nothing is conc
 """
 
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, abc
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from mailpact_contract_tool.compare import pattern
-from mailpact_contract_tool.compare.pattern import Chars, Choice, Edge, Ranges, Repeat, Tree, UnreadPattern
+from mailpact_contract_tool.patterns.reader import UnreadPattern
+from mailpact_contract_tool.patterns.tree import Characters, Choice, Edge, Ranges, Repeat, Sequence, Tree
 
 _MOST_STATES = 6_000
 _MOST_STEPS = 200_000
@@ -127,15 +127,15 @@ class Automaton:
         if self._work > _MOST_STATES or len(self._states) > _MOST_STATES:
             raise UnreadPattern(f"needs more than {_MOST_STATES} states")
         match tree:
-            case Chars(ranges):
+            case Characters(ranges):
                 return self._add(_State(ranges, after))
             case Edge():
                 return self._add(_State(ways=[(after, tree)]))
-            case Choice(options):
-                return self._add(_State(ways=[(self._build(option, after), None) for option in options]))
+            case Choice(branches):
+                return self._add(_State(ways=[(self._build(option, after), None) for option in branches]))
             case Repeat(part, least, most):
                 return self._build_repeat(part, least, most, after)
-            case pattern.Sequence(parts):
+            case Sequence(parts):
                 for part in reversed(parts):
                     after = self._build(part, after)
                 return after
@@ -178,7 +178,7 @@ class Budget:
 
 
 def search(
-    wanted: Sequence[tuple[Automaton, bool]],
+    wanted: abc.Sequence[tuple[Automaton, bool]],
     least: int = 0,
     most: int | None = None,
     budget: Budget | None = None,
@@ -195,7 +195,7 @@ def search(
 class _Walk:
     """Several automata side by side; a state is one number for each: the bits of the states it may be in."""
 
-    def __init__(self, wanted: Sequence[tuple[Automaton, bool]], budget: Budget) -> None:
+    def __init__(self, wanted: abc.Sequence[tuple[Automaton, bool]], budget: Budget) -> None:
         self._wanted = wanted
         self._classes = list(_classes({one for automaton, _ in wanted for one in automaton.charsets}))
         self._moves: list[dict[tuple[int, int], int]] = [{} for _ in wanted]

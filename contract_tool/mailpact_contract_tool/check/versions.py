@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from mailpact.contracts.parse import JsonObject
-from mailpact_contract_tool.compare import compare
+from mailpact_contract_tool.check.topology import unreachable
+from mailpact_contract_tool.check.wire import sent_and_taken
 from mailpact_contract_tool.compare.document import SchemaError
-from mailpact_contract_tool.compare.topology import unreachable
+from mailpact_contract_tool.compare.schemas import compare
 from mailpact_contract_tool.compare.verdict import Change, Comparison, Verdict, worst
-from mailpact_contract_tool.compare.wire import sent_and_taken
 
 
 @dataclass(frozen=True, slots=True)

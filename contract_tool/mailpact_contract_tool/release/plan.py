@@ -14,19 +14,20 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from mailpact.contracts.catalogue import parse_file
 from mailpact.contracts.errors import CatalogueError, UnknownContractError
 from mailpact.contracts.parse import JsonObject
-from mailpact_contract_tool.compare import NO_WITNESS, Change, compare
-from mailpact_contract_tool.compare.check import Contract, check
-from mailpact_contract_tool.compare.check import Release as Version
-from mailpact_contract_tool.compare.wire import compare_bindings
-from mailpact_contract_tool.lint import Finding, Rule, lint
+from mailpact_contract_tool.check.versions import Contract, check
+from mailpact_contract_tool.check.versions import Release as Version
+from mailpact_contract_tool.check.wire import compare_bindings
+from mailpact_contract_tool.compare.schemas import compare
+from mailpact_contract_tool.compare.verdict import NO_WITNESS, Change
+from mailpact_contract_tool.folder.documents import Files, Unreadable, read_object
+from mailpact_contract_tool.folder.forms import INDEX as INDEX_FORM
+from mailpact_contract_tool.folder.layout import ContractFolder, contract_folders
 from mailpact_contract_tool.lint.collected import Collected
-from mailpact_contract_tool.lint.documents import Files
-from mailpact_contract_tool.lint.folders import ContractFolder, contract_folders
-from mailpact_contract_tool.lint.forms import INDEX as INDEX_FORM
+from mailpact_contract_tool.lint.folder import lint
 from mailpact_contract_tool.lint.history_rules import INDEX, entries_of, published_findings, sha256
+from mailpact_contract_tool.lint.rules import Finding, Rule
 
 _MOST_LINES = 20
 
@@ -151,8 +152,8 @@ def _changes(
 
 def _compared_version(folder: ContractFolder, version: str, named: Mapping[str, bytes | None]) -> Version:
     def document(name: str) -> JsonObject:
-        value = parse_file(named.get(name) or b"")
-        if not isinstance(value, dict):
+        value = read_object(named, name)
+        if isinstance(value, Unreadable):
             raise ReleaseRefused(
                 f"{name} of {folder.path}, {version}, cannot be read; mailpact contracts lint says why"
             )

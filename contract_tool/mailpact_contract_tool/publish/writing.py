@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from mailpact.contracts.errors import CatalogueError
-from mailpact_contract_tool.folder import FolderError, read_files
-from mailpact_contract_tool.lint import Finding, Rule, lint
+from mailpact_contract_tool.folder.files import FolderError, read_files
+from mailpact_contract_tool.lint.folder import lint
+from mailpact_contract_tool.lint.rules import Finding, Rule
 from mailpact_contract_tool.publish.edition import CHECKSUMS
 
 _UNFINISHED = ".mailpact-"

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import cast
 
 from mailpact.contracts.parse import JsonObject, JsonValue
-from mailpact_contract_tool.compare import compare
 from mailpact_contract_tool.compare.rules import Rule
+from mailpact_contract_tool.compare.schemas import compare
 from mailpact_contract_tool.compare.verdict import NO_WITNESS, Change, NoWitness, Verdict
 
 _LISTS = {

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 
 from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact.contracts.pointer import pointer_to
-from mailpact_contract_tool.lint.faults import Fault
-from mailpact_contract_tool.lint.rules import Rule
 
 _TEXT: JsonObject = {"type": "string", "minLength": 1}
 _ANY_TEXT: JsonObject = {"type": "string"}
@@ -116,8 +114,8 @@ VECTOR: JsonObject = {
 }
 
 
-def form_faults(document: JsonValue, form: JsonObject) -> Iterator[Fault]:
-    """Hold a document against its form; gives the first fault of each place, at most ten."""
+def form_faults(document: JsonValue, form: JsonObject) -> Iterator[tuple[str, str]]:
+    """Yield the pointer of each place where a document has not its form, with a sentence; at most ten."""
     import jsonschema_rs
 
     validator = jsonschema_rs.Draft202012Validator(form, pattern_options=jsonschema_rs.RegexOptions())
@@ -125,11 +123,7 @@ def form_faults(document: JsonValue, form: JsonObject) -> Iterator[Fault]:
         if number == 10:
             return
         keyword = error.kind.name
-        yield Fault(
-            Rule.FILE_MALFORMED,
-            pointer_to(error.instance_path),
-            f"is not of the published form: {_words(keyword, error.kind)}",
-        )
+        yield pointer_to(error.instance_path), f"is not of the published form: {_words(keyword, error.kind)}"
 
 
 def _words(keyword: str, kind: object) -> str:

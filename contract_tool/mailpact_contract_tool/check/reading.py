@@ -1,23 +1,20 @@
 """Reads the documents that are compared, from bytes, bounded; and finds the contracts in a folder's files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import date
 from typing import TypeVar
 
-from mailpact.contracts.catalogue import parse_file
-from mailpact.contracts.errors import Refusal
 from mailpact.contracts.parse import JsonObject
-from mailpact_contract_tool.compare import compare
-from mailpact_contract_tool.compare.check import Contract, Release, Waiver
+from mailpact_contract_tool.check.topology import compare_error_codes, compare_topologies
+from mailpact_contract_tool.check.versions import Contract, Release, Waiver
+from mailpact_contract_tool.check.wire import compare_bindings
 from mailpact_contract_tool.compare.document import SchemaError
-from mailpact_contract_tool.compare.topology import compare_error_codes, compare_topologies
+from mailpact_contract_tool.compare.schemas import compare
 from mailpact_contract_tool.compare.verdict import Change, Comparison, worst
-from mailpact_contract_tool.compare.wire import compare_bindings
-from mailpact_contract_tool.lint import forms
+from mailpact_contract_tool.folder import forms
+from mailpact_contract_tool.folder.documents import Files, Unreadable, read_object
 
 WAIVERS = "compat-waivers.json"
-
-Files = Mapping[str, bytes | None]
 
 _T = TypeVar("_T")
 
@@ -26,16 +23,12 @@ class UnreadableDocument(Exception):
     """A document cannot be compared; names the file, the place and the fault."""
 
 
-def read_document(body: bytes | None, file: str) -> JsonObject:
+def read_document(files: Files, path: str) -> JsonObject:
     """Return the object that a file holds; raises UnreadableDocument."""
-    if body is None:
-        raise UnreadableDocument(f"{file}: cannot be read")
-    value = parse_file(body)
-    if isinstance(value, Refusal):
-        raise UnreadableDocument(f"{file}: {value.detail}")
-    if not isinstance(value, dict):
-        raise UnreadableDocument(f"{file}: holds no JSON object")
-    return value
+    found = read_object(files, path)
+    if isinstance(found, Unreadable):
+        raise UnreadableDocument(f"{path}: {found.sentence}")
+    return found
 
 
 def compare_documents(old: JsonObject, new: JsonObject, old_file: str, new_file: str) -> Comparison:
@@ -99,7 +92,7 @@ def read_waivers(files: Files) -> list[Waiver]:
 
 def _formed(file: str, files: Files, build: Callable[[JsonObject], _T]) -> _T:
     """Build from a document; one of another form fails while it is built, and that is said with its file."""
-    document = read_document(files.get(file), file)
+    document = read_document(files, file)
     try:
         return build(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -107,10 +100,11 @@ def _formed(file: str, files: Files, build: Callable[[JsonObject], _T]) -> _T:
 
 
 def _of_form(file: str, files: Files, form: JsonObject) -> JsonObject:
-    document = read_document(files.get(file), file)
+    document = read_document(files, file)
     fault = next(forms.form_faults(document, form), None)
     if fault is not None:
-        raise UnreadableDocument(f"{file}: at {fault.pointer or 'the top'}: {fault.sentence}")
+        pointer, sentence = fault
+        raise UnreadableDocument(f"{file}: at {pointer or 'the top'}: {sentence}")
     return document
 
 
@@ -139,8 +133,8 @@ def _release(files: Files, folder: str, version: str) -> Release:
     binding = f"{folder}/binding.json"
     return Release(
         version,
-        read_document(files.get(f"{folder}/schema.json"), f"{folder}/schema.json"),
-        read_document(files.get(f"{folder}/writer.schema.json"), f"{folder}/writer.schema.json"),
+        read_document(files, f"{folder}/schema.json"),
+        read_document(files, f"{folder}/writer.schema.json"),
         _of_form(binding, files, forms.BINDING) if binding in files else None,
     )
 

@@ -17,7 +17,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from mailpact_contract_tool.lint.patterns import Characters, Choice, Node, Pattern, Repeat, Sequence
+from mailpact_contract_tool.patterns.portable import Pattern
+from mailpact_contract_tool.patterns.tree import Characters, Choice, Edge, Repeat, Sequence, Tree
 
 _WRITTEN_OUT = 16
 _MOST_STATES = 500
@@ -68,7 +69,7 @@ class _Automaton:
         self._component: dict[int, int] | None = None
         self._steps = 0
 
-    def add(self, node: Node) -> tuple[_Set, _Set, bool]:
+    def add(self, node: Tree) -> tuple[_Set, _Set, bool]:
         """Add a part; give its first states, its last states, and whether it may be empty."""
         match node:
             case Characters():
@@ -85,8 +86,10 @@ class _Automaton:
                 return frozenset().union(*firsts), frozenset().union(*lasts), any(empties)
             case Repeat(inner, least, most):
                 return self._add_repeat(inner, least, most)
+            case Edge():
+                return frozenset(), frozenset(), True
 
-    def _add_sequence(self, parts: tuple[Node, ...]) -> tuple[_Set, _Set, bool]:
+    def _add_sequence(self, parts: tuple[Tree, ...]) -> tuple[_Set, _Set, bool]:
         first, last, empty = self.add(parts[0])
         for part in parts[1:]:
             next_first, next_last, next_empty = self.add(part)
@@ -96,7 +99,7 @@ class _Automaton:
             empty = empty and next_empty
         return first, last, empty
 
-    def _add_repeat(self, inner: Node, least: int, most: int | None) -> tuple[_Set, _Set, bool]:
+    def _add_repeat(self, inner: Tree, least: int, most: int | None) -> tuple[_Set, _Set, bool]:
         if most is not None and least == most <= _WRITTEN_OUT:
             added = self._add_sequence((inner,) * least)
             self.repeats_nothing |= added[2] and least > 1

@@ -1,0 +1,1 @@
+"""Compares published versions of a contract: schemas, bindings, topology and error codes."""

@@ -1,0 +1,1 @@
+"""Reads and writes a folder of contracts: its layout, its documents and their forms."""

@@ -1,0 +1,49 @@
+"""Reads the JSON files of a folder of contracts strictly.
+
+Files come in as bytes; None stands for a file that could not be read. A file that is larger than a mebibyte or nested
+deeper than 64 is never parsed, so that time and memory are bounded by what is given.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TypeAlias
+
+from mailpact.contracts.catalogue import MAX_FILE_BYTES, parse_file
+from mailpact.contracts.errors import ErrorCode, Refusal
+from mailpact.contracts.parse import JsonObject
+
+Files: TypeAlias = Mapping[str, bytes | None]
+"""The files by their paths below the folder, with `/`."""
+
+
+class Trouble(Enum):
+    """What keeps a file from being an object."""
+
+    MISSING = auto()
+    TOO_LARGE = auto()
+    NOT_JSON = auto()
+    NO_OBJECT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file that holds no object; `sentence` says why, without the name of the file."""
+
+    trouble: Trouble
+    sentence: str
+
+
+def read_object(files: Files, path: str) -> JsonObject | Unreadable:
+    """Return the object that a file holds, or why there is none."""
+    body = files.get(path)
+    if body is None:
+        return Unreadable(Trouble.MISSING, "cannot be read" if path in files else "is missing")
+    value = parse_file(body)
+    if isinstance(value, dict):
+        return value
+    if not isinstance(value, Refusal):
+        return Unreadable(Trouble.NO_OBJECT, "holds no JSON object")
+    if value.code is ErrorCode.TOO_LARGE:
+        return Unreadable(Trouble.TOO_LARGE, f"is larger than {MAX_FILE_BYTES} bytes")
+    return Unreadable(Trouble.NOT_JSON, f"is not read: {value.detail}")

@@ -1,0 +1,1 @@
+"""Plans the next version of a contract."""
