@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from mailpact.telemetry import Point
 
@@ -22,17 +22,10 @@ URL_FILE_BYTES = 4096
 
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+")
 _PORT = re.compile(r"[0-9]{1,5}")
-_AMQP_OPTIONS = (
-    "heartbeat",
-    "name",
-    "auth",
-    "cafile",
-    "capath",
-    "cadata",
-    "certfile",
-    "keyfile",
-    "no_verify_ssl",
-)
+_AMQP_OPTIONS = ("heartbeat", "name", "auth")
+_TLS_FILES = ("cafile", "capath", "certfile", "keyfile")
+_TLS_OPTIONS = (*_TLS_FILES, "cadata", "no_verify_ssl")
+_AMQP_AUTHENTICATION = ("plain", "external")
 _MYSQL = "mysql+pymysql"
 _MYSQL_FORM = "mysql+pymysql://USER:PASSWORD@HOST:PORT/DATABASE"
 _MYSQL_NAME = re.compile(r"/[0-9A-Za-z_$-]{1,64}")
@@ -109,28 +102,46 @@ class SmtpUrl:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AmqpUrl:
-    """Which broker, as whom: `amqp(s)://USER:PASSWORD@HOST:PORT/VHOST`. Its text forms hide the password.
+    """A broker, and the login for it: `amqp(s)://USER:PASSWORD@HOST:PORT/VHOST`. Its text forms hide the password.
 
-    Options may follow: `?heartbeat=SECONDS`, `?name=` and those of TLS that aiormq has. An unknown one is refused,
-    since aiormq would ignore it.
+    `amqps` is AMQP over TLS, where the broker's certificate and host name are checked. Options may follow:
+    `?heartbeat=SECONDS`, `?name=`, `?auth=`, and for TLS `?cafile=`, `?capath=`, `?cadata=`, `?certfile=`, `?keyfile=`
+    and `?no_verify_ssl=1`. Other options are refused, because aiormq would ignore them.
     """
 
-    url: str
+    host: str
+    port: int
+    user: str = "guest"
+    password: str = "guest"  # noqa: S105  # what every AMQP library takes if a URL names no login
+    vhost: str = "/"
+    is_tls: bool = False
+    options: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> "AmqpUrl":
-        """Read an AMQP URL; raise SettingsError when it is none."""
+        """Read an AMQP URL; raise SettingsError if the URL is invalid, or if a file that it names does not exist."""
         url = _split_url(text, {"amqp", "amqps"}, "amqp://guest:guest@127.0.0.1:5672/")
-        _port(url, text, 5672)
+        is_tls = url.scheme == "amqps"
+        port = _port(url, text, 5671 if is_tls else 5672)
         if url.fragment or "@" in url.path + url.query:
-            # A password with a slash in it would be taken for a port and a path, and somebody else be connected to.
+            # A password with a slash in it would be taken for a port and a path, and the connection go elsewhere.
             raise SettingsError(f"{redacted(text)!r}: in a password / is written %2F, ? %3F, # %23, @ %40")
-        for name, option in parse_qsl(url.query, keep_blank_values=True):
-            if name not in _AMQP_OPTIONS:
-                raise SettingsError(f"{redacted(text)!r}: {name!r} is none of {', '.join(_AMQP_OPTIONS)}")
-            if name == "heartbeat" and not (_PORT.fullmatch(option) and 0 < int(option) < 65535):
-                raise SettingsError(f"{redacted(text)!r}: a heartbeat is a whole number of seconds from 1")
-        return cls(text)
+        options = tuple(parse_qsl(url.query, keep_blank_values=True))
+        for name, value in options:
+            _check_amqp_option(text, name, value, is_tls=is_tls)
+        login = {"user": unquote(url.username or ""), "password": unquote(url.password or "")}
+        given = {name: value for name, value in login.items() if value}
+        vhost = unquote(url.path[1:]) or "/"
+        return cls(str(url.hostname), port, **given, vhost=vhost, is_tls=is_tls, options=options)
+
+    @property
+    def url(self) -> str:
+        """The whole URL, password included: for programs that are started with it, never for a log."""
+        login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
+        path = "" if self.vhost == "/" else quote(self.vhost, safe="")
+        query = f"?{urlencode(self.options)}" if self.options else ""
+        scheme = "amqps" if self.is_tls else "amqp"
+        return f"{scheme}://{login}@{HostPort(self.host, self.port)}/{path}{query}"
 
     def __str__(self) -> str:
         return redacted(self.url)
@@ -291,6 +302,24 @@ def _login(url: SplitResult, text: str) -> tuple[str, str]:
     if not user or not password or not (user + password).isprintable():
         raise SettingsError(f"{redacted(text)!r}: a login is USER:PASSWORD@, in UTF-8 with %XX where needed")
     return user, password
+
+
+def _check_amqp_option(text: str, name: str, value: str, *, is_tls: bool) -> None:
+    wrong = ""
+    if name not in _AMQP_OPTIONS + _TLS_OPTIONS:
+        wrong = f"{name!r} is none of {', '.join(_AMQP_OPTIONS + _TLS_OPTIONS)}"
+    elif name in _TLS_OPTIONS and not is_tls:
+        wrong = f"{name!r} is an option of TLS, so the URL begins with amqps://"
+    elif name in _TLS_FILES and not Path(value).exists():
+        wrong = f"{name}={value!r} does not exist"
+    elif name == "heartbeat" and not (_PORT.fullmatch(value) and 0 < int(value) < 65535):
+        wrong = "a heartbeat is a whole number of seconds from 1"
+    elif name == "no_verify_ssl" and value not in ("0", "1"):
+        wrong = "no_verify_ssl is 0 or 1"
+    elif name == "auth" and value.lower() not in _AMQP_AUTHENTICATION:
+        wrong = f"auth is one of {', '.join(_AMQP_AUTHENTICATION)}"
+    if wrong:
+        raise SettingsError(f"{redacted(text)!r}: {wrong}")
 
 
 def _check_mysql(text: str) -> None:

@@ -15,7 +15,7 @@ from mailpact_consumer.settings import ConsumerSettings, SmtpTls
 
 
 def consumer(
-    amqp_url: Annotated[AmqpUrl, options.amqp_url()] = AmqpUrl("amqp://guest:guest@127.0.0.1:5672/"),
+    amqp_url: Annotated[AmqpUrl, options.amqp_url()] = options.DEFAULT_AMQP_URL,
     smtp_url: Annotated[SmtpUrl, options.smtp_url()] = SmtpUrl("127.0.0.1", 1025),
     inbox_url: Annotated[
         DatabaseUrl,

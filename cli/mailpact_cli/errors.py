@@ -33,7 +33,7 @@ class NotShown(CommandError):
 def exit_line(error: BaseException) -> tuple[str, int] | None:
     """Return the line and exit code for an error that people are to expect, None for a bug of ours."""
     # Imported here, where one of them has been raised: together they cost a command that just works 0.2 seconds.
-    from mailpact.amqp.errors import BrokerUnreachable, TopologyMismatch
+    from mailpact.amqp.errors import AccessRefused, BrokerUnreachable, TopologyMismatch
     from mailpact.contracts.errors import CatalogueError, UnknownContractError
     from mailpact.database.migrate import SchemaUnknown
     from mailpact.database.transactions import DatabaseUnavailable
@@ -55,9 +55,11 @@ def exit_line(error: BaseException) -> tuple[str, int] | None:
             return error.format_message(), error.exit_code
         case typer.Abort():
             return "interrupted", INTERRUPTED
-        case (
-            PortTaken() | ServiceUnreachable() | BrokerUnreachable() | DatabaseUnavailable() | ReplayStopped()
-        ):
+        case BrokerUnreachable():
+            return f"cannot connect to the broker: {error}", UNREACHABLE
+        case AccessRefused():
+            return f"the broker refuses access: {error}", UNREACHABLE
+        case PortTaken() | ServiceUnreachable() | DatabaseUnavailable() | ReplayStopped():
             return str(error), UNREACHABLE
         case TopologyMismatch() | SchemaUnknown() | CatalogueError() | NotShown() | DeadQueueMissing():
             return str(error), WRONG

@@ -24,6 +24,8 @@ from mailpact.settings import (
 )
 from mailpact_consumer.mailbox import Mailbox
 
+DEFAULT_AMQP_URL = AmqpUrl("127.0.0.1", 5672)
+
 T = TypeVar("T")
 
 

@@ -28,7 +28,7 @@ def producer(
         "127.0.0.1", 8080
     ),
     base_url: Annotated[str | None, options.base_url()] = None,
-    amqp_url: Annotated[AmqpUrl, options.amqp_url()] = AmqpUrl("amqp://guest:guest@127.0.0.1:5672/"),
+    amqp_url: Annotated[AmqpUrl, options.amqp_url()] = options.DEFAULT_AMQP_URL,
     database_url: Annotated[
         DatabaseUrl, options.database_url("--database-url", "Database with readers, pages and the outbox.")
     ] = DatabaseUrl("sqlite:///.mailpact/cms.db"),

@@ -79,7 +79,8 @@ async def everything(wanted: Wanted, folder: Path, journey: Journey) -> AsyncIte
         amqp_url = wanted.amqp_url
         if amqp_url is None:
             assert listeners.amqp is not None  # noqa: S101  # opened exactly when no URL is given
-            amqp_url = AmqpUrl(f"amqp://guest:guest@{bound_address(listeners.amqp)}")
+            broker = bound_address(listeners.amqp)
+            amqp_url = AmqpUrl(broker.host, broker.port)
             await stack.enter_async_context(devbroker_running(listeners.amqp, journal=folder / "broker.db"))
         await stack.enter_async_context(
             capture_running(

@@ -1,41 +1,37 @@
-"""Waits for a database server that is not there yet: a service may well be started before it.
+"""Waits for a database server that does not answer yet, because a service may be started before the server.
 
-A file is not waited for. What is wrong with it, such as a folder that is missing, does not mend itself.
+An SQLite file is not waited for: what is wrong with a file, such as a missing folder, does not mend itself.
 """
 
 import asyncio
 import random
 from contextlib import suppress
 
-import structlog
-
 from mailpact.amqp.backoff import backoff_seconds
+from mailpact.outage import Outage
 from mailpact.settings import DatabaseUrl
-
-log = structlog.get_logger()
 
 
 async def database_answers(url: DatabaseUrl, stopping: asyncio.Event) -> bool:
-    """Wait until the server answers, for ever if need be; False when `stopping` came first."""
+    """Wait until the server answers, without a limit; return False if `stopping` was set first."""
     from sqlalchemy import text
 
     from mailpact.database.engine import open_database
-    from mailpact.database.transactions import DatabaseUnavailable
+    from mailpact.database.transactions import DatabaseRefused, DatabaseUnavailable
 
     if url.is_sqlite:
         return True
     failures = 0
+    outage = Outage("database")
     async with open_database(url) as database:
         while not stopping.is_set():
             try:
                 await database.transact(lambda connection: connection.execute(text("SELECT 1")))
             except DatabaseUnavailable as error:
                 failures += 1
-                if failures == 1:
-                    log.warning("database does not answer, trying again for ever", reason=str(error))
+                outage.report(str(error), is_refused=isinstance(error, DatabaseRefused))
             else:
-                if failures:
-                    log.warning("database answers")
+                outage.end()
                 return True
             with suppress(TimeoutError):
                 async with asyncio.timeout(backoff_seconds(failures, random.uniform)):

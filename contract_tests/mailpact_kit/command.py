@@ -215,7 +215,7 @@ def _broker_url(text: str) -> AmqpUrl | None:
         url = AmqpUrl.parse(text)
     except SettingsError as error:
         raise UsageProblem(f"--broker: {error}") from error
-    if not url.url.startswith("amqp://"):
+    if url.is_tls:
         raise UsageProblem("--broker: the tap reads frames and cannot look into TLS; give an amqp:// URL")
     return url
 

@@ -7,9 +7,8 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
-from urllib.parse import urlsplit, urlunsplit
 
 from mailpact.contracts import catalogue
 from mailpact.contracts.catalogue import Catalogue, Topology
@@ -116,7 +115,9 @@ async def _staged(plan: Plan) -> AsyncIterator[Stage]:
             broker.running(plan.broker_url, _topology(contracts), exchange, variables=inherited, bell=bell)
         )
         its_mailbox, smtp_port = await stack.enter_async_context(mailbox.serving(bell))
-        tap, tap_port = await stack.enter_async_context(tapping(_address(its_broker.url), bell))
+        tap, tap_port = await stack.enter_async_context(
+            tapping(HostPort(its_broker.url.host, its_broker.url.port), bell)
+        )
         values = _values(its_broker, exchange, tap_port=tap_port, smtp_port=smtp_port, folder=folder)
         command, variables = [filled(word, values) for word in plan.command], {**inherited, **values}
         program = await stack.enter_async_context(subject.running(command, variables, bell))
@@ -142,7 +143,7 @@ def _values(
     its_broker: broker.Broker, exchange: str, *, tap_port: int, smtp_port: int, folder: str
 ) -> Mapping[str, str]:
     return {
-        "AMQP_URL": _through_tap(its_broker.url, tap_port),
+        "AMQP_URL": replace(its_broker.url, host="127.0.0.1", port=tap_port).url,
         "AMQP_EXCHANGE": exchange,
         "AMQP_QUEUE": its_broker.queue,
         "AMQP_DEAD_EXCHANGE": its_broker.dead_exchange,
@@ -161,17 +162,6 @@ def _values(
 def _topology(contracts: Catalogue) -> Topology:
     # What a consumer declares and no more: a program under test may declare the rest in its own way.
     return contracts.topology.declared_by("consumer")
-
-
-def _address(url: AmqpUrl) -> HostPort:
-    parts = urlsplit(url.url)
-    return HostPort(parts.hostname or "127.0.0.1", parts.port or 5672)
-
-
-def _through_tap(url: AmqpUrl, port: int) -> str:
-    parts = urlsplit(url.url)
-    user, at, _ = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{port}"))
 
 
 def _free_port() -> int:

@@ -1,35 +1,44 @@
-"""What can go wrong with the broker, and whose fault it is.
+"""What can go wrong with the broker, and who can mend it.
 
 BrokerError
 ├── BrokerUnreachable    no connection could be made; trying again may help
-│   └── LoginRefused     the broker does not know this user and password; an operator has to mend that
-├── BrokerLost           a connection that worked is gone; what was in flight on it has an unknown outcome
-└── TopologyMismatch     a name of ours exists with other arguments; only an operator can mend that
+├── AccessRefused        the broker refuses the login, the virtual host or a permission; an operator mends it
+├── BrokerLost           a connection that worked has ended; the outcome of what was in flight on it is unknown
+└── TopologyMismatch     an exchange or queue of ours exists with other arguments; an operator mends it
 """
 
 import asyncio
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aiormq.exceptions import AMQPError, ChannelInvalidStateError, ChannelPreconditionFailed
+from aiormq.exceptions import (
+    AMQPError,
+    ChannelAccessRefused,
+    ChannelInvalidStateError,
+    ChannelPreconditionFailed,
+)
 
 HEARTBEATS_STOPPED = "the broker stopped answering heartbeats"
 
 
 class BrokerError(Exception):
-    """Something is wrong between us and the broker."""
+    """Something is wrong between this program and the broker."""
 
 
 class BrokerUnreachable(BrokerError):
-    """No connection could be made; the message says which of the usual reasons it is."""
+    """No connection could be made; the message says why."""
 
 
-class LoginRefused(BrokerUnreachable):
-    """The broker refuses the user and password; it may take them later, so this too is tried again."""
+class AccessRefused(BrokerError):
+    """The broker refuses the login, the virtual host or a permission, or its certificate is not trusted.
+
+    The message quotes what was said. The broker may be changed while this program runs, so this too is tried again.
+    """
 
 
 class BrokerLost(BrokerError):
-    """A connection or channel that worked is gone."""
+    """A connection or channel that worked has ended."""
 
 
 class TopologyMismatch(BrokerError):
@@ -38,16 +47,18 @@ class TopologyMismatch(BrokerError):
 
 @contextmanager
 def talking() -> Iterator[None]:
-    """Translate what goes wrong on an open connection into BrokerLost or TopologyMismatch.
+    """Translate what goes wrong on an open connection into BrokerLost, AccessRefused or TopologyMismatch.
 
-    aiormq reports a lost heartbeat as CancelledError, which is not a stop of ours unless somebody has asked this
-    very task to stop (`Task.cancelling`); taking it for one would end a service in silence. An `asyncio.timeout`
-    belongs inside: it cancels this very task, and answers for that itself.
+    aiormq reports a lost heartbeat as CancelledError. That is a stop of this task only if somebody has cancelled the
+    task (`Task.cancelling`); otherwise, taken for a stop, a lost heartbeat would end a service in silence. An
+    `asyncio.timeout` belongs inside this context: it cancels this task, and turns that into TimeoutError itself.
     """
     try:
         yield
     except ChannelPreconditionFailed as error:
         raise TopologyMismatch(reason(error)) from error
+    except ChannelAccessRefused as error:
+        raise AccessRefused(f"{reason(error)}; check the permissions of the broker's user") from error
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -59,8 +70,8 @@ def talking() -> Iterator[None]:
 
 def reason(error: BaseException) -> str:
     """Return one line that says what a library's error means, never empty."""
-    # Of what the operating system says, the words without the number.
-    words = getattr(error, "strerror", None)
+    # Of an error of the operating system, the words without the number; but the words of TLS stand elsewhere.
+    words = None if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)
     text = str(words) if words else " ".join(str(part) for part in error.args if part is not None)
     return " ".join(text.split())[:300] or type(error).__name__
 

@@ -1,64 +1,77 @@
-"""Declares the contract's exchanges, queues and bindings, and never deletes anything.
+"""Declares the contracts' exchanges, queues and bindings, and never deletes anything.
 
-A room declares what it uses, since either side may come up first: the consumer its queues, a producer only the exchange
-it publishes to. `declared_by` in `contracts/topology.json` says who declares what; an operator declares all. Targets of
-dead-lettering stand first there and are declared in that order: a letter whose target is missing waits three minutes at
-its source.
+Each program declares what it uses, because the programs may start in any order: the consumer its queues, a producer
+only the exchange that it publishes to. `declared_by` in `contracts/topology.json` says who declares what; an operator
+declares everything. Targets of dead-lettering come first in that file and are declared in its order: a dead letter
+whose target does not exist waits three minutes in its queue.
 """
 
-import asyncio
-
 import structlog
-from aiormq.abc import AbstractConnection
+from aiormq.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import ChannelPreconditionFailed
 
-from mailpact.amqp.channels import RPC_SECONDS, open_channel
+from mailpact.amqp.channels import short_channel
 from mailpact.amqp.errors import reason
-from mailpact.contracts.catalogue import Exchange, Topology
-
-INGRESS = "email"
+from mailpact.contracts.catalogue import Exchange, Queue, QueueBinding, Topology
 
 log = structlog.get_logger()
 
 
 async def declare_ingress(connection: AbstractConnection, topology: Topology) -> None:
-    """Make sure that the public exchange exists; a fanout or topic exchange of that name is used as found.
+    """Declare the public exchanges; a fanout or topic exchange that has such a name already is used as it is.
 
-    A program of somebody else's may have declared it before us, and the contract promises to serve it.
+    A program of another team may have declared the exchange before us, and the contract promises to serve that program.
     """
-    exchange = next(exchange for exchange in topology.exchanges if exchange.name == INGRESS)
-    try:
-        await _declare_exchange(connection, exchange)
-    except ChannelPreconditionFailed as error:
-        await _declare_exchange(connection, exchange, passive=True)
-        log.info(
-            "an exchange of this name exists and is used as found", exchange=INGRESS, differs=reason(error)
-        )
+    for exchange in topology.exchanges:
+        if exchange.is_public:
+            try:
+                await declare(connection, exchange)
+            except ChannelPreconditionFailed as error:
+                await declare(connection, exchange, passive=True)
+                log.info(
+                    "the exchange exists with another type and is used as it is",
+                    exchange=exchange.name,
+                    differs=reason(error),
+                )
 
 
 async def declare_all(connection: AbstractConnection, topology: Topology) -> None:
-    """Declare all of `topology`. A 406 on a name of ours becomes TopologyMismatch in the supervisor's session."""
+    """Declare everything in `topology`. The supervisor turns a refusal of the arguments (406) into TopologyMismatch."""
     await declare_ingress(connection, topology)
     for exchange in topology.exchanges:
-        if exchange.name != INGRESS:
-            await _declare_exchange(connection, exchange)
-    channel = await open_channel(connection)
-    async with asyncio.timeout(RPC_SECONDS):
+        if not exchange.is_public:
+            await declare(connection, exchange)
+    async with short_channel(connection) as channel:
         for queue in topology.queues:
-            await channel.queue_declare(queue.name, durable=queue.durable, arguments=dict(queue.arguments))
+            await _declare(channel, queue, passive=False)
             for binding in topology.bindings:
                 if binding.queue == queue.name:
                     await channel.queue_bind(binding.queue, binding.exchange, binding.routing_key)
-        await channel.close()
 
 
-async def _declare_exchange(
-    connection: AbstractConnection, exchange: Exchange, *, passive: bool = False
-) -> None:
-    # A channel of its own: a refusal (406) closes the channel that it came on.
-    channel = await open_channel(connection)
-    async with asyncio.timeout(RPC_SECONDS):
-        await channel.exchange_declare(
-            exchange.name, exchange_type=exchange.type, durable=exchange.durable, passive=passive
-        )
-        await channel.close()
+async def declare(connection: AbstractConnection, piece: Exchange | Queue, *, passive: bool = False) -> None:
+    """Declare an exchange or a queue within 10 seconds; `passive` only looks whether it exists.
+
+    Raises aiormq's ChannelNotFoundEntity if `passive` finds nothing, and ChannelPreconditionFailed if the arguments
+    differ.
+    """
+    async with short_channel(connection) as channel:  # a refusal closes the channel
+        await _declare(channel, piece, passive=passive)
+
+
+async def bind(connection: AbstractConnection, route: QueueBinding) -> None:
+    """Bind a queue to an exchange within 10 seconds."""
+    async with short_channel(connection) as channel:
+        await channel.queue_bind(route.queue, route.exchange, route.routing_key)
+
+
+async def _declare(channel: AbstractChannel, piece: Exchange | Queue, *, passive: bool) -> None:
+    match piece:
+        case Exchange():
+            await channel.exchange_declare(
+                piece.name, exchange_type=piece.type, durable=piece.durable, passive=passive
+            )
+        case Queue():
+            await channel.queue_declare(
+                piece.name, durable=piece.durable, arguments=dict(piece.arguments), passive=passive
+            )

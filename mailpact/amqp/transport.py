@@ -1,8 +1,9 @@
-"""aiormq's connection with three things that it has not. All hang on its one hook, the maker of its transport.
+"""aiormq's connection with three additions. All of them use aiormq's one hook, the factory of its transport.
 
-It can be cut: a polite close waits for the peer, and one that is frozen with full buffers never answers.
-It survives odd messages: see `content_header`.
-It keeps the broker's last words: of a refusal (a vhost that is not there) aiormq itself loses the text.
+The connection can be cut: a polite close waits for the broker, and a frozen broker with full buffers never answers.
+The connection survives messages with malformed properties: see `content_header`.
+The connection keeps the text with which the broker closed it: aiormq itself loses that text when, for instance, the
+virtual host does not exist.
 """
 
 import asyncio
@@ -14,25 +15,42 @@ from aiormq.exceptions import InvalidFrameError
 from yarl import URL
 
 from mailpact.amqp.content_header import decodable
+from mailpact.settings import AmqpUrl
 
+HEARTBEAT_SECONDS = 10  # a dead peer is noticed after (10 + 1) * 3 seconds; aiormq's default of 60 means 183
 METHOD_FRAME, HEADER_FRAME = b"\x01", b"\x02"
 CONNECTION_CLOSE = b"\x00\x0a\x00\x32"  # class 10, method 50
 
 
 class Connection(AiormqConnection):
-    """A connection to the broker, not yet opened."""
+    """A connection to the broker, not yet opened. `role` names the connection in the broker's list of connections."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: AmqpUrl, role: str) -> None:
         self._transport = _Transport()
-        super().__init__(url, transport_factory=self._transport)
+        defaults = {"heartbeat": str(HEARTBEAT_SECONDS), "name": f"mailpact {role}"}
+        address = URL.build(
+            scheme="amqps" if url.is_tls else "amqp",
+            user=url.user,
+            password=url.password,
+            host=url.host,
+            port=url.port,
+            query=defaults | dict(url.options),
+        )
+        super().__init__(address, transport_factory=self._transport)
+        self.vhost = url.vhost
+
+    @property
+    def closing_code(self) -> int:
+        """The code with which the broker closed the connection; 0 if the broker did not close it."""
+        return self._transport.reader.closing_code if self._transport.reader else 0
 
     @property
     def last_words(self) -> str:
-        """Code and text with which the broker closed it; empty when it did not."""
+        """The code and the text with which the broker closed the connection; empty if the broker did not close it."""
         return self._transport.reader.last_words if self._transport.reader else ""
 
     def cut(self) -> None:
-        """End it at once, whatever has not been said yet; does nothing when it is closed already."""
+        """End the connection at once, whatever has not been sent yet; does nothing if it is closed already."""
         self._transport.abort()
 
 
@@ -54,16 +72,17 @@ class _Transport(TransportFactory):
 
 
 class _FrameReader:
-    """Reads as aiormq asks: the first byte of a frame (its type), six more (channel, size), then payload and end."""
+    """Reads in aiormq's steps: the first byte of a frame (its type), six more (channel, size), then payload and end."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
-        self.last_words = ""
+        self.closing_code, self.last_words = 0, ""
         self._reader = reader
         self._frame_type = b""
         self._rest = b""
 
     def at_eof(self) -> bool:
-        # The end shows itself at the next read. Told here, aiormq would fail its callers with a bare Exception.
+        # The next read raises at the end of the stream. If this method told the end, aiormq would fail its callers with
+        # a bare Exception.
         return False
 
     async def readexactly(self, count: int) -> bytes:
@@ -76,8 +95,9 @@ class _FrameReader:
         elif count == 6 and self._frame_type == HEADER_FRAME:
             return await self._content_header(read)
         elif self._frame_type == METHOD_FRAME and read.startswith(CONNECTION_CLOSE):
-            code, length = int.from_bytes(read[4:6]), read[6]
-            self.last_words = f"{code} {read[7 : 7 + length].decode(errors='replace')}"
+            self.closing_code, length = int.from_bytes(read[4:6]), read[6]
+            text = read[7 : 7 + length].decode(errors="replace")
+            self.last_words = " ".join(f"{self.closing_code} {text}".split())
         return read
 
     async def _content_header(self, channel_and_size: bytes) -> bytes:

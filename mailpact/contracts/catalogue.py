@@ -143,6 +143,11 @@ class Exchange:
     durable: bool
     declared_by: tuple[str, ...]
 
+    @property
+    def is_public(self) -> bool:
+        """Whether producers publish to the exchange and declare it too."""
+        return "producer" in self.declared_by
+
 
 @dataclass(frozen=True, slots=True)
 class Queue:

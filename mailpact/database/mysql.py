@@ -1,8 +1,8 @@
-"""How MySQL and MariaDB are talked to: through PyMySQL, under READ COMMITTED, each wait with a limit.
+"""Connects to MySQL and MariaDB: through PyMySQL, under READ COMMITTED, each wait with a limit.
 
-READ COMMITTED is what makes several processes share tables. Under MySQL's own default, REPEATABLE READ, a relay that
-looks for due rows locks the gap behind the last of them, and the site's INSERT waits for it (measured on MariaDB 10.11
-and 11.8); and on MariaDB 11.8 a change to a row that was read earlier in the transaction fails (error 1020).
+READ COMMITTED lets several processes share tables. Under MySQL's own default, REPEATABLE READ, a relay that looks for
+due rows locks the gap behind the last row, and the site's INSERT waits for that lock (measured on MariaDB 10.11 and
+11.8); and on MariaDB 11.8 a change to a row that was read earlier in the transaction fails (error 1020).
 """
 
 from typing import Any, Final
@@ -13,19 +13,35 @@ from sqlalchemy.exc import DBAPIError
 CONNECTIONS: Final = 5
 CONNECT_SECONDS: Final = 3
 ANSWER_SECONDS: Final = 5
-LOCK_SECONDS: Final = 2  # shorter than the answer's, so that the server says what it was
-RECYCLE_SECONDS: Final = 1800  # a firewall between forgets idle connections
-MIGRATION_SECONDS: Final = 3600  # to rewrite a large table may take long
+LOCK_SECONDS: Final = (
+    2  # shorter than ANSWER_SECONDS, so that the server says what the transaction waited for
+)
+RECYCLE_SECONDS: Final = 1800  # a firewall on the way may drop idle connections
+MIGRATION_SECONDS: Final = 3600  # rewriting a large table may take long
 
 TABLE: Final[dict[str, Any]] = {
     "mysql_engine": "InnoDB",
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_bin",
 }
-"""Options of every table. A server's own collation would take `straße` and `strasse` for one key, and any two emoji."""
+"""Options of every table. A server's own collation may take `straße` and `strasse`, or two emoji, for one key."""
 
 _LOCK_WAIT_TIMEOUT, _DEADLOCK, _RECORD_CHANGED = (1205,), (1213,), (1020,)
 _NO_SUCH_TABLE: Final = (1146,)
+_ACCESS_REFUSED: Final = {
+    (1044,),  # ER_DBACCESS_DENIED_ERROR
+    (1045,),  # ER_ACCESS_DENIED_ERROR: wrong user or password
+    (1049,),  # ER_BAD_DB_ERROR: unknown database
+    (1130,),  # ER_HOST_NOT_PRIVILEGED
+    (1142,),  # ER_TABLEACCESS_DENIED_ERROR
+    (1143,),  # ER_COLUMNACCESS_DENIED_ERROR
+    (1227,),  # ER_SPECIFIC_ACCESS_DENIED_ERROR
+    (1698,),  # ER_ACCESS_DENIED_NO_PASSWORD_ERROR
+    (1820,),  # ER_MUST_CHANGE_PASSWORD
+    (1862,),  # ER_MUST_CHANGE_PASSWORD_LOGIN
+    (3118,),  # ER_ACCOUNT_HAS_BEEN_LOCKED
+    (4151,),  # MariaDB: the account is locked
+}
 _IN_THE_WAY: Final = {_LOCK_WAIT_TIMEOUT, _DEADLOCK, _RECORD_CHANGED}
 
 _SESSION: Final = (
@@ -34,7 +50,7 @@ _SESSION: Final = (
 
 
 def mysql_engine(url: str) -> Engine:
-    """Make the engine for a room's short transactions; nothing is connected yet."""
+    """Return the engine for short transactions; nothing is connected yet."""
     return create_engine(
         url,
         pool_size=CONNECTIONS,
@@ -48,7 +64,7 @@ def mysql_engine(url: str) -> Engine:
 
 
 def mysql_migration_engine(url: str) -> Engine:
-    """Make the engine for migrations: its connections are not kept, and a statement may take an hour."""
+    """Return the engine for migrations: connections are not kept, and a statement may take an hour."""
     return create_engine(
         url,
         poolclass=NullPool,
@@ -59,12 +75,17 @@ def mysql_migration_engine(url: str) -> Engine:
 
 
 def was_in_the_way(error: DBAPIError) -> bool:
-    """Whether the server broke the transaction off only because another was in its way: it may simply run again."""
+    """Whether the server ended the transaction because of a lock or a deadlock; then the transaction may run again."""
     return error.orig is not None and error.orig.args[:1] in _IN_THE_WAY
 
 
+def is_refused(error: DBAPIError) -> bool:
+    """Whether the server refuses the user, the password, the database or a permission; only an operator mends that."""
+    return error.orig is not None and error.orig.args[:1] in _ACCESS_REFUSED
+
+
 def misses_a_table(error: DBAPIError) -> bool:
-    """Whether a table is not there: while a dump is read back, say. PyMySQL calls that a mistake in the program."""
+    """Whether a table does not exist, for instance while a dump is restored. PyMySQL reports a programming error."""
     return error.orig is not None and error.orig.args[:1] == _NO_SUCH_TABLE
 
 

@@ -1,14 +1,18 @@
 """Runs whole transactions in threads, so that the event loop never waits for a disk or a server.
 
 A transaction is one plain function. It runs from BEGIN to COMMIT in one thread call: no await can stand between two
-of its statements, and cancelling the caller does not stop it. So whoever is cancelled here does not know whether it
-was committed, and has to look.
+of its statements, and cancelling the caller does not stop the transaction. So a caller that is cancelled does not know
+whether the transaction was committed, and has to look.
 
-Where several transactions run at once, the server may break one off because two were in each other's way. Then all of
-it was undone, and it is simply run again; so the function must do nothing but talk to the database.
+If several transactions run at once, the server may end one of them because of a lock or a deadlock. Everything in it
+was undone then, and the function runs again; so the function must do nothing but use the database.
+
+A connection keeps some of the rights that its user had when the connection was opened. So a connection on which a
+transaction failed is closed, unless the error says what is wrong with the transaction itself.
 
 DatabaseUnavailable      cannot be used now; nothing was kept
-└── CommitUnknown        the COMMIT was sent and not confirmed: all was kept, or nothing
+├── DatabaseRefused      the server refuses the login, the database or a permission; an operator mends it
+└── CommitUnknown        the COMMIT was sent and not confirmed: everything was kept, or nothing
 """
 
 import asyncio
@@ -23,7 +27,7 @@ from typing import Final, Self, TypeVar
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
-from mailpact.database.mysql import misses_a_table, was_in_the_way
+from mailpact.database.mysql import is_refused, misses_a_table, was_in_the_way
 
 T = TypeVar("T")
 # They say what is wrong with the work itself; asking again cannot help.
@@ -51,32 +55,42 @@ class DatabaseUnavailable(Exception):
     """
 
 
+class DatabaseRefused(DatabaseUnavailable):
+    """The server refuses the user, the password, the database or a permission; the message quotes the server."""
+
+
 class CommitUnknown(DatabaseUnavailable):
-    """The COMMIT was not confirmed, so the transaction may have been kept; whoever goes on has to look."""
+    """The COMMIT was not confirmed, so the transaction may have been kept; the caller has to look."""
 
 
 class Database:
-    """The one door to the database; connections of `for_migrations` may be used for as long as it takes."""
+    """A database and the threads that use it; statements on connections of `for_migrations` may take long."""
 
-    def __init__(self, engine: Engine, threads: ThreadPoolExecutor, *, for_migrations: Engine) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        threads: ThreadPoolExecutor,
+        *,
+        for_migrations: Engine,
+    ) -> None:
         self._engine = engine
         self._threads = threads
         self._for_migrations = for_migrations
         self._kept = _KeptConnections(engine) if engine.dialect.name != "sqlite" else None
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` as one transaction and give its result; it is committed unless `work` raises.
+        """Run `work` as one transaction and return its result; the transaction is committed unless `work` raises.
 
-        On a server `work` may be run up to four times, each time after the one before was undone. Raises
-        DatabaseUnavailable, SQLAlchemy's IntegrityError when a constraint is broken, and what `work` raises. One
-        transaction runs at a time on SQLite; when cancelled before its turn, it never runs.
+        On a server `work` may be run up to four times, each time after the run before was undone. Raises
+        DatabaseUnavailable, SQLAlchemy's IntegrityError if a constraint is broken, and what `work` raises. One
+        transaction runs at a time on SQLite; if the caller is cancelled before its turn, the transaction never runs.
         """
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._transact, work)
 
     async def transact_alone(self, name: str, work: Callable[[Connection], T]) -> T:
         """Run `work` as one transaction while no other process runs one of the same name.
 
-        It waits up to 30 seconds for its turn, then raises DatabaseUnavailable.
+        The transaction waits up to 30 seconds for its turn; then this raises DatabaseUnavailable.
         """
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._alone, name, work)
 
@@ -197,7 +211,7 @@ def _committed(connection: Connection, work: Callable[[Connection], T]) -> T:
         try:
             transaction.commit()
         except DBAPIError as error:
-            if was_in_the_way(error):  # a cluster finds out only now, and has undone it
+            if was_in_the_way(error):  # a cluster finds a conflict only now, and has undone the transaction
                 raise
             raise CommitUnknown(
                 f"the database {_name(connection.engine)} did not confirm a transaction, which it may have kept:"
@@ -207,7 +221,7 @@ def _committed(connection: Connection, work: Callable[[Connection], T]) -> T:
 
 
 def _take_turn(connection: Connection, name: str) -> None:
-    """Have the name to oneself until the connection ends; then the server frees it, even after a crash of ours."""
+    """Lock the name until the connection ends; the server then frees the name, even after a crash of this process."""
     is_ours = connection.execute(_TAKE_TURN, {"name": name, "seconds": TURN_SECONDS}).scalar()
     connection.commit()
     if not is_ours:
@@ -224,6 +238,8 @@ def _foreign_errors(engine: Engine) -> Iterator[None]:
     except DBAPIError as error:
         if isinstance(error, _MISTAKES) and not misses_a_table(error):
             raise
+        if is_refused(error):
+            raise DatabaseRefused(f"the database {_name(engine)} refuses access: {_reason(error)}") from error
         raise DatabaseUnavailable(f"the database {_name(engine)} cannot be used: {_reason(error)}") from error
 
 

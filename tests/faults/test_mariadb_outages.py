@@ -90,7 +90,7 @@ def test_services_started_before_their_database_begin_when_it_is_there(
     mailpact.capture()
     services = [mailpact.start_unready("consumer"), mailpact.start_unready("producer")]
     for process in services:
-        wait_until("it waits", lambda log=process.log: "database does not answer" in log())
+        wait_until("it waits", lambda log=process.log: "cannot connect to the database" in log())
 
     mariadb_server.start()
 

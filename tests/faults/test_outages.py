@@ -54,7 +54,11 @@ def test_broker_killed_under_consumer_and_cms_both_go_on_by_themselves(
     for process in (consumer, producer):
         wait_until(
             "each loss has its recovery in the log",
-            lambda log=process.log: 0 < log().count('"broker lost') == log().count('"broker back'),
+            lambda log=process.log: (
+                0
+                < log().count('"connection to the broker lost')
+                == log().count('"connection to the broker restored')
+            ),
         )
         assert process.stop() == 0
 

@@ -52,7 +52,10 @@ def test_trouble_with_rabbitmq_fails_no_registration_and_loses_no_mail(
     for process in on_rabbitmq.processes:
         wait_until(
             "each loss has its recovery in the log",
-            lambda log=process.log: log().count('"broker lost') == log().count('"broker back'),
+            lambda log=process.log: (
+                log().count('"connection to the broker lost')
+                == log().count('"connection to the broker restored')
+            ),
         )
 
 

@@ -16,7 +16,7 @@ class MySQL(DatabaseServer):
         return (
             "DROP USER IF EXISTS 'root'@'localhost';\n"
             f"CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '{self._password}';\n"
-            f"GRANT ALL PRIVILEGES ON *.* TO {account};\n"
+            f"GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION;\n"
         )
 
     def _installation(self) -> list[str]:

@@ -177,13 +177,27 @@ def test_an_smtp_url_that_would_be_ignored_in_part_is_refused(text: str) -> None
     "text",
     [
         "amqp://guest:guest@127.0.0.1:5672/",
-        "amqps://mq.example/orders?heartbeat=30&name=a%20b&cafile=/etc/ca.pem",
+        "amqps://u:p@mq.example:5671/orders?heartbeat=30&name=a+b&cafile=%2Fdev%2Fnull",
         "amqp://u:p%40%2F%25@[::1]:5672/%2Fvhost",
-        "amqp://localhost",
     ],
 )
-def test_an_amqp_url_is_kept_as_it_is(text: str) -> None:
+def test_an_amqp_url_is_written_as_it_was_read(text: str) -> None:
     assert AmqpUrl.parse(text).url == text
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("amqp://localhost", AmqpUrl("localhost", 5672)),
+        ("amqp://localhost/", AmqpUrl("localhost", 5672, "guest", "guest", "/")),
+        ("amqp://localhost/%2F", AmqpUrl("localhost", 5672)),
+        ("amqps://mq.example", AmqpUrl("mq.example", 5671, is_tls=True)),
+        ("amqp://a%40b:c%2Fd@mq.example:1/a%2Fb%25", AmqpUrl("mq.example", 1, "a@b", "c/d", "a/b%")),
+        ("amqp://[::1]/v?heartbeat=5", AmqpUrl("::1", 5672, vhost="v", options=(("heartbeat", "5"),))),
+    ],
+)
+def test_an_amqp_url_is_read_with_its_defaults(text: str, url: AmqpUrl) -> None:
+    assert AmqpUrl.parse(text) == url
 
 
 @pytest.mark.parametrize(
@@ -207,6 +221,11 @@ def test_an_amqp_url_is_kept_as_it_is(text: str) -> None:
         ("amqp://h/?heartbeat=0", "a heartbeat is a whole number"),
         ("amqp://h/?heartbeat=ten", "a heartbeat is a whole number"),
         ("amqp://h/?heartbeat=", "a heartbeat is a whole number"),
+        ("amqp://h/?cafile=/dev/null", "the URL begins with amqps://"),
+        ("amqp://h/?no_verify_ssl=1", "the URL begins with amqps://"),
+        ("amqps://h/?no_verify_ssl=false", "no_verify_ssl is 0 or 1"),
+        ("amqps://h/?cafile=/no/such/file.pem", "cafile='/no/such/file.pem' does not exist"),
+        ("amqp://h/?auth=anonymous", "auth is one of plain, external"),
     ],
 )
 def test_an_amqp_url_that_cannot_be_meant_is_refused(text: str, complaint: str) -> None:
@@ -340,8 +359,9 @@ def test_no_form_of_a_refused_or_accepted_url_shows_the_password(
 
 @given(secrets)
 def test_an_escaped_password_is_always_accepted(secret: str) -> None:
-    text = f"amqp://user:{quote(secret, safe='')}@mq.example/"
+    text = f"amqp://user:{quote(secret, safe='')}@mq.example:5672/"
 
+    assert AmqpUrl.parse(text).password == secret
     assert AmqpUrl.parse(text).url == text
 
 

@@ -1,8 +1,8 @@
 """`mailpact topology apply`: declares on a broker what the topology says, and deletes nothing.
 
-First it looks. Should anything of the same name be there with other arguments, nothing is made and the command says
-what differs: half a topology is worse than none, since a letter whose target is missing waits three minutes at its
-source. Then what is missing is made in the topology's order, in which targets of dead-lettering come first.
+The command looks first. If anything of the same name exists with other arguments, the command declares nothing and says
+what differs: half a topology is worse than none, because a dead letter whose target does not exist waits three minutes
+in its queue. Then what is missing is declared in the topology's order, in which targets of dead-lettering come first.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from mailpact.contracts.catalogue import Exchange, Queue, QueueBinding, Topology
+from mailpact.contracts.catalogue import Exchange, Queue, Topology
 from mailpact.settings import AmqpUrl
 from mailpact.telemetry import configure_logging
 from mailpact_cli import options
@@ -23,7 +23,7 @@ DIAL_SECONDS = 5  # the command ends within ten: starting and giving up take the
 
 
 def apply_topology(
-    amqp_url: Annotated[AmqpUrl, options.amqp_url()] = AmqpUrl("amqp://guest:guest@127.0.0.1:5672/"),
+    amqp_url: Annotated[AmqpUrl, options.amqp_url()] = options.DEFAULT_AMQP_URL,
     contracts: Annotated[Path | None, folder_option()] = None,
 ) -> None:
     """Declare exchanges, queues and bindings on a broker; what is there already stays as it is."""
@@ -51,14 +51,14 @@ async def _apply(url: AmqpUrl, topology: Topology) -> list[str]:
                 raise TopologyMismatch(f"nothing was made, since something differs: {'; '.join(differing)}")
             return await _make(connection, topology, states)
     except BrokerLost as error:
-        raise BrokerUnreachable(f"the broker went away or refuses: {error}") from error
+        raise BrokerUnreachable(f"the connection was lost: {error}") from error
     finally:
         await hang_up(connection)
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """An exchange or queue as the broker has it; `note` and `difference` are words for people."""
+    """An exchange or queue as the broker has it; `note` and `difference` are texts for people."""
 
     piece: Exchange | Queue
     is_there: bool
@@ -71,58 +71,35 @@ class _State:
 
 
 async def _look(connection: "AbstractConnection", piece: Exchange | Queue) -> _State:
-    """See whether a piece is there, and as it should be; a public exchange of another kind is used as found."""
+    """Return whether a piece exists and has the right arguments; a public exchange of another type is used as it is."""
     from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity, ChannelPreconditionFailed
 
     from mailpact.amqp.errors import reason
-    from mailpact.amqp.topology import INGRESS
+    from mailpact.amqp.topology import declare
 
     try:
-        await _declare(connection, piece, passive=True)
-        await _declare(connection, piece)
+        await declare(connection, piece, passive=True)
+        await declare(connection, piece)
     except ChannelNotFoundEntity:
         return _State(piece, is_there=False)
     except (ChannelPreconditionFailed, ChannelLockedResource) as error:
-        if isinstance(piece, Exchange) and piece.name == INGRESS:
-            return _State(piece, is_there=True, note=f", of another kind, used as it is ({reason(error)})")
+        if isinstance(piece, Exchange) and piece.is_public:
+            return _State(piece, is_there=True, note=f", of another type, used as it is ({reason(error)})")
         return _State(piece, is_there=True, difference=reason(error))
     return _State(piece, is_there=True)
 
 
 async def _make(connection: "AbstractConnection", topology: Topology, states: list[_State]) -> list[str]:
-    """Declare what is missing and bind each queue at once; give a line for each."""
+    """Declare what is missing and bind each queue at once; return a line for each."""
+    from mailpact.amqp.topology import bind, declare
+
     lines = []
     for state in states:
         if not state.is_there:
-            await _declare(connection, state.piece)
+            await declare(connection, state.piece)
         lines.append(f"{'found' if state.is_there else 'made '}  {state.title}{state.note}")
         for route in topology.bindings if isinstance(state.piece, Queue) else ():
             if route.queue == state.piece.name:
-                await _bind(connection, route)
+                await bind(connection, route)
                 lines.append(f"bound  {state.title} to exchange {route.exchange} by {route.routing_key!r}")
     return lines
-
-
-async def _declare(
-    connection: "AbstractConnection", piece: Exchange | Queue, *, passive: bool = False
-) -> None:
-    """Declare on a channel of its own, which a refusal closes; within 10 seconds."""
-    from mailpact.amqp.channels import RPC_SECONDS, open_channel
-
-    channel = await open_channel(connection)
-    async with asyncio.timeout(RPC_SECONDS):
-        match piece:
-            case Exchange(name, kind, durable):
-                await channel.exchange_declare(name, exchange_type=kind, durable=durable, passive=passive)
-            case Queue(name, durable, arguments):
-                await channel.queue_declare(name, durable=durable, arguments=dict(arguments), passive=passive)
-        await channel.close()
-
-
-async def _bind(connection: "AbstractConnection", route: QueueBinding) -> None:
-    from mailpact.amqp.channels import RPC_SECONDS, open_channel
-
-    channel = await open_channel(connection)
-    async with asyncio.timeout(RPC_SECONDS):
-        await channel.queue_bind(route.queue, route.exchange, route.routing_key)
-        await channel.close()

@@ -59,14 +59,14 @@ class DevelopmentBroker:
 
     @property
     def url(self) -> AmqpUrl:
-        return AmqpUrl(f"amqp://{self.login}@127.0.0.1:{self.port}{self.path}")
+        return AmqpUrl.parse(f"amqp://{self.login}@127.0.0.1:{self.port}{self.path}")
 
 
 class RabbitmqBroker:
     """A RabbitMQ node, and a vhost on it."""
 
     def __init__(self, node: Any, url: str) -> None:
-        self.url = AmqpUrl(url)
+        self.url = AmqpUrl.parse(url)
         self._node = node
         parts = urlsplit(url)
         self.login, self.path, self.port = parts.netloc.rpartition("@")[0], parts.path, int(parts.port or 0)
@@ -117,7 +117,9 @@ class Proxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def url(self, options: str = "heartbeat=10") -> AmqpUrl:
-        return AmqpUrl(f"amqp://{self._broker.login}@127.0.0.1:{self.port}{self._broker.path}?{options}")
+        return AmqpUrl.parse(
+            f"amqp://{self._broker.login}@127.0.0.1:{self.port}{self._broker.path}?{options}"
+        )
 
     def freeze(self) -> None:
         """Let nothing through in either direction; what comes is read no more."""
@@ -202,7 +204,10 @@ async def nothing_is_left() -> AsyncIterator[None]:
     complaints: list[MutableMapping[str, Any]] = []
     loop.set_debug(True)
     loop.slow_callback_duration = 60
-    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    ours = "Error on transport creation for incoming connection"  # a test's own TLS server was refused by us
+    loop.set_exception_handler(
+        lambda _, context: complaints.append(context) if context["message"] != ours else None
+    )
     before = asyncio.all_tasks()
 
     yield

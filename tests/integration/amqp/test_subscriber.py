@@ -220,7 +220,10 @@ async def test_stopped_it_does_not_consume_again_on_its_next_connection(
         await receiver.subscriber.started.wait()
         await receiver.subscriber.stop_receiving()
         proxy.cut()
-        await wait_until("it is back", lambda: any(entry["event"] == "broker back" for entry in logged))
+        await wait_until(
+            "it is back",
+            lambda: any(entry["event"] == "connection to the broker restored" for entry in logged),
+        )
         await publish(channel, b"a")
 
         assert await waiting(channel) == 1

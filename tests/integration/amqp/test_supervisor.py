@@ -1,6 +1,7 @@
 import asyncio
 import socket
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import pytest
@@ -9,7 +10,7 @@ from pamqp import commands
 from pamqp.frame import marshal
 
 from mailpact.amqp import supervisor as supervisor_module
-from mailpact.amqp.errors import BrokerLost, BrokerUnreachable, LoginRefused, TopologyMismatch, talking
+from mailpact.amqp.errors import AccessRefused, BrokerLost, BrokerUnreachable, TopologyMismatch, talking
 from mailpact.amqp.lifecycle import State
 from mailpact.amqp.supervisor import Supervisor, dial, hang_up
 from mailpact.settings import AmqpUrl
@@ -42,10 +43,11 @@ def events(logged: Any) -> list[str]:
 
 
 def reasons(logged: Any) -> list[str]:
-    return [entry["reason"] for entry in logged if entry["event"] == LOST]
+    return [entry["reason"] for entry in logged if entry["event"] in (LOST, AWAY, REFUSED)]
 
 
-LOST, BACK = "broker lost, trying again for ever", "broker back"
+LOST, BACK = "connection to the broker lost, trying again", "connection to the broker restored"
+AWAY, REFUSED = "cannot connect to the broker, trying again", "the broker refuses access, trying again"
 
 
 async def test_a_lost_connection_is_made_again_and_said_once_each_way(
@@ -91,7 +93,7 @@ async def test_a_broker_that_is_away_at_the_start_is_waited_for(
     await broker.stop()
     sessions = Sessions(broker.url)
     async with while_running(sessions.run()):
-        await wait_until("it has dialled in vain", lambda: LOST in events(logged))
+        await wait_until("it has dialled in vain", lambda: AWAY in events(logged))
         await broker.start()
 
         await wait_until("it works", lambda: sessions.begun == 1)
@@ -119,12 +121,14 @@ async def test_a_wrong_password_is_named_and_tried_again(
     await broker.start(password="changed")
     sessions = Sessions(broker.url)
     async with while_running(sessions.run()):
-        await wait_until("it is said", lambda: LOST in events(logged))
+        await wait_until("it is said", lambda: REFUSED in events(logged))
         await broker.stop()
         await broker.start()
         await wait_until("it works", lambda: sessions.begun == 1)
 
-    assert reasons(logged) == ["the broker refuses these credentials; check the user and password"]
+    assert [entry["log_level"] for entry in logged if entry["event"] == REFUSED] == ["error"]
+    assert reasons(logged)[0].startswith("403 ACCESS_REFUSED - ")
+    assert reasons(logged)[0].endswith("check the user, password and virtual host in the broker's URL")
 
 
 @pytest.mark.parametrize(
@@ -139,9 +143,9 @@ async def test_a_password_that_is_changed_during_an_outage_is_said_too(
         await broker.stop()
         await wait_until("the loss is said", lambda: events(logged).count(LOST) == 1)
         await broker.start(password="changed")
-        await wait_until("the refusal is said", lambda: events(logged).count(LOST) == 2)
+        await wait_until("the refusal is said", lambda: events(logged).count(REFUSED) == 1)
 
-    assert "credentials" in reasons(logged)[1]
+    assert "403 ACCESS_REFUSED" in reasons(logged)[1]
 
 
 async def test_a_wrong_topology_passes_through(broker: Any) -> None:
@@ -216,7 +220,7 @@ async def test_cancelled_it_ends_quickly_and_closes_the_connection(
         case "open":
             await wait_until("it works", lambda: sessions.begun == 1)
         case _:
-            await wait_until("it waits", lambda: LOST in events(logged))
+            await wait_until("it waits", lambda: AWAY in events(logged))
     task.cancel()
     async with asyncio.timeout(3):
         with pytest.raises(asyncio.CancelledError):
@@ -321,7 +325,7 @@ async def test_who_is_no_broker_is_unreachable(answer: bytes, monkeypatch: pytes
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(BrokerUnreachable):
-            await dial(AmqpUrl(f"amqp://guest:guest@127.0.0.1:{port}/"), "test")
+            await dial(AmqpUrl.parse(f"amqp://guest:guest@127.0.0.1:{port}/"), "test")
 
 
 async def test_who_accepts_and_says_nothing_is_unreachable_in_bounded_time(
@@ -332,28 +336,52 @@ async def test_who_accepts_and_says_nothing_is_unreachable_in_bounded_time(
         port = silent.getsockname()[1]
         async with asyncio.timeout(4):
             with pytest.raises(BrokerUnreachable, match="does not answer in time"):
-                await dial(AmqpUrl(f"amqp://guest:guest@127.0.0.1:{port}/"), "test")
+                await dial(AmqpUrl.parse(f"amqp://guest:guest@127.0.0.1:{port}/"), "test")
 
 
 async def test_nobody_there_is_unreachable(broker: Any) -> None:
     await broker.stop()
 
-    with pytest.raises(BrokerUnreachable, match=r"no connection to the broker: Connect"):
+    with pytest.raises(BrokerUnreachable, match=r"^Connect"):
         await dial(broker.url, "test")
 
 
 async def test_refused_credentials_are_an_error_of_their_own_without_the_password(broker: Any) -> None:
-    url = AmqpUrl(broker.url.url.replace(broker.login, "guest:hunter2"))
+    url = replace(broker.url, password="hunter2")
 
-    with pytest.raises(LoginRefused, match="check the user and password") as caught:
+    with pytest.raises(AccessRefused, match="check the user, password and virtual host") as caught:
         await dial(url, "test")
 
     assert "hunter2" not in str(caught.value)
 
 
 async def test_a_missing_vhost_is_named(broker: Any) -> None:
-    with pytest.raises(BrokerUnreachable, match=r"no connection to the broker: 530 NOT_ALLOWED - .*nowhere"):
-        await dial(AmqpUrl(f"{broker.url.url}nowhere"), "test")
+    with pytest.raises(AccessRefused, match=r"^530 NOT_ALLOWED - .*nowhere"):
+        await dial(replace(broker.url, vhost="nowhere"), "test")
+
+
+async def test_a_missing_permission_is_an_error_that_quotes_the_broker(
+    proxy: Any, while_running: Any, wait_until: Any, logged: Any
+) -> None:
+    declaring = asyncio.Event()
+
+    async def session(connection: AbstractConnection) -> NoReturn:
+        channel = await connection.channel()
+        proxy.drop_answers()
+        declaring.set()
+        await channel.queue_declare("forbidden")
+        raise AssertionError
+
+    supervisor = Supervisor(proxy.url(), "test", uniform=lambda low, _: low)
+    async with while_running(supervisor.run(session)):
+        await declaring.wait()
+        proxy.say(marshal(commands.Channel.Close(403, "ACCESS_REFUSED - access to queue refused", 50, 10), 1))
+        proxy.restore_answers()
+        await wait_until("it is said", lambda: REFUSED in events(logged))
+
+    assert reasons(logged)[0] == (
+        "ACCESS_REFUSED - access to queue refused; check the permissions of the broker's user"
+    )
 
 
 async def test_a_brokers_own_words_are_the_reason(

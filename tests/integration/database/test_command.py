@@ -99,6 +99,6 @@ def test_a_service_waits_for_a_server_that_is_not_there_and_stops_when_asked(
     service.terminate()
     _, rest = service.communicate(timeout=PATIENCE_SECONDS)
 
-    assert said["event"] == "database does not answer, trying again for ever"
+    assert said["event"] == "cannot connect to the database, trying again"
     assert "secret" not in said["reason"]
     assert (service.returncode, rest) == (0, "")

@@ -1,16 +1,19 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 
+import pymysql
 import pytest
 from sqlalchemy import Connection, event, select, text
 from sqlalchemy.exc import IntegrityError
 
 from mailpact.database import clock, mysql, transactions
-from mailpact.database.transactions import CommitUnknown, Database, DatabaseUnavailable
+from mailpact.database.mysql import CONNECTIONS
+from mailpact.database.transactions import CommitUnknown, Database, DatabaseRefused, DatabaseUnavailable
 
 Work = Callable[[Connection], Any]
 Writing = Callable[[str], Work]
@@ -40,6 +43,29 @@ def hold(key: str, held: threading.Event, let_go: threading.Event) -> Work:
         assert let_go.wait(20)
 
     return work
+
+
+class Account:
+    """A user of the server with rights of its own, named after the test's database."""
+
+    def __init__(self, database_url: str) -> None:
+        self._server = urlsplit(database_url)
+        self._database = self._server.path.removeprefix("/")
+        self._name = f"u_{self._database}"[-30:]
+
+    def url(self, *, password: str = "right", database: str = "") -> str:
+        place = f"{self._server.hostname}:{self._server.port}/{database or self._database}"
+        return f"mysql+pymysql://{self._name}:{quote(password)}@{place}"
+
+    def run(self, statement: str) -> None:
+        """Run a statement about the user as the server's administrator."""
+        with pymysql.connect(
+            host=self._server.hostname or "",
+            port=self._server.port or 3306,
+            user=unquote(self._server.username or ""),
+            password=unquote(self._server.password or ""),
+        ) as connection:
+            connection.query(statement.format(user=f"'{self._name}'@'%'", database=self._database))
 
 
 def state_of(process: int) -> str:
@@ -318,7 +344,7 @@ async def test_a_wrong_password_is_not_told_on(opened: Any, mariadb_url: str, no
     user, _, place = mariadb_url.partition("://")[2].partition(":")
     async with opened(f"mysql+pymysql://{user}:s%40crQt@{place.rpartition('@')[2]}") as database:
         with pytest.raises(
-            DatabaseUnavailable, match=r":\*\*\*@.* cannot be used: 1045, Access denied"
+            DatabaseUnavailable, match=r":\*\*\*@.* refuses access: 1045, Access denied"
         ) as caught:
             await database.transact(notes)
 
@@ -336,3 +362,62 @@ async def test_closing_waits_for_what_runs_and_leaves_no_thread_and_no_connectio
 
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("database")] == []
     assert kill_connections() == 0
+
+
+@pytest.fixture
+def account(mariadb_url: str) -> Iterator[Account]:
+    """A user of the server who may do everything in the test's database."""
+    account = Account(mariadb_url)
+    account.run("CREATE USER {user} IDENTIFIED BY 'right'")
+    account.run("GRANT SELECT, INSERT ON `{database}`.* TO {user}")
+    yield account
+    account.run("DROP USER {user}")
+
+
+@pytest.mark.parametrize(
+    ("login", "database", "said"),
+    [
+        ("wrong", "", "1045, Access denied for user"),
+        ("right", "no_such_database", "104[49], .*no_such_database"),
+    ],
+    ids=["wrong password", "unknown database"],
+)
+async def test_what_the_server_refuses_is_told_from_a_server_that_is_away(
+    login: str, database: str, said: str, opened: Any, account: Account
+) -> None:
+    async with opened(account.url(password=login, database=database)) as refused:
+        with pytest.raises(DatabaseRefused, match=f"refuses access: {said}") as caught:
+            await refused.transact(lambda connection: connection.execute(text("SELECT 1")))
+
+    assert login not in str(caught.value)
+
+
+async def test_an_unknown_database_is_refused_to_a_user_who_may_do_everything(
+    opened: Any, mariadb_url: str
+) -> None:
+    async with opened(f"{mariadb_url}_missing") as refused:
+        with pytest.raises(DatabaseRefused, match=r"refuses access: 1049, Unknown database"):
+            await refused.transact(lambda connection: connection.execute(text("SELECT 1")))
+
+
+async def test_rights_that_were_taken_and_given_back_are_seen_by_every_connection(
+    opened: Any, account: Account, database: Database, write: Writing, kill_connections: Callable[[], int]
+) -> None:
+    def all_at_once(connection: Connection) -> None:
+        meeting.wait(20)
+
+    async with opened(account.url()) as pooled:
+        account.run("REVOKE INSERT ON `{database}`.* FROM {user}")
+        kill_connections()
+        meeting = threading.Barrier(CONNECTIONS)
+        await asyncio.gather(*(pooled.transact(all_at_once) for _ in range(CONNECTIONS)))
+        refused = await asyncio.gather(
+            *(pooled.transact(write(f"early {number}")) for number in range(CONNECTIONS)),
+            return_exceptions=True,
+        )
+        account.run("GRANT INSERT ON `{database}`.* TO {user}")
+        for number in range(20):
+            await pooled.transact(write(f"late {number}"))
+
+    assert [type(error) for error in refused] == [DatabaseRefused] * CONNECTIONS
+    assert "1142, INSERT command denied" in str(refused[0])

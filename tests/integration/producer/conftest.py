@@ -107,7 +107,7 @@ class Broker:
     """A broker that comes and goes; `is_up` makes it be there."""
 
     def __init__(self, url: str, is_up: Callable[[], AbstractAsyncContextManager[None]]) -> None:
-        self.url = AmqpUrl(url)
+        self.url = AmqpUrl.parse(url)
         self._is_up = is_up
 
     @asynccontextmanager

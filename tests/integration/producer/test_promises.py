@@ -28,7 +28,7 @@ async def main(amqp_url, database_url, die_at):
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    settings = ProducerSettings(url, AmqpUrl(amqp_url), DatabaseUrl(database_url), mail_limit_network=0)
+    settings = ProducerSettings(url, AmqpUrl.parse(amqp_url), DatabaseUrl(database_url), mail_limit_network=0)
     async with running(settings, listener, journey=Journey(die_at=Point(die_at))):
         print(url, flush=True)
         await asyncio.sleep(60)

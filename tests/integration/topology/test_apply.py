@@ -72,7 +72,7 @@ async def test_public_exchange_of_another_kind_is_used_as_found(broker_url, run)
     done = await asyncio.to_thread(run, "topology", "apply", "--amqp-url", broker_url)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert "exchange email, of another kind, used as it is" in done.stdout
+    assert "exchange email, of another type, used as it is" in done.stdout
 
 
 @pytest.mark.parametrize("answers", [False, True], ids=["nobody listens", "who listens says nothing"])

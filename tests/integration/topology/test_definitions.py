@@ -42,7 +42,7 @@ async def test_consumer_mails_what_a_producer_sends_on_the_imported_topology(
 ) -> None:
     imported.set_passwords()
     settings = ConsumerSettings(
-        amqp_url=AmqpUrl(imported.url("mailpact-consumer")),
+        amqp_url=AmqpUrl.parse(imported.url("mailpact-consumer")),
         smtp_url=SmtpUrl("127.0.0.1", mailbox.port),
         inbox_url=DatabaseUrl.of_file(tmp_path / "inbox.db"),
         mail_from=Mailbox("cms@mail.example"),
