@@ -403,18 +403,17 @@ async def test_an_unknown_database_is_refused_to_a_user_who_may_do_everything(
 async def test_rights_that_were_taken_and_given_back_are_seen_by_every_connection(
     opened: Any, account: Account, database: Database, write: Writing, kill_connections: Callable[[], int]
 ) -> None:
+    meeting = threading.Barrier(CONNECTIONS)
+
     def all_at_once(connection: Connection) -> None:
         meeting.wait(20)
+        write("early")(connection)
 
     async with opened(account.url()) as pooled:
         account.run("REVOKE INSERT ON `{database}`.* FROM {user}")
         kill_connections()
-        meeting = threading.Barrier(CONNECTIONS)
-        await asyncio.gather(*(pooled.transact(all_at_once) for _ in range(CONNECTIONS)))
-        refused = await asyncio.gather(
-            *(pooled.transact(write(f"early {number}")) for number in range(CONNECTIONS)),
-            return_exceptions=True,
-        )
+        early = (pooled.transact(all_at_once) for _ in range(CONNECTIONS))
+        refused = await asyncio.gather(*early, return_exceptions=True)
         account.run("GRANT INSERT ON `{database}`.* TO {user}")
         for number in range(20):
             await pooled.transact(write(f"late {number}"))
