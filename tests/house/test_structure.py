@@ -27,7 +27,7 @@ AWAITED = {  # modules whose second user is still to come
     "mailpact.amqp.subscriber": 1,  # the site's cache
     "mailpact.health": 0,  # consumer and site
 }
-LARGEST_KERNEL = 3_000  # lines
+LARGEST_KERNEL = 3_600  # lines
 LARGEST_DEVBROKER = 2_400  # lines of code; whoever needs more uses RabbitMQ
 SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "base", "misc"}
 

@@ -341,6 +341,6 @@ def test_broker_that_a_one_shot_command_cannot_reach_exits_3_within_10_seconds(f
     done = run("up", "--demo", "--once", "--amqp-url", "amqp://user:secret@127.0.0.1:1/", cwd=folder)
 
     assert (done.returncode, done.stdout) == (3, "")
-    assert re.fullmatch(r"mailpact: no connection to the broker: .*\n", done.stderr), done.stderr
+    assert re.fullmatch(r"mailpact: cannot connect to the broker: .*\n", done.stderr), done.stderr
     assert "secret" not in done.stderr
     assert time.monotonic() - began < 10

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def drop_letters(
     ids: Annotated[list[str] | None, selection.ids_argument()] = None,
-    amqp_url: Annotated[AmqpUrl, options.amqp_url()] = AmqpUrl("amqp://guest:guest@127.0.0.1:5672/"),
+    amqp_url: Annotated[AmqpUrl, options.amqp_url()] = options.DEFAULT_AMQP_URL,
     code: Annotated[str | None, selection.code_option()] = None,
     older_than: Annotated[str | None, selection.older_than_option()] = None,
     newer_than: Annotated[str | None, selection.newer_than_option()] = None,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def show_letters(
     ids: Annotated[list[str], selection.ids_argument("ID...")],
-    amqp_url: Annotated[AmqpUrl, options.amqp_url()] = AmqpUrl("amqp://guest:guest@127.0.0.1:5672/"),
+    amqp_url: Annotated[AmqpUrl, options.amqp_url()] = options.DEFAULT_AMQP_URL,
     body: Annotated[
         bool, options.flag("--body", "Show the message's body too; it may hold links that log people in.")
     ] = False,
