@@ -378,7 +378,6 @@ def test_the_password_of_a_database_url_is_what_was_meant(secret: str) -> None:
     [
         ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
         ("https://cms.example/", "https://cms.example"),
-        ("https://example.org/cms/", "https://example.org/cms"),
     ],
 )
 def test_a_base_url_has_no_trailing_slash(text: str, expected: str) -> None:
@@ -395,6 +394,7 @@ def test_a_base_url_has_no_trailing_slash(text: str, expected: str) -> None:
             "http://",
             "http://cms.example/?a",
             "http://cms.example/#a",
+            "https://example.org/cms/",
         ),
         *(
             "http://u@cms.example",
