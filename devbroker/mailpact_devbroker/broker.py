@@ -1,9 +1,9 @@
 """The model of the whole broker: what happens to messages, without a socket, a file or a clock.
 
 Time comes in as `now` (seconds since 1970), deliveries go out through each channel's `Outlet`, and what must survive
-is noted in `take_changes()`. A method here does the one thing it is named after and marks the queues it touched;
-`proceed` then draws the consequences (expiry, delivery, overflow, dead letters) until nothing is left to do. Whoever
-calls a method calls `proceed` after it: the time between is where a reply is written before the first delivery.
+is noted in `take_changes()`. A method here does what its name says and marks the queues that it changed. `proceed` then
+applies the consequences (expiry, delivery, overflow, dead letters) until nothing is left to do. The caller of a method
+calls `proceed` after it; between the two calls, the caller writes the reply, which must come before the first delivery.
 """
 
 import math
@@ -47,7 +47,7 @@ class Broker:
     # Time and consequences.
 
     def proceed(self, now: float) -> None:
-        """Draw the consequences of what was done, until none is left."""
+        """Expire, deliver, drop and dead-letter messages until nothing is left to do."""
         while self._letters or self._touched:
             while self._letters:
                 self._send_letter(*self._letters.popleft(), now)
@@ -55,7 +55,7 @@ class Broker:
                 self._drain(self._touched.pop(next(iter(self._touched))), now)
 
     def tick(self, now: float) -> None:
-        """Let happen what was due by now."""
+        """Apply everything that was due before `now`."""
         for name, deadline in self._deadlines.items():
             if deadline <= now:
                 self._touched[name] = self.topology.queues[name]
@@ -66,7 +66,7 @@ class Broker:
         return min(self._deadlines.values(), default=None)
 
     def take_changes(self) -> list[Change]:
-        """Return what must be written down, in order, and forget it."""
+        """Return the changes that must be journalled, in order, and clear the list."""
         taken = self._changes.copy()
         self._changes.clear()
         return taken
@@ -78,7 +78,7 @@ class Broker:
         return self._turns.get(queue.name, ())
 
     def delete_queue(self, name: str, owner: int, *, if_unused: bool = False, if_empty: bool = False) -> int:
-        """Delete a queue with its messages and return how many were ready; a missing one is deleted already.
+        """Delete a queue with its messages and return how many were ready; deleting a missing queue is no error.
 
         Raises:
             AmqpError: 405 for another connection's exclusive queue, 406 where a condition does not hold, 540 for a
@@ -100,12 +100,12 @@ class Broker:
         return len(queue.ready)
 
     def use(self, queue: Queue) -> None:
-        """Note that a queue is used: the time after which it expires starts anew."""
+        """Note that a queue is used; its expiry time starts again."""
         queue.unused_until = None
         self._touched[queue.name] = queue
 
     def purge(self, queue: Queue) -> int:
-        """Remove what is ready and return how many that were; what consumers hold stays."""
+        """Remove the ready messages and return their number; unacknowledged messages stay."""
         purged = list(queue.ready)
         queue.ready.clear()
         for message in purged:
@@ -129,7 +129,7 @@ class Broker:
         return Published(len(targets), accepted=len(open_ones) == len(targets))
 
     def restore(self, queue: str, message: Message) -> None:
-        """Put a message from the journal back, in order of ids; nobody knows whether it was delivered before."""
+        """Put a message from the journal back, in order of ids; it may have been delivered before."""
         message.kept = message.redelivered = True
         self._last_id = max(self._last_id, message.id)
         self.held_bytes += message.held_bytes
@@ -165,7 +165,7 @@ class Broker:
         self._touched[queue.name] = queue
 
     def cancel(self, ledger: Ledger, tag: str) -> None:
-        """Remove a consumer; what it holds stays with its channel. Its auto-delete queue goes with the last."""
+        """Remove a consumer; its channel keeps the unacknowledged messages. The last one ends an auto-delete queue."""
         consumer = ledger.consumers.pop(tag, None)
         if consumer is None:
             return
@@ -176,7 +176,7 @@ class Broker:
             self._drop_queue(queue)
 
     def resume(self, ledger: Ledger) -> None:
-        """Go on delivering to a channel that can take more again."""
+        """Continue deliveries to a channel that is writable again."""
         for consumer in ledger.consumers.values():
             self._touched[consumer.queue.name] = consumer.queue
 
@@ -201,11 +201,11 @@ class Broker:
         self._refill(ledger)
 
     def recover(self, ledger: Ledger) -> None:
-        """Return all that a channel holds to the queues."""
+        """Return all unacknowledged messages of a channel to their queues."""
         self.reject(ledger, 0, multiple=True, requeue=True)
 
     def release(self, ledger: Ledger) -> None:
-        """Close a channel's account: its consumers end, what it holds goes back and counts as delivered."""
+        """Close a channel's ledger: its consumers end; its unacknowledged messages go back and count as delivered."""
         for tag in list(ledger.consumers):
             self.cancel(ledger, tag)
         self.recover(ledger)
@@ -215,7 +215,7 @@ class Broker:
             self.resume(ledger)
 
     def _take_back(self, delivery: Delivery) -> bool:
-        """Take a settled message out of its queue's account; False if the queue was deleted meanwhile."""
+        """Remove a settled message from its queue; return False if the queue was deleted before."""
         queue = delivery.queue
         if self.topology.queues.get(queue.name) is not queue:
             return False

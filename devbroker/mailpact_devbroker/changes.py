@@ -19,14 +19,14 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Undeclared:
-    """It is gone, if it was ever kept."""
+    """The durable exchange, queue or binding was deleted."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A queue took a message, took it back, or holds it as a dead letter: its row is written anew."""
+    """A queue took a message, took it back, or holds it as a dead letter: the journal replaces its row."""
 
     queue: str
     message: Message

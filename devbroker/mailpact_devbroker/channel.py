@@ -1,4 +1,4 @@
-"""A channel: the order in which frames may come, and the way between its connection and the broker.
+"""A channel: the order in which frames may come, and the link between its connection and the broker.
 
 Which kind of frame a state waits for stands in `EXPECTED`; any other is a 505. After a refusal the channel waits for
 close-ok and drops everything else (AMQP 0-9-1, 1.5.2.5).
@@ -79,7 +79,7 @@ class Channel:
             return
         if frame.kind is not EXPECTED.get(self.state):
             raise AmqpError(505, f"{frame.kind.name} is not expected on a channel in state '{self.state}'")
-        # One time for all that the frame does, or a time to live of 0 would be over in between.
+        # One time for everything that the frame does; otherwise a time to live of 0 would end in between.
         now = self._wire.now()
         match method:
             case commands.Basic.Publish():
@@ -101,7 +101,7 @@ class Channel:
         self.release()
 
     def release(self) -> None:
-        """Return back everything the channel holds."""
+        """Return all unacknowledged messages of the channel to their queues."""
         self._broker.release(self.ledger)
         self._broker.proceed(self._wire.now())
 

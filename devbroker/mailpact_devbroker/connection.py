@@ -3,9 +3,9 @@
     preamble ▶ start ▶ tune ▶ opening ▶ running ▶ closing (we close, close-ok is awaited)
                                               ▶ lingering (the peer closed: what it still sends is dropped)
 
-It lingers because clients flush what they had buffered after they sent close; a closed socket would answer them with
-a reset (seen with amqplib). While memory is short, a peer that publishes is not read; its heartbeats are not counted
-then, because nobody listens.
+The connection lingers because some clients still send buffered frames after their close; a closed socket would answer
+with a reset (seen with amqplib). While memory is short, the broker neither reads from a peer that publishes nor counts
+its heartbeats.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from mailpact_devbroker.frames import Frame, Kind
 HANDSHAKE_SECONDS = 10.0
 LINGER_SECONDS = 3.0
 _WRITE_HIGH_BYTES = 1024 * 1024  # unsent: above it consumers wait
-_UNREAD_BYTES = 64 * 1024 * 1024  # unsent: above it the peer is given up; it asks and never reads
+_UNREAD_BYTES = 64 * 1024 * 1024  # unsent: above it the connection is cut
 
 log = structlog.get_logger()
 
@@ -55,16 +55,16 @@ class Host(Protocol):
         """Return the time, in seconds since 1970."""
 
     def attach(self, connection: "Connection") -> None:
-        """Know a connection."""
+        """Register a connection."""
 
     def detach(self, connection: "Connection") -> None:
         """Forget a connection that is gone."""
 
     def confirm(self, confirmed: Callable[[], None]) -> None:
-        """Call back once all that came before is written down."""
+        """Call back when every earlier change is journalled."""
 
     def settle(self) -> None:
-        """See to what the last frames changed."""
+        """Apply what the last frames changed."""
 
 
 class Connection(asyncio.Protocol):
@@ -94,7 +94,7 @@ class Connection(asyncio.Protocol):
     # The transport's side.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # TCP gives no other
-        """Begin: the client speaks first."""
+        """Start; the client sends the first bytes."""
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
@@ -154,7 +154,7 @@ class Connection(asyncio.Protocol):
         return self._phase is Phase.RUNNING and not self._full and self._unsent < _WRITE_HIGH_BYTES
 
     def send(self, data: bytes) -> None:
-        """Send frames at the end of this turn of the loop, together with what else comes up."""
+        """Send frames at the end of this turn of the event loop, together with later frames of the turn."""
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(data)
@@ -332,7 +332,7 @@ class Connection(asyncio.Protocol):
         self._after("close", LINGER_SECONDS, self.abort)
 
     def _tear_down(self, phase: Phase) -> None:
-        """Leave `running`: first nothing is delivered here any more, then what was held goes back."""
+        """Leave `running`: first stop deliveries here, then return the unacknowledged messages."""
         self._phase = phase
         for channel in self._channels.values():
             channel.release()

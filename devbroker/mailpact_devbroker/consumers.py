@@ -1,7 +1,7 @@
 """Consumers: who gets the next message, and how many it may hold.
 
-A channel's `Ledger` is the list of what it was handed and has not settled. `Outlet` is the one way out of the
-pure model: a channel implements it, a test records it.
+A channel's `Ledger` lists the deliveries that the channel has not settled. The pure model sends deliveries through
+`Outlet` only: a channel implements it, and a test records the calls.
 """
 
 from collections import deque
@@ -39,7 +39,7 @@ class Outlet(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Ledger:
-    """What one channel holds. Prefetch counts are numbers of messages, 0 means no limit."""
+    """The unsettled deliveries of one channel. Prefetch counts are numbers of messages, 0 means no limit."""
 
     owner: int
     outlet: Outlet
@@ -52,7 +52,7 @@ class Ledger:
     def record(
         self, queue: Queue, message: Message, consumer: "Consumer | None", *, no_ack: bool
     ) -> Delivery:
-        """Return a message the channel's next delivery tag."""
+        """Record a delivery and return its delivery tag."""
         self.last_tag += 1
         delivery = Delivery(self.last_tag, queue, message, consumer, message.redelivered)
         if not no_ack:
@@ -106,7 +106,7 @@ class Consumer:
 
 
 def next_ready(turns: deque[Consumer]) -> Consumer | None:
-    """Return the consumer whose turn it is, passing over those that may not take more."""
+    """Return the next consumer in turn, skipping consumers that have no room."""
     for _ in range(len(turns)):
         consumer = turns[0]
         turns.rotate(-1)

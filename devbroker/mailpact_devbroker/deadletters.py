@@ -1,4 +1,4 @@
-"""Dead letters: what becomes of a message that a queue gives up, written as RabbitMQ 4.0 writes it.
+"""Dead letters: how a queue's dropped message is dead-lettered, with the headers that RabbitMQ 4.0 writes.
 
 The history of deaths is the broker's own (`Publication.deaths`). An `x-death` header that a client publishes is
 carried along until the broker writes the first true one, and decides nothing: RabbitMQ 4.0 ignores it, 3.x did not.
@@ -14,7 +14,7 @@ from mailpact_devbroker.queues import Queue
 
 
 class Reason(StrEnum):
-    """Why a queue gives a message up; the value is what `x-death` says."""
+    """Why a queue dead-letters a message; the value stands in `x-death`."""
 
     REJECTED = "rejected"
     EXPIRED = "expired"

@@ -1,4 +1,4 @@
-"""What can go wrong here, and how it is said to the client.
+"""The errors, and how each is reported to the client.
 
     DevBrokerError
     ├── AmqpError         the client asked for something it cannot have; answered on the wire

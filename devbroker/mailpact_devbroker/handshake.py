@@ -1,4 +1,4 @@
-"""The handshake: who we say we are, who the client says it is, and what both agree on (AMQP 0-9-1, 2.2.4)."""
+"""The handshake: server properties, login, and the negotiated limits (AMQP 0-9-1, 2.2.4)."""
 
 import hmac
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""The journal: a SQLite file with what must survive the process.
+"""The journal: an SQLite file with everything that must survive the process.
 
 Changes arrive in groups. While one group is committed in the journal's own thread, what arrives meanwhile becomes the
-next (an fsync costs 0.2-5 ms, the event loop must not wait for it). What waits for a group, the confirms, is released
+next (an fsync costs 0.2-5 ms, the event loop must not wait for it). The confirms that wait for a group are sent
 after its commit and in order, so a confirm means: on disk, with every declaration before it. WAL with
 `synchronous=FULL` survives a power cut; `locking_mode=EXCLUSIVE` keeps a second broker off the file.
 """
@@ -65,7 +65,7 @@ class Journal:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="devbroker-journal")
 
     def load(self, broker: Broker) -> int:
-        """Bring an empty broker to where the last one stopped; returns the number of messages."""
+        """Restore the state of the last run into an empty broker; return the number of messages."""
         try:
             for (method,) in self._database.execute("SELECT method FROM declarations ORDER BY id"):
                 topology.replay(broker.topology, frames.decode_method(method))
@@ -81,7 +81,7 @@ class Journal:
         return count
 
     def submit(self, arrived: list[Change], waiting: list[Callable[[], None]]) -> None:
-        """Add changes to the next group, and what is to be called once they are on disk."""
+        """Add changes to the next group, and a function to call when they are on disk."""
         if arrived or waiting:
             self._changes += arrived
             self._waiting += waiting

@@ -15,7 +15,9 @@ _OVERHEAD_BYTES = 500  # beside its bytes: 270 while it waits (tracemalloc), and
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """That a message died in a queue, how often, and where it had been sent. `time` is seconds since 1970.
+    """One entry of `x-death`: where a message died, how often, and where it had been published.
+
+    `time` is in seconds since 1970.
 
     `quorum`: it was a quorum queue.
     """

@@ -1,4 +1,4 @@
-"""A queue: what it was declared as, and the messages in it, in order.
+"""A queue: its declaration and its messages, in order.
 
 Every argument below is honoured. One that is not known here is refused with 540; one that RabbitMQ refuses for this
 kind of queue is refused with its text. Time comes in as `now`, in seconds since 1970.
@@ -144,7 +144,7 @@ class Queue:
         return self.terms.reject_publish and limit is not None and len(self.ready) + len(self.held) >= limit
 
     def append(self, message: Message, now: float) -> None:
-        """Put a message at the end; the shorter of its own and the queue's time to live counts."""
+        """Append a message; the shorter time to live of message and queue counts."""
         published = message.publication
         limits = [ms for ms in (self.terms.ttl_ms, published.ttl_ms) if ms is not None]
         message.due_at = now + min(limits) / 1000 if limits else None
@@ -160,7 +160,7 @@ class Queue:
         return message
 
     def put_back(self, message: Message) -> None:
-        """Return a message before what was never delivered; whoever gets it next is told that it is redelivered.
+        """Return a message before what was never delivered; the next delivery is marked as redelivered.
 
         Returned messages have the places they had in a classic queue, and stand in order of return in a quorum queue.
         """
@@ -188,7 +188,7 @@ class Queue:
             yield self.ready.popleft()
 
     def deadline(self) -> float | None:
-        """Return when something happens here by itself, or None."""
+        """Return the next time at which a message or the queue expires, or None."""
         first = [self.ready[0]] if self.ready else []
         return min((each.due_at for each in (*first, *self.held) if each.due_at is not None), default=None)
 
@@ -218,7 +218,7 @@ def assert_same(name: str, where: str, received: common.FieldValue, current: com
 
 
 def _said(value: common.FieldValue) -> str:
-    """Say a value; RabbitMQ adds its type where the other side is none."""
+    """Return a value as RabbitMQ prints it; RabbitMQ adds the type where the other value is missing."""
     if value is None:
         return "none"
     return f"'{str(value).lower() if isinstance(value, bool) else value!s}'"

@@ -1,6 +1,6 @@
 """The development broker as a service: one listening socket, one model, perhaps a journal.
 
-After each turn (frames read, a deadline passed, a client gone) `settle` looks at what the turn left behind: changes
+After each turn (frames read, a deadline passed, a client gone) `settle` handles the results of the turn: changes
 go to the journal, confirms wait for them, the clock is set to the next deadline, and the bound on memory is watched.
 """
 
@@ -60,7 +60,7 @@ class DevBroker:
         return time.time()
 
     def attach(self, connection: Connection) -> None:
-        """Know a connection."""
+        """Register a connection."""
         self._connections.add(connection)
         if self._stopping:  # it was accepted in the last moment
             connection.abort()
@@ -72,11 +72,11 @@ class DevBroker:
             self._deserted.set()
 
     def confirm(self, confirmed: Callable[[], None]) -> None:
-        """Call back once all that came before is written down."""
+        """Call back when every earlier change is journalled."""
         self._waiting.append(confirmed)
 
     def settle(self) -> None:
-        """See to what the last turn changed."""
+        """Journal and apply what the last turn changed."""
         changes, waiting = self.broker.take_changes(), self._waiting
         self._waiting = []
         if self._journal is not None:
@@ -115,7 +115,7 @@ class DevBroker:
     # Its own tasks.
 
     async def watch_clock(self) -> None:
-        """Let happen what is due: messages expire, letters are tried again."""
+        """Apply what is due: messages expire, letters are tried again."""
         while True:
             self._deadline_changed.clear()
             delay = None if self._deadline is None else max(0.0, self._deadline - self.now())
@@ -127,7 +127,7 @@ class DevBroker:
                 self.settle()
 
     async def say_farewell(self) -> None:
-        """Close each connection with a reason; who does not answer within a second is cut off."""
+        """Close each connection with a reason; a client that does not answer within a second is cut off."""
         self._stopping = True
         if not self._connections:
             return
@@ -193,7 +193,7 @@ async def running(
 
 @asynccontextmanager
 async def _showing(server: DevBroker, listener: socket.socket | None) -> AsyncIterator[None]:
-    """Show what the server is doing, where somebody wants to know."""
+    """Serve the status pages if a socket for them was given."""
     if listener is None:
         yield
         return

@@ -21,7 +21,7 @@ _LONGEST_NAME = 127  # characters: pamqp's limit
 
 
 class Topology:
-    """Everything that was declared, in one virtual host `/`. `noted` is shared with who owns this."""
+    """All declared exchanges, queues and bindings of the one virtual host `/`. The owner reads `noted`."""
 
     def __init__(self, noted: list[Change]) -> None:
         self.exchanges: dict[str, Exchange] = routing.standard_exchanges()

@@ -35,7 +35,7 @@ NOTHING = Nothing()
 
 
 def unknown(*reasons: str) -> Unknown:
-    """Return up, for these reasons."""
+    """Return an unknown outcome with these reasons."""
     return Unknown(frozenset(reasons))
 
 

@@ -295,7 +295,7 @@ class _Walk:
         return moves[bits, number]
 
     def _settle(self, index: int, bits: int) -> int:
-        """Return a state the number that it shares with all that mean the same: matched, or nothing can come of it."""
+        """Return the number of a state; all matched states share a number, and so do all dead states."""
         automaton, _ = self._wanted[index]
         kept = 0
         for state in _ones(bits):
