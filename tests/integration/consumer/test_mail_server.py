@@ -1,0 +1,609 @@
+"""Whatever a mail server answers, or does not, becomes a value: never an exception, never an endless wait."""
+
+import asyncio
+import base64
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from mailpact.settings import SmtpUrl
+from mailpact_consumer import deliver, smtp_connection, smtp_session
+from mailpact_consumer.deliver import MailServer
+from mailpact_consumer.reply import Accepted, DomainBusy, Permanent, Scope, Trouble
+from mailpact_consumer.settings import SmtpTls
+from mailpact_consumer.smtp_session import Server, tls_context
+from tests.servers.certificates import Authority
+
+MAIL = b"Subject: x\r\n\r\nHello\r\n"
+ENDS: dict[str, bytes] = {
+    "MAIL": b"250 ok\r\n",
+    "RCPT": b"250 ok\r\n",
+    "DATA": b"354 go\r\n",
+    ".": b"250 ok\r\n",
+}
+GREETING = b"220 mail.example\r\n"
+SILENCE, HANG_UP = b"(silence)", b"(hang up)"
+
+
+@dataclass
+class Script:
+    """A mail server that answers each command from a list, and then with success."""
+
+    greeting: bytes = GREETING
+    offers: Sequence[str] = ("PIPELINING",)
+    answers: dict[str, list[bytes]] = field(default_factory=dict)
+    commands: list[str] = field(default_factory=list)
+    reads: list[bytes] = field(default_factory=list)
+    connections: int = 0
+    port: int = 0
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield
+        finally:
+            server.close()
+            for writer in self.writers:
+                writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.writers.append(writer)
+        is_open = self._say(writer, self.greeting)
+        in_data, buffer = False, b""
+        while is_open and (data := await reader.read(65536)):
+            self.reads.append(data)
+            buffer += data
+            while is_open and b"\r\n" in buffer:
+                line, _, buffer = buffer.partition(b"\r\n")
+                if in_data and line != b".":
+                    continue
+                in_data = False
+                word = line.decode().partition(" ")[0]
+                self.commands.append(line.decode())
+                answer = self._answer(word)
+                in_data = word == "DATA" and answer.startswith(b"354")
+                is_open = self._say(writer, answer)
+
+    def _answer(self, word: str) -> bytes:
+        if self.answers.get(word):
+            return self.answers[word].pop(0)
+        if word == "EHLO":
+            return (
+                "".join(f"250-{offer}\r\n" for offer in ("mail.example", *self.offers)).encode()
+                + b"250 HELP\r\n"
+            )
+        return ENDS.get(word, b"221 bye\r\n" if word == "QUIT" else b"250 ok\r\n")
+
+    def _say(self, writer: asyncio.StreamWriter, answer: bytes) -> bool:
+        if answer == SILENCE:
+            return True
+        if answer.endswith(HANG_UP):
+            writer.write(answer.removesuffix(HANG_UP))
+            writer.close()
+            return False
+        writer.write(answer)
+        return True
+
+
+def mail_server(port: int, **settings: Any) -> MailServer:
+    connections, rate = settings.pop("connections", 8), settings.pop("rate", None)
+    server = Server(
+        settings.pop("url", SmtpUrl("127.0.0.1", port)),
+        settings.pop("tls", SmtpTls.OPPORTUNISTIC),
+        tls_context(settings.pop("ca_file", None)),
+        "client.example",
+    )
+    return MailServer(server, connections=connections, rate=rate, monotonic=time.monotonic)
+
+
+async def send(server: MailServer, recipient: str = "ada@example.org") -> Any:
+    async with server.transaction(recipient) as transaction:
+        if isinstance(transaction, Trouble | DomainBusy):
+            return transaction
+        refusal = await transaction.envelope("shop@example.org", recipient)
+        return refusal or await transaction.data(MAIL)
+
+
+async def sent(script: Script, **settings: Any) -> Any:
+    """Send one mail through the script and return what came of it."""
+    async with script.running():
+        server = mail_server(script.port, **settings)
+        outcome = await send(server)
+        await server.close()
+    return outcome
+
+
+@pytest.fixture(autouse=True)
+def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp_session, "COMMAND_SECONDS", 0.3)
+    monkeypatch.setattr(deliver, "COMMAND_SECONDS", 0.3)
+    monkeypatch.setattr(deliver, "DATA_SECONDS", 0.3)
+    monkeypatch.setattr(deliver, "FINAL_DOT_SECONDS", 0.3)
+
+
+@pytest.mark.parametrize("answer", [b"250 ok", b"251 queued", b"299 x", b"250", b"250 " + b"x" * 60_000])
+async def test_any_2yz_at_the_final_dot_is_success(answer: bytes) -> None:
+    outcome = await sent(Script(answers={".": [answer + b"\r\n"]}))
+
+    assert isinstance(outcome, Accepted)
+    assert outcome.code == int(answer[:3])
+
+
+async def test_long_answer_of_many_lines_at_the_final_dot_is_success() -> None:
+    outcome = await sent(Script(answers={".": [b"250-queued\r\n" * 5_000 + b"250 as 1\r\n"]}))
+
+    assert isinstance(outcome, Accepted)
+
+
+@pytest.mark.parametrize("code", [251, 252])
+async def test_recipient_who_is_forwarded_or_not_verified_is_taken(code: int) -> None:
+    outcome = await sent(Script(answers={"RCPT": [f"{code} will forward\r\n".encode()]}))
+
+    assert isinstance(outcome, Accepted)
+
+
+UNCLEAR = {
+    "empty line": b"\r\n",
+    "garbage": b"hello there\r\n",
+    "not ASCII": "250 größer\r\n".encode("latin-1").replace(b"250", b"\xb2\xb5\xb0"),
+    "two codes": b"250-yes\r\n550 no\r\n",
+    "go on": b"354 more\r\n",
+    "no end": b"250-x\r\n" * 200_000,
+    "half a line": b"25" + HANG_UP,
+    "hang up": HANG_UP,
+    "silence": SILENCE,
+}
+
+
+@pytest.mark.parametrize("unclear", UNCLEAR.values(), ids=UNCLEAR)
+async def test_unclear_answer_at_the_final_dot_may_be_a_mail(unclear: bytes) -> None:
+    outcome = await sent(Script(answers={".": [unclear]}))
+
+    assert isinstance(outcome, Trouble)
+    assert (outcome.may_be_sent, outcome.scope) == (True, Scope.MESSAGE)
+
+
+@pytest.mark.parametrize("word", ["MAIL", "RCPT", "DATA"])
+@pytest.mark.parametrize("kind", [kind for kind in UNCLEAR if kind != "go on"])
+@pytest.mark.parametrize("offers", [("PIPELINING",), ()], ids=["pipelining", "one by one"])
+async def test_unclear_answer_before_the_mail_is_trouble_and_no_mail(
+    word: str, kind: str, offers: tuple[str, ...]
+) -> None:
+    script = Script(answers={word: [UNCLEAR[kind]]}, offers=offers)
+
+    outcome = await sent(script)
+
+    assert isinstance(outcome, Trouble)
+    assert not outcome.may_be_sent
+    # A pipelined RCPT's answer stands for MAIL's if MAIL's does not come.
+    assert (kind == "silence" and offers) or (outcome.scope is Scope.SERVER) is (word == "MAIL")
+    assert "." not in script.commands
+
+
+@pytest.mark.parametrize("unclear", UNCLEAR.values(), ids=UNCLEAR)
+@pytest.mark.parametrize("word", ["greeting", "EHLO"])
+async def test_unclear_answer_at_the_beginning_is_the_servers_trouble(word: str, unclear: bytes) -> None:
+    outcome = await sent(
+        Script(greeting=unclear) if word == "greeting" else Script(answers={word: [unclear]})
+    )
+
+    assert isinstance(outcome, Trouble)
+    assert (outcome.may_be_sent, outcome.scope) == (False, Scope.SERVER)
+
+
+@pytest.mark.parametrize("code", [421, 450, 500, 550, 554])
+async def test_refused_connection_is_the_servers_trouble(code: int) -> None:
+    outcome = await sent(Script(greeting=f"{code} no\r\n".encode() + HANG_UP))
+
+    assert isinstance(outcome, Trouble)
+    assert (outcome.scope, outcome.code) == (Scope.SERVER, code)
+
+
+async def test_server_that_is_away_is_the_servers_trouble() -> None:
+    script = Script()
+    async with script.running():
+        pass
+
+    outcome = await send(mail_server(script.port))
+
+    assert isinstance(outcome, Trouble)
+    assert (outcome.scope, outcome.may_be_sent) == (Scope.SERVER, False)
+    assert "ConnectionRefusedError" in outcome.reason
+
+
+@pytest.mark.parametrize("code", [500, 501, 502, 504, 550])
+async def test_helo_is_said_where_ehlo_is_unknown(code: int) -> None:
+    script = Script(answers={"EHLO": [f"{code} what?\r\n".encode()]})
+
+    assert isinstance(await sent(script), Accepted)
+    assert script.commands[:2] == ["EHLO client.example", "HELO client.example"]
+
+
+@pytest.mark.parametrize(
+    ("word", "code", "scope"),
+    [
+        ("MAIL", 421, Scope.SERVER),
+        ("MAIL", 550, Scope.SERVER),
+        ("RCPT", 421, Scope.MESSAGE),
+        ("DATA", 421, Scope.MESSAGE),
+        (".", 421, Scope.MESSAGE),
+        ("RCPT", 450, Scope.MESSAGE),
+        (".", 452, Scope.MESSAGE),
+        ("MAIL", 530, Scope.SERVER),
+        ("RCPT", 530, Scope.SERVER),
+    ],
+)
+async def test_refusal_for_now_is_whose_it_is_and_no_mail(word: str, code: int, scope: Scope) -> None:
+    outcome = await sent(Script(answers={word: [f"{code} no\r\n".encode()]}))
+
+    assert isinstance(outcome, Trouble)
+    assert (outcome.scope, outcome.code, outcome.may_be_sent) == (scope, code, False)
+
+
+@pytest.mark.parametrize("word", ["RCPT", "DATA", "."])
+async def test_refusal_for_good_is_the_recipients_and_the_connection_is_used_again(word: str) -> None:
+    script = Script(answers={word: [b"550-5.1.1 no\r\n550 such user\r\n"]})
+    async with script.running():
+        server = mail_server(script.port)
+        outcomes = [await send(server), await send(server)]
+        await server.close()
+
+    assert outcomes == [Permanent(550, "5.1.1 no such user"), Accepted(250, "ok")]
+    assert script.connections == 1
+    assert ("RSET" in script.commands) is (word != ".")
+    assert script.commands[-1] == "QUIT"
+
+
+async def test_mail_and_rcpt_are_one_write_where_the_server_has_pipelining() -> None:
+    with_it, without = Script(), Script(offers=())
+    await sent(with_it)
+    await sent(without)
+    both = b"MAIL FROM:<shop@example.org>\r\nRCPT TO:<ada@example.org>\r\n"
+
+    assert (both in with_it.reads, both in without.reads) == (True, False)
+
+
+@pytest.mark.parametrize("last_words", [HANG_UP, b"421 4.4.2 timeout\r\n" + HANG_UP])
+async def test_connection_that_the_server_closed_meanwhile_is_replaced_without_trouble(
+    last_words: bytes,
+) -> None:
+    script = Script(answers={"MAIL": [b"250 ok\r\n", last_words]})
+    async with script.running():
+        server = mail_server(script.port)
+        outcomes = [await send(server), await send(server)]
+
+    assert outcomes == [Accepted(250, "ok")] * 2
+    assert script.connections == 2
+
+
+async def test_new_connection_that_is_closed_at_mail_is_trouble_once() -> None:
+    script = Script(answers={"MAIL": [b"421 4.3.2 no\r\n" + HANG_UP] * 9})
+
+    assert isinstance(await sent(script), Trouble)
+    assert script.connections == 1
+
+
+async def test_what_a_server_says_unasked_is_never_taken_for_a_later_answer() -> None:
+    script = Script(answers={".": [b"250 ok\r\n250 one more\r\n"], "DATA": [b"354 go\r\n", b"550 no\r\n"]})
+    async with script.running():
+        server = mail_server(script.port)
+        outcomes = [await send(server), await send(server)]
+
+    assert outcomes == [Accepted(250, "ok"), Permanent(550, "no")]
+    assert script.connections == 2
+
+
+async def test_connection_is_left_after_a_hundred_mails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliver, "MAILS_PER_CONNECTION", 3)
+    script = Script()
+    async with script.running():
+        server = mail_server(script.port)
+        for _ in range(7):
+            assert isinstance(await send(server), Accepted)
+        await server.close()
+
+    assert (script.connections, script.commands.count("QUIT")) == (3, 3)
+
+
+async def test_connection_that_nobody_uses_is_left_in_order(
+    monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., Any]
+) -> None:
+    monkeypatch.setattr(deliver, "IDLE_SECONDS", 0.05)
+    script = Script()
+    async with script.running():
+        server = mail_server(script.port)
+        await send(server)
+
+        await eventually("it is left", lambda: "QUIT" in script.commands)
+
+
+async def test_slow_answers_hold_up_no_other_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp_connection, "SLOW_SECONDS", 0.05)
+    monkeypatch.setattr(deliver, "FINAL_DOT_SECONDS", 20)
+    script = Script(answers={".": [SILENCE] * 8})
+    async with script.running():
+        server = mail_server(script.port)
+        slow = [asyncio.create_task(send(server, f"{n}@slow.example")) for n in range(8)]
+        while script.commands.count(".") < 8:
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            good = await asyncio.gather(*(send(server, f"{n}@good.example") for n in range(50)))
+        later = await send(server, "ada@SLOW.example")
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+        again = await send(server, "ada@slow.example")
+
+    assert good == [Accepted(250, "ok")] * 50
+    assert (later, again) == (DomainBusy(), Accepted(250, "ok"))
+    assert script.connections <= 16
+
+
+async def test_rate_is_kept() -> None:
+    script = Script()
+    async with script.running():
+        server = mail_server(script.port, rate=20)
+        began = time.monotonic()
+        await asyncio.gather(*(send(server) for _ in range(5)))
+
+    assert time.monotonic() - began >= 4 / 20
+
+
+async def test_cancelled_transaction_leaves_no_connection_and_no_place_behind() -> None:
+    script = Script(answers={".": [SILENCE]})
+    async with script.running():
+        server = mail_server(script.port, connections=1)
+        task = asyncio.create_task(send(server))
+        while "." not in script.commands:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+        assert await send(server) == Accepted(250, "ok")
+    assert script.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (Script(), None),
+        (Script(greeting=b"554 no\r\n"), 554),
+        (Script(answers={"MAIL": [b"530 5.7.0 login\r\n"]}), 530),
+        (Script(answers={"MAIL": [SILENCE]}), "no answer"),
+    ],
+)
+async def test_probe_says_whether_mail_would_be_taken(
+    script: Script, expected: object, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(deliver, "PROBE_SECONDS", 0.3)
+    async with script.running():
+        server = mail_server(script.port)
+        trouble = await server.probe("shop@example.org")
+        await server.close()
+
+    if expected is None:
+        assert trouble is None
+    else:
+        assert trouble is not None
+        assert expected == trouble.code or str(expected) in trouble.reason
+    assert "RCPT" not in " ".join(script.commands)
+
+
+# --- TLS and login, against aiosmtpd ---
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+class Mailbox:
+    """What aiosmtpd took."""
+
+    def __init__(self) -> None:
+        self.mails: list[tuple[bool, str | None]] = []
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802  # aiosmtpd's
+        login = session.auth_data.decode() if session.auth_data else None
+        self.mails.append((session.ssl is not None or server.require_starttls, login))
+        return "250 ok"
+
+
+def check_login(
+    _server: object, _session: object, _envelope: object, _mechanism: object, data: object
+) -> AuthResult:
+    assert isinstance(data, LoginPassword)
+    is_right = (data.login, data.password) == (b"ada", "p/ü".encode())
+    return AuthResult(success=is_right, handled=False, auth_data=data.login)
+
+
+@asynccontextmanager
+async def aiosmtpd(
+    mailbox: Mailbox, certificate: Path | None, *, implicit: bool = False, **options: Any
+) -> AsyncIterator[int]:
+    """Run aiosmtpd with STARTTLS, or with TLS from the first byte."""
+    context = None
+    if certificate is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(mailbox, hostname="localhost", tls_context=None if implicit else context, **options),
+        "127.0.0.1",
+        0,
+        ssl=context if implicit else None,
+    )
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
+LOGIN = {"authenticator": check_login, "auth_required": True}
+
+
+def url(port: int, **parts: Any) -> SmtpUrl:
+    return SmtpUrl(parts.pop("host", "127.0.0.1"), port, **parts)
+
+
+@pytest.mark.parametrize("tls", [SmtpTls.OPPORTUNISTIC, SmtpTls.REQUIRED])
+async def test_starttls_is_used_where_it_is_offered(authority: Authority, tls: SmtpTls) -> None:
+    mailbox = Mailbox()
+    async with aiosmtpd(mailbox, authority.certificate("127.0.0.1"), require_starttls=True) as port:
+        outcome = await send(mail_server(port, tls=tls, ca_file=authority.ca_file))
+
+    assert isinstance(outcome, Accepted)
+    assert mailbox.mails == [(True, None)]
+
+
+@pytest.mark.filterwarnings(
+    "ignore:Requiring AUTH while not requiring TLS"
+)  # TLS from the first byte is unknown to it
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+@pytest.mark.parametrize("implicit", [False, True], ids=["STARTTLS", "smtps"])
+async def test_login_is_made_over_tls(authority: Authority, mechanism: str, implicit: bool) -> None:
+    mailbox = Mailbox()
+    other = {"auth_exclude_mechanism": [name for name in ("PLAIN", "LOGIN") if name != mechanism]}
+    async with aiosmtpd(
+        mailbox,
+        authority.certificate("127.0.0.1"),
+        implicit=implicit,
+        **LOGIN,
+        **other,
+        auth_require_tls=not implicit,
+    ) as port:
+        login = url(port, is_tls=implicit, user="ada", password="p/ü")
+        outcome = await send(mail_server(port, url=login, tls=SmtpTls.REQUIRED, ca_file=authority.ca_file))
+
+    assert isinstance(outcome, Accepted)
+    assert [who for _, who in mailbox.mails] == ["ada"]
+
+
+@pytest.mark.parametrize(
+    ("certificate_host", "url_host", "trusts", "ended", "reason"),
+    [
+        ("127.0.0.1", "127.0.0.1", False, False, "--smtp-ca-file"),
+        ("mail.example", "127.0.0.1", True, False, "check the host in --smtp-url"),
+        ("127.0.0.1", "localhost", True, False, "check the host in --smtp-url"),
+        ("127.0.0.1", "127.0.0.1", True, True, "expired"),
+    ],
+)
+@pytest.mark.parametrize("implicit", [False, True], ids=["STARTTLS", "smtps"])
+async def test_certificate_is_checked_and_the_error_names_the_setting(
+    authority: Authority,
+    certificate_host: str,
+    url_host: str,
+    trusts: bool,
+    ended: bool,
+    reason: str,
+    implicit: bool,
+) -> None:
+    mailbox = Mailbox()
+    certificate = authority.certificate(certificate_host, ended=ended)
+    async with aiosmtpd(mailbox, certificate, implicit=implicit) as port:
+        ca_file = authority.ca_file if trusts else None
+        outcome = await send(
+            mail_server(port, url=url(port, host=url_host, is_tls=implicit), ca_file=ca_file)
+        )
+
+    assert isinstance(outcome, Trouble)
+    assert (outcome.scope, outcome.may_be_sent) == (Scope.SERVER, False)
+    assert reason in outcome.reason
+    assert mailbox.mails == []
+
+
+async def test_ssl_cert_file_names_the_authorities(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
+    mailbox = Mailbox()
+    async with aiosmtpd(mailbox, authority.certificate("127.0.0.1"), implicit=True) as port:
+        outcome = await send(mail_server(port, url=url(port, is_tls=True)))
+
+    assert isinstance(outcome, Accepted)
+
+
+async def test_server_without_starttls_gets_no_mail_where_tls_is_required() -> None:
+    script = Script()
+    outcome = await sent(script, tls=SmtpTls.REQUIRED)
+
+    assert isinstance(outcome, Trouble)
+    assert outcome.reason == "the mail server offers no STARTTLS, which is required: check --smtp-tls"
+    assert not any(line.startswith("MAIL") for line in script.commands)
+
+
+@pytest.mark.parametrize(("tls", "is_sent"), [(SmtpTls.OPPORTUNISTIC, True), (SmtpTls.REQUIRED, False)])
+async def test_refused_starttls_is_gone_without_only_where_tls_is_not_required(
+    tls: SmtpTls, is_sent: bool
+) -> None:
+    outcome = await sent(Script(offers=("STARTTLS",), answers={"STARTTLS": [b"454 not now\r\n"]}), tls=tls)
+
+    assert isinstance(outcome, Accepted) is is_sent
+
+
+async def test_starttls_is_not_said_where_tls_is_off() -> None:
+    script = Script(offers=("STARTTLS",))
+
+    assert isinstance(await sent(script, tls=SmtpTls.OFF), Accepted)
+    assert "STARTTLS" not in script.commands
+
+
+@pytest.mark.parametrize("after", [b"250 injected\r\n", b"2", b"garbage that is no handshake\r\n"])
+async def test_clear_text_behind_the_reply_to_starttls_is_never_read_as_encrypted(after: bytes) -> None:
+    outcome = await sent(Script(offers=("STARTTLS",), answers={"STARTTLS": [b"220 go\r\n" + after]}))
+
+    assert isinstance(outcome, Trouble)
+    assert outcome.scope is Scope.SERVER
+
+
+async def test_password_is_never_sent_to_a_server_without_tls() -> None:
+    script = Script(offers=("AUTH PLAIN LOGIN",))
+    async with script.running():
+        login = url(script.port, user="ada", password="secret")
+        await send(mail_server(script.port, url=login, tls=SmtpTls.REQUIRED))
+
+    assert base64.b64encode(b"\0ada\0secret").decode() not in " ".join(script.commands)
+    assert not any(line.startswith("AUTH") for line in script.commands)
+
+
+async def test_wrong_password_names_the_setting_and_never_the_password(authority: Authority) -> None:
+    mailbox = Mailbox()
+    async with aiosmtpd(mailbox, authority.certificate("127.0.0.1"), **LOGIN) as port:
+        login = url(port, user="ada", password="wr0ng")
+        outcome = await send(mail_server(port, url=login, tls=SmtpTls.REQUIRED, ca_file=authority.ca_file))
+
+    assert isinstance(outcome, Trouble)
+    assert (outcome.scope, outcome.code, outcome.setting) == (Scope.SERVER, 535, "--smtp-url")
+    assert "535" in outcome.reason
+    assert "wr0ng" not in repr(outcome)
+
+
+async def test_login_that_is_demanded_names_the_setting(authority: Authority) -> None:
+    mailbox = Mailbox()
+    async with aiosmtpd(mailbox, authority.certificate("127.0.0.1"), **LOGIN) as port:
+        outcome = await send(mail_server(port, ca_file=authority.ca_file))
+
+    assert isinstance(outcome, Trouble)
+    assert (outcome.scope, outcome.code, outcome.setting) == (Scope.SERVER, 530, "--smtp-url")
+
+
+@pytest.mark.parametrize("offers", [("STARTTLS",), ("STARTTLS", "AUTH XOAUTH2 CRAM-MD5")])
+async def test_server_without_a_login_that_we_know_names_the_setting(
+    authority: Authority, offers: tuple[str]
+) -> None:
+    mailbox = Mailbox()
+    exclude = {"auth_exclude_mechanism": ["PLAIN", "LOGIN"]}
+    async with aiosmtpd(mailbox, authority.certificate("127.0.0.1"), **exclude) as port:
+        login = url(port, user="ada", password="x")
+        outcome = await send(mail_server(port, url=login, tls=SmtpTls.REQUIRED, ca_file=authority.ca_file))
+
+    assert isinstance(outcome, Trouble)
+    assert (outcome.scope, outcome.setting) == (Scope.SERVER, "--smtp-url")
