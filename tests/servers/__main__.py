@@ -16,7 +16,7 @@ from tests.servers.discovery import NotAvailable
 from tests.servers.lanes import UnknownLane
 from tests.servers.servers import Servers
 
-EVERYTHING = ["rabbitmq", "mariadb", "chromium", "smtp_sink", "swaks"]
+EVERYTHING = ["rabbitmq", "mariadb", "chromium", "smtp_sink", "swaks", "postfix"]
 Names = Annotated[list[str], typer.Argument(help="The servers' and programs' names.")]
 EXIT_USAGE, EXIT_UNAVAILABLE = 2, 3
 

@@ -54,7 +54,9 @@ class PackageSet:
     release: str | None = None
 
 
-MAIL_TOOLS = PackageSet("mail-tools", ("postfix", "swaks"))
+MAIL_TOOLS = PackageSet(
+    "mail-tools", ("postfix", "swaks", "sasl2-bin", "libsasl2-2", "libsasl2-modules", "libsasl2-modules-db")
+)
 CHROMIUM = PackageSet("chromium", ("chromium", "chromium-common"))
 
 

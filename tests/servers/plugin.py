@@ -25,13 +25,14 @@ from tests.servers.database_server import DatabaseServer
 from tests.servers.databases import Databases
 from tests.servers.discovery import NotAvailable
 from tests.servers.managed_rabbitmq import ManagedRabbitmq
+from tests.servers.postfix import Postfix
 from tests.servers.programs import Program, ProgramName
 from tests.servers.rabbitmq import Rabbitmq
 from tests.servers.servers import Servers
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LANE_NAMES = {"rabbitmq", "mariadb"}
-NAMES = LANE_NAMES | {"chromium", "smtp_sink", "swaks"}
+NAMES = LANE_NAMES | {"chromium", "smtp_sink", "swaks", "postfix"}
 SERVERS = pytest.StashKey[Servers]()
 WORKER_OUTPUT = "mailpact_real_servers"
 
@@ -114,6 +115,17 @@ def smtp_sink(pytestconfig: pytest.Config) -> Program:
 def swaks(pytestconfig: pytest.Config) -> Program:
     """A mail client for scripts."""
     return _program(pytestconfig, programs.SWAKS)
+
+
+@pytest.fixture(scope="session")
+def postfix(pytestconfig: pytest.Config) -> Iterator[Postfix]:
+    """Postfix as a submission server, running: TLS and a login needed."""
+    program = _program(pytestconfig, programs.POSTFIX)
+    if os.geteuid() != 0:
+        _absent("Postfix starts processes as several users, which only root may do")
+    server = Postfix(pytestconfig.stash[SERVERS].run, program)
+    yield server
+    server.stop()
 
 
 def _program(config: pytest.Config, name: ProgramName) -> Program:

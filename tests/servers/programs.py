@@ -28,7 +28,10 @@ CHROMIUM = ProgramName(
 )
 SMTP_SINK = ProgramName("smtp-sink", ("smtp-sink",), packages.MAIL_TOOLS, "usr/sbin/smtp-sink")
 SWAKS = ProgramName("swaks", ("swaks",), packages.MAIL_TOOLS, "usr/bin/swaks")
-ALL_PROGRAMS = (CHROMIUM, SMTP_SINK, SWAKS)
+POSTFIX = ProgramName(
+    "Postfix", (), packages.MAIL_TOOLS, "usr/lib/postfix/sbin/master"
+)  # an installed one is not ours
+ALL_PROGRAMS = (CHROMIUM, SMTP_SINK, SWAKS, POSTFIX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,7 @@ class Servers:
             "mariadb": lambda: self.mariadb_source,
             "chromium": lambda: self.program(programs.CHROMIUM),
             "smtp_sink": lambda: self.program(programs.SMTP_SINK),
+            "postfix": lambda: self.program(programs.POSTFIX),
             "swaks": lambda: self.program(programs.SWAKS),
         }
         found = [source() for name, source in sources.items() if name in names]

@@ -103,13 +103,13 @@ class Stage:
 
     def consumer(self, **settings: Any) -> Any:
         """Return a consumer to be entered."""
-        chosen = ConsumerSettings(
-            amqp_url=AmqpUrl.parse(self.amqp_url),
-            smtp_url=SmtpUrl("127.0.0.1", self.mail_server.port),
-            inbox_url=self.inbox_url,
-            mail_from=Mailbox("cms@mail.example"),
-            **settings,
-        )
+        usual = {
+            "amqp_url": AmqpUrl.parse(self.amqp_url),
+            "smtp_url": SmtpUrl("127.0.0.1", self.mail_server.port),
+            "inbox_url": self.inbox_url,
+            "mail_from": Mailbox("cms@mail.example"),
+        }
+        chosen = ConsumerSettings(**usual | settings)
         return service.running(chosen, journey=self.journey)
 
     async def publish(self, body: bytes, **properties: Any) -> None:
