@@ -5,6 +5,7 @@ document) and atoms (what one kind of value can be asked directly, such as a len
 schema is one clause: any of its keywords may be the one that is broken.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum, auto
@@ -40,7 +41,9 @@ class Op(StrEnum):
     PRESENT = auto()  # there is a member `name`
     ABSENT = auto()
     MEMBER = auto()  # the member `name`, if there is one, obeys `literal`
-    OTHERS = auto()  # so do all members that are none of `names`
+    MATCHING = auto()  # all members whose names match the pattern `name` obey `literal`
+    SOME_MATCHING = auto()  # so does at least one of those
+    OTHERS = auto()  # so do all members that are none of `names` and match none of `patterns`
     SOME_OTHER = auto()  # so does at least one of those
     NAMES = auto()  # all names obey `literal`
     SOME_NAME = auto()
@@ -75,11 +78,23 @@ class Atom:
     bound: Fraction = Fraction(0)
     name: str = ""
     names: frozenset[str] = frozenset()
+    patterns: frozenset[str] = frozenset()
     values: tuple[JsonValue, ...] = ()
     literal: Literal | None = None
 
     def __hash__(self) -> int:
-        return hash((self.op, self.count, self.bound, self.name, self.names, self.literal, len(self.values)))
+        return hash(
+            (
+                self.op,
+                self.count,
+                self.bound,
+                self.name,
+                self.names,
+                self.patterns,
+                self.literal,
+                len(self.values),
+            )
+        )
 
     @property
     def about(self) -> Literal:
@@ -91,6 +106,8 @@ class Atom:
 Item: TypeAlias = Literal | Atom
 Alternative: TypeAlias = tuple[Item, ...]
 Clause: TypeAlias = tuple[Alternative, ...]
+
+_MOST_SINGLES = 40  # objects or arrays of one enumeration that a value is held against one by one
 
 TRUE: Alternative = ()
 NEVER: Clause = ()
@@ -115,32 +132,17 @@ Disjoint: TypeAlias = Callable[[Node, Node], bool]
 """Tells whether it is proved that no document obeys both."""
 
 
-def demands(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> list[Clause]:
-    """Return the clauses that a document of this kind must fulfil to be accepted by the schema."""
-    clauses: list[Clause] = []
-    for accepted, _ in _keywords(node, kind, store, disjoint):
-        clauses += accepted
-    return clauses
-
-
-def refusals(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> Clause:
-    """Return the alternatives of which one must hold for a document of this kind to be refused by the schema."""
-    return tuple(
-        alternative for _, refused in _keywords(node, kind, store, disjoint) for alternative in refused
-    )
-
-
-_Keyword: TypeAlias = tuple[list[Clause], list[Alternative]]
+Keyword: TypeAlias = tuple[list[Clause], list[Alternative]]
 """One keyword: its clauses when it holds, its alternatives when it is broken."""
 
 
-def _keywords(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> Iterator[_Keyword]:
-    """Return every keyword that says something about this kind."""
+def keywords(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> Iterator[Keyword]:
+    """Yield every keyword that says something about this kind, but those about what is not evaluated."""
     yield from _types_and_values(node, kind, store)
-    yield from _applicators(node, disjoint)
+    yield from _applicators(node, kind, store, disjoint)
     for word, text in node.outside.items():
-        about = f"{word} {node.number if word.startswith('unevaluated') else text}"
-        yield _unit(Atom(op=Op.OPAQUE, name=about), Atom(op=Op.OPAQUE_NOT, name=about))
+        about = f"{word} {node.number} {text}"  # keywords beside it may decide what it means
+        yield unit(Atom(op=Op.OPAQUE, name=about), Atom(op=Op.OPAQUE_NOT, name=about))
     for word, (sized, op) in _SIZES.items():
         if sized == kind and word in node.plain:
             yield _size(op, node.integer(word))
@@ -148,25 +150,26 @@ def _keywords(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> Itera
         yield from _numbers(node)
     elif kind == Kind.STRING and "pattern" in node.plain:
         name = str(node.plain["pattern"])
-        yield _unit(Atom(op=Op.MATCHES, name=name), Atom(op=Op.MATCHES_NOT, name=name))
+        yield unit(Atom(op=Op.MATCHES, name=name), Atom(op=Op.MATCHES_NOT, name=name))
     elif kind == Kind.ARRAY:
         yield from _arrays(node)
     elif kind == Kind.OBJECT:
         yield from _objects(node)
 
 
-def _unit(accepted: Item, refused: Item) -> _Keyword:
+def unit(accepted: Item, refused: Item) -> Keyword:
+    """Return a keyword that holds by one item and is broken by another one."""
     return [((accepted,),)], [(refused,)]
 
 
-def _size(op: Op, count: int) -> _Keyword:
+def _size(op: Op, count: int) -> Keyword:
     if op == Op.SIZE_AT_MOST:
-        return _unit(Atom(op=op, count=count), Atom(op=Op.SIZE_AT_LEAST, count=count + 1))
+        return unit(Atom(op=op, count=count), Atom(op=Op.SIZE_AT_LEAST, count=count + 1))
     refused: list[Alternative] = [(Atom(op=Op.SIZE_AT_MOST, count=count - 1),)] if count > 0 else []
     return [((Atom(op=op, count=count),),)], refused
 
 
-def _types_and_values(node: Node, kind: Kind, store: Store) -> Iterator[_Keyword]:
+def _types_and_values(node: Node, kind: Kind, store: Store) -> Iterator[Keyword]:
     if "type" in node.plain:
         yield ([], []) if kind in kinds(node.plain["type"]) else ([NEVER], [TRUE])
     if "const" in node.plain:
@@ -183,19 +186,28 @@ def kinds(types: JsonValue) -> frozenset[Kind]:
     return frozenset(found)
 
 
-def _values(values: list[JsonValue], kind: Kind, store: Store) -> _Keyword:
+def _values(values: list[JsonValue], kind: Kind, store: Store) -> Keyword:
     fitting = tuple(value for value in values if kind_of(value) == kind)
     if not fitting:
         return [NEVER], [TRUE]
     if kind not in (Kind.ARRAY, Kind.OBJECT):
-        return _unit(Atom(op=Op.ONLY, values=fitting), Atom(op=Op.EXCEPT, values=fitting))
+        return unit(Atom(op=Op.ONLY, values=fitting), Atom(op=Op.EXCEPT, values=fitting))
     if len(fitting) > 1:
         singles = [Literal(store.values([value]), holds=True) for value in fitting]
-        return [tuple((single,) for single in singles)], [tuple(single.opposite for single in singles)]
+        refused: list[Alternative] = [(Atom(op=Op.SIZE_AT_LEAST, count=1 + max(map(_size_of, fitting))),)]
+        if len(fitting) <= _MOST_SINGLES:
+            refused.append(tuple(single.opposite for single in singles))
+        else:
+            refused.append((Atom(op=Op.OPAQUE_NOT, name=f"an enumeration of {len(fitting)} values"),))
+        return [tuple((single,) for single in singles)], refused
     return _array_value(fitting[0], store) if kind == Kind.ARRAY else _object_value(fitting[0], store)
 
 
-def _array_value(value: JsonValue, store: Store) -> _Keyword:
+def _size_of(value: JsonValue) -> int:
+    return len(cast(list[JsonValue], value))  # of an object as well
+
+
+def _array_value(value: JsonValue, store: Store) -> Keyword:
     items = [Literal(store.values([item]), holds=True) for item in cast(list[JsonValue], value)]
     size = len(items)
     accepted: list[Item] = [Atom(op=Op.SIZE_AT_LEAST, count=size), Atom(op=Op.SIZE_AT_MOST, count=size)]
@@ -211,7 +223,7 @@ def _wrong_item(index: int, literal: Literal) -> Alternative:
     return Atom(op=Op.SIZE_AT_LEAST, count=index + 1), Atom(op=Op.ITEM, count=index, literal=literal)
 
 
-def _object_value(value: JsonValue, store: Store) -> _Keyword:
+def _object_value(value: JsonValue, store: Store) -> Keyword:
     members = {
         name: Literal(store.values([item]), holds=True) for name, item in cast(JsonObject, value).items()
     }
@@ -230,23 +242,33 @@ def _wrong_member(name: str, literal: Literal) -> Alternative:
     return Atom(op=Op.PRESENT, name=name), Atom(op=Op.MEMBER, name=name, literal=literal)
 
 
-def _applicators(node: Node, disjoint: Disjoint) -> Iterator[_Keyword]:
+def _applicators(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> Iterator[Keyword]:
     for child in node.many.get("allOf", ()):
-        yield _unit(Literal(child, holds=True), Literal(child, holds=False))
+        yield unit(Literal(child, holds=True), Literal(child, holds=False))
     if branches := node.many.get("anyOf"):
         yield (
             [tuple((Literal(branch, holds=True),) for branch in branches)],
             [tuple(Literal(branch, holds=False) for branch in branches)],
         )
     if branches := node.many.get("oneOf"):
-        yield _one_of(branches, disjoint)
+        values = _single_values(branches)
+        yield _values(values, kind, store) if values is not None else _one_of(branches, disjoint)
     if "not" in node.one:
-        yield _unit(Literal(node.one["not"], holds=False), Literal(node.one["not"], holds=True))
+        yield unit(Literal(node.one["not"], holds=False), Literal(node.one["not"], holds=True))
     if "if" in node.one:
         yield _conditional(node)
 
 
-def _one_of(branches: tuple[Node, ...], disjoint: Disjoint) -> _Keyword:
+def _single_values(branches: tuple[Node, ...]) -> list[JsonValue] | None:
+    """Return the values that exactly one branch has, if each branch says nothing else; None if one does."""
+    if any(not branch.only_values for branch in branches):
+        return None
+    found = [value for branch in branches for value in branch.lists[0]]
+    times = Counter(map(canonical, found))
+    return [value for value in found if times[canonical(value)] == 1]
+
+
+def _one_of(branches: tuple[Node, ...], disjoint: Disjoint) -> Keyword:
     """Exactly one; of branches that exclude each other anyway it need not be said that only one holds."""
     indices = range(len(branches))
     both = {(a, b) for a in indices for b in indices if a < b and not disjoint(branches[a], branches[b])}
@@ -263,7 +285,7 @@ def _one_of(branches: tuple[Node, ...], disjoint: Disjoint) -> _Keyword:
     return [tuple(accepted)], refused
 
 
-def _conditional(node: Node) -> _Keyword:
+def _conditional(node: Node) -> Keyword:
     condition = node.one["if"]
     accepted: list[Alternative] = []
     refused: list[Alternative] = []
@@ -277,74 +299,82 @@ def _conditional(node: Node) -> _Keyword:
     return [tuple(accepted)], refused
 
 
-def _numbers(node: Node) -> Iterator[_Keyword]:
+def _numbers(node: Node) -> Iterator[Keyword]:
     for word, (accepted, refused) in _BOUNDS.items():
         if word in node.plain:
             bound = Fraction(cast(float, node.plain[word]))
-            yield _unit(Atom(op=accepted, bound=bound), Atom(op=refused, bound=bound))
+            yield unit(Atom(op=accepted, bound=bound), Atom(op=refused, bound=bound))
     if "multipleOf" in node.plain:
         factor = cast(float, node.plain["multipleOf"])
         if isinstance(factor, int):
             bound = Fraction(factor)
-            yield _unit(Atom(op=Op.MULTIPLE, bound=bound), Atom(op=Op.NO_MULTIPLE, bound=bound))
+            yield unit(Atom(op=Op.MULTIPLE, bound=bound), Atom(op=Op.NO_MULTIPLE, bound=bound))
         else:  # engines calculate with doubles and disagree
             name = f"multipleOf {canonical(factor)}"
-            yield _unit(Atom(op=Op.OPAQUE, name=name), Atom(op=Op.OPAQUE_NOT, name=name))
+            yield unit(Atom(op=Op.OPAQUE, name=name), Atom(op=Op.OPAQUE_NOT, name=name))
 
 
-def _arrays(node: Node) -> Iterator[_Keyword]:
+def _arrays(node: Node) -> Iterator[Keyword]:
     prefix = node.many.get("prefixItems", ())
     for index, child in enumerate(prefix):
         literal = Literal(child, holds=True)
         yield [((Atom(op=Op.ITEM, count=index, literal=literal),),)], [_wrong_item(index, literal.opposite)]
     if "items" in node.one:
         literal = Literal(node.one["items"], holds=True)
-        yield _unit(
+        yield unit(
             Atom(op=Op.ITEMS_FROM, count=len(prefix), literal=literal),
             Atom(op=Op.SOME_ITEM_FROM, count=len(prefix), literal=literal.opposite),
         )
     if node.plain.get("uniqueItems") is True:
-        yield _unit(Atom(op=Op.UNIQUE), Atom(op=Op.REPEATED))
+        yield unit(Atom(op=Op.UNIQUE), Atom(op=Op.REPEATED))
     if "contains" in node.one:
         yield from _contains(node)
 
 
-def _contains(node: Node) -> Iterator[_Keyword]:
+def _contains(node: Node) -> Iterator[Keyword]:
     literal = Literal(node.one["contains"], holds=True)
     least = node.integer("minContains", 1)
     if least > 0:
-        yield _unit(
+        yield unit(
             Atom(op=Op.HOLDS_AT_LEAST, count=least, literal=literal),
             Atom(op=Op.HOLDS_AT_MOST, count=least - 1, literal=literal),
         )
     if "maxContains" in node.plain:
         most = node.integer("maxContains")
-        yield _unit(
+        yield unit(
             Atom(op=Op.HOLDS_AT_MOST, count=most, literal=literal),
             Atom(op=Op.HOLDS_AT_LEAST, count=most + 1, literal=literal),
         )
 
 
-def _objects(node: Node) -> Iterator[_Keyword]:
+def _objects(node: Node) -> Iterator[Keyword]:
     properties = node.named.get("properties", {})
     for name in node.names("required"):
-        yield _unit(Atom(op=Op.PRESENT, name=name), Atom(op=Op.ABSENT, name=name))
+        yield unit(Atom(op=Op.PRESENT, name=name), Atom(op=Op.ABSENT, name=name))
     for name, child in sorted(properties.items()):
         literal = Literal(child, holds=True)
         yield [((Atom(op=Op.MEMBER, name=name, literal=literal),),)], [_wrong_member(name, literal.opposite)]
+    patterns = node.named.get("patternProperties", {})
+    for pattern, child in sorted(patterns.items()):
+        literal = Literal(child, holds=True)
+        yield unit(
+            Atom(op=Op.MATCHING, name=pattern, literal=literal),
+            Atom(op=Op.SOME_MATCHING, name=pattern, literal=literal.opposite),
+        )
     if "additionalProperties" in node.one:
-        literal, names = Literal(node.one["additionalProperties"], holds=True), frozenset(properties)
-        yield _unit(
-            Atom(op=Op.OTHERS, names=names, literal=literal),
-            Atom(op=Op.SOME_OTHER, names=names, literal=literal.opposite),
+        literal = Literal(node.one["additionalProperties"], holds=True)
+        names, others = frozenset(properties), frozenset(patterns)
+        yield unit(
+            Atom(op=Op.OTHERS, names=names, patterns=others, literal=literal),
+            Atom(op=Op.SOME_OTHER, names=names, patterns=others, literal=literal.opposite),
         )
     if "propertyNames" in node.one:
         literal = Literal(node.one["propertyNames"], holds=True)
-        yield _unit(Atom(op=Op.NAMES, literal=literal), Atom(op=Op.SOME_NAME, literal=literal.opposite))
+        yield unit(Atom(op=Op.NAMES, literal=literal), Atom(op=Op.SOME_NAME, literal=literal.opposite))
     yield from _dependents(node)
 
 
-def _dependents(node: Node) -> Iterator[_Keyword]:
+def _dependents(node: Node) -> Iterator[Keyword]:
     required = cast(dict[str, list[str]], node.plain.get("dependentRequired", {}))
     for name, others in sorted(required.items()):
         present = Atom(op=Op.PRESENT, name=name)

@@ -26,6 +26,12 @@ _CHILDREN = {
     "contains": (Rule.CONTAINS_CHANGED, Rule.CONTAINS_CHANGED),
     "not": (Rule.NOT_ADDED, Rule.NOT_REMOVED),
     "propertyNames": (Rule.PROPERTY_NAMES_CHANGED, Rule.PROPERTY_NAMES_CHANGED),
+    "unevaluatedProperties": (Rule.KEYWORD_OUTSIDE_SUBSET, Rule.KEYWORD_OUTSIDE_SUBSET),
+    "unevaluatedItems": (Rule.KEYWORD_OUTSIDE_SUBSET, Rule.KEYWORD_OUTSIDE_SUBSET),
+}
+_WHOLE = {
+    "patternProperties": Rule.KEYWORD_OUTSIDE_SUBSET,
+    "dependentSchemas": Rule.DEPENDENT_SCHEMA_CHANGED,
 }
 
 
@@ -53,7 +59,8 @@ class _Walk:
             return
         yield from plain_edits(pair)
         yield from self._properties(pair)
-        yield from self._dependents(pair)
+        for word, rule in _WHOLE.items():
+            yield from self._named(pair, word, rule)
         yield from self._additional(pair)
         for word in _CHILDREN:
             yield from self._child(pair, word)
@@ -136,8 +143,6 @@ class _Walk:
     def _additional(self, pair: Pair) -> Iterator[Edit]:
         word = "additionalProperties"
         old, new = pair.old.node, pair.new.node
-        if word in old.outside or word in new.outside:
-            return
         if self._is_closed(old) == self._is_closed(new):
             yield from self._child_walk(pair, word)
         else:
@@ -173,13 +178,13 @@ class _Walk:
         if pair.old.has(word) or pair.new.has(word):
             yield from self.between(below(pair.old), below(pair.new), put(pair.old), put(pair.new))
 
-    def _dependents(self, pair: Pair) -> Iterator[Edit]:
-        word = "dependentSchemas"
+    def _named(self, pair: Pair, word: str, rule: Rule) -> Iterator[Edit]:
+        """Compare subschemas by their names; one that changed is one change as a whole."""
         old, new = (spot.node.named.get(word, {}) for spot in (pair.old, pair.new))
         for name in sorted({*old, *new}):
             if old.get(name) is not new.get(name):
                 yield pair.edit(
-                    Rule.DEPENDENT_SCHEMA_CHANGED,
+                    rule,
                     f"{word}/{escaped(name)}" if name in new or not pair.new.has(word) else word,
                     self._store.with_named(pair.old.node, word, name, new.get(name)),
                     self._store.with_named(pair.new.node, word, name, old.get(name)),

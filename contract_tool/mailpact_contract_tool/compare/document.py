@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact.contracts.pointer import escaped, unescaped
-from mailpact_contract_tool.compare.draft import DRAFT, metaschema_fault
+from mailpact_contract_tool.compare.draft import DRAFT, Schema, metaschema_fault
 from mailpact_contract_tool.compare.node import (
     DECIDING,
     MANY,
@@ -78,7 +78,7 @@ class Place:
 class Document:
     """One schema document, read into nodes of a store that it may share with another; raises SchemaError."""
 
-    def __init__(self, raw: JsonObject, store: Store, side: str) -> None:
+    def __init__(self, raw: Schema, store: Store, side: str) -> None:
         _check_size(raw)
         _check_draft(raw)
         _check_identifiers(Place("", raw))
@@ -125,21 +125,12 @@ class Document:
             self._read[place.pointer] = self._build(place)
         return self._read[place.pointer]
 
-    def outside(self, place: Place) -> Iterator[str]:
-        """Return the keywords here that are outside the portable subset."""
-        return (word for word in place.keywords if word in OUTSIDE)
-
     def _build(self, place: Place) -> Node:
         if isinstance(place.raw, bool):
             return self._store.always if place.raw else self._store.never
         words = place.keywords
         if _is_reference(place):
             return self._referred(place)
-        outside = {word: self._text(words[word], word) for word in self.outside(place)}
-        if "patternProperties" in words and "additionalProperties" in words:
-            outside["additionalProperties"] = self._text(
-                words["additionalProperties"], "additionalProperties"
-            )
         many = {
             word: tuple(
                 self.node(place.below(word, index))
@@ -152,15 +143,15 @@ class Document:
             many["allOf"] = (self._referred(place), *many.get("allOf", ()))
         node = Node(
             0,
-            plain={word: plainest(words[word]) for word in PLAIN if word in words},
-            one={word: self.node(place.below(word)) for word in ONE if word in words and word not in outside},
+            plain={word: _plain(word, words[word]) for word in PLAIN if word in words},
+            one={word: self.node(place.below(word)) for word in ONE if word in words},
             many=many,
             named={
                 word: {name: self.node(place.below(word, name)) for name in cast(JsonObject, words[word])}
                 for word in NAMED
                 if word in words
             },
-            outside=outside,
+            outside={word: self._text(words[word], word) for word in OUTSIDE if word in words},
         )
         return self._store.make(node)
 
@@ -212,6 +203,14 @@ class Document:
         for pointer in sorted(ways):
             if _is_reachable(pointer, pointer, lambda at: ways[at]):
                 raise SchemaError(pointer, "the schema is defined by itself, without end")
+
+
+def _plain(word: str, value: JsonValue) -> JsonValue:
+    """Write equal values in one way; an enumeration is a set, so its order and what it repeats say nothing."""
+    if word == "enum":
+        listed = {canonical(item): plainest(item) for item in cast(list[JsonValue], value)}
+        return [listed[text] for text in sorted(listed)]
+    return plainest(value)
 
 
 def _is_reference(place: Place) -> bool:
@@ -274,7 +273,11 @@ def _check_identifiers(root: Place) -> None:
             )
 
 
-def _check_draft(raw: JsonObject) -> None:
+def _check_draft(raw: Schema) -> None:
+    if isinstance(raw, bool):
+        return
+    if not isinstance(raw, dict):
+        raise SchemaError("", "a schema is an object, true or false")
     named = raw.get("$schema", DRAFT)
     if named not in (DRAFT, DRAFT + "#"):
         raise SchemaError("/$schema", f"{named!r} is not draft 2020-12 ({DRAFT})")

@@ -1,8 +1,11 @@
 """Tells whether a document is a JSON Schema of draft 2020-12, the only draft that is linted and compared."""
 
+from typing import TypeAlias
+
 from mailpact.contracts.parse import JsonObject
 from mailpact.contracts.pointer import pointer_to
 
+Schema: TypeAlias = JsonObject | bool
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact.contracts.parse import JsonValue
+from mailpact_contract_tool.compare.draft import Schema
 from mailpact_contract_tool.patterns.automaton import Automaton
 from mailpact_contract_tool.patterns.reader import UnreadPattern, parse
 
@@ -20,12 +21,12 @@ _SHORT = 16  # texts that no pattern of reasonable length takes long for
 class Engines:
     """Both engines for one schema; one that cannot compile it agrees to nothing."""
 
-    def __init__(self, schema: JsonObject) -> None:
+    def __init__(self, schema: Schema) -> None:
         from jsonschema import Draft202012Validator
 
         self._fast = _compiled(schema)
         self._reference = Draft202012Validator(schema)
-        self._patterns = {pattern: _automaton(pattern) for pattern in sorted(set(_patterns(schema)))}
+        self._patterns = {pattern: _automaton(pattern) for pattern in sorted(set(patterns(schema)))}
 
     def accept(self, value: JsonValue) -> bool | None:
         """Tell whether the schema accepts a document; None if the engines disagree or one of them cannot tell."""
@@ -46,7 +47,7 @@ class Engines:
         )
 
 
-def _compiled(schema: JsonObject) -> Any:
+def _compiled(schema: Schema) -> Any:
     import jsonschema_rs
 
     for options in (jsonschema_rs.RegexOptions(), jsonschema_rs.FancyRegexOptions()):
@@ -66,7 +67,7 @@ def _automaton(pattern: str) -> Automaton | None:
         return None
 
 
-def _patterns(value: JsonValue) -> Iterator[str]:
+def patterns(value: JsonValue) -> Iterator[str]:
     """Return all that may be a pattern, wherever it stands."""
     if isinstance(value, dict):
         for name, member in value.items():
@@ -74,10 +75,10 @@ def _patterns(value: JsonValue) -> Iterator[str]:
                 yield member
             if name == "patternProperties" and isinstance(member, dict):
                 yield from member
-            yield from _patterns(member)
+            yield from patterns(member)
     elif isinstance(value, list):
         for item in value:
-            yield from _patterns(item)
+            yield from patterns(item)
 
 
 def _texts(value: JsonValue) -> Iterator[str]:

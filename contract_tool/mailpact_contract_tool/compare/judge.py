@@ -3,13 +3,14 @@
 Engines disagree about the dot in a pattern; where one stands, "compatible" is said only if it holds in both readings.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact.contracts.parse import JsonValue
 from mailpact_contract_tool.compare.clauses import Literal
 from mailpact_contract_tool.compare.document import Document, SchemaError
-from mailpact_contract_tool.compare.engines import Engines
+from mailpact_contract_tool.compare.draft import Schema
+from mailpact_contract_tool.compare.engines import Engines, patterns
 from mailpact_contract_tool.compare.node import Node, Store
 from mailpact_contract_tool.compare.outcome import Found, Nothing, Unknown
 from mailpact_contract_tool.compare.search import Search
@@ -34,7 +35,7 @@ COMPATIBLE = Judgement(Verdict.COMPATIBLE)
 class Side:
     """A schema as it is compared: document, node, and the engines that try documents out. Raises SchemaError."""
 
-    def __init__(self, raw: JsonObject, store: Store, name: str) -> None:
+    def __init__(self, raw: Schema, store: Store, name: str) -> None:
         try:
             self.document = Document(raw, store, name)
         except SchemaError as error:
@@ -48,7 +49,7 @@ class Judge:
 
     def __init__(self, old: Side, new: Side, store: Store) -> None:
         self._old, self._new = old, new
-        dotted = any("." in text for side in (old, new) for text in _strings(side.document.raw))
+        dotted = any("." in text for side in (old, new) for text in patterns(side.document.raw))
         dots = (DOT_OF_ECMA, DOT_OF_OTHERS) if dotted else (DOT_OF_ECMA,)
         self._searches = [Search(store, dot) for dot in dots]
 
@@ -79,15 +80,3 @@ class Judge:
                 case Nothing():
                     pass
         return Judgement(Verdict.UNPROVEN, NO_WITNESS, reasons) if reasons else COMPATIBLE
-
-
-def _strings(value: JsonValue) -> Iterator[str]:
-    """Return the patterns of a schema."""
-    if isinstance(value, dict):
-        for name, member in value.items():
-            if name == "pattern" and isinstance(member, str):
-                yield member
-            yield from _strings(member)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)

@@ -1,8 +1,9 @@
 """Schemas as nodes: what decides about documents and nothing else, each different one once.
 
-A node holds the keywords of the portable subset, sorted by what stands in them; descriptions and other annotations are
-gone, `false` is a type list without a type. What is outside the subset is kept as text: nothing is concluded from it
-but that it equals itself. Two nodes of one store are the same object if and only if they say the same.
+A node holds the keywords that decide, sorted by what stands in them; descriptions and other annotations are gone,
+`false` is a type list without a type, and an enumeration is a set. A keyword that is not understood is kept as text;
+nothing is concluded from the text but that it equals itself in an equal schema. Two nodes of one store are the same
+object if and only if they say the same.
 """
 
 import json
@@ -12,6 +13,7 @@ from enum import StrEnum
 from typing import cast
 
 from mailpact.contracts.parse import JsonValue
+from mailpact_contract_tool.compare.draft import Schema
 
 
 class Kind(StrEnum):
@@ -28,20 +30,20 @@ class Kind(StrEnum):
 
 NUMBERS = (Kind.INTEGER, Kind.FRACTION)
 
-ONE = ("items", "additionalProperties", "propertyNames", "contains", "not", "if", "then", "else")
+ONE = (
+    *("items", "additionalProperties", "propertyNames", "contains", "not", "if", "then", "else"),
+    *("unevaluatedProperties", "unevaluatedItems"),
+)
 MANY = ("allOf", "anyOf", "oneOf", "prefixItems")
-NAMED = ("properties", "dependentSchemas")
+NAMED = ("properties", "patternProperties", "dependentSchemas")
 PLAIN = (
     *("type", "enum", "const", "required", "dependentRequired", "uniqueItems"),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     *("minLength", "maxLength", "pattern", "minItems", "maxItems", "minContains", "maxContains"),
     *("minProperties", "maxProperties"),
 )
-OUTSIDE = (
-    *("patternProperties", "unevaluatedProperties", "unevaluatedItems", "$dynamicRef"),
-    *("$recursiveRef", "additionalItems", "dependencies"),  # of older drafts; engines disagree about them
-)
-"""Keywords that decide and are outside the portable subset."""
+OUTSIDE = ("$dynamicRef", "$recursiveRef", "additionalItems", "dependencies")
+"""Keywords that some engines let decide and that are not taken apart; all but the first are of older drafts."""
 DECIDING = frozenset({*PLAIN, *ONE, *MANY, *NAMED, *OUTSIDE, "$ref"})
 """All keywords that decide about documents; the others only describe."""
 
@@ -65,6 +67,19 @@ class Node:
         """Return a keyword that counts something."""
         return int(cast(float, self.plain.get(keyword, default)))
 
+    @property
+    def only_values(self) -> bool:
+        """Tell whether the schema is an enumeration or a constant and says nothing else."""
+        return [*self.plain] in (["enum"], ["const"]) and not (
+            self.one or self.many or self.named or self.outside
+        )
+
+    @property
+    def lists(self) -> list[list[JsonValue]]:
+        """The values that `enum` lists and the one of `const`, as far as they are there."""
+        constant = [[self.plain["const"]]] if "const" in self.plain else []
+        return [*constant, cast(list[JsonValue], self.plain["enum"])] if "enum" in self.plain else constant
+
     def names(self, keyword: str) -> tuple[str, ...]:
         """Return a keyword that lists names."""
         return tuple(cast(list[str], self.plain.get(keyword, [])))
@@ -78,6 +93,12 @@ class Store:
         self.definitions: dict[str, Node] = {}
         self.always = self.make(Node(0))
         self.never = self.make(Node(0, {"type": []}))
+        self.text = self.make(Node(0, {"type": "string"}))
+
+    @property
+    def size(self) -> int:
+        """How many different nodes were made."""
+        return len(self._nodes)
 
     def make(self, draft: Node) -> Node:
         """Return the one node that says what the draft says."""
@@ -96,6 +117,10 @@ class Store:
     def values(self, values: Iterable[JsonValue]) -> Node:
         """Return the node that accepts exactly these values."""
         return self.make(Node(0, {"enum": list(values)}))
+
+    def matching(self, pattern: str) -> Node:
+        """Return the node that accepts the texts that match a pattern, and everything that is no text."""
+        return self.make(Node(0, {"pattern": pattern}))
 
     def target(self, node: Node) -> Node:
         """Follow a reference to the end; one that leads in a circle was refused when its document was read."""
@@ -174,3 +199,41 @@ def plainest(value: JsonValue) -> JsonValue:
 def canonical(value: JsonValue) -> str:
     """Return a text that two values share if and only if they are equal in JSON."""
     return json.dumps(plainest(value), sort_keys=True, ensure_ascii=True)
+
+
+def written(node: Node, store: Store) -> Schema | None:
+    """Write a node as a schema again; None if a keyword that is not understood stands in it."""
+    try:
+        schema = _written(node)
+        numbered = (
+            {name: _written(one) for name, one in store.definitions.items()}
+            if '"$ref"' in json.dumps(schema)
+            else {}
+        )
+    except ValueError:
+        return None
+    if isinstance(schema, bool) or not numbered:
+        return schema
+    return {**schema, "$defs": cast(JsonValue, {_reference(name): one for name, one in numbered.items()})}
+
+
+def _reference(name: str) -> str:
+    return name.encode().hex()
+
+
+def _written(node: Node) -> Schema:
+    if node.outside:
+        raise ValueError("a keyword is not understood")
+    if node.reference:
+        return {"$ref": f"#/$defs/{_reference(node.reference)}"}
+    if node.plain.get("type") == []:
+        return False
+    return {
+        **node.plain,
+        **{word: _written(child) for word, child in node.one.items()},
+        **{word: [_written(child) for child in children] for word, children in node.many.items()},
+        **{
+            word: {name: _written(child) for name, child in members.items()}
+            for word, members in node.named.items()
+        },
+    }

@@ -1,17 +1,18 @@
 """Looks for an object that answers all atoms.
 
-Names that an atom mentions are told apart; all others are alike, so a fresh one is made up where one is needed. What
-"some other member" must obey is put on each name in turn, and on a fresh one. A member that nothing asks for is left
-out, unless members are missing to the smallest number.
+Names that an atom mentions are told apart. All other names are told apart only by the patterns that they match, so a
+fresh name is made up where one is needed, in turn for each set of patterns that a name can match. What "some other
+member" must obey is put on each name in turn, and on a fresh name. A member that nothing asks for is left out, unless
+members are missing to the smallest number.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count, islice, product, repeat
+from typing import cast
 
-from mailpact.contracts.parse import JsonObject
+from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact_contract_tool.compare.clauses import Atom, Literal, Op
-from mailpact_contract_tool.compare.node import Kind
 from mailpact_contract_tool.compare.outcome import (
     NOTHING,
     Asker,
@@ -36,35 +37,44 @@ class _Object:
     present: frozenset[str]
     absent: frozenset[str]
     known: tuple[str, ...]
+    patterns: tuple[str, ...]
     members: tuple[Atom, ...]
-    others: tuple[Atom, ...]
     names: frozenset[Literal]
     some: tuple[Atom, ...]
 
-    def value(self, name: str) -> frozenset[Literal]:
-        """Return what the member of that name must obey."""
-        own = {atom.about for atom in self.members if atom.name == name}
-        return frozenset(own | {atom.about for atom in self.others if name not in atom.names})
+    def value(self, name: str | None, matched: frozenset[str]) -> frozenset[Literal]:
+        """Return what a member must obey whose name matches these patterns; None is a name that no atom mentions."""
+        return frozenset(atom.about for atom in self.members if _speaks_of(atom, name, matched))
 
-    def member(self, name: str | None) -> "_Member":
-        """Return what a member of that name must obey, or one that no atom mentions."""
-        value = frozenset(atom.about for atom in self.others) if name is None else self.value(name)
-        return _Member(name, self.names, value)
+
+def _speaks_of(atom: Atom, name: str | None, matched: frozenset[str]) -> bool:
+    match atom.op:
+        case Op.MEMBER:
+            return atom.name == name
+        case Op.MATCHING:
+            return atom.name in matched
+        case _:
+            return name not in atom.names and not atom.patterns & matched
 
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """A member to be found: what its name must obey, if it has none yet, and what its value must."""
+    """A member to be found: what its name and its value must obey, and which patterns its name must match or not."""
 
     name: str | None
     naming: frozenset[Literal]
-    value: frozenset[Literal]
+    value: frozenset[Literal] = frozenset()
+    within: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
 
     def obeying(self, atom: Atom) -> "_Member":
-        """Return the same member, which answers "some other member" or "some name" as well."""
+        """Return the same member, which answers "some other", "some matching" or "some name" as well."""
         if atom.op == Op.SOME_NAME:
             return replace(self, naming=self.naming | {atom.about})
-        return replace(self, value=self.value | {atom.about})
+        member = replace(self, value=self.value | {atom.about})
+        if atom.op == Op.SOME_MATCHING:
+            return replace(member, within=member.within | {atom.name})
+        return replace(member, without=member.without | atom.patterns)
 
 
 def find(atoms: Iterable[Atom], asker: Asker) -> Outcome:
@@ -88,16 +98,19 @@ def _sorted(atoms: list[Atom]) -> _Object:
 
     named = about(Op.PRESENT, Op.ABSENT, Op.MEMBER)
     listed = about(Op.OTHERS, Op.SOME_OTHER)
+    matching = about(Op.MATCHING, Op.SOME_MATCHING)
     return _Object(
         least=max((atom.count for atom in about(Op.SIZE_AT_LEAST)), default=0),
         most=min((atom.count for atom in about(Op.SIZE_AT_MOST)), default=None),
         present=frozenset(atom.name for atom in about(Op.PRESENT)),
         absent=frozenset(atom.name for atom in about(Op.ABSENT)),
         known=tuple(sorted({atom.name for atom in named} | {name for atom in listed for name in atom.names})),
-        members=about(Op.MEMBER),
-        others=about(Op.OTHERS),
+        patterns=tuple(
+            sorted({atom.name for atom in matching} | {one for atom in listed for one in atom.patterns})
+        ),
+        members=about(Op.MEMBER, Op.MATCHING, Op.OTHERS),
         names=frozenset(atom.about for atom in about(Op.NAMES)),
-        some=about(Op.SOME_OTHER, Op.SOME_NAME),
+        some=about(Op.SOME_OTHER, Op.SOME_MATCHING, Op.SOME_NAME),
     )
 
 
@@ -112,10 +125,12 @@ def _ways(wanted: _Object) -> Iterator[list[_Member]]:
         fresh = {place for place in chosen if isinstance(place, int)}
         if fresh != set(range(len(fresh))):
             continue  # the same as a way that makes fewer
-        placed: dict[str | int, _Member] = {name: wanted.member(name) for name in sorted(wanted.present)}
+        placed: dict[str | int, _Member] = {
+            name: _Member(name, wanted.names) for name in sorted(wanted.present)
+        }
         for place, atom in zip(chosen, wanted.some, strict=True):
-            member = placed.get(place) or wanted.member(place if isinstance(place, str) else None)
-            placed[place] = member.obeying(atom)
+            name = place if isinstance(place, str) else None
+            placed[place] = (placed.get(place) or _Member(name, wanted.names)).obeying(atom)
         yield list(placed.values())
 
 
@@ -132,21 +147,36 @@ class _Filling:
         """Fill all members, then add as many as the smallest number asks for."""
         if self._wanted.most is not None and len(members) > self._wanted.most:
             return NOTHING
-        outcomes = [self._add(member) for member in sorted(members, key=lambda member: member.name is None)]
-        if any(isinstance(outcome, Nothing) for outcome in outcomes):
-            different = len({member.naming for member in members if member.name is None}) > 1
-            return unknown("no different names were found for all members") if different else NOTHING
-        reasons = frozenset(
-            why for outcome in outcomes if isinstance(outcome, Unknown) for why in outcome.reasons
-        )
+        reasons: frozenset[str] = frozenset()
+        fresh: set[_Member] = set()
+        for member in sorted(members, key=lambda member: member.name is None):
+            if member.name is None:
+                fresh.add(member if self._wanted.patterns else _Member(None, member.naming))
+            match self._add(member):
+                case Nothing() if len(fresh) > 1 and self._could_be(member):
+                    return unknown("no different names were found for all members")
+                case Nothing():
+                    return NOTHING
+                case Unknown(why):
+                    reasons |= why
+                case _:
+                    pass
         return Unknown(reasons) if reasons else self._complete()
+
+    def _could_be(self, member: _Member) -> bool:
+        """Tell whether there is such a member if no other one has taken its name."""
+        found, self._found = self._found, {}
+        try:
+            return not isinstance(first_of(islice(self._pairs(member), _MOST_WAYS)), Nothing)
+        finally:
+            self._found = found
 
     def _complete(self) -> Outcome:
         reasons: frozenset[str] = frozenset()
         for name in self._candidates():
             if len(self._found) >= self._wanted.least:
                 break
-            match self._add(self._wanted.member(name)):
+            match self._add(_Member(name, self._wanted.names)):
                 case Unknown(why):
                     reasons |= why
                     if name is None:
@@ -158,32 +188,63 @@ class _Filling:
         return Unknown(reasons) if reasons else NOTHING
 
     def _candidates(self) -> Iterator[str | None]:
-        """Return the known names that may be added, then None, a fresh name, again and again."""
+        """Yield the known names that may be added, then None, a fresh name, again and again."""
         for name in self._wanted.known:
             if name not in self._wanted.absent and name not in self._found:
                 yield name
         yield from repeat(None)
 
     def _add(self, member: _Member) -> Outcome:
-        value = self._asker.ask(member.value)
-        if not isinstance(value, Found):
-            return value
-        name = self._name(member)
-        if isinstance(name, Found):
-            self._found[str(name.value)] = value.value
-            self._doubts |= value.doubts | name.doubts
-        return name
+        """Find a name and a value for a member; the outcome is found if both are."""
+        found = first_of(islice(self._pairs(member), _MOST_WAYS))
+        if isinstance(found, Found):
+            name, value = cast(list[JsonValue], found.value)
+            self._found[str(name)] = value
+            self._doubts |= found.doubts
+        return found
 
-    def _name(self, member: _Member) -> Outcome:
-        """Find a name, or see whether the one that it has obeys what names must."""
-        if not member.naming:
+    def _pairs(self, member: _Member) -> Iterator[Outcome]:
+        """Yield for each set of patterns that the name can match a name and a value that obeys what they ask."""
+        for matched, name in self._named(member, member.within, frozenset(), self._wanted.patterns):
+            value = self._asker.ask(member.value | self._wanted.value(member.name, matched))
+            match name, value:
+                case Nothing(), _:
+                    yield name
+                case Found(text, doubts), Found(inner, more):
+                    yield Found([text, inner], doubts | more)
+                case _, Nothing():
+                    yield value
+                case _:
+                    yield name if isinstance(name, Unknown) else value
+
+    def _named(
+        self, member: _Member, matched: frozenset[str], refused: frozenset[str], undecided: tuple[str, ...]
+    ) -> Iterator[tuple[frozenset[str], Outcome]]:
+        """Yield each set of patterns that a name can match together with such a name; none where there is no name."""
+        name = self._name(member, matched, refused)
+        if isinstance(name, Nothing):
+            return
+        if not undecided:
+            yield matched, name
+            return
+        pattern, *rest = undecided
+        if pattern not in matched:
+            yield from self._named(member, matched, refused | {pattern}, tuple(rest))
+        if pattern not in member.without:
+            yield from self._named(member, matched | {pattern}, refused, tuple(rest))
+
+    def _name(self, member: _Member, matched: frozenset[str], refused: frozenset[str]) -> Outcome:
+        """Find a name, or see whether the one that the member has obeys what names must."""
+        if not (member.naming or matched or refused):
             return Found(self._invented() if member.name is None else member.name)
         store = self._asker.store
         if member.name is not None:
             wanted = Literal(store.values([member.name]), holds=True)
         else:
             wanted = Literal(store.values([*self._wanted.known, *self._found]), holds=False)
-        return self._asker.ask_kind(member.naming | {wanted}, Kind.STRING)
+        patterns = {Literal(store.matching(one), holds=True) for one in matched}
+        patterns |= {Literal(store.matching(one), holds=False) for one in refused}
+        return self._asker.ask(member.naming | patterns | {wanted, Literal(store.text, holds=True)})
 
     def _invented(self) -> str:
         names = (f"extra{number or ''}" for number in count())

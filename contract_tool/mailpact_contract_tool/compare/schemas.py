@@ -9,8 +9,8 @@ schema accept again if this change is taken back.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from mailpact.contracts.parse import JsonObject
 from mailpact_contract_tool.compare.differ import edits
+from mailpact_contract_tool.compare.draft import Schema
 from mailpact_contract_tool.compare.edits import Edit
 from mailpact_contract_tool.compare.judge import COMPATIBLE, Judge, Judgement, Side
 from mailpact_contract_tool.compare.node import Node, Store
@@ -18,9 +18,10 @@ from mailpact_contract_tool.compare.rules import Rule
 from mailpact_contract_tool.compare.verdict import Change, Comparison, Verdict
 
 _MOST_JUDGED = 300
+_MOST_NODES_JUDGED = 20_000  # schemas that are looked at for all changes together
 
 
-def compare(old: JsonObject, new: JsonObject) -> Comparison:
+def compare(old: Schema, new: Schema) -> Comparison:
     """Return what became of the documents that `old` accepts, and of those that only `new` does.
 
     Raises SchemaError for a schema that is none of draft 2020-12, points out of itself, or is too big or too deep.
@@ -39,7 +40,8 @@ def compare(old: JsonObject, new: JsonObject) -> Comparison:
         alone=lambda edit: judge.forward(accepting=_nodes(edit.applied)),
         undone=lambda edit: judge.forward(refusing=_nodes(edit.undone)),
     )
-    changes = _changes(found, backward, forward)
+    judged = max(10, min(_MOST_JUDGED, _MOST_NODES_JUDGED // store.size))
+    changes = _changes(found, judged, backward, forward)
     return Comparison(
         _as_a_whole(backward.whole, (change.backward for change in changes)),
         _as_a_whole(forward.whole, (change.forward for change in changes)),
@@ -65,13 +67,13 @@ class _Direction:
     alone: Callable[[Edit], Judgement]
     undone: Callable[[Edit], Judgement]
 
-    def judge(self, found: list[Edit]) -> list[Judgement]:
+    def judge(self, found: list[Edit], most: int) -> list[Judgement]:
         """Judge each change; if none breaks anything by itself, ask what taking it back would mend."""
         if self.whole.verdict == Verdict.COMPATIBLE:
             return [COMPATIBLE] * len(found)
-        judged = self._each(found, self.alone)
+        judged = self._each(found, most, self.alone)
         if all(one.verdict != Verdict.BREAKING for one in judged):
-            other = self._each(found, self.undone)
+            other = self._each(found, most, self.undone)
             judged = [
                 two if two.verdict == Verdict.BREAKING else one
                 for one, two in zip(judged, other, strict=True)
@@ -84,7 +86,7 @@ class _Direction:
             return COMPATIBLE
         return COMPATIBLE if any(one.verdict == Verdict.BREAKING for one in judged) else self.whole
 
-    def _each(self, found: list[Edit], question: Callable[[Edit], Judgement]) -> list[Judgement]:
+    def _each(self, found: list[Edit], most: int, question: Callable[[Edit], Judgement]) -> list[Judgement]:
         given_up = Judgement(
             Verdict.UNPROVEN, reasons=frozenset({"there are too many changes to judge each"})
         )
@@ -93,12 +95,12 @@ class _Direction:
             if edit.applied is None:
                 judged.append(COMPATIBLE)
             else:
-                judged.append(question(edit) if index < _MOST_JUDGED else given_up)
+                judged.append(question(edit) if index < most else given_up)
         return judged
 
 
-def _changes(found: list[Edit], backward: _Direction, forward: _Direction) -> list[Change]:
-    judged = backward.judge(found), forward.judge(found)
+def _changes(found: list[Edit], most: int, backward: _Direction, forward: _Direction) -> list[Change]:
+    judged = backward.judge(found, most), forward.judge(found, most)
     changes = [_change(edit.rule, edit.pointer, *both) for edit, *both in zip(found, *judged, strict=True)]
     unexplained = backward.unexplained(judged[0]), forward.unexplained(judged[1])
     if unexplained != (COMPATIBLE, COMPATIBLE):

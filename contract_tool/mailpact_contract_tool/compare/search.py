@@ -24,9 +24,10 @@ from mailpact_contract_tool.compare.clauses import (
     Item,
     Literal,
     Op,
-    demands,
-    refusals,
+    keywords,
 )
+from mailpact_contract_tool.compare.evaluated import unevaluated
+from mailpact_contract_tool.compare.listed import Listed
 from mailpact_contract_tool.compare.node import Kind, Node, Store
 from mailpact_contract_tool.compare.outcome import NOTHING, Found, Nothing, Outcome, first_of, unknown
 from mailpact_contract_tool.compare.texts import Texts
@@ -70,6 +71,7 @@ class Search:
     def __init__(self, store: Store, dot_leaves_out: str) -> None:
         self.store = store
         self._texts = Texts(dot_leaves_out)
+        self._listed = Listed(store)
         self._clauses: dict[tuple[Literal, Kind], tuple[Clause, ...]] = {}
         self._answers: dict[Goal, Outcome] = {}
         self._excluded: dict[Goal, bool] = {}
@@ -98,6 +100,10 @@ class Search:
             return NOTHING
         if self._depth >= _DEEPEST:
             return unknown(f"documents nested deeper than {_DEEPEST} would have to be looked at")
+        listed = self._listed.values_of(goal)
+        if listed is not None:
+            self._answers[goal] = outcome = self._listed.one_of(listed, goal)
+            return outcome
         return self._answer(goal)
 
     def _answer(self, goal: Goal) -> Outcome:
@@ -136,9 +142,11 @@ class Search:
 
     def _clauses_of(self, literal: Literal, kind: Kind) -> tuple[Clause, ...]:
         if (literal, kind) not in self._clauses:
-            asked = literal.node, kind, self.store, self._disjoint
-            found = demands(*asked) if literal.holds else [refusals(*asked)]
-            self._clauses[literal, kind] = tuple(found)
+            found = [*keywords(literal.node, kind, self.store, self._disjoint)]
+            found += [one for one in [unevaluated(literal.node, kind, self.store)] if one is not None]
+            accepted = tuple(clause for clauses, _ in found for clause in clauses)
+            refused = tuple(alternative for _, alternatives in found for alternative in alternatives)
+            self._clauses[literal, kind] = accepted if literal.holds else (refused,)
         return self._clauses[literal, kind]
 
     def _unfold(self, branch: _Branch, items: Iterable[Item], kind: Kind) -> _Branch | None:
@@ -242,7 +250,12 @@ class Search:
             atom.about
             for atom in branch.atoms
             if (atom.op == Op.MEMBER and atom.name == name)
-            or (atom.op == Op.OTHERS and name not in atom.names)
+            or (atom.op == Op.MATCHING and self._texts.matches(atom.name, name) is True)
+            or (
+                atom.op == Op.OTHERS
+                and name not in atom.names
+                and all(self._texts.matches(pattern, name) is False for pattern in atom.patterns)
+            )
         )
 
     def _follows(self, known: Goal, literal: Literal) -> bool:

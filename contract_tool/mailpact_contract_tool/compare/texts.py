@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from mailpact_contract_tool.compare.clauses import Atom, Op
-from mailpact_contract_tool.compare.outcome import NOTHING, Found, Outcome, first_of, unknown
+from mailpact_contract_tool.compare.outcome import NOTHING, Found, Nothing, Outcome, first_of, unknown
 from mailpact_contract_tool.patterns.automaton import Automaton, Budget, TooLarge, search
 from mailpact_contract_tool.patterns.reader import UnreadPattern, parse
 from mailpact_contract_tool.patterns.tree import literals
@@ -27,13 +27,35 @@ class Texts:
         if most is not None and most < least:
             return NOTHING
         only = [set(map(str, atom.values)) for atom in asked if atom.op == Op.ONLY]
+        never = {str(value) for atom in asked if atom.op == Op.EXCEPT for value in atom.values}
         if only:
             longest = _LONGEST if most is None else most
-            texts = sorted(text for text in set.intersection(*only) if least <= len(text) <= longest)
-            return first_of(self._search(asked, [text], 0, None) for text in texts)
-        return self._search(asked, None, least, most)
+            fitting = (text for text in set.intersection(*only) - never if least <= len(text) <= longest)
+            return first_of(self._tried(asked, text) for text in sorted(fitting))
+        found = self._search(asked, set(), least, most)
+        if not isinstance(found, Found) or found.value not in never:
+            return found
+        longer = self._search(asked, set(), max(least, 1 + max(map(len, never))), most)
+        return longer if isinstance(longer, Found) else self._search(asked, never, least, most)
 
-    def _search(self, asked: list[Atom], only: list[str] | None, least: int, most: int | None) -> Outcome:
+    def matches(self, pattern: str, text: str) -> bool | None:
+        """Tell whether a pattern matches a text; None for a pattern that is not read."""
+        automaton = self._automaton(pattern)
+        return None if isinstance(automaton, str) else automaton.matches(text)
+
+    def _tried(self, asked: list[Atom], text: str) -> Outcome:
+        """Hold one text against the patterns."""
+        unread: set[str] = set()
+        for atom in asked:
+            if atom.op in (Op.MATCHES, Op.MATCHES_NOT):
+                matched = self.matches(atom.name, text)
+                if matched is (atom.op == Op.MATCHES_NOT):
+                    return NOTHING
+                if matched is None:
+                    unread.add(str(self._automaton(atom.name)))
+        return NOTHING if self._contradict(asked) else Found(text, frozenset(unread))
+
+    def _search(self, asked: list[Atom], never: set[str], least: int, most: int | None) -> Outcome:
         wanted: list[tuple[Automaton, bool]] = []
         unread: list[str] = []
         for atom in sorted(
@@ -46,10 +68,13 @@ class Texts:
                 wanted.append((automaton, atom[1] == Op.MATCHES))
         if self._contradict(asked):
             return NOTHING
-        excluded = sorted({str(value) for atom in asked if atom.op == Op.EXCEPT for value in atom.values})
+        excluded = sorted(
+            text
+            for text in never
+            if least <= len(text) and (most is None or len(text) <= most)
+            if not isinstance(self._tried(asked, text), Nothing)
+        )
         try:
-            if only is not None:
-                wanted.append((Automaton(literals(only)), True))
             if excluded:
                 wanted.append((Automaton(literals(excluded)), False))
             text = _any_text(least, most) if not wanted else search(wanted, least, most, self._budget)

@@ -73,6 +73,18 @@ class Automaton:
         """Tell whether it is a match if the text ends here."""
         return 1 in self._closure(state, at_begin=state == _BEGIN, at_end=True)
 
+    def matches(self, text: str) -> bool:
+        """Tell whether the pattern is found in a text."""
+        states = {_BEGIN}
+        for character in text:
+            code = ord(character)
+            waiting = {at for state in states for at in self.open_states(state)}
+            if 1 in waiting:
+                return True
+            states = {self.entry}
+            states |= {self.leads_to(at) for at in waiting if contains(self.takes(at), code)}
+        return any(self.ends(state) for state in states)
+
     def cost(self, text: str, limit: int) -> int:
         """Count the ways in which a backtracking engine may walk over `text`, up to a limit."""
         walks: Counter[int] = Counter({_BEGIN: 1})

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeAlias
+
+_DEEPEST = 60  # trees inside each other
 
 Ranges: TypeAlias = tuple[tuple[int, int], ...]
 """Code points as inclusive ranges, in order, apart from each other, without surrogates, which are no characters."""
@@ -55,5 +58,24 @@ def one(code: int) -> Characters:
 
 def literals(texts: Iterable[str]) -> Tree:
     """Return the tree that matches exactly these texts, as wholes."""
-    branches = tuple(Sequence(tuple(one(ord(character)) for character in text)) for text in texts)
-    return Sequence((Edge(at_end=False), Choice(branches), Edge(at_end=True)))
+    return Sequence((Edge(at_end=False), _shared(sorted(set(texts)), 0), Edge(at_end=True)))
+
+
+def _shared(texts: list[str], depth: int) -> Tree:
+    """Return the tree of these texts; what they begin with alike stands once, as far as trees may be nested."""
+    branches: list[Tree] = []
+    for _, group in groupby(texts, key=lambda text: text[:1] if depth < _DEEPEST else text):
+        alike = list(group)
+        prefix = _prefix(alike[0], alike[-1])
+        characters = tuple(one(ord(character)) for character in prefix)
+        rest = [text[len(prefix) :] for text in alike]
+        branches.append(Sequence((*characters, *([_shared(rest, depth + 1)] if len(rest) > 1 else []))))
+    return Choice(tuple(branches))
+
+
+def _prefix(first: str, last: str) -> str:
+    """Return what two texts begin with alike; of sorted texts, all between them begin so."""
+    length = 0
+    while length < min(len(first), len(last)) and first[length] == last[length]:
+        length += 1
+    return first[:length]

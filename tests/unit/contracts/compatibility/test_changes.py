@@ -58,20 +58,20 @@ def test_change_under_not_is_judged_by_what_it_does():
 
 def test_keyword_outside_the_subset_is_unproven_and_named():
     comparison = compare(
-        {"type": "object", "patternProperties": {"^x": STRING}},
-        {"type": "object", "patternProperties": {"^y": STRING}},
+        {"type": "object", "dependencies": {"x": ["y"]}},
+        {"type": "object", "dependencies": {"x": ["z"]}},
     )
 
     assert comparison.full == Verdict.UNPROVEN
-    assert [change.pointer for change in comparison.changes] == ["/patternProperties"]
-    assert all("patternProperties" in reason for reason in comparison.reasons)
+    assert [change.pointer for change in comparison.changes] == ["/dependencies"]
+    assert all("dependencies" in reason for reason in comparison.reasons)
 
 
 def test_definition_that_an_unread_keyword_refers_to_is_not_taken_for_the_same():
     def schema(used):
         return {
             "type": "object",
-            "patternProperties": {"^x": {"$ref": "#/$defs/t"}},
+            "dependencies": {"x": {"$ref": "#/$defs/t"}},
             "$defs": {"t": used},
         }
 
@@ -151,3 +151,111 @@ def test_what_explodes_ends_in_time(old, new):
     compare(old, new)
 
     assert time.process_time() - begin < 15
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "backward", "forward"),
+    [
+        # A member that patternProperties lets through beside additionalProperties.
+        (
+            {"additionalProperties": False, "patternProperties": {"^a": {}}},
+            {"additionalProperties": False, "patternProperties": {"^a": {}}, "properties": {"zz": {}}},
+            "compatible",
+            "breaking",
+        ),
+        (
+            {"patternProperties": {"^(x|y)": STRING}},
+            {"patternProperties": {"^x": STRING, "^y": STRING}},
+            "compatible",
+            "compatible",
+        ),
+        (
+            {"patternProperties": {"^x": STRING}},
+            {"patternProperties": {"^xy": STRING}},
+            "compatible",
+            "breaking",
+        ),
+        (
+            {"allOf": [{"properties": {"a": {}}}], "unevaluatedProperties": False},
+            {"properties": {"a": {}}, "additionalProperties": False},
+            "compatible",
+            "compatible",
+        ),
+        (
+            {"if": {"required": ["a"]}, "then": {"properties": {"b": {}}}, "unevaluatedProperties": False},
+            {"if": {"required": ["a"]}, "else": {"properties": {"b": {}}}, "unevaluatedProperties": False},
+            "compatible",
+            "breaking",
+        ),
+        (
+            {"prefixItems": [{}], "unevaluatedItems": False},
+            {"prefixItems": [{}], "items": False},
+            "compatible",
+            "compatible",
+        ),
+        (
+            {"contains": STRING, "unevaluatedItems": {"type": "integer"}},
+            {"items": {"type": ["string", "integer"]}},
+            "compatible",
+            "breaking",
+        ),
+        ({"contains": STRING, "minContains": 0}, {"contains": STRING}, "breaking", "compatible"),
+        ({"prefixItems": [{}], "items": False}, {"items": False}, "breaking", "compatible"),
+    ],
+)
+def test_keyword_is_compared_with_the_keywords_beside_it(old, new, backward, forward):
+    comparison = compare(old, new)
+
+    assert (comparison.backward, comparison.forward) == (backward, forward)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "backward", "forward"),
+    [
+        (True, True, "compatible", "compatible"),
+        (True, {}, "compatible", "compatible"),
+        (True, False, "breaking", "compatible"),
+        (False, {"type": "string"}, "compatible", "breaking"),
+        (False, {"not": {}}, "compatible", "compatible"),
+        ({"properties": {"a": True}}, {"properties": {"a": False}}, "breaking", "compatible"),
+    ],
+)
+def test_boolean_schemas_are_schemas(old, new, backward, forward):
+    comparison = compare(old, new)
+
+    assert (comparison.backward, comparison.forward) == (backward, forward)
+
+
+VALUES = [f"value-{number}" for number in range(600)]
+OBJECTS = [{"a": number} for number in range(600)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "backward", "forward"),
+    [
+        ({"enum": VALUES}, {"enum": VALUES[::-1]}, "compatible", "compatible"),
+        ({"enum": VALUES}, {"enum": [*VALUES, "new"]}, "compatible", "breaking"),
+        ({"type": "string"}, {"enum": VALUES}, "breaking", "compatible"),
+        ({"enum": VALUES}, {"oneOf": [{"const": value} for value in VALUES]}, "compatible", "compatible"),
+        ({"allOf": [{"enum": VALUES}]}, {"properties": {}, "enum": [*VALUES, 1]}, "compatible", "breaking"),
+        ({"enum": OBJECTS}, {"enum": OBJECTS[1:]}, "breaking", "compatible"),
+        ({"type": "object"}, {"enum": OBJECTS}, "breaking", "compatible"),
+        (
+            {"properties": {"a": {"enum": VALUES}}},
+            {"properties": {"a": {"enum": VALUES[1:]}}},
+            "breaking",
+            "compatible",
+        ),
+        (
+            {"type": "integer", "minimum": 0, "maximum": 599},
+            {"enum": [*range(600)]},
+            "compatible",
+            "compatible",
+        ),
+        ({"pattern": "^v[0-9]{1,3}$"}, {"enum": [f"v{n}" for n in range(999)]}, "breaking", "compatible"),
+    ],
+)
+def test_long_enumerations_are_decided_as_sets(old, new, backward, forward):
+    comparison = compare(old, new)
+
+    assert (comparison.backward, comparison.forward) == (backward, forward)

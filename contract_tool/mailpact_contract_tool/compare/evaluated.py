@@ -1,0 +1,148 @@
+"""What `unevaluatedProperties` and `unevaluatedItems` mean: which members and items the schemas beside them evaluate.
+
+Subschemas that look at the same value evaluate what they name, each only if it accepts the value. So every combination
+of accepting and refusing subschemas is a case of its own, and in each case it is known what is left over. A keyword
+beside which more than a few subschemas decide is not taken apart.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from mailpact_contract_tool.compare.clauses import Alternative, Atom, Item, Keyword, Literal, Op, unit
+from mailpact_contract_tool.compare.node import Kind, Node, Store
+
+_MOST_CONDITIONS = 7
+_OPPOSITES = {Op.PRESENT: Op.ABSENT, Op.ABSENT: Op.PRESENT}
+KEYWORDS = {Kind.OBJECT: "unevaluatedProperties", Kind.ARRAY: "unevaluatedItems"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluated:
+    """What one subschema evaluates if all of `given` hold: members, the first items, and items that `some` accept."""
+
+    given: tuple[Item, ...] = ()
+    names: frozenset[str] = frozenset()
+    patterns: frozenset[str] = frozenset()
+    prefix: int = 0
+    some: frozenset[Node] = frozenset()
+    everything: bool = False
+
+    def with_(self, other: "_Evaluated") -> "_Evaluated":
+        """Return what both evaluate."""
+        return _Evaluated(
+            (),
+            self.names | other.names,
+            self.patterns | other.patterns,
+            max(self.prefix, other.prefix),
+            self.some | other.some,
+            self.everything or other.everything,
+        )
+
+
+def unevaluated(node: Node, kind: Kind, store: Store) -> Keyword | None:
+    """Return the keyword about what no other one evaluates; None if the schema has none for this kind."""
+    child = node.one.get(KEYWORDS.get(kind, ""))
+    if child is None or child is store.always:
+        return None
+    found = [_own(node, kind, ()), *_in_place(node, kind, store, ())]
+    always = _together(one for one in found if not one.given)
+    rest = [one for one in found if one.given and always.with_(one) != always]
+    conditions = list(dict.fromkeys(_positive(item) for one in rest for item in one.given))
+    if len(conditions) > _MOST_CONDITIONS:
+        about = f"{KEYWORDS[kind]} beside many subschemas {node.number}"
+        return unit(Atom(op=Op.OPAQUE, name=about), Atom(op=Op.OPAQUE_NOT, name=about))
+    accepted: list[Alternative] = []
+    refused: list[Alternative] = []
+    for signs in product((True, False), repeat=len(conditions)):
+        case = tuple(
+            item if holds else _opposite(item) for item, holds in zip(conditions, signs, strict=True)
+        )
+        evaluated = always.with_(_together(one for one in rest if set(one.given) <= set(case)))
+        if evaluated.everything:
+            accepted.append(case)
+            continue
+        all_, some = _left_over(evaluated, child, kind, store)
+        accepted.append((*case, all_))
+        refused.append((*case, some))
+    return [tuple(accepted)], refused
+
+
+def _together(found: Iterator[_Evaluated]) -> _Evaluated:
+    whole = _Evaluated()
+    for one in found:
+        whole = whole.with_(one)
+    return whole
+
+
+def _left_over(evaluated: _Evaluated, child: Node, kind: Kind, store: Store) -> tuple[Atom, Atom]:
+    """Return the atom that all of what is left over obeys the subschema, and that something of it does not."""
+    if kind == Kind.OBJECT:
+        literal = Literal(child, holds=True)
+        return (
+            Atom(op=Op.OTHERS, names=evaluated.names, patterns=evaluated.patterns, literal=literal),
+            Atom(
+                op=Op.SOME_OTHER,
+                names=evaluated.names,
+                patterns=evaluated.patterns,
+                literal=literal.opposite,
+            ),
+        )
+    branches = sorted({*evaluated.some, child}, key=lambda node: node.number)
+    either = child if len(branches) == 1 else store.make(Node(0, many={"anyOf": tuple(branches)}))
+    literal = Literal(either, holds=True)
+    return (
+        Atom(op=Op.ITEMS_FROM, count=evaluated.prefix, literal=literal),
+        Atom(op=Op.SOME_ITEM_FROM, count=evaluated.prefix, literal=literal.opposite),
+    )
+
+
+def _own(node: Node, kind: Kind, given: tuple[Item, ...]) -> _Evaluated:
+    """Return what the keywords of a schema itself evaluate."""
+    if kind == Kind.OBJECT:
+        return _Evaluated(
+            given,
+            names=frozenset(node.named.get("properties", {})),
+            patterns=frozenset(node.named.get("patternProperties", {})),
+            everything="additionalProperties" in node.one,
+        )
+    return _Evaluated(
+        given,
+        prefix=len(node.many.get("prefixItems", ())),
+        some=frozenset({node.one["contains"]} if "contains" in node.one else ()),
+        everything="items" in node.one,
+    )
+
+
+def _in_place(node: Node, kind: Kind, store: Store, given: tuple[Item, ...]) -> Iterator[_Evaluated]:
+    """Yield what the subschemas evaluate that look at the same value; `not` evaluates nothing."""
+    for child in node.many.get("allOf", ()):
+        yield from _below(child, kind, store, given)
+    for word in ("anyOf", "oneOf"):
+        for branch in node.many.get(word, ()):
+            yield from _below(branch, kind, store, (*given, Literal(branch, holds=True)))
+    if "if" in node.one:
+        condition = node.one["if"]
+        for word, holds in (("if", True), ("then", True), ("else", False)):
+            if word in node.one:
+                yield from _below(node.one[word], kind, store, (*given, Literal(condition, holds=holds)))
+    for name, child in node.named.get("dependentSchemas", {}).items() if kind == Kind.OBJECT else ():
+        yield from _below(child, kind, store, (*given, Atom(op=Op.PRESENT, name=name)))
+
+
+def _below(node: Node, kind: Kind, store: Store, given: tuple[Item, ...]) -> Iterator[_Evaluated]:
+    node = store.target(node)
+    if KEYWORDS[kind] in node.one:
+        yield _Evaluated(given, everything=True)
+    yield _own(node, kind, given)
+    yield from _in_place(node, kind, store, given)
+
+
+def _positive(item: Item) -> Item:
+    return Literal(item.node, holds=True) if isinstance(item, Literal) else item
+
+
+def _opposite(item: Item) -> Item:
+    if isinstance(item, Literal):
+        return item.opposite
+    return Atom(op=_OPPOSITES[item.op], name=item.name)
