@@ -39,6 +39,7 @@ def exit_line(error: BaseException) -> tuple[str, int] | None:
     from mailpact.database.transactions import DatabaseUnavailable
     from mailpact_capture.errors import StoreFileError
     from mailpact_consumer.dead_queue import DeadQueueMissing, ReplayStopped
+    from mailpact_consumer.template_folder import TemplateFolderError
     from mailpact_contract_tool.check.reading import UnreadableDocument
     from mailpact_contract_tool.publish.writing import OutputFolderError
     from mailpact_contract_tool.site.build import SiteError
@@ -49,7 +50,9 @@ def exit_line(error: BaseException) -> tuple[str, int] | None:
     match error:
         case SettingsError() | StoreFileError() | JournalError() | OutputFolderError() | SiteError():
             return str(error), USAGE
-        case UnknownContractError() | UnreadableDocument():  # a name or a file that a person gave
+        case (
+            TemplateFolderError() | UnknownContractError() | UnreadableDocument()
+        ):  # a name or a file that a person gave
             return str(error), USAGE
         case TyperException():
             return error.format_message(), error.exit_code

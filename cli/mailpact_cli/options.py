@@ -34,6 +34,21 @@ def flag(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
     return typer.Option(name, envvar=_variable(name), help=help)
 
 
+def switch(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
+    """Declare an option without a value that belongs to one call only: no environment variable says the same."""
+    return typer.Option(name, help=help)
+
+
+def argument(name: str, metavar: str, help: str) -> Any:  # noqa: A002  # typer's own word
+    """Declare an option with a value that belongs to one call only: no environment variable says the same."""
+    return typer.Option(name, metavar=metavar, help=help)
+
+
+def seconds(name: str, help: str, *, most: float) -> Any:  # noqa: A002  # typer's own word
+    """Declare an option with a number of seconds that belongs to one call only."""
+    return typer.Option(name, metavar="SECONDS", help=help, min=0, max=most)
+
+
 def number(name: str, help: str, *, least: int, most: int) -> Any:  # noqa: A002  # typer's own word
     """Declare an option whose value is a whole number."""
     return typer.Option(name, envvar=_variable(name), help=help, min=least, max=most)

@@ -67,6 +67,16 @@ def canonical_address(address: str) -> str:
     return f"{local_part}@{domain.lower()}"
 
 
+def recipients_of(body: JsonObject) -> tuple[str, ...]:
+    """Return the addresses of `to`, `cc` and `bcc` in this order, as they came, each once."""
+    value: dict[str, Any] = dict(body)
+    first: dict[str, str] = {}
+    for key in ("to", "cc", "bcc"):
+        for mailbox in value.get(key, ()):
+            first.setdefault(canonical_address(mailbox["address"]), mailbox["address"])
+    return tuple(first.values())
+
+
 def read_email_2(body: JsonObject, policy: Policy, *, now: datetime) -> Order | Refusal:
     """Return what the message asks for, or the first rule that it breaks. `now` is aware, by the database's clock."""
     value: dict[str, Any] = dict(body)
@@ -88,11 +98,10 @@ def read_email_2(body: JsonObject, policy: Policy, *, now: datetime) -> Order | 
         )
     if expires_at is not None and expires_at <= now_microseconds * 1000:
         return Refusal(ErrorCode.EXPIRED, detail="expires_at has passed")
-    to, cc, bcc = ([_mailbox(each) for each in value.get(key, ())] for key in ("to", "cc", "bcc"))
     mail = Mail(
         sender=sender,
-        to=tuple(to),
-        cc=tuple(cc),
+        to=tuple(_mailbox(each) for each in value["to"]),
+        cc=tuple(_mailbox(each) for each in value.get("cc", ())),
         reply_to=_mailbox(value["reply_to"]) if "reply_to" in value else None,
         content=filled.content,
         attachments=tuple(_attachment(each) for each in value.get("attachments", ())),
@@ -100,7 +109,7 @@ def read_email_2(body: JsonObject, policy: Policy, *, now: datetime) -> Order | 
     )
     return Order(
         mail=mail,
-        recipients=_each_once([*to, *cc, *bcc]),
+        recipients=recipients_of(body),
         not_before=None if not_before is None else -(-not_before // 1000),
         expires_at=None if expires_at is None else expires_at // 1000,
         template_digest=filled.digest or None,
@@ -149,10 +158,3 @@ def _list_unsubscribe(value: dict[str, Any] | None) -> ListUnsubscribe | None:
     if value is None:
         return None
     return ListUnsubscribe(value["url"], value.get("mail"), value.get("one_click", False))
-
-
-def _each_once(mailboxes: list[Mailbox]) -> tuple[str, ...]:
-    first: dict[str, str] = {}
-    for mailbox in mailboxes:
-        first.setdefault(canonical_address(mailbox.address), mailbox.address)
-    return tuple(first.values())

@@ -1,7 +1,6 @@
 """`mailpact contracts validate`: whether a body obeys a contract. It never shows what the body holds."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +9,8 @@ import typer
 from mailpact.contracts.catalogue import Catalogue, Contract
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import parse
-from mailpact.settings import SettingsError
 from mailpact_cli import options
+from mailpact_cli.body_file import read_body
 from mailpact_cli.contracts.source import folder_option, read_contracts, validator
 from mailpact_cli.errors import WRONG
 
@@ -37,25 +36,12 @@ def validate(
 
 def _refusal(catalogue: Catalogue, contract: Contract, file: Path, *, writer: bool) -> Refusal | None:
     schema, limits = validator(catalogue, contract, writer=writer), catalogue.limits(contract)
-    body = _body(file, limits.max_body_bytes + 1)
+    body = read_body(file, limits.max_body_bytes + 1)
     if len(body) > limits.max_body_bytes:
         detail = f"the body has more than the {limits.max_body_bytes} bytes allowed"
         return Refusal(ErrorCode.TOO_LARGE, detail=detail)
     value = parse(body, max_bytes=limits.max_body_bytes, max_depth=limits.max_depth)
     return value if isinstance(value, Refusal) else schema.check(value)
-
-
-def _body(file: Path, most_bytes: int) -> bytes:
-    """Read so much of the file and no more; raises SettingsError if it cannot be read."""
-    try:
-        if str(file) == "-":
-            return sys.stdin.buffer.read(most_bytes)
-        with file.open("rb") as stream:
-            return stream.read(most_bytes)
-    except OSError as error:
-        raise SettingsError(
-            f"{file} cannot be read: {error.strerror}; name a file, or - for standard input"
-        ) from error
 
 
 def _result(name: str, refusal: Refusal | None, *, writer: bool) -> dict[str, str | bool | None]:

@@ -263,3 +263,23 @@ def test_missing_folder_and_bytes_that_are_no_text_are_said(tmp_path: Path) -> N
     (tmp_path / "a/1/en.txt").write_bytes(b"\xff")
     with pytest.raises(TemplateFolderError, match="is not UTF-8"):
         load_templates(CATALOGUE, tmp_path)
+
+
+def test_template_in_the_how_to_page_can_be_filled(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/how-to/templates.md").read_text(encoding="utf-8")
+    html, schema = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)[0] for kind in ("html", "json"))
+    files = {
+        "en.subject": "Invoice {{ number }}",
+        "en.txt": "{{ invoice_url }}",
+        "en.html": html,
+        "schema.json": schema,
+    }
+    installed = load_templates(
+        CATALOGUE, folder_with(tmp_path, {f"invoice/1/{name}": text for name, text in files.items()})
+    )
+    data = {"site_name": "The Shop", "number": 4711, "invoice_url": "https://shop.example/i/4711"}
+
+    content = filled(installed, "invoice", "en", **data).content
+
+    assert content.html is not None
+    assert Links(content.html).linked == ["https://shop.example/i/4711"]

@@ -1,0 +1,1 @@
+"""`mailpact template`: what a writer of templates does with them."""
