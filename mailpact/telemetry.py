@@ -26,8 +26,11 @@ class Point(StrEnum):
     SENDING = "sending"  # consumer: the inbox says `sending`; DATA comes next
     HANDED_TO_SMTP = "handed_to_smtp"  # consumer: the final dot was answered with 250
     SENT = "sent"  # consumer: the inbox says `sent`; the ack comes next
-    ACKED = "acked"  # consumer: the broker was told that it is done
-    BURIED = "buried"  # consumer: its dead letter is confirmed
+    DEFERRED = "deferred"  # consumer: the inbox says `deferred`; the retry copy comes next
+    PUT_OFF = "put_off"  # consumer: the retry copy is confirmed; the ack comes next
+    BURIED = "buried"  # consumer: the dead letter is confirmed; the inbox's row comes next
+    ENDED = "ended"  # consumer: the inbox says `failed` or `expired`; the ack comes next
+    ACKED = "acked"  # consumer: the broker was told that the message is done
     CAPTURED = "captured"  # capture server: the mail is stored durably
 
 

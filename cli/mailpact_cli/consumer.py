@@ -11,6 +11,7 @@ from mailpact_cli import options
 from mailpact_cli.serving import say, serve_until_stopped
 from mailpact_cli.waiting import database_answers
 from mailpact_consumer.mailbox import Mailbox
+from mailpact_consumer.schedule import DEFAULT_SCHEDULE, Schedule
 from mailpact_consumer.settings import ConsumerSettings, SmtpTls
 
 
@@ -19,7 +20,9 @@ def consumer(
     smtp_url: Annotated[SmtpUrl, options.smtp_url()] = SmtpUrl("127.0.0.1", 1025),
     inbox_url: Annotated[
         DatabaseUrl,
-        options.database_url("--inbox-url", "What was sent already; consumers of one queue share it."),
+        options.database_url(
+            "--inbox-url", "Database that records sent mail; all consumers of a queue use the same one."
+        ),
     ] = DatabaseUrl("sqlite:///.mailpact/inbox.db"),
     mail_from: Annotated[
         Mailbox,
@@ -30,7 +33,7 @@ def consumer(
         options.mail_address("--envelope-from", "Where bounces go; the address of --mail-from by default."),
     ] = None,
     prefetch: Annotated[
-        int, options.number("--prefetch", "Messages held unsettled at once.", least=1, most=1000)
+        int, options.number("--prefetch", "Messages worked on at once.", least=1, most=1000)
     ] = 32,
     smtp_connections: Annotated[
         int,
@@ -44,6 +47,16 @@ def consumer(
         SmtpTls,
         options.choice("--smtp-tls", "STARTTLS with smtp://; always required with a password."),
     ] = SmtpTls.OPPORTUNISTIC,
+    retry_schedule: Annotated[
+        Schedule,
+        options.schedule("--retry-schedule", "How long a message waits after each try that was put off."),
+    ] = DEFAULT_SCHEDULE,
+    inbox_days: Annotated[
+        int,
+        options.number(
+            "--inbox-days", "Days for which finished messages are remembered.", least=1, most=3650
+        ),
+    ] = 30,
     smtp_ca_file: Annotated[
         Path | None,
         options.ca_file("--smtp-ca-file", "The CAs that the mail server's certificate may come from."),
@@ -67,6 +80,8 @@ def consumer(
         smtp_rate=smtp_rate,
         smtp_tls=smtp_tls,
         smtp_ca_file=smtp_ca_file,
+        retry_schedule=retry_schedule,
+        inbox_days=inbox_days,
     )
     serve_until_stopped(partial(_serve, settings, journey))
 

@@ -39,6 +39,7 @@ def exit_line(error: BaseException) -> tuple[str, int] | None:
     from mailpact.database.transactions import DatabaseUnavailable
     from mailpact_capture.errors import StoreFileError
     from mailpact_consumer.dead_queue import DeadQueueMissing, ReplayStopped
+    from mailpact_consumer.errors import OlderConsumersAlive
     from mailpact_consumer.template_folder import TemplateFolderError
     from mailpact_contract_tool.check.reading import UnreadableDocument
     from mailpact_contract_tool.publish.writing import OutputFolderError
@@ -64,7 +65,14 @@ def exit_line(error: BaseException) -> tuple[str, int] | None:
             return f"the broker refuses access: {error}", UNREACHABLE
         case PortTaken() | ServiceUnreachable() | DatabaseUnavailable() | ReplayStopped():
             return str(error), UNREACHABLE
-        case TopologyMismatch() | SchemaUnknown() | CatalogueError() | NotShown() | DeadQueueMissing():
+        case (
+            TopologyMismatch()
+            | SchemaUnknown()
+            | CatalogueError()
+            | NotShown()
+            | DeadQueueMissing()
+            | OlderConsumersAlive()
+        ):
             return str(error), WRONG
         case _:
             return None

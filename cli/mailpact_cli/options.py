@@ -23,6 +23,7 @@ from mailpact.settings import (
     parse_base_url,
 )
 from mailpact_consumer.mailbox import Mailbox
+from mailpact_consumer.schedule import Schedule, ScheduleError
 
 DEFAULT_AMQP_URL = AmqpUrl("127.0.0.1", 5672)
 
@@ -151,6 +152,18 @@ def _parse_mail_address(text: str) -> str:
     if not accepts_address(catalogue.load().contract("email/1"), text):
         raise SettingsError(f"{text!r} is not a plain ASCII address, for example cms@mail.example")
     return text
+
+
+def schedule(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
+    """Declare an option whose value is a retry schedule, such as `10s 1m 5m`."""
+    return _parsed(name, _parse_schedule, "STEPS", help)
+
+
+def _parse_schedule(text: str) -> Schedule:
+    try:
+        return Schedule.parse(text)
+    except ScheduleError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _parsed(name: str, parse: Callable[[str], T], metavar: str, help: str) -> Any:  # noqa: A002  # typer's own word

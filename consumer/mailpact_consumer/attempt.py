@@ -1,191 +1,199 @@
-"""Carries one request out: try after try, until it is settled.
+"""Carries one delivery out: round after round over its recipients, until each is settled or put off.
 
-One try is the journey in order: what the inbox knows, MAIL and RCPT, the claim, DATA, the settling. It ends settled
-or held; held, the message stays unacked with us and is tried again, never nacked: 21 nacks would kill it.
+One round is the journey in order: what the inbox knows, then for each recipient MAIL and RCPT, the claim, DATA, and the
+record of the outcome. What was settled in one round is not touched in the next.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import partial
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
 
 import structlog
 
+from mailpact.amqp.messages import Message
+from mailpact.amqp.outcome import Outcome as Published
 from mailpact.amqp.subscriber import Delivery
 from mailpact.contracts.errors import ErrorCode, Refusal
-from mailpact.telemetry import Journey, Point
-from mailpact_consumer.decide import Conflict, Drop, PutOff, Send, decide
-from mailpact_consumer.deliver import MailServer, Transaction
-from mailpact_consumer.inbox import Claim, Inbox, Key
-from mailpact_consumer.letter import letter_about_refusal, letter_about_reply
-from mailpact_consumer.liveness import Liveness
-from mailpact_consumer.message import MailRequest
-from mailpact_consumer.render import recipient_sha256, render
-from mailpact_consumer.reply import Accepted, DomainBusy, Permanent, Trouble
-from mailpact_consumer.settings import ConsumerSettings
-from mailpact_consumer.settle import Held, Settlement, Source
+from mailpact_consumer.decide import Decision, Drop, Row, Send, conflicts, decide
+from mailpact_consumer.letter import letter_about_refusal
+from mailpact_consumer.message import KEY_HEADER, Identity, MailRequest, may_have_been_sent, replay_of
+from mailpact_consumer.outcomes import Held, LookAgain, Outcome, PutOff, Settled, Source
+from mailpact_consumer.recipient import RecipientTry, Result
+from mailpact_consumer.services import Services
+from mailpact_consumer.slots import Slot
+from mailpact_consumer.status import About, Event, status_event
 
-MAYBE_SENT_HEADER = "x-maybe-sent"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LOOKS = 3  # at a row that others change meanwhile, before the message is put off
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Doors:
-    """What a try needs of the world outside."""
-
-    inbox: Inbox
-    liveness: Liveness
-    mail_server: MailServer
-    settlement: Settlement
-    journey: Journey
-    settings: ConsumerSettings
-    new_id: Callable[[], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The mail server's last word, and the token of the inbox's row when it came; None when there was no row."""
-
-    reply: Permanent
-    seen_token: str | None
-
-
 class Attempt:
-    """The tries for one delivery of one request. The caller holds the message's place among those in flight."""
+    """The rounds for one delivery of one request. The caller holds the message's place among those in flight."""
 
-    def __init__(self, doors: Doors, delivery: Delivery, request: MailRequest) -> None:
-        self._doors = doors
+    def __init__(self, services: Services, delivery: Delivery, request: MailRequest, slot: Slot) -> None:
+        self._services = services
         self._delivery = delivery
         self._request = request
-        self._key = Key(request.message_id, recipient_sha256(request.recipient))
-        self._tokens: set[str] = set()
-        """The tries that certainly made no mail."""
-        self._tries = 0
-        self._verdict: Verdict | None = None
-
-    async def try_once(self) -> Held | None:
-        """Make one try; None when the delivery is settled. Raises DatabaseUnavailable, and is then tried again."""
-        if self._verdict is not None:
-            return await self._fail(self._verdict)
-        doors, request = self._doors, self._request
-        decision = decide(
-            await doors.inbox.rows(request.message_id),
-            recipient_sha256=self._key.recipient_sha256,
-            body_sha256=request.body_sha256,
-            owner=doors.liveness.owner,
-            tokens=self._tokens,
-            may_have_been_sent=self._may_have_been_sent(),
+        self._slot = slot
+        self._replay = replay_of(delivery.message)
+        self._maybe_sent = may_have_been_sent(
+            delivery.message, request.identity, redelivered=delivery.redelivered
         )
-        match decision:
-            case Send():
-                return await self._send(decision)
-            case Drop():
-                log.info("duplicate dropped", message_id=request.message_id)
-                await doors.settlement.done(self._delivery, request.message_id)
-                return None
-            case PutOff():
-                return Held(Source.OTHER_CONSUMER, "it is sending this message")
-            case Conflict():
-                return await self._refuse_conflict()
+        recipients = request.recipients
+        if self._replay is not None:  # a letter is about one recipient; the others are not touched
+            recipients = tuple(one for one in recipients if one.address == self._replay.recipient)
+        self._tries = {
+            one.sha256: RecipientTry(services, delivery.message, request, one, slot) for one in recipients
+        }
+        self._has_looked = False
+        self._conflict: RefusedMessage | None = None
 
-    async def _send(self, send: Send) -> Held | None:
-        outcome = await self._hand_over(send)
-        match outcome:
-            case Accepted():
-                self._doors.journey.reach(Point.HANDED_TO_SMTP, self._request.message_id)
-                await self._doors.settlement.sent(self._delivery, self._key, outcome)
-                return None
-            case Verdict():
-                self._verdict = outcome
-                return await self._fail(outcome)
-            case Trouble():
-                return Held(Source.MAIL_SERVER, outcome.reason)
-            case Held():
-                return outcome
+    @property
+    def refused(self) -> "RefusedMessage | None":
+        """The message as one that cannot become a mail, once that is known."""
+        return self._conflict
 
-    async def _hand_over(self, send: Send) -> Accepted | Verdict | Trouble | Held:
-        async with self._doors.mail_server.transaction(self._request.recipient) as transaction:
-            if isinstance(transaction, Trouble):
-                return transaction
-            if isinstance(transaction, DomainBusy):
-                return Held(Source.MAIL_SERVER, "it is slow to answer about the recipient's domain")
-            self._tries += 1
-            refusal = await transaction.envelope(self._doors.settings.sender, self._request.recipient)
-            match refusal:
-                case Permanent():
-                    return Verdict(refusal, send.seen.token if send.seen else None)
-                case Trouble():
-                    return refusal
-                case None:
-                    return await self._claim_and_send(transaction, send)
+    @property
+    def is_certain(self) -> bool:
+        """Whether no row can be in a state that only this delivery knows."""
+        return not any(one.tokens or one.has_verdict for one in self._tries.values())
 
-    async def _claim_and_send(
-        self, transaction: Transaction, send: Send
-    ) -> Accepted | Verdict | Trouble | Held:
-        doors, message_id = self._doors, self._request.message_id
-        trusted_since = doors.liveness.trusted_since()
-        token = doors.new_id()
-        self._tokens.add(token)  # before the commit, whose answer may be lost
-        claim = await doors.inbox.claim(self._key, send, token=token, body_sha256=self._request.body_sha256)
-        if claim is None:
-            return Held(Source.OTHER_CONSUMER, "it has just taken this message")
-        if send.is_uncertain:
-            log.warning("mail may go out twice", message_id=message_id, uncertain=claim.uncertain)
-        doors.journey.reach(Point.SENDING, message_id)
-        mail = self._render(claim)
-        if trusted_since is None or doors.liveness.trusted_since() != trusted_since:
-            return Held(Source.INBOX, "no sign of life could be left there for 8 seconds")
-        self._tokens.clear()  # from here on a mail may exist, until the server clearly says no
-        reply = await transaction.data(mail)
-        if isinstance(reply, Permanent):
-            return Verdict(reply, token)
-        if isinstance(reply, Trouble) and not reply.may_be_sent:
-            self._tokens.add(token)
-        return reply
+    async def round(self) -> Outcome:
+        """Work on every recipient that is not settled. Raises DatabaseUnavailable; then a round may be made again."""
+        if self._conflict is not None:
+            return await self._conflict.round()
+        if self._services.watch.is_open and self.is_certain:
+            return PutOff(0)
+        results: list[Result] = []
+        for _ in range(LOOKS):
+            decisions = await self._decide()
+            if decisions is None:
+                self._conflict = RefusedMessage(
+                    self._services,
+                    self._delivery.message,
+                    Refusal(ErrorCode.ID_CONFLICT, detail="this message id was used before for another body"),
+                    self._request.identity,
+                    contract=self._request.contract,
+                    slot=self._slot,
+                )
+                return await self._conflict.round()
+            results = await self._go_on(decisions)
+            if not any(isinstance(result, LookAgain) for result in results):
+                break
+        return _combined(results)
 
-    async def _fail(self, verdict: Verdict) -> Held | None:
-        doors, request = self._doors, self._request
-        letter = letter_about_reply(
-            self._delivery.message,
-            verdict.reply,
-            message_id=request.message_id,
-            recipient=request.recipient,
-            attempts=self._tries,
-        )
-        held = await doors.settlement.failed(
-            self._delivery,
-            letter,
-            verdict.reply,
-            record=partial(
-                doors.inbox.finish_failed,
-                self._key,
-                verdict.reply.code,
-                seen_token=verdict.seen_token,
-                token=doors.new_id(),
-                body_sha256=request.body_sha256,
-            ),
-        )
-        if held is not None and held.source is Source.OTHER_CONSUMER:
-            self._verdict = None
-        return held
+    async def _go_on(self, decisions: Mapping[str, Decision]) -> list[Result]:
+        tries = [(self._tries[sha256], decision) for sha256, decision in decisions.items()]
+        if len(tries) == 1:
+            ((one, decision),) = tries
+            return [await one.go_on(decision)]
+        return list(await asyncio.gather(*(one.go_on(decision) for one, decision in tries)))
 
-    async def _refuse_conflict(self) -> Held | None:
-        refusal = Refusal(ErrorCode.ID_CONFLICT, detail="this message id was used before for another body")
-        letter = letter_about_refusal(self._delivery.message, refusal, message_id=self._request.message_id)
-        return await self._doors.settlement.refused(self._delivery, letter, code=refusal.code)
+    async def _decide(self) -> Mapping[str, Decision] | None:
+        """Return what to do for each recipient that is not settled; None when the id belongs to another body."""
+        waiting = {sha256: one for sha256, one in self._tries.items() if not one.is_settled}
+        if self._is_first_delivery() and not self._has_looked:
+            self._has_looked = True
+            return {sha256: Send(None, is_uncertain=False) for sha256 in waiting}
+        rows = await self._services.inbox.rows(self._request.message_id)
+        if conflicts(rows, self._request.body_sha256):
+            return None
+        by_recipient = {row.recipient_sha256: row for row in rows}
+        decisions = {
+            sha256: decide(
+                by_recipient.get(sha256),
+                owner=self._services.liveness.owner,
+                tokens=one.tokens,
+                may_have_been_sent=self._maybe_sent,
+                failed_token=self._replay.failed_token if self._replay is not None else None,
+            )
+            for sha256, one in waiting.items()
+        }
+        if waiting and len(waiting) == len(self._tries):
+            self._announce_duplicates(decisions, by_recipient)
+        return decisions
 
-    def _render(self, claim: Claim) -> bytes:
-        settings = self._doors.settings
-        return render(
-            self._request,
-            mail_from=settings.mail_from,
-            domain=settings.mail_domain,
-            date=self._request.timestamp or EPOCH + timedelta(microseconds=claim.first_seen),
-        )
-
-    def _may_have_been_sent(self) -> bool:
+    def _is_first_delivery(self) -> bool:
+        """Whether no row is to be expected, so that the claim may come without a look: its answer tells."""
         delivery = self._delivery
-        was_here_before = delivery.redelivered or MAYBE_SENT_HEADER in delivery.message.headers
-        return not self._request.has_own_id and was_here_before
+        came_before = delivery.redelivered or self._maybe_sent or KEY_HEADER in delivery.message.headers
+        return not came_before and self._replay is None
+
+    def _announce_duplicates(self, decisions: Mapping[str, Decision], rows: Mapping[str, Row]) -> None:
+        if not all(isinstance(decision, Drop) for decision in decisions.values()):
+            return  # a message that came back for others of its recipients
+        log.info("duplicate dropped", message_id=self._request.message_id)
+        for sha256 in decisions:
+            self._tries[sha256].announce_duplicate(rows[sha256].attempts)
+
+
+class RefusedMessage:
+    """A message that cannot become a mail: it becomes one dead letter."""
+
+    def __init__(
+        self,
+        services: Services,
+        message: Message,
+        refusal: Refusal,
+        identity: Identity,
+        *,
+        contract: str | None,
+        slot: Slot,
+    ) -> None:
+        self._services = services
+        self._message = message
+        self.refusal = refusal
+        self._identity = identity
+        self._contract = contract
+        self._slot = slot
+        self._written_at: datetime = services.utc_now()
+
+    @property
+    def refused(self) -> "RefusedMessage":
+        """The message as one that cannot become a mail."""
+        return self
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether no row can be in a state that only this delivery knows: no row is concerned."""
+        return True
+
+    async def round(self) -> Outcome:
+        """Write the letter."""
+        settlement, key = self._services.settlement, self._identity.key
+        letter = letter_about_refusal(self._message, self.refusal, key=key, written_at=self._written_at)
+        with self._slot.given_back_when_slow():
+            outcome = await settlement.buried(letter, key=key)
+        if outcome is not Published.CONFIRMED:
+            return Held(Source.DEAD_LETTERS, f"a dead letter was {outcome.replace('_', ' ')}")
+        log.warning("message dead-lettered", message_id=key, code=str(self.refusal.code))
+        self.announce()
+        return Settled()
+
+    def announce(self) -> None:
+        """Publish the status event."""
+        settlement = self._services.settlement
+        settlement.announce(
+            status_event(
+                About(self._identity, self._contract, {}),
+                Event.REJECTED,
+                recipient=None,
+                attempt=0,
+                occurred_at=self._written_at,
+                failure=self.refusal,
+            )
+        )
+
+
+def _combined(results: list[Result]) -> Outcome:
+    """Return what the delivery as a whole has to wait for: first a service, then the earliest recipient."""
+    held = [result for result in results if isinstance(result, Held)]
+    if held:
+        return held[0]
+    waits = [
+        result.seconds if isinstance(result, PutOff) else 0.0
+        for result in results
+        if not isinstance(result, Settled)
+    ]
+    return PutOff(min(waits)) if waits else Settled()

@@ -3,12 +3,15 @@
 The inbox has one row per message and recipient. A row says `sending` from just before DATA until the outcome is
 recorded, together with the process that sends (its owner) and the try (its token). The rules:
 
-- Only a finished row (`sent`, `failed`) drops a message.
-- A row that is being sent by a living owner is left alone: a final dot may take ten minutes to be answered.
+- Only a terminal row (`sent`, `failed`, `expired`) drops a message.
+- A replay of a recipient's dead letter reopens the failure that the letter is about, never a row that is `sent`.
+- A row that a living owner is sending is left alone: a final dot may take ten minutes to be answered.
 - A row whose owner is dead may have become a mail. It is taken over and sent again, and counted as uncertain first.
-- A row with a token of this very delivery's tries is ours, and made no mail: its commit happened although its answer
-  was lost, or its try ended before DATA or with a clear refusal.
+- A row with a token of this delivery's own tries made no mail: its commit happened although the answer was lost, or
+  the try ended before DATA or with a clear refusal.
+- A `deferred` row waits until its time, then it is tried.
 - The same id with another body is a conflict, never a duplicate.
+- A state that this release does not know belongs to a newer release: the message is put off.
 """
 
 from collections.abc import Sequence, Set
@@ -20,13 +23,29 @@ class State(StrEnum):
     """What the inbox says of one message and recipient."""
 
     SENDING = "sending"
+    DEFERRED = "deferred"
     SENT = "sent"
     FAILED = "failed"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"  # written by a newer release; never stored
+
+    @classmethod
+    def _missing_(cls, value: object) -> "State":
+        return cls.UNKNOWN
+
+
+TERMINAL = frozenset({State.SENT, State.FAILED, State.EXPIRED})
+UNFINISHED = frozenset({State.SENDING, State.DEFERRED})
+REOPENED_BY_REPLAY = frozenset({State.FAILED, State.EXPIRED})
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the inbox as it was read; `owner_is_alive` by the database's clock."""
+    """A row of the inbox as it was read. Times are seconds by the database's clock.
+
+    `owner_is_alive` says whether the owner's sign of life is fresh; `rest_seconds` are left until the next try;
+    `tried_seconds` have passed since the message's time for trying began; `events` counts the status events so far.
+    """
 
     recipient_sha256: str
     state: State
@@ -34,59 +53,79 @@ class Row:
     owner_is_alive: bool
     token: str
     body_sha256: str
+    attempts: int = 0
+    unanswered: int = 0
+    rest_seconds: float = 0.0
+    tried_seconds: float = 0.0
+    events: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send it now. `seen` is the row to take over, None for a new one; `is_uncertain`: a mail may exist already."""
+    """Send it now. `seen` is the row to go on with, None for a new one.
+
+    `is_uncertain`: a mail may exist already. `reopens`: a replay begins the row's time for trying anew.
+    """
 
     seen: Row | None
     is_uncertain: bool
+    reopens: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """It is done already: a duplicate."""
+    """It is settled already."""
 
 
 @dataclass(frozen=True, slots=True)
-class PutOff:
+class Busy:
     """Somebody else is sending it right now; look again later."""
 
 
 @dataclass(frozen=True, slots=True)
-class Conflict:
-    """The id was used before for another body."""
+class Wait:
+    """Its next try is not due for so long."""
+
+    seconds: float
 
 
-Decision = Send | Drop | PutOff | Conflict
+Decision = Send | Drop | Busy | Wait
+
+
+def conflicts(rows: Sequence[Row], body_sha256: str) -> bool:
+    """Return whether the message's id was used before for another body; `rows` are all rows of the message."""
+    return any(row.body_sha256 != body_sha256 for row in rows)
 
 
 def decide(
-    rows: Sequence[Row],
+    row: Row | None,
     *,
-    recipient_sha256: str,
-    body_sha256: str,
     owner: str,
     tokens: Set[str],
     may_have_been_sent: bool,
+    failed_token: str | None,
 ) -> Decision:
-    """Decide about one recipient of a message from all rows of that message.
+    """Decide about one recipient of a message; `row` is the recipient's row, None without one.
 
     `owner` is this process; the caller holds the message's place in the process's own map, so a row of this owner
-    with none of `tokens` (tries of the same delivery that certainly made no mail) belongs to one that ended without
-    telling.
-    `may_have_been_sent` is for messages without an id of their own, whose earlier deliveries left no row to find.
+    with none of `tokens` (tries of this delivery that certainly made no mail) belongs to a try that ended without
+    telling. `may_have_been_sent` is for messages whose earlier deliveries left no row to find. `failed_token` is what
+    a replayed letter of this recipient carries.
     """
-    if any(row.body_sha256 != body_sha256 for row in rows):
-        return Conflict()
-    row = next((row for row in rows if row.recipient_sha256 == recipient_sha256), None)
     if row is None:
         return Send(None, is_uncertain=may_have_been_sent)
-    if row.state is not State.SENDING:
-        return Drop()
-    if row.token in tokens:
-        return Send(row, is_uncertain=False)
-    if row.owner != owner and row.owner_is_alive:
-        return PutOff()
-    return Send(row, is_uncertain=True)
+    match row.state:
+        case State.SENT | State.FAILED | State.EXPIRED:
+            if row.state in REOPENED_BY_REPLAY and failed_token == row.token:
+                return Send(row, is_uncertain=False, reopens=True)
+            return Drop()
+        case State.DEFERRED:
+            return Wait(row.rest_seconds) if row.rest_seconds > 0 else Send(row, is_uncertain=False)
+        case State.UNKNOWN:
+            return Busy()
+        case State.SENDING:
+            if row.token in tokens:
+                return Send(row, is_uncertain=False)
+            if row.owner != owner and row.owner_is_alive:
+                return Busy()
+            return Send(row, is_uncertain=True)

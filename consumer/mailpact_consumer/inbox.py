@@ -1,12 +1,14 @@
 """The inbox: one row per message and recipient, every change a compare-and-set.
 
 A row goes to `sending` after RCPT and before DATA; that is the claim. `sent` may always be written and is never
-overwritten: whatever else is believed, a 250 was a mail.
+overwritten: whatever else is believed, a 250 was a mail. Every other transition names the state and the token that it
+has seen.
 
-What each mail needs (looking, claiming, recording the 250) is done in groups, each kind by one statement or a few. Two
-rules keep consumers out of each other's way on a database that locks row by row. Rows are changed in the order of
-their keys: unsorted, four workers met 85 deadlocks in 240 groups, sorted none. And `_among` names the message ids
-beside the whole keys: MariaDB 10.11 reads, and locks, the whole table for an UPDATE with a list of one whole key.
+All writing goes in groups, whatever its kind: what has become certain (`sent`), what begins (claims), what is put off
+or has ended, and which status events are confirmed, as one transaction. Two rules keep consumers out of each other's
+way on a database that locks row by row. Rows are changed in the order of their keys: unsorted, four workers met 85
+deadlocks in 240 groups, sorted none. And `among` names the message ids beside the whole keys: MariaDB 10.11 reads, and
+locks, the whole table for an UPDATE with a list of one whole key.
 """
 
 from collections.abc import Sequence
@@ -15,46 +17,115 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Insert, and_, insert, select, tuple_, update
-from sqlalchemy.dialects import mysql, sqlite
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, delete, select, update
 
 from mailpact.database import clock
 from mailpact.database.migrate import migrate
 from mailpact.database.transactions import Database
-from mailpact_consumer.decide import Row, Send, State
+from mailpact_consumer.decide import REOPENED_BY_REPLAY, TERMINAL, UNFINISHED, Row, Send, State
 from mailpact_consumer.grouping import Grouping
-from mailpact_consumer.liveness import DEAD_SECONDS
-from mailpact_consumer.schema import HEAD, VERSION_TABLE, inbox, owners
+from mailpact_consumer.inbox_sql import (
+    Key,
+    among,
+    appended,
+    insert_if_absent,
+    insert_or_mark_sent,
+    is_key,
+    look,
+    microseconds,
+)
+from mailpact_consumer.schema import HEAD, VERSION_TABLE, inbox
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
-    """Which row: the message and the hash of one recipient."""
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a new row says of its message. `publisher_id` is kept where the key was derived from it."""
 
-    message_id: str
-    recipient_sha256: str
+    key: Key
+    body_sha256: str
+    publisher_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What the claimed row says: `first_seen` in microseconds since 1970, tries so far (this one included)."""
+    """What the claimed row says; `first_seen` and `written_at` in microseconds since 1970, attempts with this try."""
 
+    token: str
     first_seen: int
     attempts: int
     uncertain: int
+    unanswered: int
+    tried_seconds: float
+    events: int
+    written_at: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Try:
-    """One request for a claim."""
+class ClaimRequest:
+    """One request for a claim; `event` is the status event of an uncertain send, to be published."""
 
-    key: Key
+    subject: Subject
     send: Send
     token: str
-    body_sha256: str
+    event: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A row as it was read or written last: what a transition compares."""
+
+    state: State
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One step of a row out of `sending` or `deferred`, or of a row that does not exist yet (`seen` is None).
+
+    The row gets `state` and `token`, the counts as given, and the reply. `wait_seconds` is until the next try.
+    """
+
+    subject: Subject
+    seen: Seen | None
+    state: State
+    token: str
+    attempts: int
+    unanswered: int = 0
+    is_uncertain: bool = False
+    wait_seconds: float | None = None
+    smtp_code: int | None = None
+    last_reply: str | None = None
+    event: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A mail that the server took."""
+
+    subject: Subject
+    token: str
+    attempts: int
+    smtp_code: int
+    last_reply: str
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The one status event that a row had due is confirmed.
+
+    `events` is how many the row has had with this one, `due_since` when the event was written: if the row had another
+    one due then, or got one since, it is left to the sweep.
+    """
+
+    key: Key
+    events: int
+    due_since: int
+
+
+Write = ClaimRequest | Transition | Sent | Reported
 
 
 class Inbox:
@@ -63,150 +134,238 @@ class Inbox:
     def __init__(self, database: Database, owner: str) -> None:
         self._database = database
         self._owner = owner
-        self._looks = Grouping[str, Sequence[Row]](database, _look)
-        self._claims = Grouping[_Try, Claim | None](database, self._claim)
-        self._sent = Grouping[tuple[int, Key], None](database, self._record_sent)
+        self._looks = Grouping[str, Sequence[Row]](database, look)
+        self._writes = Grouping[Write, Any](database, self._write)
 
     async def prepare(self) -> None:
-        """Make or upgrade the tables. Raises SchemaUnknown, DatabaseUnavailable."""
+        """Make or upgrade the tables. Raises SchemaUnknown, OlderConsumersAlive, DatabaseUnavailable."""
         await migrate(self._database, MIGRATIONS, head=HEAD, version_table=VERSION_TABLE)
 
     async def finish(self) -> None:
         """Wait for what is at the database, also for those who do not wait for it themselves any more."""
-        for grouping in (self._looks, self._claims, self._sent):
+        for grouping in (self._looks, self._writes):
             await grouping.finish()
 
     async def rows(self, message_id: str) -> Sequence[Row]:
         """Read all rows of a message, each with whether its owner is alive."""
         return await self._looks.ask(message_id)
 
-    async def claim(self, key: Key, send: Send, *, token: str, body_sha256: str) -> Claim | None:
-        """Put the row to `sending` for this try; None when somebody else was quicker, so decide again."""
-        return await self._claims.ask(_Try(key, send, token, body_sha256))
+    async def claim(self, request: ClaimRequest) -> Claim | None:
+        """Put the row to `sending` for this try.
 
-    async def finish_sent(self, key: Key, smtp_code: int) -> None:
-        """Record the 250. Whoever owns the row by now, this is the truth about it."""
-        await self._sent.ask((smtp_code, key))
-
-    async def finish_failed(
-        self, key: Key, smtp_code: int, *, seen_token: str | None, token: str, body_sha256: str
-    ) -> bool:
-        """Record that the recipient is refused for good; False when the row is not as it was seen, so decide again.
-
-        `seen_token` is that of the row, None when there was none; a new row gets `token`.
+        None when the row is not as it was seen, or when the message's id was used before for another body: look, and
+        decide again. A new row needs no look before: the answer tells.
         """
-        ended: dict[str, Any] = {"state": State.FAILED, "smtp_code": smtp_code, "ended_at": clock.now()}
+        claim: Claim | None = await self._writes.ask(request)
+        return claim
 
-        def work(connection: Connection) -> bool:
-            if seen_token is None:
-                row = self._new_row(
-                    key, token=token, body_sha256=body_sha256, first_seen=clock.now(), uncertain=0
-                )
-                connection.execute(insert(inbox).values(**row, **ended))
-                return True
-            failed = connection.execute(
-                update(inbox)
-                .where(_is(key), inbox.c.state == State.SENDING, inbox.c.token == seen_token)
-                .values(**ended)
-            )
-            return failed.rowcount == 1
+    async def record_sent(self, sent: Sent) -> int:
+        """Record the 250 and return when, by the database. Whoever owns the row by now, this is the truth about it."""
+        return int(await self._writes.ask(sent))
 
-        try:
-            return await self._database.transact(work)
-        except IntegrityError:
-            return False
+    async def move(self, transition: Transition) -> int | None:
+        """Make a transition and return when, by the database; None when the row is not as it was seen."""
+        moved_at: int | None = await self._writes.ask(transition)
+        return moved_at
 
-    def _claim(self, connection: Connection, tries: Sequence[_Try]) -> Sequence[Claim | None]:
+    def reported(self, reported: Reported) -> None:
+        """Note with the next group that a row's status event is confirmed."""
+        self._writes.tell(reported)
+
+    def _write(self, connection: Connection, writes: Sequence[Write]) -> Sequence[Any]:
+        claims = [one for one in writes if isinstance(one, ClaimRequest)]
+        moves = [one for one in writes if isinstance(one, Transition)]
+        sent = [one for one in writes if isinstance(one, Sent)]
+        reported = [one for one in writes if isinstance(one, Reported)]
+        # A value, not the function: the driver joins rows of values into one statement.
+        now: int = connection.execute(select(clock.now())).scalar_one() if claims or moves or sent else 0
+        self._record_sent(connection, sent, now)
+        claimed = self._claim(connection, claims, now)
+        moved = self._move(connection, moves, now)
+        _clear(connection, reported)
+        results: dict[str, Any] = {**claimed, **{token: now for token, is_moved in moved.items() if is_moved}}
+        return [
+            results.get(one.token) if isinstance(one, ClaimRequest | Transition) else now for one in writes
+        ]
+
+    def _claim(self, connection: Connection, claims: Sequence[ClaimRequest], now: int) -> dict[str, Claim]:
         """Make or take over the rows, as far as nobody else did; a claim is good if its token then stands there."""
-        in_order = sorted(tries, key=lambda one: one.key)
-        self._add(connection, [one for one in in_order if one.send.seen is None])
+        if not claims:
+            return {}
+        in_order = sorted(claims, key=lambda one: one.subject.key)
+        self._insert(
+            connection,
+            [
+                {
+                    **self._new_row(one.subject, State.SENDING, one.token, now, attempts=1),
+                    "uncertain": int(one.send.is_uncertain),
+                    "due": one.event,
+                    "due_since": now if one.event else None,
+                    "events": int(one.event is not None),
+                }
+                for one in in_order
+                if one.send.seen is None
+            ],
+        )
         for one in in_order:
             if one.send.seen is not None:
-                self._take_over(connection, one, one.send.seen)
-        columns = (inbox.c.token, inbox.c.first_seen, inbox.c.attempts, inbox.c.uncertain)
-        found = connection.execute(select(*columns).where(_among([one.key for one in tries])))
-        claims = {row.token: Claim(row.first_seen, row.attempts, row.uncertain) for row in found}
-        return [claims.get(one.token) for one in tries]
+                self._take(connection, one, one.send.seen, now)
+        return _good_claims(connection, claims, now)
 
-    def _add(self, connection: Connection, tries: Sequence[_Try]) -> None:
-        if tries:
-            now = connection.execute(
-                select(clock.now())
-            ).scalar_one()  # a value: the driver joins rows of values
-            rows = [
-                self._new_row(one.key, token=one.token, body_sha256=one.body_sha256, first_seen=now)
-                | {"state": State.SENDING, "uncertain": int(one.send.is_uncertain)}
-                for one in tries
-            ]
-            connection.execute(_insert_if_absent(connection.dialect.name), rows)
-
-    def _take_over(self, connection: Connection, one: _Try, seen: Row) -> None:
+    def _take(self, connection: Connection, one: ClaimRequest, seen: Row, now: int) -> None:
+        if seen.state not in (REOPENED_BY_REPLAY if one.send.reopens else UNFINISHED):
+            return
         connection.execute(
             update(inbox)
-            .where(_is(one.key), inbox.c.state == State.SENDING, inbox.c.token == seen.token)
+            .where(is_key(one.subject.key), inbox.c.state == seen.state, inbox.c.token == seen.token)
             .values(
+                state=State.SENDING,
                 owner=self._owner,
                 token=one.token,
                 attempts=inbox.c.attempts + 1,
                 uncertain=inbox.c.uncertain + int(one.send.is_uncertain),
+                next_try_at=None,
+                ended_at=None,
+                **({"unanswered": 0, "tried_since": now} if one.send.reopens else {}),
+                **appended(one.event, now),
             )
         )
 
-    def _record_sent(self, connection: Connection, sent: Sequence[tuple[int, Key]]) -> Sequence[None]:
-        for smtp_code, group in groupby(sorted(sent), key=lambda one: one[0]):
-            connection.execute(
-                update(inbox)
-                .where(_among([key for _, key in group]))
-                .values(state=State.SENT, smtp_code=smtp_code, ended_at=clock.now(), owner=self._owner)
-            )
-        return [None] * len(sent)
+    def _move(self, connection: Connection, moves: Sequence[Transition], now: int) -> dict[str, bool]:
+        in_order = sorted(moves, key=lambda one: one.subject.key)
+        new = [one for one in in_order if one.seen is None]
+        self._insert(
+            connection,
+            [
+                self._new_row(one.subject, one.state, one.token, now, attempts=one.attempts)
+                | {"uncertain": int(one.is_uncertain), "due": one.event, "events": int(one.event is not None)}
+                | {"due_since": now if one.event else None}
+                | _outcome(one, now)
+                for one in new
+            ],
+        )
+        moved = _standing(connection, new)
+        for one in in_order:
+            if one.seen is not None:
+                changed = connection.execute(
+                    update(inbox)
+                    .where(
+                        is_key(one.subject.key),
+                        inbox.c.state == one.seen.state,
+                        inbox.c.token == one.seen.token,
+                    )
+                    .values(
+                        state=one.state,
+                        owner=self._owner,
+                        token=one.token,
+                        attempts=one.attempts,
+                        uncertain=inbox.c.uncertain + int(one.is_uncertain),
+                        **_outcome(one, now),
+                        **appended(one.event, now),
+                    )
+                )
+                moved[one.token] = changed.rowcount == 1
+        return moved
 
-    def _new_row(self, key: Key, **values: object) -> dict[str, object]:
+    def _record_sent(self, connection: Connection, sent: Sequence[Sent], now: int) -> None:
+        rows = [
+            self._new_row(one.subject, State.SENT, one.token, now, attempts=one.attempts)
+            | {"smtp_code": one.smtp_code, "last_reply": one.last_reply, "ended_at": now, "uncertain": 0}
+            | {"due": one.event, "due_since": now, "events": 1}
+            for one in sorted(sent, key=lambda one: one.subject.key)
+        ]
+        if rows:
+            connection.execute(insert_or_mark_sent(connection.dialect.name), rows)
+
+    def _insert(self, connection: Connection, rows: list[dict[str, object]]) -> None:
+        if rows:
+            connection.execute(insert_if_absent(connection.dialect.name), rows)
+
+    def _new_row(
+        self, subject: Subject, state: State, token: str, now: int, *, attempts: int
+    ) -> dict[str, object]:
         return {
-            "message_id": key.message_id,
-            "recipient_sha256": key.recipient_sha256,
+            "message_id": subject.key.message_id,
+            "recipient_sha256": subject.key.recipient_sha256,
+            "body_sha256": subject.body_sha256,
+            "publisher_id": subject.publisher_id,
+            "state": state,
             "owner": self._owner,
-            "attempts": 1,
-            **values,
+            "token": token,
+            "attempts": attempts,
+            "first_seen": now,
+            "tried_since": now,
         }
 
 
-def _look(connection: Connection, message_ids: Sequence[str]) -> Sequence[Sequence[Row]]:
-    dead_before = clock.now() - int(DEAD_SECONDS * clock.SECOND)
-    query = (
-        select(inbox, (owners.c.renewed_at >= dead_before).label("owner_is_alive"))
-        .join_from(inbox, owners, inbox.c.owner == owners.c.owner, isouter=True)
-        .where(inbox.c.message_id.in_(set(message_ids)))
-    )
-    found: dict[str, list[Row]] = {message_id: [] for message_id in message_ids}
-    for row in connection.execute(query):
-        found[row.message_id].append(
-            Row(
-                recipient_sha256=row.recipient_sha256,
-                state=State(row.state),
-                owner=row.owner,
-                owner_is_alive=bool(row.owner_is_alive),
-                token=row.token,
-                body_sha256=row.body_sha256,
-            )
+def _outcome(one: Transition, now: int) -> dict[str, object]:
+    next_try_at = None if one.wait_seconds is None else now + microseconds(one.wait_seconds)
+    return {
+        "unanswered": one.unanswered,
+        "smtp_code": one.smtp_code,
+        "last_reply": one.last_reply,
+        "next_try_at": next_try_at,
+        "ended_at": now if one.state in TERMINAL else None,
+    }
+
+
+def _good_claims(connection: Connection, claims: Sequence[ClaimRequest], now: int) -> dict[str, Claim]:
+    """Return the claims whose token stands in the row, and take back those that met another body.
+
+    The look locks: two processes that claim one id for two bodies must not miss each other's rows.
+    """
+    ids = {one.subject.key.message_id for one in claims}
+    query = select(inbox).where(inbox.c.message_id.in_(ids)).with_for_update()
+    found = connection.execute(query).all()
+    bodies = {row.token: row.body_sha256 for row in found}
+    good = {}
+    for one in claims:
+        key = one.subject.key
+        if bodies.get(one.token) is None:
+            continue
+        if any(
+            row.message_id == key.message_id and row.body_sha256 != one.subject.body_sha256 for row in found
+        ):
+            if one.send.seen is None:
+                connection.execute(delete(inbox).where(is_key(key), inbox.c.token == one.token))
+            continue
+        good[one.token] = one
+    return {
+        row.token: Claim(
+            token=row.token,
+            first_seen=row.first_seen,
+            attempts=row.attempts,
+            uncertain=row.uncertain,
+            unanswered=row.unanswered,
+            tried_seconds=(now - row.tried_since) / clock.SECOND,
+            events=row.events,
+            written_at=now,
         )
-    return [found[message_id] for message_id in message_ids]
+        for row in found
+        if row.token in good
+    }
 
 
-def _insert_if_absent(dialect: str) -> Insert:
-    if dialect == "sqlite":
-        return sqlite.insert(inbox).on_conflict_do_nothing(index_elements=inbox.primary_key.columns)
-    # Not INSERT IGNORE, which would also cut what is too long.
-    return mysql.insert(inbox).on_duplicate_key_update(message_id=inbox.c.message_id)
+def _standing(connection: Connection, moves: Sequence[Transition]) -> dict[str, bool]:
+    """Return for each new row whether its token stands there."""
+    if not moves:
+        return {}
+    query = select(inbox.c.token).where(among([one.subject.key for one in moves]))
+    tokens = set(connection.execute(query).scalars())
+    return {one.token: one.token in tokens for one in moves}
 
 
-def _is(key: Key) -> ColumnElement[bool]:
-    return and_(inbox.c.message_id == key.message_id, inbox.c.recipient_sha256 == key.recipient_sha256)
+def _clear(connection: Connection, reported: Sequence[Reported]) -> None:
+    def alike(one: Reported) -> tuple[int, int]:
+        return one.events, one.due_since
 
-
-def _among(keys: Sequence[Key]) -> ColumnElement[bool]:
-    whole = [(key.message_id, key.recipient_sha256) for key in keys]
-    return and_(
-        inbox.c.message_id.in_({key.message_id for key in keys}),
-        tuple_(inbox.c.message_id, inbox.c.recipient_sha256).in_(whole),
-    )
+    for (events, due_since), group in groupby(sorted(reported, key=alike), key=alike):
+        connection.execute(
+            update(inbox)
+            .where(
+                among([one.key for one in sorted(group, key=lambda one: one.key)]),
+                inbox.c.events == events,
+                inbox.c.due_since == due_since,
+            )
+            .values(due=None, due_since=None)
+        )

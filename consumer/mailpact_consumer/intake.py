@@ -1,31 +1,28 @@
-"""Takes deliveries in: each becomes a task of ours, and two of the same message never run side by side.
-
-A message that came back several times may be one that kills the process. Those are worked on one by one in a random
-order, so that each new start gets some of its innocent neighbours done before all of them are out of deliveries.
-"""
+"""Takes deliveries in: each becomes a task of ours, and two of the same message never run side by side."""
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 from mailpact.amqp.subscriber import Delivery
+from mailpact_consumer.slots import Slot, Slots
 
 SUSPECT_RETURNS = 3
-SHUFFLE_SECONDS = 0.5
 
-Handle = Callable[[Delivery, Callable[[], bool]], Awaitable[None]]
-"""Settles a delivery; the second argument says whether it is still ours to settle, or the broker's again."""
+IsOurs = Callable[[], bool]
+"""Says whether a delivery is still ours to settle, or the broker's again."""
+
+Handle = Callable[[Delivery, IsOurs, Slot], Awaitable[None]]
+"""Settles a delivery, or leaves it unsettled when stopping or when it is not ours any more."""
 
 
 class Intake:
     """The deliveries that this process works on. Its tasks outlive a lost connection: a mail is finished."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, handle: Handle) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, slots: Slots, handle: Handle) -> None:
         self._tasks = tasks
+        self._slots = slots
         self._handle = handle
         self._running: set[asyncio.Task[None]] = set()
-        self._alone = asyncio.Lock()
         self._session = 0
 
     def begin_session(self) -> None:
@@ -43,38 +40,18 @@ class Intake:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def finish(self, *, within_seconds: float) -> None:
-        """Wait until everything taken in is done with; what is not by then is cancelled."""
-        if self._running:
-            _, unfinished = await asyncio.wait(self._running, timeout=within_seconds)
-            for task in unfinished:
-                task.cancel()
+    async def finish(self, *, within_seconds: float) -> bool:
+        """Wait until everything taken in is done with; False when something is not by then."""
+        if not self._running:
+            return True
+        _, unfinished = await asyncio.wait(self._running, timeout=within_seconds)
+        return not unfinished
 
-    async def _work_on(self, delivery: Delivery, is_ours: Callable[[], bool]) -> None:
-        if delivery.delivery_count < SUSPECT_RETURNS:
-            await self._handle(delivery, is_ours)
-            return
-        await asyncio.sleep(random.uniform(0.0, SHUFFLE_SECONDS))  # noqa: S311  # an order, not a secret
-        async with self._alone:
-            await self._handle(delivery, is_ours)
+    def cancel(self) -> None:
+        """Cancel what is not done with."""
+        for task in self._running:
+            task.cancel()
 
-
-class InFlight:
-    """The messages in flight in this process, by id. A second delivery of one waits until the first is done."""
-
-    def __init__(self) -> None:
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._holders: dict[str, int] = {}
-
-    @asynccontextmanager
-    async def hold(self, message_id: str) -> AsyncIterator[None]:
-        """Have the message for oneself."""
-        lock = self._locks.setdefault(message_id, asyncio.Lock())
-        self._holders[message_id] = self._holders.get(message_id, 0) + 1
-        try:
-            async with lock:
-                yield
-        finally:
-            self._holders[message_id] -= 1
-            if not self._holders[message_id]:
-                del self._holders[message_id], self._locks[message_id]
+    async def _work_on(self, delivery: Delivery, is_ours: IsOurs) -> None:
+        async with self._slots.slot(is_suspect=delivery.delivery_count >= SUSPECT_RETURNS) as slot:
+            await self._handle(delivery, is_ours, slot)

@@ -1,6 +1,7 @@
 """One process's sign of life, by which others know whether a `sending` row still has somebody behind it.
 
-The row is renewed every 2 seconds and counts as dead after 10 by the database's clock. The process stops trusting
+The row is renewed every 2 seconds and counts as dead after 10 by the database's clock; one that is more than 10 seconds
+ahead of that clock counts as dead too, because nobody alive can have written it. The process stops trusting
 itself 8 seconds after it *sent* its last renewal, which is before anybody else can call it dead. It looks just before
 DATA whether it has trusted itself without a break since before its claim: a process that was frozen meanwhile, and has
 just renewed its row, may have lost the claim to another. So of two processes never both believe that a row is theirs.
@@ -10,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy import Connection, delete, insert, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from mailpact.database import clock
 from mailpact.database.transactions import Database, DatabaseUnavailable
@@ -24,10 +25,22 @@ FORGET_SECONDS = 86_400
 log = structlog.get_logger()
 
 
-class Liveness:
-    """The sign of life of the process `owner`; `monotonic` is a clock in seconds that never jumps."""
+def is_alive() -> ColumnElement[bool]:
+    """Return the condition that an owner's row is fresh: neither old nor from the future."""
+    reach = int(DEAD_SECONDS * clock.SECOND)
+    return owners.c.renewed_at.between(clock.now() - reach, clock.now() + reach)
 
-    def __init__(self, database: Database, owner: str, *, monotonic: Callable[[], float]) -> None:
+
+class Liveness:
+    """The sign of life of the process `owner`; `monotonic` is a clock in seconds that never jumps.
+
+    `name` tells people which process it is.
+    """
+
+    def __init__(
+        self, database: Database, owner: str, *, monotonic: Callable[[], float], name: str = ""
+    ) -> None:
+        self._name = name
         self._database = database
         self._monotonic = monotonic
         self._trusted_from = float("-inf")
@@ -45,8 +58,10 @@ class Liveness:
         """Make the row, and forget processes that died a day ago. Raises DatabaseUnavailable."""
 
         def work(connection: Connection) -> None:
-            long_dead = owners.c.renewed_at < clock.now() - FORGET_SECONDS * clock.SECOND
+            age = clock.now() - owners.c.renewed_at
+            long_dead = ~age.between(-FORGET_SECONDS * clock.SECOND, FORGET_SECONDS * clock.SECOND)
             connection.execute(delete(owners).where(long_dead))
+            self._report_from_the_future(connection)
             self._write_row(connection)
 
         await self._trusting(work)
@@ -82,9 +97,16 @@ class Liveness:
             self._trusted_from = sent_at
         self._trusted_until = sent_at + TRUST_SECONDS
 
+    def _report_from_the_future(self, connection: Connection) -> None:
+        ahead = owners.c.renewed_at > clock.now() + int(DEAD_SECONDS * clock.SECOND)
+        for owner in connection.execute(select(owners.c.owner).where(ahead)).scalars():
+            log.warning("a consumer's sign of life lies in the future and is not believed", owner=owner)
+
     def _write_row(self, connection: Connection) -> None:
         renewed = connection.execute(
             update(owners).where(owners.c.owner == self.owner).values(renewed_at=clock.now())
         )
         if renewed.rowcount == 0:  # new, or forgotten by another process while this one slept for a day
-            connection.execute(insert(owners).values(owner=self.owner, renewed_at=clock.now()))
+            connection.execute(
+                insert(owners).values(owner=self.owner, name=self._name, renewed_at=clock.now())
+            )

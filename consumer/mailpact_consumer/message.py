@@ -1,4 +1,4 @@
-"""Reads what a publisher sent: either a request for one mail, or the reason why there will be none.
+"""Reads what a publisher sent: either a request for mail, or the reason why there will be none.
 
 The AMQP properties are looked at first, then the body is parsed, then validated; the first fault is the answer.
 Readers are lenient where the contract says so (`binding.json`): a program that knows nothing of content types,
@@ -7,8 +7,10 @@ versions or message ids is served.
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID, uuid5
 
 from mailpact.amqp.messages import Message
 from mailpact.contracts.catalogue import Catalogue, Contract
@@ -17,25 +19,68 @@ from mailpact.contracts.parse import parse
 from mailpact.contracts.validate import Validator
 from mailpact_consumer.headers import size_bytes
 
-UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+UUID_FORM = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 DEFAULT_TYPE = "email.v1"
+KEY_NAMESPACE = UUID("6f1c4a52-9d0e-5b7a-8a36-2e9d1c7f4b10")
+"""For keys that are derived from ids of another form; a change would make mail of every redelivered message."""
+
+KEY_HEADER = "x-mailpact-id"
+MAYBE_SENT_HEADER = "x-maybe-sent"
+RECIPIENT_HEADER = "x-recipient"
+FAILED_TOKEN_HEADER = "x-failed-token"  # noqa: S105  # a header's name
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How a message is known.
+
+    `key` is what duplicates are told by, a UUID in lower case: the publisher's own, one derived from an id of another
+    form, or one assigned on arrival. `publisher_id` is the publisher's id where the key is another one. `is_known`
+    says that the message arrived with an id or a key; without one no duplicate can be told.
+    """
+
+    key: str
+    publisher_id: str | None
+    is_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One recipient: the address for the mail, and the hash that names the recipient in the inbox."""
+
+    address: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a recipient's dead letter says when it is moved back: whose, and the token of the failure it is about."""
+
+    recipient: str
+    failed_token: str
 
 
 @dataclass(frozen=True, slots=True)
 class MailRequest:
-    """One mail that is to be sent.
+    """The mails that a message asks for, one for each recipient. `body_sha256` is hexadecimal.
 
-    `message_id` is the key by which duplicates are told: the publisher's UUID in lower case, or one assigned on
-    arrival, which `has_own_id` says (then no duplicate can be told). `body_sha256` is hexadecimal.
+    `not_before` and `expires_at` are the publisher's; `metadata` is echoed in status events.
     """
 
-    message_id: str
-    has_own_id: bool
+    identity: Identity
     contract: str
-    recipient: str
+    recipients: tuple[Recipient, ...]
     text: str
     body_sha256: str
     timestamp: datetime | None
+    not_before: datetime | None = None
+    expires_at: datetime | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def message_id(self) -> str:
+        """The key by which the message is known."""
+        return self.identity.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +97,45 @@ def readers(catalogue: Catalogue) -> dict[str, Reader]:
     return {email.wire.type: Reader(email, Validator(email.schema))}
 
 
-def message_id_of(message: Message) -> str | None:
-    """Return the publisher's message id in its canonical form, or None when there is no UUID."""
-    given = message.message_id or ""
-    return given.lower() if UUID.fullmatch(given) else None
+def identify(message: Message, *, assigned_id: str) -> Identity:
+    """Return how the message is known; `assigned_id` serves a message without an id.
+
+    A key that we gave it earlier stands in a header and is read first. An id of another form than 8-4-4-4-12 gives a
+    key together with the body: the same message twice is one mail, and a counter used again for another body is not.
+    """
+    given = message.message_id or None
+    ours = message.headers.get(KEY_HEADER)
+    if isinstance(ours, str) and UUID_FORM.fullmatch(ours):
+        key = ours.lower()
+        return Identity(key, given if given and given.lower() != key else None, is_known=True)
+    if given is None:
+        return Identity(assigned_id, None, is_known=False)
+    if UUID_FORM.fullmatch(given):
+        return Identity(given.lower(), None, is_known=True)
+    derived = uuid5(KEY_NAMESPACE, f"{given}\0{hashlib.sha256(message.body).hexdigest()}")
+    return Identity(str(derived), given, is_known=True)
 
 
-def read(message: Message, served: dict[str, Reader], *, assigned_id: str) -> MailRequest | Refusal:
-    """Return the mail that the message asks for, or why it cannot be one. `assigned_id` serves a message without id."""
+def may_have_been_sent(message: Message, identity: Identity, *, redelivered: bool) -> bool:
+    """Return whether an earlier delivery may have become a mail without leaving a row in the inbox."""
+    return MAYBE_SENT_HEADER in message.headers or (redelivered and not identity.is_known)
+
+
+def replay_of(message: Message) -> Replay | None:
+    """Return what a recipient's dead letter says that was moved back; None for any other message."""
+    recipient, token = (message.headers.get(name) for name in (RECIPIENT_HEADER, FAILED_TOKEN_HEADER))
+    if isinstance(recipient, str) and isinstance(token, str):
+        return Replay(recipient, token)
+    return None
+
+
+def recipient_of(address: str) -> Recipient:
+    """Return the recipient of this address; the hash is of the address as it is."""
+    return Recipient(address, hashlib.sha256(address.encode()).hexdigest())
+
+
+def read(message: Message, served: dict[str, Reader], identity: Identity) -> MailRequest | Refusal:
+    """Return the mails that the message asks for, or why there can be none."""
     reader = served.get(message.type or DEFAULT_TYPE)
     if reader is None:
         return Refusal(
@@ -81,12 +157,10 @@ def read(message: Message, served: dict[str, Reader], *, assigned_id: str) -> Ma
     if refusal is not None:
         return refusal
     assert isinstance(value, dict)  # noqa: S101  # what the schema has just said
-    own_id = message_id_of(message)
     return MailRequest(
-        message_id=own_id or assigned_id,
-        has_own_id=own_id is not None,
+        identity=identity,
         contract=f"{reader.contract.name}/{reader.contract.major}",
-        recipient=str(value["email"]),
+        recipients=(recipient_of(str(value["email"])),),
         text=str(value["message"]),
         body_sha256=hashlib.sha256(message.body).hexdigest(),
         timestamp=message.timestamp,

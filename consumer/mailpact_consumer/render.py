@@ -4,7 +4,6 @@ The header is written here, line by line, because every byte of it is a promise:
 pattern (ASCII, no quoting), the subject is one line by construction, and nothing else comes from the publisher.
 """
 
-import hashlib
 import re
 from base64 import encodebytes
 from datetime import datetime
@@ -12,7 +11,7 @@ from email.utils import format_datetime
 
 from mailpact_consumer.fields import mailboxes_field, one_line, subject_field
 from mailpact_consumer.mailbox import Mailbox
-from mailpact_consumer.message import MailRequest
+from mailpact_consumer.message import MailRequest, Recipient
 from mailpact_consumer.parts import SEVEN_BIT
 
 NO_SUBJECT = "(no subject)"
@@ -31,17 +30,14 @@ def subject_of(text: str) -> str:
     return NO_SUBJECT
 
 
-def recipient_sha256(recipient: str) -> str:
-    """Return the recipient's key in the inbox, hexadecimal; its first 8 digits stand in the Message-ID."""
-    return hashlib.sha256(recipient.encode()).hexdigest()
-
-
-def mail_message_id(message_id: str, recipient: str, domain: str) -> str:
+def mail_message_id(message_id: str, recipient: Recipient, domain: str) -> str:
     """Return the mail's Message-ID, which names message and recipient, so that a second copy is recognised as one."""
-    return f"<{message_id}.{recipient_sha256(recipient)[:8]}@{domain}>"
+    return f"<{message_id}.{recipient.sha256[:8]}@{domain}>"
 
 
-def render(request: MailRequest, *, mail_from: Mailbox, domain: str, date: datetime) -> bytes:
+def render(
+    request: MailRequest, recipient: Recipient, *, mail_from: Mailbox, domain: str, date: datetime
+) -> bytes:
     """Return the mail's bytes with CRLF line ends. `date` is aware; it must not differ from try to try."""
     if SEVEN_BIT.fullmatch(request.text):
         charset, encoding, body = "us-ascii", "7bit", request.text.encode("ascii")
@@ -49,10 +45,10 @@ def render(request: MailRequest, *, mail_from: Mailbox, domain: str, date: datet
         charset, encoding, body = "utf-8", "base64", encodebytes(request.text.encode())
     header = (
         f"From: {mailboxes_field([mail_from])}\n"
-        f"To: {request.recipient}\n"
+        f"To: {recipient.address}\n"
         f"Subject: {subject_field(subject_of(request.text))}\n"
         f"Date: {format_datetime(date)}\n"
-        f"Message-ID: {mail_message_id(request.message_id, request.recipient, domain)}\n"
+        f"Message-ID: {mail_message_id(request.message_id, recipient, domain)}\n"
         "Auto-Submitted: auto-generated\n"
         "MIME-Version: 1.0\n"
         f'Content-Type: text/plain; charset="{charset}"\n'

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mailpact.settings import AmqpUrl, DatabaseUrl, SmtpUrl
 from mailpact_consumer.mailbox import Mailbox
+from mailpact_consumer.schedule import DEFAULT_SCHEDULE, Schedule
 
 
 class SmtpTls(StrEnum):
@@ -28,7 +29,7 @@ class ConsumerSettings:
     envelope_from: str = ""
     """The sender in MAIL, to whom bounces go; the address of `mail_from` when empty."""
     prefetch: int = 32
-    """How many messages may be held unsettled at once."""
+    """How many messages are worked on at once."""
     smtp_connections: int = 8
     """How many connections to the mail server may be open at once; twice as many when answers take more than 1 s."""
     smtp_rate: int | None = None
@@ -36,6 +37,15 @@ class ConsumerSettings:
     smtp_tls: SmtpTls = SmtpTls.OPPORTUNISTIC
     smtp_ca_file: Path | None = None
     """The CAs that may have signed the mail server's certificate; None for those of the machine."""
+
+    retry_schedule: Schedule = DEFAULT_SCHEDULE
+    """How long a message waits after each try that was put off; one retry queue for each step."""
+    retry_seconds: float = 4 * 86_400.0
+    """The time for trying, after which a message that was always put off becomes a dead letter."""
+    unanswered_pause_seconds: float = 300.0
+    """The least wait after a mail that the server took without saying whether it keeps the mail."""
+    inbox_days: int = 30
+    """How many days rows of the inbox are kept after their end; duplicates are known for so long."""
 
     @property
     def mail_domain(self) -> str:

@@ -1,17 +1,16 @@
 """Settles deliveries, each step only after the one before it is certain.
 
-    sent:  250        ->  inbox says `sent`    ->  ack
-    dead:  letter confirmed by the broker  ->  inbox says `failed`  ->  ack
+    sent:      250                                  ->  inbox says `sent`                     ->  ack
+    put off:   inbox says `deferred`                ->  retry copy confirmed by the broker    ->  ack
+    dead:      letter confirmed by the broker       ->  inbox says `failed` or `expired`      ->  ack
 
-A crash between two steps repeats a step that does no harm: the message comes again and is found to be done. (A
-letter confirmed just before a crash can be written twice, or be followed by the mail after all.)
+A crash between two steps repeats a step that does no harm: the message comes again and is found to be done, or put off.
+(A letter confirmed just before a crash can be written twice, or be followed by the mail after all.)
 """
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeVar
 
 import structlog
@@ -23,84 +22,90 @@ from mailpact.amqp.publisher import Publisher
 from mailpact.amqp.subscriber import Delivery
 from mailpact.database.transactions import DatabaseUnavailable
 from mailpact.telemetry import Journey, Point
-from mailpact_consumer.inbox import Inbox, Key
-from mailpact_consumer.reply import Accepted, Permanent
+from mailpact_consumer.decide import State
+from mailpact_consumer.events import Events
+from mailpact_consumer.in_flight import InFlight
+from mailpact_consumer.inbox import Inbox, Reported, Sent, Transition
+from mailpact_consumer.schedule import Step
+from mailpact_consumer.status import StatusEvent
 
 DEAD_LETTER_EXCHANGE = "email.dlx"
+RETRY_EXCHANGE = "email.retry"
 
 T = TypeVar("T")
 
 log = structlog.get_logger()
 
 
-class Source(StrEnum):
-    """Whose trouble holds a message up."""
-
-    MAIL_SERVER = "mail server"
-    BROKER = "broker"
-    INBOX = "inbox database"
-    OTHER_CONSUMER = "other consumer"
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """The message is not settled; it stays with us and is tried again."""
-
-    source: Source
-    reason: str
-
-
 class Settlement:
-    """Ends the work on a delivery."""
+    """Records outcomes, writes letters and retry copies, and acks.
 
-    def __init__(self, inbox: Inbox, letters: Publisher, journey: Journey) -> None:
+    Letters have a publisher of their own, so that letters that nobody takes never hold up a retry copy.
+    """
+
+    def __init__(
+        self, inbox: Inbox, events: Events, *, letters: Publisher, retries: Publisher, journey: Journey
+    ) -> None:
         self._inbox = inbox
+        self._events = events
         self._letters = letters
+        self._retries = retries
         self._journey = journey
+        self._ids = InFlight()
 
-    async def sent(self, delivery: Delivery, key: Key, reply: Accepted) -> None:
-        """Record the mail that the server took, then ack."""
-        await _until_committed(lambda: self._inbox.finish_sent(key, reply.code))
+    async def sent(self, sent: Sent, event: StatusEvent, *, events: int) -> None:
+        """Record the mail that the server took; `events` counts the row's status events with this one."""
+        recorded_at = await _until_committed(lambda: self._inbox.record_sent(sent))
+        key = sent.subject.key
         self._journey.reach(Point.SENT, key.message_id)
-        log.info("mail sent", message_id=key.message_id, smtp_code=reply.code)
-        await self.done(delivery, key.message_id)
+        log.info("mail sent", message_id=key.message_id, smtp_code=sent.smtp_code)
+        self._events.recorded(Reported(key, events, recorded_at), event)
 
-    async def failed(
-        self, delivery: Delivery, letter: Message, reply: Permanent, *, record: Callable[[], Awaitable[bool]]
-    ) -> Held | None:
-        """Write the dead letter of a recipient who is refused for good, record that, then ack.
+    async def moved(self, transition: Transition, event: StatusEvent | None, *, events: int) -> bool:
+        """Record a transition; False when the row is not as it was seen, so decide again."""
+        moved_at = await _until_committed(lambda: self._inbox.move(transition))
+        if moved_at is None:
+            return False
+        key = transition.subject.key
+        self._journey.reach(
+            Point.DEFERRED if transition.state is State.DEFERRED else Point.ENDED, key.message_id
+        )
+        if event is not None:
+            self._events.recorded(Reported(key, events, moved_at), event)
+        return True
 
-        `record` writes it to the inbox, and says False when somebody else has changed the row meanwhile.
-        """
-        held = await self._bury(letter)
-        if held is not None:
-            return held
-        if not await _until_committed(record):
-            return Held(Source.OTHER_CONSUMER, "it has just taken this message")
-        log.warning("mail server refuses the recipient", message_id=letter.message_id, smtp_code=reply.code)
-        await self.done(delivery, letter.message_id or "")
-        return None
+    def recorded(self, reported: Reported, event: StatusEvent) -> None:
+        """Publish a status event that was written with a claim."""
+        self._events.recorded(reported, event)
 
-    async def refused(self, delivery: Delivery, letter: Message, *, code: str) -> Held | None:
-        """Write the dead letter of a message that cannot become a mail, then ack."""
-        held = await self._bury(letter)
-        if held is not None:
-            return held
-        log.warning("message dead-lettered", message_id=letter.message_id, code=code)
-        await self.done(delivery, letter.message_id or "")
-        return None
+    def announce(self, event: StatusEvent) -> None:
+        """Publish a status event that no row holds."""
+        self._events.once(event)
 
-    async def done(self, delivery: Delivery, message_id: str) -> None:
+    async def buried(self, letter: Message, *, key: str) -> Outcome:
+        """Write a dead letter; anything but CONFIRMED means that it has to be written again."""
+        async with self._ids.hold(letter.message_id or ""):
+            outcome = await self._letters.publish(letter, exchange=DEAD_LETTER_EXCHANGE)
+        if outcome is Outcome.CONFIRMED:
+            self._journey.reach(Point.BURIED, key)
+        return outcome
+
+    async def letters_are_blocked(self) -> bool:
+        """Return whether the broker takes no publishes for now."""
+        return await self._letters.is_blocked()
+
+    async def put_off(self, copy: Message, step: Step, *, key: str) -> Outcome:
+        """Write the retry copy; anything but CONFIRMED means that it has to be written again."""
+        async with self._ids.hold(copy.message_id or ""):
+            outcome = await self._retries.publish(copy, exchange=RETRY_EXCHANGE, routing_key=step.name)
+        if outcome is Outcome.CONFIRMED:
+            self._journey.reach(Point.PUT_OFF, key)
+        return outcome
+
+    async def done(self, delivery: Delivery, *, key: str) -> None:
         """Ack. If its channel is gone the message comes again and is found to be done."""
         if await delivery.ack():
-            self._journey.reach(Point.ACKED, message_id)
-
-    async def _bury(self, letter: Message) -> Held | None:
-        outcome = await self._letters.publish(letter, exchange=DEAD_LETTER_EXCHANGE)
-        if outcome is not Outcome.CONFIRMED:
-            return Held(Source.BROKER, f"a dead letter was {outcome.replace('_', ' ')}")
-        self._journey.reach(Point.BURIED, letter.message_id or "")
-        return None
+            self._journey.reach(Point.ACKED, key)
 
 
 async def _until_committed(commit: Callable[[], Awaitable[T]]) -> T:

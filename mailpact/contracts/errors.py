@@ -37,6 +37,7 @@ class ErrorCode(StrEnum):
     SMTP_PERMANENT = "smtp_permanent"
     RETRIES_EXHAUSTED = "retries_exhausted"
     DELIVERY_LIMIT = "delivery_limit"
+    OUTCOME_UNKNOWN = "outcome_unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,8 @@ class Mailpact:
     def _words(self, command: str, port: str = "site") -> list[str]:
         if command == "consumer":
             smtp_url, inbox_url = f"smtp://{self._at('smtp')}", self._database("inbox.db")
-            return [command, "--amqp-url", self.amqp_url, "--smtp-url", smtp_url, "--inbox-url", inbox_url]
+            urls = ["--amqp-url", self.amqp_url, "--smtp-url", smtp_url, "--inbox-url", inbox_url]
+            return [command, *urls, "--retry-schedule", "2s 1m 5m"]
         listen = ["--listen", self._at(port), "--mail-limit-network", "0"]
         return [command, *listen, "--amqp-url", self.amqp_url, "--database-url", self._database("cms.db")]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiormq
+import pika
 import pytest
 from aiormq.abc import DeliveredMessage
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -19,8 +20,9 @@ from sqlalchemy import NullPool, create_engine, text
 from mailpact.database.engine import open_database
 from mailpact.settings import AmqpUrl, DatabaseUrl, SmtpUrl
 from mailpact.telemetry import Journey
-from mailpact_consumer import service, settle
+from mailpact_consumer import rounds, server_watch, service, settle
 from mailpact_consumer.mailbox import Mailbox
+from mailpact_consumer.schedule import Schedule
 from mailpact_consumer.settings import ConsumerSettings
 from mailpact_devbroker.service import running as devbroker_running
 
@@ -108,6 +110,8 @@ class Stage:
             "smtp_url": SmtpUrl("127.0.0.1", self.mail_server.port),
             "inbox_url": self.inbox_url,
             "mail_from": Mailbox("cms@mail.example"),
+            "retry_schedule": Schedule.parse("1s"),
+            "unanswered_pause_seconds": 1.0,
         }
         chosen = ConsumerSettings(**usual | settings)
         return service.running(chosen, journey=self.journey)
@@ -131,6 +135,18 @@ class Stage:
                 except aiormq.exceptions.ChannelNotFoundEntity:
                     channel = await connection.channel()
         await connection.close()
+
+    async def publish_without_id(self, body: bytes) -> None:
+        """Publish a message without an id, which aiormq cannot."""
+
+        def publish() -> None:
+            with pika.BlockingConnection(pika.URLParameters(self.amqp_url)) as connection:
+                channel = connection.channel()
+                channel.confirm_delivery()
+                properties = pika.BasicProperties(content_type="text/plain")
+                channel.basic_publish("email", "", body, properties, mandatory=True)
+
+        await asyncio.to_thread(publish)
 
     async def order(self, email: str = "ada@example.org", message: str = "Hello", **properties: Any) -> None:
         """Publish a valid message."""
@@ -169,10 +185,22 @@ class Stage:
 
     async def row(self, columns: str = "state, attempts, uncertain") -> tuple[Any, ...]:
         """Read the inbox's only row."""
+        (row,) = await self.rows(columns)
+        return row
+
+    async def rows(self, columns: str = "state, attempts, uncertain") -> list[tuple[Any, ...]]:
+        """Read the inbox's rows."""
         async with open_database(self.inbox_url) as database:
             found = await database.transact(lambda c: c.execute(text(f"SELECT {columns} FROM inbox")).all())
-        (row,) = found
-        return tuple(row)
+        return [tuple(row) for row in found]
+
+    async def have_it_come_again(self) -> None:
+        """Take the message that waits, and give it back: whoever gets it next sees that it came before."""
+        connection = await aiormq.connect(self.amqp_url)
+        channel = await connection.channel()
+        got = await channel.basic_get("email.work")
+        await channel.basic_nack(got.delivery.delivery_tag, requeue=True)
+        await connection.close()
 
 
 @pytest.fixture
@@ -200,8 +228,10 @@ async def stage(
     amqp_url: str, inbox_url: DatabaseUrl, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Stage]:
     """A mail server beside the broker, and a consumer's waits made short."""
-    for module in (service, settle):
+    for module in (rounds, settle):
         monkeypatch.setattr(module, "backoff_seconds", lambda *_: 0.05)
+    monkeypatch.setattr(server_watch, "FIRST_PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(server_watch, "LONGEST_PROBE_SECONDS", 0.2)
     mail_server = MailServer()
     async with mail_server.running():
         yield Stage(amqp_url, inbox_url, mail_server)

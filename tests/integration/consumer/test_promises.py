@@ -48,7 +48,7 @@ async def test_refusal_for_now_is_tried_again_until_it_is_a_mail(stage: Any, eve
         await eventually("it is a mail", lambda: stage.mail_server.mails)
 
     assert len(stage.mail_server.mails) == 1
-    assert await stage.row() == ("sent", 2, 0)
+    assert await stage.row() == ("sent", 4, 0)
 
 
 async def test_answer_lost_after_the_final_dot_is_counted_before_the_same_bytes_go_again(
@@ -168,14 +168,14 @@ async def _is_waiting(stage: Any) -> bool:
 async def test_message_without_an_id_that_comes_again_is_reported_before_it_is_sent(
     stage: Any, eventually: Any, capsys: Any
 ) -> None:
-    stage.mail_server.rcpt_replies = ["451 4.3.0 later"] * 3
     async with stage.consumer():
         await stage.order()
-        await eventually("it was tried", lambda: len(stage.mail_server.rcpt_replies) < 3)
-    stage.mail_server.rcpt_replies = []
+        await eventually("the queues are there", lambda: stage.mail_server.mails)
+    await stage.publish_without_id(b'{"email": "eve@example.org", "message": "m"}')
+    await stage.have_it_come_again()
 
     async with stage.consumer():
-        await eventually("it is a mail", lambda: stage.mail_server.mails)
+        await eventually("it is a mail", lambda: len(stage.mail_server.mails) == 2)
 
-    assert await stage.row() == ("sent", 1, 1)
+    assert sorted(await stage.rows()) == [("sent", 1, 0), ("sent", 1, 1)]
     assert "mail may go out twice" in capsys.readouterr().out

@@ -15,6 +15,8 @@ from mailpact.amqp.errors import TopologyMismatch
 
 ID = "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11"
 HELD, AGAIN, TWICE = "mail waits, trying again for ever", "mail goes out again", "mail may go out twice"
+PAUSED = "the mail server is in trouble, consuming pauses"
+RESUMED = "the mail server answers again, consuming resumes"
 Log = Callable[..., list[dict[str, Any]]]
 
 
@@ -73,13 +75,13 @@ async def test_mail_server_that_is_away_is_waited_for_and_reported_once_each_way
     async with stage.consumer():
         for number in range(5):
             await stage.order(f"reader-{number}@example.org")
-        await eventually("it is reported", lambda: log(HELD))
+        await eventually("it is reported", lambda: log(PAUSED))
         async with away.running():
             await eventually("all are mails", lambda: len(away.mails) == 5)
-            await eventually("recovery is reported", lambda: log(AGAIN))
+            await eventually("recovery is reported", lambda: log(RESUMED))
 
-    assert [entry["trouble_with"] for entry in log(HELD)] == ["mail server"]
-    assert len(log(AGAIN)) == 1
+    assert (len(log(PAUSED)), len(log(RESUMED))) == (1, 1)
+    assert await stage.rows() == [("sent", 1, 0)] * 5
 
 
 async def test_sender_who_is_refused_makes_no_letter_of_the_recipients_mail(
@@ -104,7 +106,7 @@ async def test_answer_to_the_final_dot_that_says_neither_yes_nor_no_is_counted(
         await eventually("it is a mail", lambda: stage.mail_server.mails)
 
     assert await stage.row() == ("sent", 2, 1)
-    assert [entry["uncertain"] for entry in log(TWICE)] == [1]
+    assert [entry["unanswered"] for entry in log(TWICE)] == [1]
 
 
 async def test_letter_that_nobody_is_bound_for_is_written_later_and_the_server_not_asked_again(
@@ -121,7 +123,7 @@ async def test_letter_that_nobody_is_bound_for_is_written_later_and_the_server_n
         await channel.queue_bind("email.dead", "email.dlx", "")
         letter = await stage.take_letter()
 
-    assert (error_code(letter), log(HELD)[0]["trouble_with"]) == ("smtp_permanent", "broker")
+    assert (error_code(letter), log(HELD)[0]["trouble_with"]) == ("smtp_permanent", "dead letters")
     assert (await stage.row("state, smtp_code"), stage.mail_server.mails) == (("failed", 550), [])
 
 
@@ -186,25 +188,24 @@ async def test_mail_cut_off_by_a_stop_is_reported_by_whoever_gets_it_next(
 
 
 async def test_what_was_held_when_the_queue_went_is_given_up_and_sent_once(
-    stage: Any, eventually: Any, log: Log
+    stage: Any, eventually: Any, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A held message without an id must not be sent by the old delivery and by the new one."""
-    stage.mail_server.mail_replies = ["421 4.3.2 not now"] * 1_000_000
+    monkeypatch.setattr("mailpact.database.engine.BUSY_MILLISECONDS", 50)
+    monkeypatch.setattr("mailpact.database.mysql.ANSWER_SECONDS", 1)
 
     async with stage.consumer(), operating(stage) as channel:
-        await stage.publish(b'{"email": "old@example.org", "message": "m"}')
-        await eventually("it is held", lambda: log(HELD))
-        await channel.queue_delete("email.work")
-        await stage.publish(b'{"email": "new@example.org", "message": "m"}')
-        await eventually(
-            "the new one is tried",
-            lambda: len(log("message without an id: its duplicates cannot be told")) == 2,
-        )
-        await asyncio.wait_for(_work_given_up(), 5)
-        stage.mail_server.mail_replies.clear()
-        await eventually("it is a mail", lambda: stage.mail_server.mails)
+        await stage.order("first@example.org")
+        await eventually("the queue is there", lambda: stage.mail_server.mails)
+        with stage.locked_inbox():
+            await stage.publish_without_id(b'{"email": "old@example.org", "message": "m"}')
+            await eventually("it is held", lambda: log(HELD))
+            await channel.queue_delete("email.work")
+            await stage.publish(b'{"email": "new@example.org", "message": "m"}')
+            await asyncio.wait_for(_work_given_up(), 20)
+        await eventually("it is a mail", lambda: len(stage.mail_server.mails) == 2)
 
-    assert [recipient for recipient, _ in stage.mail_server.mails] == ["new@example.org"]
+    assert [recipient for recipient, _ in stage.mail_server.mails] == ["first@example.org", "new@example.org"]
 
 
 async def _work_given_up() -> None:
@@ -243,7 +244,7 @@ async def test_nothing_that_is_logged_tells_an_address_or_a_text(
         await stage.publish(b'{"email": "secret@localhost", "message": "secret text"}')
         await stage.take_letter()
 
-    assert len(log()) > 5
+    assert len(log()) >= 5
     assert "secret" not in repr(log())
 
 

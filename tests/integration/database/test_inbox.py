@@ -13,7 +13,8 @@ from sqlalchemy import Connection, event, select, update
 from mailpact.database import clock
 from mailpact.database.transactions import Database
 from mailpact_consumer.decide import Row, Send, State
-from mailpact_consumer.inbox import Claim, Inbox, Key
+from mailpact_consumer.inbox import Claim, ClaimRequest, Inbox, Seen, Sent, Subject, Transition
+from mailpact_consumer.inbox_sql import Key
 from mailpact_consumer.liveness import Liveness
 from mailpact_consumer.schema import inbox, owners
 
@@ -25,7 +26,8 @@ import asyncio, sys
 from mailpact.database.engine import open_database
 from mailpact.settings import DatabaseUrl
 from mailpact_consumer.decide import Send
-from mailpact_consumer.inbox import Inbox, Key
+from mailpact_consumer.inbox import ClaimRequest, Inbox, Subject
+from mailpact_consumer.inbox_sql import Key
 
 async def main():
     url, owner = sys.argv[1:]
@@ -35,7 +37,12 @@ async def main():
     await consumer.rows("none")
     input()
     claims = await asyncio.gather(
-        *(consumer.claim(key, Send(None, is_uncertain=False), token=owner, body_sha256="b" * 64) for key in keys)
+        *(
+            consumer.claim(
+                ClaimRequest(Subject(key, "b" * 64), Send(None, is_uncertain=False), f"{owner} {key.message_id}")
+            )
+            for key in keys
+        )
     )
     await database.close()
     print(*(number for number, claim in enumerate(claims) if claim))
@@ -56,7 +63,16 @@ def new_key() -> Key:
 
 
 async def claim(database: Database, key: Key, owner: str, send: Send) -> Claim | None:
-    return await Inbox(database, owner).claim(key, send, token=f"token of {owner}", body_sha256=BODY)
+    request = ClaimRequest(Subject(key, BODY), send, token_of(owner, key))
+    return await Inbox(database, owner).claim(request)
+
+
+def token_of(owner: str, key: Key) -> str:
+    return f"{owner}/{key.message_id}"[:36]
+
+
+async def mark_sent(inbox: Inbox, key: Key) -> None:
+    await inbox.record_sent(Sent(Subject(key, BODY), "t", 1, 250, "ok", "event\n"))
 
 
 async def the_row(database: Database, key: Key) -> Row:
@@ -72,7 +88,7 @@ async def test_of_many_that_claim_a_new_row_one_has_it(shared: Database) -> None
 
         winners = [f"{number}" for number, won in enumerate(claims) if won]
         row = await the_row(shared, key)
-        assert (winners, row.token) == ([row.owner], f"token of {row.owner}")
+        assert (winners, row.token) == ([row.owner], token_of(row.owner, key))
 
 
 async def test_of_many_that_take_over_a_dead_ones_row_one_has_it_and_it_is_counted_once(
@@ -118,12 +134,16 @@ async def test_sent_is_never_overwritten_and_absorbs_what_others_do_at_once(shar
         seen = await the_row(shared, key)
 
         async def fail(key: Key = key, seen: Row = seen) -> bool:
-            return await Inbox(shared, "two").finish_failed(
-                key, 550, seen_token=seen.token, token="t", body_sha256=BODY
+            return bool(
+                await Inbox(shared, "two").move(
+                    Transition(
+                        Subject(key, BODY), Seen(seen.state, seen.token), State.FAILED, "t", attempts=1
+                    )
+                )
             )
 
         await asyncio.gather(
-            Inbox(shared, "one").finish_sent(key, 250),
+            mark_sent(Inbox(shared, "one"), key),
             fail(),
             claim(shared, key, "three", Send(seen, is_uncertain=True)),
         )
@@ -140,7 +160,7 @@ async def test_claims_of_many_messages_at_once_are_never_in_the_way(shared: Data
 
     async def send(key: Key) -> None:
         assert await claim(shared, key, "me", NEW)
-        await Inbox(shared, "me").finish_sent(key, 250)
+        await mark_sent(Inbox(shared, "me"), key)
 
     await asyncio.gather(*(send(key) for key in keys))
 
@@ -163,7 +183,7 @@ async def test_claims_and_ends_read_only_the_rows_that_they_are_about(shared: Da
 
     for key in (new_key(), keys[7], keys[8]):
         await claim(shared, key, "you", NEW)
-        await Inbox(shared, "me").finish_sent(key, 250)
+        await mark_sent(Inbox(shared, "me"), key)
 
     assert len(reads) == 6
     assert max(reads) < 50
@@ -179,7 +199,7 @@ async def test_claim_whose_commit_was_not_confirmed_is_found_by_its_token(
         with pytest.raises(Exception, match="did not confirm"):
             await claim(remote, key, "me", NEW)
 
-    assert (await the_row(shared, key)).token == "token of me"
+    assert (await the_row(shared, key)).token == token_of("me", key)
 
 
 async def test_owner_is_alive_for_ten_seconds_after_its_last_sign(shared: Database) -> None:

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from mailpact_consumer.decide import Conflict, Decision, Drop, PutOff, Row, Send, State, decide
+from mailpact_consumer.decide import Busy, Decision, Drop, Row, Send, State, Wait, conflicts, decide
 
 BODY, OTHER_BODY = "b" * 64, "c" * 64
 ADA, BOB = "a" * 64, "d" * 64
@@ -23,14 +23,15 @@ def row(**values: object) -> Row:
     return Row(**{**known, **values})  # type: ignore[arg-type]  # a test's shorthand
 
 
-def decided(*rows: Row, tokens: frozenset[str] = frozenset(), may_have_been_sent: bool = False) -> Decision:
+def decided(
+    seen: Row | None = None,
+    *,
+    tokens: frozenset[str] = frozenset(),
+    may_have_been_sent: bool = False,
+    failed_token: str | None = None,
+) -> Decision:
     return decide(
-        rows,
-        recipient_sha256=ADA,
-        body_sha256=BODY,
-        owner=ME,
-        tokens=tokens,
-        may_have_been_sent=may_have_been_sent,
+        seen, owner=ME, tokens=tokens, may_have_been_sent=may_have_been_sent, failed_token=failed_token
     )
 
 
@@ -39,12 +40,40 @@ def test_new_message_is_sent_and_one_that_may_be_out_is_reported_first(may_have_
     assert decided(may_have_been_sent=may_have_been_sent) == Send(None, is_uncertain=may_have_been_sent)
 
 
-@pytest.mark.parametrize("state", [State.SENT, State.FAILED])
+@pytest.mark.parametrize("state", [State.SENT, State.FAILED, State.EXPIRED])
 @pytest.mark.parametrize(("owner", "is_alive"), list(itertools.product([ME, SOMEBODY], [True, False])))
-def test_only_a_finished_row_drops_a_message_whoever_finished_it(
+def test_only_a_terminal_row_drops_a_message_whoever_ended_it(
     state: State, owner: str, is_alive: bool
 ) -> None:
     assert decided(row(state=state, owner=owner, owner_is_alive=is_alive)) == Drop()
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.EXPIRED])
+def test_replay_reopens_the_failure_that_its_letter_is_about_and_no_later_one(state: State) -> None:
+    seen = row(state=state)
+
+    assert decided(seen, failed_token="theirs") == Send(seen, is_uncertain=False, reopens=True)
+    assert decided(seen, failed_token="older") == Drop()
+
+
+def test_replay_never_reopens_what_was_sent() -> None:
+    assert decided(row(state=State.SENT), failed_token="theirs") == Drop()
+
+
+@pytest.mark.parametrize("failed_token", [None, "theirs"])
+@pytest.mark.parametrize("owner", [ME, SOMEBODY])
+def test_deferred_message_waits_until_its_time_and_is_then_tried(
+    owner: str, failed_token: str | None
+) -> None:
+    early = row(state=State.DEFERRED, owner=owner, rest_seconds=7.5)
+    due = row(state=State.DEFERRED, owner=owner, rest_seconds=-0.1)
+
+    assert decided(early, failed_token=failed_token) == Wait(7.5)
+    assert decided(due, failed_token=failed_token) == Send(due, is_uncertain=False)
+
+
+def test_state_of_a_newer_release_is_put_off() -> None:
+    assert decided(row(state=State("quarantined"))) == Busy()
 
 
 @pytest.mark.parametrize(
@@ -64,7 +93,7 @@ def test_row_that_says_sending_is_left_to_the_living_and_taken_from_the_dead(
     seen = row(owner=owner, owner_is_alive=is_alive)
 
     expected = {
-        "put off": PutOff(),
+        "put off": Busy(),
         "uncertain": Send(seen, is_uncertain=True),
         "certain": Send(seen, is_uncertain=False),
     }
@@ -76,8 +105,6 @@ def test_row_that_says_sending_is_left_to_the_living_and_taken_from_the_dead(
 def test_same_id_with_another_body_is_a_conflict_whatever_became_of_the_first(
     state: State, recipient: str
 ) -> None:
-    assert decided(row(state=state, recipient_sha256=recipient, body_sha256=OTHER_BODY)) == Conflict()
+    rows = [row(state=state, recipient_sha256=recipient)]
 
-
-def test_row_of_another_recipient_says_nothing_of_this_one() -> None:
-    assert decided(row(recipient_sha256=BOB, state=State.SENT)) == Send(None, is_uncertain=False)
+    assert (conflicts(rows, BODY), conflicts(rows, OTHER_BODY)) == (False, True)

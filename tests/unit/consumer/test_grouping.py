@@ -70,7 +70,8 @@ async def test_what_comes_while_one_group_is_at_work_is_the_next(database: Datab
     work = Work()
     grouping = Grouping(database, work)
     first = asyncio.ensure_future(grouping.ask(0))
-    await asyncio.sleep(0)
+    while not work.sizes:
+        await asyncio.sleep(0)
 
     rest = ask(grouping, range(1, LARGEST + 11))
     await asyncio.sleep(0)
@@ -127,3 +128,42 @@ async def test_finish_leaves_no_task(database: Database) -> None:
 
     await asyncio.gather(asked, return_exceptions=True)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_what_nobody_waits_for_joins_the_next_group(database: Database) -> None:
+    work = Work()
+    work.may_go_on.set()
+    grouping = Grouping(database, work)
+
+    grouping.tell(1)
+    grouping.tell(2)
+
+    assert await grouping.ask(3) == 6
+    assert work.sizes == [3]
+
+
+async def test_what_nobody_waits_for_is_done_alone_in_the_end(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailpact_consumer.grouping.ALONE_SECONDS", 0.0)
+    work = Work()
+    work.may_go_on.set()
+    grouping = Grouping(database, work)
+
+    grouping.tell(1)
+    grouping.tell(5000)  # a number that the table refuses: nobody hears of it
+    async with asyncio.timeout(20):
+        while await database.transact(written) != [1]:
+            await asyncio.sleep(0.01)
+    await grouping.finish()
+
+
+async def test_finishing_does_what_nobody_waits_for(database: Database) -> None:
+    work = Work()
+    work.may_go_on.set()
+    grouping = Grouping(database, work)
+
+    grouping.tell(7)
+    await grouping.finish()
+
+    assert await database.transact(written) == [7]

@@ -11,16 +11,32 @@ from sqlalchemy import delete, select, update
 
 from mailpact.database import clock
 from mailpact.database.engine import open_database
+from mailpact.database.migrate import migrate
 from mailpact.database.transactions import Database
 from mailpact.settings import DatabaseUrl
 from mailpact_consumer.decide import Row, Send, State
-from mailpact_consumer.inbox import Claim, Inbox, Key
+from mailpact_consumer.errors import OlderConsumersAlive
+from mailpact_consumer.events import _take_old
+from mailpact_consumer.housekeeping import Housekeeping
+from mailpact_consumer.inbox import (
+    MIGRATIONS,
+    Claim,
+    ClaimRequest,
+    Inbox,
+    Reported,
+    Seen,
+    Sent,
+    Subject,
+    Transition,
+)
+from mailpact_consumer.inbox_sql import Key
 from mailpact_consumer.liveness import Liveness
-from mailpact_consumer.schema import VERSION_TABLE, inbox, metadata, owners
+from mailpact_consumer.schema import HEAD, VERSION_TABLE, inbox, metadata, owners
 
 KEY = Key("5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11", "a" * 64)
 NEW = Send(None, is_uncertain=False)
 BODY = "b" * 64
+SQLITE_NOW = "CAST(strftime('%s', 'now') AS INTEGER) * 1000000"
 
 
 @pytest.fixture
@@ -32,8 +48,29 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
     await opened.close()
 
 
-async def claim(database: Database, owner: str, send: Send, token: str) -> Claim | None:
-    return await Inbox(database, owner).claim(KEY, send, token=token, body_sha256=BODY)
+SUBJECT = Subject(KEY, BODY)
+
+
+async def claim(
+    database: Database, owner: str, send: Send, token: str, subject: Subject = SUBJECT
+) -> Claim | None:
+    return await Inbox(database, owner).claim(ClaimRequest(subject, send, token))
+
+
+async def end(database: Database, seen: Seen | None, token: str, state: State = State.FAILED) -> bool:
+    transition = Transition(SUBJECT, seen, state, token, attempts=1, smtp_code=550, last_reply="no")
+    return bool(await Inbox(database, "one").move(transition))
+
+
+async def defer(
+    database: Database, seen: Seen | None, token: str, *, wait: float = 60.0, event: str | None = None
+) -> bool:
+    transition = Transition(SUBJECT, seen, State.DEFERRED, token, attempts=1, wait_seconds=wait, event=event)
+    return bool(await Inbox(database, "one").move(transition))
+
+
+async def mark_sent(database: Database, owner: str, event: str = "sent\n") -> int:
+    return await Inbox(database, owner).record_sent(Sent(SUBJECT, "t1", 1, 250, "ok", event))
 
 
 async def the_row(database: Database) -> Row:
@@ -66,22 +103,145 @@ async def test_sent_may_be_written_by_anybody_and_is_never_overwritten(database:
     seen = await the_row(database)
     await claim(database, "two", Send(seen, is_uncertain=True), "t2")
 
-    await Inbox(database, "one").finish_sent(KEY, 250)
-    was_failed = await Inbox(database, "two").finish_failed(
-        KEY, 550, seen_token="t2", token="t3", body_sha256=BODY
-    )
+    await mark_sent(database, "one")
+    was_failed = await end(database, Seen(State.SENDING, "t2"), "t3")
 
     assert (was_failed, (await the_row(database)).state) == (False, State.SENT)
     assert await claim(database, "two", Send(await the_row(database), is_uncertain=True), "t4") is None
 
 
-async def test_refused_recipient_is_recorded_with_and_without_a_row(database: Database) -> None:
+async def test_sent_is_recorded_even_without_a_row(database: Database) -> None:
+    await mark_sent(database, "one")
+
+    assert (await the_row(database)).state is State.SENT
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.EXPIRED])
+async def test_end_is_recorded_with_and_without_a_row(database: Database, state: State) -> None:
+    first = await end(database, None, "t1", state)
+    again = await end(database, None, "t2", state)
+
+    assert (first, again, await column(database, "state")) == (True, False, state)
+    assert await column(database, "ended_at") is not None
+
+
+async def test_deferred_row_says_how_long_is_left_and_is_claimed_from_there(database: Database) -> None:
+    deferred = [await defer(database, None, "t1"), await defer(database, None, "t2")]
+    row = await the_row(database)
+    claimed = await claim(database, "two", Send(row, is_uncertain=False), "t3")
+
+    assert deferred == [True, False]
+    assert (row.state, 59 < row.rest_seconds <= 60) == (State.DEFERRED, True)
+    assert claimed is not None
+    assert (claimed.attempts, await column(database, "next_try_at")) == (2, None)
+
+
+async def test_transition_of_a_row_that_others_changed_is_not_made(database: Database) -> None:
+    await claim(database, "one", NEW, "t1")
+
+    assert not await defer(database, Seen(State.SENDING, "other"), "t2")
+    assert not await defer(database, Seen(State.DEFERRED, "t1"), "t2")
+    assert await defer(database, Seen(State.SENDING, "t1"), "t2")
+
+
+async def test_replay_begins_the_time_for_trying_anew_and_keeps_the_date(database: Database) -> None:
+    await end(database, None, "t1")
+    for name in ("first_seen", "tried_since"):
+        older = update(inbox).values({name: inbox.c[name] - 5 * 86_400 * clock.SECOND})
+        await database.transact(lambda connection, older=older: connection.execute(older))
+    before = await column(database, "first_seen")
+
+    send = Send(await the_row(database), is_uncertain=False, reopens=True)
+    claimed = await claim(database, "two", send, "t2")
+
+    assert claimed is not None
+    assert (claimed.tried_seconds < 60, claimed.first_seen) == (True, before)
+    assert await column(database, "ended_at") is None
+
+
+async def test_claim_of_an_id_that_another_body_used_leaves_no_row_behind(database: Database) -> None:
+    other = Subject(Key(KEY.message_id, "e" * 64), "f" * 64)
+    await claim(database, "one", NEW, "t1")
+
+    taken = await claim(database, "two", NEW, "t2", other)
+
+    assert taken is None
+    assert (await the_row(database)).token == "t1"
+
+
+async def test_status_events_add_up_until_they_are_confirmed(database: Database) -> None:
+    await defer(database, None, "t1", wait=0.0, event="first\n")
+    await claim(database, "two", Send(await the_row(database), is_uncertain=False), "t2")
+    sent_at = await mark_sent(database, "two", "second\n")
+    both = (await column(database, "due"), await column(database, "events"))
+    consumer = Inbox(database, "two")
+    for since in (sent_at, await column(database, "due_since")):
+        consumer.reported(Reported(KEY, 2, since))  # type: ignore[arg-type]  # a number from the database
+        await consumer.finish()
+
+    assert both == ("first\nsecond\n", 2)
+    assert (await column(database, "due"), await column(database, "due_since")) == (None, None)
+
+
+async def test_event_that_came_later_is_not_taken_for_confirmed(database: Database) -> None:
+    at = await Inbox(database, "one").move(
+        Transition(SUBJECT, None, State.DEFERRED, "t1", attempts=1, wait_seconds=0.0, event="first\n")
+    )
+    assert at is not None
+    await mark_sent(database, "two", "second\n")
     consumer = Inbox(database, "one")
 
-    first = await consumer.finish_failed(KEY, 550, seen_token=None, token="t1", body_sha256=BODY)
-    again = await consumer.finish_failed(KEY, 550, seen_token=None, token="t2", body_sha256=BODY)
+    consumer.reported(Reported(KEY, 1, at))
+    await consumer.finish()
 
-    assert (first, again, await column(database, "state")) == (True, False, State.FAILED)
+    assert await column(database, "due") == "first\nsecond\n"
+
+
+async def test_sweep_takes_what_is_old_and_nobody_else_takes_it_then(database: Database) -> None:
+    await mark_sent(database, "one", "event\n")
+    fresh = await database.transact(_take_old)
+    older = update(inbox).values(due_since=inbox.c.due_since - 16 * clock.SECOND)
+    await database.transact(lambda connection: connection.execute(older))
+
+    taken = await database.transact(_take_old)
+    again = await database.transact(_take_old)
+
+    assert [(reported.key, bodies) for reported, bodies in taken] == [(KEY, ["event"])]
+    assert (list(fresh), list(again)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("days", "is_due", "is_terminal", "is_kept"),
+    [(31, False, True, False), (29, False, True, True), (31, True, True, True), (31, False, False, True)],
+)
+async def test_only_rows_that_are_long_over_with_nothing_due_are_forgotten(
+    database: Database, days: int, is_due: bool, is_terminal: bool, is_kept: bool
+) -> None:
+    if is_terminal:
+        await end(database, None, "t1")
+    else:
+        await defer(database, None, "t1")
+    ended = update(inbox).values(
+        first_seen=inbox.c.first_seen - days * 86_400 * clock.SECOND,
+        ended_at=inbox.c.ended_at - days * 86_400 * clock.SECOND,
+        due="event\n" if is_due else None,
+        due_since=1 if is_due else None,
+    )
+    await database.transact(lambda connection: connection.execute(ended))
+
+    await Housekeeping(database, inbox_days=30).purge()
+
+    rows = await Inbox(database, "one").rows(KEY.message_id)
+    assert len(rows) == is_kept
+
+
+async def test_owner_far_ahead_of_the_clock_is_not_alive(database: Database) -> None:
+    await claim(database, "one", NEW, "t1")
+    await Liveness(database, "one", monotonic=lambda: 0.0).announce()
+    ahead = update(owners).values(renewed_at=clock.now() + 3600 * clock.SECOND)
+    await database.transact(lambda connection: connection.execute(ahead))
+
+    assert not (await the_row(database)).owner_is_alive
 
 
 async def test_date_of_the_first_try_is_kept_by_all_later_ones(database: Database) -> None:
@@ -151,3 +311,26 @@ async def test_migrated_tables_are_those_of_the_schema(database: Database) -> No
     )
 
     assert differences == []
+
+
+async def test_migration_refuses_while_consumers_of_the_first_release_live_and_names_them(
+    tmp_path: Path,
+) -> None:
+    async with open_database(DatabaseUrl.of_file(tmp_path / "old.db")) as old:
+        await migrate(old, MIGRATIONS, head="0001", version_table=VERSION_TABLE)
+        renewed = f"INSERT INTO inbox_owners VALUES ('still-there', {SQLITE_NOW})"
+        await old.transact(lambda connection: connection.exec_driver_sql(renewed))
+        with pytest.raises(OlderConsumersAlive, match="still-there"):
+            await Inbox(old, "me").prepare()
+        await old.transact(lambda c: c.exec_driver_sql("UPDATE inbox_owners SET renewed_at = 5"))
+        await Inbox(old, "me").prepare()
+        revision = await old.transact(lambda c: c.exec_driver_sql(f"SELECT * FROM {VERSION_TABLE}").scalar())
+
+    assert revision == HEAD
+
+
+async def test_newer_revision_that_only_adds_is_used_as_it_is(database: Database) -> None:
+    newer = f"UPDATE {VERSION_TABLE} SET version_num = '2.7'"
+    await database.transact(lambda connection: connection.exec_driver_sql(newer))
+
+    await Inbox(database, "me").prepare()

@@ -5,43 +5,110 @@ import pytest
 from mailpact.amqp.messages import Message
 from mailpact.contracts import catalogue
 from mailpact.contracts.errors import ErrorCode, Refusal
-from mailpact_consumer.message import MailRequest, message_id_of, read, readers
+from mailpact_consumer.message import (
+    Identity,
+    MailRequest,
+    identify,
+    may_have_been_sent,
+    read,
+    readers,
+    replay_of,
+)
 
 BODY = b'{"email": "ada@example.org", "message": "Hello"}'
 ID = "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11"
 SERVED = readers(catalogue.load())
 
 
+ASSIGNED = Identity("assigned", None, is_known=False)
+
+
+def identified(**properties: object) -> Identity:
+    return identify(Message(BODY, **properties), assigned_id="assigned")  # type: ignore[arg-type]  # shorthand
+
+
+@pytest.mark.parametrize("given", [ID, ID.upper()])
+def test_key_of_a_uuid_is_the_uuid_in_lower_case(given: str) -> None:
+    assert identified(message_id=given) == Identity(ID, None, is_known=True)
+
+
+@pytest.mark.parametrize("given", [None, ""])
+def test_message_without_an_id_is_given_one_and_known_for_it(given: str | None) -> None:
+    assert identified(message_id=given) == ASSIGNED
+
+
 @pytest.mark.parametrize(
-    ("given", "canonical"),
+    "given",
     [
-        (ID, ID),
-        (ID.upper(), ID),
-        (None, None),
-        ("", None),
-        (ID.replace("-", ""), None),
-        (f" {ID}", None),
-        (f"{ID}\n", None),
-        (f"{{{ID}}}", None),
-        ("\u0665d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11", None),
+        "order-43",
+        "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        ID.replace("-", ""),
+        f" {ID}",
+        f"{ID}\n",
+        f"{{{ID}}}",
+        "\u0665d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11",
     ],
 )
-def test_message_id_is_a_uuid_in_lower_case_or_none(given: str | None, canonical: str | None) -> None:
-    assert message_id_of(Message(BODY, message_id=given)) == canonical
+def test_id_of_another_form_gives_one_key_for_one_body_and_another_for_another(given: str) -> None:
+    first, again = identified(message_id=given), identified(message_id=given)
+    other = identify(Message(BODY + b" ", message_id=given), assigned_id="assigned")
+
+    assert first == again
+    assert (first.publisher_id, first.is_known) == (given, True)
+    assert len({first.key, other.key, "assigned", given}) == 4
 
 
-@pytest.mark.parametrize(("own", "used"), [(ID, ID), (None, "assigned")])
-def test_message_without_an_id_is_given_one_and_known_for_it(own: str | None, used: str) -> None:
-    request = read(Message(BODY, message_id=own), SERVED, assigned_id="assigned")
+def test_key_that_we_gave_is_read_first() -> None:
+    headers = {"x-mailpact-id": ID.upper()}
 
-    assert isinstance(request, MailRequest)
-    assert (request.message_id, request.has_own_id) == (used, own is not None)
+    assert identified(headers=headers) == Identity(ID, None, is_known=True)
+    assert identified(headers=headers, message_id="order-43") == Identity(ID, "order-43", is_known=True)
+    assert identified(headers=headers, message_id=ID) == Identity(ID, None, is_known=True)
+
+
+@pytest.mark.parametrize("strange", ["order-43", b"x", 5, None, ["a"]])
+def test_key_header_of_another_form_is_nobodys(strange: object) -> None:
+    assert identified(headers={"x-mailpact-id": strange}) == ASSIGNED
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_known", "redelivered", "expected"),
+    [
+        ({}, True, False, False),
+        ({}, True, True, False),
+        ({}, False, False, False),
+        ({}, False, True, True),
+        ({"x-maybe-sent": True}, True, False, True),
+    ],
+)
+def test_message_may_have_been_sent_if_nothing_tells_its_earlier_deliveries(
+    headers: dict[str, object], is_known: bool, redelivered: bool, expected: bool
+) -> None:
+    identity = Identity(ID, None, is_known)
+
+    assert may_have_been_sent(Message(BODY, headers=headers), identity, redelivered=redelivered) is expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_replay"),
+    [
+        ({}, False),
+        ({"x-recipient": "ada@example.org"}, False),
+        ({"x-failed-token": "t"}, False),
+        ({"x-recipient": "ada@example.org", "x-failed-token": 5}, False),
+        ({"x-recipient": "ada@example.org", "x-failed-token": "t"}, True),
+    ],
+)
+def test_letter_of_a_recipient_that_was_moved_back_is_a_replay(
+    headers: dict[str, object], is_replay: bool
+) -> None:
+    assert (replay_of(Message(BODY, headers=headers)) is not None) == is_replay
 
 
 def test_email_2_is_published_and_not_served_yet() -> None:
     asked = catalogue.load().contract("email/2").wire.type
 
-    result = read(Message(BODY, type=asked, content_type="application/json"), SERVED, assigned_id=ID)
+    result = read(Message(BODY, type=asked, content_type="application/json"), SERVED, ASSIGNED)
 
     assert isinstance(result, Refusal)
     assert result.code is ErrorCode.UNSUPPORTED_VERSION
@@ -50,7 +117,7 @@ def test_email_2_is_published_and_not_served_yet() -> None:
 def test_headers_beyond_the_contracts_limit_are_refused() -> None:
     message = Message(BODY, headers={"x": "h" * 40_000})
 
-    result = read(message, SERVED, assigned_id=ID)
+    result = read(message, SERVED, ASSIGNED)
 
     assert isinstance(result, Refusal)
     assert result.code is ErrorCode.TOO_LARGE
@@ -59,6 +126,6 @@ def test_headers_beyond_the_contracts_limit_are_refused() -> None:
 def test_what_a_broker_adds_does_not_make_headers_too_large() -> None:
     deaths = [{"queue": "q" * 200, "reason": "rejected", "count": count} for count in range(200)]
 
-    result = read(Message(BODY, headers={"x-death": deaths}), SERVED, assigned_id=ID)
+    result = read(Message(BODY, headers={"x-death": deaths}), SERVED, ASSIGNED)
 
     assert isinstance(result, MailRequest)

@@ -1,7 +1,7 @@
-"""Several consumers on one inbox, crashing, stalling and losing answers anywhere: what is promised holds all the same.
+"""Several consumers on one queue and one inbox, crashing, stalling and losing answers anywhere: the promises hold.
 
-The machine is made of the real inbox on SQLite and the real `decide` and `Liveness`. Deliveries and the mail server are
-played here, one step of a try at a time, so that anything can fall between any two steps.
+The machine is made of the real inbox on SQLite and the real `decide` and `Liveness`. The work queue, the retry queue,
+the dead letters and the mail server are played here, one step of a try at a time: a crash can fall between any two.
 """
 
 import asyncio
@@ -20,27 +20,37 @@ from mailpact.database import clock
 from mailpact.database.engine import open_database
 from mailpact.database.transactions import Database
 from mailpact.settings import DatabaseUrl
-from mailpact_consumer.decide import Drop, Send, State, decide
-from mailpact_consumer.inbox import Inbox, Key
+from mailpact_consumer.decide import TERMINAL, Drop, Send, State, decide
+from mailpact_consumer.inbox import Claim, ClaimRequest, Inbox, Seen, Sent, Subject, Transition
+from mailpact_consumer.inbox_sql import Key
 from mailpact_consumer.liveness import Liveness
 from mailpact_consumer.schema import inbox, owners
 
-KEY = Key("5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11", "a" * 64)
-BODY = "b" * 64
+SUBJECT = Subject(Key("5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11", "a" * 64), "b" * 64)
 WHICH = st.integers(min_value=0, max_value=1)
-STEPS = st.sampled_from([1, 2, 3, 3])  # look, claim, begin DATA
-ENDS = ("accepted", "accepted", "refused now", "lost mail", "lost nothing", "crash after mail")
+STEPS = st.integers(min_value=1, max_value=6)
+ANSWERS = ("accepted", "accepted", "later", "never", "lost mail", "lost nothing")
+MOST_UNANSWERED = 3
+
+
+@dataclass
+class Copy:
+    """One copy of the message at the broker; a replayed letter carries the token of its failure."""
+
+    failed_token: str | None = None
 
 
 @dataclass
 class Process:
-    """One consumer process with one delivery of the message; `step` is how far its try came."""
+    """One consumer process with at most one delivery; `step` is how far its try came."""
 
     inbox: Inbox
     liveness: Liveness
+    copy: Copy | None = None
     step: str = "idle"
     send: Send | None = None
-    token: str = ""
+    claim: Claim | None = None
+    is_refused: bool = False
     tokens: set[str] = field(default_factory=set)
     trusted_since: float | None = None
     is_stalled: bool = False
@@ -52,7 +62,7 @@ def without_waiting_for_the_disk(database: Database) -> None:
 
 
 class Consumers(RuleBasedStateMachine):
-    """One message, delivered again and again to two consumers with one inbox."""
+    """One message and two consumers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,28 +72,58 @@ class Consumers(RuleBasedStateMachine):
         without_waiting_for_the_disk(self.database)
         self.numbers = count()
         self.now = 100.0
-        self.mails = self.letters = self.acked = self.possible_mails = 0
+        self.queue = [Copy()]
+        self.retries: list[Copy] = []
+        self.letters: list[str] = []
+        self.mails = self.possible_mails = 0
+        self.is_recorded_sent = False
         self.run(Inbox(self.database, "nobody").prepare())
         self.processes = [self.started(), self.started()]
 
-    @initialize(steps=st.sampled_from([0, 2, 3]))
-    def begin_after_a_crash(self, steps: int) -> None:
-        for _ in range(steps):
-            self.go_one_step(0, "accepted", is_refused=False)
+    @initialize(steps=st.integers(min_value=0, max_value=5), answer=st.sampled_from(ANSWERS))
+    def begin_after_a_crash(self, steps: int, answer: str) -> None:
+        self.go_on(0, steps, answer, "")
         if steps:
             self.crash(0)
             self.pass_time()
 
     @rule(
-        which=WHICH, steps=STEPS, end=st.sampled_from(ENDS), is_refused=st.sampled_from([False] * 5 + [True])
+        which=WHICH,
+        steps=STEPS,
+        answer=st.sampled_from(ANSWERS),
+        refusal=st.sampled_from([""] * 8 + ["now", "for good", "at the dot"]),
     )
-    def go_on(self, which: int, steps: int, end: str, is_refused: bool) -> None:
+    def go_on(self, which: int, steps: int, answer: str, refusal: str) -> None:
         for _ in range(steps):
-            self.go_one_step(which, end, is_refused)
+            self.go_one_step(self.processes[which], answer, refusal)
 
     @rule(which=WHICH)
     def crash(self, which: int) -> None:
+        self.give_back(self.processes[which])
         self.processes[which] = self.started()
+
+    @rule(which=WHICH)
+    def lose_connection(self, which: int) -> None:
+        """Let the broker give the message to others while this process still works on it."""
+        process = self.processes[which]
+        if process.copy is not None and process.step != "idle":
+            self.queue.append(process.copy)
+            process.copy = None
+
+    @rule()
+    def publish_it_again(self) -> None:
+        if len(self.queue) + len(self.retries) < 4:
+            self.queue.append(Copy())
+
+    @rule()
+    def replay_a_letter(self) -> None:
+        if self.letters:
+            self.queue.append(Copy(self.letters.pop(0)))
+
+    @rule()
+    def wait_in_the_retry_queue(self) -> None:
+        self.queue += self.retries
+        self.retries = []
 
     @rule()
     def pass_time(self) -> None:
@@ -96,15 +136,16 @@ class Consumers(RuleBasedStateMachine):
                 if not process.is_stalled:
                     self.run(process.liveness.renew())
 
-    @rule(which=WHICH, steps=st.integers(min_value=0, max_value=6), end=st.sampled_from(ENDS))
-    def stall(self, which: int, steps: int, end: str) -> None:
+    @rule(which=WHICH, steps=STEPS, answer=st.sampled_from(ANSWERS))
+    def stall(self, which: int, steps: int, answer: str) -> None:
         """Stop a process for 12 seconds, as a frozen machine would; the other one goes on meanwhile."""
-        self.processes[which].is_stalled = True
+        stalled = self.processes[which]
+        stalled.is_stalled = True
         self.pass_time()
-        for _ in range(steps):
-            self.go_one_step(1 - which, end, is_refused=False)
-        self.processes[which].is_stalled = False
-        self.run(self.processes[which].liveness.renew())
+        self.lose_connection(which)
+        self.go_on(1 - which, steps, answer, "")
+        stalled.is_stalled = False
+        self.run(stalled.liveness.renew())
 
     @invariant()
     def two_that_trust_themselves_are_never_in_data_at_once(self) -> None:
@@ -121,8 +162,10 @@ class Consumers(RuleBasedStateMachine):
         assert not self.is_recorded_sent or self.column("state") == State.SENT
 
     @invariant()
-    def what_was_acked_is_a_mail_or_a_letter(self) -> None:
-        assert self.acked == 0 or self.mails + self.letters > 0
+    def the_message_is_a_mail_or_a_letter_or_still_on_its_way(self) -> None:
+        in_hand = any(process.copy is not None for process in self.processes)
+
+        assert self.mails or self.letters or self.queue or self.retries or in_hand
 
     def teardown(self) -> None:
         try:
@@ -131,8 +174,6 @@ class Consumers(RuleBasedStateMachine):
             self.run(self.database.close())
             self.runner.close()
             self.folder.cleanup()
-
-    is_recorded_sent = False
 
     def run(self, work: Any) -> Any:
         return self.runner.run(work)
@@ -143,99 +184,150 @@ class Consumers(RuleBasedStateMachine):
         self.run(liveness.announce())
         return Process(Inbox(self.database, owner), liveness)
 
-    def go_one_step(self, which: int, end: str, is_refused: bool) -> None:
-        process = self.processes[which]
+    def go_one_step(self, process: Process, answer: str, refusal: str) -> None:  # noqa: C901  # a table of steps
         match process.step:
-            case "idle":
+            case "idle" if self.queue:
+                process.copy, process.step = self.queue.pop(0), "delivered"
+            case "delivered":
                 self.look(process)
-            case "seen" if is_refused:
-                self.refuse_for_good(process)
+            case "seen" if refusal == "for good":
+                self.write_letter(process)
+            case "seen" if refusal == "now":
+                self.defer(process)
             case "seen":
-                self.claim(process)
+                self.take(process)
             case "claimed":
                 self.begin_data(process)
+            case "data" if refusal == "at the dot":
+                self.possible_mails -= 1
+                self.write_letter(process)
             case "data":
-                self.end_data(which, end)
+                self.end_data(process, answer)
+            case "accepted":
+                self.run(process.inbox.record_sent(Sent(SUBJECT, "t", 1, 250, "ok", "event\n")))
+                self.is_recorded_sent = True
+                process.step = "settled"
+            case "buried":
+                self.end(process)
+            case "to put off":
+                if process.copy is not None:
+                    self.retries.append(Copy())  # a retry copy is no letter any more
+                process.step = "settled"
+            case "settled":
+                self.finish(process)
 
     def look(self, process: Process) -> None:
+        assert process.copy is not None or process.step == "delivered"
+        rows = self.run(process.inbox.rows(SUBJECT.key.message_id))
         decision = decide(
-            self.run(process.inbox.rows(KEY.message_id)),
-            recipient_sha256=KEY.recipient_sha256,
-            body_sha256=BODY,
+            rows[0] if rows else None,
             owner=process.liveness.owner,
             tokens=process.tokens,
             may_have_been_sent=False,
+            failed_token=process.copy.failed_token if process.copy else None,
         )
-        if isinstance(decision, Drop):
-            self.ack(process)
-        elif isinstance(decision, Send):
-            process.send, process.step = decision, "seen"
+        match decision:
+            case Drop():
+                process.step = "settled"
+            case Send():
+                process.send, process.step = decision, "seen"
+                process.claim = None
+            case _:
+                process.step = "to put off"
 
-    def claim(self, process: Process) -> None:
+    def take(self, process: Process) -> None:
         assert process.send is not None
         process.trusted_since = process.liveness.trusted_since()
-        process.token = f"token-{next(self.numbers)}"
-        process.tokens.add(process.token)
-        claim = self.run(process.inbox.claim(KEY, process.send, token=process.token, body_sha256=BODY))
-        process.step = "claimed" if claim else "idle"
+        token = f"token-{next(self.numbers)}"
+        process.tokens.add(token)
+        process.claim = self.run(process.inbox.claim(ClaimRequest(SUBJECT, process.send, token)))
+        process.step = "claimed" if process.claim else "delivered"
 
     def begin_data(self, process: Process) -> None:
         if process.trusted_since is None or process.liveness.trusted_since() != process.trusted_since:
-            process.step = "idle"
+            self.defer(process)
             return
         assert self.possible_mails <= int(self.column("uncertain")), "this copy was not counted before"
         process.tokens.clear()
         process.step = "data"
         self.possible_mails += 1
 
-    def end_data(self, which: int, end: str) -> None:
-        process = self.processes[which]
-        process.step = "idle"
-        self.mails += end in ("accepted", "lost mail", "crash after mail")
-        match end:
+    def end_data(self, process: Process, answer: str) -> None:
+        self.mails += answer in ("accepted", "lost mail", "never")
+        match answer:
             case "accepted":
-                self.run(process.inbox.finish_sent(KEY, 250))
-                self.is_recorded_sent = True
-                self.ack(process)
-            case "refused now":
-                process.tokens.add(process.token)
+                process.step = "accepted"
+            case "later":
                 self.possible_mails -= 1
-            case "crash after mail":
-                self.crash(which)
+                self.defer(process)
+            case _:
+                self.leave_unanswered(process)
 
-    def refuse_for_good(self, process: Process) -> None:
-        assert process.send is not None
-        self.letters += 1
-        is_recorded = self.run(
-            process.inbox.finish_failed(
-                KEY,
-                550,
-                seen_token=process.send.seen.token if process.send.seen else None,
-                token=f"token-{next(self.numbers)}",
-                body_sha256=BODY,
-            )
+    def seen(self, process: Process) -> Seen | None:
+        if process.claim is not None:
+            return Seen(State.SENDING, process.claim.token)
+        row = process.send.seen if process.send else None
+        return Seen(row.state, row.token) if row else None
+
+    def leave_unanswered(self, process: Process) -> None:
+        assert process.claim is not None
+        unanswered = process.claim.unanswered + 1
+        if unanswered >= MOST_UNANSWERED:
+            self.write_letter(process)
+        else:
+            self.defer(process, unanswered=unanswered, is_uncertain=True)
+
+    def defer(self, process: Process, *, unanswered: int = 0, is_uncertain: bool = False) -> None:
+        transition = Transition(
+            SUBJECT,
+            self.seen(process),
+            State.DEFERRED,
+            f"token-{next(self.numbers)}",
+            attempts=1,
+            unanswered=unanswered,
+            is_uncertain=is_uncertain,
+            wait_seconds=0.0,
         )
-        process.step = "idle"
-        if is_recorded:
-            self.ack(process)
+        process.step = "to put off" if self.run(process.inbox.move(transition)) else "delivered"
 
-    def ack(self, process: Process) -> None:
-        """End this delivery; the next of the same message, a copy, follows at once."""
-        process.step = "idle"
+    def write_letter(self, process: Process) -> None:
+        process.is_refused = True
+        self.letters.append(f"token-{next(self.numbers)}")
+        process.step = "buried"
+
+    def end(self, process: Process) -> None:
+        transition = Transition(
+            SUBJECT,
+            self.seen(process),
+            State.FAILED,
+            self.letters[-1] if self.letters else f"token-{next(self.numbers)}",
+            attempts=1,
+            is_uncertain=True,
+        )
+        process.step = "settled" if self.run(process.inbox.move(transition)) else "delivered"
+
+    def finish(self, process: Process) -> None:
+        """Ack; a delivery that was lost meanwhile is somebody else's."""
+        process.copy, process.step = None, "idle"
         process.tokens.clear()
-        self.acked += 1
+
+    def give_back(self, process: Process) -> None:
+        if process.copy is not None:
+            self.queue.insert(0, process.copy)
 
     def settle_at_last(self) -> None:
-        """Kill everybody and give the message to a new process: it must be settled, as a mail or as a letter."""
+        """Kill everybody and give all copies to a new process: the message ends, as a mail or as a letter."""
+        for process in self.processes:
+            self.give_back(process)
         self.processes = [self.started()]
         self.pass_time()
-        before = self.acked
-        for _ in range(4):
-            if self.acked == before:
-                self.go_one_step(0, "accepted", is_refused=False)
+        for _ in range(100):
+            self.wait_in_the_retry_queue()
+            self.go_one_step(self.processes[0], "accepted", "")
 
-        assert self.acked > before
-        assert self.mails + self.letters > 0
+        assert self.queue == self.retries == []
+        assert self.mails or self.letters
+        assert self.column("state") in TERMINAL
 
     def column(self, name: str) -> Any:
         query = select(inbox.c[name])
@@ -243,4 +335,4 @@ class Consumers(RuleBasedStateMachine):
 
 
 TestConsumers = Consumers.TestCase
-TestConsumers.settings = settings(max_examples=50, stateful_step_count=10, deadline=None)
+TestConsumers.settings = settings(max_examples=50, stateful_step_count=12, deadline=None)

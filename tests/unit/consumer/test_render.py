@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailpact_consumer.mailbox import Mailbox
-from mailpact_consumer.message import MailRequest
+from mailpact_consumer.message import Identity, MailRequest, recipient_of
 from mailpact_consumer.render import render, subject_of
 
 DATE = datetime(2026, 11, 24, 9, 30, 5, tzinfo=UTC)
@@ -22,8 +22,9 @@ PARSER = email.parser.BytesParser(policy=email.policy.default)
 
 
 def mail_with(text: str, mail_from: Mailbox = CMS) -> bytes:
-    request = MailRequest(ID, True, "email/1", "ada@example.org", text, "0" * 64, None)
-    return render(request, mail_from=mail_from, domain="mail.example", date=DATE)
+    identity, recipient = Identity(ID, None, is_known=True), recipient_of("ada@example.org")
+    request = MailRequest(identity, "email/1", (recipient,), text, "0" * 64, None)
+    return render(request, recipient, mail_from=mail_from, domain="mail.example", date=DATE)
 
 
 def test_mail_is_these_bytes() -> None:

@@ -14,7 +14,7 @@ from mailpact.amqp.messages import Message
 from mailpact.contracts import catalogue
 from mailpact.contracts.errors import Refusal
 from mailpact_consumer.mailbox import Mailbox
-from mailpact_consumer.message import MailRequest, read, readers
+from mailpact_consumer.message import MailRequest, identify, read, readers
 from mailpact_consumer.render import render
 
 VECTORS = sorted((Path(__file__).parents[3] / "contracts" / "email" / "1" / "vectors").rglob("*.json"))
@@ -49,7 +49,8 @@ def comparable(text: str) -> str:
 
 
 def outcome(vector: dict[str, Any]) -> MailRequest | Refusal:
-    return read(message_of(vector), SERVED, assigned_id=ASSIGNED)
+    message = message_of(vector)
+    return read(message, SERVED, identify(message, assigned_id=ASSIGNED))
 
 
 @pytest.mark.parametrize("path", VECTORS, ids=lambda path: path.stem)
@@ -64,7 +65,13 @@ def test_vector_means_what_it_says(path: Path) -> None:
     expected = vector["mail"]
     assert isinstance(result, MailRequest)
     mail = PARSER.parsebytes(
-        render(result, mail_from=Mailbox("cms@mail.example"), domain="mail.example", date=DATE)
+        render(
+            result,
+            result.recipients[0],
+            mail_from=Mailbox("cms@mail.example"),
+            domain="mail.example",
+            date=DATE,
+        )
     )
     text = expected["text"] if "text" in expected else joined(expected["text_pieces"])
     payload = mail.get_payload(decode=True)

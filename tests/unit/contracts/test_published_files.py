@@ -182,12 +182,21 @@ def test_rooms_declare_what_they_use_and_an_operator_all():
     topology = catalogue.load().topology
     consumer, producer = topology.declared_by("consumer"), topology.declared_by("producer")
 
-    assert [exchange.name for exchange in consumer.exchanges] == ["email", "email.dlx"]
-    assert [queue.name for queue in consumer.queues] == ["email.dead", "email.work"]
+    retries = [queue.name for queue in topology.queues if queue.name.startswith("email.retry.")]
+    assert [exchange.name for exchange in consumer.exchanges] == [
+        "email",
+        "email.dlx",
+        "email.requeue",
+        "email.retry",
+        "email.status",
+    ]
+    assert [queue.name for queue in consumer.queues] == ["email.dead", "email.work", *retries]
     assert [(route.exchange, route.routing_key) for route in consumer.bindings] == [
         ("email.dlx", ""),
         ("email", ""),
         ("email", "email"),
+        ("email.requeue", ""),
+        *(("email.retry", name.removeprefix("email.retry.")) for name in retries),
     ]
     assert ([exchange.name for exchange in producer.exchanges], producer.queues) == (["email"], ())
     assert topology.declared_by("operator") == topology

@@ -1,0 +1,125 @@
+"""The statements that the inbox is made of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    Integer,
+    Text,
+    and_,
+    func,
+    literal_column,
+    null,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects import mysql, sqlite
+
+from mailpact.database import clock
+from mailpact_consumer.decide import Row, State
+from mailpact_consumer.liveness import is_alive
+from mailpact_consumer.schema import inbox, owners
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """Which row: the message and the hash of one recipient."""
+
+    message_id: str
+    recipient_sha256: str
+
+
+def microseconds(seconds: float) -> int:
+    """Return a duration in the unit of stored times."""
+    return int(seconds * clock.SECOND)
+
+
+def look(connection: Connection, message_ids: Sequence[str]) -> Sequence[Sequence[Row]]:
+    """Return the rows of each message."""
+    now = clock.now()
+    query = (
+        select(inbox, is_alive().label("owner_is_alive"), now.label("now"))
+        .join_from(inbox, owners, inbox.c.owner == owners.c.owner, isouter=True)
+        .where(inbox.c.message_id.in_(set(message_ids)))
+    )
+    found: dict[str, list[Row]] = {message_id: [] for message_id in message_ids}
+    for row in connection.execute(query):
+        found[row.message_id].append(
+            Row(
+                recipient_sha256=row.recipient_sha256,
+                state=State(row.state),
+                owner=row.owner,
+                owner_is_alive=bool(row.owner_is_alive),
+                token=row.token,
+                body_sha256=row.body_sha256,
+                attempts=row.attempts,
+                unanswered=row.unanswered,
+                rest_seconds=0.0 if row.next_try_at is None else (row.next_try_at - row.now) / clock.SECOND,
+                tried_seconds=(row.now - row.tried_since) / clock.SECOND,
+                events=row.events,
+            )
+        )
+    return [found[message_id] for message_id in message_ids]
+
+
+def insert_if_absent(dialect: str) -> Insert:
+    """Return an INSERT that leaves a row of the same key as it is."""
+    if dialect == "sqlite":
+        return sqlite.insert(inbox).on_conflict_do_nothing(index_elements=inbox.primary_key.columns)
+    # Not INSERT IGNORE, which would also cut what is too long.
+    return mysql.insert(inbox).on_duplicate_key_update(message_id=inbox.c.message_id)
+
+
+def insert_or_mark_sent(dialect: str) -> Insert:
+    """Return an INSERT of `sent` rows that makes a row of the same key `sent`, whatever its state."""
+    if dialect == "sqlite":
+        for_sqlite = sqlite.insert(inbox)
+        return for_sqlite.on_conflict_do_update(
+            index_elements=inbox.primary_key.columns, set_=_sent(for_sqlite.excluded)
+        )
+    for_mysql = mysql.insert(inbox)
+    return for_mysql.on_duplicate_key_update(**_sent(for_mysql.inserted))
+
+
+def _sent(new: Any) -> dict[str, Any]:  # SQLAlchemy's two dialects have a type each
+    # Without bound values: PyMySQL joins many rows into one statement only if all values belong to the rows.
+    return {
+        "due_since": func.coalesce(inbox.c.due_since, new.due_since),
+        "due": func.coalesce(inbox.c.due, literal_column("''", Text)) + new.due,
+        "events": inbox.c.events + literal_column("1", Integer),
+        "state": new.state,
+        "owner": new.owner,
+        "smtp_code": new.smtp_code,
+        "last_reply": new.last_reply,
+        "next_try_at": null(),
+        "ended_at": new.ended_at,
+    }
+
+
+def appended(event: str | None, now: int) -> dict[str, Any]:
+    """Return the values that append a status event to those that are due; none without an event."""
+    if event is None:
+        return {}
+    return {
+        "due": func.coalesce(inbox.c.due, "") + event,
+        "due_since": func.coalesce(inbox.c.due_since, now),
+        "events": inbox.c.events + 1,
+    }
+
+
+def is_key(key: Key) -> ColumnElement[bool]:
+    """Return the condition that a row is this one."""
+    return and_(inbox.c.message_id == key.message_id, inbox.c.recipient_sha256 == key.recipient_sha256)
+
+
+def among(keys: Sequence[Key]) -> ColumnElement[bool]:
+    """Return the condition that a row is one of these."""
+    whole = [(key.message_id, key.recipient_sha256) for key in keys]
+    return and_(
+        inbox.c.message_id.in_({key.message_id for key in keys}),
+        tuple_(inbox.c.message_id, inbox.c.recipient_sha256).in_(whole),
+    )

@@ -1,0 +1,400 @@
+"""Carries one try for one recipient out: MAIL and RCPT, the claim, DATA, and the outcome's record.
+
+A try ends in one of four ways: settled for good; put off, with the row saying until when; held, because the inbox or
+the dead letters cannot be written now; or the row was not as it was seen, and the caller looks again. A try that ends
+without a 250 takes its row out of `sending` before it ends, so that only a process that was killed leaves one.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid5
+
+import structlog
+
+from mailpact.amqp.messages import Message
+from mailpact.amqp.outcome import Outcome as Published
+from mailpact.contracts.errors import ErrorCode
+from mailpact.telemetry import Point
+from mailpact_consumer.decide import Busy, Decision, Drop, Row, Send, State, Wait
+from mailpact_consumer.deliver import Transaction
+from mailpact_consumer.inbox import Claim, ClaimRequest, Reported, Seen, Sent, Subject, Transition
+from mailpact_consumer.inbox_sql import Key
+from mailpact_consumer.letter import RecipientFailure, letter_about_recipient, one_line
+from mailpact_consumer.message import MailRequest, Recipient
+from mailpact_consumer.outcomes import Held, LookAgain, PutOff, Settled, Source
+from mailpact_consumer.render import render
+from mailpact_consumer.reply import Accepted, DomainBusy, Permanent, Scope, Trouble
+from mailpact_consumer.schedule import Deadlines, wait_seconds
+from mailpact_consumer.schema import REPLY_CHARACTERS
+from mailpact_consumer.services import Services
+from mailpact_consumer.slots import Slot
+from mailpact_consumer.standing import Standing, Verdict
+from mailpact_consumer.status import About, Event, Failure, SmtpReply, StatusEvent, status_event
+
+MOST_UNANSWERED = 3  # copies that a reader may get of one mail, when a server takes mails and never says so
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TOKEN_NAMESPACE = UUID("0d3f5c77-6a1b-5e0f-8f52-7b9a4c2d6e18")
+
+log = structlog.get_logger()
+
+Result = Settled | PutOff | Held | LookAgain
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """How a try ended, and the row as it is now."""
+
+    standing: Standing
+    answer: Accepted | Permanent | Trouble
+
+
+class RecipientTry:
+    """The tries for one recipient of one delivery. The caller holds the message's place among those in flight."""
+
+    def __init__(
+        self, services: Services, message: Message, request: MailRequest, recipient: Recipient, slot: Slot
+    ) -> None:
+        self._services = services
+        self._message = message
+        self._request = request
+        self._recipient = recipient
+        self._slot = slot
+        identity = request.identity
+        self._subject = Subject(
+            Key(identity.key, recipient.sha256), request.body_sha256, identity.publisher_id
+        )
+        self._about = About(identity, request.contract, request.metadata)
+        self.tokens: set[str] = set()
+        """The tries that certainly made no mail, although a row may carry them."""
+        self._verdict: Verdict | None = None
+        self.is_settled = False
+
+    async def go_on(self, decision: Decision) -> Result:
+        """Do what was decided, or write the letter that is not confirmed yet. Raises DatabaseUnavailable."""
+        result = await (self._end(self._verdict) if self._verdict is not None else self._do(decision))
+        self.is_settled = isinstance(result, Settled)
+        return result
+
+    @property
+    def has_verdict(self) -> bool:
+        """Whether only the letter is still to be written."""
+        return self._verdict is not None
+
+    def announce_duplicate(self, attempts: int) -> None:
+        """Say that this recipient was settled before."""
+        self._services.settlement.announce(self._event(Event.DUPLICATE, attempts))
+
+    async def _do(self, decision: Decision) -> Result:
+        match decision:
+            case Send():
+                return await self._send(decision)
+            case Drop():
+                return Settled()
+            case Busy():
+                return PutOff(0)
+            case Wait(seconds):
+                return PutOff(seconds)
+
+    async def _send(self, send: Send) -> Result:
+        standing = Standing.of_row(send.seen)
+        if send.reopens:
+            standing = replace(standing, unanswered=0, tried_seconds=0.0)
+        if self._expiry_seconds() <= 0:
+            return await self._expire(standing)
+        too_early = self._early_seconds()
+        if too_early > 0:
+            return await self._defer(standing, wait=too_early, attempts=standing.attempts)
+        tried = await self._hand_over(send, standing)
+        if not isinstance(tried, _Tried):
+            return tried
+        return await self._record(tried)
+
+    async def _hand_over(self, send: Send, standing: Standing) -> _Tried | Result:
+        """Make the try as far as the server's answer; the connection is free again afterwards."""
+        services = self._services
+        async with services.mail_server.transaction(self._recipient.address) as transaction:
+            if isinstance(transaction, DomainBusy):
+                return PutOff(0)
+            if isinstance(transaction, Trouble):
+                return _Tried(standing, transaction)
+            with self._slot.given_back_when_slow():
+                refusal = await transaction.envelope(services.settings.sender, self._recipient.address)
+                if refusal is not None:
+                    return _Tried(standing, refusal)
+                trusted_since = services.liveness.trusted_since()
+                claim = await self._claim(send)
+                if claim is None:
+                    return LookAgain()
+                claimed = Standing.of_claim(claim)
+                if self._expiry_seconds() <= 0:
+                    return await self._expire(claimed)
+                mail = self._render(claim)
+                if trusted_since is None or services.liveness.trusted_since() != trusted_since:
+                    await self._defer(claimed, wait=0.0, attempts=claim.attempts - 1, event=None)
+                    return Held(Source.INBOX, "no sign of life could be left there for 8 seconds")
+                return _Tried(claimed, await self._data(transaction, mail))
+
+    async def _claim(self, send: Send) -> Claim | None:
+        services = self._services
+        token = services.new_id()
+        self.tokens.add(token)  # before the commit, whose answer may be lost
+        attempts = (send.seen.attempts if send.seen is not None else 0) + 1
+        event = self._event(Event.UNCERTAIN, attempts) if send.is_uncertain else None
+        claim = await services.inbox.claim(
+            ClaimRequest(self._subject, send, token, event.line if event else None)
+        )
+        if claim is None:
+            return None
+        if event is not None:
+            log.warning(
+                "mail may go out twice", message_id=self._request.message_id, uncertain=claim.uncertain
+            )
+            services.settlement.recorded(Reported(self._subject.key, claim.events, claim.written_at), event)
+        services.journey.reach(Point.SENDING, self._request.message_id)
+        return claim
+
+    async def _data(self, transaction: Transaction, mail: bytes) -> Accepted | Permanent | Trouble:
+        self.tokens.clear()  # from here on a mail may exist, until the server clearly says no
+        self._services.in_data.add(transaction)
+        try:
+            return await transaction.data(mail)
+        finally:
+            self._services.in_data.discard(transaction)
+
+    async def _record(self, tried: _Tried) -> Result:
+        services, standing = self._services, tried.standing
+        match tried.answer:
+            case Accepted() as accepted:
+                services.watch.succeeded()
+                services.journey.reach(Point.HANDED_TO_SMTP, self._request.message_id)
+                await self._record_sent(standing, accepted)
+                return Settled()
+            case Permanent(code, text):
+                attempts = standing.attempts + (not standing.is_claimed)
+                detail = f"{code} {text}"
+                reply = SmtpReply(code, text)
+                return await self._end(
+                    Verdict(standing, State.FAILED, ErrorCode.SMTP_PERMANENT, detail, attempts, reply)
+                )
+            case Trouble() as trouble:
+                services.watch.report(trouble, self._recipient.sha256)
+                return await self._put_off(standing, trouble)
+
+    async def _record_sent(self, standing: Standing, accepted: Accepted) -> None:
+        reply = SmtpReply(accepted.code, accepted.text)
+        event = self._event(Event.SENT, standing.attempts, reply=reply)
+        sent = Sent(
+            self._subject,
+            standing.seen.token if standing.seen is not None else self._services.new_id(),
+            standing.attempts,
+            accepted.code,
+            _words(reply),
+            event.line,
+        )
+        await self._services.settlement.sent(sent, event, events=standing.events + 1)
+
+    async def _put_off(self, standing: Standing, trouble: Trouble) -> Result:
+        reply = SmtpReply(trouble.code, trouble.text) if trouble.code is not None else None
+        if trouble.scope is Scope.SERVER and not trouble.may_be_sent:
+            if not standing.is_claimed:
+                return PutOff(0)  # not this message's attempt; the row stays as it is
+            return await self._defer(standing, wait=0.0, attempts=standing.attempts - 1, event=None)
+        attempts = standing.attempts + (not standing.is_claimed)
+        standing = replace(standing, unanswered=standing.unanswered + trouble.may_be_sent)
+        if standing.unanswered >= MOST_UNANSWERED and trouble.may_be_sent:
+            detail = (
+                f"the mail server took the mail {MOST_UNANSWERED} times without saying whether it keeps it"
+            )
+            return await self._end(
+                Verdict(standing, State.FAILED, ErrorCode.OUTCOME_UNKNOWN, detail, attempts, reply, True)  # noqa: FBT003  # the dataclass's last field, is_uncertain
+            )
+        settings = self._services.settings
+        wait = wait_seconds(
+            settings.retry_schedule,
+            attempts,
+            self._deadlines(standing),
+            at_least=settings.unanswered_pause_seconds if trouble.may_be_sent else 0.0,
+        )
+        if wait is None:
+            detail = f"put off for the whole time for trying; last: {trouble.reason}"
+            return await self._end(
+                Verdict(standing, State.FAILED, ErrorCode.RETRIES_EXHAUSTED, detail, attempts, reply)
+            )
+        what = Event.UNCERTAIN if trouble.may_be_sent else Event.DEFERRED
+        if trouble.may_be_sent:
+            log.warning(
+                "mail may go out twice",
+                message_id=self._request.message_id,
+                reason=trouble.reason,
+                unanswered=standing.unanswered,
+            )
+        else:
+            log.info(
+                "mail put off",
+                message_id=self._request.message_id,
+                reason=trouble.reason,
+                attempt=attempts,
+                wait_seconds=round(wait),
+            )
+        return await self._defer(standing, wait=wait, attempts=attempts, event=what, reply=reply)
+
+    async def _defer(
+        self,
+        standing: Standing,
+        *,
+        wait: float,
+        attempts: int,
+        event: Event | None = Event.DEFERRED,
+        reply: SmtpReply | None = None,
+    ) -> Result:
+        """Write the row `deferred`; the caller sees to the retry copy."""
+        written = self._event(event, attempts, reply=reply) if event is not None else None
+        transition = Transition(
+            self._subject,
+            standing.seen,
+            State.DEFERRED,
+            self._services.new_id(),
+            attempts=max(attempts, 0),
+            unanswered=standing.unanswered,
+            is_uncertain=event is Event.UNCERTAIN,
+            wait_seconds=wait,
+            smtp_code=reply.code if reply is not None else None,
+            last_reply=_words(reply) if reply is not None else None,
+            event=written.line if written is not None else None,
+        )
+        is_moved = await self._services.settlement.moved(transition, written, events=standing.events + 1)
+        return PutOff(wait) if is_moved else LookAgain()
+
+    async def _expire(self, standing: Standing) -> Result:
+        detail = "the message's expires_at has passed"
+        attempts = standing.attempts - standing.is_claimed
+        return await self._end(
+            Verdict(standing, State.EXPIRED, ErrorCode.EXPIRED, detail, attempts, reply=None)
+        )
+
+    async def fail(self, code: ErrorCode, detail: str, row: Row | None) -> Result:
+        """End this recipient's mail without a try: the message cannot become a mail any more."""
+        standing = Standing.of_row(row)
+        return await self._end(Verdict(standing, State.FAILED, code, detail, standing.attempts, None))
+
+    async def _end(self, verdict: Verdict) -> Result:
+        """Write the letter, then the row."""
+        self._verdict = verdict
+        services, standing, request = self._services, verdict.standing, self._request
+        token = self._failed_token(verdict)
+        failure = RecipientFailure(
+            verdict.code, verdict.detail, self._recipient.address, verdict.attempts, token
+        )
+        letter = letter_about_recipient(
+            self._message, failure, key=request.message_id, written_at=services.utc_now()
+        )
+        with self._slot.given_back_when_slow():
+            outcome = await services.settlement.buried(letter, key=request.message_id)
+        if outcome is not Published.CONFIRMED:
+            await self._let_go(verdict)
+            return Held(Source.DEAD_LETTERS, f"a dead letter was {outcome.replace('_', ' ')}")
+        event = self._event(
+            Event.EXPIRED if verdict.state is State.EXPIRED else Event.FAILED,
+            verdict.attempts,
+            reply=verdict.reply,
+            failure=Failure(verdict.code, verdict.detail),
+        )
+        transition = Transition(
+            self._subject,
+            standing.seen,
+            verdict.state,
+            token,
+            attempts=verdict.attempts,
+            unanswered=standing.unanswered,
+            is_uncertain=verdict.is_uncertain,
+            smtp_code=verdict.reply.code if verdict.reply is not None else None,
+            last_reply=_words(verdict.reply) if verdict.reply is not None else None,
+            event=event.line,
+        )
+        self._verdict = None
+        if not await services.settlement.moved(transition, event, events=standing.events + 1):
+            return LookAgain()
+        log.warning(
+            "mail cannot be delivered",
+            message_id=request.message_id,
+            code=str(verdict.code),
+            smtp_code=transition.smtp_code,
+        )
+        return Settled()
+
+    async def _let_go(self, verdict: Verdict) -> None:
+        """Take the row out of `sending` while the letter waits: a clear refusal must not look uncertain later."""
+        standing = verdict.standing
+        if not standing.is_claimed:
+            return
+        token = self._services.new_id()
+        transition = Transition(
+            self._subject,
+            standing.seen,
+            State.DEFERRED,
+            token,
+            attempts=verdict.attempts,
+            unanswered=standing.unanswered,
+            wait_seconds=0.0,
+        )
+        if await self._services.settlement.moved(transition, None, events=standing.events):
+            self._verdict = replace(verdict, standing=replace(standing, seen=Seen(State.DEFERRED, token)))
+        else:
+            self._verdict = None
+
+    def _failed_token(self, verdict: Verdict) -> str:
+        # The same for the same failure: a letter that a crash made twice reopens it in either copy.
+        key = self._subject.key
+        name = f"{key.message_id}\0{key.recipient_sha256}\0{verdict.code}\0{verdict.attempts}"
+        return str(uuid5(TOKEN_NAMESPACE, name))
+
+    def _event(
+        self,
+        event: Event,
+        attempt: int,
+        *,
+        reply: SmtpReply | None = None,
+        failure: Failure | None = None,
+    ) -> StatusEvent:
+        return status_event(
+            self._about,
+            event,
+            recipient=self._recipient.address,
+            attempt=max(attempt, 0),
+            occurred_at=self._services.utc_now(),
+            reply=reply,
+            failure=failure,
+        )
+
+    def _render(self, claim: Claim) -> bytes:
+        settings = self._services.settings
+        return render(
+            self._request,
+            self._recipient,
+            mail_from=settings.mail_from,
+            domain=settings.mail_domain,
+            date=self._request.timestamp or EPOCH + timedelta(microseconds=claim.first_seen),
+        )
+
+    def _deadlines(self, standing: Standing) -> Deadlines:
+        tried = standing.tried_seconds
+        not_before = self._request.not_before
+        if not_before is not None:
+            tried = min(tried, (self._services.utc_now() - not_before).total_seconds())
+        trying = self._services.settings.retry_seconds - tried
+        expires = self._request.expires_at is not None
+        return Deadlines(trying, self._expiry_seconds() if expires else None)
+
+    def _expiry_seconds(self) -> float:
+        expires_at = self._request.expires_at
+        if expires_at is None:
+            return float("inf")
+        return (expires_at - self._services.utc_now()).total_seconds()
+
+    def _early_seconds(self) -> float:
+        not_before = self._request.not_before
+        return 0.0 if not_before is None else (not_before - self._services.utc_now()).total_seconds()
+
+
+def _words(reply: SmtpReply) -> str:
+    return one_line(reply.text)[:REPLY_CHARACTERS]

@@ -1,0 +1,102 @@
+"""When a message is tried again, and through which retry queue it waits. No I/O: durations in, durations out.
+
+Each step of the schedule is a queue that keeps a message for the time in its name. After the first try that was put
+off the message waits the first step, then the second, and the last step repeats until the time for trying is over. A
+message may come back before its time (its row says when): then it waits again, in the largest step not above the rest.
+"""
+
+import re
+from dataclasses import dataclass
+
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
+LONGEST_STEP_SECONDS = 86_400
+MOST_STEPS = 20
+
+_STEP = re.compile(r"([1-9][0-9]{0,5})([smh])")
+
+
+class ScheduleError(ValueError):
+    """A text is not a retry schedule; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One retry queue: its name is `email.retry.` and this name, which is its routing key too."""
+
+    name: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The steps in rising order, at least one."""
+
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> "Schedule":
+        """Read steps such as `10s 1m 2h`, separated by spaces. Raises ScheduleError."""
+        steps = tuple(_step(word) for word in text.split())
+        if not 0 < len(steps) <= MOST_STEPS:
+            raise ScheduleError(
+                f"a retry schedule has 1 to {MOST_STEPS} steps, for example {DEFAULT_SCHEDULE!r}"
+            )
+        seconds = [step.seconds for step in steps]
+        if seconds != sorted(set(seconds)):
+            raise ScheduleError(f"the steps of the retry schedule {text!r} do not rise")
+        return cls(steps)
+
+    @property
+    def shortest(self) -> Step:
+        """The step for what is to be tried again soon."""
+        return self.steps[0]
+
+    def after(self, attempts: int) -> Step:
+        """Return the step that follows the try of this number, counted from 1."""
+        return self.steps[min(max(attempts, 1), len(self.steps)) - 1]
+
+    def step_for(self, seconds: float) -> Step:
+        """Return the largest step not above this wait, or the shortest step."""
+        fitting = [step for step in self.steps if step.seconds <= seconds]
+        return fitting[-1] if fitting else self.shortest
+
+    def __str__(self) -> str:
+        return " ".join(step.name for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """The seconds that are left, counted from now; negative when the time is over.
+
+    `trying` is the consumer's own time for trying, `expiry` the publisher's (None without one).
+    """
+
+    trying: float
+    expiry: float | None = None
+
+
+def wait_seconds(
+    schedule: Schedule, attempts: int, deadlines: Deadlines, *, at_least: float = 0.0
+) -> float | None:
+    """Return the wait before the next try after `attempts` tries; None when the time for trying is over.
+
+    The wait never passes the end of the time for trying or the publisher's expiry: the last try comes just then.
+    """
+    if deadlines.trying <= 0:
+        return None
+    wait = max(float(schedule.after(attempts).seconds), at_least)
+    wait = min(wait, deadlines.trying)
+    if deadlines.expiry is not None:
+        wait = min(wait, max(deadlines.expiry, 0.0))
+    return wait
+
+
+def _step(word: str) -> Step:
+    match = _STEP.fullmatch(word)
+    seconds = int(match[1]) * UNIT_SECONDS[match[2]] if match else 0
+    if not 0 < seconds <= LONGEST_STEP_SECONDS:
+        raise ScheduleError(f"{word!r} is no step of a retry schedule: write 10s, 5m or 2h, at most 24h")
+    return Step(word, seconds)
+
+
+DEFAULT_SCHEDULE = Schedule.parse("10s 1m 5m 15m 30m 1h 2h 4h")

@@ -1,0 +1,38 @@
+"""What a try needs of the world outside."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailpact.telemetry import Journey
+from mailpact_consumer.deliver import MailServer, Transaction
+from mailpact_consumer.inbox import Inbox
+from mailpact_consumer.liveness import Liveness
+from mailpact_consumer.server_watch import ServerWatch
+from mailpact_consumer.settings import ConsumerSettings
+from mailpact_consumer.settle import Settlement
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a try needs of the world outside. `utc_now` returns the time as the process sees it, aware."""
+
+    inbox: Inbox
+    liveness: Liveness
+    mail_server: MailServer
+    watch: ServerWatch
+    settlement: Settlement
+    journey: Journey
+    settings: ConsumerSettings
+    new_id: Callable[[], str]
+    utc_now: Callable[[], datetime]
+    in_data: set[Transaction]
+    """The transactions that wait for an answer about a whole mail; a stop cuts them at its deadline."""
+
+
+async def cut(transactions: set[Transaction]) -> None:
+    """Give up what waits for the answer to a whole mail; each try then records that nobody knows its outcome."""
+    for transaction in list(transactions):
+        transaction.session.connection.close()
+    await asyncio.sleep(0)

@@ -1,0 +1,97 @@
+"""How many messages are worked on at once, and who gives a place back early.
+
+A message has a slot while it is worked on. A try that has waited 1 second for the mail server gives its slot back, so
+that slow answers hold nobody up; the mail server's connections bound how many do so. Messages that wait in process for
+a moment take at most a quarter of the slots. Messages whose dead letter cannot be written have slots of their own.
+
+A message that came back several times may be one that kills the process. Such suspects are tried one by one, in a
+random order, so that each new start gets some of the innocent ones done before all are out of deliveries. A suspect is
+isolated for one try: when it waits for a slow answer, or has been put off, the next one's turn has come.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+SLOW_SECONDS = 1.0
+SHUFFLE_SECONDS = 0.5
+LETTER_SLOTS = 32
+
+
+class Slot:
+    """One message's place among those that are worked on; given back once, early or at the end."""
+
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        self._give_back: Callable[[], None] | None = give_back
+
+    def give_back(self) -> None:
+        """Let another message be worked on."""
+        if self._give_back is not None:
+            give_back, self._give_back = self._give_back, None
+            give_back()
+
+    @contextmanager
+    def given_back_when_slow(self) -> Iterator[None]:
+        """Give the slot back if the work inside takes 1 second."""
+        timer = asyncio.get_running_loop().call_later(SLOW_SECONDS, self.give_back)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+class Slots:
+    """The slots of one process."""
+
+    def __init__(self, count: int) -> None:
+        self._free = asyncio.Semaphore(count)
+        self._alone = asyncio.Lock()
+        self._quarter = max(1, count // 4)
+        self._waiting = 0
+        self._letters = 0
+
+    @asynccontextmanager
+    async def slot(self, *, is_suspect: bool) -> AsyncIterator[Slot]:
+        """Wait for a slot; a suspect first waits until no other suspect is tried."""
+        if is_suspect:
+            await asyncio.sleep(random.uniform(0.0, SHUFFLE_SECONDS))  # noqa: S311  # an order, not a secret
+            await self._alone.acquire()
+        try:
+            await self._free.acquire()
+        except BaseException:
+            if is_suspect:
+                self._alone.release()
+            raise
+        slot = Slot(self._release_suspect if is_suspect else self._free.release)
+        try:
+            yield slot
+        finally:
+            slot.give_back()
+
+    @contextmanager
+    def waiting(self) -> Iterator[bool]:
+        """Enter to wait in process for a moment; False when a quarter of the slots do so already."""
+        if self._waiting >= self._quarter:
+            yield False
+            return
+        self._waiting += 1
+        try:
+            yield True
+        finally:
+            self._waiting -= 1
+
+    def take_letter_slot(self) -> bool:
+        """Take one of the places for messages whose letter cannot be written now; False when there is none."""
+        if self._letters >= LETTER_SLOTS:
+            return False
+        self._letters += 1
+        return True
+
+    def give_letter_slot_back(self) -> None:
+        """Give back what `take_letter_slot` took."""
+        self._letters -= 1
+
+    def _release_suspect(self) -> None:
+        self._free.release()
+        self._alone.release()

@@ -1,0 +1,156 @@
+"""Writes status events, `email-status/1`: what became of one mail. No I/O: values in, the event's body out.
+
+An event is written when the outcome is recorded and lies in the inbox until the broker has confirmed it. Its id is
+derived, so that a copy published after a crash is known for one.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+from mailpact.amqp.messages import Message
+from mailpact.contracts.errors import ErrorCode, Refusal
+from mailpact_consumer.letter import one_line
+from mailpact_consumer.message import Identity
+
+EXCHANGE = "email.status"
+TYPE = "email-status.v1"
+APP_ID = "mailpact-consumer"
+EVENT_NAMESPACE = UUID("b7a1f0de-3c52-5d1b-9a44-0c6d8b1e7f23")
+
+_ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?=\s|$)")
+_PUBLISHER_ID_CHARACTERS = 255
+LEAST_CODE, GREATEST_CODE = 200, 599  # of the contract
+
+
+class Event(StrEnum):
+    """What happened; the routing key of the event."""
+
+    SENT = "sent"
+    DEFERRED = "deferred"
+    FAILED = "failed"
+    UNCERTAIN = "uncertain"
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpReply:
+    """What the mail server answered."""
+
+    code: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no mail."""
+
+    code: ErrorCode
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Which message the events are about; `contract` is None when the message named none that is served."""
+
+    identity: Identity
+    contract: str | None
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusEvent:
+    """One event: its body is one JSON object without line ends; `occurred_at` is aware."""
+
+    id: str
+    event: str
+    key: str
+    occurred_at: datetime
+    body: str
+
+    @classmethod
+    def read(cls, body: str) -> "StatusEvent":
+        """Read an event from its body. Raises ValueError or KeyError for a body that is none of ours."""
+        members = json.loads(body)
+        occurred_at = datetime.fromisoformat(members["occurred_at"])
+        return cls(members["id"], members["event"], members["message_id"], occurred_at, body)
+
+    @property
+    def line(self) -> str:
+        """The body as it lies in the inbox, with a line end."""
+        return f"{self.body}\n"
+
+    def message(self) -> Message:
+        """Return the message that carries the event."""
+        return Message(
+            self.body.encode(),
+            content_type="application/json",
+            type=TYPE,
+            message_id=self.id,
+            correlation_id=self.key,
+            app_id=APP_ID,
+            timestamp=self.occurred_at.replace(microsecond=0),
+        )
+
+
+def status_event(
+    about: About,
+    event: Event,
+    *,
+    recipient: str | None,
+    attempt: int,
+    occurred_at: datetime,
+    reply: SmtpReply | None = None,
+    failure: Failure | Refusal | None = None,
+) -> StatusEvent:
+    """Return a status event. `occurred_at` is aware."""
+    key = about.identity.key
+    event_id = str(uuid5(EVENT_NAMESPACE, f"{key}\0{recipient or ''}\0{event}\0{attempt}"))
+    body: dict[str, object] = {
+        "id": event_id,
+        "event": event,
+        "occurred_at": _moment(occurred_at),
+        "message_id": key,
+        "attempt": attempt,
+    }
+    if about.identity.publisher_id is not None:
+        body["publisher_message_id"] = about.identity.publisher_id[:_PUBLISHER_ID_CHARACTERS]
+    if recipient is not None:
+        body["recipient"] = recipient
+    if about.contract is not None:
+        body["contract"] = about.contract
+    if reply is not None and LEAST_CODE <= reply.code <= GREATEST_CODE:
+        body["smtp"] = _smtp(reply)
+    if failure is not None:
+        body["error"] = _error(failure)
+    if about.metadata:
+        body["metadata"] = dict(about.metadata)
+    return StatusEvent(event_id, event, key, occurred_at, json.dumps(body, separators=(",", ":")))
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _smtp(reply: SmtpReply) -> dict[str, object]:
+    smtp: dict[str, object] = {"code": reply.code}
+    enhanced = _ENHANCED.match(reply.text)
+    if enhanced is not None:
+        smtp["enhanced"] = enhanced[1]
+    words = one_line(reply.text)
+    return {**smtp, "reply": words} if words else smtp
+
+
+def _error(failure: Failure | Refusal) -> dict[str, object]:
+    error: dict[str, object] = {"code": failure.code}
+    if isinstance(failure, Refusal) and failure.keyword:
+        error |= {"pointer": failure.pointer[:500], "keyword": failure.keyword[:64]}
+    if failure.detail:
+        error["detail"] = one_line(failure.detail)
+    return error
