@@ -14,6 +14,15 @@ from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.schedule import DEFAULT_SCHEDULE, Schedule
 from mailpact_consumer.settings import ConsumerSettings, SmtpTls
 
+RetrySchedule = Annotated[
+    Schedule,
+    options.schedule("--retry-schedule", "How long a message waits after each try that was put off."),
+]
+InboxDays = Annotated[
+    int,
+    options.number("--inbox-days", "Days for which finished messages are remembered.", least=1, most=3650),
+]
+
 
 def consumer(
     amqp_url: Annotated[AmqpUrl, options.amqp_url()] = options.DEFAULT_AMQP_URL,
