@@ -14,6 +14,32 @@ from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.schedule import DEFAULT_SCHEDULE, Schedule
 from mailpact_consumer.settings import ConsumerSettings, SmtpTls
 
+Inbox = Annotated[
+    DatabaseUrl,
+    options.database_url(
+        "--inbox-url", "Database that records sent mail; all consumers of a queue use the same one."
+    ),
+]
+From = Annotated[Mailbox, options.mailbox("--mail-from", 'The From of mails: ADDRESS or "NAME <ADDRESS>".')]
+EnvelopeFrom = Annotated[
+    str | None,
+    options.mail_address("--envelope-from", "Where bounces go; the address of --mail-from by default."),
+]
+Prefetch = Annotated[int, options.number("--prefetch", "Messages worked on at once.", least=1, most=1000)]
+Connections = Annotated[
+    int, options.number("--smtp-connections", "Connections to the mail server at once.", least=1, most=100)
+]
+Rate = Annotated[
+    int | None,
+    options.number("--smtp-rate", "Mails per second at most; no limit by default.", least=1, most=10_000),
+]
+Tls = Annotated[
+    SmtpTls, options.choice("--smtp-tls", "STARTTLS with smtp://; always required with a password.")
+]
+CaFile = Annotated[
+    Path | None,
+    options.ca_file("--smtp-ca-file", "The CAs that the mail server's certificate may come from."),
+]
 RetrySchedule = Annotated[
     Schedule,
     options.schedule("--retry-schedule", "How long a message waits after each try that was put off."),
@@ -27,49 +53,16 @@ InboxDays = Annotated[
 def consumer(
     amqp_url: Annotated[AmqpUrl, options.amqp_url()] = options.DEFAULT_AMQP_URL,
     smtp_url: Annotated[SmtpUrl, options.smtp_url()] = SmtpUrl("127.0.0.1", 1025),
-    inbox_url: Annotated[
-        DatabaseUrl,
-        options.database_url(
-            "--inbox-url", "Database that records sent mail; all consumers of a queue use the same one."
-        ),
-    ] = DatabaseUrl("sqlite:///.mailpact/inbox.db"),
-    mail_from: Annotated[
-        Mailbox,
-        options.mailbox("--mail-from", 'The From of mails: ADDRESS or "NAME <ADDRESS>".'),
-    ] = Mailbox("cms@mail.example"),
-    envelope_from: Annotated[
-        str | None,
-        options.mail_address("--envelope-from", "Where bounces go; the address of --mail-from by default."),
-    ] = None,
-    prefetch: Annotated[
-        int, options.number("--prefetch", "Messages worked on at once.", least=1, most=1000)
-    ] = 32,
-    smtp_connections: Annotated[
-        int,
-        options.number("--smtp-connections", "Connections to the mail server at once.", least=1, most=100),
-    ] = 8,
-    smtp_rate: Annotated[
-        int | None,
-        options.number("--smtp-rate", "Mails per second at most; no limit by default.", least=1, most=10_000),
-    ] = None,
-    smtp_tls: Annotated[
-        SmtpTls,
-        options.choice("--smtp-tls", "STARTTLS with smtp://; always required with a password."),
-    ] = SmtpTls.OPPORTUNISTIC,
-    retry_schedule: Annotated[
-        Schedule,
-        options.schedule("--retry-schedule", "How long a message waits after each try that was put off."),
-    ] = DEFAULT_SCHEDULE,
-    inbox_days: Annotated[
-        int,
-        options.number(
-            "--inbox-days", "Days for which finished messages are remembered.", least=1, most=3650
-        ),
-    ] = 30,
-    smtp_ca_file: Annotated[
-        Path | None,
-        options.ca_file("--smtp-ca-file", "The CAs that the mail server's certificate may come from."),
-    ] = None,
+    inbox_url: Inbox = DatabaseUrl("sqlite:///.mailpact/inbox.db"),
+    mail_from: From = Mailbox("cms@mail.example"),
+    envelope_from: EnvelopeFrom = None,
+    prefetch: Prefetch = 32,
+    smtp_connections: Connections = 8,
+    smtp_rate: Rate = None,
+    smtp_tls: Tls = SmtpTls.OPPORTUNISTIC,
+    smtp_ca_file: CaFile = None,
+    retry_schedule: RetrySchedule = DEFAULT_SCHEDULE,
+    inbox_days: InboxDays = 30,
 ) -> None:
     """Run a consumer: it turns messages into mail."""
     if smtp_tls is SmtpTls.OFF and (smtp_url.is_tls or smtp_url.password is not None):
