@@ -6,6 +6,7 @@ the @ belongs to the mailbox's host, and nobody else may rewrite it: no dots or 
 is kept in what is stored. Only the comparison of two addresses ignores case.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ FEWEST_DIFFERENT: Final = 3  # characters of a password: "aaaaaaaa" is in no lis
 
 NOT_IN_NAMES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})  # Unicode categories: controls, line separators
 TURNS_THE_READING_DIRECTION: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_WEB_ADDRESS: Final = re.compile(r"://|\bwww\.", re.IGNORECASE)
 INVISIBLE: Final = frozenset({"Cf", "Cc", "Zs", "Zl", "Zp"})
 
 IsMailable = Callable[[str], bool]
@@ -47,14 +49,19 @@ class Registration:
     @property
     def email_key(self) -> str:
         """The form by which two addresses are compared."""
-        return self.email.casefold()
+        return address_key(self.email)
+
+
+def address_key(email: str) -> str:
+    """Return the form of an ASCII address by which two addresses are compared."""
+    return email.casefold()
 
 
 FieldErrors = dict[str, str]
 """For each field that is wrong, one sentence to the person who filled it in."""
 
 
-class _Wrong(Exception):
+class Wrong(Exception):
     """A field is wrong; the message is the sentence for the person."""
 
 
@@ -69,13 +76,13 @@ def read_registration(
     values: dict[Field, str] = {}
     readers: Mapping[Field, Callable[[str], str]] = {
         Field.NAME: _name,
-        Field.EMAIL: lambda typed: _email(typed, is_mailable),
-        Field.PASSWORD: lambda typed: _password(typed, common_passwords, _own_words(fields)),
+        Field.EMAIL: lambda typed: read_email(typed, is_mailable),
+        Field.PASSWORD: lambda typed: read_password(typed, common_passwords, own_words(fields)),
     }
     for name, read in readers.items():
         try:
             values[name] = read(fields.get(name, ""))
-        except _Wrong as wrong:
+        except Wrong as wrong:
             errors[name] = str(wrong)
     if errors:
         return errors
@@ -85,42 +92,44 @@ def read_registration(
 def _name(typed: str) -> str:
     name = unicodedata.normalize("NFC", without_invisible_ends(typed))
     if not name:
-        raise _Wrong("Please enter your name.")
+        raise Wrong("Please enter your name.")
     if TURNS_THE_READING_DIRECTION & set(name):
-        raise _Wrong(
+        raise Wrong(
             "Your name contains an invisible character that changes the reading direction. Please remove it."
         )
     if any(unicodedata.category(character) in NOT_IN_NAMES for character in name):
-        raise _Wrong("Your name must be one line of text without control characters.")
+        raise Wrong("Your name must be one line of text without control characters.")
+    if _WEB_ADDRESS.search(name):
+        # Names stand in mails to an address that may be somebody else's: nobody advertises that way.
+        raise Wrong("Your name cannot contain a web address.")
     if len(name) > MAX_NAME:
-        raise _Wrong(f"Your name has {len(name)} characters. The site can store {MAX_NAME}.")
+        raise Wrong(f"Your name has {len(name)} characters. The site can store {MAX_NAME}.")
     return name
 
 
-def _email(typed: str, is_mailable: IsMailable) -> str:
+def read_email(typed: str, is_mailable: IsMailable) -> str:
+    """Return the ASCII form of a typed address. Raises Wrong."""
     address = without_invisible_ends(typed)
     if not address:
-        raise _Wrong("Please enter your e-mail address.")
+        raise Wrong("Please enter your e-mail address.")
     if len(address) > MAX_ADDRESS:
-        raise _Wrong(f"An e-mail address has at most {MAX_ADDRESS} characters.")
+        raise Wrong(f"An e-mail address has at most {MAX_ADDRESS} characters.")
     if any(unicodedata.category(character) in INVISIBLE for character in address):
-        raise _Wrong("The address contains a space or an invisible character. Please type the address again.")
+        raise Wrong("The address contains a space or an invisible character. Please type the address again.")
     local_part, at, domain = address.rpartition("@")
     if not at or not local_part or not domain:
-        raise _Wrong("An e-mail address has the form name@example.org.")
+        raise Wrong("An e-mail address has the form name@example.org.")
     if not local_part.isascii():
-        raise _Wrong(
-            "Before the @ the site can only use unaccented letters, digits and signs such as . _ + -"
-        )
+        raise Wrong("Before the @ the site can only use unaccented letters, digits and signs such as . _ + -")
     try:
         # Names below .test are nobody's (RFC 6761), and just what a developer tries a site with.
         checked = validate_email(
             address, allow_smtputf8=False, check_deliverability=False, test_environment=True
         )
     except EmailNotValidError:
-        raise _Wrong(_what_is_wrong(local_part, domain)) from None
+        raise Wrong(_what_is_wrong(local_part, domain)) from None
     if checked.ascii_email is None or not is_mailable(checked.ascii_email):
-        raise _Wrong("The site cannot send mail to an address of this form. Please use another address.")
+        raise Wrong("The site cannot send mail to an address of this form. Please use another address.")
     return checked.ascii_email
 
 
@@ -137,33 +146,36 @@ def _what_is_wrong(local_part: str, domain: str) -> str:
     return "This is not a valid e-mail address. Please check it for typing errors."
 
 
-def _own_words(fields: Mapping[str, str]) -> frozenset[str]:
+def own_words(fields: Mapping[str, str]) -> frozenset[str]:
+    """Return what of a form anybody who knows the person would try as a password."""
     email = without_invisible_ends(fields.get(Field.EMAIL, "")).casefold()
     name = without_invisible_ends(fields.get(Field.NAME, "")).casefold()
     return frozenset({email, email.partition("@")[0], name, name.replace(" ", "")})
 
 
-def _password(typed: str, common: Collection[str], own_words: Collection[str]) -> str:
-    password = unicodedata.normalize("NFKC", typed)
+def read_password(typed: str, common: Collection[str], personal: Collection[str]) -> str:
+    """Return a new password in Unicode's form NFKC. Raises Wrong, also for common and personal ones."""
+    password = normalised(typed)
     if len(password) < MIN_PASSWORD:
-        raise _Wrong(
-            f"A password has at least {MIN_PASSWORD} characters. Several words make a good password."
-        )
+        raise Wrong(f"A password has at least {MIN_PASSWORD} characters. Several words make a good password.")
     if len(password) > MAX_PASSWORD:
-        raise _Wrong(f"A password has at most {MAX_PASSWORD} characters.")
+        raise Wrong(f"A password has at most {MAX_PASSWORD} characters.")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in password):
-        raise _Wrong("A password cannot contain control characters.")
+        raise Wrong("A password cannot contain control characters.")
     if not without_invisible_ends(password):
-        raise _Wrong("This password consists of spaces only. Please choose another password.")
+        raise Wrong("This password consists of spaces only. Please choose another password.")
     if len(set(password.casefold())) < FEWEST_DIFFERENT:
-        raise _Wrong("This password repeats one or two characters. Please choose another password.")
+        raise Wrong("This password repeats one or two characters. Please choose another password.")
     if password.casefold().strip() in common:
-        raise _Wrong(
-            "This password is one of those that attackers try first. Please choose another password."
-        )
-    if password.casefold().strip() in own_words:
-        raise _Wrong("This password is your name or address. Please choose another password.")
+        raise Wrong("This password is one of those that attackers try first. Please choose another password.")
+    if password.casefold().strip() in personal:
+        raise Wrong("This password is your name or address. Please choose another password.")
     return password
+
+
+def normalised(password: str) -> str:
+    """Return a password in Unicode's form NFKC: keyboards compose the same letter differently."""
+    return unicodedata.normalize("NFKC", password)
 
 
 def without_invisible_ends(text: str) -> str:

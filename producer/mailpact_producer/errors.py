@@ -1,14 +1,15 @@
-"""What can go wrong in the CMS, and whose fault it is.
+"""What can go wrong on the site, and whose fault it is.
 
 ProducerError
 ├── AddressKnown      somebody has registered this address; the caller must not let anybody see a difference
 ├── TooBusy           more passwords wait to be hashed than is good for the machine; trying again later helps
+├── TooManyAttempts   this account or network has failed to log in too often; trying again later helps
 └── ContractBroken    a message of ours breaks its own contract: a bug, nothing was stored
 """
 
 
 class ProducerError(Exception):
-    """Something is wrong in the CMS."""
+    """Something is wrong on the site."""
 
 
 class AddressKnown(ProducerError):
@@ -17,6 +18,14 @@ class AddressKnown(ProducerError):
 
 class TooBusy(ProducerError):
     """The work that was asked for would have to wait too long; ask again in a few seconds."""
+
+
+class TooManyAttempts(ProducerError):
+    """Logging in has failed too often lately; ask again in `retry_seconds`."""
+
+    def __init__(self, retry_seconds: int) -> None:
+        super().__init__(f"too many attempts to log in; the next one is checked in {retry_seconds} seconds")
+        self.retry_seconds = retry_seconds
 
 
 class ContractBroken(ProducerError):

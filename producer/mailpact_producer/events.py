@@ -1,4 +1,4 @@
-"""What the CMS says to the world: the message of a registration, held against the contract that it is written under.
+"""Messages of the site, each checked against the contract that it is written under.
 
 A message is checked before it is stored, because a promise that cannot be kept must not be made, and once more
 before it is published, because the row may have been written by another release.
@@ -14,17 +14,16 @@ from mailpact.contracts.catalogue import Contract
 from mailpact.contracts.errors import Refusal
 from mailpact.contracts.parse import parse
 from mailpact.contracts.validate import Validator, accepts_address
+from mailpact_producer.mails import Mail
+from mailpact_producer.plain_mails import plain_text
 
 CONTRACT: Final = "email/1"
 APP_ID: Final = "mailpact-producer"
-WELCOME: Final = (
-    "You've successfully registered!\n\nWelcome to our CMS, {{Email}}! We're glad you could join us."
-)
 
 
-def welcome_body(email: str) -> bytes:
-    """Return the body of the message to a reader who has registered; `email` is an ASCII address."""
-    return _encoded({"email": email, "message": WELCOME.replace("{{Email}}", email)})
+def mail_body(mail: Mail) -> bytes:
+    """Return the body of the message that becomes this mail."""
+    return _encoded({"email": mail.to, "message": plain_text(mail)})
 
 
 class Writer:

@@ -55,3 +55,15 @@ def recent(times: Sequence[int], now: int, *, span: int) -> list[int]:
     A time ahead of `now` counts too: the database's clock may have been set back.
     """
     return [time for time in times if time > now - span]
+
+
+SHORTEST_DELAY_SECONDS: Final = 0.5
+LONGEST_DELAY_SECONDS: Final = 8.0
+
+
+def delay_seconds(failures: int, *, free_failures: int) -> float:
+    """Return how long an attempt to log in waits after so many failures; the first `free_failures` cost nothing."""
+    over = failures - free_failures
+    if over < 0:
+        return 0.0
+    return float(min(LONGEST_DELAY_SECONDS, SHORTEST_DELAY_SECONDS * 2 ** min(over, 10)))

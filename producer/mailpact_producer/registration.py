@@ -1,71 +1,123 @@
-"""Registers a reader: hashes the password, then stores reader and message in one transaction.
+"""Registers readers and confirms their addresses.
 
-A known address costs the same work, a hash and a transaction, and the caller learns nothing, so nobody who
-registers can find out who is registered. The message is written before the reader, so that the transaction which
-fails has done it all.
+A registration stores an unconfirmed reader, the hash of a link, and the message with that link, in one transaction. A
+known address costs the same work, a hash and a transaction with a message, and the caller learns nothing: nobody who
+registers can find out who is registered. Before an address is confirmed a new registration replaces the earlier one
+and its link, so that nobody prepares an account for somebody else.
 """
 
 from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from mailpact.contracts.errors import Refusal
 from mailpact.database.transactions import Database
-from mailpact.telemetry import Journey, Point
 from mailpact_producer.accounts import Registration
-from mailpact_producer.errors import AddressKnown, ContractBroken
-from mailpact_producer.events import CONTRACT, Writer, welcome_body
+from mailpact_producer.errors import AddressKnown
+from mailpact_producer.mailer import Mailer
 from mailpact_producer.passwords import PasswordHashing
-from mailpact_producer.store import outbox, users
+from mailpact_producer.store import links, outbox, users
+from mailpact_producer.store.links import Link
+from mailpact_producer.store.users import User
+from mailpact_producer.tokens import LinkPurpose, at_rest
+
+_WHAT = "register"
 
 
 class Registrar:
-    """Registers readers; `nudge` tells the relay that there is something to publish."""
+    """Registers readers; `new_secret` returns 256 random bits as text."""
 
     def __init__(
-        self,
-        database: Database,
-        passwords: PasswordHashing,
-        writer: Writer,
-        journey: Journey,
-        *,
-        nudge: Callable[[], None],
-        new_id: Callable[[], str],
-        now_seconds: Callable[[], float],
+        self, database: Database, passwords: PasswordHashing, mailer: Mailer, *, new_secret: Callable[[], str]
     ) -> None:
         self._database = database
         self._passwords = passwords
-        self._writer = writer
-        self._journey = journey
-        self._nudge = nudge
-        self._new_id = new_id
-        self._now_seconds = now_seconds
+        self._mailer = mailer
+        self._new_secret = new_secret
 
-    async def register(self, registration: Registration) -> None:
-        """Store reader and message, or, for a known address, neither.
+    async def register(self, registration: Registration, form: str) -> None:
+        """Store reader, link and message; for a confirmed reader only the message that the account exists.
 
-        Raises TooBusy, DatabaseUnavailable; then nothing is stored. Raises CommitUnknown: then perhaps all of it is,
+        Raises TooBusy, DatabaseUnavailable; then nothing is stored. Raises CommitUnknown: then perhaps all is stored,
         the relay finds the message by itself, and to register again does no harm.
         """
         password_hash = await self._passwords.hash(registration.password)
-        message_id = self._new_id()
-        message = self._writer.message(
-            welcome_body(registration.email), message_id=message_id, made_at_seconds=int(self._now_seconds())
-        )
-        if isinstance(message, Refusal):
-            raise ContractBroken(f"{CONTRACT} refuses our message: {message.code}, {message.detail}")
 
-        def work(connection: Connection) -> None:
-            outbox.enqueue(connection, message, contract=CONTRACT)
-            users.add(connection, registration, password_hash=password_hash)
+        def store(connection: Connection) -> User:
+            try:
+                users.add(connection, registration, password_hash=password_hash)
+            except AddressKnown:
+                known = _present(users.find(connection, registration.email))
+                users.replace(connection, known, registration, password_hash=password_hash)
+            return _present(users.find(connection, registration.email))
 
-        try:
-            await self._database.transact(work)
-        except AddressKnown:
-            return
-        self._journey.reach(Point.COMMITTED, message_id)
-        self._nudge()
+        await self._write_to(registration.email, form, store)
 
     async def pretend(self, registration: Registration) -> None:
         """Do the work of a registration and keep nothing of it. Raises TooBusy."""
         await self._passwords.hash(registration.password)
+
+    async def send_again(self, email: str, form: str) -> None:
+        """Send a reader another mail of the kind that a registration sends; nothing to an unknown address."""
+        await self._write_to(email, form, lambda connection: users.find(connection, email))
+
+    async def look(self, secret: str) -> tuple[Link, User] | None:
+        """Return the link with this secret and its reader, changing nothing; None without such a link."""
+        return await self._database.transact(lambda connection: _link(connection, secret))
+
+    async def confirm(self, secret: str) -> bool:
+        """Confirm the address that the link was mailed to; False if the link does not work (any more)."""
+
+        def work(connection: Connection) -> bool:
+            found = _link(connection, secret)
+            if found is None or not found[0].works:
+                return False
+            links.use(connection, at_rest(secret))
+            users.confirm(connection, found[0].user_id)
+            return True
+
+        return await self._database.transact(work)
+
+    async def disown(self, secret: str) -> bool:
+        """Delete the unconfirmed reader whose link this is; False if the link does not work (any more)."""
+
+        def work(connection: Connection) -> bool:
+            found = _link(connection, secret)
+            if found is None or not found[0].works or found[1].is_confirmed:
+                return False
+            users.remove(connection, found[0].user_id)
+            return True
+
+        return await self._database.transact(work)
+
+    async def _write_to(self, email: str, form: str, reader: Callable[[Connection], User | None]) -> None:
+        message_id = self._mailer.message_id(form, _WHAT, email)
+        secret = self._new_secret()
+        texts = self._mailer.texts
+
+        def work(connection: Connection) -> bool:
+            user = reader(connection)  # its row is locked from here on, so one form cannot enqueue twice
+            if user is None or outbox.holds(connection, message_id):
+                return False
+            if user.is_confirmed:
+                mail = texts.account_exists(user.email, user.name)
+            else:
+                links.add(connection, at_rest(secret), LinkPurpose.CONFIRM, user.id)
+                mail = texts.confirm_address(user.email, user.name, secret)
+            self._mailer.enqueue(connection, mail, message_id)
+            return True
+
+        if await self._database.transact(work):
+            self._mailer.committed(message_id)
+
+
+def _link(connection: Connection, secret: str) -> tuple[Link, User] | None:
+    link = links.find(connection, at_rest(secret), LinkPurpose.CONFIRM)
+    user = users.by_id(connection, link.user_id) if link is not None else None
+    return None if link is None or user is None else (link, user)
+
+
+def _present(user: User | None) -> User:
+    # Deleted between two statements: the transaction is undone, and the person is asked to try again.
+    if user is None:
+        raise AddressKnown
+    return user

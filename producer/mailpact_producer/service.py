@@ -7,11 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib import resources
 from uuid import uuid4
 
 import structlog
-from aiohttp import web
 
 from mailpact.amqp.errors import TopologyMismatch
 from mailpact.amqp.publisher import Publisher
@@ -22,22 +20,15 @@ from mailpact.database.transactions import Database
 from mailpact.telemetry import Journey
 from mailpact.web.serving import serving
 from mailpact_producer.events import CONTRACT, Writer
-from mailpact_producer.limits import MailLimits
-from mailpact_producer.mail_gate import MailGate
+from mailpact_producer.housekeeping import keep_house
+from mailpact_producer.mailer import Mailer
+from mailpact_producer.mails import MailTexts
 from mailpact_producer.passwords import PasswordHashing, usable_cpus
-from mailpact_producer.registration import Registrar
 from mailpact_producer.relay import Relay
 from mailpact_producer.settings import ProducerSettings
+from mailpact_producer.site import make_site
 from mailpact_producer.store import pages, schema
-from mailpact_producer.web.application import make_application
 from mailpact_producer.web.connections import WatchedRunner
-from mailpact_producer.web.cookies import Cookies
-from mailpact_producer.web.csrf import Csrf
-from mailpact_producer.web.forms import Forms
-from mailpact_producer.web.network import Networks
-from mailpact_producer.web.notices import Notices
-from mailpact_producer.web.pages import Pages
-from mailpact_producer.web.register import RegistrationForm
 
 log = structlog.get_logger()
 
@@ -66,18 +57,23 @@ async def running(
         await schema.prepare(database)
         writer = Writer(catalogue.load().contract(CONTRACT))
         relay = await stack.enter_async_context(_relaying(settings, database, writer, journey))
-        registrar = Registrar(
-            database,
-            passwords,
-            writer,
-            journey,
-            nudge=relay.nudge,
-            new_id=lambda: str(uuid4()),
-            now_seconds=time.time,
-        )
-        app = await _site(settings, database, registrar, writer)
+        key = await database.transact(pages.signing_key)
+        texts = MailTexts(settings.base_url, settings.site_name)
+        mailer = Mailer(writer, texts, journey, key, nudge=relay.nudge, now_seconds=time.time)
+        app = await make_site(settings, database, passwords, mailer, key, writer.is_mailable)
+        await stack.enter_async_context(_keeping_house(database))
         await stack.enter_async_context(serving(app, listener, runner=WatchedRunner))
         yield Producer(_url(listener))
+
+
+@asynccontextmanager
+async def _keeping_house(database: Database) -> AsyncIterator[None]:
+    task = asyncio.create_task(keep_house(database))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 @asynccontextmanager
@@ -106,33 +102,6 @@ async def _publishing(publisher: Publisher) -> None:
             "no message can be sent until the broker's exchange is mended and this program started again",
             reason=str(error),
         )
-
-
-async def _site(
-    settings: ProducerSettings, database: Database, registrar: Registrar, writer: Writer
-) -> web.Application:
-    key = await database.transact(pages.signing_key)
-    cookies = Cookies(is_https=settings.is_https)
-    notices = Notices(key, cookies)
-    site_pages = Pages(database)
-    limits = MailLimits(settings.mail_limit_mailbox, settings.mail_limit_network)
-    form = RegistrationForm(
-        registrar,
-        MailGate(database, limits, key),
-        forms=Forms(Csrf(key, cookies, settings.base_url)),
-        notices=notices,
-        networks=Networks(settings.trusted_proxies),
-        site_pages=site_pages,
-        is_mailable=writer.is_mailable,
-        common_passwords=common_passwords(),
-    )
-    return make_application(site_pages, form, notices, is_https=settings.is_https)
-
-
-def common_passwords() -> frozenset[str]:
-    """Return the 10,000 passwords that attackers try first, in lower case."""
-    text = (resources.files("mailpact_producer") / "common_passwords.txt").read_text("ascii")
-    return frozenset(text.split("\n"))
 
 
 def _url(listener: socket.socket) -> str:

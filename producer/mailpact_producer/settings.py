@@ -8,6 +8,7 @@ from mailpact.settings import AmqpUrl, DatabaseUrl, SettingsError
 
 MAIL_LIMIT_MAILBOX: Final = 3
 MAIL_LIMIT_NETWORK: Final = 30
+SITE_NAME: Final = "Our CMS"
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -26,6 +27,7 @@ class ProducerSettings:
     mail_limit_mailbox: int = MAIL_LIMIT_MAILBOX
     mail_limit_network: int = MAIL_LIMIT_NETWORK
     trusted_proxies: tuple[Network, ...] = ()
+    site_name: str = SITE_NAME
 
     @property
     def is_https(self) -> bool:

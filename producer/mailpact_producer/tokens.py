@@ -16,8 +16,9 @@ import base64
 import binascii
 import hashlib
 import hmac
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Final
+from uuid import UUID
 
 KEY_BYTES: Final = 32
 RANDOM_BYTES: Final = 16
@@ -33,6 +34,19 @@ class Purpose(Enum):
     CSRF = b"csrf"
     CSRF_OF_SESSION = b"csrf of session"
     SENT_TO = b"sent to"
+    MESSAGE_ID = b"message id"
+
+
+class LinkPurpose(StrEnum):
+    """What a mailed link is for."""
+
+    CONFIRM = "confirm"
+    RESET = "reset"
+    CHANGE = "change"
+
+
+VALID_MINUTES: Final = {LinkPurpose.CONFIRM: 24 * 60, LinkPurpose.RESET: 30, LinkPurpose.CHANGE: 24 * 60}
+"""How long a link of each kind works."""
 
 
 def sign(key: bytes, purpose: Purpose, content: bytes) -> str:
@@ -83,6 +97,15 @@ def at_rest(secret: str) -> str:
     The secret has 256 random bits, so it needs neither salt nor a slow hash.
     """
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def message_id(key: bytes, form: str, what: str, email: str) -> str:
+    """Return the id of the message that one form causes, a UUID: a form that is posted twice causes one message.
+
+    `form` is random and new for each form that is shown.
+    """
+    digest = _signature(key, Purpose.MESSAGE_ID, f"{form}\0{what}\0{email}".encode())
+    return str(UUID(bytes=digest[:16], version=4))
 
 
 def _signature(key: bytes, purpose: Purpose, content: bytes) -> bytes:

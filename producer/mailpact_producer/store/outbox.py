@@ -55,6 +55,12 @@ def enqueue(connection: Connection, message: Message, *, contract: str) -> None:
     )
 
 
+def holds(connection: Connection, message_id: str) -> bool:
+    """Return whether a message with this id was enqueued before."""
+    query = select(outbox.c.id).where(outbox.c.message_id == message_id)
+    return connection.execute(query).first() is not None
+
+
 def claim(connection: Connection, *, token: str, limit: int) -> Sequence[Claimed]:
     """Take the rows that are due longest, at most `limit`, for LEASE_SECONDS under a token nobody else uses."""
     columns = (

@@ -21,7 +21,7 @@ from mailpact.database.mysql import TABLE
 from mailpact.database.transactions import Database
 
 VERSION_TABLE: Final = "producer_version"
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 metadata = MetaData()
@@ -38,6 +38,10 @@ users = Table(
     Column("email_key", String(254), nullable=False, unique=True),
     Column("password_hash", String(255), nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("confirmed_at", BigInteger),
+    Column("delete_at", BigInteger),  # when an unconfirmed reader is deleted; NULL is never
+    Column("is_admin", SmallInteger, nullable=False, server_default="0"),
+    Index("ix_users_delete", "delete_at"),
     **TABLE,
 )
 
@@ -86,6 +90,42 @@ limits = Table(
     Column("times", Text, nullable=False),  # of each request in the last hour
     Column("used_at", BigInteger, nullable=False),
     Index("ix_limits_used", "used_at"),
+    **TABLE,
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(64), primary_key=True),  # the SHA-256 of the secret in the browser's cookie
+    Column("user_id", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Index("ix_sessions_user", "user_id"),
+    Index("ix_sessions_seen", "seen_at"),
+    **TABLE,
+)
+
+links = Table(
+    "links",
+    metadata,
+    Column("id", String(64), primary_key=True),  # the SHA-256 of the secret in the mail
+    Column("purpose", String(16), nullable=False),
+    Column("user_id", BigInteger, nullable=False),
+    Column("email", String(254)),  # the new address, for a change of address
+    Column("expires_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+    Index("ix_links_user", "user_id", "purpose"),
+    Index("ix_links_expiry", "expires_at"),
+    **TABLE,
+)
+
+login_delays = Table(
+    "login_delays",
+    metadata,
+    Column("name", String(64), primary_key=True),  # an HMAC of an account and a network, or of a network
+    Column("failures", Integer, nullable=False),
+    Column("free_at", BigInteger, nullable=False),  # when the next attempt may be checked
+    Index("ix_login_delays_free", "free_at"),
     **TABLE,
 )
 

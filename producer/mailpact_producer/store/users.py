@@ -1,24 +1,149 @@
 """The readers who have registered."""
 
-from sqlalchemy import Connection, insert
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, case, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mailpact.database import clock
-from mailpact_producer.accounts import Registration
+from mailpact_producer.accounts import Registration, address_key
 from mailpact_producer.errors import AddressKnown
-from mailpact_producer.store.schema import users
+from mailpact_producer.store.schema import links, sessions, users
+
+UNCONFIRMED_DAYS: Final = 7
+_UNCONFIRMED = UNCONFIRMED_DAYS * 24 * 3600 * clock.SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A reader; times are microseconds since 1970."""
+
+    id: int
+    name: str = field(repr=False)
+    email: str = field(repr=False)
+    password_hash: str = field(repr=False)
+    created_at: int
+    confirmed_at: int | None
+    is_admin: bool
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the reader has proved that the address is theirs."""
+        return self.confirmed_at is not None
 
 
 def add(connection: Connection, registration: Registration, *, password_hash: str) -> None:
-    """Store a new reader. Raises AddressKnown: only the unique key can say so without a race."""
+    """Store a new unconfirmed reader, to be deleted in 7 days.
+
+    Raises AddressKnown: only the unique key can say so without a race.
+    """
     new = insert(users).values(
         name=registration.name,
         email=registration.email,
         email_key=registration.email_key,
         password_hash=password_hash,
         created_at=clock.now(),
+        delete_at=clock.now() + _UNCONFIRMED,
+        is_admin=0,
     )
     try:
         connection.execute(new)
     except IntegrityError:
         raise AddressKnown from None
+
+
+def replace(connection: Connection, user: User, registration: Registration, *, password_hash: str) -> None:
+    """Give an unconfirmed reader the name, the spelling of the address and the password of a new registration."""
+    connection.execute(
+        update(users)
+        .where(users.c.id == user.id, users.c.confirmed_at.is_(None))
+        .values(
+            name=registration.name,
+            email=registration.email,
+            password_hash=password_hash,
+            delete_at=case((users.c.delete_at.is_not(None), clock.now() + _UNCONFIRMED)),
+        )
+    )
+
+
+def find(connection: Connection, email: str) -> User | None:
+    """Return the reader with this address, and keep other transactions from changing the row; None without one."""
+    return _user(
+        connection.execute(_query().where(users.c.email_key == address_key(email)).with_for_update()).first()
+    )
+
+
+def by_id(connection: Connection, user_id: int) -> User | None:
+    """Return a reader, and keep other transactions from changing the row; None without one."""
+    return _user(connection.execute(_query().where(users.c.id == user_id).with_for_update()).first())
+
+
+def of_session(connection: Connection, session: str) -> tuple[User, int, int, int] | None:
+    """Return the reader of a session, when it was begun and last seen, and the time now; None without a session."""
+    query = (
+        _query()
+        .add_columns(sessions.c.created_at.label("begun"), sessions.c.seen_at, clock.now().label("now"))
+        .join(sessions, sessions.c.user_id == users.c.id)
+        .where(sessions.c.id == session)
+    )
+    row = connection.execute(query).first()
+    user = _user(row)
+    return None if row is None or user is None else (user, row.begun, row.seen_at, row.now)
+
+
+def confirm(connection: Connection, user_id: int) -> None:
+    """Note that the address is the reader's; such an account is never deleted by itself."""
+    connection.execute(
+        update(users).where(users.c.id == user_id).values(confirmed_at=clock.now(), delete_at=None)
+    )
+
+
+def set_password(connection: Connection, user_id: int, password_hash: str) -> None:
+    """Store another password."""
+    connection.execute(update(users).where(users.c.id == user_id).values(password_hash=password_hash))
+
+
+def set_email(connection: Connection, user_id: int, email: str) -> None:
+    """Store another address. Raises AddressKnown."""
+    try:
+        connection.execute(
+            update(users).where(users.c.id == user_id).values(email=email, email_key=address_key(email))
+        )
+    except IntegrityError:
+        raise AddressKnown from None
+
+
+def remove(connection: Connection, user_id: int) -> None:
+    """Delete a reader, and the reader's sessions and links."""
+    connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
+    connection.execute(delete(links).where(links.c.user_id == user_id))
+    connection.execute(delete(users).where(users.c.id == user_id))
+
+
+def remove_overdue(connection: Connection, *, limit: int) -> int:
+    """Delete readers who have not confirmed their address in time; return how many."""
+    query = select(users.c.id).where(users.c.delete_at < clock.now()).limit(limit)
+    ids = connection.execute(query).scalars().all()
+    for user_id in ids:
+        remove(connection, user_id)
+    return len(ids)
+
+
+def _query() -> Select[*tuple[Any, ...]]:
+    names = ("id", "name", "email", "password_hash", "created_at", "confirmed_at", "is_admin")
+    return select(*(users.c[name] for name in names))
+
+
+def _user(row: Row[*tuple[Any, ...]] | None) -> User | None:
+    if row is None:
+        return None
+    return User(
+        id=row.id,
+        name=row.name,
+        email=row.email,
+        password_hash=row.password_hash,
+        created_at=row.created_at,
+        confirmed_at=row.confirmed_at,
+        is_admin=bool(row.is_admin),
+    )

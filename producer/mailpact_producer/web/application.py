@@ -1,27 +1,46 @@
 """Puts the site together: routes, templates, headers."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import aiohttp_jinja2
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from jinja2 import PackageLoader, StrictUndefined
 
 from mailpact.web.assets import add_asset_routes
+from mailpact_producer.web.account import AccountPage
 from mailpact_producer.web.failures import REPORTS, failure_pages
 from mailpact_producer.web.forms import MAX_BODY_BYTES
 from mailpact_producer.web.headers import add_site_headers
-from mailpact_producer.web.notices import Notices
+from mailpact_producer.web.links import LinkPages
+from mailpact_producer.web.login import LoginForms
 from mailpact_producer.web.pages import Pages
 from mailpact_producer.web.register import RegistrationForm
 from mailpact_producer.web.render import FRAME, Frame
 from mailpact_producer.web.reports import Reports
 
 
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """What answers the requests."""
+
+    pages: Pages
+    registration: RegistrationForm
+    links: LinkPages
+    login: LoginForms
+    account: AccountPage
+
+
 def make_application(
-    site_pages: Pages, registration_form: RegistrationForm, notices: Notices, *, is_https: bool
+    handlers: Handlers, frame: Frame, middlewares: Sequence[Middleware], *, is_https: bool
 ) -> web.Application:
     """Make the site; whoever serves it ends it."""
-    app = web.Application(middlewares=[notices.middleware(), failure_pages], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(
+        middlewares=[failure_pages, *middlewares, failure_pages], client_max_size=MAX_BODY_BYTES
+    )
     app[REPORTS] = Reports()
-    app[FRAME] = Frame(notices)
+    app[FRAME] = frame
     add_site_headers(app, is_https=is_https)
     environment = aiohttp_jinja2.setup(
         app,
@@ -32,8 +51,41 @@ def make_application(
         lstrip_blocks=True,
     )
     environment.globals["assets"] = add_asset_routes(app)
-    app.router.add_get("/", site_pages.home)
-    app.router.add_get("/page/{guid}", site_pages.page)
-    app.router.add_get("/register", registration_form.show)
-    app.router.add_post("/register", registration_form.take)
+    app.add_routes(_routes(handlers))
     return app
+
+
+def _routes(handlers: Handlers) -> list[web.RouteDef]:
+    registration, links, login, account = (
+        handlers.registration,
+        handlers.links,
+        handlers.login,
+        handlers.account,
+    )
+    return [
+        web.get("/", handlers.pages.home),
+        web.get("/page/{guid}", handlers.pages.page),
+        web.get("/register", registration.show),
+        web.post("/register", registration.take),
+        web.post("/register/again", registration.send_again),
+        web.get("/confirm", links.show_confirm),
+        web.post("/confirm", links.confirm),
+        web.post("/confirm/not-me", links.disown),
+        web.get("/confirm/again", registration.show_again),
+        web.post("/confirm/again", registration.take_again),
+        web.get("/login", login.show),
+        web.post("/login", login.take),
+        web.post("/logout", login.log_out),
+        web.get("/forgot", login.show_forgotten),
+        web.post("/forgot", login.take_forgotten),
+        web.get("/reset", login.show_reset),
+        web.post("/reset", login.take_reset),
+        web.get("/change-address", links.show_change),
+        web.post("/change-address", links.change),
+        web.post("/change-address/not-me", links.disown_change),
+        web.get("/account", account.show),
+        web.get("/account/export", account.export),
+        web.post("/account/address", account.change_address),
+        web.post("/account/password", account.change_password),
+        web.post("/account/delete", account.delete),
+    ]

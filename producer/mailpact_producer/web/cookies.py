@@ -39,6 +39,10 @@ class Cookies:
         """Let the browser keep a session's secret until it is closed."""
         self._set(response, self._session, secret, max_age=None)
 
+    def sets_session(self, response: web.StreamResponse) -> bool:
+        """Return whether an answer begins or ends a session."""
+        return self._session in response.cookies
+
     def drop_session(self, response: web.StreamResponse) -> None:
         """Let the browser forget the session."""
         self._set(response, self._session, "", max_age=0)

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 
 from mailpact_producer import tokens
 from mailpact_producer.web.cookies import Cookies
+from mailpact_producer.web.session import reader
 
 FIELD: Final = "csrf"
 _FROM_ELSEWHERE: Final = frozenset({"cross-site", "same-site"})
@@ -24,9 +25,8 @@ class Csrf:
 
     def token(self, request: web.Request) -> str:
         """Return the token for a form on the page that is asked for."""
-        session = self._cookies.session(request)
-        if session:
-            return tokens.token_of_session(self._key, session)
+        if reader(request) is not None:
+            return tokens.token_of_session(self._key, self._cookies.session(request))
         token = self._cookies.csrf(request)
         if tokens.is_ours(self._key, token):
             return token
@@ -34,7 +34,7 @@ class Csrf:
 
     def keep(self, request: web.Request, response: web.StreamResponse, token: str) -> None:
         """Let the browser keep the token, unless its session stands for it."""
-        if not self._cookies.session(request):
+        if reader(request) is None:
             self._cookies.set_csrf(response, token)
 
     def is_ours(self, request: web.Request, fields: Mapping[str, str]) -> bool:
@@ -42,9 +42,8 @@ class Csrf:
         if self._is_from_elsewhere(request):
             return False
         field = fields.get(FIELD, "")
-        session = self._cookies.session(request)
-        if session:
-            return tokens.is_form_of_session(self._key, session=session, field=field)
+        if reader(request) is not None:
+            return tokens.is_form_of_session(self._key, session=self._cookies.session(request), field=field)
         return tokens.is_from_our_form(self._key, cookie=self._cookies.csrf(request), field=field)
 
     def _is_from_elsewhere(self, request: web.Request) -> bool:

@@ -5,6 +5,8 @@ limit, a form of another site, a database that is away.
 """
 
 import asyncio
+import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Final
@@ -22,6 +24,10 @@ CONTENT_TYPE: Final = "application/x-www-form-urlencoded"
 MAX_BODY_BYTES: Final = 64 * 1024
 MAX_FIELDS: Final = 20
 READ_SECONDS: Final = 10
+HIDDEN_SECONDS: Final = 0.2
+
+FORM_FIELD: Final = "form"
+"""A random name of the form: what is posted twice is done once."""
 
 
 async def posted_fields(request: web.Request) -> Mapping[str, str]:
@@ -82,21 +88,43 @@ class Forms:
     ) -> web.Response:
         """Return a page with a form that holds `fields`; `trouble` is what is said above the form."""
         token = self._csrf.token(request)
+        form = (fields or {}).get(FORM_FIELD) or secrets.token_urlsafe(16)
         kept = {name: text for name, text in (fields or {}).items() if "password" not in name}
-        values = {"csrf": token, "fields": kept, "errors": errors or {}, "trouble": trouble, **context}
+        values = {
+            "csrf": token,
+            "form": form,
+            "fields": kept,
+            "errors": errors or {},
+            "trouble": trouble,
+            **context,
+        }
         response = render(request, template, values, status=status)
         self._csrf.keep(request, response, token)
         response.headers[hdrs.CACHE_CONTROL] = "no-store"
         return response
 
     async def take(
-        self, request: web.Request, template: str, context: Mapping[str, object], take: Take
+        self,
+        request: web.Request,
+        template: str,
+        context: Mapping[str, object],
+        take: Take,
+        *,
+        hides_its_work: bool = False,
     ) -> web.Response:
-        """Return what `take` makes of the posted fields, or the form again if it cannot be taken now."""
+        """Return what `take` makes of the posted fields, or the form again if it cannot be taken now.
+
+        If the form `hides_its_work`, the answer is given at a fixed time after the request, so that the time tells
+        nobody whether there was anything to do.
+        """
         fields = await posted_fields(request)
+        began = time.monotonic()
         try:
             self._require_ours(request, fields)
-            return await take(fields)
+            response = await take(fields)
+            if hides_its_work:
+                await asyncio.sleep(HIDDEN_SECONDS - (time.monotonic() - began))
+            return response
         except FormRefused as refused:
             answer = refused
         except (TooBusy, DatabaseUnavailable) as error:

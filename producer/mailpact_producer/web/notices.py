@@ -21,7 +21,15 @@ _SHOWN: Final = web.RequestKey("SHOWN", bool)
 class NoticeKind(StrEnum):
     """What is said."""
 
-    REGISTERED = "registered"
+    REGISTERED = "registered"  # also when the same mail is sent again
+    CONFIRMED = "confirmed"
+    DISOWNED = "disowned"
+    LOGGED_OUT = "logged-out"
+    RESET_SENT = "reset-sent"
+    PASSWORD_CHANGED = "password-changed"  # noqa: S105  # a notice's name
+    CHANGE_SENT = "change-sent"
+    ADDRESS_CHANGED = "address-changed"
+    DELETED = "deleted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,18 +7,29 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp_jinja2 import render_template
 
+from mailpact_producer.web.csrf import Csrf
 from mailpact_producer.web.notices import Notices
+from mailpact_producer.web.session import reader
 
 
 class Frame:
     """What the layout needs beside a page's own values."""
 
-    def __init__(self, notices: Notices) -> None:
+    def __init__(self, notices: Notices, csrf: Csrf, site_name: str) -> None:
         self._notices = notices
+        self._csrf = csrf
+        self._site_name = site_name
 
     def values(self, request: web.Request) -> Mapping[str, Any]:
         """Return the layout's values for the page that answers this request."""
-        return {"notice": self._notices.show(request)}
+        notice = self._notices.show(request)
+        has_form = reader(request) is not None or (notice is not None and notice.signed_address != "")
+        return {
+            "notice": notice,
+            "reader": reader(request),
+            "frame_csrf": self._csrf.token(request) if has_form else "",
+            "site_name": self._site_name,
+        }
 
 
 FRAME: Final = web.AppKey("FRAME", Frame)

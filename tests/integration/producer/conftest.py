@@ -1,6 +1,7 @@
 """The CMS in this process, on a database and a broker of the test's own; and a browser for it."""
 
 import asyncio
+import json
 import re
 import signal
 import socket
@@ -14,6 +15,7 @@ from contextlib import (
     closing,
 )
 from dataclasses import dataclass, field
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,36 @@ class Site:
             "/register", data=hidden | {"name": "Ada", "email": email, "password": PASSWORD} | fields
         )
 
+    async def submit(self, path: str, action: str, **fields: str) -> Answer:
+        """Open a page, fill in its form with this action as a browser would, and post it."""
+        page = (await self.get(path)).text
+        form = re.search(rf'<form[^>]* action="({re.escape(action)}[^"]*)".*?</form>', page, re.DOTALL)
+        assert form, page
+        return await self.post(unescape(form[1]), data=dict(HIDDEN.findall(form[0])) | fields)
+
+    async def log_in(self, email: str, password: str = PASSWORD) -> Answer:
+        return await self.submit("/login", "/login", email=email, password=password)
+
+    async def confirmed(self, email: str, data: Any) -> None:
+        """Register, open the mailed link and press its button."""
+        await self.register(email)
+        answer = await self.submit(data.mails()[-1].link, "/confirm")
+        assert answer.status == 303
+
+
+@dataclass(frozen=True)
+class SentMail:
+    """A mail that waits in the outbox."""
+
+    to: str
+    subject: str
+    text: str
+
+    @property
+    def link(self) -> str:
+        """Return path and query of the first link that carries a token."""
+        return re.findall(r"https?://[^/\s]+(/\S+\?token=\S+)", self.text)[0]
+
 
 class Data:
     """The CMS's database, looked at from outside."""
@@ -81,6 +113,13 @@ class Data:
         with self._engine.begin() as connection:
             result = connection.execute(text(query), values)
             return [tuple(row) for row in result] if result.returns_rows else []
+
+    def mails(self) -> list[SentMail]:
+        """Return the mails that wait in the outbox, in their order."""
+        bodies = [json.loads(body) for (body,) in self.rows("SELECT body FROM outbox ORDER BY id")]
+        return [
+            SentMail(body["email"], body["message"].partition("\n")[0], body["message"]) for body in bodies
+        ]
 
     def everything(self) -> str:
         """Return all that is stored, in all tables."""

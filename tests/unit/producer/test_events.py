@@ -1,6 +1,7 @@
 """The message that a registration sends."""
 
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -8,23 +9,51 @@ import pytest
 from mailpact.amqp.messages import Message
 from mailpact.contracts import catalogue
 from mailpact.contracts.errors import Refusal
-from mailpact_producer.events import Writer, welcome_body
+from mailpact_producer.events import Writer, mail_body
+from mailpact_producer.mails import Mail, MailTexts
 
 WRITER = Writer(catalogue.load().contract("email/1"))
 ID = "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11"
 
 
-def test_registration_sends_title_blank_line_and_welcome() -> None:
-    assert json.loads(welcome_body("ada@example.org")) == {
-        "email": "ada@example.org",
-        "message": (
-            "You've successfully registered!\n\nWelcome to our CMS, ada@example.org! We're glad you could join us."
-        ),
-    }
+TEXTS = MailTexts("https://cms.example", "Our site")
+MAILS = [
+    TEXTS.confirm_address("ada@example.org", "Ada", "SECRET"),
+    TEXTS.account_exists("ada@example.org", "Ada"),
+    TEXTS.reset_password("ada@example.org", "Ada", "SECRET"),
+    TEXTS.password_changed("ada@example.org", "Ada"),
+    TEXTS.change_address("ada@example.org", "Ada", "SECRET"),
+    TEXTS.address_changed("ada@example.org", "Ada"),
+    TEXTS.account_deleted("ada@example.org", "Ada"),
+]
+
+
+@pytest.mark.parametrize("mail", MAILS, ids=lambda mail: mail.template)
+def test_every_mail_is_a_message_of_its_contract(mail: Mail) -> None:
+    message = WRITER.message(mail_body(mail), message_id=ID, made_at_seconds=0)
+
+    assert isinstance(message, Message)
+    body = json.loads(message.body)
+    assert body["email"] == "ada@example.org"
+    assert "Ada" in body["message"]
+    assert "{" not in body["message"]
+    assert "SECRET" not in repr(mail)
+
+
+def test_link_is_built_from_the_site_s_own_address() -> None:
+    (link,) = re.findall(r"https?://\S+", json.loads(mail_body(MAILS[0]))["message"])
+
+    assert link == "https://cms.example/confirm?token=SECRET"
+
+
+def test_name_that_looks_like_a_place_in_the_text_stays_a_name() -> None:
+    body = mail_body(TEXTS.confirm_address("ada@example.org", "{confirm_url}", "SECRET"))
+
+    assert body.count(b"SECRET") == 1
 
 
 def test_message_has_the_properties_that_the_contract_asks_of_writers() -> None:
-    message = WRITER.message(welcome_body("ada@example.org"), message_id=ID, made_at_seconds=1_795_000_000)
+    message = WRITER.message(mail_body(MAILS[0]), message_id=ID, made_at_seconds=1_795_000_000)
 
     assert isinstance(message, Message)
     assert (message.message_id, message.type, message.content_type) == (ID, "email.v1", "application/json")

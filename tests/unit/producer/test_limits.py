@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailpact_producer.limits import folded_mailbox, limit_key, recent
+from mailpact_producer.limits import delay_seconds, folded_mailbox, limit_key, recent
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,9 @@ def test_name_of_a_count_says_nothing_and_differs_by_scope_and_site() -> None:
 
 def test_request_counts_for_less_than_its_span_and_when_the_clock_was_set_back() -> None:
     assert recent([0, 1, 50, 100, 150], 100, span=100) == [1, 50, 100, 150]
+
+
+def test_delay_grows_after_the_free_failures_up_to_a_bound() -> None:
+    delays = [delay_seconds(failures, free_failures=3) for failures in (0, 2, 3, 4, 5, 6, 7, 8, 10_000)]
+
+    assert delays == [0, 0, 0.5, 1, 2, 4, 8, 8, 8]

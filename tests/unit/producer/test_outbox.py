@@ -13,13 +13,15 @@ from mailpact.database.engine import open_database
 from mailpact.database.migrate import migrate
 from mailpact.database.transactions import Database
 from mailpact.settings import DatabaseUrl
-from mailpact_producer.events import CONTRACT, Writer, welcome_body
+from mailpact_producer.events import CONTRACT, Writer, mail_body
+from mailpact_producer.mails import MailTexts
 from mailpact_producer.relay_plan import Dead, Published, PutBack, State, Step
 from mailpact_producer.store import outbox
 from mailpact_producer.store.outbox import Claimed
 from mailpact_producer.store.schema import HEAD, MIGRATIONS, VERSION_TABLE
 from mailpact_producer.store.schema import outbox as table
 
+MAIL = MailTexts("https://cms.example", "Our site").account_deleted("ada@example.org", "Ada")
 WRITER = Writer(catalogue.load().contract(CONTRACT))
 
 
@@ -34,9 +36,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 async def enqueue(database: Database, count: int = 1) -> None:
     for number in range(count):
-        message = WRITER.message(
-            welcome_body("ada@example.org"), message_id=f"id-{number}", made_at_seconds=0
-        )
+        message = WRITER.message(mail_body(MAIL), message_id=f"id-{number}", made_at_seconds=0)
         assert isinstance(message, Message)
         await database.transact(lambda c, message=message: outbox.enqueue(c, message, contract=CONTRACT))
 

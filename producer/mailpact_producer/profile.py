@@ -1,0 +1,140 @@
+"""What readers do with their own account: another password, another address, a copy of their data, the end.
+
+Each change asks for the password once more, so that an open session alone is not enough to take an account over.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from mailpact.database import clock
+from mailpact.database.transactions import Database
+from mailpact_producer.errors import AddressKnown
+from mailpact_producer.mailer import Mailer
+from mailpact_producer.passwords import PasswordHashing
+from mailpact_producer.store import links, outbox, sessions, users
+from mailpact_producer.store.links import Link
+from mailpact_producer.store.users import User
+from mailpact_producer.tokens import LinkPurpose, at_rest
+
+
+class Profile:
+    """Changes accounts of readers who are logged in."""
+
+    def __init__(
+        self, database: Database, passwords: PasswordHashing, mailer: Mailer, *, new_secret: Callable[[], str]
+    ) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._mailer = mailer
+        self._new_secret = new_secret
+
+    async def knows_password(self, user: User, password: str) -> bool:
+        """Return whether this is the reader's password. Raises TooBusy."""
+        return await self._passwords.matches(user.password_hash, password)
+
+    async def change_password(self, user: User, password: str, *, session: str) -> None:
+        """Store another password, end all other sessions, and tell the reader."""
+        password_hash = await self._passwords.hash(password)
+        message_id = self._mailer.message_id("", "", "")
+
+        def work(connection: Connection) -> None:
+            users.set_password(connection, user.id, password_hash)
+            sessions.end_all(connection, user.id, but=at_rest(session))
+            links.void(connection, LinkPurpose.RESET, user.id)
+            links.void(connection, LinkPurpose.CHANGE, user.id)
+            mail = self._mailer.texts.password_changed(user.email, user.name)
+            self._mailer.enqueue(connection, mail, message_id)
+
+        await self._database.transact(work)
+        self._mailer.committed(message_id)
+
+    async def ask_for_address(self, user: User, email: str, form: str) -> None:
+        """Send a link to the new address; to an address with an account the mail that it exists."""
+        message_id = self._mailer.message_id(form, "change", email)
+        secret = self._new_secret()
+        texts = self._mailer.texts
+
+        def work(connection: Connection) -> bool:
+            if users.by_id(connection, user.id) is None or outbox.holds(connection, message_id):
+                return False
+            owner = users.find(connection, email)
+            if owner is not None and owner.id != user.id:
+                mail = texts.account_exists(owner.email, owner.name)
+            else:
+                links.add(connection, at_rest(secret), LinkPurpose.CHANGE, user.id, email=email)
+                mail = texts.change_address(email, user.name, secret)
+            self._mailer.enqueue(connection, mail, message_id)
+            return True
+
+        if await self._database.transact(work):
+            self._mailer.committed(message_id)
+
+    async def look(self, secret: str) -> Link | None:
+        """Return the link for a change of address, changing nothing; None without such a link."""
+        return await self._database.transact(
+            lambda connection: links.find(connection, at_rest(secret), LinkPurpose.CHANGE)
+        )
+
+    async def change_address(self, secret: str) -> bool:
+        """Store the new address and tell the old one; False if the link does not work (any more)."""
+        message_id = self._mailer.message_id("", "", "")
+
+        def work(connection: Connection) -> bool:
+            link = links.find(connection, at_rest(secret), LinkPurpose.CHANGE)
+            user = users.by_id(connection, link.user_id) if link is not None and link.works else None
+            if user is None or link is None or link.email is None:
+                return False
+            users.set_email(connection, user.id, link.email)
+            links.use(connection, at_rest(secret))
+            links.void(connection, LinkPurpose.RESET, user.id)
+            mail = self._mailer.texts.address_changed(user.email, user.name)
+            self._mailer.enqueue(connection, mail, message_id)
+            return True
+
+        try:
+            is_done = await self._database.transact(work)
+        except AddressKnown:
+            return False  # somebody else has registered the address since
+        if is_done:
+            self._mailer.committed(message_id)
+        return is_done
+
+    async def disown_change(self, secret: str) -> bool:
+        """End the link for a change of address; False if it does not work (any more)."""
+
+        def work(connection: Connection) -> bool:
+            link = links.find(connection, at_rest(secret), LinkPurpose.CHANGE)
+            if link is None or not link.works:
+                return False
+            links.void(connection, LinkPurpose.CHANGE, link.user_id)
+            return True
+
+        return await self._database.transact(work)
+
+    async def delete(self, user: User) -> None:
+        """Delete the account and all that belongs to it, and tell the reader."""
+        message_id = self._mailer.message_id("", "", "")
+
+        def work(connection: Connection) -> None:
+            users.remove(connection, user.id)
+            mail = self._mailer.texts.account_deleted(user.email, user.name)
+            self._mailer.enqueue(connection, mail, message_id)
+
+        await self._database.transact(work)
+        self._mailer.committed(message_id)
+
+
+def exported(user: User) -> Mapping[str, object]:
+    """Return what is stored about a reader, as names and values for people."""
+    return {
+        "name": user.name,
+        "email": user.email,
+        "registered_at": _iso(user.created_at),
+        "confirmed_at": _iso(user.confirmed_at),
+    }
+
+
+def _iso(moment: int | None) -> str | None:
+    return None if moment is None else datetime.fromtimestamp(moment // clock.SECOND, UTC).isoformat()

@@ -1,0 +1,75 @@
+"""Lets readers who have forgotten their password choose a new one, by a link to their address.
+
+Whoever reads the mail proves that the address is theirs, so the address counts as confirmed, too. All sessions end,
+and a mail tells of the change.
+"""
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection
+
+from mailpact.database.transactions import Database
+from mailpact_producer.mailer import Mailer
+from mailpact_producer.passwords import PasswordHashing
+from mailpact_producer.store import links, outbox, sessions, users
+from mailpact_producer.store.links import Link
+from mailpact_producer.tokens import LinkPurpose, at_rest
+
+
+class Recovery:
+    """Mails links for new passwords and takes the passwords."""
+
+    def __init__(
+        self, database: Database, passwords: PasswordHashing, mailer: Mailer, *, new_secret: Callable[[], str]
+    ) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._mailer = mailer
+        self._new_secret = new_secret
+
+    async def ask(self, email: str, form: str) -> None:
+        """Send a link to a reader; nothing to an unknown address."""
+        message_id = self._mailer.message_id(form, "reset", email)
+        secret = self._new_secret()
+
+        def work(connection: Connection) -> bool:
+            user = users.find(connection, email)
+            if user is None or outbox.holds(connection, message_id):
+                return False
+            links.add(connection, at_rest(secret), LinkPurpose.RESET, user.id)
+            mail = self._mailer.texts.reset_password(user.email, user.name, secret)
+            self._mailer.enqueue(connection, mail, message_id)
+            return True
+
+        if await self._database.transact(work):
+            self._mailer.committed(message_id)
+
+    async def look(self, secret: str) -> Link | None:
+        """Return the link with this secret, changing nothing; None without such a link."""
+        return await self._database.transact(
+            lambda connection: links.find(connection, at_rest(secret), LinkPurpose.RESET)
+        )
+
+    async def choose(self, secret: str, password: str) -> bool:
+        """Store the new password; False if the link does not work (any more). Raises TooBusy."""
+        password_hash = await self._passwords.hash(password)
+        message_id = self._mailer.message_id("", "", "")
+
+        def work(connection: Connection) -> bool:
+            link = links.find(connection, at_rest(secret), LinkPurpose.RESET)
+            user = users.by_id(connection, link.user_id) if link is not None and link.works else None
+            if user is None:
+                return False
+            links.use(connection, at_rest(secret))
+            links.void(connection, LinkPurpose.CHANGE, user.id)
+            users.set_password(connection, user.id, password_hash)
+            users.confirm(connection, user.id)
+            sessions.end_all(connection, user.id)
+            mail = self._mailer.texts.password_changed(user.email, user.name)
+            self._mailer.enqueue(connection, mail, message_id)
+            return True
+
+        is_done = await self._database.transact(work)
+        if is_done:
+            self._mailer.committed(message_id)
+        return is_done

@@ -1,0 +1,74 @@
+"""Puts the site together: what it does, and the pages that do it."""
+
+import secrets
+from functools import partial
+from importlib import resources
+
+from aiohttp import web
+
+from mailpact.database.transactions import Database
+from mailpact_producer.accounts import IsMailable
+from mailpact_producer.limits import MailLimits
+from mailpact_producer.login import Login
+from mailpact_producer.mail_gate import MailGate
+from mailpact_producer.mailer import Mailer
+from mailpact_producer.passwords import PasswordHashing
+from mailpact_producer.profile import Profile
+from mailpact_producer.recovery import Recovery
+from mailpact_producer.registration import Registrar
+from mailpact_producer.settings import ProducerSettings
+from mailpact_producer.tokens import SECRET_BYTES
+from mailpact_producer.web.account import AccountPage
+from mailpact_producer.web.application import Handlers, make_application
+from mailpact_producer.web.asking import Asking, FormTools
+from mailpact_producer.web.cookies import Cookies
+from mailpact_producer.web.csrf import Csrf
+from mailpact_producer.web.forms import Forms
+from mailpact_producer.web.links import LinkPages
+from mailpact_producer.web.login import LoginForms
+from mailpact_producer.web.network import Networks
+from mailpact_producer.web.notices import Notices
+from mailpact_producer.web.pages import Pages
+from mailpact_producer.web.register import RegistrationForm
+from mailpact_producer.web.render import Frame
+from mailpact_producer.web.session import sessions
+
+
+async def make_site(
+    settings: ProducerSettings,
+    database: Database,
+    passwords: PasswordHashing,
+    mailer: Mailer,
+    key: bytes,
+    is_mailable: IsMailable,
+) -> web.Application:
+    """Return the application. `key` is what the site signs with."""
+    new_secret = partial(secrets.token_urlsafe, SECRET_BYTES)
+    cookies = Cookies(is_https=settings.is_https)
+    csrf = Csrf(key, cookies, settings.base_url)
+    notices = Notices(key, cookies)
+    limits = MailLimits(settings.mail_limit_mailbox, settings.mail_limit_network)
+    asking = Asking(MailGate(database, limits, key), Networks(settings.trusted_proxies))
+    registrar = Registrar(database, passwords, mailer, new_secret=new_secret)
+    recovery = Recovery(database, passwords, mailer, new_secret=new_secret)
+    profile = Profile(database, passwords, mailer, new_secret=new_secret)
+    nobody = await passwords.hash(new_secret())
+    login = Login(database, passwords, key, nobody=nobody, new_secret=new_secret)
+    tools = FormTools(Forms(csrf), notices, cookies, asking, is_mailable, common_passwords())
+    site_pages = Pages(database)
+    handlers = Handlers(
+        pages=site_pages,
+        registration=RegistrationForm(registrar, site_pages, tools),
+        links=LinkPages(registrar, profile, tools),
+        login=LoginForms(login, recovery, tools),
+        account=AccountPage(profile, tools),
+    )
+    middlewares = [notices.middleware(), sessions(login, cookies)]
+    frame = Frame(notices, csrf, settings.site_name)
+    return make_application(handlers, frame, middlewares, is_https=settings.is_https)
+
+
+def common_passwords() -> frozenset[str]:
+    """Return the 10,000 passwords that attackers try first, in lower case."""
+    text = (resources.files("mailpact_producer") / "common_passwords.txt").read_text("ascii")
+    return frozenset(text.splitlines())

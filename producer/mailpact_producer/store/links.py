@@ -1,0 +1,77 @@
+"""Links that are mailed: each is for one purpose and one reader, works once, and is stored as its hash."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from mailpact.database import clock
+from mailpact_producer.store.schema import links
+from mailpact_producer.tokens import VALID_MINUTES, LinkPurpose
+
+KEPT_SECONDS: Final = 30 * 24 * 3600  # after its end, so that an old link is still told from an invented one
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link that was mailed; `email` is the new address for a change of address."""
+
+    user_id: int
+    email: str | None = field(repr=False)
+    is_used: bool
+    is_expired: bool
+
+    @property
+    def works(self) -> bool:
+        """Whether the link can be used now."""
+        return not self.is_used and not self.is_expired
+
+
+def add(
+    connection: Connection, hashed: str, purpose: LinkPurpose, user_id: int, *, email: str | None = None
+) -> None:
+    """Store a link, whose secret is `hashed`, in place of the reader's earlier ones for this purpose."""
+    void(connection, purpose, user_id)
+    connection.execute(
+        insert(links).values(
+            id=hashed,
+            purpose=purpose,
+            user_id=user_id,
+            email=email,
+            expires_at=clock.now() + VALID_MINUTES[purpose] * 60 * clock.SECOND,
+        )
+    )
+
+
+def find(connection: Connection, hashed: str, purpose: LinkPurpose) -> Link | None:
+    """Return a link and keep other transactions from using it; None if there is none for this purpose."""
+    query = (
+        select(links.c.user_id, links.c.email, links.c.used_at, links.c.expires_at, clock.now().label("now"))
+        .where(links.c.id == hashed, links.c.purpose == purpose)
+        .with_for_update()
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    return Link(row.user_id, row.email, row.used_at is not None, row.expires_at <= row.now)
+
+
+def use(connection: Connection, hashed: str) -> None:
+    """Note that the link was used."""
+    connection.execute(update(links).where(links.c.id == hashed).values(used_at=clock.now()))
+
+
+def void(connection: Connection, purpose: LinkPurpose, user_id: int) -> None:
+    """End the reader's links for a purpose that were not used."""
+    connection.execute(
+        update(links)
+        .where(links.c.user_id == user_id, links.c.purpose == purpose, links.c.used_at.is_(None))
+        .values(expires_at=clock.now() - clock.SECOND)
+    )
+
+
+def purge(connection: Connection) -> int:
+    """Delete links that ended long ago; return how many."""
+    return connection.execute(
+        delete(links).where(links.c.expires_at < clock.now() - KEPT_SECONDS * clock.SECOND)
+    ).rowcount
