@@ -7,6 +7,7 @@ refuses a broker whose queues are in use: it would take somebody's messages for 
 import asyncio
 import re
 import sys
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -19,7 +20,7 @@ from mailpact.amqp.supervisor import dial, hang_up
 from mailpact.amqp.topology import declare_all
 from mailpact.contracts.catalogue import Topology
 from mailpact.settings import AmqpUrl
-from mailpact_kit.bell import Bell
+from mailpact_kit.changes import Changes
 from mailpact_kit.errors import InfrastructureDown
 from mailpact_kit.frames import named_properties
 from mailpact_kit.messages import Letter, Sent
@@ -35,13 +36,14 @@ _READY = re.compile(r"development broker on (amqp://\S+)")
 class Broker:
     """An open connection of the kit's own, past the tap."""
 
-    def __init__(self, url: AmqpUrl, topology: Topology, exchange: str, bell: Bell) -> None:
+    def __init__(self, url: AmqpUrl, topology: Topology, exchange: str, changes: Changes) -> None:
         self.url = url
         self.letters: list[Letter] = []
+        self._letters_by_id: dict[object, list[Letter]] = defaultdict(list)
         self.queue, self.dead_exchange, self._dead_queue = _names(topology, exchange)
         self._topology = topology
         self._exchange = exchange
-        self._bell = bell
+        self._changes = changes
         self._channel: AbstractChannel | None = None
 
     async def open(self, connection: AbstractConnection) -> None:
@@ -69,6 +71,11 @@ class Broker:
             timeout=REQUEST_SECONDS,
         )
 
+    def letters_about(self, sent: Sent) -> list[Letter]:
+        """Return the dead letters of a message: by its id, or by its nonce where a letter has no id."""
+        nameless = [letter for letter in self._letters_by_id.get(None, ()) if letter.is_about(sent)]
+        return [*self._letters_by_id.get(sent.message_id, ()), *nameless]
+
     async def consumers(self) -> int:
         """Ask how many consumers the queue has."""
         return (await self._look(self.queue)).consumer_count or 0
@@ -78,7 +85,7 @@ class Broker:
         async with asyncio.timeout(REQUEST_SECONDS):
             while await self.consumers():  # noqa: ASYNC110  # a broker tells nobody when a consumer goes
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
-        for queue in (self.queue, self._dead_queue):
+        for queue in (each.name for each in self._topology.queues):
             await self._opened().queue_purge(queue, timeout=REQUEST_SECONDS)
 
     async def _look(self, queue: str) -> commands.Queue.DeclareOk:
@@ -93,8 +100,10 @@ class Broker:
     async def _keep_letter(self, message: DeliveredMessage) -> None:
         if len(self.letters) < MAX_LETTERS:
             properties = message.header.properties
-            self.letters.append(Letter(named_properties(properties), message.body))
-            self._bell.ring()
+            letter = Letter(named_properties(properties), message.body)
+            self.letters.append(letter)
+            self._letters_by_id[letter.properties.get("message_id")].append(letter)
+            self._changes.notify()
 
     def _opened(self) -> AbstractChannel:
         if self._channel is None:
@@ -104,13 +113,13 @@ class Broker:
 
 @asynccontextmanager
 async def running(
-    url: AmqpUrl | None, topology: Topology, exchange: str, *, variables: Mapping[str, str], bell: Bell
+    url: AmqpUrl | None, topology: Topology, exchange: str, *, variables: Mapping[str, str], changes: Changes
 ) -> AsyncIterator[Broker]:
     """Return the broker with the topology declared; without a URL, a development broker. Raises InfrastructureDown."""
     async with AsyncExitStack() as stack:
         if url is None:
-            url = await stack.enter_async_context(_devbroker(variables, bell))
-        broker = Broker(url, topology, exchange, bell)
+            url = await stack.enter_async_context(_devbroker(variables, changes))
+        broker = Broker(url, topology, exchange, changes)
         try:
             connection = await dial(url, "contract-tests")
             stack.push_async_callback(hang_up, connection)
@@ -131,21 +140,21 @@ async def _leave(broker: Broker) -> None:
 
 
 @asynccontextmanager
-async def _devbroker(variables: Mapping[str, str], bell: Bell) -> AsyncIterator[AmqpUrl]:
+async def _devbroker(variables: Mapping[str, str], changes: Changes) -> AsyncIterator[AmqpUrl]:
     command = [sys.executable, "-m", "mailpact_cli", "devbroker", "--listen", "127.0.0.1:0"]
     own = {name: text for name, text in variables.items() if not name.startswith("MAILPACT_")}
-    process = await Process.start(command, own, bell)
+    process = await Process.start(command, own, changes)
     try:
-        yield await _told_url(process, bell)
+        yield await _told_url(process, changes)
     finally:
         await process.stop()
 
 
-async def _told_url(process: Process, bell: Bell) -> AmqpUrl:
+async def _told_url(process: Process, changes: Changes) -> AmqpUrl:
     def found() -> re.Match[str] | None:
         return _READY.search("\n".join(process.tail(10)))
 
-    await bell.until(lambda: found() or process.exit_code is not None, seconds=START_SECONDS)
+    await changes.wait_for(lambda: found() or process.exit_code is not None, seconds=START_SECONDS)
     ready = found()
     if ready is None:
         raise InfrastructureDown("the development broker does not start:\n" + "\n".join(process.tail(20)))

@@ -36,6 +36,9 @@ class Requirement(StrEnum):
     """What the caller must give for a case to run."""
 
     TRIGGER = "trigger"
+    DUPLICATE = "duplicate"
+    PROGRAM = "program"
+    EMAIL_2 = "email/2"
 
 
 class Observation(StrEnum):
@@ -45,6 +48,34 @@ class Observation(StrEnum):
     VALID_BODY = "valid_body"
     FIELDS_EQUAL_INPUT = "fields_equal_input"
     CONFIRM_MODE_FIRST = "confirm_mode_first"
+    PROPERTIES = "properties"
+    NO_ENCODING = "no_encoding"
+    MANDATORY = "mandatory"
+
+
+class Habit(StrEnum):
+    """What must be seen of a consumer in everything that it says to the broker."""
+
+    ACKNOWLEDGES = "acknowledges"
+    ACK_AFTER_250 = "ack_after_250"
+    LETTER_BEFORE_ACK = "letter_before_ack"
+    PREFETCH_FIRST = "prefetch_first"
+    SETTLES_ONCE = "settles_once"
+
+
+class Fault(StrEnum):
+    """What the kit does to everything around a program; such cases run one after the other."""
+
+    KILL = "kill"
+    LATE_DUPLICATE = "late_duplicate"
+    CUT_BEFORE_ACK = "cut_before_ack"
+    CUT_IN_MAIL = "cut_in_mail"
+    BROKER_AWAY = "broker_away"
+    SMTP_AWAY = "smtp_away"
+    SIGTERM = "sigterm"
+    CLEAN_EXIT = "clean_exit"
+    CUT_BEFORE_CONFIRM = "cut_before_confirm"
+    SAME_AGAIN = "same_again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +84,15 @@ class Spec:
 
     says: str
     where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer of the mail server, to RCPT or to the final dot after some seconds; None cuts the connection."""
+
+    at_dot: bool
+    says: str | None
+    after_seconds: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,34 +112,66 @@ class LetterExpected:
     keeps_properties: bool
 
 
-Expected = MailExpected | LetterExpected
+@dataclass(frozen=True, slots=True)
+class NotLost:
+    """A mail, a dead letter, or a copy put off with a confirm: the message is not acknowledged away."""
+
+
+Expected = MailExpected | LetterExpected | NotLost
 
 
 @dataclass(frozen=True, slots=True)
 class CaseMessage:
     """A message to publish to a consumer; body and text may name `${RECIPIENT}` and `${NONCE}`.
 
-    `content_type` is None for a message without one, and "" for the one that the binding names for writers.
+    `content_type` is None for a message without one, and "" for the one that the binding names for writers. `answers`
+    are what the mail server says to its recipient, one for each try.
     """
 
     body: str
     content_type: str | None
     expected: Expected
+    answers: tuple[Answer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumerCase:
-    """What a consumer is sent, and what must come of it."""
+    """What a consumer is sent, what must come of it, and what must be seen of everything it did so far.
+
+    `is_patient`: what must come may take a consumer's delay before the next try, four times the other cases' time.
+    """
 
     messages: tuple[CaseMessage, ...]
+    habits: tuple[Habit, ...] = ()
+    is_patient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VectorCase:
+    """All published vectors of the contract, in one go."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultCase:
+    """Something that is done to the program or to what stands around it; `message` is what a producer is asked for."""
+
+    fault: Fault
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ProducerCase:
-    """What a producer is asked to mail, and what must be seen of its publishes."""
+    """What a producer is asked to mail, and what must be seen of its publishes.
+
+    `properties` names those whose rules in binding.json are looked at.
+    """
 
     message: str
     observe: tuple[Observation, ...]
+    properties: tuple[str, ...] = ()
+
+
+Deed = ConsumerCase | VectorCase | FaultCase | ProducerCase
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +186,7 @@ class Case:
     contract: str
     requires: tuple[Requirement, ...]
     spec: Spec
-    does: ConsumerCase | ProducerCase
+    does: Deed
 
 
 def load(role: Role, *, wanted: str = "*") -> list[Case]:
@@ -163,26 +235,42 @@ def _case(document: Any) -> Case:
         contract=document["contract"],
         requires=tuple(Requirement(name) for name in document.get("requires", ())),
         spec=Spec(**document["spec"]),
-        does=_consumer(document) if role is Role.CONSUMER else _producer(document),
+        does=_deed(document),
     )
+
+
+def _deed(document: Any) -> Deed:
+    stimulus = document.get("stimulus", {}).get("message", "")
+    if "fault" in document:
+        return FaultCase(Fault(document["fault"]), stimulus)
+    if "vectors" in document:
+        return VectorCase()
+    if "messages" in document:
+        return _consumer(document)
+    observe = tuple(Observation(name) for name in document["observe"])
+    return ProducerCase(stimulus, observe, tuple(document.get("properties", ())))
 
 
 def _consumer(document: Any) -> ConsumerCase:
-    return ConsumerCase(
-        tuple(
-            CaseMessage(row["body"], row.get("content_type", ""), _expected(row["expect"]))
-            for row in document["messages"]
+    messages = tuple(
+        CaseMessage(
+            row["body"],
+            row.get("content_type", ""),
+            _expected(row["expect"]),
+            tuple(
+                Answer(answer["to"] == "dot", answer["says"], answer.get("after_seconds", 0))
+                for answer in row.get("answers", ())
+            ),
         )
+        for row in document["messages"]
     )
-
-
-def _producer(document: Any) -> ProducerCase:
-    return ProducerCase(
-        document["stimulus"]["message"], tuple(Observation(name) for name in document["observe"])
-    )
+    habits = tuple(Habit(name) for name in document.get("habits", ()))
+    return ConsumerCase(messages, habits, document.get("patient", False))
 
 
 def _expected(document: Any) -> Expected:
+    if "not_lost" in document:
+        return NotLost()
     if "mail" in document:
         return MailExpected(document["mail"]["text"])
     letter = document["letter"]

@@ -7,7 +7,8 @@ import asyncio
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -20,13 +21,15 @@ from mailpact.telemetry import configure_logging
 from mailpact_kit.cases import Role, load
 from mailpact_kit.environment import NAMES, TRIGGER_NAMES, refuse_unknown
 from mailpact_kit.errors import KitError, UsageProblem
-from mailpact_kit.report import Heading, as_json, as_text
+from mailpact_kit.process import adopt_orphans
+from mailpact_kit.report import Heading, as_json, as_junit, as_text
 from mailpact_kit.runner import CONTRACT, Plan, Run, verify
 from mailpact_kit.trigger import FormTrigger, Trigger, command_trigger
 from mailpact_kit.verdict import KIT_FAILED, exit_code
 
 DEVBROKER = "devbroker"
 USAGE, INTERRUPTED = 2, 130
+SERVABLE = (CONTRACT, "email/2")
 
 app = typer.Typer(
     help="Verify programs in any language against the published contracts.",
@@ -41,6 +44,13 @@ Command = Annotated[
     list[str],
     typer.Argument(metavar="-- COMMAND...", help="The program; {NAME} stands for what the kit gives it."),
 ]
+ProducerCommand = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[-- COMMAND...]",
+        help="The program; {NAME} stands for what the kit gives it. None where --trigger-cmd is the whole program.",
+    ),
+]
 BrokerOption = Annotated[
     str, typer.Option("--broker", metavar="devbroker|URL", help="A broker to itself; RabbitMQ by amqp://....")
 ]
@@ -51,10 +61,24 @@ JsonOption = Annotated[
     Path | None,
     typer.Option("--json", metavar="FILE", help="Write the report as JSON too; - is standard output."),
 ]
+JunitOption = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML too, for CI.")
+]
 TimeoutOption = Annotated[
     float,
     typer.Option(
-        "--timeout", min=0.1, max=600, help="How long to wait for each thing that must happen, in seconds."
+        "--timeout",
+        min=0.1,
+        max=600,
+        help="How many seconds without any progress end a wait for what must happen.",
+    ),
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Cases of level SHOULD count like MUST.")]
+DetailsOption = Annotated[bool, typer.Option("--details", help="Show a line for each vector that is wrong.")]
+ServesOption = Annotated[
+    str,
+    typer.Option(
+        "--serves", metavar="CONTRACTS", help="The contracts that the consumer mails: email/1,email/2."
     ),
 ]
 KnownOption = Annotated[
@@ -65,27 +89,48 @@ KnownOption = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What both commands are told beside the program."""
+
+    broker: str
+    run: str
+    json: Path | None
+    junit: Path | None
+    seconds: float
+    known_failing: Path | None
+    is_strict: bool
+    has_details: bool
+
+
 @verify_app.command(context_settings={"allow_interspersed_args": False})
 def consumer(
     command: Command,
     broker: BrokerOption = DEVBROKER,
     run: RunOption = "*",
     json: JsonOption = None,
+    junit: JunitOption = None,
     timeout: TimeoutOption = 10,
     known_failing: KnownOption = None,
+    strict: StrictOption = False,  # noqa: FBT002  # typer's way of a flag
+    details: DetailsOption = False,  # noqa: FBT002  # typer's way of a flag
+    serves: ServesOption = CONTRACT,
 ) -> None:
     """Verify a program that takes messages from the queue and sends mail."""
-    _verify(Role.CONSUMER, command, broker, run, json, timeout, known_failing, trigger=None)
+    options = Options(broker, run, json, junit, timeout, known_failing, strict, details)
+    _verify(Role.CONSUMER, command, options, serves=_serves(serves))
 
 
 @verify_app.command(context_settings={"allow_interspersed_args": False})
 def producer(
-    command: Command,
+    command: ProducerCommand = None,
     broker: BrokerOption = DEVBROKER,
     run: RunOption = "*",
     json: JsonOption = None,
+    junit: JunitOption = None,
     timeout: TimeoutOption = 10,
     known_failing: KnownOption = None,
+    strict: StrictOption = False,  # noqa: FBT002  # typer's way of a flag
     trigger_form: Annotated[
         str | None,
         typer.Option("--trigger-form", metavar="URL", help="The page with the form that makes it send."),
@@ -102,10 +147,19 @@ def producer(
             "--trigger-cmd", metavar="COMMAND", help="A command that makes it send: 'tell {email}'."
         ),
     ] = None,
+    trigger_duplicate: Annotated[  # noqa: FBT002  # typer's way of a flag
+        bool,
+        typer.Option(
+            "--trigger-duplicate", help="The same request twice is stored once: the second publishes nothing."
+        ),
+    ] = False,  # typer's way of a flag
 ) -> None:
     """Verify a program that publishes messages; a trigger says how it is asked to."""
     trigger = _trigger(trigger_form, trigger_field or [], trigger_cmd)
-    _verify(Role.PRODUCER, command, broker, run, json, timeout, known_failing, trigger=trigger)
+    if not command and trigger_cmd is None:
+        raise UsageProblem("give the program behind --, or the whole program as --trigger-cmd")
+    options = Options(broker, run, json, junit, timeout, known_failing, strict, has_details=False)
+    _verify(Role.PRODUCER, command or [], options, trigger=trigger, repeats=trigger_duplicate)
 
 
 def main() -> None:
@@ -130,31 +184,32 @@ def main() -> None:
 def _verify(
     role: Role,
     command: Sequence[str],
-    broker: str,
-    run: str,
-    json: Path | None,
-    seconds: float,
-    known_failing: Path | None,
+    options: Options,
     *,
-    trigger: Trigger | None,
+    serves: Collection[str] = (CONTRACT,),
+    trigger: Trigger | None = None,
+    repeats: bool = False,
 ) -> None:
     refuse_unknown(command, NAMES)
     refuse_unknown(trigger.words if trigger is not None else (), TRIGGER_NAMES)
     configure_logging(verbose=False)
+    adopt_orphans()
     plan = Plan(
         role=role,
         command=command,
-        cases=load(role, wanted=run),
-        broker_url=_broker_url(broker),
+        cases=load(role, wanted=options.run),
+        broker_url=_broker_url(options.broker),
         trigger=trigger,
-        known_failing=_known(known_failing),
-        seconds=seconds,
+        known_failing=_known(options.known_failing),
+        seconds=options.seconds,
+        serves=serves,
+        repeats=repeats,
     )
     if not plan.cases:
-        raise UsageProblem(f"no case for a {role} has an id like {run!r}")
+        raise UsageProblem(f"no case for a {role} has an id like {options.run!r}")
     done = asyncio.run(_until_stopped(plan))
-    code = exit_code(done.results, has_program_exited=done.has_program_exited)
-    _report(plan, done, code, json)
+    code = exit_code(done.results, has_program_exited=done.crash is not None, is_strict=options.is_strict)
+    _report(plan, done, code, options)
     raise typer.Exit(code)
 
 
@@ -177,24 +232,39 @@ async def _until_stopped(plan: Plan) -> Run:
     return await verify(plan)
 
 
-def _report(plan: Plan, done: Run, code: int, json: Path | None) -> None:
+def _report(plan: Plan, done: Run, code: int, options: Options) -> None:
     words = sys.argv[1:]
     heading = Heading(
         role=plan.role,
-        contract=CONTRACT,
+        contract=",".join(plan.serves),
         broker=str(plan.broker_url or DEVBROKER),
-        command=shlex.join(plan.command),
+        command=shlex.join(plan.command) or "(the trigger's command)",
         again=_again([redacted(word) for word in words], plan.command),
+        crash=done.crash,
+        remark=done.remark,
     )
-    if json is None or str(json) != "-":
-        sys.stdout.write(as_text(heading, done.results, code))
-    if json is None:
-        return
-    text = as_json(heading, done.results, code)
-    if str(json) == "-":
-        sys.stdout.write(text)
-    else:
-        json.write_text(text, encoding="utf-8")
+    is_json_alone = str(options.json) == "-"
+    if not is_json_alone:
+        sys.stdout.write(as_text(heading, done.results, code, has_details=options.has_details))
+    for path, write in ((options.json, as_json), (options.junit, as_junit)):
+        if path is None:
+            continue
+        text = write(heading, done.results, code)
+        if path is options.json and is_json_alone:
+            sys.stdout.write(text)
+            continue
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageProblem(f"the report {path} cannot be written: {error.strerror}") from error
+
+
+def _serves(text: str) -> tuple[str, ...]:
+    named = tuple(name.strip() for name in text.split(","))
+    wrong = [name for name in named if name not in SERVABLE]
+    if wrong or CONTRACT not in named:
+        raise UsageProblem(f"--serves: it is {CONTRACT}, or {','.join(SERVABLE)}")
+    return named
 
 
 def _again(words: Sequence[str], command: Sequence[str]) -> str:
@@ -203,9 +273,10 @@ def _again(words: Sequence[str], command: Sequence[str]) -> str:
     for index, word in reversed(list(enumerate(options))):
         if word == "--run":
             del options[index : index + 2]
-        elif word.startswith(("--run=", "--json=")) or word == "--":
+        elif word.startswith(("--run=", "--json=", "--junit=")) or word == "--":
             del options[index]
-    return f"contract-tests {shlex.join(options)} --run {{ID}} -- {shlex.join(command)}"
+    again = f"contract-tests {shlex.join(options)} --run {{ID}}"
+    return f"{again} -- {shlex.join(command)}" if command else again
 
 
 def _broker_url(text: str) -> AmqpUrl | None:

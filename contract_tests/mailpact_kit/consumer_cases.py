@@ -5,12 +5,14 @@ was still to come of them has come when its mail is there, or will never come. A
 stopped for good is found out by it.
 """
 
-from mailpact_kit.cases import Case, ConsumerCase
-from mailpact_kit.judge import Seen, judge_message
+from mailpact_kit.cases import Case, ConsumerCase, NotLost
+from mailpact_kit.habits import judge_habits
+from mailpact_kit.judge import judge_message, judge_not_lost
 from mailpact_kit.messages import Sent, case_message, fence
-from mailpact_kit.stage import Stage, line_of_sent, new_id, now
-from mailpact_kit.trace import deliveries, settled
+from mailpact_kit.stage import PATIENCE, Stage, line_of_sent, new_id, now
 from mailpact_kit.verdict import Evidence
+
+NOT_SERVED = "a valid message that came after it was not served"
 
 
 async def carry_out(stage: Stage, case: Case, does: ConsumerCase) -> tuple[list[str], Evidence]:
@@ -20,47 +22,48 @@ async def carry_out(stage: Stage, case: Case, does: ConsumerCase) -> tuple[list[
         case_message(case.id, message, binding, message_id=new_id(), now=now()) for message in does.messages
     ]
     for message in sent:
-        await stage.broker.publish(message)
-    await stage.bell.until(
-        lambda: stage.has_program_exited or all(_has_outcome(stage, message) for message in sent),
-        seconds=stage.seconds,
-    )
-    last = fence(case.id, binding, message_id=new_id(), now=now())
-    await stage.broker.publish(last)
-    await stage.bell.until(
-        lambda: stage.has_program_exited or _has_outcome(stage, last), seconds=stage.seconds
-    )
-    problems = [
-        _in_place(problem, number, len(sent))
-        for number, message in enumerate(sent, start=1)
-        for problem in judge_message(message, _seen(stage, message))
-    ]
-    if not _has_outcome(stage, last):
-        problems.append("a valid message that came after it was not served")
+        await stage.publish(message)
+    await wait_for_outcomes(stage, sent, is_patient=does.is_patient)
+    problems = await after_a_fence(stage, case, sent)
+    problems += judge_habits(does.habits, stage.course())
     evidence = stage.evidence(
         [message.nonce for message in sent], [line_of_sent(message) for message in sent]
     )
     return problems, evidence
 
 
+async def wait_for_outcomes(stage: Stage, sent: list[Sent], *, is_patient: bool = False) -> None:
+    """Wait until the program is done with all these messages, or makes no progress any more."""
+    await stage.changes.wait_for(
+        lambda: stage.has_program_exited or all(has_outcome(stage, message) for message in sent),
+        seconds=stage.seconds * (PATIENCE if is_patient else 1),
+    )
+
+
+async def after_a_fence(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
+    """Publish a fence, wait for its mail, and say what is wrong with what came of the messages before it."""
+    binding = stage.contract(case.contract).wire
+    last = fence(case.id, binding, message_id=new_id(), now=now())
+    await stage.publish(last)
+    await wait_for_outcomes(stage, [last])
+    problems = [
+        _in_place(problem, number, len(sent))
+        for number, message in enumerate(sent, start=1)
+        for problem in judge_message(message, stage.seen(message))
+    ]
+    if not has_outcome(stage, last):
+        problems.append(NOT_SERVED)
+    return problems
+
+
+def has_outcome(stage: Stage, sent: Sent) -> bool:
+    """Return whether the program is done with a message: settled, and a mail or a dead letter is there."""
+    if stage.ledger.settled(sent.message_id) is None:
+        return False
+    if stage.mailbox.mails_to(sent.nonce) or stage.broker.letters_about(sent):
+        return True
+    return isinstance(sent.expected, NotLost) and not judge_not_lost(stage.seen(sent))
+
+
 def _in_place(problem: str, number: int, count: int) -> str:
     return problem if count == 1 else f"message {number} of {count}: {problem}"
-
-
-def _has_outcome(stage: Stage, sent: Sent) -> bool:
-    """Whether the program is done with a message: settled, and a mail or a dead letter is there."""
-    if settled(stage.tap.events, sent.message_id) is None:
-        return False
-    return bool(stage.mailbox.mails_to(sent.nonce)) or any(
-        letter.is_about(sent) for letter in stage.broker.letters
-    )
-
-
-def _seen(stage: Stage, sent: Sent) -> Seen:
-    events = stage.tap.events
-    return Seen(
-        mails=stage.mailbox.mails_to(sent.nonce),
-        letters=[letter for letter in stage.broker.letters if letter.is_about(sent)],
-        deliveries=len(deliveries(events, sent.message_id)),
-        settled=settled(events, sent.message_id),
-    )

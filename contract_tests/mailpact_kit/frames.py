@@ -7,6 +7,7 @@ understood, so that is reported once and the rest is passed over. Memory: at mos
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from pamqp import commands, header
 from pamqp import frame as pamqp_frame
@@ -124,11 +125,20 @@ def _decoded(channel: int, raw: bytes) -> Frame:
         return Undecodable(channel, f"a frame of type {raw[0]} cannot be decoded: {type(error).__name__}")
     match decoded:
         case header.ContentHeader():
-            return ContentHeader(channel, decoded.body_size or 0, named_properties(decoded.properties))
+            properties = named_properties(decoded.properties)
+            return ContentHeader(channel, decoded.body_size or 0, _with_true_time(properties, raw))
         case PamqpMethod():
             return Method(channel, _specified_name(decoded.name), _arguments(decoded))
         case _:
             return Undecodable(channel, f"a frame of type {raw[0]} holds something else")
+
+
+def _with_true_time(properties: dict[str, object], raw: bytes) -> dict[str, object]:
+    """Return the properties with a timestamp that is not in seconds as its number: pamqp silently divides it."""
+    time = properties.get("timestamp")
+    if isinstance(time, datetime) and int(time.timestamp()).to_bytes(8) not in raw:
+        return {**properties, "timestamp": round(time.timestamp() * 1000)}
+    return properties
 
 
 def _specified_name(name: str) -> str:

@@ -4,14 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from mailpact.contracts.catalogue import Contract
-from mailpact.contracts.errors import Refusal
-from mailpact.contracts.parse import JsonValue, parse
-from mailpact.contracts.validate import Validator
-from mailpact_kit.cases import LetterExpected, MailExpected, Observation
+from mailpact_kit.cases import LetterExpected, MailExpected, NotLost
+from mailpact_kit.ledger import Settled
 from mailpact_kit.mail import Mail, Unreadable, is_same_text, text_of
 from mailpact_kit.messages import Letter, Sent
-from mailpact_kit.trace import Event, Settled, is_in_confirm_mode, publishes
 
 SHOWN_CHARACTERS = 200
 WRITTEN_BY_BROKER = (
@@ -28,15 +24,8 @@ class Seen:
     letters: Sequence[Letter]
     deliveries: int
     settled: Settled | None
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a producer was asked to mail; `message` is None if the trigger has no place for a text."""
-
-    recipient: str
-    message: str | None
-    nonce: str
+    put_off: int = 0
+    """How many copies of the message the program published elsewhere, each with the broker's confirm."""
 
 
 def judge_message(sent: Sent, seen: Seen) -> list[str]:
@@ -45,10 +34,23 @@ def judge_message(sent: Sent, seen: Seen) -> list[str]:
         case MailExpected():
             problems = _judge_mail(sent, sent.expected, seen)
         case LetterExpected():
-            problems = _judge_letter(sent, sent.expected, seen)
+            problems = judge_letter(sent, sent.expected, seen)
+        case NotLost():
+            return judge_not_lost(seen)
         case _:
             assert_never(sent.expected)
     return problems + _judge_settling(seen)
+
+
+def judge_not_lost(seen: Seen) -> list[str]:
+    """Say whether a message was acknowledged although nothing came of it, and nothing is to come."""
+    if seen.settled is None:
+        return [] if seen.deliveries else _judge_settling(seen)
+    if seen.settled is Settled.REJECTED or seen.mails or seen.letters or seen.put_off:
+        return []
+    return [
+        "the message is lost: it was acknowledged without a mail, a dead letter or a confirmed copy for a later try"
+    ]
 
 
 def _judge_mail(sent: Sent, expected: MailExpected, seen: Seen) -> list[str]:
@@ -66,7 +68,8 @@ def _judge_mail(sent: Sent, expected: MailExpected, seen: Seen) -> list[str]:
     return problems
 
 
-def _judge_letter(sent: Sent, expected: LetterExpected, seen: Seen) -> list[str]:
+def judge_letter(sent: Sent, expected: LetterExpected, seen: Seen) -> list[str]:
+    """Say what is wrong with the dead letter of a message that must be refused."""
     problems = [f"a mail went out, to {', '.join(map(shown, mail.recipients))}" for mail in seen.mails]
     if len(seen.letters) != 1:
         return [*problems, f"{len(seen.letters) or 'no'} dead letters came instead of one"]
@@ -112,83 +115,6 @@ def _judge_settling(seen: Seen) -> list[str]:
         return ["the message was never delivered to the program: it does not take what waits in its queue"]
     times = "once" if seen.deliveries == 1 else f"{seen.deliveries} times"
     return [f"the message was delivered {times} and never acknowledged"]
-
-
-def judge_publishes(
-    observe: Sequence[Observation], asked: Asked, events: Sequence[Event], contract: Contract
-) -> list[str]:
-    """Say what is wrong with what a producer published."""
-    published = publishes(events, asked.nonce.encode())
-    if not published:
-        return ["nothing was published for the request"]
-    problems: list[str] = []
-    for observation in observe:
-        match observation:
-            case Observation.ONE_PUBLISH:
-                problems += _judge_count(published, contract)
-            case Observation.VALID_BODY:
-                problems += [problem for event in published for problem in _judge_body(event, contract)]
-            case Observation.FIELDS_EQUAL_INPUT:
-                problems += [
-                    problem for event in published for problem in _judge_fields(event, asked, contract)
-                ]
-            case Observation.CONFIRM_MODE_FIRST:
-                problems += _judge_confirms(events)
-            case _:
-                assert_never(observation)
-    return problems
-
-
-def _judge_count(published: Sequence[Event], contract: Contract) -> list[str]:
-    binding = contract.wire
-    problems = []
-    if len(published) != 1:
-        problems.append(f"{len(published)} messages were published instead of one")
-    for event in published:
-        exchange, key = event.arguments.get("exchange"), event.arguments.get("routing_key")
-        if exchange != binding.exchange or key not in binding.routing_keys:
-            problems.append(
-                f"it was published to exchange {shown(exchange)} with key {shown(key)} instead of to "
-                f"{binding.exchange!r} with {' or '.join(map(repr, binding.routing_keys))}"
-            )
-    return problems
-
-
-def _judge_body(event: Event, contract: Contract) -> list[str]:
-    value = _parsed(event, contract)
-    refusal = value if isinstance(value, Refusal) else Validator(contract.writer_schema).check(value)
-    if refusal is None:
-        return []
-    place = f" at {refusal.pointer!r}" if refusal.code == "schema" else ""
-    return [
-        f"the body {shown(event.body)} does not obey writer.schema.json: {refusal.code}{place}, {refusal.detail}"
-    ]
-
-
-def _judge_fields(event: Event, asked: Asked, contract: Contract) -> list[str]:
-    value = _parsed(event, contract)
-    if not isinstance(value, dict):
-        return ["the body has no members email and message to compare"]
-    wanted = {"email": asked.recipient} | ({} if asked.message is None else {"message": asked.message})
-    return [
-        f"{name} is {shown(value.get(name))} instead of {shown(text)}"
-        for name, text in wanted.items()
-        if value.get(name) != text
-    ]
-
-
-def _judge_confirms(events: Sequence[Event]) -> list[str]:
-    unconfirmed = [event for event in publishes(events) if not is_in_confirm_mode(events, event)]
-    if not unconfirmed:
-        return []
-    first = unconfirmed[0]
-    place = f"the first on connection {first.connection}, channel {first.channel}"
-    return [f"{len(unconfirmed)} publishes came on a channel without confirm.select before them, {place}"]
-
-
-def _parsed(event: Event, contract: Contract) -> JsonValue | Refusal:
-    limits = contract.wire.limits
-    return parse(event.body, max_bytes=limits.max_body_bytes, max_depth=limits.max_depth)
 
 
 def _about_letter(letter: Letter) -> str:

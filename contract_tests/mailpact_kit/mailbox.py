@@ -1,17 +1,21 @@
 """A mail server that takes every mail and keeps it in memory, with what was said on each connection.
 
-Recipients are matched by the nonce in their address; nothing is ever delivered to anybody.
+Recipients are matched by the nonce in their address; nothing is ever delivered to anybody. A case may script the
+answers to its own recipient, and may have the whole server refuse connections for a while.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import re
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import AnyStr
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from mailpact_kit.bell import Bell
+from mailpact_kit.cases import Answer
+from mailpact_kit.changes import Changes
 from mailpact_kit.mail import Mail
 
 HOST_NAME = "kit.example"
@@ -20,6 +24,7 @@ MAX_MAIL_BYTES = 8 * 1024 * 1024
 MAX_LINE_BYTES = 1024 * 1024  # a program's too long lines are to be seen, not refused
 MAX_TRANSCRIPT_LINES = 50_000
 SHOWN_LINE_CHARACTERS = 200
+_NONCES = re.compile(r"(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])")
 
 
 @dataclass(slots=True)
@@ -43,11 +48,14 @@ class Conversation:
 class Mailbox:
     """All mails that came, and the transcripts of how they came."""
 
-    def __init__(self, bell: Bell) -> None:
+    def __init__(self, changes: Changes) -> None:
         self.mails: list[Mail] = []
+        self.scripts: dict[str, deque[Answer]] = defaultdict(deque)
+        self.begun: Counter[str] = Counter()
+        self._by_nonce: dict[str, list[Mail]] = defaultdict(list)
         self._conversations: list[Conversation] = []
         self._lines = 0
-        self._bell = bell
+        self._changes = changes
 
     @property
     def is_full(self) -> bool:
@@ -56,7 +64,21 @@ class Mailbox:
 
     def mails_to(self, nonce: str) -> list[Mail]:
         """Return the mails with the nonce in any recipient's address."""
-        return [mail for mail in self.mails if any(nonce in to.lower() for to in mail.recipients)]
+        return self._by_nonce.get(nonce, [])
+
+    def next_answer(self, recipients: Iterable[str], *, at_dot: bool) -> Answer | None:
+        """Take the next scripted answer of one of these recipients, or None where nothing is scripted here."""
+        for nonce, script in self.scripts.items():
+            if script and script[0].at_dot is at_dot and any(nonce in to.lower() for to in recipients):
+                return script.popleft()
+        return None
+
+    def begin_data(self, recipients: Iterable[str]) -> None:
+        """Count a mail whose text came, by the nonce of a scripted recipient."""
+        for nonce in self.scripts:
+            if any(nonce in to.lower() for to in recipients):
+                self.begun[nonce] += 1
+        self._changes.notify()
 
     def transcript(self, nonce: str) -> list[str]:
         """Return what was said in the transactions in which the nonce occurs."""
@@ -89,7 +111,9 @@ class Mailbox:
     def keep(self, mail: Mail) -> None:
         """Keep a mail."""
         self.mails.append(mail)
-        self._bell.ring()
+        for nonce in {found for to in mail.recipients for found in _NONCES.findall(to.lower())}:
+            self._by_nonce[nonce].append(mail)
+        self._changes.notify(is_progress=True)
 
     def _note(self, conversation: Conversation, who: str, line: bytes) -> None:
         if self._lines < MAX_TRANSCRIPT_LINES:
@@ -104,9 +128,28 @@ class _Handler:
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  # aiosmtpd's name
+    async def handle_RCPT(  # noqa: N802  # aiosmtpd's name
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        answer = self._mailbox.next_answer([address], at_dot=False)
+        if answer is not None and answer.says is not None:
+            return answer.says
+        envelope.rcpt_tos.append(address)
+        envelope.rcpt_options.extend(options)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  # aiosmtpd's name
         if self._mailbox.is_full:
             return "452 4.3.1 the kit keeps no more mails"
+        answer = self._mailbox.next_answer(envelope.rcpt_tos, at_dot=True)
+        self._mailbox.begin_data(envelope.rcpt_tos)
+        if answer is not None:
+            await asyncio.sleep(answer.after_seconds)
+            if answer.says is None:
+                _abort(server)
+                await asyncio.Event().wait()  # aiosmtpd cancels what it runs for a lost connection
+            if answer.says is not None and not answer.says.startswith("250"):
+                return answer.says
         content = envelope.content
         self._mailbox.keep(
             Mail(
@@ -144,22 +187,47 @@ class _Connection(SMTP):
         await super().push(status)
 
 
+def _abort(connection: SMTP) -> None:
+    if isinstance(connection.transport, asyncio.Transport):
+        connection.transport.abort()
+
+
+class MailServer:
+    """The listening side: it can stop taking connections, and take them again on the same port."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self.mailbox = mailbox
+        self.port = 0
+        self._server: asyncio.Server | None = None
+        self._connections: list[_Connection] = []
+
+    async def listen(self) -> None:
+        """Take connections, on a free port at first."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connected, "127.0.0.1", self.port)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+
+    async def refuse(self) -> None:
+        """Cut all connections and refuse new ones."""
+        if self._server is not None:
+            self._server.close()
+        for connection in self._connections:
+            _abort(connection)
+        self._connections.clear()
+        if self._server is not None:
+            await self._server.wait_closed()
+
+    def _connected(self) -> _Connection:
+        self._connections.append(_Connection(self.mailbox))
+        return self._connections[-1]
+
+
 @asynccontextmanager
-async def serving(bell: Bell) -> AsyncIterator[tuple[Mailbox, int]]:
-    """Run the mail server; give its mailbox and its port on 127.0.0.1."""
-    mailbox = Mailbox(bell)
-    connections: list[_Connection] = []
-
-    def connected() -> _Connection:
-        connections.append(_Connection(mailbox))
-        return connections[-1]
-
-    server = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", 0)
+async def serving(changes: Changes) -> AsyncIterator[MailServer]:
+    """Run the mail server on a port of 127.0.0.1."""
+    server = MailServer(Mailbox(changes))
+    await server.listen()
     try:
-        yield mailbox, int(server.sockets[0].getsockname()[1])
+        yield server
     finally:
-        server.close()
-        for connection in connections:
-            if connection.transport is not None:
-                connection.transport.close()
-        await server.wait_closed()
+        await server.refuse()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailpact.contracts.catalogue import Binding
-from mailpact_kit.cases import CaseMessage, Expected, LetterExpected, MailExpected
+from mailpact_kit.cases import Answer, CaseMessage, Expected, MailExpected
 
 DOMAIN = "kit.example"
 APP_ID = "contract-tests"
@@ -25,6 +25,7 @@ class Sent:
     body: bytes
     properties: Mapping[str, object]
     expected: Expected
+    answers: tuple[Answer, ...] = ()
 
     @property
     def nonce(self) -> str:
@@ -73,13 +74,21 @@ def case_message(
         body=_filled(message.body, recipient, nonce).encode(),
         properties=_properties(content_type, message_id=message_id, now=now),
         expected=_filled_expected(message.expected, recipient, nonce),
+        answers=message.answers,
     )
 
 
 def fence(label: str, binding: Binding, *, message_id: str, now: datetime) -> Sent:
     """Return a plainly valid message: when its mail is there, the program has gone on from those before it."""
-    message = CaseMessage('{"email": "${RECIPIENT}", "message": "fence"}', "", MailExpected("fence"))
-    return case_message(f"fence.{label}", message, binding, message_id=message_id, now=now)
+    return plain_message(f"fence.{label}", binding, message_id=message_id, now=now)
+
+
+def plain_message(
+    label: str, binding: Binding, *, message_id: str, now: datetime, answers: tuple[Answer, ...] = ()
+) -> Sent:
+    """Return a valid message to an address of its own, with scripted answers of the mail server."""
+    message = CaseMessage('{"email": "${RECIPIENT}", "message": "fence"}', "", MailExpected("fence"), answers)
+    return case_message(label, message, binding, message_id=message_id, now=now)
 
 
 def _properties(content_type: str | None, *, message_id: str, now: datetime) -> dict[str, object]:
@@ -101,5 +110,5 @@ def _filled_expected(expected: Expected, recipient: str, nonce: str) -> Expected
     match expected:
         case MailExpected():
             return MailExpected(_filled(expected.text, recipient, nonce))
-        case LetterExpected():
+        case _:
             return expected

@@ -1,6 +1,11 @@
-"""Starts a program in a session of its own, keeps the end of what it writes, and stops it with all its children."""
+"""Starts a program in a session of its own, keeps the end of what it writes, and stops it with all its children.
+
+What the program writes goes through a pipe of the kit's own: a child that left the program's session and keeps the pipe
+open must not keep the kit waiting. The kit adopts such orphans (`adopt_orphans`) and ends them with the program.
+"""
 
 import asyncio
+import ctypes
 import errno
 import os
 import shutil
@@ -8,12 +13,15 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
-from mailpact_kit.bell import Bell
+from mailpact_kit.changes import Changes
 
 KEPT_BYTES = 64 * 1024
-TERM_SECONDS = 10
-LAST_WORDS_SECONDS = 2
+TERM_SECONDS = 20
+LAST_WORDS_SECONDS = 0.5
+ENDING_SECONDS = 5
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 # prctl(PR_SET_PDEATHSIG, SIGKILL), which outlives the exec.
 DIE_WITH_PARENT = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execvp(sys.argv[1], sys.argv[1:])"
@@ -21,30 +29,42 @@ DIE_WITH_PARENT = (
 
 
 class Process:
-    """A running program. Rings the bell whenever it writes something, and when it exits."""
+    """A running program. Notifies of a change whenever it writes something, and when it exits."""
 
-    def __init__(self, process: asyncio.subprocess.Process, bell: Bell) -> None:
+    running: "set[int]" = set()  # noqa: RUF012  # the pids of all programs that the kit runs and still waits for
+
+    def __init__(self, process: asyncio.subprocess.Process, changes: Changes) -> None:
         self._process = process
-        self._bell = bell
+        self._changes = changes
         self._written = bytearray()
-        self._reading = asyncio.create_task(self._read())
+        self._ended = asyncio.Event()
+        self.running.add(process.pid)
         self._waiting = asyncio.create_task(self._wait())
 
     @classmethod
-    async def start(cls, command: Sequence[str], variables: Mapping[str, str], bell: Bell) -> "Process":
+    async def start(cls, command: Sequence[str], variables: Mapping[str, str], changes: Changes) -> "Process":
         """Start the command with exactly these environment variables; raises OSError if that cannot be."""
         if shutil.which(command[0], path=variables.get("PATH")) is None:
             raise FileNotFoundError(errno.ENOENT, "no such program")
-        process = await asyncio.create_subprocess_exec(
-            *_launcher(),
-            *command,
-            env=variables,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-        return cls(process, bell)
+        reading, writing = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *_launcher(),
+                *command,
+                env=variables,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writing,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        started = cls(process, changes)
+        await started._listen(reading)
+        return started
 
     @property
     def exit_code(self) -> int | None:
@@ -55,31 +75,92 @@ class Process:
         """Return the last lines of what it wrote."""
         return self._written.decode("utf-8", "backslashreplace").splitlines()[-lines:]
 
-    async def stop(self) -> None:
-        """Ask it to stop (SIGTERM), kill it after 10 seconds, and its children in any case."""
-        self._signal(signal.SIGTERM)
-        await asyncio.wait({self._waiting}, timeout=TERM_SECONDS)
-        self._signal(signal.SIGKILL)
-        await self._waiting
-        await asyncio.wait({self._reading}, timeout=LAST_WORDS_SECONDS)
-        self._reading.cancel()
+    async def terminate(self) -> bool:
+        """Send SIGTERM to the program itself, as a container platform does; return whether it ends within 20 s."""
+        with suppress(ProcessLookupError):
+            os.kill(self._process.pid, signal.SIGTERM)
+        done, _ = await asyncio.wait({self._waiting}, timeout=TERM_SECONDS)
+        return bool(done)
 
-    def _signal(self, number: signal.Signals) -> None:
+    async def kill(self) -> None:
+        """Kill it and the processes of its session."""
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
+            os.killpg(self._process.pid, signal.SIGKILL)
+        await self._waiting
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await self._ended.wait()
+        self._pipe.close()
 
-    async def _read(self) -> None:
-        stream = self._process.stdout
-        if stream is None:
-            return
-        while data := await stream.read(KEPT_BYTES):
-            self._written += data
-            del self._written[:-KEPT_BYTES]
-            self._bell.ring()
+    async def stop(self) -> bool:
+        """Ask it to stop, then kill what is left of it; return whether it ended by itself."""
+        has_ended = await self.terminate()
+        await self.kill()
+        return has_ended
+
+    def keep(self, data: bytes) -> None:
+        """Keep the end of what the program writes."""
+        self._written += data
+        del self._written[:-KEPT_BYTES]
+        self._changes.notify()
+
+    def end_of_output(self) -> None:
+        """Note that nobody can write any more."""
+        self._ended.set()
+
+    async def _listen(self, reading: int) -> None:
+        loop = asyncio.get_running_loop()
+        pipe = os.fdopen(reading, "rb", buffering=0)
+        self._pipe, _ = await loop.connect_read_pipe(lambda: _Output(self), pipe)
 
     async def _wait(self) -> None:
         await self._process.wait()
-        self._bell.ring()
+        self.running.discard(self._process.pid)
+        self._changes.notify()
+
+
+class _Output(asyncio.Protocol):
+    """The reading end of a program's pipe."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def data_received(self, data: bytes) -> None:
+        self._process.keep(data)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._process.end_of_output()
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every process whose parent ends below this one (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+async def end_orphans() -> None:
+    """Kill the adopted processes and what they started; programs that the kit runs are left alone."""
+    for _ in range(int(ENDING_SECONDS / 0.05)):
+        orphans = [pid for pid in _children(os.getpid()) if pid not in Process.running]
+        if not orphans:
+            return
+        for pid in orphans:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222  # WNOHANG does not wait
+        await asyncio.sleep(0.05)  # the children of a killed orphan become the kit's own now
+
+
+def _children(parent: int) -> list[int]:
+    """Return the pids of a process's children, from /proc; none where there is no /proc."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError, IndexError):
+            fields = stat.read_bytes().rpartition(b")")[2].split()  # the name may hold anything
+            if int(fields[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
 
 
 def _launcher() -> Sequence[str]:

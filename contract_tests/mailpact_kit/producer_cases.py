@@ -1,35 +1,107 @@
 """Carries out the cases for producers: pull the trigger, wait for the publish, pull it again as a fence, judge.
 
-What was published for the first request is counted when the publish for the second is there.
+What was published for the first request is counted when the publish for the second is there. A case with a fault does
+something to the connection, or to the program, around the first request.
 """
 
-from mailpact_kit.cases import Case, ProducerCase
-from mailpact_kit.judge import Asked, judge_publishes
+from collections.abc import Callable
+from contextlib import suppress
+from typing import assert_never
+
+from mailpact_kit.cases import Case, Fault, FaultCase, ProducerCase
 from mailpact_kit.messages import address_for, nonce_of
-from mailpact_kit.stage import Stage, new_id
-from mailpact_kit.trace import publishes
+from mailpact_kit.process import TERM_SECONDS
+from mailpact_kit.publishes import Asked, about, judge_publishes
+from mailpact_kit.stage import PATIENCE, Stage, new_id, now
 from mailpact_kit.trigger import Trigger, TriggerFailed, carries_message, pull
 from mailpact_kit.verdict import Evidence
 
 
-async def carry_out(
-    stage: Stage, case: Case, does: ProducerCase, trigger: Trigger
-) -> tuple[list[str], Evidence]:
+async def carry_out(stage: Stage, case: Case, does: ProducerCase | FaultCase) -> tuple[list[str], Evidence]:
     """Carry out one case; give its problems, and what helps to find their cause."""
+    trigger = stage.trigger
+    assert trigger is not None  # noqa: S101  # without a trigger such a case is skipped
     asked = _asked(case.id, does.message, trigger)
     fence = _asked(f"fence.{case.id}", does.message, trigger)
     try:
-        await _ask(stage, trigger, asked, does.message)
-        await _ask(stage, trigger, fence, does.message)
+        match does:
+            case ProducerCase():
+                problems = await _observe(stage, trigger, case, does, asked, fence)
+            case FaultCase():
+                problems = await _disturb(stage, trigger, does, asked, fence)
+            case _:
+                assert_never(does)
     except TriggerFailed as error:
         problems = [str(error)]
-    else:
-        contract = stage.contract(case.contract)
-        problems = judge_publishes(does.observe, asked, stage.tap.events, contract)
-        if not publishes(stage.tap.events, fence.nonce.encode()):
-            problems.append("nothing was published for a second request")
     return problems, stage.evidence(
         [asked.nonce], [f"asked for a mail to {asked.recipient}: {does.message!r}"]
+    )
+
+
+async def _observe(
+    stage: Stage, trigger: Trigger, case: Case, does: ProducerCase, asked: Asked, fence: Asked
+) -> list[str]:
+    await _ask(stage, trigger, asked, does.message)
+    await _ask(stage, trigger, fence, does.message)
+    problems = judge_publishes(does, asked, stage.ledger.publications, stage.contract(case.contract), now())
+    if not about(stage.ledger.publications, fence):
+        problems.append("nothing was published for a second request")
+    return problems
+
+
+async def _disturb(stage: Stage, trigger: Trigger, does: FaultCase, asked: Asked, fence: Asked) -> list[str]:
+    match does.fault:
+        case Fault.CUT_BEFORE_CONFIRM:
+            async with stage.disturbance:
+                return await _cut_before_confirm(stage, trigger, asked, does.message)
+        case Fault.SAME_AGAIN:
+            async with stage.disturbance:
+                return await _same_again(stage, trigger, asked, fence, does.message)
+        case Fault.SIGTERM:
+            return [] if await stage.program.terminate() else [_ignored()]
+        case _:
+            raise ValueError(f"{does.fault} is for consumers")
+
+
+async def _cut_before_confirm(stage: Stage, trigger: Trigger, asked: Asked, message: str) -> list[str]:
+    """Break the connection before the confirm arrives: the message is published again, or the request fails."""
+    needle = asked.nonce.encode()
+    stage.tap.cut_before_confirm(needle)
+    try:
+        await _ask(stage, trigger, asked, message)
+    except TriggerFailed:
+        return [] if stage.tap.has_cut(needle) else [_unasked()]
+    if not await _wait(stage, lambda: stage.tap.has_cut(needle)):
+        return [_unasked()]
+    await _wait(stage, lambda: len(about(stage.ledger.publications, asked)) > 1, is_patient=True)
+    published = about(stage.ledger.publications, asked)
+    if len(published) < 2:
+        return [
+            "the message was not published again after its confirm was lost, and the request reported no failure"
+        ]
+    ids = {each.event.properties.get("message_id") for each in published}
+    return (
+        [] if len(ids) == 1 else [f"the message was published again with another message_id: {len(ids)} ids"]
+    )
+
+
+async def _same_again(stage: Stage, trigger: Trigger, asked: Asked, fence: Asked, message: str) -> list[str]:
+    """Pull the trigger twice with the same values: what the program refuses to store publishes nothing."""
+    await _ask(stage, trigger, asked, message)
+    with suppress(TriggerFailed):  # the program may say that it refuses
+        await pull(trigger, _values(stage, asked, message), stage.variables, seconds=stage.seconds)
+    await _ask(stage, trigger, fence, message)
+    published = len(about(stage.ledger.publications, asked))
+    if published == 1:
+        return []
+    return [f"{published or 'no'} messages were published for a request that was made twice and stored once"]
+
+
+async def _wait(stage: Stage, fact: Callable[[], bool], *, is_patient: bool = False) -> bool:
+    seconds = stage.seconds * (PATIENCE if is_patient else 1)
+    return (
+        bool(await stage.changes.wait_for(lambda: fact() or stage.has_program_exited, seconds=seconds))
+        and fact()
     )
 
 
@@ -38,11 +110,21 @@ def _asked(label: str, message: str, trigger: Trigger) -> Asked:
     return Asked(address_for(label, nonce), message if carries_message(trigger) else None, nonce)
 
 
+def _values(stage: Stage, asked: Asked, message: str) -> dict[str, str]:
+    return {**stage.values, "email": asked.recipient, "message": message, "nonce": asked.nonce}
+
+
 async def _ask(stage: Stage, trigger: Trigger, asked: Asked, message: str) -> None:
     """Pull the trigger and wait until something is published for it."""
-    values = {**stage.values, "email": asked.recipient, "message": message, "nonce": asked.nonce}
-    await pull(trigger, values, stage.variables, seconds=stage.seconds)
-    await stage.bell.until(
-        lambda: stage.has_program_exited or publishes(stage.tap.events, asked.nonce.encode()),
-        seconds=stage.seconds,
+    await pull(trigger, _values(stage, asked, message), stage.variables, seconds=stage.seconds)
+    await stage.changes.wait_for(
+        lambda: stage.has_program_exited or about(stage.ledger.publications, asked), seconds=stage.seconds
     )
+
+
+def _unasked() -> str:
+    return "the program asked for no confirm of its publish, so that it cannot know whether the broker has it"
+
+
+def _ignored() -> str:
+    return f"the program did not end within {TERM_SECONDS} s of SIGTERM and was killed"

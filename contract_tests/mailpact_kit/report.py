@@ -1,19 +1,23 @@
-"""Writes what came of a run: for people, and as JSON. Pure.
+"""Writes what came of a run: for people, as JSON, and as JUnit XML. Pure.
 
 A failure names the sentence that the program breaks, what was seen instead, and everything that helps to find out why;
 its last line runs that case alone.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from xml.etree import ElementTree as ET
 
 from mailpact_kit.environment import KIT_VERSION
 from mailpact_kit.verdict import Result, Verdict
 
 LABEL_WIDTH = 9
 SHOWN_END = 300  # characters of each end of a long line
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_JUNIT_SKIPPED = (Verdict.SKIP, Verdict.NON_STRICT, Verdict.KNOWN_FAIL)
 _EXPLAINED = (Verdict.FAIL, Verdict.NON_STRICT, Verdict.ERROR, Verdict.KNOWN_FAIL)
 
 
@@ -27,17 +31,27 @@ class Heading:
     command: str
     again: str
     """The command line that runs one case, with `{ID}` for its id."""
+    crash: str | None = None
+    remark: str | None = None
 
 
-def as_text(heading: Heading, results: Sequence[Result], code: int) -> str:
-    """Write the report for people."""
+def as_text(heading: Heading, results: Sequence[Result], code: int, *, has_details: bool = False) -> str:
+    """Write the report for people; with details, one line for each vector that is wrong."""
     lines = [
         f"contract-tests {KIT_VERSION}: {heading.role} of {heading.contract} on {heading.broker}",
         f"program: {heading.command}",
         "",
     ]
+    if heading.crash is not None:
+        lines += [
+            _indented("crash" if number == 0 else "", line)
+            for number, line in enumerate(heading.crash.splitlines())
+        ]
+        lines.append("")
     for result in results:
-        lines += _lines(heading, result)
+        lines += _lines(heading, result, has_details=has_details)
+    if heading.remark is not None:
+        lines += ["", heading.remark]
     return "\n".join([*lines, "", f"{_counts(results)}; exit code {code}", ""])
 
 
@@ -50,12 +64,59 @@ def as_json(heading: Heading, results: Sequence[Result], code: int) -> str:
         "broker": heading.broker,
         "command": heading.command,
         "exit_code": code,
+        "crash": heading.crash,
+        "remark": heading.remark,
         "cases": [_as_object(heading, result) for result in results],
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def _lines(heading: Heading, result: Result) -> Iterator[str]:
+def as_junit(heading: Heading, results: Sequence[Result], code: int) -> str:
+    """Write the report as JUnit XML, which CI systems read: a test suite with one test case for each case."""
+    counts = Counter(result.verdict for result in results)
+    suite = ET.Element(
+        "testsuite",
+        name=f"contract-tests {heading.role} {heading.contract}",
+        tests=str(len(results)),
+        failures=str(counts[Verdict.FAIL]),
+        errors=str(counts[Verdict.ERROR] + (heading.crash is not None)),
+        skipped=str(sum(counts[each] for each in _JUNIT_SKIPPED)),
+        time=f"{max((result.seconds for result in results), default=0):.3f}",
+    )
+    for result in results:
+        case = result.case
+        element = ET.SubElement(
+            suite, "testcase", classname=f"contract-tests.{heading.role}", name=f"{case.id} {case.title}"
+        )
+        element.set("time", f"{result.seconds:.3f}")
+        _junit_outcome(element, result)
+    if heading.crash is not None:
+        element = ET.SubElement(
+            suite, "testcase", classname=f"contract-tests.{heading.role}", name="the program"
+        )
+        ET.SubElement(element, "error", message="the program ended").text = _xml_text(heading.crash)
+    ET.SubElement(suite, "system-out").text = _xml_text(f"{_counts(results)}; exit code {code}")
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suite, encoding="unicode") + "\n"
+
+
+def _junit_outcome(element: ET.Element, result: Result) -> None:
+    kind = {Verdict.FAIL: "failure", Verdict.ERROR: "error"}.get(result.verdict)
+    text = _xml_text("\n".join([*result.problems, *result.evidence.details]))
+    if kind is not None:
+        first = result.problems[0] if result.problems else ""
+        ET.SubElement(element, kind, message=_xml_text(first)).text = text
+    elif result.verdict in _JUNIT_SKIPPED:
+        ET.SubElement(
+            element, "skipped", message=_xml_text(f"{result.verdict}: {'; '.join(result.problems)}")
+        )
+
+
+def _xml_text(text: str) -> str:
+    """Return the text without the characters that XML 1.0 cannot hold (section 2.2)."""
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _lines(heading: Heading, result: Result, *, has_details: bool) -> Iterator[str]:
     case = result.case
     yield f"{result.verdict:<10}  {case.id:<9} {case.level:<6}  {result.seconds:5.2f} s  {case.title}"
     if result.is_stale:
@@ -69,14 +130,21 @@ def _lines(heading: Heading, result: Result) -> Iterator[str]:
     for label, lines in (
         ("seen", result.problems),
         ("sent", evidence.sent),
-        ("SMTP", evidence.smtp or ["(nothing about this message)"]),
-        ("AMQP", evidence.amqp or ["(nothing about this message)"]),
+        ("vectors", evidence.details if has_details else _hint(evidence.details)),
+        ("SMTP", evidence.smtp),
+        ("AMQP", evidence.amqp),
         ("it wrote", evidence.output or ["(nothing)"]),
     ):
         for number, line in enumerate(lines):
             yield _indented(label if number == 0 else "", line)
     yield f"    {'again':<{LABEL_WIDTH}} {heading.again.replace('{ID}', case.id)}"
     yield ""
+
+
+def _hint(details: Sequence[str]) -> list[str]:
+    return (
+        [f"{len(details)} lines, one for each vector that is wrong: --details shows them"] if details else []
+    )
 
 
 def _indented(label: str, line: str) -> str:
@@ -107,6 +175,7 @@ def _as_object(heading: Heading, result: Result) -> dict[str, object]:
         "sent": list(evidence.sent),
         "smtp": list(evidence.smtp),
         "amqp": list(evidence.amqp),
+        "details": list(evidence.details),
         "output": list(evidence.output),
         "again": heading.again.replace("{ID}", case.id),
     }

@@ -1,11 +1,17 @@
-"""Runs the cases against one program: sets the stage, waits until it is ready, carries all cases out at once."""
+"""Runs the cases against one program: sets the stage, waits until it is ready, and carries the cases out in phases.
+
+    kill ▶ everything that disturbs nobody, at once ▶ habits, judged on all that was seen ▶ disturbances ▶ SIGTERM
+
+A program that ends in the first three phases is reported once as the cause: the cases that had no outcome by then are
+skipped, and so are the later phases.
+"""
 
 import asyncio
 import os
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import assert_never
@@ -13,23 +19,46 @@ from typing import assert_never
 from mailpact.contracts import catalogue
 from mailpact.contracts.catalogue import Catalogue, Topology
 from mailpact.settings import AmqpUrl, HostPort
-from mailpact_kit import broker, consumer_cases, mailbox, producer_cases, subject
-from mailpact_kit.bell import Bell
-from mailpact_kit.cases import Case, ConsumerCase, ProducerCase, Requirement, Role
+from mailpact_kit import broker, consumer_cases, faults, mailbox, producer_cases, subject, vector_cases
+from mailpact_kit.cases import (
+    Case,
+    ConsumerCase,
+    Fault,
+    FaultCase,
+    ProducerCase,
+    Requirement,
+    Role,
+    VectorCase,
+)
+from mailpact_kit.changes import Changes
 from mailpact_kit.environment import KIT_VERSION, filled
+from mailpact_kit.errors import SubjectNotReady
 from mailpact_kit.stage import Stage
-from mailpact_kit.tap import tapping
+from mailpact_kit.subject import Subject
+from mailpact_kit.tap import Tap, tapping
 from mailpact_kit.trigger import Trigger
 from mailpact_kit.verdict import Evidence, Result, Verdict, verdict_of
 
 MAIL_FROM = "sender@kit.example"
 CONTRACT = "email/1"
-SKIP_REASONS = {Requirement.TRIGGER: "it needs --trigger-form or --trigger-cmd"}
+SHOWN_LINES = 20
+SKIP_REASONS = {
+    Requirement.TRIGGER: "it needs --trigger-form or --trigger-cmd",
+    Requirement.DUPLICATE: "it needs --trigger-duplicate",
+    Requirement.PROGRAM: "it needs a program that runs, behind --",
+    Requirement.EMAIL_2: "it needs --serves email/1,email/2",
+}
+KILL, TOGETHER, HABITS, DISTURBANCES, END = range(5)
+_PHASES = {Fault.KILL: KILL, Fault.LATE_DUPLICATE: TOGETHER, Fault.SIGTERM: END, Fault.CLEAN_EXIT: END}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to verify and how; without a URL on a development broker. `seconds` bounds each wait of a case."""
+    """What to verify and how; without a URL on a development broker. `seconds` bounds each wait of a case.
+
+    `serves` names the contracts that a consumer mails. A producer without a `command` is the trigger's command alone.
+    `repeats` says that the trigger fails when it is pulled twice with the same values.
+    """
 
     role: Role
     command: Sequence[str]
@@ -38,35 +67,89 @@ class Plan:
     trigger: Trigger | None
     known_failing: Collection[str]
     seconds: float
+    serves: Collection[str] = (CONTRACT,)
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came of it."""
+    """What came of it. `crash` says how the program ended while cases ran; `remark` what else is worth a line."""
 
     results: Sequence[Result]
-    has_program_exited: bool
+    crash: str | None = None
+    remark: str | None = None
 
 
 async def verify(plan: Plan) -> Run:
     """Verify a program; raises KitError if nothing can be said about it."""
-    skipped = [_skipped(case, plan) for case in plan.cases if _missing(case, plan)]
+    skipped = [_skipped(case, _missing(case, plan)) for case in plan.cases if _missing(case, plan)]
     to_run = [case for case in plan.cases if not _missing(case, plan)]
     if not to_run:
-        return Run(skipped, has_program_exited=False)
+        return Run(skipped)
     async with _staged(plan) as stage:
-        done = await asyncio.gather(*(_result(stage, plan, case) for case in to_run))
-        return Run([*skipped, *done], has_program_exited=stage.has_program_exited)
+        done, crash = await _in_phases(stage, plan, to_run)
+    remark = None
+    if stage.program.has_ended_by_itself is False and crash is None:
+        remark = "the program did not end by SIGTERM and was killed; C-OPS-01 is the case about it"
+    return Run(sorted([*skipped, *done], key=lambda result: result.case.id), crash, remark)
+
+
+async def _in_phases(stage: Stage, plan: Plan, cases: Sequence[Case]) -> tuple[list[Result], str | None]:
+    phases = {phase: [case for case in cases if _phase(case) == phase] for phase in range(END + 1)}
+    killing = [asyncio.create_task(_result(stage, plan, case)) for case in phases[KILL]]
+    if killing:
+        await asyncio.wait(
+            {*killing, asyncio.create_task(stage.is_back.wait())}, return_when=asyncio.FIRST_COMPLETED
+        )
+    results = list(await asyncio.gather(*(_result(stage, plan, case) for case in phases[TOGETHER]), *killing))
+    results += [await _result(stage, plan, case) for case in phases[HABITS]]
+    if stage.has_program_exited:
+        later = [*phases[DISTURBANCES], *phases[END]]
+        return _after_crash([*results, *(_skipped(case, []) for case in later)]), _crash(stage)
+    results += await asyncio.gather(*(_result(stage, plan, case) for case in phases[DISTURBANCES]))
+    results += [await _result(stage, plan, case) for case in phases[END]]
+    return results, None
+
+
+def _phase(case: Case) -> int:
+    match case.does:
+        case FaultCase(fault=fault):
+            return _PHASES.get(fault, DISTURBANCES)
+        case ConsumerCase(habits=habits) if habits:
+            return HABITS
+        case _:
+            return TOGETHER
+
+
+def _crash(stage: Stage) -> str:
+    wrote = stage.program.tail(SHOWN_LINES) or ["(nothing)"]
+    reason = f"the program ended with exit code {stage.program.exit_code} while the cases ran. It wrote:"
+    return "\n".join([reason, *wrote])
+
+
+def _after_crash(results: Sequence[Result]) -> list[Result]:
+    """Skip what has no outcome: the program's end is the one cause of it all."""
+    reason = "the program had ended"
+    return [
+        Result(each.case, Verdict.SKIP, [reason], Evidence(), each.seconds)
+        if each.verdict in (Verdict.FAIL, Verdict.NON_STRICT, Verdict.SKIP)
+        else each
+        for each in results
+    ]
 
 
 def _missing(case: Case, plan: Plan) -> list[Requirement]:
-    given = set() if plan.trigger is None else {Requirement.TRIGGER}
-    return [needed for needed in case.requires if needed not in given]
+    given = {
+        Requirement.TRIGGER: plan.trigger is not None,
+        Requirement.DUPLICATE: plan.repeats,
+        Requirement.PROGRAM: bool(plan.command),
+        Requirement.EMAIL_2: "email/2" in plan.serves,
+    }
+    return [needed for needed in case.requires if not given[needed]]
 
 
-def _skipped(case: Case, plan: Plan) -> Result:
-    reasons = [SKIP_REASONS[needed] for needed in _missing(case, plan)]
-    return Result(case, Verdict.SKIP, reasons, Evidence(), seconds=0)
+def _skipped(case: Case, missing: Sequence[Requirement]) -> Result:
+    return Result(case, Verdict.SKIP, [SKIP_REASONS[needed] for needed in missing], Evidence(), seconds=0)
 
 
 async def _result(stage: Stage, plan: Plan, case: Case) -> Result:
@@ -74,15 +157,21 @@ async def _result(stage: Stage, plan: Plan, case: Case) -> Result:
     is_known = case.id in plan.known_failing
     try:
         problems, evidence = await _carry_out(stage, case)
+    except SubjectNotReady as error:
+        problems, evidence = [f"the program could not be started again: {error}"], Evidence()
     except Exception as error:  # noqa: BLE001  # whatever it is, it is the kit's own fault and must not look like a verdict
         return _error(case, f"the kit failed: {type(error).__name__}: {error}", began)
     if stage.is_overflown:
         return _error(case, "more came than the kit can keep, so it cannot say what the program did", began)
-    if problems and stage.has_program_exited:
-        problems = [*problems, f"the program has ended with exit code {stage.program.exit_code}"]
+    seconds = time.monotonic() - began
+    if problems and seconds >= stage.seconds:
+        problems = [
+            *problems,
+            f"the kit waited until nothing had happened for {stage.seconds:g} s; --timeout changes that",
+        ]
     verdict = verdict_of(case.level, has_problems=bool(problems), is_known=is_known)
     is_stale = is_known and verdict is Verdict.PASS
-    return Result(case, verdict, problems, evidence, time.monotonic() - began, is_stale=is_stale)
+    return Result(case, verdict, problems, evidence, seconds, is_stale=is_stale)
 
 
 def _error(case: Case, reason: str, began: float) -> Result:
@@ -93,9 +182,12 @@ async def _carry_out(stage: Stage, case: Case) -> tuple[list[str], Evidence]:
     match case.does:
         case ConsumerCase():
             return await consumer_cases.carry_out(stage, case, case.does)
-        case ProducerCase():
-            assert stage.trigger is not None  # noqa: S101  # without one, such a case is skipped
-            return await producer_cases.carry_out(stage, case, case.does, stage.trigger)
+        case VectorCase():
+            return await vector_cases.carry_out(stage, case)
+        case FaultCase() if case.role is Role.CONSUMER:
+            return await faults.carry_out(stage, case, case.does)
+        case FaultCase() | ProducerCase():
+            return await producer_cases.carry_out(stage, case, case.does)
         case _:
             assert_never(case.does)
 
@@ -103,7 +195,7 @@ async def _carry_out(stage: Stage, case: Case) -> tuple[list[str], Evidence]:
 @asynccontextmanager
 async def _staged(plan: Plan) -> AsyncIterator[Stage]:
     """Set the stage and start the program; when the block ends nothing of it is left."""
-    bell = Bell()
+    changes = Changes()
     contracts = catalogue.load()
     exchange = contracts.contract(CONTRACT).wire.exchange
     inherited = dict(os.environ)  # noqa: TID251  # a program is started in its caller's environment, whatever that holds
@@ -112,31 +204,41 @@ async def _staged(plan: Plan) -> AsyncIterator[Stage]:
             tempfile.TemporaryDirectory(prefix="contract-tests-", ignore_cleanup_errors=True)
         )
         its_broker = await stack.enter_async_context(
-            broker.running(plan.broker_url, _topology(contracts), exchange, variables=inherited, bell=bell)
+            broker.running(
+                plan.broker_url, _topology(contracts), exchange, variables=inherited, changes=changes
+            )
         )
-        its_mailbox, smtp_port = await stack.enter_async_context(mailbox.serving(bell))
+        mail_server = await stack.enter_async_context(mailbox.serving(changes))
         tap, tap_port = await stack.enter_async_context(
-            tapping(HostPort(its_broker.url.host, its_broker.url.port), bell)
+            tapping(HostPort(its_broker.url.host, its_broker.url.port), changes)
         )
-        values = _values(its_broker, exchange, tap_port=tap_port, smtp_port=smtp_port, folder=folder)
-        command, variables = [filled(word, values) for word in plan.command], {**inherited, **values}
-        program = await stack.enter_async_context(subject.running(command, variables, bell))
-        if plan.role is Role.CONSUMER:
-            await subject.wait_for_consumer(program, its_broker, bell)
-        elif plan.trigger is not None:
-            await subject.wait_for_producer(program, tap, plan.trigger, values, bell)
+        values = _values(its_broker, exchange, tap_port=tap_port, smtp_port=mail_server.port, folder=folder)
+        variables = {**inherited, **values}
+        program = Subject([filled(word, values) for word in plan.command], variables, changes)
+        stack.push_async_callback(program.stop)
+        program.ready = _readiness(plan, its_broker, tap, values)
+        await program.start()
         yield Stage(
             catalogue=contracts,
             broker=its_broker,
             tap=tap,
-            mailbox=its_mailbox,
+            mail_server=mail_server,
             program=program,
             trigger=plan.trigger,
             values=values,
             variables=variables,
-            bell=bell,
+            changes=changes,
             seconds=plan.seconds,
         )
+
+
+def _readiness(
+    plan: Plan, its_broker: broker.Broker, tap: Tap, values: Mapping[str, str]
+) -> Callable[[], Awaitable[None]] | None:
+    if plan.role is Role.CONSUMER:
+        return lambda: subject.consumes(its_broker, tap)
+    trigger = plan.trigger
+    return None if trigger is None else lambda: subject.takes_requests(tap, trigger, values)
 
 
 def _values(

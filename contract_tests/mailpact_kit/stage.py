@@ -1,43 +1,65 @@
 """Everything that stands around a program under test while the cases run."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import uuid4
 
 from mailpact.contracts.catalogue import Catalogue, Contract
-from mailpact_kit.bell import Bell
 from mailpact_kit.broker import Broker
-from mailpact_kit.judge import shown
-from mailpact_kit.mailbox import Mailbox
+from mailpact_kit.changes import Changes
+from mailpact_kit.habits import Course
+from mailpact_kit.judge import Seen, shown
+from mailpact_kit.ledger import Ledger
+from mailpact_kit.mail import Mail
+from mailpact_kit.mailbox import Mailbox, MailServer
 from mailpact_kit.messages import Sent
-from mailpact_kit.process import Process
+from mailpact_kit.subject import Subject
 from mailpact_kit.tap import Tap
 from mailpact_kit.trace import Event, about
 from mailpact_kit.trigger import Trigger
 from mailpact_kit.verdict import Evidence
 
 SHOWN_LINES = 40
+PATIENCE = 4  # times the seconds of a wait, for what may take a consumer's delay before its next try
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stage:
-    """What a case needs to be carried out; `values` are the kit's names, `variables` the whole environment."""
+    """What a case needs to be carried out; `values` are the kit's names, `variables` the whole environment.
+
+    `disturbance` is held by a case while it disturbs what is around the program, and `is_back` is set once the program
+    was killed and started again.
+    """
 
     catalogue: Catalogue
     broker: Broker
     tap: Tap
-    mailbox: Mailbox
-    program: Process
+    mail_server: MailServer
+    program: Subject
     trigger: Trigger | None
     values: Mapping[str, str]
     variables: Mapping[str, str]
-    bell: Bell
+    changes: Changes
     seconds: float
+    disturbance: asyncio.Lock = field(default_factory=asyncio.Lock)
+    is_back: asyncio.Event = field(default_factory=asyncio.Event)
+    sent: list[Sent] = field(default_factory=list)
 
     def contract(self, name: str) -> Contract:
         """Return a contract by its name."""
         return self.catalogue.contract(name)
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """The mails that came."""
+        return self.mail_server.mailbox
+
+    @property
+    def ledger(self) -> Ledger:
+        """What became of each delivery and publish."""
+        return self.tap.ledger
 
     @property
     def has_program_exited(self) -> bool:
@@ -48,6 +70,39 @@ class Stage:
     def is_overflown(self) -> bool:
         """Whether something could not be kept, so that a verdict would be a guess."""
         return self.tap.is_full or self.mailbox.is_full
+
+    async def publish(self, sent: Sent) -> None:
+        """Publish a message to the program, with the answers that the mail server has for its recipient."""
+        if sent.answers:
+            self.mailbox.scripts[sent.nonce].extend(sent.answers)
+        self.sent.append(sent)
+        await self.broker.publish(sent)
+
+    def seen(self, sent: Sent) -> Seen:
+        """Return all that came of a message so far."""
+        delivered = self.ledger.deliveries.get(sent.message_id, ())
+        return Seen(
+            mails=self.mailbox.mails_to(sent.nonce),
+            letters=self.broker.letters_about(sent),
+            deliveries=len(delivered),
+            settled=self.ledger.settled(sent.message_id),
+            put_off=sum(
+                each.event.body == sent.body and each.confirmed_at is not None
+                for each in self.ledger.publications
+                if each.event.arguments.get("exchange") != self.broker.dead_exchange
+            ),
+        )
+
+    def course(self) -> Course:
+        """Return everything that the program did so far; the times of mails are those of the trace."""
+        mails = {
+            sent.message_id: [
+                Mail(mail.at - self.tap.began, mail.sender, mail.recipients, mail.content)
+                for mail in self.mailbox.mails_to(sent.nonce)
+            ]
+            for sent in self.sent
+        }
+        return Course(self.ledger, self.tap.events, mails, self.broker.dead_exchange)
 
     def evidence(self, nonces: Sequence[str], sent: Sequence[str]) -> Evidence:
         """Collect what helps to find a fault."""
@@ -89,4 +144,4 @@ def line_of(event: Event) -> str:
         if value
     )
     place = f"{event.at:8.3f} s  connection {event.connection} channel {event.channel}"
-    return f"{place}  {event.sender:<7}  {event.name} {arguments}{about_content}{body}".rstrip()
+    return f"{place}  {event.speaker:<7}  {event.name} {arguments}{about_content}{body}".rstrip()

@@ -1,18 +1,19 @@
-"""The program under test: how it is started, and when it is ready.
+"""The program under test: started, watched, killed and started again.
 
-A consumer is ready when the broker says that the queue has a consumer. A producer is ready when its form answers, or,
-with a command as trigger, when it has opened a connection to the broker or listens on its HTTP port.
+A consumer is ready when the broker says that the queue has a consumer, or when it asks for a message by `basic.get`. A
+producer is ready when its form answers, or, with a command as trigger, when it has opened a connection to the broker or
+listens on its HTTP port.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 
-from mailpact_kit.bell import Bell
 from mailpact_kit.broker import LOOK_AGAIN_SECONDS, Broker
+from mailpact_kit.changes import Changes
 from mailpact_kit.environment import filled
 from mailpact_kit.errors import SubjectNotReady
-from mailpact_kit.process import Process
+from mailpact_kit.process import Process, end_orphans
 from mailpact_kit.tap import Tap
 from mailpact_kit.trigger import CommandTrigger, FormTrigger, Trigger, answers
 
@@ -20,69 +21,101 @@ READY_SECONDS = 30
 SHOWN_LINES = 20
 
 
-@asynccontextmanager
-async def running(command: Sequence[str], variables: Mapping[str, str], bell: Bell) -> AsyncIterator[Process]:
-    """Run the program until the end of the block; raises SubjectNotReady if it cannot be started."""
-    try:
-        program = await Process.start(command, variables, bell)
-    except OSError as error:
-        raise SubjectNotReady(f"{command[0]} cannot be started: {error.strerror}") from error
-    try:
-        yield program
-    finally:
-        await program.stop()
+class Subject:
+    """One program, as often as it is started. `ready` is awaited after each start."""
+
+    def __init__(self, command: Sequence[str], variables: Mapping[str, str], changes: Changes) -> None:
+        self._command = command
+        self._variables = variables
+        self._changes = changes
+        self._process: Process | None = None
+        self._earlier: list[str] = []
+        self.ready: Callable[[], Awaitable[None]] | None = None
+        self.has_ended_by_itself: bool | None = None
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the program ended, None as long as it runs (or where there is none: a one-shot command)."""
+        return None if self._process is None else self._process.exit_code
+
+    def tail(self, lines: int) -> list[str]:
+        """Return the last lines of what the program wrote, in all its lives."""
+        written = [] if self._process is None else self._process.tail(lines)
+        return [*self._earlier, *written][-lines:]
+
+    async def start(self) -> None:
+        """Start the program and wait until it is ready; raises SubjectNotReady."""
+        if not self._command:
+            return
+        try:
+            self._process = await Process.start(self._command, self._variables, self._changes)
+        except OSError as error:
+            raise SubjectNotReady(f"{self._command[0]} cannot be started: {error.strerror}") from error
+        if self.ready is not None:
+            await self._become_ready(self.ready)
+
+    async def kill(self) -> None:
+        """Kill the program and everything it started, without a warning."""
+        if self._process is not None:
+            self._earlier = self._process.tail(SHOWN_LINES)
+            await self._process.kill()
+            await end_orphans()
+
+    async def terminate(self) -> bool:
+        """Send SIGTERM and return whether the program ends within 20 s."""
+        self.has_ended_by_itself = self._process is None or await self._process.terminate()
+        return self.has_ended_by_itself
+
+    async def stop(self) -> None:
+        """End the program, by SIGTERM if that was not tried, and all that it started."""
+        if self._process is not None and self._process.exit_code is None and self.has_ended_by_itself is None:
+            await self.terminate()
+        await self.kill()
+
+    async def _become_ready(self, ready: Callable[[], Awaitable[None]]) -> None:
+        """Wait until the program is ready, but no longer than it lives and at most 30 s."""
+        waiting = asyncio.ensure_future(ready())
+        waiting.add_done_callback(lambda _: self._changes.notify())
+        try:
+            await self._changes.wait_for(
+                lambda: waiting.done() or self.exit_code is not None, seconds=READY_SECONDS
+            )
+            if self.exit_code is not None:
+                raise self._not_ready(
+                    f"the program ended with exit code {self.exit_code} before it was ready"
+                )
+            if not waiting.done():
+                raise self._not_ready(f"the program was not ready after {READY_SECONDS} s")
+            try:
+                waiting.result()
+            except TimeoutError as error:
+                raise self._not_ready(f"the program was not ready after {READY_SECONDS} s") from error
+        finally:
+            waiting.cancel()
+
+    def _not_ready(self, reason: str) -> SubjectNotReady:
+        return SubjectNotReady(
+            "\n".join([f"{reason}. It wrote:", *(self.tail(SHOWN_LINES) or ["(nothing)"])])
+        )
 
 
-async def wait_for_consumer(program: Process, broker: Broker, bell: Bell) -> None:
-    """Return when the queue has a consumer; raises SubjectNotReady."""
-    await _wait(program, bell, _consumes(broker), f"there is no consumer on the queue {broker.queue}")
+async def consumes(broker: Broker, tap: Tap) -> None:
+    """Return when the queue has a consumer, or the program takes messages one by one."""
+    known = len(tap.ledger.polls)
+    # Shielded, because aiormq closes the channel of a request that is cancelled, and tidying up needs the channel.
+    while len(tap.ledger.polls) == known:
+        if await asyncio.shield(asyncio.ensure_future(broker.consumers())):
+            return
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
 
-async def wait_for_producer(
-    program: Process, tap: Tap, trigger: Trigger, values: Mapping[str, str], bell: Bell
-) -> None:
-    """Return when the trigger can be pulled; raises SubjectNotReady."""
+async def takes_requests(tap: Tap, trigger: Trigger, values: Mapping[str, str]) -> None:
+    """Return when the trigger can be pulled; raises TimeoutError."""
     match trigger:
         case FormTrigger():
-            url = filled(trigger.url, values)
-            await _wait(program, bell, answers(url, seconds=READY_SECONDS), f"nobody answers at {url}")
+            await answers(filled(trigger.url, values), seconds=READY_SECONDS)
         case CommandTrigger():
-            port = values["HTTP_PORT"]
-            missing = f"it has no connection to AMQP_URL, and nobody listens on HTTP_PORT {port}"
-            await _wait(program, bell, _connects(tap, int(port)), missing)
-
-
-async def _wait(program: Process, bell: Bell, ready: Awaitable[None], missing: str) -> None:
-    """Wait for a fact, but no longer than the program lives and at most 30 s."""
-    waiting = asyncio.ensure_future(ready)
-    waiting.add_done_callback(lambda _: bell.ring())
-    try:
-        await bell.until(lambda: waiting.done() or program.exit_code is not None, seconds=READY_SECONDS)
-        if program.exit_code is not None:
-            raise SubjectNotReady(
-                _with_output(
-                    program, f"the program ended with exit code {program.exit_code} before it was ready"
-                )
-            )
-        if not waiting.done():
-            raise SubjectNotReady(
-                _with_output(program, f"the program was not ready after {READY_SECONDS} s: {missing}")
-            )
-        with suppress(TimeoutError):
-            return waiting.result()
-        raise SubjectNotReady(_with_output(program, f"the program was not ready: {missing}"))
-    finally:
-        waiting.cancel()
-
-
-def _with_output(program: Process, reason: str) -> str:
-    return "\n".join([f"{reason}. It wrote:", *(program.tail(SHOWN_LINES) or ["(nothing)"])])
-
-
-async def _consumes(broker: Broker) -> None:
-    # Shielded, because aiormq closes the channel of a request that is cancelled, and tidying up needs the channel.
-    while not await asyncio.shield(asyncio.ensure_future(broker.consumers())):  # noqa: ASYNC110  # a broker tells nobody
-        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            await _connects(tap, int(values["HTTP_PORT"]))
 
 
 async def _connects(tap: Tap, port: int) -> None:

@@ -1,6 +1,7 @@
 """A proxy between a program and its broker that reads AMQP in both directions and changes no byte.
 
 What is read is noted before it is passed on, so that the trace keeps the order of cause and effect across connections.
+For a fault the tap cuts connections, at once or before a certain frame is passed on, and refuses new ones for a while.
 """
 
 import asyncio
@@ -8,24 +9,34 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from mailpact.settings import HostPort
-from mailpact_kit.bell import Bell
-from mailpact_kit.frames import FrameReader
-from mailpact_kit.trace import Event, Side, Trace
+from mailpact_kit.changes import Changes
+from mailpact_kit.frames import Frame, FrameReader, Method
+from mailpact_kit.ledger import Ledger
+from mailpact_kit.trace import Event, Speaker, Trace
 
 CHUNK_BYTES = 64 * 1024
 CONNECT_SECONDS = 10
+_PROGRESS = ("basic.ack", "basic.reject", "basic.publish")
+
+
+class _Cut(Exception):  # no error: a case wants the connection to break here
+    """The connection is to break before this frame is passed on."""
 
 
 class Tap:
     """Listens on loopback; every connection made to it is passed on to the broker at `target`."""
 
-    def __init__(self, target: HostPort, bell: Bell) -> None:
+    def __init__(self, target: HostPort, changes: Changes) -> None:
         self._target = target
-        self._bell = bell
-        self._trace = Trace()
+        self._changes = changes
+        self.ledger = Ledger()
+        self._trace = Trace(self.ledger.take)
         self._connections = 0
-        self._began = asyncio.get_running_loop().time()
+        self.began = asyncio.get_running_loop().time()
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._cut_before_settling: set[str] = set()
+        self._cut_before_confirm: set[bytes] = set()
+        self._is_refusing = False
 
     @property
     def events(self) -> Sequence[Event]:
@@ -37,8 +48,34 @@ class Tap:
         """Whether the trace has stopped at its limit; then nothing may be concluded from it."""
         return self._trace.is_full
 
+    def cut_before_settling(self, message_id: str) -> None:
+        """Break the connection, once, when the program settles this message, and let the broker not hear of it."""
+        self._cut_before_settling.add(message_id)
+
+    def cut_before_confirm(self, needle: bytes) -> None:
+        """Break the connection, once, when the broker confirms a publish with these bytes in its body."""
+        self._cut_before_confirm.add(needle)
+
+    def has_cut(self, mark: str | bytes) -> bool:
+        """Return whether the connection was broken for this message id or these bytes."""
+        return mark not in self._cut_before_settling and mark not in self._cut_before_confirm
+
+    def refuse(self, *, is_refusing: bool) -> None:
+        """Refuse new connections and cut the open ones, or take them again."""
+        self._is_refusing = is_refusing
+        if is_refusing:
+            self.cut()
+
+    def cut(self) -> None:
+        """Cut all open connections."""
+        for writer in self._open.values():
+            writer.transport.abort()
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection of the program until either side ends it."""
+        if self._is_refusing:
+            writer.transport.abort()
+            return
         self._connections += 1
         carrying = asyncio.create_task(self._carry(self._connections, reader, writer))
         self._open[carrying] = writer
@@ -50,8 +87,7 @@ class Tap:
 
     async def close(self) -> None:
         """Cut all connections."""
-        for writer in self._open.values():
-            writer.transport.abort()
+        self.cut()
         for carrying in list(self._open):
             carrying.cancel()
             await asyncio.wait({carrying})
@@ -64,11 +100,13 @@ class Tap:
             return  # the program sees its connection closed, as from a broker that is away
         broker_reader, broker_writer = to_broker
         ways = {
-            asyncio.create_task(self._pump(number, Side.PROGRAM, reader, broker_writer)),
-            asyncio.create_task(self._pump(number, Side.BROKER, broker_reader, writer)),
+            asyncio.create_task(self._pump(number, Speaker.PROGRAM, reader, broker_writer)),
+            asyncio.create_task(self._pump(number, Speaker.BROKER, broker_reader, writer)),
         }
         try:
-            await asyncio.wait(ways)
+            done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_EXCEPTION)
+            if any(isinstance(way.exception(), _Cut) for way in done):
+                writer.transport.abort()
         finally:
             for way in ways:
                 way.cancel()
@@ -76,28 +114,55 @@ class Tap:
             await _close(broker_writer)
 
     async def _pump(
-        self, number: int, sender: Side, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, number: int, speaker: Speaker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         frames = FrameReader()
         with suppress(OSError):
             while data := await reader.read(CHUNK_BYTES):
-                self._note(number, sender, frames, data)
+                self._note(number, speaker, frames, data)
                 writer.write(data)
                 await writer.drain()
         with suppress(OSError):
             writer.write_eof()
 
-    def _note(self, number: int, sender: Side, frames: FrameReader, data: bytes) -> None:
-        at = asyncio.get_running_loop().time() - self._began
+    def _note(self, number: int, speaker: Speaker, frames: FrameReader, data: bytes) -> None:
+        at = asyncio.get_running_loop().time() - self.began
+        is_progress = False
         for frame in frames.feed(data):
-            self._trace.take(number, sender, frame, at=at)
-        self._bell.ring()
+            self._break_before(number, speaker, frame)
+            self._trace.take(number, speaker, frame, at=at)
+            is_progress = is_progress or (
+                speaker is Speaker.PROGRAM and isinstance(frame, Method) and frame.name in _PROGRESS
+            )
+        self._changes.notify(is_progress=is_progress)
+
+    def _break_before(self, number: int, speaker: Speaker, frame: Frame) -> None:
+        """Raise _Cut where a case wants the connection to break before this frame."""
+        if not isinstance(frame, Method):
+            return
+        if speaker is Speaker.PROGRAM and self._cut_before_settling:
+            settles = self.ledger.about_to_settle(number, frame.channel, frame.name, dict(frame.arguments))
+            if wanted := settles & self._cut_before_settling:
+                self._cut_before_settling -= wanted
+                raise _Cut
+        if speaker is Speaker.BROKER and frame.name in ("basic.ack", "basic.nack"):
+            for needle in [each for each in self._cut_before_confirm if self._has_open(number, each)]:
+                self._cut_before_confirm.discard(needle)
+                raise _Cut
+
+    def _has_open(self, number: int, needle: bytes) -> bool:
+        """Return whether a publish with these bytes waits for its confirm on this connection."""
+        return any(
+            publication.answer is None and publication.is_confirming and needle in publication.event.body
+            for publication in self.ledger.publications
+            if publication.event.connection == number
+        )
 
 
 @asynccontextmanager
-async def tapping(target: HostPort, bell: Bell) -> AsyncIterator[tuple[Tap, int]]:
+async def tapping(target: HostPort, changes: Changes) -> AsyncIterator[tuple[Tap, int]]:
     """Run a tap before the broker; give it and its port on 127.0.0.1."""
-    tap = Tap(target, bell)
+    tap = Tap(target, changes)
     server = await asyncio.start_server(tap.serve, "127.0.0.1", 0, limit=CHUNK_BYTES)
     try:
         yield tap, int(server.sockets[0].getsockname()[1])

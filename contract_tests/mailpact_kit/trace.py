@@ -4,7 +4,7 @@ Pure: frames and times come in, events are kept. The memory is bounded: when a l
 so (`is_full`), because a verdict on half a trace would be a guess.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import assert_never
@@ -20,7 +20,7 @@ _WITH_CONTENT = frozenset({"basic.publish", "basic.return", "basic.deliver", "ba
 _WITH_SECRETS = frozenset({"connection.start-ok", "connection.secure", "connection.secure-ok"})
 
 
-class Side(StrEnum):
+class Speaker(StrEnum):
     """Who said it."""
 
     PROGRAM = "program"
@@ -34,7 +34,7 @@ class Event:
     at: float
     connection: int
     channel: int
-    sender: Side
+    speaker: Speaker
     name: str
     arguments: Mapping[str, object] = field(default_factory=dict)
     properties: Mapping[str, object] = field(default_factory=dict)
@@ -45,27 +45,21 @@ class Event:
         return (self.connection, self.channel) == (other.connection, other.channel)
 
 
-class Settled(StrEnum):
-    """What a program did with a delivery."""
-
-    ACKED = "acked"
-    REJECTED = "rejected"
-
-
 class Trace:
-    """Collects events in the order in which the tap saw them."""
+    """Collects events in the order in which the tap saw them; `keeps` is called with each."""
 
-    def __init__(self) -> None:
+    def __init__(self, keeps: Callable[[Event], None] = lambda _: None) -> None:
+        self._keeps = keeps
         self.events: list[Event] = []
         self.is_full = False
         self._kept_bytes = 0
-        self._incomplete: dict[tuple[int, Side, int], _Incomplete] = {}
+        self._incomplete: dict[tuple[int, Speaker, int], _Incomplete] = {}
 
-    def take(self, connection: int, sender: Side, frame: Frame, *, at: float) -> None:
+    def take(self, connection: int, speaker: Speaker, frame: Frame, *, at: float) -> None:
         """Take the next frame of one direction of a connection."""
         if self.is_full:
             return
-        key = (connection, sender, frame.channel)
+        key = (connection, speaker, frame.channel)
         match frame:
             case Method():
                 self._method(key, frame, at)
@@ -75,23 +69,23 @@ class Trace:
                 self._body(key, frame, at)
             case Undecodable():
                 self._keep(
-                    Event(at, connection, frame.channel, sender, UNDECODABLE, {"reason": frame.reason})
+                    Event(at, connection, frame.channel, speaker, UNDECODABLE, {"reason": frame.reason})
                 )
             case _:
                 assert_never(frame)
 
-    def _method(self, key: tuple[int, Side, int], frame: Method, at: float) -> None:
-        connection, sender, channel = key
+    def _method(self, key: tuple[int, Speaker, int], frame: Method, at: float) -> None:
+        connection, speaker, channel = key
         if frame.name in _WITH_CONTENT:
             self._incomplete[key] = _Incomplete(frame)
             if len(self._incomplete) > MAX_EVENTS:
                 self._stop()
         elif frame.name in _WITH_SECRETS:
-            self._keep(Event(at, connection, channel, sender, frame.name))
+            self._keep(Event(at, connection, channel, speaker, frame.name))
         else:
-            self._keep(Event(at, connection, channel, sender, frame.name, frame.arguments))
+            self._keep(Event(at, connection, channel, speaker, frame.name, frame.arguments))
 
-    def _header(self, key: tuple[int, Side, int], frame: ContentHeader, at: float) -> None:
+    def _header(self, key: tuple[int, Speaker, int], frame: ContentHeader, at: float) -> None:
         incomplete = self._incomplete.get(key)
         if incomplete is None:
             self._stray(key, "a content header without its method", at)
@@ -99,7 +93,7 @@ class Trace:
         incomplete.header = frame
         self._complete(key, incomplete, at)
 
-    def _body(self, key: tuple[int, Side, int], frame: ContentBody, at: float) -> None:
+    def _body(self, key: tuple[int, Speaker, int], frame: ContentBody, at: float) -> None:
         incomplete = self._incomplete.get(key)
         if incomplete is None or incomplete.header is None:
             self._stray(key, "a piece of a body without its header", at)
@@ -111,26 +105,27 @@ class Trace:
         incomplete.body += frame.piece
         self._complete(key, incomplete, at)
 
-    def _complete(self, key: tuple[int, Side, int], incomplete: "_Incomplete", at: float) -> None:
+    def _complete(self, key: tuple[int, Speaker, int], incomplete: "_Incomplete", at: float) -> None:
         header, method = incomplete.header, incomplete.method
         if header is None or len(incomplete.body) < header.body_size:
             return
         del self._incomplete[key]
-        connection, sender, channel = key
+        connection, speaker, channel = key
         body = bytes(incomplete.body)
         self._keep(
-            Event(at, connection, channel, sender, method.name, method.arguments, header.properties, body)
+            Event(at, connection, channel, speaker, method.name, method.arguments, header.properties, body)
         )
 
-    def _stray(self, key: tuple[int, Side, int], reason: str, at: float) -> None:
-        connection, sender, channel = key
-        self._keep(Event(at, connection, channel, sender, UNDECODABLE, {"reason": reason}))
+    def _stray(self, key: tuple[int, Speaker, int], reason: str, at: float) -> None:
+        connection, speaker, channel = key
+        self._keep(Event(at, connection, channel, speaker, UNDECODABLE, {"reason": reason}))
 
     def _keep(self, event: Event) -> None:
         if len(self.events) >= MAX_EVENTS:
             self._stop()
         else:
             self.events.append(event)
+            self._keeps(event)
 
     def _stop(self) -> None:
         self.is_full = True
@@ -146,50 +141,13 @@ class _Incomplete:
     body: bytearray = field(default_factory=bytearray)
 
 
-def deliveries(events: Sequence[Event], message_id: str) -> list[Event]:
-    """Return every delivery of the message to the program, the first one first."""
-    return [
-        event
-        for event in events
-        if event.name in ("basic.deliver", "basic.get-ok")
-        and event.properties.get("message_id") == message_id
-    ]
-
-
-def settled(events: Sequence[Event], message_id: str) -> Settled | None:
-    """Say how the program settled the message for good; None as long as it has not."""
-    for delivery in deliveries(events, message_id):
-        for event in _after(events, delivery):
-            if event.sender is Side.PROGRAM and event.is_on(delivery) and _covers(event, delivery):
-                if event.name == "basic.ack":
-                    return Settled.ACKED
-                if event.name in ("basic.reject", "basic.nack") and not event.arguments.get("requeue"):
-                    return Settled.REJECTED
-                break
-    return None
-
-
 def publishes(events: Sequence[Event], needle: bytes = b"") -> list[Event]:
     """Return what the program published with these bytes in its body."""
     return [
         event
         for event in events
-        if event.name == "basic.publish" and event.sender is Side.PROGRAM and needle in event.body
+        if event.name == "basic.publish" and event.speaker is Speaker.PROGRAM and needle in event.body
     ]
-
-
-def is_in_confirm_mode(events: Sequence[Event], publish: Event) -> bool:
-    """Whether `confirm.select` came on the publish's channel before it, since that channel was opened."""
-    is_confirming = False
-    for event in events:
-        if event is publish:
-            break
-        if event.is_on(publish) and event.sender is Side.PROGRAM:
-            if event.name == "channel.open":
-                is_confirming = False
-            elif event.name == "confirm.select":
-                is_confirming = True
-    return is_confirming
 
 
 def about(events: Sequence[Event], nonces: Sequence[str]) -> list[Event]:
@@ -216,20 +174,12 @@ def _sets_up(event: Event, channels: set[tuple[int, int]]) -> bool:
 
 
 def _is_reply(event: Event, messages: Sequence[Event]) -> bool:
-    is_reply = event.sender is Side.PROGRAM and event.name in ("basic.ack", "basic.nack", "basic.reject")
+    is_reply = event.speaker is Speaker.PROGRAM and event.name in ("basic.ack", "basic.nack", "basic.reject")
     return is_reply and any(event.is_on(message) and _covers(event, message) for message in messages)
 
 
 def _names(event: Event, nonce: str) -> bool:
     return str(event.properties.get("message_id", "")).replace("-", "").startswith(nonce)
-
-
-def _after(events: Sequence[Event], event: Event) -> Iterator[Event]:
-    later = iter(events)
-    for candidate in later:
-        if candidate is event:
-            break
-    return later
 
 
 def _covers(reply: Event, delivery: Event) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
-from mailpact_kit.bell import Bell
+from mailpact_kit.changes import Changes
 from mailpact_kit.environment import filled, named
 from mailpact_kit.form import Form, form_with, forms_of
 from mailpact_kit.process import Process
@@ -122,14 +122,14 @@ def _wanted_form(page: str, url: str, typed: Mapping[str, str]) -> Form:
 async def _run(trigger: CommandTrigger, values: Mapping[str, str], variables: Mapping[str, str]) -> None:
     command = [filled(word, values) for word in trigger.words]
     async with AsyncExitStack() as stack:
-        bell = Bell()
+        changes = Changes()
         try:
-            process = await Process.start(command, variables, bell)
+            process = await Process.start(command, variables, changes)
         except OSError as error:
             raise TriggerFailed(f"the trigger {command[0]} cannot be started: {error.strerror}") from error
         stack.push_async_callback(process.stop)
         while process.exit_code is None:
-            await bell.until(lambda: process.exit_code is not None, seconds=1)
+            await changes.wait_for(lambda: process.exit_code is not None, seconds=1)
     if process.exit_code:
         said = " | ".join(process.tail(SHOWN_LINES))
         raise TriggerFailed(f"the trigger {command[0]} ended with exit code {process.exit_code}: {said}")

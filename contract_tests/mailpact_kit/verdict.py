@@ -32,6 +32,7 @@ class Evidence:
     smtp: Sequence[str] = ()
     amqp: Sequence[str] = ()
     output: Sequence[str] = ()
+    details: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,14 @@ def verdict_of(level: Level, *, has_problems: bool, is_known: bool) -> Verdict:
     return Verdict.FAIL if level is Level.MUST else Verdict.NON_STRICT
 
 
-def exit_code(results: Sequence[Result], *, has_program_exited: bool) -> int:
-    """Say in a number what the run's outcome is; green only if something has passed."""
+def exit_code(results: Sequence[Result], *, has_program_exited: bool, is_strict: bool = False) -> int:
+    """Say in a number what the run's outcome is; green only if something has passed. Strictly, SHOULD counts too."""
     verdicts = {result.verdict for result in results}
     if Verdict.ERROR in verdicts:
         return KIT_FAILED
     if has_program_exited:
         return PROGRAM_GONE
-    if Verdict.FAIL in verdicts:
+    if Verdict.FAIL in verdicts or (is_strict and Verdict.NON_STRICT in verdicts):
         return NOT_CONFORMANT
     if any(result.is_stale for result in results):
         return STALE

@@ -1,53 +1,67 @@
-"""A small web form that keeps the contract, or breaks it in exactly one way: `python producer.py MUTATION`.
+"""A small web form that keeps the contract. Its mutants (`mutants.json`) break the contract in exactly one way.
 
-The kit is tested with it: without a mutation every case passes, and with one exactly the cases fail that are about it.
-It stands alone, as another team's program would: pika and http.server, and the settings from the environment.
+It stands alone, as another team's program would: pika and http.server, and the settings from the environment. An
+address is stored once; a message whose confirm is lost is published again with the same id.
 """
 
 import html
 import json
 import os
-import sys
+import sqlite3
+import time
 import uuid
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs
 
 import pika
+from pika.exceptions import AMQPConnectionError
 
-MUTATIONS = {
-    "no_confirms": "publishes without asking for confirms",
-    "bare_string": "publishes a line of text instead of a JSON object",
-    "publishes_twice": "publishes every message twice",
-    "trims_message": "publishes only the first line of the text",
-}
 SETTINGS = os.environ  # noqa: TID251  # a program on its own, which the kit configures in this way
+TRIES = 20
 TOKEN = str(uuid.uuid4())
 PAGE = f"""<!doctype html><title>Send</title><form method="post" action="/send">
 <input type="hidden" name="token" value="{html.escape(TOKEN)}"><input name="email"><textarea name="message"></textarea>
 <button>Send</button></form>"""
+STORE = sqlite3.connect(SETTINGS["DATABASE_URL"].removeprefix("sqlite:///"))
+STORE.execute("CREATE TABLE readers (email TEXT PRIMARY KEY)")
 
 
-def publish(email, message, mutation):
-    """Publish one message on a connection of its own."""
-    text = message.partition("\n")[0] if mutation == "trims_message" else message
-    body = json.dumps({"email": email, "message": text}, ensure_ascii=False)
-    if mutation == "bare_string":
-        body = f"{email}: {text}"
-    properties = pika.BasicProperties(
-        type="email.v1", content_type="application/json", delivery_mode=2, message_id=str(uuid.uuid4())
+def properties():
+    """Return the AMQP properties of a new message."""
+    return pika.BasicProperties(
+        type="email.v1",
+        content_type="application/json",
+        delivery_mode=2,
+        message_id=str(uuid.uuid4()),
+        timestamp=int(time.time()),
+        app_id="mutants",
     )
-    with pika.BlockingConnection(pika.URLParameters(SETTINGS["AMQP_URL"])) as connection:
-        channel = connection.channel()
-        if mutation != "no_confirms":
-            channel.confirm_delivery()
-        for _ in range(2 if mutation == "publishes_twice" else 1):
-            channel.basic_publish(SETTINGS["AMQP_EXCHANGE"], "", body.encode(), properties, mandatory=True)
+
+
+def publish(email, message):
+    """Publish one message on a connection of its own, again until it is confirmed."""
+    body = json.dumps({"email": email, "message": message}, ensure_ascii=False)
+    about = properties()
+    for _ in range(TRIES):
+        try:
+            with pika.BlockingConnection(pika.URLParameters(SETTINGS["AMQP_URL"])) as connection:
+                channel = connection.channel()
+                channel.confirm_delivery()
+                channel.basic_publish(SETTINGS["AMQP_EXCHANGE"], "", body.encode(), about, mandatory=True)
+            return
+        except AMQPConnectionError:
+            time.sleep(0.1)
+
+
+def register(email, message):
+    """Store an address, and publish what is to be mailed to it."""
+    with STORE:
+        STORE.execute("INSERT INTO readers VALUES (?)", (email,))
+    publish(email, message)
 
 
 class Site(BaseHTTPRequestHandler):
     """One page with a form. The form's token must come back, in a hidden field and in a cookie."""
-
-    mutation = None
 
     def do_GET(self):
         """Show the form."""
@@ -59,7 +73,11 @@ class Site(BaseHTTPRequestHandler):
         if fields.get("token") != [TOKEN] or TOKEN not in self.headers.get("Cookie", ""):
             self._answer(403, "no token")
             return
-        publish(fields["email"][0], fields["message"][0].replace("\r\n", "\n"), self.mutation)
+        try:
+            register(fields["email"][0], fields["message"][0].replace("\r\n", "\n"))
+        except sqlite3.IntegrityError:
+            self._answer(409, "this address is stored already")
+            return
         self._answer(303, "", ("Location", "/"))
 
     def _answer(self, status, page, *headers):
@@ -73,10 +91,6 @@ class Site(BaseHTTPRequestHandler):
 
 def main():
     """Serve until the end."""
-    mutation = sys.argv[1] if len(sys.argv) > 1 else None
-    if mutation is not None and mutation not in MUTATIONS:
-        sys.exit(f"no such mutation; there are: {', '.join(MUTATIONS)}")
-    Site.mutation = mutation
     HTTPServer(("127.0.0.1", int(SETTINGS["HTTP_PORT"])), Site).serve_forever()
 
 

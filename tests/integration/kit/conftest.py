@@ -59,7 +59,7 @@ Verify = Callable[..., Verified]
 def verify(tmp_path: Path) -> Verify:
     """Run `contract-tests verify` with these words; give how it ended."""
 
-    def run(*words: str) -> Verified:
+    def run(*words: str, patience: int = PATIENCE_SECONDS) -> Verified:
         report = tmp_path / "report.json"
         kind, *rest = words
         if "--timeout" not in rest:
@@ -69,7 +69,7 @@ def verify(tmp_path: Path) -> Verify:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=patience,
             check=False,
         )
         return Verified(

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from mailpact.settings import HostPort
-from mailpact_kit.bell import Bell
+from mailpact_kit.changes import Changes
 from mailpact_kit.tap import tapping
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -45,13 +45,13 @@ async def said(port: int, data: bytes) -> bytes:
 
 @pytest.mark.parametrize("data", [b"", b"AMQ", b"\x01\x00", os.urandom(300_000)], ids=len)
 async def test_any_bytes_pass_unchanged_in_both_directions(data: bytes) -> None:
-    async with broker(echo) as target, tapping(target, Bell()) as (_, port):
+    async with broker(echo) as target, tapping(target, Changes()) as (_, port):
         assert await said(port, data) == data
 
 
 async def test_garbage_on_one_connection_leaves_the_others_readable() -> None:
     ack = bytes.fromhex("01 0001 0000000d 003c0050 0000000000000007 00 ce")
-    async with broker(echo) as target, tapping(target, Bell()) as (tap, port):
+    async with broker(echo) as target, tapping(target, Changes()) as (tap, port):
         await said(port, b"GET / HTTP/1.1\r\n\r\n" * 100)
         await said(port, ack)
 
@@ -62,7 +62,7 @@ async def test_program_sees_an_end_when_the_broker_is_away() -> None:
     async with broker(echo) as target:
         pass
 
-    async with tapping(target, Bell()) as (_, port):
+    async with tapping(target, Changes()) as (_, port):
         assert await said(port, b"") == b""
 
 
@@ -72,7 +72,7 @@ async def test_tap_ends_although_both_sides_stay_silent() -> None:
         writer.close()
 
     async with broker(silent) as target, asyncio.timeout(PATIENCE_SECONDS):
-        async with tapping(target, Bell()) as (_, port):
+        async with tapping(target, Changes()) as (_, port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
         assert await reader.read() == b""
         writer.close()

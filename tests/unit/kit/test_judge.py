@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from mailpact.contracts.catalogue import Contract
-from mailpact_kit.cases import CaseMessage, LetterExpected, MailExpected, Observation
-from mailpact_kit.judge import Asked, Seen, judge_message, judge_publishes
+from mailpact_kit.cases import CaseMessage, LetterExpected, MailExpected, NotLost
+from mailpact_kit.judge import Seen, judge_message
+from mailpact_kit.ledger import Settled
 from mailpact_kit.mail import Mail
 from mailpact_kit.messages import Letter, Sent, case_message
-from mailpact_kit.trace import Event, Settled, Side
 
 ID = "6f1e0c1c-0000-4000-8000-000000000001"
 TO = "c-x-01.6f1e0c1c0000@kit.example"
@@ -37,7 +37,7 @@ def invalid(contract: Contract) -> Sent:
 def mail(text: str = "é", *, to: tuple[str, ...] = (TO,), charset: str = "; charset=utf-8") -> Mail:
     """Return a mail as it was handed over."""
     head = f"Subject: x\r\nContent-Type: text/plain{charset}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
-    return Mail(0.0, "sender@kit.example", to, head.encode() + text.encode() + b"\r\n")
+    return Mail(0.0, "speaker@kit.example", to, head.encode() + text.encode() + b"\r\n")
 
 
 def letter(sent: Sent, *, body: bytes | None = None, without: str = "", **headers: Any) -> Letter:
@@ -120,53 +120,25 @@ def test_mail_of_an_invalid_message_is_a_problem_beside_its_letter(invalid: Sent
     assert judge_message(invalid, seen(letter(invalid), mail())) == [f"a mail went out, to '{TO}'"]
 
 
-ASKED = Asked(TO, "one\ntwo", "6f1e0c1c0000")
-RIGHT = '{"email": "c-x-01.6f1e0c1c0000@kit.example", "message": "one\\ntwo"}'
-
-
-def publish(body: str = RIGHT, *, exchange: str = "email", key: str = "") -> Event:
-    """Return a publish of the program."""
-    arguments = {"exchange": exchange, "routing_key": key}
-    return Event(0.0, 1, 1, Side.PROGRAM, "basic.publish", arguments, {}, body.encode())
-
-
-CONFIRM = Event(0.0, 1, 1, Side.PROGRAM, "confirm.select")
-
-
 @pytest.mark.parametrize(
-    ("observation", "events", "problem"),
+    ("came", "problem"),
     [
-        (Observation.ONE_PUBLISH, [publish()], None),
-        (Observation.ONE_PUBLISH, [publish(key="email")], None),
-        (Observation.ONE_PUBLISH, [], "nothing was published"),
-        (Observation.ONE_PUBLISH, [publish(), publish()], "2 messages"),
-        (
-            Observation.ONE_PUBLISH,
-            [publish(exchange="", key="email.work")],
-            "exchange '' with key 'email.work'",
-        ),
-        (Observation.VALID_BODY, [publish()], None),
-        (Observation.VALID_BODY, [publish(f"to {TO}")], "invalid_json"),
-        (Observation.VALID_BODY, [publish(RIGHT[:-1] + ', "more": 1}')], "schema at ''"),
-        (Observation.FIELDS_EQUAL_INPUT, [publish()], None),
-        (Observation.FIELDS_EQUAL_INPUT, [publish(RIGHT.replace("two", "2"))], "message is"),
-        (Observation.FIELDS_EQUAL_INPUT, [publish(RIGHT.replace("@", "@x."))], "email is"),
-        (Observation.FIELDS_EQUAL_INPUT, [publish(f'["{TO}"]')], "no members"),
-        (Observation.CONFIRM_MODE_FIRST, [CONFIRM, publish()], None),
-        (Observation.CONFIRM_MODE_FIRST, [publish(), CONFIRM], "without confirm.select"),
-        (Observation.CONFIRM_MODE_FIRST, [publish("other"), CONFIRM, publish()], "1 publishes"),
+        (seen(settled=None), None),
+        (seen(mail()), None),
+        (seen(Letter({}, b"x")), None),
+        (Seen([], [], 1, Settled.ACKED, put_off=1), None),
+        (seen(settled=Settled.REJECTED), None),
+        (seen(), "the message is lost"),
+        (seen(settled=None, times=0), "never delivered"),
     ],
 )
-def test_producers_are_judged_by_what_they_published(
-    contract: Contract, observation: Observation, events: list[Event], problem: str | None
+def test_message_is_lost_that_is_acknowledged_and_nothing_came_of_it(
+    contract: Contract, came: Seen, problem: str | None
 ) -> None:
-    problems = judge_publishes([observation], ASKED, events, contract)
+    message = CaseMessage("{}", "", NotLost())
+    sent = case_message("C-X-01", message, contract.wire, message_id=ID, now=NOW)
 
-    assert [problem in found for found in problems if problem is not None] == [True] * bool(problem)
+    problems = judge_message(sent, came)
+
+    assert [problem in found for found in problems if problem] == [True] * bool(problem)
     assert bool(problems) is bool(problem)
-
-
-def test_text_that_nobody_could_ask_for_is_not_compared(contract: Contract) -> None:
-    asked = Asked(TO, None, ASKED.nonce)
-
-    assert judge_publishes([Observation.FIELDS_EQUAL_INPUT], asked, [publish()], contract) == []

@@ -1,12 +1,13 @@
 """Reports say what is needed to mend the program."""
 
 import json
+from xml.etree import ElementTree as ET
 
 from mailpact_kit.cases import Role, load
-from mailpact_kit.report import Heading, as_json, as_text
+from mailpact_kit.report import Heading, as_json, as_junit, as_text
 from mailpact_kit.verdict import Evidence, Result, Verdict
 
-CASES = load(Role.CONSUMER)
+CASES = load(Role.CONSUMER, wanted="C-ERR-*")
 HEADING = Heading(
     "consumer", "email/1", "devbroker", "./mine", "contract-tests verify consumer --run {ID} -- ./mine"
 )
@@ -60,3 +61,37 @@ def test_json_holds_the_same_for_scripts() -> None:
     )
     assert case["problems"] == ["no dead letters came instead of one"]
     assert case["again"] == "contract-tests verify consumer --run C-ERR-01 -- ./mine"
+
+
+def test_junit_counts_and_holds_what_xml_cannot() -> None:
+    bad = Result(CASES[0], Verdict.FAIL, ["\x00 \ud800 <&>"], Evidence(), 0.5)
+    soft = Result(CASES[0], Verdict.NON_STRICT, ["late"], Evidence(), 0.1)
+
+    suite = ET.fromstring(as_junit(HEADING, [bad, soft, FAILED], 1))  # the kit's own
+
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "2", "1")
+    failure = suite.find("testcase/failure")
+    assert failure is not None
+    assert failure.get("message") == "\ufffd \ufffd <&>"
+
+
+def test_a_crash_is_reported_once_before_the_cases() -> None:
+    heading = Heading(*("consumer", "email/1", "devbroker", "./mine", "x"), crash="it ended.\nTraceback")
+
+    text = as_text(heading, [Result(CASES[0], Verdict.SKIP, ["the program had ended"], Evidence(), 0)], 4)
+
+    assert text.index("crash     it ended.") < text.index("SKIP")
+    assert json.loads(as_json(heading, [], 4))["crash"] == "it ended.\nTraceback"
+
+
+EVIDENCE = Evidence(details=["json: bare-word: was accepted"])
+
+
+def test_vectors_are_shown_one_by_one_when_asked_for() -> None:
+    result = Result(
+        CASES[0], Verdict.FAIL, ["rule json: 1 of 2"], Evidence(details=["json: bare-word: was accepted"]), 0
+    )
+
+    assert "bare-word" not in as_text(HEADING, [result], 1)
+    assert "--details shows them" in as_text(HEADING, [result], 1)
+    assert "json: bare-word: was accepted" in as_text(HEADING, [result], 1, has_details=True)

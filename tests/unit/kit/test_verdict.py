@@ -53,3 +53,10 @@ def test_program_that_went_away_is_told_from_one_that_is_wrong() -> None:
 
 def test_list_of_known_failures_that_is_stale_is_not_green() -> None:
     assert exit_code(results(Verdict.PASS, is_stale=True), has_program_exited=False) == 5
+
+
+def test_what_should_hold_counts_only_strictly() -> None:
+    found = results(Verdict.PASS, Verdict.NON_STRICT)
+
+    assert exit_code(found, has_program_exited=False, is_strict=False) == 0
+    assert exit_code(found, has_program_exited=False, is_strict=True) == 1

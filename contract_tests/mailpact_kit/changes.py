@@ -1,0 +1,41 @@
+"""Lets a coroutine wait for a fact instead of sleeping: whoever sees a change notifies, whoever waits looks again."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+LONGEST_WAIT = 20  # times the seconds of a wait, however long the program makes progress
+
+
+class Changes:
+    """The changes in everything that the kit watches: tap, mailbox, dead letters, the program's end."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+        self._last_progress = 0.0
+
+    def notify(self, *, is_progress: bool = False) -> None:
+        """Wake everybody who waits. Progress (a mail, a settled message) also lets them wait longer."""
+        if is_progress:
+            self._last_progress = asyncio.get_running_loop().time()
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def wait_for(self, fact: Callable[[], T], *, seconds: float) -> T:
+        """Return the fact as soon as it is true, or as it is after so many seconds without progress.
+
+        A slow program that goes on is waited for, at most 20 times as long.
+        """
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        while not (found := fact()):
+            ends = min(max(started, self._last_progress) + seconds, started + LONGEST_WAIT * seconds)
+            if loop.time() >= ends:
+                break
+            try:
+                async with asyncio.timeout_at(ends):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+        return found

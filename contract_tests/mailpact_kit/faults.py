@@ -1,0 +1,233 @@
+"""Carries out what is done to a consumer, or to what stands around it: kills, cut connections, servers that are away.
+
+Such a case holds `stage.disturbance` while it disturbs, so that the disturbances come one after the other; what must
+come of it is waited for afterwards. A program that exits when its connection breaks, with another code than 0, is
+started again, as a container platform would do.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import assert_never
+
+from mailpact_kit.cases import Answer, Case, Fault, FaultCase
+from mailpact_kit.consumer_cases import has_outcome
+from mailpact_kit.judge import judge_message, judge_not_lost
+from mailpact_kit.ledger import Settled
+from mailpact_kit.messages import Sent, plain_message
+from mailpact_kit.process import TERM_SECONDS
+from mailpact_kit.stage import PATIENCE, Stage, line_of_sent, new_id, now
+from mailpact_kit.trace import Speaker
+from mailpact_kit.verdict import Evidence
+
+AWAY_SECONDS = 1.0
+HELD_SECONDS = 30.0
+IN_FLIGHT = 5
+TAKEN = "250 2.0.0 kept"
+
+
+async def carry_out(stage: Stage, case: Case, does: FaultCase) -> tuple[list[str], Evidence]:
+    """Carry out one case; give its problems, and what helps to find their cause."""
+    sent: list[Sent] = []
+    match does.fault:
+        case Fault.KILL:
+            problems = await _kill(stage, case, sent)
+        case Fault.LATE_DUPLICATE:
+            problems = await _late_duplicate(stage, case, sent)
+        case Fault.CUT_BEFORE_ACK:
+            problems = await _cut_before_ack(stage, case, sent)
+        case Fault.CUT_IN_MAIL:
+            problems = await _cut_in_mail(stage, case, sent)
+        case Fault.BROKER_AWAY:
+            problems = await _broker_away(stage, case, sent)
+        case Fault.SMTP_AWAY:
+            problems = await _smtp_away(stage, case, sent)
+        case Fault.SIGTERM:
+            problems = await _sigterm(stage, case, sent)
+        case Fault.CLEAN_EXIT:
+            problems = await _clean_exit(stage)
+        case Fault.CUT_BEFORE_CONFIRM | Fault.SAME_AGAIN:
+            raise ValueError(f"{does.fault} is for producers")
+        case _:
+            assert_never(does.fault)
+    nonces = [message.nonce for message in sent]
+    return problems, stage.evidence(nonces, [line_of_sent(message) for message in sent])
+
+
+async def _publish(stage: Stage, case: Case, sent: list[Sent], *answers: Answer) -> Sent:
+    binding = stage.contract(case.contract).wire
+    message = plain_message(case.id, binding, message_id=new_id(), now=now(), answers=answers)
+    sent.append(message)
+    await stage.publish(message)
+    return message
+
+
+async def _wait(stage: Stage, fact: Callable[[], bool], *, is_patient: bool = False) -> bool:
+    seconds = stage.seconds * (PATIENCE if is_patient else 1)
+    await stage.changes.wait_for(lambda: fact() or stage.has_program_exited, seconds=seconds)
+    return fact()
+
+
+async def _wait_through(stage: Stage, fact: Callable[[], bool], what: str) -> list[str]:
+    """Wait for a fact after a connection was broken; the program may end with an error and is started again."""
+    problems: list[str] = []
+    for _ in range(3):
+        if await _wait(stage, fact, is_patient=True) or not stage.has_program_exited:
+            break
+        if stage.program.exit_code == 0:
+            problems.append(f"the program ended with exit code 0 after {what}: nobody would start it again")
+        await stage.program.kill()
+        await stage.program.start()
+    return problems
+
+
+def _at_least_one_mail(stage: Stage, sent: list[Sent], most: int = 2) -> list[str]:
+    """Say which messages became no mail, or more than a crash excuses."""
+    problems = []
+    for message in sent:
+        seen = stage.seen(message)
+        problems += [] if seen.mails else judge_message(message, seen)
+        if len(seen.mails) > most:
+            problems.append(
+                f"{len(seen.mails)} mails came to {message.recipient}, where {most} at most are excused"
+            )
+        if seen.mails and seen.settled is None:
+            problems.append(f"the message to {message.recipient} was mailed and never acknowledged")
+    return problems
+
+
+async def _kill(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
+    """Kill the program while the mail server has the whole mail and has not answered; then start it again."""
+    message = await _publish(stage, case, sent, Answer(at_dot=True, says=TAKEN, after_seconds=HELD_SECONDS))
+    try:
+        has_begun = await _wait(stage, lambda: bool(stage.mailbox.begun[message.nonce]))
+        was_settled = stage.ledger.settled(message.message_id) is not None
+        await stage.program.kill()
+        await stage.program.start()
+    finally:
+        stage.is_back.set()
+    if not has_begun:
+        return [
+            "the message was not handed to the mail server, so that the program could not be killed over it"
+        ]
+    problems = ["the message was acknowledged before the mail server answered"] if was_settled else []
+    await _wait(stage, lambda: has_outcome(stage, message), is_patient=True)
+    return problems + _at_least_one_mail(stage, sent)
+
+
+async def _late_duplicate(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
+    """Publish the same message again, with its id, after the first was mailed and acknowledged."""
+    message = await _publish(stage, case, sent)
+    await _wait(stage, lambda: has_outcome(stage, message))
+    before = len(stage.ledger.deliveries.get(message.message_id, ()))
+    await stage.publish(message)
+    await _wait(stage, lambda: _is_all_settled(stage, message, before + 1))
+    fence = await _publish(stage, case, [])
+    await _wait(stage, lambda: has_outcome(stage, fence))
+    return judge_message(message, stage.seen(message))
+
+
+def _is_all_settled(stage: Stage, message: Sent, count: int) -> bool:
+    deliveries = stage.ledger.deliveries.get(message.message_id, ())
+    return len(deliveries) >= count and all(each.settlement is not None for each in deliveries)
+
+
+async def _cut_before_ack(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
+    """Break the connection after the mail server's 250, before the broker hears the ack: the message comes again."""
+    async with stage.disturbance:
+        message = plain_message(
+            case.id, stage.contract(case.contract).wire, message_id=new_id(), now=now(), answers=()
+        )
+        sent.append(message)
+        stage.tap.cut_before_settling(message.message_id)
+        await stage.publish(message)
+        if not await _wait(stage, lambda: stage.tap.has_cut(message.message_id)):
+            return judge_message(message, stage.seen(message))
+        problems = await _wait_through(
+            stage,
+            lambda: stage.ledger.settled(message.message_id) is not None,
+            "its connection to the broker was cut",
+        )
+        return problems + _at_least_one_mail(stage, sent)
+
+
+async def _cut_in_mail(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
+    """Cut the connection to the broker while mails are under way: all of them are mailed in the end."""
+    async with stage.disturbance:
+        for _ in range(IN_FLIGHT):
+            await _publish(stage, case, sent, Answer(at_dot=True, says=TAKEN, after_seconds=0.3))
+        await _wait(stage, lambda: any(stage.mailbox.begun[message.nonce] for message in sent))
+        stage.tap.cut()
+        problems = await _wait_through(
+            stage,
+            lambda: all(has_outcome(stage, message) for message in sent),
+            "its connection to the broker was cut",
+        )
+        return problems + _at_least_one_mail(stage, sent)
+
+
+async def _broker_away(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
+    """Have the broker refuse connections for a while, as when it is restarted; the program serves again afterwards."""
+    async with stage.disturbance:
+        stage.tap.refuse(is_refusing=True)
+        try:
+            message = await _publish(stage, case, sent)
+            await asyncio.sleep(AWAY_SECONDS)  # what is away has to be away for some time
+        finally:
+            stage.tap.refuse(is_refusing=False)
+        problems = await _wait_through(stage, lambda: has_outcome(stage, message), "the broker was away")
+        return problems + _at_least_one_mail(stage, sent)
+
+
+async def _smtp_away(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
+    """Have the mail server refuse connections for a while; the message is mailed once the server is back."""
+    async with stage.disturbance:
+        await stage.mail_server.refuse()
+        try:
+            message = await _publish(stage, case, sent)
+            await _wait(stage, lambda: message.message_id in stage.ledger.deliveries)
+            await asyncio.sleep(AWAY_SECONDS)  # the program's try leaves no trace that could be waited for
+        finally:
+            await stage.mail_server.listen()
+    problems = await _wait_through(stage, lambda: has_outcome(stage, message), "the mail server was away")
+    if not stage.seen(message).mails:
+        return problems + (judge_not_lost(stage.seen(message)) or judge_message(message, stage.seen(message)))
+    return problems + _at_least_one_mail(stage, sent)
+
+
+async def _sigterm(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
+    """Send SIGTERM while mails are under way: the program ends in time, and loses none of them."""
+    for _ in range(IN_FLIGHT):
+        await _publish(stage, case, sent, Answer(at_dot=True, says=TAKEN, after_seconds=0.3))
+    await _wait(stage, lambda: any(stage.mailbox.begun[message.nonce] for message in sent))
+    problems = [] if await stage.program.terminate() else [_ignored()]
+    for message in sent:
+        seen = stage.seen(message)
+        if seen.settled is Settled.ACKED:
+            problems += judge_not_lost(seen)
+    return problems
+
+
+async def _clean_exit(stage: Stage) -> list[str]:
+    """Look at how the program ended after SIGTERM: with exit code 0, its connections closed."""
+    if stage.program.has_ended_by_itself is None:
+        await stage.program.terminate()
+    if not stage.program.has_ended_by_itself:
+        return [_ignored()]
+    code = stage.program.exit_code
+    problems = [] if code == 0 else [f"the program ended with exit code {code} after SIGTERM instead of 0"]
+    last = max((event.connection for event in stage.tap.events), default=0)
+    closed = {
+        event.connection
+        for event in stage.tap.events
+        if event.name == "connection.close" and event.speaker is Speaker.PROGRAM
+    }
+    if last and last not in closed:
+        problems.append(f"the program left connection {last} to the broker without connection.close")
+    return problems
+
+
+def _ignored() -> str:
+    return (
+        f"the program did not end within {TERM_SECONDS} s of SIGTERM and was killed: the process that the kit started "
+        "ignores the signal, or is a wrapper that does not pass it on (exec replaces the wrapper)"
+    )

@@ -1,0 +1,100 @@
+"""What must be seen of a consumer in everything that it says to the broker. Pure: values in, problems out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mailpact_kit.cases import Habit
+from mailpact_kit.ledger import Ledger, Publication
+from mailpact_kit.mail import Mail
+from mailpact_kit.trace import Event
+
+SHOWN_PROBLEMS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Everything that was seen so far; `mails` are the accepted mails by message id, their times those of the trace."""
+
+    ledger: Ledger
+    events: Sequence[Event]
+    mails: Mapping[str, Sequence[Mail]]
+    dead_exchange: str
+
+
+def judge_habits(habits: Sequence[Habit], course: Course) -> list[str]:
+    """Say which of these habits the program does not have; at most three problems of each."""
+    return [problem for habit in habits for problem in _RULES[habit](course)[:SHOWN_PROBLEMS]]
+
+
+def _acknowledges(course: Course) -> list[str]:
+    asked = [*(each.event for each in course.ledger.subscriptions), *course.ledger.polls]
+    return [
+        f"{event.name} asks for no acknowledgement (no_ack): a message is lost with the program that holds it"
+        for event in asked
+        if event.arguments.get("no_ack")
+    ]
+
+
+def _ack_after_250(course: Course) -> list[str]:
+    problems = []
+    for message_id, deliveries in course.ledger.deliveries.items():
+        acked = [
+            each.settlement.at
+            for each in deliveries
+            if each.settlement and each.settlement.name == "basic.ack"
+        ]
+        mails = course.mails.get(message_id, ())
+        if acked and mails and min(acked) < min(mail.at for mail in mails):
+            early = min(mail.at for mail in mails) - min(acked)
+            problems.append(
+                f"message {message_id} was acknowledged {early:.3f} s before the mail server's 250"
+            )
+    return problems
+
+
+def _letter_before_ack(course: Course) -> list[str]:
+    problems = []
+    letters: dict[object, list[Publication]] = {}
+    for each in course.ledger.publications:
+        if each.event.arguments.get("exchange") == course.dead_exchange:
+            letters.setdefault(each.event.properties.get("message_id"), []).append(each)
+    for message_id, found in letters.items():
+        acked = [
+            delivery.settlement.at
+            for delivery in course.ledger.deliveries.get(str(message_id), ())
+            if delivery.settlement is not None and delivery.settlement.name == "basic.ack"
+        ]
+        confirmed = [each.confirmed_at for each in found if each.confirmed_at is not None]
+        if acked and not confirmed:
+            problems.append(f"message {message_id} was acknowledged, and its dead letter was never confirmed")
+        elif acked and min(acked) < min(confirmed):
+            problems.append(
+                f"message {message_id} was acknowledged before the broker confirmed its dead letter"
+            )
+    return problems
+
+
+def _prefetch_first(course: Course) -> list[str]:
+    return [
+        f"basic.consume on {each.event.arguments.get('queue')!r} came without a prefetch count (basic.qos): the broker "
+        "sends the whole queue at once"
+        for each in course.ledger.subscriptions
+        if each.prefetch is None and not each.event.arguments.get("no_ack")
+    ]
+
+
+def _settles_once(course: Course) -> list[str]:
+    return [
+        f"{event.name} of delivery {event.arguments.get('delivery_tag')} on connection {event.connection}, channel "
+        f"{event.channel}, which was settled before or never delivered there"
+        for event in course.ledger.unknown_settlements
+    ]
+
+
+_RULES: Mapping[Habit, Callable[[Course], list[str]]] = {
+    Habit.ACKNOWLEDGES: _acknowledges,
+    Habit.ACK_AFTER_250: _ack_after_250,
+    Habit.LETTER_BEFORE_ACK: _letter_before_ack,
+    Habit.PREFETCH_FIRST: _prefetch_first,
+    Habit.SETTLES_ONCE: _settles_once,
+}

@@ -1,0 +1,185 @@
+"""Compares what a producer published with what its contract asks for. Pure: values in, problems out."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from mailpact.contracts.catalogue import Contract, Property
+from mailpact.contracts.errors import Refusal
+from mailpact.contracts.parse import JsonValue, parse
+from mailpact.contracts.validate import Validator
+from mailpact_kit.cases import Observation, ProducerCase
+from mailpact_kit.judge import shown
+from mailpact_kit.ledger import Publication
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+UNIQUE = "message_id"  # the one property whose value may not return
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a producer was asked to mail; `message` is None if the trigger has no place for a text."""
+
+    recipient: str
+    message: str | None
+    nonce: str
+
+
+def judge_publishes(
+    does: ProducerCase, asked: Asked, everything: Sequence[Publication], contract: Contract, now: datetime
+) -> list[str]:
+    """Say what is wrong with what a producer published for a request, `everything` being what it ever published."""
+    published = about(everything, asked)
+    if not published:
+        return ["nothing was published for the request"]
+    problems: list[str] = []
+    for observation in does.observe:
+        if observation is Observation.CONFIRM_MODE_FIRST:
+            problems += _judge_confirms(everything)
+        elif observation is Observation.PROPERTIES:
+            problems += _judge_properties(does.properties, published, everything, contract, now)
+        else:
+            problems += _judge_published(observation, asked, published, contract)
+    return problems
+
+
+def _judge_published(
+    observation: Observation, asked: Asked, published: Sequence[Publication], contract: Contract
+) -> list[str]:
+    match observation:
+        case Observation.ONE_PUBLISH:
+            return _judge_count(published, contract)
+        case Observation.VALID_BODY:
+            return [problem for each in published for problem in _judge_body(each, contract)]
+        case Observation.FIELDS_EQUAL_INPUT:
+            return [problem for each in published for problem in _judge_fields(each, asked, contract)]
+        case Observation.MANDATORY:
+            return _judge_mandatory(published)
+        case Observation.NO_ENCODING:
+            return _judge_encoding(published, contract)
+        case Observation.CONFIRM_MODE_FIRST | Observation.PROPERTIES:
+            raise ValueError(f"{observation} is judged on everything")
+        case _:
+            assert_never(observation)
+
+
+def _judge_properties(
+    names: Sequence[str],
+    published: Sequence[Publication],
+    everything: Sequence[Publication],
+    contract: Contract,
+    now: datetime,
+) -> list[str]:
+    wanted = [each for each in contract.wire.properties if each.name in names]
+    problems = [problem for each in wanted for problem in _judge_property(each, published, now)]
+    return problems + (_judge_unique(everything) if UNIQUE in names else [])
+
+
+def about(everything: Sequence[Publication], asked: Asked) -> list[Publication]:
+    """Return what was published for a request."""
+    return [each for each in everything if asked.nonce.encode() in each.event.body]
+
+
+def _judge_count(published: Sequence[Publication], contract: Contract) -> list[str]:
+    binding = contract.wire
+    problems = []
+    if len(published) != 1:
+        problems.append(f"{len(published)} messages were published instead of one")
+    for each in published:
+        exchange, key = each.event.arguments.get("exchange"), each.event.arguments.get("routing_key")
+        if exchange != binding.exchange or key not in binding.routing_keys:
+            problems.append(
+                f"the message was published to exchange {shown(exchange)} with key {shown(key)} instead of to "
+                f"{binding.exchange!r} with {' or '.join(map(repr, binding.routing_keys))}"
+            )
+    return problems
+
+
+def _judge_body(published: Publication, contract: Contract) -> list[str]:
+    body = published.event.body
+    value = _parsed(body, contract)
+    refusal = value if isinstance(value, Refusal) else Validator(contract.writer_schema).check(value)
+    if refusal is None:
+        return []
+    place = f" at {refusal.pointer!r}" if refusal.code == "schema" else ""
+    return [
+        f"the body {shown(body)} does not obey writer.schema.json: {refusal.code}{place}, {refusal.detail}"
+    ]
+
+
+def _judge_fields(published: Publication, asked: Asked, contract: Contract) -> list[str]:
+    value = _parsed(published.event.body, contract)
+    if not isinstance(value, dict):
+        return ["the body has no members email and message to compare"]
+    wanted = {"email": asked.recipient} | ({} if asked.message is None else {"message": asked.message})
+    return [
+        f"{name} is {shown(value.get(name))} instead of {shown(text)}"
+        for name, text in wanted.items()
+        if value.get(name) != text
+    ]
+
+
+def _judge_confirms(everything: Sequence[Publication]) -> list[str]:
+    unconfirmed = [each.event for each in everything if not each.is_confirming]
+    if not unconfirmed:
+        return []
+    first = unconfirmed[0]
+    place = f"the first on connection {first.connection}, channel {first.channel}"
+    return [f"{len(unconfirmed)} publishes came on a channel without confirm.select before them, {place}"]
+
+
+def _judge_mandatory(published: Sequence[Publication]) -> list[str]:
+    if all(each.event.arguments.get("mandatory") for each in published):
+        return []
+    return [
+        "the message was not published as mandatory: one that reaches no queue would be lost without a word"
+    ]
+
+
+def _judge_encoding(published: Sequence[Publication], contract: Contract) -> list[str]:
+    allowed = contract.wire.content_encodings
+    found = {each.event.properties.get("content_encoding") for each in published} - {None, *allowed}
+    return [
+        f"content_encoding is {shown(encoding)}: readers take {' or '.join(allowed)} or none"
+        for encoding in sorted(map(str, found))
+    ]
+
+
+def _judge_property(wanted: Property, published: Sequence[Publication], now: datetime) -> list[str]:
+    problems = []
+    for each in published:
+        value = each.event.properties.get(wanted.name)
+        if value is None:
+            problems.append(f"{wanted.name} is missing: {wanted.meaning}")
+        elif wanted.value is not None and not _is_value(wanted, value):
+            problems.append(f"{wanted.name} is {shown(value)} instead of {shown(wanted.value)}")
+        elif wanted.pattern is not None and not re.search(wanted.pattern, str(value)):
+            problems.append(f"{wanted.name} is {shown(value)}, which does not match {wanted.pattern}")
+        elif wanted.name == "timestamp" and not isinstance(value, datetime):
+            problems.append(f"timestamp is {value}, which is no time in seconds since 1970 (milliseconds?)")
+        elif isinstance(value, datetime) and abs(value - now) > CLOCK_TOLERANCE:
+            problems.append(f"{wanted.name} is {value.isoformat()}, which is not the time of the request")
+    return problems
+
+
+def _is_value(wanted: Property, value: object) -> bool:
+    """Compare a property with the only value that is allowed; parameters of a content type change nothing."""
+    if wanted.name == "content_type":
+        return str(value).partition(";")[0].strip().lower() == wanted.value
+    return value == wanted.value
+
+
+def _judge_unique(everything: Sequence[Publication]) -> list[str]:
+    """Look for an id that two different bodies share; the same body again is a repeated publish."""
+    bodies: dict[object, set[bytes]] = {}
+    for each in everything:
+        bodies.setdefault(each.event.properties.get(UNIQUE), set()).add(each.event.body)
+    shared = [key for key, found in bodies.items() if key is not None and len(found) > 1]
+    return [f"{UNIQUE} {shown(key)} was used for {len(bodies[key])} different messages" for key in shared]
+
+
+def _parsed(body: bytes, contract: Contract) -> JsonValue | Refusal:
+    limits = contract.wire.limits
+    return parse(body, max_bytes=limits.max_body_bytes, max_depth=limits.max_depth)

@@ -1,0 +1,258 @@
+"""The published vectors of a contract, as messages to send, and the comparison of what came of them.
+
+Pure. Which message was accepted is told by its id: a refused one has a dead letter, an accepted one is acknowledged
+without. Mails carry no id that the kit could rely on, so they are matched by recipient and content, each mail once.
+"""
+
+import base64
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from mailpact.contracts.pointer import pointer_to
+from mailpact.contracts.validate import compiled
+from mailpact_kit.cases import LetterExpected
+from mailpact_kit.judge import Seen, judge_letter, shown
+from mailpact_kit.ledger import Settled
+from mailpact_kit.mail import Mail, is_same_text
+from mailpact_kit.messages import Sent
+
+FOLDERS = ("valid", "invalid")  # what is in `refused` depends on settings of the operator's
+SHOWN_NAMES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """One vector: what is sent, and the mails or the dead letter that must come of it."""
+
+    name: str
+    rule: str
+    body: bytes
+    properties: Mapping[str, object]
+    error: LetterExpected | None
+    mail: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """Return the envelope's recipients; each gets a mail of its own."""
+        return tuple(self.mail["recipients"]) if "recipients" in self.mail else (str(self.mail["to"]),)
+
+
+@dataclass(frozen=True, slots=True)
+class VectorProblem:
+    """What is wrong with what came of a vector."""
+
+    vector: Vector
+    problem: str
+
+
+def read(contract_folder: Path) -> list[Vector]:
+    """Read the vectors of a contract, those that need no operator's settings, by name."""
+    paths = [path for name in FOLDERS for path in sorted((contract_folder / "vectors" / name).glob("*.json"))]
+    documents = [(path.stem, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    return [_vector(name, document) for name, document in documents if not _needs_settings(document)]
+
+
+def _needs_settings(document: Any) -> bool:
+    mail = document.get("mail") or {}
+    return "given" in document or "template" in mail or "from" in mail
+
+
+def _vector(name: str, document: Any) -> Vector:
+    given = {
+        "content_type": document.get("content_type", "application/json"),
+        **document.get("properties", {}),
+    }
+    error = document.get("error")
+    return Vector(
+        name=name,
+        rule=document["rule"],
+        body=_body(document),
+        properties={key: value for key, value in given.items() if value is not None},
+        error=None
+        if error is None
+        else LetterExpected(
+            error["code"], error.get("pointer"), error.get("keyword"), keeps_properties=False
+        ),
+        mail=document.get("mail", {}),
+    )
+
+
+def _body(document: Any) -> bytes:
+    if "body_base64" in document:
+        return base64.b64decode(document["body_base64"])
+    text = document["body"] if "body" in document else _joined(document["body_pieces"])
+    return str(text).encode()
+
+
+def _joined(pieces: Sequence[Any]) -> str:
+    return "".join(piece["text"] * piece["times"] for piece in pieces)
+
+
+def judge_refusal(vector: Vector, sent: Sent, seen: Seen, schema: Any) -> list[str]:
+    """Say what is wrong with what came of an invalid vector; its mails, if any, are judged with all the others."""
+    assert vector.error is not None  # noqa: S101  # the caller chooses
+    if seen.settled is Settled.ACKED and not seen.letters:
+        return ["the message was accepted instead of refused with " + vector.error.code]
+    problems = judge_letter(sent, vector.error, seen)
+    if problems and vector.error.keyword and _names_another_fault(vector, seen, schema):
+        return []
+    return problems
+
+
+def judge_acceptance(seen: Seen) -> list[str]:
+    """Say whether a valid vector was refused, or never settled."""
+    if seen.letters:
+        headers = seen.letters[0].headers
+        reason = headers.get("x-error-code", "no reason")
+        return [f"the message was refused with {reason} instead of accepted"]
+    return [] if seen.settled is Settled.ACKED else ["the message was not acknowledged"]
+
+
+def judge_mails(accepted: Sequence[Vector], mails: Sequence[Mail]) -> tuple[list[VectorProblem], list[str]]:
+    """Match the mails with those that the accepted vectors ask for; return what is missing, and what is too much."""
+    left: dict[str, list[EmailMessage]] = defaultdict(list)
+    problems: list[str] = []
+    for mail in mails:
+        if len(mail.recipients) != 1:
+            problems.append(
+                f"one mail went to {len(mail.recipients)} recipients, where each gets a mail of its own"
+            )
+        parsed = message_from_bytes(mail.content, policy=default)
+        for recipient in mail.recipients:
+            left[recipient].append(parsed)
+    missing: list[tuple[Vector, str]] = []
+    for vector in accepted:
+        for recipient in vector.recipients:
+            found = next((each for each in left[recipient] if not differences(vector, each)), None)
+            if found is None:
+                missing.append((vector, recipient))
+            else:
+                left[recipient].remove(found)
+    found_problems = [
+        VectorProblem(vector, _missing(vector, left[recipient])) for vector, recipient in missing
+    ]
+    for recipient, rest in left.items():
+        asked = sum(1 for _, to in missing if to == recipient)
+        if len(rest) > asked:
+            problems.append(f"{len(rest) - asked} mails too many came to {shown(recipient)}")
+    return found_problems, problems
+
+
+def _missing(vector: Vector, left: Sequence[EmailMessage]) -> str:
+    if not left:
+        return "its mail did not come"
+    nearest = min((differences(vector, each) for each in left), key=len)
+    return "its mail did not come; the nearest differs: " + "; ".join(nearest)
+
+
+def differences(vector: Vector, mail: EmailMessage) -> list[str]:
+    """Say in what a mail differs from the one that a vector asks for."""
+    wanted = vector.mail
+    found = [] if "subject" not in wanted else _same("subject", wanted["subject"], _subject(mail))
+    text = _joined(wanted["text_pieces"]) if "text_pieces" in wanted else wanted.get("text")
+    found += _text("text", text, mail, "text/plain") if text is not None else []
+    found += _text("html", wanted["html"], mail, "text/html") if "html" in wanted else []
+    if isinstance(wanted.get("to"), str):
+        return found + _same("To", wanted["to"], str(mail["To"]))
+    for name in ("to", "cc", "reply_to"):
+        people = wanted.get(name, [])
+        people = people if isinstance(people, list) else [people]
+        expected = [(each.get("name", "").strip(), each["address"]) for each in people]
+        found += _same(name, expected, _people(mail, name.replace("_", "-")))
+    found += _same("structure", wanted["structure"], _structure(mail)) if "structure" in wanted else []
+    return found + _attachments(wanted.get("attachments", []), mail)
+
+
+def _same(name: str, wanted: object, found: object) -> list[str]:
+    return [] if wanted == found else [f"{name} is {shown(found)} instead of {shown(wanted)}"]
+
+
+def _subject(mail: EmailMessage) -> str:
+    return "" if mail["Subject"] is None else str(mail["Subject"])
+
+
+def _text(name: str, wanted: str, mail: EmailMessage, kind: str) -> list[str]:
+    parts = [
+        part
+        for part in mail.walk()
+        if part.get_content_type() == kind and part.get_content_disposition() != "attachment"
+    ]
+    if not parts:
+        return [f"there is no {kind} part"]
+    payload = parts[0].get_payload(decode=True)
+    try:
+        text = (
+            bytes(payload).decode(parts[0].get_content_charset() or "us-ascii")
+            if isinstance(payload, bytes)
+            else ""
+        )
+    except (LookupError, UnicodeDecodeError) as error:
+        return [f"{name} cannot be decoded: {error}"]
+    return [] if is_same_text(text, wanted) else [f"{name} is {shown(text)} instead of {shown(wanted)}"]
+
+
+def _people(mail: EmailMessage, header: str) -> list[tuple[str, str]]:
+    value = mail[header]
+    addresses: Sequence[Address] = () if value is None else value.addresses
+    return [(each.display_name, each.addr_spec) for each in addresses]
+
+
+def _structure(part: EmailMessage) -> Any:
+    """Write a mail's parts as the vectors do: a type, or a multipart with the list of its parts."""
+    if not part.is_multipart():
+        return part.get_content_type()
+    inside = [_structure(each) for each in part.iter_parts() if isinstance(each, EmailMessage)]
+    return {part.get_content_type(): inside}
+
+
+def _attachments(wanted: Sequence[Any], mail: EmailMessage) -> list[str]:
+    hashes = Counter(each["sha256"] for each in wanted if "sha256" in each)
+    for part in mail.walk():
+        payload = part.get_payload(decode=True)
+        if isinstance(payload, bytes):
+            hashes[hashlib.sha256(payload).hexdigest()] -= 1
+    missing = [name for name, count in hashes.items() if count > 0]
+    return [f"{len(missing)} attachments are missing or changed"] if missing else []
+
+
+def _names_another_fault(vector: Vector, seen: Seen, schema: Any) -> bool:
+    """Return whether the letter names another of the keywords that the body breaks, which is as good."""
+    if len(seen.letters) != 1 or seen.mails or seen.letters[0].body != vector.body:
+        return False
+    headers = seen.letters[0].headers
+    named = (headers.get("x-error-pointer"), headers.get("x-error-keyword"))
+    if headers.get("x-error-code") != "schema":
+        return False
+    value = json.loads(vector.body)
+    broken = {
+        (pointer_to(fault.absolute_path), fault.validator)
+        for fault in Draft202012Validator(schema).iter_errors(value)
+    }
+    # Python's `$` also matches before a final line feed, where other languages' patterns are broken.
+    for fault in compiled(schema).iter_errors(value):
+        broken.add((pointer_to(fault.instance_path), str(fault.schema_path[-1])))
+    return named in broken
+
+
+def by_rule(vectors: Sequence[Vector], problems: Sequence[VectorProblem]) -> list[str]:
+    """Write one line for each rule with a wrong vector, the rule with the most of them first."""
+    totals = Counter(vector.rule for vector in vectors)
+    wrong: dict[str, dict[str, str]] = defaultdict(dict)
+    for each in problems:
+        wrong[each.vector.rule].setdefault(each.vector.name, each.problem)
+    lines = []
+    for rule, found in sorted(wrong.items(), key=lambda item: (-len(item[1]), item[0])):
+        names = [*list(found)[:SHOWN_NAMES], *(["…"] if len(found) > SHOWN_NAMES else [])]
+        lines.append(f"rule {rule}: {len(found)} of {totals[rule]} vectors are wrong: {', '.join(names)}")
+    return lines

@@ -1,0 +1,128 @@
+"""Runs the kit on each mutant and prints which cases killed it: `python contract_tests/mutants/matrix.py [--full]`.
+
+A mutant is a right program with one mistake, as data in `mutants.json`: the file, and the text that is replaced. Only
+the cases that must kill the mutant are run on it, with `--full` all of them. Exit status 1: a mutant lives.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+KIT = Path(__file__).parents[1]
+KILLED = ("FAIL", "NON-STRICT")
+SECONDS = "3"
+FORM = (
+    *("--trigger-form", "http://127.0.0.1:{HTTP_PORT}/", "--trigger-duplicate"),
+    *("--trigger-field", "email={email}", "--trigger-field", "message={message}"),
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A program with one mistake, and the cases that must notice it. No replacement: the right program."""
+
+    name: str
+    breaks: str
+    killed_by: tuple[str, ...]
+    file: str
+    replace: tuple[tuple[str, str], ...]
+
+    @property
+    def role(self) -> str:
+        """Return the kind of program."""
+        return "producer" if "producer" in self.file else "consumer"
+
+
+def mutants() -> list[Mutant]:
+    """Read all mutants."""
+    rows: list[Any] = json.loads((KIT / "mutants" / "mutants.json").read_text())
+    return [
+        Mutant(
+            row["name"],
+            row["breaks"],
+            tuple(row["killed_by"]),
+            row["file"],
+            tuple((before, after) for before, after in row["replace"]),
+        )
+        for row in rows
+    ]
+
+
+def written(mutant: Mutant, folder: Path) -> Path:
+    """Write a mutant's program to a folder and return its path; raise ValueError if its text is not there once."""
+    source = KIT / mutant.file
+    for beside in source.parent.glob("*.py"):
+        shutil.copy(beside, folder)
+    program = folder / source.name
+    text = program.read_text()
+    for before, after in mutant.replace:
+        if text.count(before) != 1:
+            raise ValueError(f"{mutant.name}: {before!r} stands {text.count(before)} times in {mutant.file}")
+        text = text.replace(before, after)
+    program.write_text(text)
+    return folder / ("consumer.py" if mutant.role == "consumer" else source.name)
+
+
+def verdicts(mutant: Mutant, run: str, *options: str) -> dict[str, str]:
+    """Run the kit on a mutant and return the verdict of each case with such an id."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as name:
+        folder = Path(name)
+        program = written(mutant, folder)
+        trigger = FORM if mutant.role == "producer" else ()
+        report = folder / "report.json"
+        words = [
+            "verify",
+            mutant.role,
+            "--timeout",
+            SECONDS,
+            "--run",
+            run,
+            "--json",
+            str(report),
+            *trigger,
+            *options,
+        ]
+        done = subprocess.run(  # noqa: S603  # the kit, on a program of ours
+            [sys.executable, "-m", "mailpact_kit.command", *words, "--", sys.executable, str(program)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if not report.exists():
+            raise RuntimeError(f"{mutant.name}: {done.stderr}")
+        return {case["id"]: case["verdict"] for case in json.loads(report.read_text())["cases"]}
+
+
+def main(words: Sequence[str]) -> int:
+    """Run all mutants, print a line for each, and say which live."""
+    parser = argparse.ArgumentParser(description="Run the kit on each mutant.")
+    parser.add_argument("--full", action="store_true", help="run all cases on each mutant")
+    is_full = parser.parse_args(words).full
+    living, killers = [], set()
+    for mutant in mutants():
+        found: dict[str, str] = {}
+        for run in ["*"] if is_full else mutant.killed_by:
+            found |= verdicts(mutant, run)
+        killed_by = sorted(case for case, verdict in found.items() if verdict in KILLED)
+        killers |= set(killed_by)
+        sys.stdout.write(f"{mutant.name:<28}{' '.join(killed_by) or 'LIVES'}\n")
+        sys.stdout.flush()
+        if not set(mutant.killed_by) <= set(killed_by):
+            living.append(mutant.name)
+    idle = {path.stem for path in (KIT / "cases").glob("*.json")} - killers
+    sys.stdout.write(
+        f"living: {' '.join(living) or 'none'}; cases that killed none: {' '.join(sorted(idle)) or 'none'}\n"
+    )
+    return 1 if living else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,21 @@
+"""The CMS that Mailpact began with, as it was meant: a registration is stored and published. Not to be copied."""
+
+import json
+import os
+import sqlite3
+import sys
+
+import pika
+
+SETTINGS = os.environ  # noqa: TID251  # the original had its servers as constants
+email = sys.argv[1]
+
+with sqlite3.connect(SETTINGS["DATABASE_URL"].removeprefix("sqlite:///")) as database:
+    database.execute("CREATE TABLE IF NOT EXISTS users (user_email TEXT UNIQUE)")
+    database.execute("INSERT INTO users VALUES (?)", (email,))
+message = {"email": email, "message": f"Welcome to our CMS, {email}!  We're glad you could join us."}
+connection = pika.BlockingConnection(pika.URLParameters(SETTINGS["AMQP_URL"]))
+connection.channel().basic_publish(
+    SETTINGS["AMQP_EXCHANGE"], "", json.dumps(message), pika.BasicProperties(content_type="text/plain")
+)
+connection.close()
