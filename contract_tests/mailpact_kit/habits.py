@@ -36,12 +36,19 @@ def _acknowledges(course: Course) -> list[str]:
 
 
 def _ack_after_250(course: Course) -> list[str]:
+    """Compare acks with the first mail; an ack after a confirmed copy for a later try is right as well."""
+    copies: dict[bytes, list[float]] = {}
+    for each in course.ledger.publications:
+        if each.confirmed_at is not None and each.event.arguments.get("exchange") != course.dead_exchange:
+            copies.setdefault(each.event.body, []).append(each.confirmed_at)
     problems = []
     for message_id, deliveries in course.ledger.deliveries.items():
         acked = [
             each.settlement.at
             for each in deliveries
-            if each.settlement and each.settlement.name == "basic.ack"
+            if each.settlement is not None
+            and each.settlement.name == "basic.ack"
+            and not any(copied <= each.settlement.at for copied in copies.get(each.event.body, ()))
         ]
         mails = course.mails.get(message_id, ())
         if acked and mails and min(acked) < min(mail.at for mail in mails):

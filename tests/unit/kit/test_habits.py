@@ -21,6 +21,7 @@ def said(at: float, who: Speaker, name: str, **arguments: object) -> Event:
 
 DELIVERED = said(1.0, BROKER, "basic.deliver", delivery_tag=1)
 LETTER = said(2.0, PROGRAM, "basic.publish", exchange="email.dlx")
+COPY = said(2.0, PROGRAM, "basic.publish", exchange="email.retry")
 SELECT = said(0.0, PROGRAM, "confirm.select")
 CONFIRMED = said(3.0, BROKER, "basic.ack", delivery_tag=1, multiple=False)
 
@@ -38,6 +39,8 @@ def acked(at: float) -> Event:
         (Habit.ACKNOWLEDGES, [said(0, PROGRAM, "basic.get", no_ack=True)], "no acknowledgement"),
         (Habit.ACK_AFTER_250, [DELIVERED, acked(6.0)], None),
         (Habit.ACK_AFTER_250, [DELIVERED, acked(4.0)], "1.000 s before the mail server's 250"),
+        (Habit.ACK_AFTER_250, [SELECT, DELIVERED, COPY, CONFIRMED, acked(4.0)], None),
+        (Habit.ACK_AFTER_250, [DELIVERED, COPY, acked(4.0)], "before the mail server's 250"),
         (Habit.LETTER_BEFORE_ACK, [SELECT, DELIVERED, LETTER, CONFIRMED, acked(4.0)], None),
         (
             Habit.LETTER_BEFORE_ACK,
