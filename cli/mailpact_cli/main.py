@@ -17,6 +17,7 @@ from mailpact_cli.contracts.command import app as contracts
 from mailpact_cli.dead.command import app as dead
 from mailpact_cli.errors import exit_line
 from mailpact_cli.send.command import send
+from mailpact_cli.status import status
 from mailpact_cli.template.command import app as template
 from mailpact_cli.topology.command import app as topology
 
@@ -25,7 +26,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up.up, devbroker.devbroker, capture.capture, producer.producer, consumer.consumer, send):
+for command in (
+    up.up,
+    devbroker.devbroker,
+    capture.capture,
+    producer.producer,
+    consumer.consumer,
+    send,
+    status,
+):
     app.command()(command)
 app.add_typer(contracts)
 app.add_typer(topology)

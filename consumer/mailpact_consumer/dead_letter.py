@@ -17,8 +17,6 @@ KEY_HEADER = "x-mailpact-id"
 MAYBE_SENT_HEADER = "x-maybe-sent"
 REASON_HEADERS = frozenset({"x-attempts"})
 REASON_PREFIX = "x-error-"
-KEPT_FOR_DAYS = 30
-"""The consumer forgets a finished message after this time; a letter that is replayed later could be a second mail."""
 
 BROKER_REASONS = {
     "delivery_limit": "the message came back to its queue too often; it may have crashed a consumer",
@@ -138,13 +136,15 @@ def age_of(letter: DeadLetter, *, now: datetime) -> timedelta | None:
     return None if letter.died_at is None else now - letter.died_at
 
 
-def is_forgotten(letter: DeadLetter, *, now: datetime) -> bool:
+def is_forgotten(letter: DeadLetter, *, now: datetime, inbox_days: int) -> bool:
     """Return whether the consumer may have forgotten the message, so that a replay could send a second mail.
+
+    `inbox_days` is how long the consumers remember finished messages.
 
     The publisher's timestamp serves where the letter has no time. A letter without any time counts as forgotten.
     """
     since = letter.died_at or letter.message.timestamp
-    return since is None or now - since > timedelta(days=KEPT_FOR_DAYS)
+    return since is None or now - since > timedelta(days=inbox_days)
 
 
 def _ids(letter: DeadLetter) -> set[str]:

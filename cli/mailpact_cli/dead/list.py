@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mailpact.settings import AmqpUrl
+from mailpact.settings import AmqpUrl, DatabaseUrl
 from mailpact_cli import options
 from mailpact_cli.dead import selection
 from mailpact_cli.dead.walk import walk, with_progress
+from mailpact_cli.status import read_inbox
 
 if TYPE_CHECKING:
     from mailpact_consumer.dead_letter import DeadLetter, Selection
@@ -27,6 +28,12 @@ def list_letters(
     code: Annotated[str | None, selection.code_option()] = None,
     older_than: Annotated[str | None, selection.older_than_option()] = None,
     newer_than: Annotated[str | None, selection.newer_than_option()] = None,
+    inbox_url: Annotated[
+        DatabaseUrl | None,
+        options.database_url(
+            "--inbox-url", "Mark letters whose mail was sent all the same, by the consumers' database."
+        ),
+    ] = None,
     limit: Annotated[
         int, options.number("--limit", "List at most so many letters.", least=0, most=100_000)
     ] = 50,
@@ -35,6 +42,8 @@ def list_letters(
     """List dead letters, the oldest first, and count them by error code. The letters stay where they are."""
     chosen = selection.selection(ids, code, older_than, newer_than)
     found = walk(amqp_url, lambda queue, now: _look(queue, chosen, limit, now))
+    if inbox_url is not None:
+        found.sent = _sent(inbox_url, found.letters)
     if as_json:
         print(json.dumps(_document(found)))  # noqa: T201  # the result
     else:
@@ -46,6 +55,7 @@ class _Found:
     now: datetime
     counts: Counter[str] = field(default_factory=Counter)
     letters: "list[DeadLetter]" = field(default_factory=list)
+    sent: frozenset[tuple[str, str]] = frozenset()
 
 
 async def _look(queue: "DeadQueue", chosen: "Selection", limit: int, now: datetime) -> _Found:
@@ -62,8 +72,31 @@ def _document(found: _Found) -> dict[str, Any]:
     return {
         "total": found.counts.total(),
         "codes": dict(found.counts.most_common()),
-        "letters": [described(letter, found.now) for letter in found.letters],
+        "letters": [described(letter, found.now) | _mark(letter, found) for letter in found.letters],
     }
+
+
+def _sent(url: DatabaseUrl, letters: "list[DeadLetter]") -> frozenset[tuple[str, str]]:
+    """Return the message ids and recipients of these letters whose mail was sent.
+
+    A crash between a letter's confirm and its record in the inbox can be followed by the mail.
+    """
+    from mailpact_consumer.decide import State
+    from mailpact_consumer.history import hashes_of, states
+
+    wanted = {(letter.key, letter.recipient) for letter in letters if letter.key and letter.recipient}
+    if not wanted:
+        return frozenset()
+    known = read_inbox(url, lambda connection: states(connection, [key for key, _ in wanted]))
+    return frozenset(
+        (key, recipient)
+        for key, recipient in wanted
+        if any(known.get((key, sha256)) is State.SENT for sha256 in hashes_of(recipient))
+    )
+
+
+def _mark(letter: "DeadLetter", found: _Found) -> dict[str, bool]:
+    return {"mail_was_sent": (letter.key or "", letter.recipient or "") in found.sent}
 
 
 def described(letter: "DeadLetter", now: datetime) -> dict[str, Any]:
@@ -100,7 +133,7 @@ def _print(found: _Found, console: Console) -> None:
             age_in_words(row["age_seconds"]),
             letter.code,
             "" if letter.attempts is None else str(letter.attempts),
-            Text(_reason(letter)),
+            Text(("MAIL WAS SENT. " if _mark(letter, found)["mail_was_sent"] else "") + _reason(letter)),
         )
     if found.letters:
         console.print(table)

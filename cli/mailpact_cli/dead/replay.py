@@ -39,8 +39,11 @@ def replay_letters(
     rate: Annotated[
         int, options.number("--rate", "Replay at most so many a second.", least=1, most=10_000)
     ] = 50,
+    inbox_days: Annotated[
+        int, options.number("--inbox-days", "The consumers' setting of this name.", least=1, most=3650)
+    ] = 30,
     force: Annotated[
-        bool, options.flag("--force", "Replay letters older than 30 days too; a mail may then be sent twice.")
+        bool, options.flag("--force", "Replay older letters too; a mail may then be sent twice.")
     ] = False,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
@@ -52,7 +55,10 @@ def replay_letters(
     selection.refuse_everything(chosen, "replay")
 
     async def job(queue: "DeadQueue", now: datetime) -> _Result:
-        return await _replay(queue, chosen, now, amqp_url=amqp_url, limit=limit, rate=rate, force=force)
+        remembered_days = None if force else inbox_days
+        return await _replay(
+            queue, chosen, now, amqp_url=amqp_url, limit=limit, rate=rate, remembered_days=remembered_days
+        )
 
     result = walk(amqp_url, job)
     if as_json:
@@ -61,8 +67,8 @@ def replay_letters(
         print(f"{result.replayed} replayed")  # noqa: T201  # the result
     if result.refused_as_too_old:
         say(
-            f"{result.refused_as_too_old} letters are older than 30 days or have no time. The consumer may have "
-            "forgotten their messages, so a mail could be sent twice. Use --force to replay these letters too."
+            f"{result.refused_as_too_old} letters are older than {inbox_days} days or have no time. The consumers "
+            "may have forgotten their messages, so a mail could be sent twice. Use --force to replay these letters too."
         )
     if result.refused_as_too_old or (chosen.ids and not result.replayed):
         raise typer.Exit(WRONG)
@@ -76,7 +82,7 @@ async def _replay(
     amqp_url: AmqpUrl,
     limit: int,
     rate: int,
-    force: bool,
+    remembered_days: int | None,
 ) -> _Result:
     from mailpact_consumer.dead_letter import is_forgotten, replayed
     from mailpact_consumer.dead_queue import Replay
@@ -88,7 +94,7 @@ async def _replay(
         async for tag, letter in with_progress(queue):
             if not chosen.takes(letter, now=now):
                 continue
-            if is_forgotten(letter, now=now) and not force:
+            if remembered_days is not None and is_forgotten(letter, now=now, inbox_days=remembered_days):
                 result.refused_as_too_old += 1
                 continue
             await replay.publish(replayed(letter, new_key=str(uuid4())))

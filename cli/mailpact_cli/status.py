@@ -1,0 +1,141 @@
+"""`mailpact status ID|ADDRESS`: what became of a message, or of the mail for an address."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mailpact.settings import DatabaseUrl, SettingsError
+from mailpact.telemetry import configure_logging
+from mailpact_cli import options
+from mailpact_cli.errors import WRONG
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from mailpact_consumer.history import Mail
+
+ANSWER_SECONDS = 8
+T = TypeVar("T")
+
+
+def status(
+    about: Annotated[
+        str, typer.Argument(metavar="ID|ADDRESS", help="A message id, or a recipient's address.")
+    ],
+    inbox_url: Annotated[
+        DatabaseUrl, options.database_url("--inbox-url", "The consumers' database of sent mail.")
+    ] = DatabaseUrl("sqlite:///.mailpact/inbox.db"),
+    as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Say what became of a message, or of the mail for an address: sent, waiting, failed, and the last reply."""
+    configure_logging(verbose=False)
+    mails = read_inbox(inbox_url, lambda connection: _look(connection, about))
+    if as_json:
+        print(json.dumps({"mails": [_described(mail) for mail in mails]}))  # noqa: T201  # the result
+    else:
+        _print(mails, Console(highlight=False))
+    if not mails:
+        raise typer.Exit(WRONG)
+
+
+def read_inbox(url: DatabaseUrl, work: "Callable[[Connection], T]") -> T:
+    """Read from the consumers' database within 8 seconds. Raises SettingsError, DatabaseUnavailable."""
+    if url.is_sqlite and not url.path.is_file():
+        raise SettingsError(f"{url.path} is not there; give the consumers' --inbox-url")
+    return asyncio.run(_read_inbox(url, work))
+
+
+async def _read_inbox(url: DatabaseUrl, work: "Callable[[Connection], T]") -> T:
+    from mailpact.database.engine import open_database
+    from mailpact.database.transactions import DatabaseUnavailable
+
+    async with open_database(url) as database:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await database.transact(work)
+        except TimeoutError:
+            raise DatabaseUnavailable("the database does not answer in time") from None
+
+
+def _look(connection: "Connection", about: str) -> "Sequence[Mail]":
+    from mailpact_consumer.history import mails_of_message, mails_to_address
+
+    mails = mails_of_message(connection, about)
+    return mails if mails or "@" not in about else mails_to_address(connection, about)
+
+
+def _described(mail: "Mail") -> dict[str, Any]:
+    return {
+        "message_id": mail.message_id,
+        "publisher_message_id": mail.publisher_id,
+        "recipient_sha256": mail.recipient_sha256,
+        "state": mail.state,
+        "attempts": mail.attempts,
+        "uncertain": mail.uncertain,
+        "unanswered": mail.unanswered,
+        "first_seen": _text(mail.first_seen),
+        "next_try_at": _text(mail.next_try_at),
+        "ended_at": _text(mail.ended_at),
+        "last_reply": mail.last_reply,
+    }
+
+
+def _text(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="seconds")
+
+
+def _print(mails: "Sequence[Mail]", console: Console) -> None:
+    if not mails:
+        console.print(
+            "The inbox knows no such mail: no consumer has tried it, or it was finished longer ago than the inbox\n"
+            "remembers. `mailpact dead list` shows messages that were refused before a try."
+        )
+    for mail in mails:
+        table = Table.grid(padding=(0, 2))
+        for name, value in (
+            ("message id", mail.message_id),
+            ("publisher's id", mail.publisher_id),
+            ("state", _state_in_words(mail)),
+            ("attempts", str(mail.attempts)),
+            (
+                "possible copies",
+                str(mail.uncertain + mail.unanswered) if mail.uncertain + mail.unanswered else None,
+            ),
+            ("first seen", _text(mail.first_seen)),
+            ("next try", _text(mail.next_try_at)),
+            ("ended", _text(mail.ended_at)),
+            ("last reply", mail.last_reply),
+        ):
+            if value is not None:
+                table.add_row(name, Text(value))
+        console.print(table)
+        console.print()
+
+
+def _state_in_words(mail: "Mail") -> str:
+    from mailpact_consumer.decide import State
+
+    match mail.state:
+        case State.SENT:
+            return "sent: the mail server took the mail"
+        case State.DEFERRED:
+            return "deferred: the mail waits for its next try"
+        case State.FAILED:
+            return "failed: the message is a dead letter"
+        case State.EXPIRED:
+            return "expired: the publisher's time for the mail was over"
+        case State.SENDING if mail.owner_is_alive:
+            return "sending: a consumer is sending the mail now"
+        case State.SENDING:
+            return "sending: the consumer ended in the middle; the mail is sent again when the message comes back"
+        case State.UNKNOWN:
+            return "unknown to this release: a newer consumer has written it"
