@@ -1,12 +1,16 @@
 """Who may read the mails: programs and pages of this machine, and no web page from elsewhere.
 
 A page that somebody opens in a browser can make the browser ask http://127.0.0.1:8025 too. The browser then says
-where the page is from (`Origin`): a foreign one is answered with 403. A page can hide that by having its own host
-name point to 127.0.0.1 (DNS rebinding); then `Host` is that name, and any name but this server's gets 421.
+where the page is from: `Origin` and `Sec-Fetch-Site`. A foreign page is answered with 403; only a link that somebody
+follows (a navigation of a whole tab) is let in, and it never changes anything. A page can hide where it is from by
+having
+its own host name point to 127.0.0.1 (DNS rebinding); then `Host` is that name, and a name that is not this server's
+gets 421.
 """
 
 import ipaddress
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -14,14 +18,19 @@ from aiohttp.typedefs import Middleware
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+FOLLOWED_LINK: Final = web.RequestKey("followed_link", bool)
 
-def is_own_host(host: str, bound_host: str) -> bool:
-    """Tell whether a Host header names this server: localhost, a loopback address or where it listens, any port."""
+
+def is_own_host(host: str, bound_host: str, allowed: Collection[str] = ()) -> bool:
+    """Tell whether a Host header names this server, on any port.
+
+    Its names are localhost, the loopback addresses, the address where it listens and those that are allowed.
+    """
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
-    if name == "localhost":
+    if name == "localhost" or name in allowed:
         return True
     try:
         address = ipaddress.ip_address(name)
@@ -31,7 +40,7 @@ def is_own_host(host: str, bound_host: str) -> bool:
 
 
 def is_own_origin(origin: str, host: str) -> bool:
-    """Tell whether an Origin header names the very server that is asked."""
+    """Tell whether an Origin header names the very server that is asked; `null` names no server."""
     try:
         parts = urlsplit(origin)
     except ValueError:
@@ -39,18 +48,38 @@ def is_own_origin(origin: str, host: str) -> bool:
     return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
 
 
-def gate(bound_host: str) -> Middleware:
-    """Make the middleware for a server that listens on `bound_host`."""
+def is_foreign(headers: Mapping[str, str]) -> bool:
+    """Tell whether a browser says that another site's page made the request."""
+    return headers.get("Sec-Fetch-Site", "none").lower() not in ("same-origin", "none")
+
+
+def is_followed_link(method: str, headers: Mapping[str, str]) -> bool:
+    """Tell whether a browser says that somebody followed a link, and did not load an image, a script or a frame."""
+    return (
+        method == "GET"
+        and headers.get("Sec-Fetch-Mode", "").lower() == "navigate"
+        and headers.get("Sec-Fetch-Dest", "").lower() == "document"
+    )
+
+
+def gate(bound_host: str, allowed: Collection[str] = ()) -> Middleware:
+    """Return the middleware for a server that listens on `bound_host` and is also called by the allowed names."""
+    names = frozenset(name.lower() for name in allowed)
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not is_own_host(request.headers.get("Host", ""), bound_host):
-            return web.Response(
-                status=421, text="This server answers to localhost and its own address only.\n"
-            )
-        origin = request.headers.get("Origin")
-        if origin is not None and not is_own_origin(origin, request.headers["Host"]):
+        host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+        if not is_own_host(host, bound_host, names):
+            text = "This server answers to localhost, its own address and the names given by --allowed-host only.\n"
+            return web.Response(status=421, text=text)
+        followed = False
+        if is_foreign(request.headers):
+            followed = is_followed_link(request.method, request.headers)
+            if not followed:
+                return web.Response(status=403, text="Pages from elsewhere may not read the mails here.\n")
+        if origin is not None and not is_own_origin(origin, host):
             return web.Response(status=403, text="Pages from elsewhere may not read the mails here.\n")
+        request[FOLLOWED_LINK] = followed
         return await handler(request)
 
     return check

@@ -12,17 +12,18 @@ import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import AnyStr, Final, cast
 
 import structlog
 from aiosmtpd.smtp import SMTP
 from aiosmtpd.smtp import Envelope as SmtpEnvelope
 from aiosmtpd.smtp import Session as SmtpSession
 
-from mailpact_capture import session
+from mailpact_capture import envelope as envelopes
+from mailpact_capture import limits
 from mailpact_capture.data import DataReader, Refusal
+from mailpact_capture.envelope import Envelope, is_clean, parse_path
 from mailpact_capture.errors import StoreUnavailable
-from mailpact_capture.session import Envelope, is_clean, parse_path
 
 Keep = Callable[[Envelope, bytes], Awaitable[None]]
 NowUs = Callable[[], int]
@@ -33,8 +34,8 @@ HOST_NAME: Final = "localhost"  # a constant: aiosmtpd would look the machine's 
 
 BAD_ARGUMENT: Final = "501 5.5.2 CR, LF, NUL and bytes that are not UTF-8 have no place in a command"
 REFUSALS: Final = {
-    Refusal.TOO_LARGE: f"552 5.3.4 Message is larger than {session.MAX_MESSAGE_BYTES} bytes",
-    Refusal.LINE_TOO_LONG: f"500 5.5.2 Line is longer than {session.MAX_LINE_BYTES} bytes",
+    Refusal.TOO_LARGE: f"552 5.3.4 Message is larger than {limits.MAX_MESSAGE_BYTES} bytes",
+    Refusal.LINE_TOO_LONG: f"500 5.5.2 Line is longer than {limits.MAX_LINE_BYTES} bytes",
     Refusal.TOO_MUCH_AT_ONCE: "452 4.3.1 Too much mail at once, try again later",
 }
 
@@ -57,7 +58,7 @@ class SmtpServer:
 
     def __call__(self) -> asyncio.Protocol:
         """Make the protocol of a new connection."""
-        if self.is_closing or len(self.conversations) >= session.MAX_CONNECTIONS:
+        if self.is_closing or len(self.conversations) >= limits.MAX_CONNECTIONS:
             return _Busy()
         return Conversation(self)
 
@@ -68,7 +69,7 @@ class SmtpServer:
 
         def hold(count: int) -> bool:
             nonlocal held
-            if self._bytes_in_flight + count > session.MAX_BYTES_IN_FLIGHT:
+            if self._bytes_in_flight + count > limits.MAX_BYTES_IN_FLIGHT:
                 return False
             held += count
             self._bytes_in_flight += count
@@ -94,9 +95,11 @@ class SmtpServer:
 
 class _Busy(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.write(b"421 4.3.2 Too many connections, try again later\r\n")
-            transport.close()
+        writing = cast(
+            asyncio.WriteTransport, transport
+        )  # uvloop's transports inherit from no class of asyncio
+        writing.write(b"421 4.3.2 Too many connections, try again later\r\n")
+        writing.close()
 
 
 class _Hooks:
@@ -119,10 +122,10 @@ class _Hooks:
     async def handle_RCPT(
         self, _server: SMTP, _session: SmtpSession, envelope: SmtpEnvelope, address: str, options: list[str]
     ) -> str:
-        if address == session.NULL_PATH:
+        if address == envelopes.NULL_PATH:
             return "501 5.1.3 A recipient is an address"
-        if len(envelope.rcpt_tos) >= session.MAX_RECIPIENTS:
-            return f"452 4.5.3 No more than {session.MAX_RECIPIENTS} recipients"
+        if len(envelope.rcpt_tos) >= limits.MAX_RECIPIENTS:
+            return f"452 4.5.3 No more than {limits.MAX_RECIPIENTS} recipients"
         envelope.rcpt_tos.append(address)
         envelope.rcpt_options.extend(options)
         return "250 OK"
@@ -144,12 +147,12 @@ class Conversation(SMTP):
 
     def __init__(self, server: SmtpServer) -> None:
         # aiosmtpd keeps this table on the class, where every EHLO of every client makes it grow.
-        self.command_size_limits = defaultdict(lambda: session.MAX_COMMAND_BYTES)
+        self.command_size_limits = defaultdict(lambda: limits.MAX_COMMAND_BYTES)
         self.is_storing = False
         self._server = server
         super().__init__(
             _Hooks(),
-            data_size_limit=session.MAX_MESSAGE_BYTES,
+            data_size_limit=limits.MAX_MESSAGE_BYTES,
             enable_SMTPUTF8=True,
             hostname=HOST_NAME,
             ident="Mailpact capture server",
@@ -174,16 +177,35 @@ class Conversation(SMTP):
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, ConnectionError):
             log.error("an SMTP conversation fails", error=type(error).__name__)
 
+    def eof_received(self) -> bool:
+        """Let a client that has said everything get the answers to all of it; aiosmtpd would drop what is unread."""
+        self._reader.feed_eof()
+        return True
+
+    async def handle_exception(self, error: Exception) -> str:
+        """Return the answer to a command that failed; the end of what the client says ends the conversation."""
+        if isinstance(error, asyncio.IncompleteReadError | ConnectionError | OSError):
+            self.transport = None  # aiosmtpd's loop ends without one
+            self._writer.close()
+            return ""
+        return await super().handle_exception(error)
+
+    async def push(self, status: AnyStr) -> None:
+        """Send an answer, unless the conversation is over."""
+        if self.transport is not None:
+            await super().push(status)
+
     def say_goodbye(self) -> None:
         """Tell the client that the server stops, and hang up."""
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.write(b"421 4.3.2 The server stops\r\n")
-            self.transport.close()
+        if self.transport is not None:
+            transport = cast(asyncio.WriteTransport, self.transport)
+            transport.write(b"421 4.3.2 The server stops\r\n")
+            transport.close()
 
     def abort(self) -> "asyncio.Task[None]":
         """Hang up at once; give the task, which ends soon after."""
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
+        if self.transport is not None:
+            cast(asyncio.WriteTransport, self.transport).abort()
         self.task().cancel()
         return self.task()
 
@@ -207,10 +229,12 @@ class Conversation(SMTP):
             self.say_goodbye()
 
     async def _read_data(self, hold: Callable[[int], bool]) -> DataReader:
-        reader = DataReader(max_bytes=session.MAX_MESSAGE_BYTES, max_line_bytes=session.MAX_LINE_BYTES)
+        reader = DataReader(max_bytes=limits.MAX_MESSAGE_BYTES, max_line_bytes=limits.MAX_LINE_BYTES)
         rest = None
         while rest is None:
-            chunk = await self._reader.read(CHUNK_BYTES)  # the end of the stream cancels this task
+            chunk = await self._reader.read(CHUNK_BYTES)
+            if not chunk:
+                raise asyncio.IncompleteReadError(b"", None)
             if not reader.refusal and not hold(len(chunk)):
                 reader.refuse(Refusal.TOO_MUCH_AT_ONCE)
             rest = reader.feed(chunk)
@@ -220,7 +244,7 @@ class Conversation(SMTP):
 
     async def _keep(self, content: bytes) -> str:
         envelope = Envelope(
-            mail_from=str(self.envelope.mail_from).replace(session.NULL_PATH, ""),
+            mail_from=str(self.envelope.mail_from).replace(envelopes.NULL_PATH, ""),
             rcpt_tos=tuple(map(str, self.envelope.rcpt_tos)),
             helo=str(self.session.host_name),
             peer=_peer(self.session.peer),

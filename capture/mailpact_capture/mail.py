@@ -1,67 +1,58 @@
-"""What a reader sees in a mail: parsed from its bytes, never trusted, always bounded.
+"""What a reader sees in a mail: read from its bytes, never trusted, always bounded.
 
-Parsing cannot fail. A mail that cannot be understood, or is built to exhaust whoever tries (thousands of parts,
-deep nesting), is shown by its header and its bytes, and `defect` says why. The bytes are kept in any case.
+Reading cannot fail. A mail that is built to exhaust whoever reads it (thousands of parts, deep nesting) is shown as far
+as the limits go, and `defect` says why. The bytes are kept in any case.
 """
 
-import email.parser
-import email.policy
 import hashlib
 import html
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from email.message import Message
 from typing import Final
 
-from mailpact_capture.headers import (
-    Address,
-    addresses,
-    date,
-    decode_bytes,
-    decode_words,
-    encodable,
-    raw_value,
-)
+from mailpact_capture.addresses import Address, addresses
+from mailpact_capture.charsets import decode_bytes
+from mailpact_capture.headers import MAX_HEADER_FIELDS, Fields, date, decode_words, first
+from mailpact_capture.mime import Part, Reader
 
-MAX_PARTS: Final = 1000
-MAX_DEPTH: Final = 100
-MAX_HEADER_BYTES: Final = 256 * 1024
-MAX_HEADER_FIELDS: Final = 1000
 MAX_SNIPPET_CHARACTERS: Final = 250  # as Mailpit
 
-_HEADER_END: Final = re.compile(rb"\r?\n\r?\n")
-_DELIMITER: Final = b"\n--"
-_PARSED_FOR_SNIPPET: Final = 65536
-_PARSER: Final = email.parser.BytesParser(policy=email.policy.compat32)
+_READ_FOR_SEARCH: Final = 65536
+_CID: Final = re.compile(r"cid:([^\s\"'<>()]{1,500})", re.IGNORECASE)
+_MESSAGE_ID: Final = re.compile(r"<([^<>\s]+)>")
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A part that is not the mail's text; `inline` is one that the HTML shows by its Content-ID."""
+    """A part that is not the mail's text; `inline` is one that the sender or the HTML puts into the text."""
 
-    part_id: str
-    file_name: str
-    content_type: str
-    content_id: str
+    part: Part
     inline: bool
-    content: bytes
 
-    def checksums(self) -> dict[str, str]:
-        """Return the digests that Mailpit's API names."""
-        return {
-            "MD5": hashlib.md5(self.content, usedforsecurity=False).hexdigest(),
-            "SHA1": hashlib.sha1(self.content, usedforsecurity=False).hexdigest(),
-            "SHA256": hashlib.sha256(self.content).hexdigest(),
-        }
+    def content(self, raw: bytes) -> bytes:
+        """Return the attachment's bytes."""
+        return self.part.content(raw)
+
+
+def checksums(content: bytes) -> dict[str, str]:
+    """Return the digests that Mailpit's API names."""
+    return {
+        "MD5": hashlib.md5(content, usedforsecurity=False).hexdigest(),
+        "SHA1": hashlib.sha1(content, usedforsecurity=False).hexdigest(),
+        "SHA256": hashlib.sha256(content).hexdigest(),
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A parsed mail. `fields` are all header fields in their order, undecoded; `defect` is empty if all went well."""
+    """A mail that was read. `fields` are all header fields in their order, undecoded.
 
-    fields: tuple[tuple[str, str], ...] = ()
+    `defect` is empty if all was read.
+    """
+
+    root: Part
+    fields: Fields = ()
     sender: Address | None = None
     to: tuple[Address, ...] = ()
     cc: tuple[Address, ...] = ()
@@ -81,120 +72,88 @@ class Mail:
 
     def readable_text(self) -> str:
         """Return the start of the text on one line, taken from the HTML if there is no other."""
-        text = self.text or text_of_html(self.html[:_PARSED_FOR_SNIPPET])
-        return " ".join(text[:_PARSED_FOR_SNIPPET].split())
+        text = self.text[:_READ_FOR_SEARCH]
+        return " ".join((text if text.strip() else text_of_html(self.html[:_READ_FOR_SEARCH])).split())
+
+    def words(self) -> str:
+        """Return the start of the text and the words of the HTML, for the search."""
+        if not self.html:
+            return self.readable_text()
+        return f"{self.text[:_READ_FOR_SEARCH]} {text_of_html(self.html[:_READ_FOR_SEARCH])}"
 
     def snippet(self) -> str:
         """Return the first words, as a list shows them."""
         return self.readable_text()[:MAX_SNIPPET_CHARACTERS]
 
 
-def parse(raw: bytes) -> Mail:
-    """Read a mail. Never raises: what is not understood stays empty, and `defect` tells so."""
-    head, defect = _head(raw)
-    if not defect and raw.count(_DELIMITER) > 2 * MAX_PARTS and b"multipart/" in head.lower():
-        defect = f"more than {MAX_PARTS} parts"
-    try:
-        message = _PARSER.parsebytes(head if defect else raw)
-        return _read(message, defect)
-    except Exception as error:  # noqa: BLE001 (hostile input makes `email` raise anything; the mail is shown anyway)
-        return Mail(defect=defect or f"not readable as a mail ({type(error).__name__})")
+def parse(raw: bytes, *, text_limit: int | None = None) -> Mail:
+    """Return the mail that the bytes are. Never raises: what is not understood stays empty, and `defect` tells so.
 
-
-def _head(raw: bytes) -> tuple[bytes, str]:
-    end = _HEADER_END.search(raw, 0, MAX_HEADER_BYTES)
-    if end:
-        return raw[: end.end()], ""
-    if len(raw) > MAX_HEADER_BYTES:
-        return raw[:MAX_HEADER_BYTES] + b"\r\n\r\n", f"a header over {MAX_HEADER_BYTES // 1024} KiB"
-    return raw, ""
-
-
-def _read(message: "Message[str, str]", defect: str) -> Mail:
-    fields = tuple((encodable(name), raw_value(value)) for name, value in message.raw_items())
+    `text_limit` bounds the bytes of each text part that are decoded, about.
+    """
+    reader = Reader(raw)
+    root = reader.read()
+    fields, defect = root.fields, reader.defect
     if len(fields) > MAX_HEADER_FIELDS:
         fields, defect = fields[:MAX_HEADER_FIELDS], defect or f"more than {MAX_HEADER_FIELDS} header fields"
-    head = Mail(fields=fields)
-    texts, htmls, attachments, body_defect = ([], [], [], "") if defect else _read_body(message)
-    senders = addresses(head.values("from"))
+    values: dict[str, list[str]] = {}
+    for name, value in fields:
+        values.setdefault(name.lower(), []).append(value)
+    texts, htmls, attachments = _read_body(raw, root, text_limit)
+    senders = addresses(values.get("from", ()))
     return Mail(
+        root=root,
         fields=fields,
         sender=senders[0] if senders else None,
-        to=addresses(head.values("to")),
-        cc=addresses(head.values("cc")),
-        bcc=addresses(head.values("bcc")),
-        reply_to=addresses(head.values("reply-to")),
-        subject=decode_words(_first(head, "subject")),
-        message_id=_first(head, "message-id").strip("<>"),
-        date=date(_first(head, "date")),
+        to=addresses(values.get("to", ())),
+        cc=addresses(values.get("cc", ())),
+        bcc=addresses(values.get("bcc", ())),
+        reply_to=addresses(values.get("reply-to", ())),
+        subject=decode_words(first(fields, "subject")),
+        message_id=_message_id(first(fields, "message-id")),
+        date=date(first(fields, "date")),
         text="\n\n".join(texts),
         html="\n\n".join(htmls),
-        attachments=tuple(attachments),
-        defect=defect or body_defect,
+        attachments=attachments,
+        defect=defect,
     )
 
 
-def _first(head: Mail, name: str) -> str:
-    return next(iter(head.values(name)), "")
+def _message_id(value: str) -> str:
+    match = _MESSAGE_ID.search(value)
+    return match[1] if match else value.strip("<> ")
 
 
-def _read_body(message: "Message[str, str]") -> tuple[list[str], list[str], list[Attachment], str]:
+def _read_body(
+    raw: bytes, root: Part, limit: int | None
+) -> tuple[list[str], list[str], tuple[Attachment, ...]]:
     texts: list[str] = []
     htmls: list[str] = []
-    attachments: list[Attachment] = []
-    for count, (part_id, part) in enumerate(_leaves(message, "", 0)):
-        if count == MAX_PARTS:
-            return texts, htmls, attachments, f"more than {MAX_PARTS} parts"
-        content_type = part.get_content_type()
-        if _is_attachment(part):
-            attachments.append(_attachment(part_id or "1", part))
-        elif content_type == "text/html":
-            htmls.append(_text(part))
+    others: list[Part] = []
+    for part in root.leaves():
+        shown = {"text/plain": texts, "text/html": htmls}.get(part.content_type)
+        if shown is None or _is_file(part, is_first=not shown):
+            others.append(part)
         else:
-            texts.append(_text(part))
-    return texts, htmls, attachments, ""
+            shown.append(decode_bytes(part.content(raw, limit), part.parameters.get("charset")))
+    shown_ids = {match.casefold() for markup in htmls for match in _CID.findall(markup)} if others else set()
+    return texts, htmls, tuple(Attachment(part, _is_inline(part, shown_ids)) for part in others)
 
 
-def _leaves(part: "Message[str, str]", part_id: str, depth: int) -> Iterator[tuple[str, "Message[str, str]"]]:
-    """Walk the parts that hold content; a mail within the mail (message/rfc822) is one of them."""
-    children = part.get_payload()
-    if part.get_content_maintype() != "multipart" or not isinstance(children, list) or depth == MAX_DEPTH:
-        yield part_id, part
-        return
-    for number, child in enumerate(children, start=1):
-        if isinstance(child, Message):
-            yield from _leaves(child, f"{part_id}.{number}" if part_id else str(number), depth + 1)
+def _is_file(part: Part, *, is_first: bool) -> bool:
+    """Tell whether a text part is a file.
 
-
-def _is_attachment(part: "Message[str, str]") -> bool:
-    if part.get_content_type() not in ("text/plain", "text/html"):
+    The sender says so, or it has a file's name and the mail has a text already.
+    """
+    if part.disposition == "attachment" or "filename" in part.disposition_parameters:
         return True
-    return part.get_content_disposition() == "attachment" or bool(part.get_filename())
+    return bool(part.parameters.get("name")) and not is_first
 
 
-def _attachment(part_id: str, part: "Message[str, str]") -> Attachment:
-    content_id = raw_value(part.get("Content-ID", "")).strip("<>")
-    return Attachment(
-        part_id=part_id,
-        file_name=decode_words(raw_value(part.get_filename("") or "")),
-        content_type=encodable(part.get_content_type()),
-        content_id=content_id,
-        inline=part.get_content_disposition() == "inline" or bool(content_id),
-        content=_content(part),
-    )
-
-
-def _content(part: "Message[str, str]") -> bytes:
-    payload = part.get_payload(decode=True)
-    if isinstance(payload, bytes):
-        return payload
-    inner = part.get_payload()
-    first = inner[0] if isinstance(inner, list) and inner else None
-    return first.as_bytes() if isinstance(first, Message) else b""
-
-
-def _text(part: "Message[str, str]") -> str:
-    return decode_bytes(_content(part), part.get_content_charset())
+def _is_inline(part: Part, shown_ids: set[str]) -> bool:
+    if shown_ids and part.content_id() and part.content_id().casefold() in shown_ids:
+        return True
+    return part.disposition == "inline"
 
 
 def text_of_html(markup: str) -> str:
@@ -207,8 +166,8 @@ def text_of_html(markup: str) -> str:
         name = tag[:7].lower()
         if hidden_until:
             hidden_until = "" if name.startswith(hidden_until) else hidden_until
-        elif name.startswith(("script", "style")):
-            hidden_until = "/" + ("script" if name.startswith("script") else "style")
+        elif name.startswith(("script", "style", "title")):
+            hidden_until = "/" + next(each for each in ("script", "style", "title") if name.startswith(each))
         if not hidden_until:
             words.append(text if closed else piece)
-    return html.unescape(" ".join(words))
+    return html.unescape(" ".join(words)).replace("\0", " ")

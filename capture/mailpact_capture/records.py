@@ -5,21 +5,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mailpact_capture.headers import Address
+from mailpact_capture.addresses import Address
+from mailpact_capture.envelope import Envelope
 from mailpact_capture.mail import Mail
-from mailpact_capture.search import fold_capped
-from mailpact_capture.session import Envelope
+from mailpact_capture.search import TAG_MARK, fold, fold_capped
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A mail as the list shows it. `bcc` has everybody who got it and is named in no header, too."""
+    """A mail as the list shows it. `bcc` has also everybody who got the mail and is named in no header."""
 
     row_id: int
     public_id: str
     envelope: Envelope
     size: int
     is_read: bool
+    tags: tuple[str, ...]
     message_id: str
     subject: str
     sender: Address | None
@@ -36,7 +37,8 @@ class Summary:
 class Page:
     """A part of the list, newest first. `found` counts what the query finds, `total` all mails.
 
-    `cursor` is the highest row id that was ever given: what comes later has a higher one.
+    `cursor` is the highest row id that was ever given: what comes later has a higher one. `tags` are all that any
+    mail has.
     """
 
     summaries: tuple[Summary, ...]
@@ -45,6 +47,7 @@ class Page:
     found: int
     found_unread: int
     cursor: int
+    tags: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,36 +60,54 @@ class StoredMail:
 
 
 SUMMARY_COLUMNS: Final = (
-    "id, public_id, received_us, size, read, mail_from, rcpt_tos, helo, peer, message_id, subject, sender,"
-    " addressees, attachments, snippet, defect"
+    "id, public_id, received_us, size, read, tags, mail_from, rcpt_tos, helo, peer, username, message_id, subject,"
+    " sender, addressees, attachments, snippet, defect"
 )
 
 
-def row_of(public_id: str, envelope: Envelope, raw: bytes, mail: Mail) -> dict[str, str | int]:
+def row_of(
+    public_id: str, envelope: Envelope, size: int, mail: Mail, tags: tuple[str, ...]
+) -> dict[str, str | int]:
     """Return the values of a new row by their columns."""
     bcc = mail.bcc + _hidden(envelope, mail)
-    everybody = (*([mail.sender] if mail.sender else []), *mail.to, *mail.cc, *bcc, *mail.reply_to)
-    names = [str(address) for address in everybody]
-    files = [attachment.file_name for attachment in mail.attachments]
+    sender = (mail.sender,) if mail.sender else ()
+    everybody = (*sender, *mail.to, *mail.cc, *bcc, *mail.reply_to)
+    files = [attachment.part.file_name() for attachment in mail.attachments]
+    inlines = sum(attachment.inline for attachment in mail.attachments)
     return {
         "public_id": public_id,
         "received_us": envelope.received_us,
-        "size": len(raw),
+        "size": size,
+        **tag_columns(tags),
         "mail_from": envelope.mail_from,
         "rcpt_tos": json.dumps(envelope.rcpt_tos),
         "helo": envelope.helo,
         "peer": envelope.peer,
+        "username": envelope.username,
         "message_id": mail.message_id,
         "subject": mail.subject,
-        "sender": _dump([mail.sender] if mail.sender else []),
+        "sender": json.dumps(_pairs(sender)),
         "addressees": json.dumps([_pairs(each) for each in (mail.to, mail.cc, bcc, mail.reply_to)]),
-        "attachments": sum(not attachment.inline for attachment in mail.attachments),
+        "attachments": len(mail.attachments) - inlines,
+        "inlines": inlines,
         "snippet": mail.snippet(),
         "defect": mail.defect,
-        "found_to": fold_capped(", ".join(map(str, mail.to))),
+        "found_from": _folded(sender),
+        "found_to": _folded(mail.to),
+        "found_cc": _folded(mail.cc),
+        "found_bcc": _folded(bcc),
+        "found_reply_to": _folded(mail.reply_to),
+        "found_rcpt": fold_capped(", ".join(envelope.rcpt_tos)),
+        "found_message_id": fold_capped(mail.message_id),
         "found_subject": fold_capped(mail.subject),
-        "found_text": fold_capped(" ".join([mail.subject, *names, *files, mail.readable_text()])),
+        "found_text": fold_capped(" ".join([mail.subject, *map(str, everybody), *files, mail.words()])),
     }
+
+
+def tag_columns(tags: tuple[str, ...]) -> dict[str, str]:
+    """Return the columns that hold a mail's tags."""
+    marked = TAG_MARK + TAG_MARK.join(fold(tag) for tag in tags) + TAG_MARK if tags else ""
+    return {"tags": json.dumps(tags), "found_tags": marked}
 
 
 def _hidden(envelope: Envelope, mail: Mail) -> tuple[Address, ...]:
@@ -98,12 +119,12 @@ def _pairs(addresses: tuple[Address, ...]) -> list[tuple[str, str]]:
     return [(address.name, address.address) for address in addresses]
 
 
-def _dump(addresses: list[Address]) -> str:
-    return json.dumps(_pairs(tuple(addresses)))
+def _folded(addresses: tuple[Address, ...]) -> str:
+    return fold_capped(", ".join(map(str, addresses))) if addresses else ""
 
 
 def summary_of(row: Mapping[str, Any]) -> Summary:
-    """Read a row with the columns of SUMMARY_COLUMNS."""
+    """Return the summary that a row with the columns of SUMMARY_COLUMNS holds."""
     to, cc, bcc, reply_to = (_addresses(each) for each in json.loads(row["addressees"]))
     envelope = Envelope(
         mail_from=row["mail_from"],
@@ -111,6 +132,7 @@ def summary_of(row: Mapping[str, Any]) -> Summary:
         helo=row["helo"],
         peer=row["peer"],
         received_us=row["received_us"],
+        username=row["username"],
     )
     return Summary(
         row_id=row["id"],
@@ -118,6 +140,7 @@ def summary_of(row: Mapping[str, Any]) -> Summary:
         envelope=envelope,
         size=row["size"],
         is_read=bool(row["read"]),
+        tags=tuple(json.loads(row["tags"])),
         message_id=row["message_id"],
         subject=row["subject"],
         sender=next(iter(_addresses(json.loads(row["sender"]))), None),

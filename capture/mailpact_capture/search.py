@@ -1,40 +1,83 @@
-"""What people type into the search box: Mailpit's grammar, as far as it is built.
+"""What people type into the search box: Mailpit's grammar, and `rcpt:` for any recipient of the envelope.
 
     query  = term*            all terms must hold
-    term   = ["-" | "!"] [("to:" | "subject:")] words
+    term   = ["-" | "!"] [key ":"] words
     words  = anything without spaces; "double quotes" hold spaces together and are dropped
 
-Each term is looked for as a part of the text, whatever its case. An operator that is not known is plain text, as
-in Mailpit. The words never become a pattern: SQLite's instr() knows no wildcards, so there is nothing to escape.
+Words are looked for as a part of the text, whatever their case; a tag must be the same. A term that begins with a
+quote is
+plain text. An unknown key raises QueryError, because "no mail found" would be a wrong answer. The words never become a
+pattern: SQLite's instr() knows no wildcards, so there is nothing to escape.
 """
 
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
+from datetime import UTC, datetime, tzinfo
+from email.utils import parsedate_to_datetime
 from typing import Final, assert_never
+from zoneinfo import ZoneInfo
 
 MAX_QUERY_CHARACTERS: Final = 1000
 MAX_TERMS: Final = 50
 MAX_SEARCHED_BYTES: Final = 32 * 1024
+TAG_MARK: Final = "\x1f"
 
 _TERM: Final = re.compile(r'(?:"[^"]*(?:"|\Z)|[^\s"])+')
+_KEY: Final = re.compile(r"([A-Za-z][A-Za-z-]*):(?!//)")
+_SIZE: Final = re.compile(r"(\d{1,12})\s*(|b|k|kb|m|mb)")
+_UNITS: Final = {"": 1, "b": 1, "k": 1024, "kb": 1024, "m": 1024**2, "mb": 1024**2}
+_DATE_FORMS: Final = (
+    "%d %b %Y",
+    "%d %B %Y",
+    "%b %d %Y",
+    "%B %d %Y",
+    "%Y/%m/%d",
+    "%m/%d/%Y",
+    "%Y/%m/%d %H:%M",
+)
 
-
-class Column(Enum):
-    """Where a term is looked for; the value is the column of the store's table."""
-
-    TEXT = "found_text"
-    TO = "found_to"
-    SUBJECT = "found_subject"
+COLUMNS: Final = {
+    "": "found_text",
+    "to": "found_to",
+    "from": "found_from",
+    "cc": "found_cc",
+    "bcc": "found_bcc",
+    "reply-to": "found_reply_to",
+    "subject": "found_subject",
+    "message-id": "found_message_id",
+    "rcpt": "found_rcpt",
+}
+_ADDRESSED: Final = ("to", "from", "cc", "bcc", "reply-to")
+_STATES: Final = {
+    ("is", "read"): "read = 1",
+    ("is", "unread"): "read = 0",
+    ("is", "tagged"): "tags <> '[]'",
+    ("has", "attachment"): "attachments > 0",
+    ("has", "attachments"): "attachments > 0",
+    ("has", "inline"): "inlines > 0",
+    ("has", "inlines"): "inlines > 0",
+}
+KEYS: Final = (
+    *filter(None, COLUMNS),
+    "addressed",
+    "tag",
+    "is",
+    "has",
+    "after",
+    "before",
+    "larger",
+    "smaller",
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Contains:
-    """The column has these words in it."""
+class Condition:
+    """One SQL condition made of constants, and the values of its question marks."""
 
-    column: Column
-    words: str
+    sql: str
+    values: tuple[str | int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,61 +94,124 @@ class All:
     queries: tuple["Query", ...]
 
 
-Query = Contains | Not | All
+Query = Condition | Not | All
 
 EVERYTHING: Final = All(())
-_OPERATORS: Final = {"to:": Column.TO, "subject:": Column.SUBJECT}
 
 
 class QueryError(ValueError):
-    """The query is longer than anybody would type."""
+    """The query cannot be answered; the message says why."""
 
 
 def fold(text: str) -> str:
-    """Make texts comparable: one form of each letter, no case, single spaces between words."""
-    composed = unicodedata.normalize("NFC", text.replace("\0", " ").casefold())
-    return " ".join(composed.split())
+    """Return the text in a form that can be compared: one form of each letter, no case, single spaces between words."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    return " ".join(text.replace("\0", " ").casefold().split())
 
 
 def fold_capped(text: str) -> str:
-    """Fold a text and keep as much of it as is searched."""
-    folded = fold(text[:MAX_SEARCHED_BYTES]).encode()[:MAX_SEARCHED_BYTES]
-    return folded.decode(errors="ignore")
+    """Return as much of the folded text as is searched."""
+    folded = fold(text[:MAX_SEARCHED_BYTES])
+    if folded.isascii():
+        return folded[:MAX_SEARCHED_BYTES]
+    return folded.encode()[:MAX_SEARCHED_BYTES].decode(errors="ignore")
 
 
-def parse_query(text: str) -> Query:
-    """Read a query; raise QueryError when it is too long."""
+def parse_query(text: str, zone: tzinfo = UTC) -> Query:
+    """Return the query that the text is; dates without a zone are in `zone`. Raises QueryError."""
     if len(text) > MAX_QUERY_CHARACTERS:
         raise QueryError(f"the query is longer than {MAX_QUERY_CHARACTERS} characters; search for less")
-    terms = tuple(term for term in map(_parse_term, _TERM.findall(text)) if term)
+    terms = tuple(query for query in (_parse_term(term, zone) for term in _TERM.findall(text)) if query)
     if len(terms) > MAX_TERMS:
         raise QueryError(f"the query has more than {MAX_TERMS} terms; search for less")
     return terms[0] if len(terms) == 1 else All(terms)
 
 
-def _parse_term(term: str) -> Query | None:
+def zone_of(name: str) -> tzinfo:
+    """Return the time zone of this name, UTC for an empty one; raise QueryError for an unknown one."""
+    try:
+        return ZoneInfo(name[:100]) if name else UTC
+    except (KeyError, ValueError, OSError) as error:
+        raise QueryError(f"{name[:100]!r} is not a time zone") from error
+
+
+def _parse_term(term: str, zone: tzinfo) -> Query | None:
     negated = term[0] in "-!"
-    words = term[1:] if negated else term
-    column = Column.TEXT
-    for operator, searched in _OPERATORS.items():
-        if words.lower().startswith(operator):
-            column, words = searched, words[len(operator) :]
-    folded = fold(words.replace('"', ""))
-    if not folded:
+    written = term[1:] if negated else term
+    match = None if written.startswith('"') else _KEY.match(written)
+    key = match[1].lower() if match else ""
+    words = fold((written[match.end() :] if match else written).replace('"', ""))
+    if match and key not in KEYS:
+        raise QueryError(
+            f"{key}: is not a key of the search; the keys are {', '.join(KEYS)}. "
+            f'To search for the words, put them into quotes: "{written[:60]}"'
+        )
+    if not words:
         return None
-    return Not(Contains(column, folded)) if negated else Contains(column, folded)
+    condition = _condition(key, words, zone)
+    return Not(condition) if negated else condition
 
 
-def to_sql(query: Query) -> tuple[str, tuple[str, ...]]:
+def _condition(key: str, words: str, zone: tzinfo) -> Condition:
+    if key in COLUMNS:
+        return Condition(f"instr({COLUMNS[key]}, ?) > 0", (words,))
+    if key == "addressed":
+        conditions = " OR ".join(f"instr({COLUMNS[each]}, ?) > 0" for each in _ADDRESSED)
+        return Condition(f"({conditions})", (words,) * len(_ADDRESSED))
+    if key == "tag":
+        return Condition("instr(found_tags, ?) > 0", (f"{TAG_MARK}{words}{TAG_MARK}",))
+    if key in ("is", "has"):
+        if (key, words) not in _STATES:
+            values = ", ".join(value for of, value in _STATES if of == key)
+            raise QueryError(f"{key}:{words[:60]} is not known; after {key}: may stand {values}")
+        return Condition(_STATES[key, words])
+    if key in ("larger", "smaller"):
+        return Condition(f"size {'>' if key == 'larger' else '<'} ?", (_parse_size(key, words),))
+    return received(key, words, zone)
+
+
+def received(key: str, words: str, zone: tzinfo) -> Condition:
+    """Return the condition of `after:` or `before:` a moment, that moment included."""
+    moment_us = int(_parse_moment(key, words, zone).timestamp() * 1_000_000)
+    return Condition(f"received_us {'>=' if key == 'after' else '<='} ?", (moment_us,))
+
+
+def _parse_size(key: str, words: str) -> int:
+    match = _SIZE.fullmatch(words)
+    if not match:
+        raise QueryError(f"{key}:{words[:60]} is not a size; write bytes, or for example 500k or 2mb")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _parse_moment(key: str, words: str, zone: tzinfo) -> datetime:
+    text = words.upper().replace(",", " ")
+    readers: tuple[Callable[[str], datetime], ...] = (
+        datetime.fromisoformat,
+        *(lambda text, form=form: datetime.strptime(text, form) for form in _DATE_FORMS),  # noqa: DTZ007 (the zone is added below)
+        parsedate_to_datetime,
+    )
+    for read in readers:
+        try:
+            moment = read(" ".join(text.split()))
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+            moment.timestamp()
+        except (ValueError, TypeError, IndexError, OverflowError):
+            continue
+        return moment
+    raise QueryError(f"{key}:{words[:60]} is not a date; write for example 2026-01-31 or 2026-01-31T12:30")
+
+
+def to_sql(query: Query) -> tuple[str, tuple[str | int, ...]]:
     """Return the condition for WHERE and its parameters, in the order of their question marks."""
     match query:
-        case Contains(column, words):
-            return f"instr({column.value}, ?) > 0", (words,)
+        case Condition(sql, values):
+            return sql, values
         case Not(inner):
-            condition, parameters = to_sql(inner)
-            return f"NOT ({condition})", parameters
+            sql, values = to_sql(inner)
+            return f"NOT ({sql})", values
         case All(queries):
             compiled = [to_sql(each) for each in queries]
-            conditions = " AND ".join(f"({condition})" for condition, _ in compiled) or "TRUE"
-            return conditions, tuple(parameter for _, parameters in compiled for parameter in parameters)
+            sql = " AND ".join(f"({condition})" for condition, _ in compiled) or "TRUE"
+            return sql, tuple(value for _, values in compiled for value in values)
     assert_never(query)

@@ -17,17 +17,39 @@ from mailpact.telemetry import Journey, Point
 from mailpact.web.security import add_security_headers
 from mailpact.web.serving import serving
 from mailpact_capture import store as stores
-from mailpact_capture.api.routes import Api
+from mailpact_capture.api.about import About
+from mailpact_capture.api.changes import Changing
+from mailpact_capture.api.events import Events
+from mailpact_capture.api.parts import Parts
+from mailpact_capture.api.routes import Reading
+from mailpact_capture.api.sending import Sending
+from mailpact_capture.api.wait import Waiting
+from mailpact_capture.envelope import Envelope
 from mailpact_capture.errors import StoreUnavailable
+from mailpact_capture.feed import Feed
 from mailpact_capture.gate import Handler, gate
 from mailpact_capture.handler import SmtpServer, quiet_library
+from mailpact_capture.ids import public_id
+from mailpact_capture.limits import DEFAULT_KEPT_BYTES, DEFAULT_KEPT_MAILS, MAX_MESSAGE_BYTES
 from mailpact_capture.provenance import amqp_message_id
-from mailpact_capture.session import Envelope, public_id
-from mailpact_capture.store import Arrival, Store
+from mailpact_capture.store import Store
 from mailpact_capture.viewer.pages import Viewer
+from mailpact_capture.writes import Arrival, Limit
 
 STOP_SECONDS: Final = 1.5  # for mails that are being stored
 BACKLOG: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator may choose: how much is kept (the oldest mails go first), and further names of this server."""
+
+    kept_mails: int = DEFAULT_KEPT_MAILS
+    kept_bytes: int = DEFAULT_KEPT_BYTES
+    allowed_hosts: tuple[str, ...] = ()
+
+
+DEFAULTS: Final = Settings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +62,12 @@ class Capture:
 
 @asynccontextmanager
 async def running(
-    smtp: socket.socket, web: socket.socket, *, store: Path | None, journey: Journey
+    smtp: socket.socket,
+    web: socket.socket,
+    *,
+    store: Path | None,
+    journey: Journey,
+    settings: Settings = DEFAULTS,
 ) -> AsyncIterator[Capture]:
     """Take mail and show it until the context ends; owns both listening sockets from then on.
 
@@ -54,9 +81,10 @@ async def running(
         stack.enter_context(quiet_library())
         if store is None:
             store = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailpact-"))) / "capture.db"
-        mails = await stack.enter_async_context(stores.opened(store))
+        limit, feed = Limit(settings.kept_mails, settings.kept_bytes), Feed(secrets.token_hex(8))
+        mails = await stack.enter_async_context(stores.opened(store, feed=feed, limit=limit))
         await stack.enter_async_context(_committing(mails, journey))
-        await stack.enter_async_context(serving(_app(mails, web, capture), web))
+        await stack.enter_async_context(serving(_app(mails, web, capture, settings), web))
         await stack.enter_async_context(_taking_mail(mails, smtp))
         yield capture
 
@@ -88,11 +116,22 @@ async def _taking_mail(store: Store, listener: socket.socket) -> AsyncIterator[N
         await smtp.close(grace_seconds=STOP_SECONDS)
 
 
-def _app(store: Store, listener: socket.socket, capture: Capture) -> web.Application:
-    app = web.Application(middlewares=[gate(listener.getsockname()[0]), _unavailable])
+def _app(store: Store, listener: socket.socket, capture: Capture, settings: Settings) -> web.Application:
+    own = gate(listener.getsockname()[0], settings.allowed_hosts)
+    app = web.Application(middlewares=[own, _unavailable], client_max_size=2 * MAX_MESSAGE_BYTES)
     add_security_headers(app)
-    Api(store).add_routes(app)
-    Viewer(store, smtp=capture.smtp).add_routes(app)
+    rooms = (
+        Reading(store), Changing(store), Parts(store), Sending(store), Waiting(store), Events(store), About(store),
+        Viewer(store, app, smtp=capture.smtp),
+    )  # fmt: skip
+    for prefix in ("", "/ns/{namespace}"):
+        for room in rooms:
+            room.add_routes(app.router, prefix)
+
+    async def end_events(_app: web.Application) -> None:
+        store.feed.close()
+
+    app.on_shutdown.append(end_events)
     return app
 
 

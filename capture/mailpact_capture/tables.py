@@ -11,7 +11,7 @@ from typing import Final
 from mailpact_capture.errors import StoreFileError
 
 APPLICATION_ID: Final = 0x4D504354  # "MPCT"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 BUSY_SECONDS: Final = 5
 
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
@@ -20,35 +20,54 @@ _HEADER_BYTES: Final = (
 )
 
 _CREATE: Final = f"""
+PRAGMA auto_vacuum = INCREMENTAL;
 BEGIN IMMEDIATE;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 CREATE TABLE mail (
-    id            INTEGER PRIMARY KEY AUTOINCREMENT,
-    public_id     TEXT NOT NULL UNIQUE,
-    received_us   INTEGER NOT NULL,
-    size          INTEGER NOT NULL,
-    read          INTEGER NOT NULL DEFAULT 0,
-    mail_from     TEXT NOT NULL,
-    rcpt_tos      TEXT NOT NULL,
-    helo          TEXT NOT NULL,
-    peer          TEXT NOT NULL,
-    message_id    TEXT NOT NULL,
-    subject       TEXT NOT NULL,
-    sender        TEXT NOT NULL,
-    addressees    TEXT NOT NULL,
-    attachments   INTEGER NOT NULL,
-    snippet       TEXT NOT NULL,
-    defect        TEXT NOT NULL,
-    found_to      TEXT NOT NULL,
-    found_subject TEXT NOT NULL,
-    found_text    TEXT NOT NULL
+    id               INTEGER PRIMARY KEY AUTOINCREMENT,
+    public_id        TEXT NOT NULL UNIQUE,
+    received_us      INTEGER NOT NULL,
+    size             INTEGER NOT NULL,
+    read             INTEGER NOT NULL DEFAULT 0,
+    tags             TEXT NOT NULL,
+    mail_from        TEXT NOT NULL,
+    rcpt_tos         TEXT NOT NULL,
+    helo             TEXT NOT NULL,
+    peer             TEXT NOT NULL,
+    username         TEXT NOT NULL,
+    message_id       TEXT NOT NULL,
+    subject          TEXT NOT NULL,
+    sender           TEXT NOT NULL,
+    addressees       TEXT NOT NULL,
+    attachments      INTEGER NOT NULL,
+    inlines          INTEGER NOT NULL,
+    snippet          TEXT NOT NULL,
+    defect           TEXT NOT NULL,
+    found_tags       TEXT NOT NULL,
+    found_from       TEXT NOT NULL,
+    found_to         TEXT NOT NULL,
+    found_cc         TEXT NOT NULL,
+    found_bcc        TEXT NOT NULL,
+    found_reply_to   TEXT NOT NULL,
+    found_rcpt       TEXT NOT NULL,
+    found_message_id TEXT NOT NULL,
+    found_subject    TEXT NOT NULL,
+    found_text       TEXT NOT NULL
 );
 CREATE TABLE raw (
-    id    INTEGER PRIMARY KEY REFERENCES mail (id),
+    id    INTEGER PRIMARY KEY REFERENCES mail (id) ON DELETE CASCADE,
     bytes BLOB NOT NULL
 );
+CREATE TABLE room (bytes BLOB NOT NULL);
+CREATE TABLE namespace (
+    name TEXT NOT NULL,
+    id   INTEGER NOT NULL REFERENCES mail (id) ON DELETE CASCADE,
+    PRIMARY KEY (name, id)
+) WITHOUT ROWID;
+CREATE INDEX namespace_mail ON namespace (id);
 CREATE INDEX mail_unread ON mail (id) WHERE read = 0;
+CREATE INDEX mail_tagged ON mail (tags) WHERE tags <> '[]';
 COMMIT;
 """
 
@@ -56,13 +75,16 @@ COMMIT;
 def connect(path: Path) -> sqlite3.Connection:
     """Open the store in `path`, or make it; the connection belongs to the calling thread, which closes it.
 
-    Raises StoreFileError for a file that is not a store or is newer than this release, without touching it.
+    Raises StoreFileError for a file that is not a store, is damaged or has another format, without touching it.
     """
     try:
         is_new = not path.exists() or path.stat().st_size == 0
-        if not is_new:
+        if is_new:
+            path.touch(mode=0o600)
+        else:
             with path.open("rb") as file:
                 _check_header(path, file.read(_HEADER_BYTES))
+        path.chmod(0o600)  # captured mail is nobody else's; SQLite gives its other files the same mode
         connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
     except (OSError, sqlite3.Error) as error:
         raise StoreFileError(f"the mail store {path} cannot be opened: {error}") from error
@@ -73,9 +95,18 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # a commit is on the disk before it returns
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("SELECT id, found_text FROM mail ORDER BY id DESC LIMIT 1").fetchone()
     except sqlite3.Error as error:
         connection.close()
         raise StoreFileError(f"the mail store {path} cannot be used: {error}") from error
+    return connection
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """Open a store that is open already, to read only; the connection may be handed from thread to thread."""
+    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA query_only = ON")
     return connection
 
 
@@ -86,6 +117,11 @@ def _check_header(path: Path, header: bytes) -> None:
     if not header.startswith(_SQLITE_MAGIC) or application_id != APPLICATION_ID:
         raise StoreFileError(
             f"{path} is not a mail store; it was left as it is. Choose another file for --store"
+        )
+    if version < SCHEMA_VERSION:
+        raise StoreFileError(
+            f"the mail store {path} has format {version}, which the first release wrote; this release knows "
+            f"{SCHEMA_VERSION} only. The file was left as it is. Choose another file for --store"
         )
     if version > SCHEMA_VERSION:
         raise StoreFileError(

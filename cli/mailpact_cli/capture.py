@@ -6,6 +6,7 @@ from typing import Annotated
 
 from mailpact.settings import HostPort, fault_point
 from mailpact.telemetry import Journey, configure_logging
+from mailpact_capture.limits import DEFAULT_KEPT_BYTES, DEFAULT_KEPT_MAILS
 from mailpact_cli import options
 from mailpact_cli.listening import bound_address, listen
 from mailpact_cli.serving import say, serve_until_stopped
@@ -17,6 +18,20 @@ def capture(
     store: Annotated[
         Path | None, options.path("--store", "Keep the mail in this file; without it, until the end.")
     ] = None,
+    keep_mails: Annotated[
+        int,
+        options.number("--keep-mails", "Keep at most so many mails; the oldest go.", least=1, most=1_000_000),
+    ] = DEFAULT_KEPT_MAILS,
+    keep_bytes: Annotated[
+        int,
+        options.number("--keep-bytes", "Keep at most so many bytes of mail.", least=1_000_000, most=2**40),
+    ] = DEFAULT_KEPT_BYTES,
+    allowed_host: Annotated[
+        list[str] | None,
+        options.text(
+            "--allowed-host", "NAME", "A further name of this server, for containers; may be repeated."
+        ),
+    ] = None,
 ) -> None:
     """Take every mail that is sent here and show it, instead of delivering it to anybody."""
     configure_logging(verbose=True)
@@ -26,9 +41,12 @@ def capture(
     smtp_listener, web_listener = listen(smtp), listen(http)
 
     async def serve(stopping: asyncio.Event) -> None:
-        from mailpact_capture.service import running
+        from mailpact_capture.service import Settings, running
 
-        async with running(smtp=smtp_listener, web=web_listener, store=store, journey=journey):
+        settings = Settings(keep_mails, keep_bytes, tuple(allowed_host or ()))
+        async with running(
+            smtp=smtp_listener, web=web_listener, store=store, journey=journey, settings=settings
+        ):
             say(f"taking mail on smtp://{bound_address(smtp_listener)}")
             say(f"showing it on  http://{bound_address(web_listener)}/")
             await stopping.wait()

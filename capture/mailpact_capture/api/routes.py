@@ -1,107 +1,82 @@
-"""The addresses of the API. Errors are plain text: 400 says what is wrong, 404 is what Mailpit says."""
+"""Mailpit's addresses that read: lists, mails, headers, sources. Errors are plain text: 400 says what is wrong."""
 
-import asyncio
 from typing import Final
 
 from aiohttp import web
 
+from mailpact_capture import reads
 from mailpact_capture.api.shapes import headers_json, message_json, page_json
-from mailpact_capture.errors import StoreUnavailable
-from mailpact_capture.records import Page, StoredMail
-from mailpact_capture.search import EVERYTHING, Query, QueryError, parse_query
-from mailpact_capture.session import PUBLIC_ID
-from mailpact_capture.store import MAX_PAGE, Store
+from mailpact_capture.asking import id_of, namespace_of, number, query_of, stored_mail, there
+from mailpact_capture.headers import split_fields
+from mailpact_capture.limits import MAX_PAGE
+from mailpact_capture.mime import header_bytes
+from mailpact_capture.records import Page
+from mailpact_capture.search import EVERYTHING, Query
+from mailpact_capture.store import Store
 
 CURSOR_HEADER: Final = "X-Mailpact-Cursor"
 DEFAULT_LIMIT: Final = 50  # as Mailpit
-MAX_START: Final = 2**53
-READY_SECONDS: Final = 5
 
 
-class Api:
+class Reading:
     """Answers with what the store has."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def add_routes(self, app: web.Application) -> None:
-        """Put the API's addresses into the application."""
-        app.router.add_get("/api/v1/messages", self.messages)
-        app.router.add_get("/api/v1/search", self.search)
-        app.router.add_get("/api/v1/message/{id}", self.message)
-        app.router.add_get("/api/v1/message/{id}/headers", self.headers)
-        app.router.add_get("/api/v1/message/{id}/raw", self.raw)
-        app.router.add_get("/livez", self.livez)
-        app.router.add_get("/readyz", self.readyz)
+    def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
+        """Put the addresses below `prefix`."""
+        router.add_get(prefix + "/api/v1/messages", self.messages)
+        router.add_get(prefix + "/api/v1/search", self.search)
+        router.add_get(prefix + "/api/v1/tags", self.tags)
+        router.add_get(prefix + "/api/v1/message/{id}", self.message)
+        router.add_get(prefix + "/api/v1/message/{id}/headers", self.headers)
+        router.add_get(prefix + "/api/v1/message/{id}/raw", self.raw)
 
     async def messages(self, request: web.Request) -> web.Response:
         """Answer with a part of the list, newest first; `limit=0` asks for all."""
         start, limit = number(request, "start", 0), number(request, "limit", DEFAULT_LIMIT)
-        return _list(await self._store.page(EVERYTHING, start=start, limit=limit or MAX_PAGE), start)
+        query = query_of(request) if request.query.get("before") else EVERYTHING
+        namespace = namespace_of(request)
+        return _list(
+            await self._store.page(query, start=start, limit=limit or MAX_PAGE, namespace=namespace), start
+        )
 
     async def search(self, request: web.Request) -> web.Response:
         """Answer with a part of what the query finds; `limit=0` asks for the counts only."""
-        if not request.query.get("query"):
-            raise web.HTTPBadRequest(text="Error: no search query")
+        query = query_of(request, required=True)
         start, limit = number(request, "start", 0), number(request, "limit", DEFAULT_LIMIT)
-        return _list(await self._store.page(query_of(request), start=start, limit=limit), start)
+        return _list(
+            await self._store.page(query, start=start, limit=limit, namespace=namespace_of(request)), start
+        )
+
+    async def tags(self, _request: web.Request) -> web.Response:
+        """Answer with all tags that mails have."""
+        return web.json_response(list(await self._store.ask(reads.tags)))
 
     async def message(self, request: web.Request) -> web.Response:
         """Answer with a whole mail and mark it read."""
         return web.json_response(message_json(await stored_mail(self._store, request, mark_read=True)))
 
     async def headers(self, request: web.Request) -> web.Response:
-        """Answer with all header fields of a mail."""
-        stored = await stored_mail(self._store, request, mark_read=False)
-        return web.json_response(headers_json(stored.mail))
+        """Answer with all header fields of a mail, which is not parsed for it."""
+        _, raw = there(
+            await self._store.raw(id_of(request), namespace=namespace_of(request), query=_latest(request))
+        )
+        return web.json_response(headers_json(split_fields(header_bytes(raw))))
 
     async def raw(self, request: web.Request) -> web.Response:
         """Answer with a mail's bytes exactly as they were received; `dl=1` makes a browser save them."""
-        stored = await stored_mail(self._store, request, mark_read=False)
-        headers = {}
+        found = await self._store.raw(id_of(request), namespace=namespace_of(request), query=_latest(request))
+        summary, raw = there(found)
+        headers = {"Content-Security-Policy": "sandbox; default-src 'none'"}
         if request.query.get("dl") == "1":
-            headers["Content-Disposition"] = f'attachment; filename="{stored.summary.public_id}.eml"'
-        return web.Response(body=stored.raw, content_type="text/plain", charset="utf-8", headers=headers)
-
-    async def livez(self, _request: web.Request) -> web.Response:
-        """Say that the process answers."""
-        return web.Response()
-
-    async def readyz(self, _request: web.Request) -> web.Response:
-        """Say whether mails can be read."""
-        try:
-            async with asyncio.timeout(READY_SECONDS):
-                await self._store.check()
-        except (StoreUnavailable, TimeoutError):
-            return web.Response(status=503)
-        return web.Response()
+            headers["Content-Disposition"] = f'attachment; filename="{summary.public_id}.eml"'
+        return web.Response(body=raw, content_type="text/plain", charset="utf-8", headers=headers)
 
 
-async def stored_mail(store: Store, request: web.Request, *, mark_read: bool) -> StoredMail:
-    """Return the mail that the address names; raise 404 if there is none."""
-    public_id = request.match_info["id"]
-    stored = None
-    if public_id == "latest" or PUBLIC_ID.fullmatch(public_id):
-        stored = await store.mail(public_id, mark_read=mark_read)
-    if stored is None:
-        raise web.HTTPNotFound(text="404 page not found")
-    return stored
-
-
-def number(request: web.Request, name: str, default: int) -> int:
-    """Return a number of the query string; raise 400 if it is none."""
-    text = request.query.get(name) or str(default)
-    if not (text.isascii() and text.isdigit() and len(text) < 16 and int(text) <= MAX_START):
-        raise web.HTTPBadRequest(text=f"Error: {name} is not a number from 0 up")
-    return int(text)
-
-
-def query_of(request: web.Request) -> Query:
-    """Return what the query string searches for; raise 400 if it is too long."""
-    try:
-        return parse_query(request.query.get("query", ""))
-    except QueryError as error:
-        raise web.HTTPBadRequest(text=f"Error: {error}") from error
+def _latest(request: web.Request) -> Query:
+    return query_of(request) if request.match_info["id"] == "latest" else EVERYTHING
 
 
 def _list(page: Page, start: int) -> web.Response:

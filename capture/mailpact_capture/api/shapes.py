@@ -5,8 +5,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from mailpact_capture.headers import Address, canonical_name
-from mailpact_capture.mail import Attachment, Mail
+from mailpact_capture import found_in_text
+from mailpact_capture.addresses import Address
+from mailpact_capture.envelope import Envelope
+from mailpact_capture.headers import Fields, canonical_name
+from mailpact_capture.mail import Attachment, Mail, checksums
 from mailpact_capture.records import Page, StoredMail, Summary
 
 Json = dict[str, object]
@@ -21,7 +24,7 @@ def received_at(received_us: int) -> datetime:
 
 
 def page_json(page: Page, start: int) -> Json:
-    """Write a part of the list (MessagesSummary)."""
+    """Return a part of the list (MessagesSummary)."""
     return {
         "total": page.total,
         "unread": page.unread,
@@ -29,12 +32,13 @@ def page_json(page: Page, start: int) -> Json:
         "messages_count": page.found,
         "messages_unread": page.found_unread,
         "start": start,
-        "tags": [],
-        "messages": [_summary_json(summary) for summary in page.summaries],
+        "tags": list(page.tags),
+        "messages": [summary_json(summary) for summary in page.summaries],
     }
 
 
-def _summary_json(summary: Summary) -> Json:
+def summary_json(summary: Summary) -> Json:
+    """Return a mail as a list has it (MessageSummary)."""
     created = received_at(summary.envelope.received_us)
     return {
         "ID": summary.public_id,
@@ -43,8 +47,8 @@ def _summary_json(summary: Summary) -> Json:
         **_people_json(summary),
         "Subject": summary.subject,
         "Created": created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "Username": "",
-        "Tags": [],
+        "Username": summary.envelope.username,
+        "Tags": list(summary.tags),
         "Size": summary.size,
         "Attachments": summary.attachments,
         "Snippet": summary.snippet,
@@ -52,7 +56,7 @@ def _summary_json(summary: Summary) -> Json:
 
 
 def message_json(stored: StoredMail) -> Json:
-    """Write a whole mail (Message)."""
+    """Return a whole mail (Message)."""
     summary, mail = stored.summary, stored.mail
     date = mail.date or received_at(summary.envelope.received_us)
     return {
@@ -63,20 +67,20 @@ def message_json(stored: StoredMail) -> Json:
         "Subject": summary.subject,
         "ListUnsubscribe": _list_unsubscribe_json(mail),
         "Date": date.isoformat().replace("+00:00", "Z"),
-        "Tags": [],
-        "Username": "",
+        "Tags": list(summary.tags),
+        "Username": summary.envelope.username,
         "Text": mail.text,
         "HTML": mail.html,
         "Size": summary.size,
-        "Inline": [_attachment_json(each) for each in mail.attachments if each.inline],
-        "Attachments": [_attachment_json(each) for each in mail.attachments if not each.inline],
+        "Inline": [_attachment_json(each, stored.raw) for each in mail.attachments if each.inline],
+        "Attachments": [_attachment_json(each, stored.raw) for each in mail.attachments if not each.inline],
     }
 
 
-def headers_json(mail: Mail) -> dict[str, list[str]]:
-    """Write all header fields, undecoded, under the names that Mailpit gives them."""
+def headers_json(all_fields: Fields) -> dict[str, list[str]]:
+    """Return all header fields, undecoded, under the names that Mailpit gives them."""
     fields: dict[str, list[str]] = {}
-    for name, value in mail.fields:
+    for name, value in all_fields:
         fields.setdefault(canonical_name(name), []).append(value)
     return fields
 
@@ -109,12 +113,35 @@ def _list_unsubscribe_json(mail: Mail) -> Json:
     }
 
 
-def _attachment_json(attachment: Attachment) -> Json:
+def _attachment_json(attachment: Attachment, raw: bytes) -> Json:
+    content = attachment.content(raw)
     return {
-        "PartID": attachment.part_id,
-        "FileName": attachment.file_name,
-        "ContentType": attachment.content_type,
-        "ContentID": attachment.content_id,
-        "Size": len(attachment.content),
-        "Checksums": attachment.checksums(),
+        "PartID": attachment.part.part_id,
+        "FileName": attachment.part.file_name(),
+        "ContentType": attachment.part.content_type,
+        "ContentID": attachment.part.content_id(),
+        "Size": len(content),
+        "Checksums": checksums(content),
+    }
+
+
+def waited_json(stored: StoredMail) -> Json:
+    """Return a whole mail with what tests look for: its links, its one-time codes and its envelope."""
+    return {
+        **message_json(stored),
+        "Links": list(found_in_text.links(stored.mail)),
+        "Codes": list(found_in_text.codes(stored.mail)),
+        "Envelope": envelope_json(stored.summary.envelope),
+    }
+
+
+def envelope_json(envelope: Envelope) -> Json:
+    """Return what the SMTP client said."""
+    return {
+        "From": envelope.mail_from,
+        "Recipients": list(envelope.rcpt_tos),
+        "Helo": envelope.helo,
+        "Client": envelope.peer,
+        "Username": envelope.username,
+        "Namespaces": list(envelope.namespaces()),
     }

@@ -11,8 +11,9 @@ import jinja2
 from aiohttp import web
 
 from mailpact.web.assets import add_asset_routes
-from mailpact_capture.api.routes import number, query_of, stored_mail
-from mailpact_capture.headers import Address, decode_words
+from mailpact_capture.addresses import Address
+from mailpact_capture.asking import number, query_of, stored_mail
+from mailpact_capture.headers import decode_words
 from mailpact_capture.records import StoredMail, Summary
 from mailpact_capture.store import Store
 from mailpact_capture.viewer.links import pieces
@@ -42,12 +43,9 @@ class Day:
 class Viewer:
     """Shows what the store has. `smtp` is where mail is taken, for the page that has none to show."""
 
-    def __init__(self, store: Store, *, smtp: str) -> None:
+    def __init__(self, store: Store, app: web.Application, *, smtp: str) -> None:
         self._store = store
         self._smtp = smtp
-
-    def add_routes(self, app: web.Application) -> None:
-        """Serve the pages and what they are made of."""
         environment = aiohttp_jinja2.setup(
             app,
             loader=jinja2.PackageLoader("mailpact_capture.viewer"),
@@ -64,8 +62,11 @@ class Viewer:
             "people": people,
             "words": decode_words,
         }
-        app.router.add_get("/", self.list)
-        app.router.add_get("/mail/{id}", self.mail)
+
+    def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
+        """Put the pages below `prefix`."""
+        router.add_get(prefix + "/", self.list)
+        router.add_get(prefix + "/mail/{id}", self.mail)
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """Show the list, newest first, or what a search finds."""

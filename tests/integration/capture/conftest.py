@@ -10,9 +10,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 
 from mailpact.telemetry import Journey, Point
-from mailpact_capture.service import running
+from mailpact_capture.service import DEFAULTS, Settings, running
 
 
 def listener() -> socket.socket:
@@ -67,15 +68,23 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(store: Path | None) -> AsyncIterator[Server]:
+async def serving(store: Path | None, settings: Settings = DEFAULTS) -> AsyncIterator[Server]:
     """Run a capture server."""
     smtp, web = listener(), listener()
     port, url = smtp.getsockname()[1], f"http://127.0.0.1:{web.getsockname()[1]}"
     journey = Journey()
-    async with running(smtp=smtp, web=web, store=store, journey=journey), aiohttp.ClientSession() as session:
+    async with (
+        running(smtp=smtp, web=web, store=store, journey=journey, settings=settings),
+        aiohttp.ClientSession() as session,
+    ):
         server = Server(port, url, session)
         journey.watch(lambda point, message_id: server.reached.append((point, message_id)))
         yield server
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run these tests on the event loop that the command runs on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mailpact.telemetry import Point
-from mailpact_capture import session
+from mailpact_capture import limits
 from tests.command import MAILPACT, environment
 
 ENVELOPE = (b"EHLO me\r\n", b"MAIL FROM:<a@x.org>\r\n", b"RCPT TO:<b@x.org>\r\n")
@@ -98,7 +98,7 @@ async def test_more_recipients_than_a_mail_may_have_are_refused_one_by_one(serve
 async def test_clients_over_the_limit_are_told_to_come_back(
     server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr(limits, "MAX_CONNECTIONS", 1)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.smtp_port)
     first = await reader.readline()
 

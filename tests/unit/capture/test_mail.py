@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailpact_capture.headers import Address
-from mailpact_capture.mail import MAX_PARTS, parse
+from mailpact_capture.addresses import Address
+from mailpact_capture.envelope import is_clean, parse_path
+from mailpact_capture.ids import public_id
+from mailpact_capture.mail import parse
+from mailpact_capture.mime import MAX_PARTS
 from mailpact_capture.provenance import amqp_message_id
-from mailpact_capture.session import is_clean, parse_path, public_id
 
 
 def mail_of(**fields: str) -> bytes:
@@ -36,12 +38,13 @@ def test_attachments_are_told_from_text() -> None:
     message.add_alternative("<p>html</p>", subtype="html")
     message.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="räum.pdf")
 
-    mail = parse(message.as_bytes())
+    raw = message.as_bytes()
+    mail = parse(raw)
 
     assert (mail.text.strip(), mail.html.strip()) == ("text", "<p>html</p>")
-    assert [(each.file_name, each.content_type, each.content) for each in mail.attachments] == [
-        ("räum.pdf", "application/pdf", b"%PDF")
-    ]
+    assert [
+        (each.part.file_name(), each.part.content_type, each.content(raw)) for each in mail.attachments
+    ] == [("räum.pdf", "application/pdf", b"%PDF")]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is known of one SMTP transaction, and the grammar of its commands.
+"""The envelope of one SMTP transaction, and the grammar of paths.
 
 The envelope is kept as the client gave it: who is in RCPT TO got the mail, whatever the headers say.
 """
@@ -7,17 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-MAX_MESSAGE_BYTES: Final = 32 * 1024 * 1024
-MAX_LINE_BYTES: Final = 1024 * 1024  # aiosmtpd's 1,001 octets would refuse real HTML mail
-MAX_RECIPIENTS: Final = 100  # RFC 5321, 4.5.3.1.8: the least that a server must take
-MAX_COMMAND_BYTES: Final = 2048
-MAX_CONNECTIONS: Final = 200
-MAX_BYTES_IN_FLIGHT: Final = 256 * 1024 * 1024  # mail data held in memory until it is stored, all connections
-
 NULL_PATH: Final = "<>"
-PUBLIC_ID: Final = re.compile(r"[0-9A-Za-z]{22}")
 
-_BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PATH: Final = re.compile(
     r"""<(?:@[^:<>\s]*:)?                                      # a source route is allowed and ignored
          (?P<address>(?:"(?:[^"\\]|\\.)*"|[^<>"\s])*)>         # quoted local parts may hold anything
@@ -26,30 +17,32 @@ _PATH: Final = re.compile(
 )
 _FORBIDDEN: Final = re.compile("[\r\n\0\ud800-\udfff]")
 _BARE_PATH: Final = re.compile(r"(?P<address>[^<>\s]+)(?:\s+(?P<parameters>.*))?\Z")
+_NAMESPACE: Final = re.compile(r"\+ns-([A-Za-z0-9_.-]{1,64})@")
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Who sent what to whom: `mail_from` is empty for the null sender, `received_us` is UTC in microseconds."""
+    """Who sent what to whom: `mail_from` is empty for the null sender, `received_us` is UTC in microseconds.
+
+    `username` is the name that the client gave to AUTH, or empty.
+    """
 
     mail_from: str
     rcpt_tos: tuple[str, ...]
     helo: str
     peer: str
     received_us: int
+    username: str = ""
+
+    def namespaces(self) -> tuple[str, ...]:
+        """Return the namespaces that the recipients' tags name (`reader+ns-NAME@example.org`), in lower case."""
+        found = (_NAMESPACE.search(recipient) for recipient in self.rcpt_tos)
+        return tuple(dict.fromkeys(match[1].lower() for match in found if match))
 
 
-def public_id(randomness: bytes) -> str:
-    """Write 16 random bytes as the 22 characters that name a mail to the outside.
-
-    Random and not made from the row's number, so that a link never comes to mean another mail, in another store or
-    after a restart, and so that nobody can count through the mails. As long as Mailpit's IDs.
-    """
-    number, digits = int.from_bytes(randomness[:16], "big"), []
-    for _ in range(22):  # 62 ** 22 > 2 ** 128
-        number, digit = divmod(number, 62)
-        digits.append(_BASE62[digit])
-    return "".join(reversed(digits))
+def is_namespace(name: str) -> bool:
+    """Tell whether a recipient's tag could name this namespace."""
+    return _NAMESPACE.fullmatch(f"+ns-{name}@") is not None
 
 
 def is_clean(argument: str) -> bool:
@@ -61,7 +54,7 @@ def is_clean(argument: str) -> bool:
 
 
 def parse_path(argument: str) -> tuple[str, str] | None:
-    """Split what follows `FROM:` or `TO:` into the path and its parameters; None if it is none or not clean.
+    """Return the path and the parameters that follow `FROM:` or `TO:`; None if there is no path or it is not clean.
 
     The address is given exactly as it was written; `<>` is given as such.
     """

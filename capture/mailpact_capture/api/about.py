@@ -1,0 +1,103 @@
+"""Mailpit's addresses about the server itself, and those of its features that are not built, in their shape."""
+
+import asyncio
+import resource
+import time
+from importlib.metadata import version
+from typing import Final
+
+from aiohttp import web
+
+from mailpact_capture import reads
+from mailpact_capture.asking import stored_mail
+from mailpact_capture.errors import StoreUnavailable
+from mailpact_capture.store import Store
+
+READY_SECONDS: Final = 5
+VERSION: Final = version("mailpact")
+
+
+class About:
+    """Says what the server is and has."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._began = time.monotonic()
+
+    def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
+        """Put the addresses below `prefix`."""
+        router.add_get(prefix + "/api/v1/info", self.info)
+        router.add_get(prefix + "/api/v1/webui", self.webui)
+        router.add_get(prefix + "/api/v1/message/{id}/html-check", self.html_check)
+        router.add_get(prefix + "/api/v1/message/{id}/link-check", self.link_check)
+        router.add_post(prefix + "/api/v1/message/{id}/release", self.release)
+        router.add_get(prefix + "/livez", self.livez)
+        router.add_get(prefix + "/readyz", self.readyz)
+
+    async def info(self, _request: web.Request) -> web.Response:
+        """Answer with versions and counts (AppInfo)."""
+        total, unread = await self._store.ask(reads.counts, None)
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        answer = {
+            "Version": f"mailpact-{VERSION}",
+            "LatestVersion": f"mailpact-{VERSION}",
+            "Database": "sqlite",
+            "DatabaseSize": await self._store.ask(reads.size_of_file),
+            "Messages": total,
+            "Unread": unread,
+            "Tags": await self._store.ask(reads.tag_counts),
+            "RuntimeStats": {
+                "Uptime": int(time.monotonic() - self._began),
+                "Memory": usage.ru_maxrss * 1024,
+                "MessagesDeleted": self._store.deleted,
+                "SMTPAccepted": self._store.accepted,
+                "SMTPAcceptedSize": self._store.accepted_bytes,
+                "SMTPRejected": 0,
+                "SMTPIgnored": 0,
+            },
+        }
+        return web.json_response(answer)
+
+    async def webui(self, _request: web.Request) -> web.Response:
+        """Answer with what is switched on (WebUI); nothing of it is here."""
+        relay = {
+            "Enabled": False, "SMTPServer": "", "ReturnPath": "", "AllowedRecipients": "", "BlockedRecipients": "",
+            "OverrideFrom": "", "PreserveMessageIDs": False, "RecipientAllowlist": "",
+        }  # fmt: skip
+        answer = {
+            "Label": "", "MessageRelay": relay, "SpamAssassin": False, "Rspamd": False, "ChaosEnabled": False,
+            "DuplicatesIgnored": False, "HideDeleteAllButton": False,
+        }  # fmt: skip
+        return web.json_response(answer)
+
+    async def html_check(self, request: web.Request) -> web.Response:
+        """Answer in Mailpit's shape (HTMLCheck) that nothing was tested."""
+        stored = await stored_mail(self._store, request)
+        if not stored.mail.html:
+            raise web.HTTPBadRequest(text="Error: message does not contain HTML")
+        total = {"Tests": 0, "Nodes": 0, "Supported": 0, "Partial": 0, "Unsupported": 0}
+        return web.json_response({"Warnings": [], "Platforms": {}, "Total": total})
+
+    async def link_check(self, request: web.Request) -> web.Response:
+        """Answer in Mailpit's shape that no link was tried: no mail makes this server ask anybody for anything."""
+        await stored_mail(self._store, request)
+        return web.json_response({"Errors": 0, "Links": []})
+
+    async def release(self, _request: web.Request) -> web.Response:
+        """Refuse: captured mail is never delivered."""
+        raise web.HTTPBadRequest(text="Error: message relay is not enabled")
+
+    async def livez(self, _request: web.Request) -> web.Response:
+        """Say that the process answers."""
+        return web.Response()
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        """Say whether mails can be read and stored."""
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._store.check()
+        except StoreUnavailable as error:
+            return web.Response(status=503, text=f"{error}\n")
+        except TimeoutError:
+            return web.Response(status=503, text="the mail store does not answer\n")
+        return web.Response()

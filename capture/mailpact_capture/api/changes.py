@@ -1,0 +1,103 @@
+"""Mailpit's addresses that change something: delete, read and unread, tags.
+
+A body that cannot be read changes nothing.
+"""
+
+import json
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from mailpact_capture.asking import bad_request, json_of, namespace_of, parsed, query_of, texts
+from mailpact_capture.search import EVERYTHING, Condition, Query
+from mailpact_capture.store import Store
+
+MAX_TAGS = 100
+MAX_TAG_CHARACTERS = 100
+
+
+class Changing:
+    """Changes what the store has."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
+        """Put the addresses below `prefix`."""
+        router.add_put(prefix + "/api/v1/messages", self.mark)
+        router.add_delete(prefix + "/api/v1/messages", self.delete)
+        router.add_delete(prefix + "/api/v1/search", self.delete_found)
+        router.add_put(prefix + "/api/v1/tags", self.set_tags)
+        router.add_put(prefix + "/api/v1/tags/{tag}", self.rename_tag)
+        router.add_delete(prefix + "/api/v1/tags/{tag}", self.delete_tag)
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Delete the mails with the IDs of the body, or all mails without a body or without IDs.
+
+        Mailpit also deletes all mails when it cannot read the body; here that is 400.
+        """
+        ids = texts(await json_of(request), "IDs")
+        await self._store.delete(with_ids(ids) if ids else EVERYTHING, namespace=namespace_of(request))
+        return web.Response(text="ok")
+
+    async def delete_found(self, request: web.Request) -> web.Response:
+        """Delete what the query finds."""
+        await self._store.delete(query_of(request, required=True), namespace=namespace_of(request))
+        return web.Response(text="ok")
+
+    async def mark(self, request: web.Request) -> web.Response:
+        """Mark mails as read or unread: those with the IDs, those that the search finds, or all."""
+        body = await json_of(request)
+        read, ids, search = body.get("read", False), texts(body, "IDs"), body.get("search", "")
+        if not isinstance(read, bool) or not isinstance(search, str):
+            raise bad_request("Read is not true or false, or Search is not a text; nothing was changed")
+        if ids and search:
+            raise bad_request("either IDs or Search may be given, not both")
+        query = with_ids(ids) if ids else parsed(search, request.query.get("tz", ""))
+        await self._store.mark(query, read=read, namespace=namespace_of(request))
+        return web.Response(text="ok")
+
+    async def set_tags(self, request: web.Request) -> web.Response:
+        """Give the mails with the IDs exactly these tags."""
+        body = await json_of(request)
+        tags, ids = tuple(map(_tag, texts(body, "Tags"))), texts(body, "IDs")
+        if len(tags) > MAX_TAGS:
+            raise bad_request(f"more than {MAX_TAGS} tags")
+        if ids:
+            await self._store.retag(with_ids(ids), lambda _before: tags, namespace=namespace_of(request))
+        return web.Response(text="ok")
+
+    async def rename_tag(self, request: web.Request) -> web.Response:
+        """Give a tag another name, on all mails that have it."""
+        old, name = request.match_info["tag"], (await json_of(request)).get("name")
+        if not isinstance(name, str):
+            raise bad_request("Name is not a text")
+        new = _tag(name)
+
+        def renamed(tags: Sequence[str]) -> Sequence[str]:
+            return [new if tag.casefold() == old.casefold() else tag for tag in tags]
+
+        await self._store.retag(Condition("tags <> '[]'"), renamed, namespace=namespace_of(request))
+        return web.Response(text="ok")
+
+    async def delete_tag(self, request: web.Request) -> web.Response:
+        """Take a tag from all mails that have it; no mail is deleted."""
+        old = request.match_info["tag"].casefold()
+
+        def without(tags: Sequence[str]) -> Sequence[str]:
+            return [tag for tag in tags if tag.casefold() != old]
+
+        await self._store.retag(Condition("tags <> '[]'"), without, namespace=namespace_of(request))
+        return web.Response(text="ok")
+
+
+def with_ids(ids: Sequence[str]) -> Query:
+    """Return the query that finds the mails with these public IDs."""
+    return Condition("public_id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
+
+
+def _tag(text: str) -> str:
+    tag = " ".join(text.split())
+    if not tag or len(tag) > MAX_TAG_CHARACTERS or not tag.isprintable():
+        raise bad_request(f"a tag has 1 to {MAX_TAG_CHARACTERS} printable characters")
+    return tag

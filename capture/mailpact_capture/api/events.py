@@ -1,0 +1,112 @@
+"""What happens, told at once: server-sent events that can be resumed, and Mailpit's WebSocket in its shape."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from mailpact_capture import reads
+from mailpact_capture.api.shapes import summary_json
+from mailpact_capture.asking import namespace_of
+from mailpact_capture.feed import Event, TooManySubscribers
+from mailpact_capture.records import summary_of
+from mailpact_capture.store import Store
+
+ALIVE_SECONDS: Final = 15
+STATS_SECONDS: Final = 0.25  # as Mailpit: at most one of these in that time
+
+
+class Events:
+    """Tells clients what happens."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
+        """Put the addresses below `prefix`."""
+        router.add_get(prefix + "/api/mailpact/v1/events", self.server_sent)
+        router.add_get(prefix + "/api/events", self.websocket)
+
+    async def server_sent(self, request: web.Request) -> web.StreamResponse:
+        """Tell events for ever; `Last-Event-ID` goes on after that event, or says `reset` if it is no longer kept."""
+        namespace, feed = namespace_of(request), self._store.feed
+        name, _, number = request.headers.get("Last-Event-ID", "").rpartition(".")
+        after = int(number) if name == feed.name and number.isascii() and number.isdigit() else None
+        is_known = after is not None and feed.knows(after)
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+        try:
+            with feed.following(after if is_known else None) as subscription:
+                await answer.prepare(request)
+                if name and not is_known:
+                    await answer.write(self._block(feed.number, "reset", None))
+                else:
+                    await answer.write(
+                        f"id: {feed.name}.{feed.number if after is None else after}\n\n".encode()
+                    )
+                while True:
+                    try:
+                        async with asyncio.timeout(ALIVE_SECONDS):
+                            event = await subscription.next()
+                    except TimeoutError:
+                        await answer.write(b": still here\n\n")
+                        continue
+                    if event is None:
+                        return answer
+                    if event.is_in(namespace):
+                        await answer.write(self._block(event.number, event.kind, data_of(event)))
+        except TooManySubscribers:
+            raise web.HTTPServiceUnavailable(text="Error: too many clients follow the events\n") from None
+        except ConnectionError:
+            return answer
+
+    def _block(self, number: int, kind: str, data: Mapping[str, Any] | None) -> bytes:
+        return f"id: {self._store.feed.name}.{number}\nevent: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+
+    async def websocket(self, request: web.Request) -> web.WebSocketResponse:
+        """Tell events in Mailpit's shape; what the client says is ignored."""
+        namespace = namespace_of(request)
+        socket = web.WebSocketResponse(heartbeat=30, max_msg_size=4096)
+        if not socket.can_prepare(request):
+            raise web.HTTPBadRequest(text="Error: this address is for WebSockets")
+        try:
+            with self._store.feed.following() as subscription:
+                await socket.prepare(request)
+                listening = asyncio.ensure_future(_until_closed(socket))
+                listening.add_done_callback(lambda _task: subscription.end())
+                try:
+                    told_at = await self._send_stats(socket, namespace, float("-inf"))
+                    while (event := await subscription.next()) is not None:
+                        if event.is_in(namespace):
+                            await socket.send_json({"Type": event.kind, "Data": data_of(event)})
+                            told_at = await self._send_stats(socket, namespace, told_at)
+                finally:
+                    listening.cancel()
+        except TooManySubscribers:
+            raise web.HTTPServiceUnavailable(text="Error: too many clients follow the events\n") from None
+        except ConnectionError:
+            pass
+        return socket
+
+    async def _send_stats(
+        self, socket: web.WebSocketResponse, namespace: str | None, told_at: float
+    ) -> float:
+        now = asyncio.get_running_loop().time()
+        if now - told_at < STATS_SECONDS:
+            return told_at
+        total, unread = await self._store.ask(reads.counts, namespace)
+        await socket.send_json(
+            {"Type": "stats", "Data": {"Total": total, "Unread": unread, "Version": "mailpact"}}
+        )
+        return now
+
+
+async def _until_closed(socket: web.WebSocketResponse) -> None:
+    async for _message in socket:
+        pass
+
+
+def data_of(event: Event) -> Mapping[str, Any] | None:
+    """Return what Mailpit tells of an event."""
+    return summary_json(summary_of(event.data)) if event.kind == "new" and event.data else event.data

@@ -1,0 +1,89 @@
+"""Mailpit's addresses of what a mail is made of: parts, thumbnails, its HTML and its text.
+
+A part is always a download (Mailpit serves it inline with the mail's own type): no file of a mail becomes a page here.
+"""
+
+import base64
+from typing import Final
+from urllib.parse import quote
+
+from aiohttp import web
+
+from mailpact_capture.asking import id_of, namespace_of, not_found, query_of, stored_mail, there
+from mailpact_capture.mime import Part
+from mailpact_capture.shown_html import PICTURE_TYPES, policy, shown_html
+from mailpact_capture.store import Store
+
+NO_PICTURE: Final = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
+)
+MAX_THUMBNAIL_BYTES: Final = 10 * 1024 * 1024
+
+
+class Parts:
+    """Answers with pieces of mails."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
+        """Put the addresses below `prefix`."""
+        router.add_get(prefix + "/api/v1/message/{id}/part/{part}", self.part)
+        router.add_get(prefix + "/api/v1/message/{id}/part/{part}/thumb", self.thumbnail)
+        router.add_get(prefix + "/view/latest", self.latest)
+        router.add_get(prefix + "/view/{id}.html", self.html)
+        router.add_get(prefix + "/view/{id}.txt", self.text)
+
+    async def part(self, request: web.Request) -> web.Response:
+        """Answer with a part's bytes, to be saved."""
+        part, content = await self._content(request)
+        name = quote(part.file_name() or f"part-{part.part_id}", safe="")
+        headers = {
+            "Content-Type": part.content_type,
+            "Content-Disposition": f"attachment; filename*=utf-8''{name}",
+            "Content-Security-Policy": "sandbox; default-src 'none'",
+        }
+        return web.Response(body=content, headers=headers)
+
+    async def thumbnail(self, request: web.Request) -> web.Response:
+        """Answer with the whole picture, or with an empty one if the part is no picture that browsers show."""
+        part, content = await self._content(request)
+        headers = {"Content-Security-Policy": "sandbox; default-src 'none'"}
+        if part.content_type not in PICTURE_TYPES or len(content) > MAX_THUMBNAIL_BYTES:
+            return web.Response(body=NO_PICTURE, content_type="image/png", headers=headers)
+        return web.Response(body=content, content_type=part.content_type, headers=headers)
+
+    async def latest(self, request: web.Request) -> web.Response:
+        """Lead to the newest mail that the query finds."""
+        summary = there(
+            await self._store.summary("latest", namespace=namespace_of(request), query=query_of(request))
+        )
+        raise web.HTTPFound(request.path.removesuffix("/view/latest") + f"/mail/{summary.public_id}")
+
+    async def html(self, request: web.Request) -> web.Response:
+        """Answer with the HTML in a sandbox; `remote=1` lets pictures from elsewhere in."""
+        stored = await stored_mail(self._store, request)
+        if not stored.mail.html:
+            raise not_found()
+        remote = request.query.get("remote") == "1"
+        headers = {
+            "Content-Security-Policy": policy(remote_pictures=remote),
+            "X-Frame-Options": "SAMEORIGIN",
+            "Cross-Origin-Opener-Policy": "unsafe-none",
+        }
+        text = shown_html(stored.mail, stored.raw)
+        return web.Response(text=text, content_type="text/html", charset="utf-8", headers=headers)
+
+    async def text(self, request: web.Request) -> web.Response:
+        """Answer with the text."""
+        stored = await stored_mail(self._store, request)
+        return web.Response(text=stored.mail.text, content_type="text/plain", charset="utf-8")
+
+    async def _content(self, request: web.Request) -> tuple[Part, bytes]:
+        id_of(request)
+        stored = await stored_mail(self._store, request)
+        wanted = request.match_info["part"]
+        for _, part in stored.mail.root.tree():
+            if part.part_id == wanted and not part.children:
+                return part, part.content(stored.raw)
+        raise not_found()

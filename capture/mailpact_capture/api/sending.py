@@ -1,0 +1,147 @@
+"""Mail that comes by HTTP instead of SMTP: Mailpit's `send`, and whole `.eml` files."""
+
+import base64
+import binascii
+import secrets
+import time
+from collections.abc import Mapping
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, formataddr, localtime
+from typing import Any, Final
+
+from aiohttp import web
+
+from mailpact_capture.addresses import addresses
+from mailpact_capture.asking import body_of, json_of
+from mailpact_capture.envelope import Envelope
+from mailpact_capture.headers import split_fields
+from mailpact_capture.ids import public_id
+from mailpact_capture.limits import MAX_MESSAGE_BYTES, MAX_RECIPIENTS
+from mailpact_capture.mime import header_bytes
+from mailpact_capture.store import Store
+from mailpact_capture.writes import Arrival
+
+RESTRICTED: Final = frozenset(
+    {"to", "from", "cc", "bcc", "reply-to", "date", "subject", "content-type", "mime-version", "message-id"}
+)
+MAX_SEND_BYTES: Final = MAX_MESSAGE_BYTES * 3 // 2
+
+
+class Sending:
+    """Stores mails that come by HTTP."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
+        """Put the addresses below `prefix`."""
+        router.add_post(prefix + "/api/v1/send", self.send)
+        router.add_post(prefix + "/api/mailpact/v1/import", self.import_mail)
+
+    async def send(self, request: web.Request) -> web.Response:
+        """Make a mail of a JSON object and store it; errors are JSON, as Mailpit's."""
+        try:
+            body = _lower(await json_of(request, MAX_SEND_BYTES))
+            message, recipients, tags = _message(body)
+            raw = message.as_bytes(policy=SMTP)
+        except web.HTTPRequestEntityTooLarge:
+            return web.json_response({"Error": "the mail is too large"}, status=413)
+        except web.HTTPBadRequest as error:
+            return web.json_response({"Error": str(error.text).removeprefix("Error: ")}, status=400)
+        except (ValueError, TypeError, KeyError, AttributeError, LookupError) as error:
+            return web.json_response({"Error": f"the mail cannot be made: {error}"}, status=400)
+        sender = _address(body["from"])[1]
+        return web.json_response({"ID": await self._keep(request, sender, recipients, raw, tags)})
+
+    async def import_mail(self, request: web.Request) -> web.Response:
+        """Store the body as a mail, byte for byte; its envelope is made of its header fields."""
+        raw = await body_of(request, MAX_MESSAGE_BYTES)
+        values: dict[str, list[str]] = {}
+        for name, value in split_fields(header_bytes(raw)):
+            values.setdefault(name.lower(), []).append(value)
+        sender = next((each.address for each in addresses(values.get("from", ()))), "")
+        recipients = [
+            each.address for name in ("to", "cc", "bcc") for each in addresses(values.get(name, ()))
+        ]
+        return web.json_response({"ID": await self._keep(request, sender, recipients, raw, ())})
+
+    async def _keep(
+        self, request: web.Request, sender: str, recipients: list[str], raw: bytes, tags: tuple[str, ...]
+    ) -> str:
+        name = public_id(secrets.token_bytes(16))
+        envelope = Envelope(
+            mail_from=sender,
+            rcpt_tos=tuple(dict.fromkeys(recipients))[:MAX_RECIPIENTS],
+            helo="HTTP",
+            peer=request.remote or "",
+            received_us=time.time_ns() // 1000,
+        )
+        await self._store.keep(Arrival(name, envelope, raw, tags))
+        return name
+
+
+def _lower(value: object) -> Any:
+    """Return a JSON value with the keys of its objects in lower case, but for the names of header fields."""
+    if isinstance(value, dict):
+        return {
+            key.lower(): each if key.lower() == "headers" else _lower(each) for key, each in value.items()
+        }
+    return [_lower(each) for each in value] if isinstance(value, list) else value
+
+
+def _message(body: Mapping[str, Any]) -> tuple[EmailMessage, list[str], tuple[str, ...]]:
+    if not body.get("from"):
+        raise ValueError("From is missing")
+    to, cc = (
+        [_address(each) for each in body.get("to") or []],
+        [_address(each) for each in body.get("cc") or []],
+    )
+    bcc = [str(each) for each in body.get("bcc") or []]
+    if not (to or cc or bcc):
+        raise ValueError("there is no recipient")
+    message = EmailMessage()
+    message["From"] = formataddr(_address(body["from"]))
+    for name, all_of in (("To", to), ("Cc", cc)):
+        if all_of:
+            message[name] = ", ".join(map(formataddr, all_of))
+    if body.get("replyto"):
+        message["Reply-To"] = ", ".join(formataddr(_address(each)) for each in body["replyto"])
+    message["Subject"] = str(body.get("subject") or "")
+    message["Date"] = format_datetime(localtime())
+    message["Message-ID"] = f"<{public_id(secrets.token_bytes(16))}@mailpact.capture>"
+    for name, value in (body.get("headers") or {}).items():
+        if name.lower() in RESTRICTED:
+            raise ValueError(f"the header field {name} cannot be set here")
+        message[name] = str(value)
+    _fill(message, body)
+    return message, [each[1] for each in (*to, *cc)] + bcc, tuple(str(tag) for tag in body.get("tags") or [])
+
+
+def _fill(message: EmailMessage, body: Mapping[str, Any]) -> None:
+    text, markup = str(body.get("text") or ""), str(body.get("html") or "")
+    if text or not markup:
+        message.set_content(text)
+        if markup:
+            message.add_alternative(markup, subtype="html")
+    else:
+        message.set_content(markup, subtype="html")
+    for each in body.get("attachments") or []:
+        try:
+            content = base64.b64decode(str(each["content"]).rpartition(",")[2], validate=True)
+        except binascii.Error as error:
+            raise ValueError("an attachment's Content is not base64") from error
+        main, _, sub = str(each.get("contenttype") or "application/octet-stream").partition("/")
+        message.add_attachment(content, maintype=main, subtype=sub or "octet-stream")
+        part = list(message.iter_attachments())[-1]
+        if each.get("filename"):
+            part.set_param("filename", str(each["filename"]), "Content-Disposition", charset="utf-8")
+        if each.get("contentid"):
+            part.replace_header(
+                "Content-Disposition", str(part["Content-Disposition"]).replace("attachment", "inline", 1)
+            )
+            part["Content-ID"] = f"<{each['contentid']}>"
+
+
+def _address(value: Mapping[str, Any]) -> tuple[str, str]:
+    return str(value.get("name") or ""), str(value["email"])

@@ -1,0 +1,93 @@
+"""`wait`: answers when the mails are there that a test waits for, so that no test has to poll or to sleep.
+
+    GET /api/mailpact/v1/wait?query=&count=1&after=CURSOR&timeout=SECONDS      200: full mails and a new cursor; 204:
+    too late
+    … &expect=none                                                             204: none came in that time; 409: these
+    came
+
+A cursor is a number that no later mail has; every list and every answer here gives one. Without `after` the mails
+that are
+there already count.
+"""
+
+import asyncio
+from typing import Final
+
+from aiohttp import web
+
+from mailpact_capture.api.routes import CURSOR_HEADER
+from mailpact_capture.api.shapes import waited_json
+from mailpact_capture.asking import bad_request, namespace_of, number, query_of
+from mailpact_capture.store import Store
+
+DEFAULT_SECONDS: Final = 10
+MAX_SECONDS: Final = 300
+MAX_COUNT: Final = 100
+MAX_WAITING: Final = 1000
+LOOK_AGAIN_SECONDS: Final = 1.0  # for mails that another process stored in the same file
+
+
+class Waiting:
+    """Answers when mail comes."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting = 0
+
+    def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
+        """Put the address below `prefix`."""
+        router.add_get(prefix + "/api/mailpact/v1/wait", self.wait)
+
+    async def wait(self, request: web.Request) -> web.Response:
+        """Answer with the oldest `count` mails after the cursor that the query finds, as soon as they are there."""
+        count, after = number(request, "count", 1, MAX_COUNT), number(request, "after", 0)
+        seconds, expect = _seconds(request), request.query.get("expect", "mail")
+        if expect not in ("mail", "none") or count < 1:
+            raise bad_request("expect is `mail` or `none`, and count is at least 1")
+        if self._waiting >= MAX_WAITING:
+            raise web.HTTPServiceUnavailable(text=f"Error: {MAX_WAITING} clients wait already\n")
+        self._waiting += 1
+        try:
+            found, cursor = await self._found(request, after, 1 if expect == "none" else count, seconds)
+        finally:
+            self._waiting -= 1
+        if not found:
+            return web.Response(status=204, headers={CURSOR_HEADER: str(cursor)})
+        namespace = namespace_of(request)
+        mails = [await self._store.mail(public_id, namespace=namespace) for public_id in found]
+        there = [stored for stored in mails if stored]
+        cursor = max([after, *(stored.summary.row_id for stored in there)])
+        answer = {"cursor": cursor, "messages": [waited_json(stored) for stored in there]}
+        status = 409 if expect == "none" else 200
+        return web.json_response(answer, status=status, headers={CURSOR_HEADER: str(cursor)})
+
+    async def _found(
+        self, request: web.Request, after: int, count: int, seconds: float
+    ) -> tuple[list[str], int]:
+        query, namespace = query_of(request), namespace_of(request)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while True:
+            change = self._store.feed.next_change()
+            found, cursor = await self._store.arrived(query, after=after, limit=count, namespace=namespace)
+            left = deadline - loop.time()
+            if len(found) >= count:
+                return found, cursor
+            if left <= 0 or self._store.feed.is_closed:
+                return [], cursor
+            try:
+                async with asyncio.timeout(min(left, LOOK_AGAIN_SECONDS)):
+                    await change.wait()
+            except TimeoutError:
+                continue
+
+
+def _seconds(request: web.Request) -> float:
+    text = request.query.get("timeout") or str(DEFAULT_SECONDS)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= MAX_SECONDS:
+        raise bad_request(f"timeout is not a number of seconds from 0 to {MAX_SECONDS}")
+    return seconds

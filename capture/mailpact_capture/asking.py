@@ -1,0 +1,130 @@
+"""What a request asks for, read from its address, query string and body.
+
+Raises 400 or 404 where it cannot be answered.
+"""
+
+import json
+from typing import Any, Final, TypeVar
+
+from aiohttp import web
+
+from mailpact_capture.envelope import is_namespace
+from mailpact_capture.gate import FOLLOWED_LINK
+from mailpact_capture.ids import PUBLIC_ID
+from mailpact_capture.limits import MAX_JSON_BYTES
+from mailpact_capture.records import StoredMail
+from mailpact_capture.search import EVERYTHING, All, Query, QueryError, parse_query, received, zone_of
+from mailpact_capture.store import Store
+
+T = TypeVar("T")
+
+MAX_NUMBER: Final = 2**53
+
+
+def bad_request(reason: str) -> web.HTTPBadRequest:
+    """Return the answer that says what is wrong with the request."""
+    return web.HTTPBadRequest(text=f"Error: {reason}")
+
+
+def not_found() -> web.HTTPNotFound:
+    """Return the answer that Mailpit gives where there is nothing."""
+    return web.HTTPNotFound(text="404 page not found")
+
+
+def number(request: web.Request, name: str, default: int, most: int = MAX_NUMBER) -> int:
+    """Return a number of the query string."""
+    text = request.query.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and len(text) < 17 and int(text) <= most):
+        raise bad_request(f"{name} is not a whole number from 0 to {most}")
+    return int(text)
+
+
+def query_of(request: web.Request, *, required: bool = False) -> Query:
+    """Return what the query string searches for: `query`, with dates in the zone `tz`, and `before`."""
+    text, before = request.query.get("query", ""), request.query.get("before", "")
+    if required and not text.strip():
+        raise bad_request("no search query")
+    return parsed(text, request.query.get("tz", ""), before)
+
+
+def parsed(text: str, zone_name: str = "", before: str = "") -> Query:
+    """Return the query that a text is."""
+    try:
+        zone = zone_of(zone_name)
+        query = parse_query(text, zone)
+        return All((query, received("before", before, zone))) if before else query
+    except QueryError as error:
+        raise bad_request(str(error)) from error
+
+
+def namespace_of(request: web.Request) -> str | None:
+    """Return the namespace of an address below `/ns/NAME`; None for all mail."""
+    name = request.match_info.get("namespace")
+    if name is not None and not is_namespace(name):
+        raise not_found()
+    return name.lower() if name is not None else None
+
+
+def id_of(request: web.Request) -> str:
+    """Return the public ID, or `latest`, that the address has."""
+    public_id = request.match_info["id"]
+    if public_id != "latest" and not PUBLIC_ID.fullmatch(public_id):
+        raise not_found()
+    return public_id
+
+
+def there(found: T | None) -> T:
+    """Return what was found; raise 404 if that is nothing."""
+    if found is None:
+        raise not_found()
+    return found
+
+
+async def stored_mail(store: Store, request: web.Request, *, mark_read: bool = False) -> StoredMail:
+    """Return the mail that the address names, parsed; `latest` honours the query string's `query`.
+
+    A link on a foreign page that somebody followed marks nothing read.
+    """
+    public_id = id_of(request)
+    query = query_of(request) if public_id == "latest" else EVERYTHING
+    stored = there(await store.mail(public_id, namespace=namespace_of(request), query=query))
+    if mark_read and not request.get(FOLLOWED_LINK):
+        await store.see(stored.summary)
+    return stored
+
+
+async def body_of(request: web.Request, most: int = MAX_JSON_BYTES) -> bytes:
+    """Return the request's body; raise 413 for one that is too large."""
+    content = bytearray()
+    async for chunk in request.content.iter_any():
+        content += chunk
+        if len(content) > most:
+            raise web.HTTPRequestEntityTooLarge(max_size=most, actual_size=len(content))
+    return bytes(content)
+
+
+async def json_of(request: web.Request, most: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """Return the body's JSON object with its keys in lower case (Mailpit reads them in any case).
+
+    Empty without a body.
+    """
+    content = await body_of(request, most)
+    if not content.strip():
+        return {}
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise bad_request("the body is not JSON; nothing was changed") from error
+    if not isinstance(value, dict):
+        raise bad_request("the body is not a JSON object; nothing was changed")
+    return {key.lower(): each for key, each in value.items()}
+
+
+def texts(body: dict[str, Any], name: str) -> tuple[str, ...]:
+    """Return a list of texts of a JSON body; empty where there is none."""
+    value = body.get(name.lower())
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise bad_request(f"{name} is not a list of texts; nothing was changed")
+    return tuple(value)

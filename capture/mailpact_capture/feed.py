@@ -1,0 +1,117 @@
+"""What happens to the mails, in one sequence of events: it feeds server-sent events, the WebSocket and those who wait.
+
+The last events are kept, so that a client that lost its connection goes on where it was. A client that does not read is
+let go; nothing waits for it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+KEPT_EVENTS: Final = 1000
+MAX_QUEUED: Final = 256  # events, as Mailpit
+MAX_SUBSCRIBERS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event. `data` is a row of the store for `new`; the name of the mail, and what changed, for the others.
+
+    `namespaces` are those that the event belongs to, None for every one.
+    """
+
+    number: int
+    kind: str
+    data: Mapping[str, Any] | None
+    namespaces: tuple[str, ...] | None
+
+    def is_in(self, namespace: str | None) -> bool:
+        """Tell whether the event is to be told in a namespace, None being all mail."""
+        return namespace is None or self.namespaces is None or namespace in self.namespaces
+
+
+class TooManySubscribers(Exception):
+    """No further client can follow the events now."""
+
+
+class Subscription:
+    """The events that one client has not got yet."""
+
+    def __init__(self, missed: list[Event]) -> None:
+        self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._is_ended = False
+        for event in missed:
+            self._queue.put_nowait(event)
+
+    def put(self, event: Event) -> None:
+        """Hand an event over; a client that has too many waiting gets no more."""
+        if self._queue.qsize() >= MAX_QUEUED + KEPT_EVENTS:
+            self.end()
+        elif not self._is_ended:
+            self._queue.put_nowait(event)
+
+    def end(self) -> None:
+        """Let `next` return None once the events that wait are taken."""
+        if not self._is_ended:
+            self._is_ended = True
+            self._queue.put_nowait(None)
+
+    async def next(self) -> Event | None:
+        """Return the next event; None when there will be no more."""
+        return await self._queue.get()
+
+
+class Feed:
+    """The sequence of events of one store. `name` tells it from the sequence of another process."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.number = 0
+        self.is_closed = False
+        self._kept: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self._subscriptions: set[Subscription] = set()
+        self._changed = asyncio.Event()
+
+    def publish(
+        self, kind: str, data: Mapping[str, Any] | None = None, namespaces: tuple[str, ...] | None = None
+    ) -> None:
+        """Append an event."""
+        self.number += 1
+        event = Event(self.number, kind, data, namespaces)
+        self._kept.append(event)
+        for subscription in self._subscriptions:
+            subscription.put(event)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def next_change(self) -> asyncio.Event:
+        """Return what is set at the next event."""
+        return self._changed
+
+    @contextmanager
+    def following(self, after: int | None = None) -> Iterator[Subscription]:
+        """Give the events from now on, or those after a number that are kept; raises TooManySubscribers."""
+        if len(self._subscriptions) >= MAX_SUBSCRIBERS:
+            raise TooManySubscribers
+        missed = [] if after is None else [event for event in self._kept if event.number > after]
+        subscription = Subscription(missed)
+        self._subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    def knows(self, after: int) -> bool:
+        """Tell whether every event after this number is kept."""
+        oldest = self._kept[0].number if self._kept else self.number + 1
+        return oldest - 1 <= after <= self.number
+
+    def close(self) -> None:
+        """End every subscription, and wake those who wait."""
+        self.is_closed = True
+        for subscription in self._subscriptions:
+            subscription.end()
+        self._changed.set()

@@ -1,0 +1,164 @@
+"""The parts of a mail, as places in its bytes: nothing is copied or decoded until somebody asks for a part's content.
+
+Part numbers are Mailpit's: `1`, `2.1`. A mail within the mail (message/rfc822) is one part, with its bytes as sent.
+"""
+
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from mailpact_capture.headers import Fields, decode_base64, first, parameters, split_fields
+
+MAX_PARTS: Final = 1000
+MAX_DEPTH: Final = 30
+MAX_HEADER_BYTES: Final = 256 * 1024
+
+_HEADER_END: Final = re.compile(rb"\n\r?\n")
+_CONTENT_TYPE: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+/[!#$%&'*+\-.^_`|~0-9a-z]+\Z")
+_BOUNDARY_LINE: Final = re.compile(rb"^--(\S[^\r\n]{0,69}?)[ \t]*\r?$", re.MULTILINE)
+
+
+@dataclass(slots=True)
+class Part:
+    """One part: its header fields, and where its body lies in the mail."""
+
+    part_id: str
+    fields: Fields
+    content_type: str
+    parameters: Mapping[str, str]
+    disposition: str
+    disposition_parameters: Mapping[str, str]
+    start: int
+    end: int
+    children: list["Part"] = field(default_factory=list)
+
+    def file_name(self) -> str:
+        """Return the name that the sender gave to the part's file; empty if there is none."""
+        name = self.disposition_parameters.get("filename") or self.parameters.get("name", "")
+        return " ".join(name.split())
+
+    def content_id(self) -> str:
+        """Return the Content-ID without its brackets."""
+        return first(self.fields, "content-id").strip().strip("<>")
+
+    def content(self, raw: bytes, limit: int | None = None) -> bytes:
+        """Return the part's content decoded; `limit` bounds the bytes that are decoded, about."""
+        encoding = first(self.fields, "content-transfer-encoding").partition(";")[0].strip().lower()
+        if self.content_type.startswith("message/") and encoding != "base64":
+            encoding = ""
+        end = self.end if limit is None else min(self.end, self.start + limit * 3)
+        if encoding == "base64":
+            return decode_base64(raw[self.start : end])
+        if encoding == "quoted-printable":
+            return binascii.a2b_qp(raw[self.start : end])
+        return raw[self.start : end]
+
+    def leaves(self) -> Iterator["Part"]:
+        """Yield the parts that hold content, in their order."""
+        if self.content_type.startswith("multipart/") and (self.children or self.start == self.end):
+            for child in self.children:
+                yield from child.leaves()
+        else:
+            yield self
+
+    def tree(self) -> Iterator[tuple[int, "Part"]]:
+        """Yield each part with its depth, the containers too."""
+        yield 0, self
+        for child in self.children:
+            yield from ((depth + 1, part) for depth, part in child.tree())
+
+
+class Reader:
+    """Reads the parts of one mail; `defect` says what was not read."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.defect = ""
+        self._raw = raw
+        self._count = 0
+
+    def read(self) -> Part:
+        """Return the mail's outermost part."""
+        raw = self._raw
+        head_end, body = self._header(0, len(raw))
+        fields = split_fields(raw[:head_end])
+        if not fields and raw.strip():
+            body = 0  # no header at all: everything is text
+        if head_end == MAX_HEADER_BYTES:
+            self.defect = f"a header over {MAX_HEADER_BYTES // 1024} KiB"
+            body = len(raw)
+        return self._part("", fields, body, len(raw), 0, "text/plain")
+
+    def _header(self, start: int, end: int) -> tuple[int, int]:
+        """Return where a header that begins at `start` ends and where its body begins."""
+        if self._raw.startswith((b"\n", b"\r\n"), start):
+            return start, min(end, start + (1 if self._raw[start : start + 1] == b"\n" else 2))
+        match = _HEADER_END.search(self._raw, start, min(end, start + MAX_HEADER_BYTES))
+        if match:
+            return match.start() + 1, match.end()
+        bound = min(end, start + MAX_HEADER_BYTES)
+        return bound, bound
+
+    def _part(self, part_id: str, fields: Fields, start: int, end: int, depth: int, default: str) -> Part:
+        main, given = parameters(first(fields, "content-type"))
+        disposition, disposition_parameters = parameters(first(fields, "content-disposition"))
+        if not _CONTENT_TYPE.match(main):
+            main = "text/plain" if main else default
+        part = Part(part_id, fields, main, given, disposition, disposition_parameters, start, end)
+        if main.startswith("multipart/") and depth < MAX_DEPTH:
+            self._read_children(part, depth)
+        if not part.part_id and not part.content_type.startswith("multipart/"):
+            part.part_id = "1"
+        return part
+
+    def _read_children(self, part: Part, depth: int) -> None:
+        boundary = part.parameters.get("boundary", "").encode("utf-8", "replace").rstrip()
+        spans = self._spans(boundary, part.start, part.end) if boundary else None
+        if spans is None and (guessed := self._guessed_boundary(part)):
+            spans = self._spans(guessed, part.start, part.end)
+        if spans is None:
+            part.content_type = "text/plain"  # nothing is separated: what is there is shown as text
+            return
+        if not spans:
+            part.end = part.start
+        default = "message/rfc822" if part.content_type == "multipart/digest" else "text/plain"
+        for number, (start, end) in enumerate(spans, start=1):
+            if self._count == MAX_PARTS:
+                self.defect = f"more than {MAX_PARTS} parts"
+                return
+            self._count += 1
+            head_end, body = self._header(start, end)
+            fields = split_fields(self._raw[start:head_end])
+            part_id = f"{part.part_id}.{number}" if part.part_id else str(number)
+            part.children.append(self._part(part_id, fields, body, end, depth + 1, default))
+
+    def _guessed_boundary(self, part: Part) -> bytes | None:
+        match = _BOUNDARY_LINE.search(self._raw, part.start, min(part.end, part.start + MAX_HEADER_BYTES))
+        return match[1] if match else None
+
+    def _spans(self, boundary: bytes, start: int, end: int) -> list[tuple[int, int]] | None:
+        """Return where the parts between the boundary's lines lie; None if there is no such line."""
+        line = re.compile(rb"^--" + re.escape(boundary) + rb"(--)?[ \t]*\r?$", re.MULTILINE)
+        spans: list[tuple[int, int]] = []
+        began = -1
+        for match in line.finditer(self._raw, start, end):
+            if began >= 0:
+                spans.append((began, max(began, self._before_line_end(match.start()))))
+            if match[1] or len(spans) > MAX_PARTS:
+                return spans
+            began = min(end, match.end() + 1)
+        if began < 0:
+            return None
+        return [*spans, (began, end)] if began < end else spans
+
+    def _before_line_end(self, at: int) -> int:
+        return at - 2 if self._raw[at - 2 : at] == b"\r\n" else at - 1
+
+
+def header_bytes(raw: bytes) -> bytes:
+    """Return the header of a mail, at most MAX_HEADER_BYTES of it."""
+    match = _HEADER_END.search(raw, 0, MAX_HEADER_BYTES)
+    return (
+        b"" if raw.startswith((b"\n", b"\r\n")) else raw[: match.start() + 1 if match else MAX_HEADER_BYTES]
+    )

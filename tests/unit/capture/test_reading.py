@@ -1,0 +1,204 @@
+"""Mail as mail programs read it: one bad thing spoils only itself."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailpact_capture.addresses import Address, addresses
+from mailpact_capture.headers import decode_words, parameters, split_fields
+from mailpact_capture.mail import parse
+
+ADA = Address("", "ada@x.org")
+BOB = Address("", "bob@x.org")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("noreply@x.org <noreply@x.org>", [Address("noreply@x.org", "noreply@x.org")]),
+        ("ada@x.org, bob@x.org,", [ADA, BOB]),
+        ("ada@x.org; bob@x.org", [ADA, BOB]),
+        ("ada@x.org bob@x.org", [ADA, BOB]),
+        ('"Doe, Jo" <jo@x.org>, bob@x.org', [Address("Doe, Jo", "jo@x.org"), BOB]),
+        ("Team: ada@x.org, bob@x.org;, undisclosed-recipients:;", [ADA, BOB]),
+        ("ada@x.org (Ada (the first))", [Address("Ada (the first)", "ada@x.org")]),
+        ('"a b"@x.org', [Address("", '"a b"@x.org')]),
+        ("=?utf-8?Q?L=2C_Ada?= <ada@x.org>", [Address("L, Ada", "ada@x.org")]),
+        ("<@relay.org:ada@x.org>", [ADA]),
+        ("Mailer Daemon, bob@x.org", [Address("Mailer Daemon", ""), BOB]),
+        ('"never closed <ada@x.org>, bob@x.org', [Address('', '"never closed <ada@x.org>, bob@x.org')]),
+        ("", []),
+        (" , ;", []),
+    ],
+)  # fmt: skip
+def test_addresses_are_read_one_by_one(value: str, expected: list[Address]) -> None:
+    assert list(addresses([value])) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "decoded"),
+    [
+        ("=?UTF-8?Q?Caf=C3?= =?UTF-8?Q?=A9_ouvert?=", "Café ouvert"),
+        ("=?utf-8?B?R3LDvMOfZQ?=", "Grüße"),
+        ("=?utf-8?B?R3LDvMO?=\r\n =?utf-8?B?fZQ==?=".replace("\r\n", ""), "Grüße"),
+        ("=?iso-8859-1?Q?=93x=94?=", "“x”"),
+        ("=?utf-8*de?Q?J=C3=BCrgen?=", "Jürgen"),
+        ("=?no-such-set?Q?abc?=", "abc"),
+        ("=?utf-8?Q?a?= b =?utf-8?Q?c?=", "a b c"),
+        ("plain =?broken", "plain =?broken"),
+    ],
+)
+def test_encoded_words_are_joined_and_forgiven(written: str, decoded: str) -> None:
+    assert decode_words(written) == decoded
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ('filename="Übung.pdf"', "Übung.pdf"),
+        ("filename=\"__.pdf\"; filename*=utf-8''%E4%BD%A0%E5%A5%BD.pdf", "你好.pdf"),
+        ("filename*0=lo; filename*1=ng.pdf", "long.pdf"),
+        ("filename*0*=utf-8''%C3%9C; filename*1=b.pdf", "Üb.pdf"),
+        ('filename="=?utf-8?B?w6kucGRm?="', "é.pdf"),
+        ('filename="a\\"b.pdf"', 'a"b.pdf'),
+        ("filename=two words.pdf", "two words.pdf"),
+        ('filename="never closed.pdf', "never closed.pdf"),
+    ],
+)
+def test_file_names_are_read_as_senders_mean_them(disposition: str, name: str) -> None:
+    head = f"Content-Type: application/pdf\r\nContent-Disposition: attachment; {disposition}\r\n\r\nx"
+
+    (attachment,) = parse(head.encode()).attachments
+
+    assert attachment.part.file_name() == name
+
+
+def test_contradicting_file_names_spoil_nothing_else() -> None:
+    disposition = "attachment; filename*=utf-8''a.pdf; filename*0*=utf-8''lo; filename*1*=ng.pdf"
+
+    mail = parse(f"Subject: seen\r\nContent-Disposition: {disposition}\r\n\r\ntext".encode())
+
+    assert (mail.subject, mail.defect, len(mail.attachments)) == ("seen", "", 1)
+
+
+def test_bad_header_lines_spoil_only_themselves() -> None:
+    head = b"X-Fred : dead\r\nno colon here\r\n continued\r\n: no name\r\nTo: ada@x.org\r\nSubject: a\r\n\tb\r\n\r\n"
+
+    assert split_fields(head) == (("X-Fred", "dead"), ("To", "ada@x.org"), ("Subject", "a b"))
+    assert parse(head + b"text").text == "text"
+
+
+@pytest.mark.parametrize(
+    ("charset", "content", "text"),
+    [
+        ("iso-8859-1", b"\x92 \x80", "\u2019 €"),
+        ("gb2312", "镕".encode("gbk"), "镕"),
+        ("windows-874", b"\xa1", "ก"),
+        ("shift_jis", "①".encode("cp932"), "①"),
+        ("us-ascii", "Grüße".encode(), "Grüße"),
+        ("windows-1252", b"\x81", "\x81"),
+        ("nobody-knows", "é".encode(), "é"),
+        ("idna", b"x", "x"),
+    ],
+)
+def test_character_sets_are_those_of_the_whatwg_table(charset: str, content: bytes, text: str) -> None:
+    assert parse(b"Content-Type: text/plain; charset=%s\r\n\r\n" % charset.encode() + content).text == text
+
+
+def multipart(*parts: bytes, kind: bytes = b"mixed") -> bytes:
+    body = b"".join(b"--b\r\n" + part + b"\r\n" for part in parts)
+    return b"Content-Type: multipart/" + kind + b"; boundary=b\r\n\r\n" + body + b"--b--\r\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "inline"),
+    [
+        (b"Content-Disposition: attachment\r\nContent-ID: <unused>", False),
+        (b"Content-Disposition: attachment\r\nContent-ID: <shown>", True),
+        (b"Content-Disposition: inline", True),
+        (b"Content-ID: <unused>", False),
+        (b"Content-ID: <shown>", True),
+        (b"X-Nothing: said", False),
+    ],
+)
+def test_attachment_is_inline_if_the_sender_or_the_html_says_so(fields: bytes, inline: bool) -> None:
+    raw = multipart(
+        b'Content-Type: text/html\r\n\r\n<img src="cid:shown">',
+        b"Content-Type: application/pdf\r\n" + fields + b"\r\n\r\nx",
+    )
+
+    (attachment,) = parse(raw).attachments
+
+    assert attachment.inline is inline
+
+
+def test_body_with_a_name_is_the_body_and_an_empty_multipart_has_nothing() -> None:
+    named, empty = parse(b'Content-Type: text/plain; name="x"\r\n\r\nbody'), parse(multipart())
+
+    assert (named.text, named.attachments) == ("body", ())
+    assert (empty.text, empty.attachments) == ("", ())
+
+
+def test_mails_within_mails_and_reports_have_their_bytes_as_sent() -> None:
+    forwarded, report = (
+        b"Subject: inner\r\n\r\nhello\r\n",
+        b"Reporting-MTA: dns; x\r\n\r\nFinal-Recipient: y\r\n",
+    )
+    raw = multipart(
+        b"Content-Type: message/rfc822\r\n\r\n" + forwarded,
+        b"Content-Type: message/delivery-status\r\n\r\n" + report,
+    )
+
+    contents = [attachment.content(raw) for attachment in parse(raw).attachments]
+
+    assert contents == [forwarded, report]
+
+
+@pytest.mark.parametrize("boundary", [b"", b"; boundary", b'; boundary=""', b"; boundary=other"])
+def test_parts_without_a_usable_boundary_are_found_by_what_separates_them(boundary: bytes) -> None:
+    raw = b"Content-Type: multipart/mixed" + boundary + b"\r\n\r\n------=_x\r\n\r\nhello\r\n------=_x--\r\n"
+
+    assert parse(raw).text == "hello"
+
+
+def test_words_of_the_html_are_searched_where_there_is_text_too() -> None:
+    raw = multipart(
+        b"Content-Type: text/plain\r\n\r\nplain",
+        b"Content-Type: text/html\r\n\r\n<b>marvel</b>",
+        kind=b"alternative",
+    )
+
+    assert "marvel" in parse(raw).words()
+    assert parse(raw).snippet() == "plain"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--bb\r\n\r\nx\r\n" * 500_000,
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\nx\r\n" * 500_000,
+        b"To: " + b"(" * 60_000 + b"\r\nCc: " + b"<" * 60_000 + b"\r\n\r\n",
+        b'From: "' + b"\\" * 60_000 + b"\r\nSubject: " + b"=?utf-8?q?a" * 5000 + b"\r\n\r\n",
+        b"Content-Type: a/b" + b"; a*0=b" * 8000 + b"\r\n\r\n",
+        b"".join(
+            b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(2000)
+        ),
+        b"Content-Type: text/html\r\n\r\n" + b"<a " * 200_000,
+    ],
+    ids=["near misses", "many parts", "open lists", "open quotes", "many parameters", "deep", "open tags"],
+)
+def test_hostile_mail_is_read_within_two_seconds(raw: bytes) -> None:
+    began = time.process_time()
+
+    parse(raw, text_limit=65536).words().encode()
+
+    assert time.process_time() - began < 2
+
+
+@given(st.text(alphabet="a@<>,;:\"()\\ =?Qq_*'", max_size=60))
+def test_no_field_makes_reading_fail(value: str) -> None:
+    [str(each).encode() for each in addresses([value])]
+    decode_words(value).encode()
+    parameters(f"a/b; {value}")
