@@ -36,9 +36,26 @@ test-faults: $(VENV)/dev.lock ## Run crashes and outages, and break 10,000 conve
 	@MAILPACT_TEST_FUZZ_STREAMS=10000 MAILPACT_TEST_SIBLING_PAIRS=25000 $(BIN)/python -m pytest -q tests/faults tests/integration/devbroker/test_fuzz.py \
 		tests/unit/contracts/compatibility/test_siblings.py $(ARGS)
 
-bench: $(VENV)/dev.lock ## Measure what has a number to reach; exit 1 where one is missed (some minutes)
+bench: bench-validation bench-devbroker bench-smtp-client bench-consumer ## Measure what has a number to reach; exit 1 where one is missed (some minutes)
+
+bench-validation: $(VENV)/dev.lock ## Validation beside jsonschema
 	@$(BIN)/python benchmarks/validation.py $(ARGS)
+
+bench-devbroker: $(VENV)/dev.lock ## 200,000 messages through the development broker
 	@$(BIN)/python benchmarks/devbroker_soak.py $(ARGS)
+
+bench-consumer: $(VENV)/dev.lock benchmarks/.venv/requirements.lock ## The consumer beside three others; ARGS=--long adds 100,000 mails
+	@$(BIN)/python -m benchmarks.consumer_speed $(ARGS)
+
+bench-smtp-client: $(VENV)/dev.lock benchmarks/.venv/requirements.lock ## The consumer's SMTP client beside aiosmtplib
+	@$(BIN)/python -m benchmarks.smtp_client $(ARGS)
+
+# The programs that the benchmarks measure against have libraries of their own, which no component uses.
+benchmarks/.venv/requirements.lock: benchmarks/peers/requirements.lock
+	@echo "installing the benchmarks' peers into benchmarks/.venv (once, about 20 s)" >&2
+	@$(PYTHON) -m venv --clear benchmarks/.venv
+	@benchmarks/.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	@cp $< $@
 
 test-newer: test-trixie test-sid ## Run what asks for real servers on newer ones (each lane some five minutes)
 
@@ -69,6 +86,8 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --extra fast --universal --python-v
 lock: $(VENV)/dev.lock ## Resolve the libraries again into requirements/*.lock (no address is written)
 	@$(LOCK) --group build $(ARGS) -o requirements/runtime.lock
 	@$(LOCK) --extra docs --group dev $(ARGS) -c requirements/runtime.lock -o requirements/dev.lock
+	@cd benchmarks/peers && ../../$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock' --quiet $(ARGS) -o requirements.lock
 
 # Only letters and digits, since passwords stand in URLs. The folder is closed; its files are open, because a container's user reads them.
 compose-secrets: ## Make passwords for compose.yaml, once, into secrets/
@@ -83,7 +102,7 @@ compose-secrets: ## Make passwords for compose.yaml, once, into secrets/
 	chmod 0444 *; cd ..; mv secrets.new secrets; echo "made secrets/; now: docker compose up"
 
 clean: ## Remove the environment, caches and the demo's data
-	@rm -rf $(VENV) .mailpact .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	@rm -rf $(VENV) benchmarks/.venv .mailpact .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The installed lock is itself the stamp and is copied last, so an interrupted install starts again.

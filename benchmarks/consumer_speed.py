@@ -1,0 +1,331 @@
+"""Measure the consumer's speed beside three peers, alternating in one run, on RabbitMQ, MariaDB and smtp-sink.
+
+The peers: (a) the seed's worker with manual acks and one SMTP connection a mail, (b) the same worker with a connection
+that it keeps, (c) FastStream with aiosmtplib as their documentation shows. All take the same messages from a quorum
+queue with the arguments of `email.work`. Ours runs as its command at its defaults, with its inbox on MariaDB and status
+events on. In each round each contestant runs alone on a vhost, a database and a sink of its own. The time is that
+between the mail that ends the first tenth and the last mail, so that no start is measured. A number holds by the median
+of the rounds' ratios.
+
+    make bench-consumer [ARGS="--json --rounds 5 --mails 3000 --long"]
+
+`--long`: 100,000 mails through one consumer, whose memory must not grow with them. Exit status 1: a bound is broken.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import aiormq
+from pamqp import commands
+
+from mailpact.amqp.topology import declare_all
+from mailpact.contracts import catalogue
+from tests.servers.database_server import DatabaseServer
+from tests.servers.databases import Databases
+from tests.servers.discovery import NotAvailable
+from tests.servers.managed_rabbitmq import ManagedRabbitmq
+from tests.servers.private_process import PrivateProcess
+from tests.servers.programs import SMTP_SINK
+from tests.servers.rabbitmq import Rabbitmq
+from tests.servers.servers import Servers
+
+HERE = Path(__file__).parent
+PEERS_PYTHON = HERE / ".venv" / "bin" / "python"
+QUEUE = "email.work"
+ROUNDS, MAILS, LONG_MAILS = 5, 3_000, 100_000
+WARM = 10  # the first tenth of the mails is not measured
+WINDOW, DOMAINS = 500, 50
+PATIENCE_SECONDS = 600
+MOST_GROWTH_MIB = 16.0
+BOUNDS = {"seed": 2.0, "reusing": 1.0, "faststream": 4.0}
+MOST_CPU_MS = 0.6
+CLOCK_TICKS = 100  # of /proc/PID/stat per second, on every Linux that Python runs on
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One contestant's run in one round."""
+
+    contestant: str
+    mails_per_second: float
+    cpu_ms_per_mail: float
+
+    def __str__(self) -> str:
+        return f"{self.contestant} {self.mails_per_second:,.0f}/s ({self.cpu_ms_per_mail:.2f} ms)"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured."""
+
+    turns: list[list[Turn]]
+    warm_mib: float | None = None
+    end_mib: float | None = None
+
+    def ratio(self, peer: str) -> float:
+        """Return the median over the rounds of our speed divided by the peer's."""
+        return statistics.median(_speed(turns, "mailpact") / _speed(turns, peer) for turns in self.turns)
+
+    @property
+    def cpu_ms(self) -> float:
+        """The median of our CPU time for a mail, in milliseconds."""
+        return statistics.median(
+            turn.cpu_ms_per_mail for turns in self.turns for turn in turns if turn.contestant == "mailpact"
+        )
+
+    @property
+    def broken(self) -> list[str]:
+        """The bounds that do not hold."""
+        broken = []
+        if self.turns:
+            broken += [
+                f"{self.ratio(peer):.2f}x {peer}, not {least}x"
+                for peer, least in BOUNDS.items()
+                if self.ratio(peer) < least
+            ]
+            if self.cpu_ms > MOST_CPU_MS:
+                broken.append(f"{self.cpu_ms:.2f} ms of CPU a mail, not {MOST_CPU_MS}")
+        if self.warm_mib is not None and self.end_mib is not None:
+            grown = self.end_mib - self.warm_mib
+            if grown > MOST_GROWTH_MIB:
+                broken.append(f"memory grows by {grown:.1f} MiB, not at most {MOST_GROWTH_MIB}")
+        return broken
+
+    def as_text(self) -> str:
+        """Return the figures for a person."""
+        lines = [
+            f"round {number}: " + ", ".join(str(turn) for turn in turns)
+            for number, turns in enumerate(self.turns, 1)
+        ]
+        if self.turns:
+            ratios = ", ".join(
+                f"{self.ratio(peer):.2f}x {peer} (>= {least})" for peer, least in BOUNDS.items()
+            )
+            lines.append(f"medians: {ratios}; {self.cpu_ms:.2f} ms of CPU a mail (<= {MOST_CPU_MS})")
+        if self.warm_mib is not None:
+            lines.append(f"memory: {self.warm_mib:.1f} MiB after a tenth, {self.end_mib:.1f} MiB at the end")
+        return "\n".join(lines)
+
+
+def _speed(turns: Sequence[Turn], contestant: str) -> float:
+    return next(turn.mails_per_second for turn in turns if turn.contestant == contestant)
+
+
+class Sink:
+    """Postfix's smtp-sink, which counts the mails that it takes."""
+
+    def __init__(self, servers: Servers) -> None:
+        program = servers.program(SMTP_SINK)
+        if isinstance(program, NotAvailable):
+            raise SystemExit(str(program))
+        self.port = servers.run.reserve_port()
+        folder = servers.run.folder("sink")
+        words = [str(program.path), "-u", "nobody", "-c", f"127.0.0.1:{self.port}", "500"]
+        self._process = PrivateProcess(servers.run, folder, words, program.environment, "count")
+
+    def mails(self) -> int:
+        """Return how many mails it took."""
+        with self._process.log_file.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - 400))
+            counts = file.read().decode().split("\r")
+        return next(
+            (int(line.rpartition("mesg=")[2]) for line in reversed(counts[:-1]) if "mesg=" in line), 0
+        )
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.kill()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A vhost with waiting messages, an empty database and a sink."""
+
+    amqp_url: str
+    database_url: str
+    sink: Sink
+
+    def words(self, contestant: str) -> list[str]:
+        """Return the command line of a contestant."""
+        port = str(self.sink.port)
+        peer = [
+            str(PEERS_PYTHON),
+            str(HERE / "peers" / f"{contestant}_worker.py"),
+            self.amqp_url,
+            QUEUE,
+            port,
+        ]
+        match contestant:
+            case "mailpact":
+                return [
+                    *(sys.executable, "-m", "mailpact_cli", "consumer", "--amqp-url", self.amqp_url),
+                    *("--smtp-url", f"smtp://127.0.0.1:{port}", "--inbox-url", self.database_url),
+                    *("--mail-from", "cms@mail.example"),
+                ]
+            case "reusing":
+                return [*peer[:1], str(HERE / "peers" / "seed_worker.py"), *peer[2:], "--reuse"]
+            case _:
+                return peer
+
+
+@contextmanager
+def staged(servers: Servers, name: str, mails: int) -> Iterator[Stage]:
+    """Give a contestant its own vhost, database and sink, and remove them afterwards."""
+    broker, database = servers.rabbitmq, servers.mariadb
+    if isinstance(broker, NotAvailable) or isinstance(database, NotAvailable):
+        raise SystemExit("\n".join(sorted(servers.missing)))
+    databases = database.databases if isinstance(database, DatabaseServer) else database
+    broker.add_vhost(name)
+    databases.create(name)
+    sink = Sink(servers)
+    try:
+        asyncio.run(publish(broker.url(name), mails))
+        yield Stage(broker.url(name), databases.url(name), sink)
+    finally:
+        sink.stop()
+        _clean_up(broker, databases, name)
+
+
+def _clean_up(broker: Rabbitmq | ManagedRabbitmq, databases: Databases, name: str) -> None:
+    broker.delete_vhost(name)
+    databases.drop(name)
+
+
+async def publish(amqp_url: str, mails: int) -> None:
+    """Declare our topology and leave that many messages in the work queue."""
+    connection = await aiormq.connect(amqp_url)
+    await declare_all(connection, topology=catalogue.load().topology.declared_by("consumer"))
+    channel = await connection.channel()
+    for start in range(0, mails, WINDOW):
+        await asyncio.gather(
+            *(_publish_one(channel, number) for number in range(start, min(start + WINDOW, mails)))
+        )
+    await connection.close()
+
+
+async def _publish_one(channel: aiormq.abc.AbstractChannel, number: int) -> None:
+    body = {
+        "email": f"reader-{number}@domain-{number % DOMAINS}.example",
+        "message": f"Welcome, reader {number}!",
+    }
+    await channel.basic_publish(
+        json.dumps(body).encode(),
+        exchange="email",
+        properties=commands.Basic.Properties(
+            message_id=f"00000000-0000-4000-8000-{number:012x}",
+            content_type="application/json",
+            message_type="email.v1",
+            delivery_mode=2,
+        ),
+        mandatory=True,
+    )
+
+
+class Contestant:
+    """A contestant's process."""
+
+    def __init__(self, servers: Servers, stage: Stage, name: str) -> None:
+        folder = servers.run.folder(name)
+        self._stage = stage
+        self._process = PrivateProcess(servers.run, folder, stage.words(name), {"PYTHONPATH": ""}, "log")
+
+    def wait_for(self, mails: int) -> tuple[float, float]:
+        """Wait for that many mails in the sink; return when they were there and the CPU seconds used until then."""
+        deadline = time.perf_counter() + PATIENCE_SECONDS
+        while self._stage.sink.mails() < mails:
+            if not self._process.is_running or time.perf_counter() > deadline:
+                raise SystemExit(
+                    f"only {self._stage.sink.mails()} mails came:\n{self._process.log()[-2000:]}"
+                )
+            time.sleep(0.005)
+        return time.perf_counter(), self._cpu_seconds()
+
+    def resident_mib(self) -> float:
+        """Return the memory that the process takes."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+    def stop(self) -> None:
+        """End it, in order."""
+        self._process.stop()
+
+    def _cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+
+
+def take_turn(servers: Servers, name: str, contestant: str, mails: int) -> Turn:
+    """Let one contestant send its mails."""
+    with staged(servers, name, mails) as stage:
+        running = Contestant(servers, stage, contestant)
+        try:
+            began, cpu_began = running.wait_for(mails // WARM)
+            ended, cpu_ended = running.wait_for(mails)
+        finally:
+            running.stop()
+    measured = mails - mails // WARM
+    return Turn(contestant, measured / (ended - began), (cpu_ended - cpu_began) * 1000 / measured)
+
+
+def memory(servers: Servers, mails: int) -> tuple[float, float]:
+    """Return our memory in MiB after a tenth of the mails and after all."""
+    with staged(servers, "memory", mails) as stage:
+        running = Contestant(servers, stage, "mailpact")
+        try:
+            running.wait_for(mails // WARM)
+            warm = running.resident_mib()
+            running.wait_for(mails)
+            return warm, running.resident_mib()
+        finally:
+            running.stop()
+
+
+def main() -> int:
+    """Measure, and return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--mails", type=int, default=MAILS, help="for each contestant in a round")
+    parser.add_argument("--only", choices=["mailpact", *BOUNDS], help="one contestant, without ratios")
+    parser.add_argument(
+        "--long", action="store_true", help=f"{LONG_MAILS:,} mails through ours: is memory flat?"
+    )
+    chosen = parser.parse_args()
+    contestants = [chosen.only] if chosen.only else ["mailpact", *BOUNDS]
+    servers = Servers(lambda text: print(text, file=sys.stderr))
+    try:
+        turns = []
+        for number in range(chosen.rounds):
+            order = contestants if number % 2 == 0 else contestants[::-1]
+            turns.append(
+                [take_turn(servers, f"r{number}-{c}".replace("-", "_"), c, chosen.mails) for c in order]
+            )
+            print(
+                Figures(turns[-1:]).as_text() if not chosen.only else turns[-1], file=sys.stderr, flush=True
+            )
+        warm, end = memory(servers, LONG_MAILS) if chosen.long else (None, None)
+    finally:
+        servers.close()
+    if chosen.only:
+        return 0
+    figures = Figures(turns, warm, end)
+    if chosen.json:
+        print(json.dumps(asdict(figures) | {"broken": figures.broken}))
+    else:
+        print(figures.as_text(), *figures.broken, sep="\n")
+    return 1 if figures.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
