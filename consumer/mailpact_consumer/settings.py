@@ -28,9 +28,9 @@ class ConsumerSettings:
     mail_from: Mailbox
     envelope_from: str = ""
     """The sender in MAIL, to whom bounces go; the address of `mail_from` when empty."""
-    prefetch: int = 32
+    prefetch: int = 200
     """How many messages are worked on at once."""
-    smtp_connections: int = 8
+    smtp_connections: int = 20
     """How many connections to the mail server may be open at once; twice as many when answers take more than 1 s."""
     smtp_rate: int | None = None
     """How many mails are begun per second at most; None for no limit."""
