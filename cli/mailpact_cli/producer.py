@@ -50,6 +50,10 @@ def producer(
             "Proxies whose X-Forwarded-For is believed, with commas between them.",
         ),
     ] = "",
+    health: Annotated[
+        HostPort | None,
+        options.address("--health", "Where to serve /livez, /readyz, /health/mail and /metrics."),
+    ] = None,
 ) -> None:
     """Run the site on which readers register. Each mail that it sends is a message."""
     configure_logging(verbose=True)
@@ -57,6 +61,7 @@ def producer(
     options.sqlite_folder(database_url)
     proxies = parse_networks(trusted_proxies)
     listener = listen(listen_on)
+    health_listener = listen(health) if health is not None else None
 
     async def serve(stopping: asyncio.Event) -> None:
         from mailpact_producer.service import running
@@ -72,8 +77,11 @@ def producer(
         )
         if not await database_answers(database_url, stopping):
             return
-        async with running(settings, listener, journey=journey):
+        async with running(settings, listener, journey=journey, health=health_listener):
             say(f"site on http://{bound_address(listener)}/, publishing to {amqp_url}")
+            if health_listener is not None:
+                say(f"health on http://{bound_address(health_listener)}/readyz")
             await stopping.wait()
+        say("site stopped")
 
     serve_until_stopped(serve)

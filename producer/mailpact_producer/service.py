@@ -6,12 +6,11 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from uuid import uuid4
 
-import structlog
+from aiormq.abc import AbstractConnection
 
-from mailpact.amqp.errors import TopologyMismatch
+from mailpact.amqp.errors import BrokerLost, TopologyMismatch, talking
 from mailpact.amqp.publisher import Publisher
 from mailpact.amqp.topology import declare_ingress
 from mailpact.contracts import catalogue
@@ -20,7 +19,10 @@ from mailpact.database.transactions import Database
 from mailpact.telemetry import Journey
 from mailpact.web.serving import serving
 from mailpact_producer.events import CONTRACT, Writer
+from mailpact_producer.health import Health
 from mailpact_producer.housekeeping import keep_house
+from mailpact_producer.limits import MailLimits
+from mailpact_producer.mail_gate import MailGate
 from mailpact_producer.mailer import Mailer
 from mailpact_producer.mails import MailTexts
 from mailpact_producer.passwords import PasswordHashing, usable_cpus
@@ -29,8 +31,6 @@ from mailpact_producer.settings import ProducerSettings
 from mailpact_producer.site import make_site
 from mailpact_producer.store import pages, schema
 from mailpact_producer.web.connections import WatchedRunner
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,13 @@ class Producer:
 
 @asynccontextmanager
 async def running(
-    settings: ProducerSettings, listener: socket.socket, *, journey: Journey
+    settings: ProducerSettings,
+    listener: socket.socket,
+    *,
+    journey: Journey,
+    health: socket.socket | None = None,
 ) -> AsyncIterator[Producer]:
-    """Serve the site on a bound socket, and relay its messages, until the caller leaves.
+    """Serve the site on a bound socket, and relay its messages, until the caller leaves; `health` is for operators.
 
     The broker may be away, now or later: messages wait in the outbox. Raises DatabaseUnavailable or SchemaUnknown when
     the database cannot be used.
@@ -56,12 +60,18 @@ async def running(
         stack.push_async_callback(passwords.close)
         await schema.prepare(database)
         writer = Writer(catalogue.load().contract(CONTRACT))
-        relay = await stack.enter_async_context(_relaying(settings, database, writer, journey))
+        publisher = Publisher(settings.amqp_url, "producer", declare=_declare)
+        relay = Relay(database, publisher, {CONTRACT: writer}, journey, new_token=lambda: str(uuid4()))
+        await stack.enter_async_context(_relaying(publisher, relay))
         key = await database.transact(pages.signing_key)
         texts = MailTexts(settings.base_url, settings.site_name)
         mailer = Mailer(writer, texts, journey, key, nudge=relay.nudge, now_seconds=time.time)
-        app = await make_site(settings, database, passwords, mailer, key, writer.is_mailable)
+        gate = MailGate(database, MailLimits(settings.mail_limit_mailbox, settings.mail_limit_network), key)
+        app = await make_site(settings, database, passwords, mailer, gate, key, writer.is_mailable)
         await stack.enter_async_context(_keeping_house(database))
+        if health is not None:
+            site_health = Health(database, gate, lambda: publisher.is_open)
+            await stack.enter_async_context(serving(site_health.application(), health))
         await stack.enter_async_context(serving(app, listener, runner=WatchedRunner))
         yield Producer(_url(listener))
 
@@ -77,31 +87,25 @@ async def _keeping_house(database: Database) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _relaying(
-    settings: ProducerSettings, database: Database, writer: Writer, journey: Journey
-) -> AsyncIterator[Relay]:
-    declare = partial(declare_ingress, topology=catalogue.load().topology)
-    publisher = Publisher(settings.amqp_url, "producer", declare=declare)
-    relay = Relay(database, publisher, {CONTRACT: writer}, journey, new_token=lambda: str(uuid4()))
+async def _relaying(publisher: Publisher, relay: Relay) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as tasks:
-        publishing = tasks.create_task(_publishing(publisher))
+        publishing = tasks.create_task(publisher.run())
         relaying = tasks.create_task(relay.run())
         try:
-            yield relay
+            yield
         finally:
             relaying.cancel()
             await asyncio.wait({relaying})  # it still needs the publisher for what is in flight
             publishing.cancel()
 
 
-async def _publishing(publisher: Publisher) -> None:
+async def _declare(connection: AbstractConnection) -> None:
+    """Declare what the site publishes to. The site is of use without mail, so it tries again where others would end."""
     try:
-        await publisher.run()
+        with talking():
+            await declare_ingress(connection, topology=catalogue.load().topology)
     except TopologyMismatch as error:
-        log.warning(  # the site is of use without mail
-            "no message can be sent until the broker's exchange is mended and this program started again",
-            reason=str(error),
-        )
+        raise BrokerLost(f"the exchange must be put right: {error}") from error
 
 
 def _url(listener: socket.socket) -> str:

@@ -8,7 +8,6 @@ from aiohttp import web
 
 from mailpact.database.transactions import Database
 from mailpact_producer.accounts import IsMailable
-from mailpact_producer.limits import MailLimits
 from mailpact_producer.login import Login
 from mailpact_producer.mail_gate import MailGate
 from mailpact_producer.mailer import Mailer
@@ -39,6 +38,7 @@ async def make_site(
     database: Database,
     passwords: PasswordHashing,
     mailer: Mailer,
+    gate: MailGate,
     key: bytes,
     is_mailable: IsMailable,
 ) -> web.Application:
@@ -47,8 +47,7 @@ async def make_site(
     cookies = Cookies(is_https=settings.is_https)
     csrf = Csrf(key, cookies, settings.base_url)
     notices = Notices(key, cookies)
-    limits = MailLimits(settings.mail_limit_mailbox, settings.mail_limit_network)
-    asking = Asking(MailGate(database, limits, key), Networks(settings.trusted_proxies))
+    asking = Asking(gate, Networks(settings.trusted_proxies))
     registrar = Registrar(database, passwords, mailer, new_secret=new_secret)
     recovery = Recovery(database, passwords, mailer, new_secret=new_secret)
     profile = Profile(database, passwords, mailer, new_secret=new_secret)

@@ -14,7 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
-from sqlalchemy import ColumnElement, Connection, Select, Update, and_, bindparam, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from mailpact.amqp.messages import Message
 from mailpact.database import clock
@@ -59,6 +70,25 @@ def holds(connection: Connection, message_id: str) -> bool:
     """Return whether a message with this id was enqueued before."""
     query = select(outbox.c.id).where(outbox.c.message_id == message_id)
     return connection.execute(query).first() is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in the outbox: how many messages, since when the oldest, and how many are dead."""
+
+    pending: float
+    oldest_seconds: float
+    dead: float
+
+
+def backlog(connection: Connection) -> Backlog:
+    """Return what waits in the outbox of all processes."""
+    unconfirmed = outbox.c.state.in_([State.PENDING, State.CLAIMED])
+    query = select(func.count(), func.min(outbox.c.made_at_seconds), clock.now()).where(unconfirmed)
+    pending, oldest, now = connection.execute(query).one()
+    dead = select(func.count()).select_from(outbox).where(outbox.c.state == State.DEAD)
+    age = 0.0 if oldest is None else max(0.0, now / clock.SECOND - oldest)
+    return Backlog(pending, age, connection.execute(dead).scalar_one())
 
 
 def claim(connection: Connection, *, token: str, limit: int) -> Sequence[Claimed]:

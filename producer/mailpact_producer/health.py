@@ -1,0 +1,94 @@
+"""Tells operators how the site is: whether it can serve pages, and whether its mail flows.
+
+An outage of the mail must not take the site down, so `/readyz` asks for the database alone. `/health/mail` answers 503
+while mail does not flow: the broker is away, or a message has waited in the outbox for more than two minutes.
+"""
+
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from prometheus_client import CollectorRegistry, Gauge
+
+from mailpact.database.transactions import Database, DatabaseUnavailable
+from mailpact.health import Condition, health_app
+from mailpact_producer.mail_gate import MailGate
+from mailpact_producer.store import outbox
+from mailpact_producer.store.outbox import Backlog
+
+LONGEST_WAIT_SECONDS: Final = 120.0
+
+
+class Health:
+    """Looks at the site; `is_connected` tells whether the broker takes messages from this process."""
+
+    def __init__(self, database: Database, gate: MailGate, is_connected: Callable[[], bool]) -> None:
+        self._database = database
+        self._gate = gate
+        self._is_connected = is_connected
+        self.registry = CollectorRegistry()
+        self._pending = self._gauge("cms_outbox_pending", "Messages that the broker has not confirmed yet.")
+        self._oldest = self._gauge("cms_outbox_oldest_age_seconds", "Age of the oldest of them.")
+        self._dead = self._gauge("cms_outbox_dead", "Messages that their own contract refuses: a bug.")
+        self._connected = self._gauge("cms_broker_connected", "1 while the broker takes messages.")
+        self._granted = self._gauge(
+            "cms_mails_granted", "Mails that were asked for and sent, since the start."
+        )
+        self._withheld = self._gauge("cms_mails_withheld", "Mails over a limit, since the start.")
+
+    async def conditions(self) -> Iterable[Condition]:
+        """Return what the site needs: the database; and, not required, that mail flows."""
+        try:
+            backlog = await self._database.transact(outbox.backlog)
+        except DatabaseUnavailable as error:
+            return [Condition("database", ok=False, detail=str(error))]
+        trouble = self._trouble(backlog)
+        return [
+            Condition("database", ok=True),
+            Condition("mail", ok=not trouble, detail=trouble, required=False),
+        ]
+
+    def application(self) -> web.Application:
+        """Return the application for `--health HOST:PORT`."""
+        app = health_app(self.conditions, self.registry)
+        app.middlewares.append(self._refreshing())
+        app.router.add_get("/health/mail", self._mail)
+        return app
+
+    async def _mail(self, _request: web.Request) -> web.Response:
+        conditions = {condition.name: condition for condition in await self.conditions()}
+        mail = conditions.get("mail", conditions["database"])
+        status = HTTPStatus.OK if mail.ok else HTTPStatus.SERVICE_UNAVAILABLE
+        return web.json_response({"flows": mail.ok, "detail": mail.detail}, status=status)
+
+    def _trouble(self, backlog: Backlog) -> str:
+        if backlog.oldest_seconds > LONGEST_WAIT_SECONDS:
+            return f"a message has waited in the outbox for {backlog.oldest_seconds:.0f} seconds"
+        return "" if self._is_connected() else "the broker takes no messages from this process"
+
+    def _refreshing(self) -> Middleware:
+        @web.middleware
+        async def refresh(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if request.path == "/metrics":
+                await self._refresh()
+            return await handler(request)
+
+        return refresh
+
+    async def _refresh(self) -> None:
+        self._connected.set(self._is_connected())
+        self._granted.set(self._gate.granted)
+        self._withheld.set(self._gate.withheld)
+        try:
+            backlog = await self._database.transact(outbox.backlog)
+        except DatabaseUnavailable:
+            nothing_known = float("nan")
+            backlog = Backlog(nothing_known, nothing_known, nothing_known)
+        self._pending.set(backlog.pending)
+        self._oldest.set(backlog.oldest_seconds)
+        self._dead.set(backlog.dead)
+
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        return Gauge(name, meaning, registry=self.registry)
