@@ -12,8 +12,10 @@ from mailpact_cli.waiting import database_answers
 from mailpact_producer.settings import (
     MAIL_LIMIT_MAILBOX,
     MAIL_LIMIT_NETWORK,
+    SITE_NAME,
     ProducerSettings,
     parse_networks,
+    parse_site_name,
 )
 
 MOST_MAILS: Final = 1_000_000
@@ -23,43 +25,52 @@ def _mails(name: str, meaning: str) -> Any:
     return options.number(name, meaning, least=0, most=MOST_MAILS)
 
 
-def producer(
-    listen_on: Annotated[HostPort, options.address("--listen", "Where to listen.")] = HostPort(
-        "127.0.0.1", 8080
+Listen = Annotated[HostPort, options.address("--listen", "Where to listen.")]
+Database = Annotated[
+    DatabaseUrl, options.database_url("--database-url", "Database with readers, pages and the outbox.")
+]
+MailboxLimit = Annotated[
+    int, _mails("--mail-limit-mailbox", "Most mails to one mailbox in an hour; 0 is no limit.")
+]
+NetworkLimit = Annotated[
+    int,
+    _mails(
+        "--mail-limit-network",
+        "Most mails that one network (/24, /64) may request in an hour; 0 is no limit.",
     ),
+]
+Proxies = Annotated[
+    str,
+    options.text(
+        "--trusted-proxies",
+        "NETWORKS",
+        "Proxies whose X-Forwarded-For is believed, with commas between them.",
+    ),
+]
+SiteName = Annotated[
+    str, options.text("--site-name", "NAME", "The site's name, on its pages and in its mails.")
+]
+HealthAddress = Annotated[
+    HostPort | None, options.address("--health", "Where to serve /livez, /readyz, /health/mail and /metrics.")
+]
+
+
+def producer(
+    listen_on: Listen = HostPort("127.0.0.1", 8080),
     base_url: Annotated[str | None, options.base_url()] = None,
     amqp_url: Annotated[AmqpUrl, options.amqp_url()] = options.DEFAULT_AMQP_URL,
-    database_url: Annotated[
-        DatabaseUrl, options.database_url("--database-url", "Database with readers, pages and the outbox.")
-    ] = DatabaseUrl("sqlite:///.mailpact/cms.db"),
-    mail_limit_mailbox: Annotated[
-        int, _mails("--mail-limit-mailbox", "Most mails to one mailbox in an hour; 0 is no limit.")
-    ] = MAIL_LIMIT_MAILBOX,
-    mail_limit_network: Annotated[
-        int,
-        _mails(
-            "--mail-limit-network",
-            "Most mails that one network (/24, /64) may request in an hour; 0 is no limit.",
-        ),
-    ] = MAIL_LIMIT_NETWORK,
-    trusted_proxies: Annotated[
-        str,
-        options.text(
-            "--trusted-proxies",
-            "NETWORKS",
-            "Proxies whose X-Forwarded-For is believed, with commas between them.",
-        ),
-    ] = "",
-    health: Annotated[
-        HostPort | None,
-        options.address("--health", "Where to serve /livez, /readyz, /health/mail and /metrics."),
-    ] = None,
+    database_url: Database = DatabaseUrl("sqlite:///.mailpact/cms.db"),
+    mail_limit_mailbox: MailboxLimit = MAIL_LIMIT_MAILBOX,
+    mail_limit_network: NetworkLimit = MAIL_LIMIT_NETWORK,
+    trusted_proxies: Proxies = "",
+    site_name: SiteName = SITE_NAME,
+    health: HealthAddress = None,
 ) -> None:
     """Run the site on which readers register. Each mail that it sends is a message."""
     configure_logging(verbose=True)
     journey = Journey(die_at=fault_point())
     options.sqlite_folder(database_url)
-    proxies = parse_networks(trusted_proxies)
+    proxies, name = parse_networks(trusted_proxies), parse_site_name(site_name)
     listener = listen(listen_on)
     health_listener = listen(health) if health is not None else None
 
@@ -74,6 +85,7 @@ def producer(
             mail_limit_mailbox=mail_limit_mailbox,
             mail_limit_network=mail_limit_network,
             trusted_proxies=proxies,
+            site_name=name,
         )
         if not await database_answers(database_url, stopping):
             return

@@ -7,11 +7,12 @@ import structlog
 from sqlalchemy import Connection
 
 from mailpact.database.transactions import Database, DatabaseUnavailable
-from mailpact_producer.store import limits, links, login_delays, sessions, users
+from mailpact_producer.store import limits, links, login_delays, outbox, sessions, users
 
 FIRST_SECONDS: Final = 30.0
 EVERY_SECONDS: Final = 300.0
 MOST_USERS: Final = 500  # in one transaction
+MOST_MESSAGES: Final = 5_000
 
 log = structlog.get_logger()
 
@@ -35,5 +36,6 @@ def clean(connection: Connection) -> int:
     sessions.purge(connection)
     links.purge(connection)
     limits.purge(connection)
+    outbox.purge(connection, limit=MOST_MESSAGES)
     login_delays.purge(connection)
     return users.remove_overdue(connection, limit=MOST_USERS)

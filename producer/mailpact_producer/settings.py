@@ -9,6 +9,7 @@ from mailpact.settings import AmqpUrl, DatabaseUrl, SettingsError
 MAIL_LIMIT_MAILBOX: Final = 3
 MAIL_LIMIT_NETWORK: Final = 30
 SITE_NAME: Final = "Our CMS"
+MAX_SITE_NAME: Final = 100  # characters, as in the contracts of the mails' templates
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -33,6 +34,14 @@ class ProducerSettings:
     def is_https(self) -> bool:
         """Whether browsers reach the site by https; only then may its cookies be `Secure`."""
         return self.base_url.startswith("https://")
+
+
+def parse_site_name(text: str) -> str:
+    """Return the site's name; raise SettingsError unless it is one line of 1 to 100 characters, as mails require."""
+    name = text.strip()
+    if not 0 < len(name) <= MAX_SITE_NAME or not name.isprintable():
+        raise SettingsError(f"{text!r} is not a name: one line of 1 to {MAX_SITE_NAME} characters")
+    return name
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    delete,
     func,
     insert,
     select,
@@ -33,6 +34,7 @@ from mailpact_producer.relay_plan import Dead, Published, PutBack, State, Step
 from mailpact_producer.store.schema import outbox
 
 LEASE_SECONDS: Final = 30  # three times what one publish may take
+KEPT_DAYS: Final = 7  # a published message, of which only id and times are left
 MAX_EXPIRED: Final = 1000  # at a time
 MAX_REASON: Final = 300  # characters, the column's size
 
@@ -116,6 +118,22 @@ def take_back_expired(connection: Connection) -> int:
             .where(outbox.c.id.in_(ids))
             .values(state=State.PENDING, claim=None, available_at=clock.now())
         )
+    return len(ids)
+
+
+def purge(connection: Connection, *, limit: int) -> int:
+    """Delete messages that were published long ago, the oldest first; return how many."""
+    published_before = clock.now() - KEPT_DAYS * 24 * 3600 * clock.SECOND
+    query = (
+        select(outbox.c.id)
+        .with_hint(outbox, "FORCE INDEX (ix_outbox_due)", "mysql")
+        .where(outbox.c.state == State.PUBLISHED, outbox.c.available_at < published_before)
+        .order_by(outbox.c.available_at, outbox.c.id)
+        .limit(limit)
+    )
+    ids = connection.execute(query).scalars().all()
+    if ids:
+        connection.execute(delete(outbox).where(outbox.c.id.in_(ids)))
     return len(ids)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mailpact.settings import SettingsError
-from mailpact_producer.settings import parse_networks
+from mailpact_producer.settings import parse_networks, parse_site_name
 from mailpact_producer.web.network import client_network
 
 TRUSTED = parse_networks("10.0.0.1, 192.168.0.0/16, ::1")
@@ -53,3 +53,13 @@ def test_forwarded_address_is_believed_from_named_proxies_only(
 def test_list_of_proxies_that_is_not_a_list_of_networks_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match=r"127\.0\.0\.1"):
         parse_networks(text)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "Two\nlines", "x" * 101, "bell\a"])
+def test_name_of_the_site_that_no_mail_could_carry_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="one line of 1 to 100 characters"):
+        parse_site_name(text)
+
+
+def test_name_of_the_site_may_be_in_any_language() -> None:
+    assert parse_site_name(" Café Größe 咖啡 ") == "Café Größe 咖啡"

@@ -110,3 +110,23 @@ async def test_dead_row_is_kept_and_never_claimed_again(database: Database) -> N
 
     assert await claim(database, "two") == []
     assert await state_and_body(database) == (State.DEAD, row.body)
+
+
+async def test_published_row_is_deleted_after_a_week_and_no_other_row(database: Database) -> None:
+    await enqueue(database, 3)
+    published, dead, _ = await claim(database, "one")
+    await settle(database, published, Published(), token="one")
+    await settle(database, dead, Dead("a bug"), token="one")
+    too_early = await database.transact(lambda connection: outbox.purge(connection, limit=10))
+    week = 7 * 24 * 3600 * clock.SECOND
+    await database.transact(
+        lambda connection: connection.execute(update(table).values(available_at=clock.now() - week - 1))
+    )
+
+    deleted = await database.transact(lambda connection: outbox.purge(connection, limit=10))
+
+    rest = await database.transact(
+        lambda connection: connection.execute(select(table.c.state)).scalars().all()
+    )
+    assert (too_early, deleted) == (0, 1)
+    assert sorted(rest) == [State.CLAIMED, State.DEAD]
