@@ -1,13 +1,15 @@
 """`mailpact consumer`: the consumer by itself."""
 
 import asyncio
+import socket
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from mailpact.settings import AmqpUrl, DatabaseUrl, SettingsError, SmtpUrl, fault_point
+from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError, SmtpUrl, fault_point
 from mailpact.telemetry import Journey, configure_logging
 from mailpact_cli import options
+from mailpact_cli.listening import listen
 from mailpact_cli.serving import say, serve_until_stopped
 from mailpact_cli.waiting import database_answers
 from mailpact_consumer.mailbox import Mailbox
@@ -48,6 +50,7 @@ InboxDays = Annotated[
     int,
     options.number("--inbox-days", "Days for which finished messages are remembered.", least=1, most=3650),
 ]
+Health = Annotated[HostPort | None, options.address("--health", "Serve /livez, /readyz and /metrics here.")]
 
 
 def consumer(
@@ -63,6 +66,7 @@ def consumer(
     smtp_ca_file: CaFile = None,
     retry_schedule: RetrySchedule = DEFAULT_SCHEDULE,
     inbox_days: InboxDays = 30,
+    health: Health = None,
 ) -> None:
     """Run a consumer: it turns messages into mail."""
     if smtp_tls is SmtpTls.OFF and (smtp_url.is_tls or smtp_url.password is not None):
@@ -85,14 +89,17 @@ def consumer(
         retry_schedule=retry_schedule,
         inbox_days=inbox_days,
     )
-    serve_until_stopped(partial(_serve, settings, journey))
+    listener = listen(health) if health is not None else None
+    serve_until_stopped(partial(_serve, settings, journey, listener))
 
 
-async def _serve(settings: ConsumerSettings, journey: Journey, stopping: asyncio.Event) -> None:
+async def _serve(
+    settings: ConsumerSettings, journey: Journey, health: socket.socket | None, stopping: asyncio.Event
+) -> None:
     from mailpact_consumer.service import running
 
     if not await database_answers(settings.inbox_url, stopping):
         return
-    async with running(settings, journey=journey):
+    async with running(settings, journey=journey, health=health):
         say(f"consuming from {settings.amqp_url}, mailing through {settings.smtp_url}")
         await stopping.wait()

@@ -18,6 +18,7 @@ from mailpact.database import clock
 from mailpact.database.transactions import Database, DatabaseUnavailable
 from mailpact_consumer.inbox import Inbox, Reported
 from mailpact_consumer.inbox_sql import Key, among
+from mailpact_consumer.metrics import Metrics
 from mailpact_consumer.schema import inbox
 from mailpact_consumer.status import EXCHANGE, StatusEvent
 
@@ -32,7 +33,8 @@ log = structlog.get_logger()
 class Events:
     """The way of status events to the broker."""
 
-    def __init__(self, database: Database, inbox: Inbox, publisher: Publisher) -> None:
+    def __init__(self, database: Database, inbox: Inbox, publisher: Publisher, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._database = database
         self._inbox = inbox
         self._publisher = publisher
@@ -74,6 +76,7 @@ class Events:
                 task.cancel()
 
     def _start(self, event: StatusEvent, reported: Reported | None) -> None:
+        self._metrics.deliveries.labels(event.event).inc()
         if not self._publisher.is_open or len(self._running) >= MOST_AT_ONCE:
             return
         task = asyncio.get_running_loop().create_task(self._publish_and_report(event, reported))

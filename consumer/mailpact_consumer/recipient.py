@@ -191,7 +191,9 @@ class RecipientTry:
             _words(reply),
             event.line,
         )
-        await self._services.settlement.sent(sent, event, events=standing.events + 1)
+        await self._services.settlement.sent(
+            sent, event, events=standing.events + 1, timestamp=self._request.timestamp
+        )
 
     async def _put_off(self, standing: Standing, trouble: Trouble) -> Result:
         reply = SmtpReply(trouble.code, trouble.text) if trouble.code is not None else None

@@ -23,6 +23,7 @@ from mailpact.database.engine import open_database
 from mailpact.database.transactions import Database, DatabaseUnavailable
 from mailpact.telemetry import Journey, Point
 from mailpact_consumer.attempt import Attempt, RefusedMessage
+from mailpact_consumer.bridge import Bridge
 from mailpact_consumer.deliver import MailServer
 from mailpact_consumer.events import Events
 from mailpact_consumer.housekeeping import Housekeeping
@@ -31,6 +32,8 @@ from mailpact_consumer.inbox import Inbox
 from mailpact_consumer.intake import Intake, IsOurs
 from mailpact_consumer.liveness import Liveness
 from mailpact_consumer.message import Reader, identify, read, readers
+from mailpact_consumer.metrics import Metrics
+from mailpact_consumer.monitor import Monitor
 from mailpact_consumer.queues import WORK_QUEUE, with_schedule
 from mailpact_consumer.rounds import Rounds
 from mailpact_consumer.server_watch import ServerWatch
@@ -51,7 +54,8 @@ log = structlog.get_logger()
 class Consumer:
     """What becomes of each delivery."""
 
-    def __init__(self, services: Services, slots: Slots, served: dict[str, Reader]) -> None:
+    def __init__(self, services: Services, slots: Slots, served: dict[str, Reader], metrics: Metrics) -> None:
+        self._metrics = metrics
         self._services = services
         self._served = served
         self._in_flight = InFlight()
@@ -72,6 +76,7 @@ class Consumer:
         else:
             services.journey.reach(Point.VALIDATED, identity.key)
             if not identity.is_known:
+                self._metrics.without_id.inc()
                 log.info("message without an id: its duplicates cannot be told", message_id=identity.key)
             work = Attempt(services, delivery, request, slot)
         async with self._in_flight.hold(identity.key):
@@ -92,13 +97,15 @@ class _Publishers:
         return cls(*(Publisher(settings.amqp_url, f"consumer {kind}", declare=declare) for kind in kinds))
 
     @property
-    def all(self) -> tuple[Publisher, ...]:
-        return self.letters, self.retries, self.events
+    def by_role(self) -> dict[str, Publisher]:
+        return {"letters": self.letters, "retries": self.retries, "events": self.events}
 
 
 @asynccontextmanager
-async def running(settings: ConsumerSettings, *, journey: Journey) -> AsyncIterator[Consumer]:
-    """Run one consumer until the caller leaves.
+async def running(
+    settings: ConsumerSettings, *, journey: Journey, health: socket.socket | None = None
+) -> AsyncIterator[Consumer]:
+    """Run one consumer until the caller leaves; `health` listens for `/livez`, `/readyz` and `/metrics`.
 
     The broker and the mail server may be away, now or later. Raises DatabaseUnavailable, SchemaUnknown or
     OlderConsumersAlive when the inbox cannot be used, and TopologyMismatch (in an exception group) when a queue of ours
@@ -106,21 +113,25 @@ async def running(settings: ConsumerSettings, *, journey: Journey) -> AsyncItera
     """
     async with (
         open_database(settings.inbox_url) as database,
-        _wired(settings, database, journey) as consumer,
+        _wired(settings, database, journey, health) as consumer,
     ):
         yield consumer
 
 
 @asynccontextmanager
-async def _wired(settings: ConsumerSettings, database: Database, journey: Journey) -> AsyncIterator[Consumer]:
+async def _wired(
+    settings: ConsumerSettings, database: Database, journey: Journey, health: socket.socket | None
+) -> AsyncIterator[Consumer]:
     published = catalogue.load()
     topology = with_schedule(published.topology.declared_by("consumer"), settings.retry_schedule)
-    declare = partial(declare_all, topology=topology)
+    owner = str(uuid4())
+    consuming, metrics = _Consuming(), Metrics(utc_now=_utc_now)
+    bridge = Bridge(settings.amqp_url, database, owner, new_id=lambda: str(uuid4()))
+    declare = bridge.remembering(partial(declare_all, topology=topology))
     publishers = _Publishers.of(settings, declare)
-    consuming = _Consuming()
-    services, events = _services(settings, database, journey, publishers, consuming)
+    services, events = _services(settings, database, owner, journey, publishers, consuming, metrics)
     slots = Slots(settings.prefetch)
-    consumer = Consumer(services, slots, readers(published))
+    consumer = Consumer(services, slots, readers(published), metrics)
     await services.inbox.prepare()
     await services.liveness.announce()
     try:
@@ -128,17 +139,21 @@ async def _wired(settings: ConsumerSettings, database: Database, journey: Journe
             intake = Intake(tasks, slots, consumer.handle)
             subscriber = consuming.subscriber = _subscriber(settings, intake, declare)
             consumer.consuming = subscriber.started
+            monitor = Monitor(metrics, database, services.watch, publishers.by_role, subscriber, bridge)
             jobs = (
+                monitor.run(),
                 services.liveness.keep(),
                 subscriber.run(),
                 services.watch.run(),
                 events.sweep(),
                 Housekeeping(database, inbox_days=settings.inbox_days).run(),
-                *(publisher.run() for publisher in publishers.all),
+                bridge.run(publishers.retries),
+                *(publisher.run() for publisher in publishers.by_role.values()),
             )
             background = [tasks.create_task(job) for job in jobs]
             try:
-                yield consumer
+                async with _health(health, monitor, metrics):
+                    yield consumer
             finally:
                 consumer.stopping.set()
                 await subscriber.stop_receiving()
@@ -151,6 +166,23 @@ async def _wired(settings: ConsumerSettings, database: Database, journey: Journe
         await services.inbox.finish()
         with suppress(DatabaseUnavailable):  # then the row looks dead after ten seconds, as after a crash
             await services.liveness.withdraw()
+
+
+@asynccontextmanager
+async def _health(listener: socket.socket | None, monitor: Monitor, metrics: Metrics) -> AsyncIterator[None]:
+    if listener is None:
+        yield
+        return
+    # Imported here: a consumer without --health needs no web server.
+    from mailpact.health import health_app
+    from mailpact.web.serving import serving
+
+    async with serving(health_app(monitor.check, metrics.registry), listener):
+        yield
+
+
+def _utc_now() -> datetime:
+    return datetime.fromtimestamp(time.time(), UTC)
 
 
 class _Consuming:
@@ -168,13 +200,14 @@ class _Consuming:
 def _services(
     settings: ConsumerSettings,
     database: Database,
+    owner: str,
     journey: Journey,
     publishers: _Publishers,
     consuming: _Consuming,
+    metrics: Metrics,
 ) -> tuple[Services, Events]:
-    owner = str(uuid4())
     inbox = Inbox(database, owner)
-    events = Events(database, inbox, publishers.events)
+    events = Events(database, inbox, publishers.events, metrics)
     mail_server = _mail_server(settings)
     services = Services(
         inbox=inbox,
@@ -186,12 +219,17 @@ def _services(
             partial(mail_server.probe, settings.sender), pause=consuming.pause, resume=consuming.resume
         ),
         settlement=Settlement(
-            inbox, events, letters=publishers.letters, retries=publishers.retries, journey=journey
+            inbox,
+            events,
+            letters=publishers.letters,
+            retries=publishers.retries,
+            journey=journey,
+            metrics=metrics,
         ),
         journey=journey,
         settings=settings,
         new_id=lambda: str(uuid4()),
-        utc_now=lambda: datetime.fromtimestamp(time.time(), UTC),
+        utc_now=_utc_now,
         in_data=set(),
     )
     return services, events

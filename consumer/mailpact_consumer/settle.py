@@ -11,6 +11,7 @@ A crash between two steps repeats a step that does no harm: the message comes ag
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import TypeVar
 
 import structlog
@@ -26,6 +27,7 @@ from mailpact_consumer.decide import State
 from mailpact_consumer.events import Events
 from mailpact_consumer.in_flight import InFlight
 from mailpact_consumer.inbox import Inbox, Reported, Sent, Transition
+from mailpact_consumer.metrics import Metrics
 from mailpact_consumer.schedule import Step
 from mailpact_consumer.status import StatusEvent
 
@@ -44,8 +46,16 @@ class Settlement:
     """
 
     def __init__(
-        self, inbox: Inbox, events: Events, *, letters: Publisher, retries: Publisher, journey: Journey
+        self,
+        inbox: Inbox,
+        events: Events,
+        *,
+        letters: Publisher,
+        retries: Publisher,
+        journey: Journey,
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
         self._inbox = inbox
         self._events = events
         self._letters = letters
@@ -53,8 +63,12 @@ class Settlement:
         self._journey = journey
         self._ids = InFlight()
 
-    async def sent(self, sent: Sent, event: StatusEvent, *, events: int) -> None:
-        """Record the mail that the server took; `events` counts the row's status events with this one."""
+    async def sent(self, sent: Sent, event: StatusEvent, *, events: int, timestamp: datetime | None) -> None:
+        """Record the mail that the server took; `events` counts the row's status events with this one.
+
+        `timestamp` is the message's own, from which the way to the reader is measured.
+        """
+        self._metrics.sent(timestamp)
         recorded_at = await _until_committed(lambda: self._inbox.record_sent(sent))
         key = sent.subject.key
         self._journey.reach(Point.SENT, key.message_id)
@@ -88,6 +102,7 @@ class Settlement:
             outcome = await self._letters.publish(letter, exchange=DEAD_LETTER_EXCHANGE)
         if outcome is Outcome.CONFIRMED:
             self._journey.reach(Point.BURIED, key)
+            self._metrics.dead_letters.labels(str(letter.headers["x-error-code"])).inc()
         return outcome
 
     async def letters_are_blocked(self) -> bool:

@@ -220,13 +220,14 @@ class Subscriber:
         if self._is_stopping:
             return  # it is unsettled, so it goes back to the queue with the channel
         try:
-            self._receive(_delivery(delivered, acks))
+            self._receive(delivery_of(delivered, acks))
         except Exception as error:  # noqa: BLE001  # the library would lose it in a log; the session raises it
             if not over.done():
                 over.set_exception(error)
 
 
-def _delivery(delivered: DeliveredMessage, acks: Acks) -> Delivery:
+def delivery_of(delivered: DeliveredMessage, acks: Acks) -> Delivery:
+    """Return what the library delivered, to be settled through `acks`."""
     message = Message.received(delivered.body, delivered.header.properties)
     count = message.headers.get("x-delivery-count", 0)
     return Delivery(

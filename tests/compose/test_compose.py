@@ -110,7 +110,7 @@ def test_docker_compose_would_refuse_it(
             "_URL: amqp://u:p@h/",
             "consumer has a password in MAILPACT_AMQP",
         ),
-        ("    healthcheck:\n      # Both", "    x-check:\n      # Both", "consumer has no health check"),
+        ("    healthcheck:\n      # Ready", "    x-check:\n      # Ready", "consumer has no health check"),
         (
             "{ condition: service_healthy }",
             "{ condition: service_started }",

@@ -103,7 +103,7 @@ class Stage:
         self.mail_server = mail_server
         self.journey = Journey()
 
-    def consumer(self, **settings: Any) -> Any:
+    def consumer(self, health: socket.socket | None = None, **settings: Any) -> Any:
         """Return a consumer to be entered."""
         usual = {
             "amqp_url": AmqpUrl.parse(self.amqp_url),
@@ -114,7 +114,7 @@ class Stage:
             "unanswered_pause_seconds": 1.0,
         }
         chosen = ConsumerSettings(**usual | settings)
-        return service.running(chosen, journey=self.journey)
+        return service.running(chosen, journey=self.journey, health=health)
 
     async def publish(self, body: bytes, **properties: Any) -> None:
         """Publish a message, as soon as there is a queue for it."""

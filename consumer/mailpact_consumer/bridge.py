@@ -1,0 +1,247 @@
+"""Moves what older programs publish straight to the legacy queue `email`, which they declare and fill themselves.
+
+The queue is never declared here. If it exists and has no consumer but ours, its messages are forwarded to the work
+queue, each under a key, confirmed before it is acked. One kind is not forwarded but dropped: a message that came
+through the exchange `email` with a key by which the work queue is bound has a twin in the work queue already. That
+holds only for messages published since the work queue is bound. So as many messages as lay in the legacy queue when
+the bridge first saw both queues are forwarded whatever they are; the inbox remembers how many of them are left. A
+legacy queue that appears later holds none. When in doubt a message is forwarded: a second mail is better than none.
+
+Of several consumers one has the bridge; which one stands in the inbox.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+import structlog
+from aiormq.abc import AbstractConnection, DeliveredMessage
+from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity, ChannelPreconditionFailed
+from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from mailpact.amqp.backoff import backoff_seconds
+from mailpact.amqp.channels import RPC_SECONDS, open_channel
+from mailpact.amqp.errors import BrokerLost, reason
+from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.publisher import Publisher
+from mailpact.amqp.subscriber import Acks, Delivery, delivery_of
+from mailpact.amqp.supervisor import Supervisor
+from mailpact.database.transactions import Database, DatabaseUnavailable
+from mailpact.settings import AmqpUrl
+from mailpact_consumer.letter import bridged
+from mailpact_consumer.liveness import is_alive
+from mailpact_consumer.message import identify
+from mailpact_consumer.queues import WORK_QUEUE
+from mailpact_consumer.schema import bridges, owners
+
+LEGACY_QUEUE = "email"
+INGRESS = "email"
+TWIN_KEYS = frozenset({"", "email"})
+REQUEUE_EXCHANGE = "email.requeue"
+PROBE_SECONDS = 30.0
+PREFETCH = 32
+
+Declare = Callable[[AbstractConnection], Awaitable[None]]
+
+log = structlog.get_logger()
+
+
+class Bridge:
+    """The bridge of the process `owner`."""
+
+    def __init__(
+        self,
+        url: AmqpUrl,
+        database: Database,
+        owner: str,
+        *,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._supervisor = Supervisor(url, "consumer bridge")
+        self._database = database
+        self._owner = owner
+        self._new_id = new_id
+        self.moved = self.dropped = 0
+
+    async def run(self, publisher: Publisher) -> NoReturn:
+        """Look for the legacy queue every 30 seconds, and move its messages through `publisher`, until cancelled."""
+        self._publisher = publisher
+        await self._supervisor.run(self._session)
+
+    def remembering(self, declare: Declare) -> Declare:
+        """Return `declare`, which first notes whether the work queue is new: then no message has a twin in it yet."""
+
+        async def declare_and_remember(connection: AbstractConnection) -> None:
+            if await _look(connection, WORK_QUEUE) is None:
+                try:
+                    await self._database.transact(_forget)
+                except DatabaseUnavailable as error:
+                    raise BrokerLost(f"a new queue cannot be noted: {error}") from error
+            await declare(connection)
+
+        return declare_and_remember
+
+    async def _session(self, connection: AbstractConnection) -> NoReturn:
+        self._supervisor.report_up()
+        while True:
+            try:
+                await self._move_if_due(connection)
+            except IntegrityError:
+                continue  # another consumer made the row in the same moment
+            except DatabaseUnavailable as error:
+                log.warning("the bridge waits for the inbox", reason=str(error))
+            await asyncio.sleep(PROBE_SECONDS)
+
+    async def _move_if_due(self, connection: AbstractConnection) -> None:
+        if await _look(connection, WORK_QUEUE) is None:
+            return
+        found = await _look(connection, LEGACY_QUEUE)
+        if found is None:
+            await self._database.transact(_note_no_queue)
+            return
+        waiting, consumers = found
+        if consumers or not await self._database.transact(self._take):
+            return
+        to_forward = await self._database.transact(lambda c: _left_to_forward(c, waiting))
+        all_keys = await _is_fanout(connection)
+        log.info("the bridge moves messages of the legacy queue", queue=LEGACY_QUEUE, older=to_forward)
+        try:
+            await self._move(connection, to_forward, takes_all_keys=all_keys)
+        finally:
+            await self._database.transact(self._release)
+
+    async def _move(self, connection: AbstractConnection, to_forward: int, *, takes_all_keys: bool) -> None:
+        """Move messages until somebody else consumes the queue too, or the queue is gone."""
+        channel = await open_channel(connection)
+        acks, incoming = Acks(channel), asyncio.Queue[Delivery | None]()
+        channel.on_consumer_cancel_callbacks.add(lambda _: incoming.put_nowait(None))
+
+        async def receive(delivered: DeliveredMessage) -> None:
+            acks.delivered(delivered.delivery_tag or 0)
+            incoming.put_nowait(delivery_of(delivered, acks))
+
+        async with asyncio.timeout(RPC_SECONDS):
+            await channel.basic_qos(prefetch_count=PREFETCH)
+            await channel.basic_consume(LEGACY_QUEUE, receive)
+        loop = asyncio.get_running_loop()
+        next_look = loop.time() + PROBE_SECONDS
+        try:
+            while not channel.is_closed:
+                if loop.time() >= next_look:
+                    found = await _look(connection, LEGACY_QUEUE)
+                    if found is None or found[1] > 1:
+                        log.warning("the bridge stops: the legacy queue has another consumer, or is gone")
+                        return
+                    next_look = loop.time() + PROBE_SECONDS
+                try:
+                    async with asyncio.timeout_at(next_look):
+                        delivery = await incoming.get()
+                except TimeoutError:
+                    continue
+                if delivery is None:
+                    return
+                is_older = to_forward > 0
+                await self._settle(delivery, is_older=is_older, takes_all_keys=takes_all_keys)
+                to_forward -= is_older
+        finally:
+            if not channel.is_closed:
+                async with asyncio.timeout(RPC_SECONDS):
+                    await channel.close()
+
+    async def _settle(self, delivery: Delivery, *, is_older: bool, takes_all_keys: bool) -> None:
+        has_twin = delivery.exchange == INGRESS and (takes_all_keys or delivery.routing_key in TWIN_KEYS)
+        if has_twin and not is_older:
+            self.dropped += 1
+            await delivery.ack()
+            return
+        identity = identify(delivery.message, assigned_id=self._new_id())
+        maybe_sent = delivery.redelivered and not identity.is_known
+        forwarded = bridged(delivery.message, key=identity.key, maybe_sent=maybe_sent)
+        failures = 0
+        while await self._publisher.publish(forwarded, exchange=REQUEUE_EXCHANGE) is not Outcome.CONFIRMED:
+            failures += 1
+            await asyncio.sleep(backoff_seconds(failures, random.uniform))
+        if is_older:
+            await self._database.transact(_count_down)
+        self.moved += 1
+        log.info("a message of the legacy queue was moved", message_id=identity.key)
+        await delivery.ack()
+
+    def _take(self, connection: Connection) -> bool:
+        """Become the one that has the bridge; False when a living process has it."""
+        _make_row(connection)
+        living = select(owners.c.owner).where(is_alive())
+        taken = connection.execute(
+            update(bridges)
+            .where(
+                bridges.c.queue == LEGACY_QUEUE,
+                or_(bridges.c.owner == self._owner, bridges.c.owner.not_in(living)),
+            )
+            .values(owner=self._owner)
+        )
+        return taken.rowcount == 1
+
+    def _release(self, connection: Connection) -> None:
+        mine = update(bridges).where(bridges.c.owner == self._owner).values(owner="")
+        connection.execute(mine)
+
+
+async def _look(connection: AbstractConnection, queue: str) -> tuple[int, int] | None:
+    """Return how many messages wait in a queue and how many consumers it has; None when it cannot be used."""
+    channel = await open_channel(connection)  # its own: a refusal closes the channel that it came on
+    try:
+        async with asyncio.timeout(RPC_SECONDS):
+            found = await channel.queue_declare(queue, passive=True)
+            await channel.close()
+    except (ChannelNotFoundEntity, ChannelLockedResource):
+        return None
+    return int(found.message_count or 0), int(found.consumer_count or 0)
+
+
+async def _is_fanout(connection: AbstractConnection) -> bool:
+    """Return whether the public exchange takes every key; it exists, perhaps as somebody else declared it."""
+    channel = await open_channel(connection)
+    try:
+        async with asyncio.timeout(RPC_SECONDS):
+            await channel.exchange_declare(INGRESS, exchange_type="fanout", durable=True)
+            await channel.close()
+    except ChannelPreconditionFailed as error:
+        return "'type'" not in reason(error)
+    return True
+
+
+def _make_row(connection: Connection) -> None:
+    row = select(bridges.c.owner).where(bridges.c.queue == LEGACY_QUEUE)
+    if connection.execute(row).scalar() is None:
+        connection.execute(insert(bridges).values(queue=LEGACY_QUEUE, owner="", to_forward=None))
+
+
+def _note_no_queue(connection: Connection) -> None:
+    """Note that the work queue is bound and no legacy queue is there: whatever comes to one later has a twin."""
+    _make_row(connection)
+    unknown = bridges.c.to_forward.is_(None)
+    connection.execute(update(bridges).where(bridges.c.queue == LEGACY_QUEUE, unknown).values(to_forward=0))
+
+
+def _forget(connection: Connection) -> None:
+    connection.execute(update(bridges).values(to_forward=None))
+
+
+def _left_to_forward(connection: Connection, waiting: int) -> int:
+    """Return how many messages at the head of the legacy queue may be older than the work queue's binding."""
+    row = select(bridges.c.to_forward).where(bridges.c.queue == LEGACY_QUEUE)
+    known: int | None = connection.execute(row).scalar()
+    if known is None:
+        known = waiting
+        connection.execute(update(bridges).where(bridges.c.queue == LEGACY_QUEUE).values(to_forward=known))
+    return known
+
+
+def _count_down(connection: Connection) -> None:
+    connection.execute(
+        update(bridges)
+        .where(bridges.c.queue == LEGACY_QUEUE, bridges.c.to_forward > 0)
+        .values(to_forward=bridges.c.to_forward - 1)
+    )
