@@ -2,16 +2,21 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError, SmtpUrl, fault_point
 from mailpact.telemetry import Journey, configure_logging
 from mailpact_cli import options
+from mailpact_cli.errors import exit_line
 from mailpact_cli.listening import listen
 from mailpact_cli.serving import say, serve_until_stopped
 from mailpact_cli.waiting import database_answers
+from mailpact_cli.workers import run_workers
 from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.schedule import DEFAULT_SCHEDULE, Schedule
 from mailpact_consumer.settings import ConsumerSettings, SmtpTls
@@ -51,6 +56,9 @@ InboxDays = Annotated[
     options.number("--inbox-days", "Days for which finished messages are remembered.", least=1, most=3650),
 ]
 Health = Annotated[HostPort | None, options.address("--health", "Serve /livez, /readyz and /metrics here.")]
+Workers = Annotated[
+    int, options.number("--workers", "Processes that share the queue and the inbox.", least=1, most=64)
+]
 
 
 def consumer(
@@ -67,6 +75,7 @@ def consumer(
     retry_schedule: RetrySchedule = DEFAULT_SCHEDULE,
     inbox_days: InboxDays = 30,
     health: Health = None,
+    workers: Workers = 1,
 ) -> None:
     """Run a consumer: it turns messages into mail."""
     if smtp_tls is SmtpTls.OFF and (smtp_url.is_tls or smtp_url.password is not None):
@@ -89,8 +98,38 @@ def consumer(
         retry_schedule=retry_schedule,
         inbox_days=inbox_days,
     )
-    listener = listen(health) if health is not None else None
-    serve_until_stopped(partial(_serve, settings, journey, listener))
+    listeners = _health_listeners(health, workers)
+
+    def serve(worker: int) -> int:
+        serve_until_stopped(partial(_serve, settings, journey, listeners[worker]))
+        return 0
+
+    if workers == 1:
+        serve(0)
+    else:
+        raise typer.Exit(run_workers(workers, partial(_guarded, serve)))
+
+
+def _health_listeners(health: HostPort | None, workers: int) -> list[socket.socket | None]:
+    """Return a socket for each worker: the first listens where the operator said, each other one port higher."""
+    if health is None:
+        return [None] * workers
+    first = listen(health)
+    port = first.getsockname()[1]
+    return [first, *(listen(HostPort(health.host, port + number)) for number in range(1, workers))]
+
+
+def _guarded(serve: Callable[[int], int], worker: int) -> int:
+    """Run one worker; say an expected error in one line, as the command does for itself."""
+    try:
+        return serve(worker)
+    except Exception as error:  # the outermost edge of this process; what is not expected is raised again
+        expected = exit_line(error)
+        if expected is None:
+            raise
+        line, code = expected
+        say(f"mailpact: {line}")
+        return code
 
 
 async def _serve(

@@ -19,13 +19,12 @@ from mailpact_consumer.decide import Busy, Decision, Drop, Row, Send, State, Wai
 from mailpact_consumer.deliver import Transaction
 from mailpact_consumer.inbox import Claim, ClaimRequest, Reported, Seen, Sent, Subject, Transition
 from mailpact_consumer.inbox_sql import Key
-from mailpact_consumer.letter import RecipientFailure, letter_about_recipient, one_line
+from mailpact_consumer.letter import RecipientFailure, letter_about_recipient
 from mailpact_consumer.message import MailRequest, Recipient
 from mailpact_consumer.outcomes import Held, LookAgain, PutOff, Settled, Source
 from mailpact_consumer.render import render
 from mailpact_consumer.reply import Accepted, DomainBusy, Permanent, Scope, Trouble
 from mailpact_consumer.schedule import Deadlines, wait_seconds
-from mailpact_consumer.schema import REPLY_CHARACTERS
 from mailpact_consumer.services import Services
 from mailpact_consumer.slots import Slot
 from mailpact_consumer.standing import Standing, Verdict
@@ -188,7 +187,7 @@ class RecipientTry:
             standing.seen.token if standing.seen is not None else self._services.new_id(),
             standing.attempts,
             accepted.code,
-            _words(reply),
+            reply.words,
             event.line,
         )
         await self._services.settlement.sent(
@@ -261,7 +260,7 @@ class RecipientTry:
             is_uncertain=event is Event.UNCERTAIN,
             wait_seconds=wait,
             smtp_code=reply.code if reply is not None else None,
-            last_reply=_words(reply) if reply is not None else None,
+            last_reply=reply.words if reply is not None else None,
             event=written.line if written is not None else None,
         )
         is_moved = await self._services.settlement.moved(transition, written, events=standing.events + 1)
@@ -310,7 +309,7 @@ class RecipientTry:
             unanswered=standing.unanswered,
             is_uncertain=verdict.is_uncertain,
             smtp_code=verdict.reply.code if verdict.reply is not None else None,
-            last_reply=_words(verdict.reply) if verdict.reply is not None else None,
+            last_reply=verdict.reply.words if verdict.reply is not None else None,
             event=event.line,
         )
         self._verdict = None
@@ -396,7 +395,3 @@ class RecipientTry:
     def _early_seconds(self) -> float:
         not_before = self._request.not_before
         return 0.0 if not_before is None else (not_before - self._services.utc_now()).total_seconds()
-
-
-def _words(reply: SmtpReply) -> str:
-    return one_line(reply.text)[:REPLY_CHARACTERS]

@@ -46,6 +46,11 @@ class SmtpReply:
     code: int
     text: str
 
+    @property
+    def words(self) -> str:
+        """The text as one line of at most 500 visible characters."""
+        return one_line(self.text)
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -143,8 +148,7 @@ def _smtp(reply: SmtpReply) -> dict[str, object]:
     enhanced = _ENHANCED.match(reply.text)
     if enhanced is not None:
         smtp["enhanced"] = enhanced[1]
-    words = one_line(reply.text)
-    return {**smtp, "reply": words} if words else smtp
+    return {**smtp, "reply": reply.words} if reply.words else smtp
 
 
 def _error(failure: Failure | Refusal) -> dict[str, object]:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import pika
 import pytest
+from aiosmtpd.controller import Controller
 from sqlalchemy import NullPool, create_engine, text
 
 from tests.command import MAILPACT, environment
@@ -78,6 +79,11 @@ class Process:
         self.process.terminate()
         return self.process.wait(timeout=PATIENCE_SECONDS)
 
+    def children(self) -> list[int]:
+        """Return the ids of the processes that it has started."""
+        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in found.split()]
+
     def wait_until_dead(self) -> None:
         """Wait until it has killed itself at its fault point."""
         assert self.process.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
@@ -136,6 +142,12 @@ class Mailpact:
         """Start a consumer, whether there is a broker or not."""
         return self._start(*self._words("consumer"), **variables)
 
+    def start_consumer_at(self, smtp_url: str, **variables: str) -> Process:
+        """Start a consumer that sends through another mail server."""
+        words = self._words("consumer")
+        words[words.index("--smtp-url") + 1] = smtp_url
+        return self._start(*words, **variables)
+
     def producer(self, port: str = "site", **variables: str) -> Process:
         """Start the CMS."""
         return self._start(*self._words("producer", port), **variables)
@@ -171,6 +183,14 @@ class Mailpact:
         """Return how many messages a queue holds ready."""
         with pika.BlockingConnection(pika.URLParameters(self.amqp_url)) as connection:
             return int(connection.channel().queue_declare(queue, passive=True).method.message_count)
+
+    def consumers(self, queue: str) -> int:
+        """Return how many consumers a queue has; 0 while there is no such queue."""
+        with pika.BlockingConnection(pika.URLParameters(self.amqp_url)) as connection:
+            try:
+                return int(connection.channel().queue_declare(queue, passive=True).method.consumer_count)
+            except pika.exceptions.ChannelClosedByBroker:
+                return 0
 
     def inbox_row(self) -> tuple[str, int, int]:
         """Return state, attempts and uncertain sends of the inbox's only row."""
@@ -298,6 +318,44 @@ def on_both(real_servers: Any, tmp_path: Path) -> Iterator[Mailpact]:
         yield started
     finally:
         started.stop_all()
+
+
+class ScriptedSmtp:
+    """A mail server in a thread; the replies to RCPT are eaten up, and then all is well."""
+
+    def __init__(self) -> None:
+        self.controller: Any = None
+        self.rcpt_replies: list[str] = []
+        self.mails: list[bytes] = []
+
+    async def handle_RCPT(  # noqa: N802  # aiosmtpd's names
+        self, _server: Any, _session: Any, envelope: Any, address: str, _options: list[str]
+    ) -> str:
+        """Answer RCPT."""
+        reply = self.rcpt_replies.pop(0) if self.rcpt_replies else "250 OK"
+        if reply.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return reply
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802  # as above
+        """Take a mail."""
+        self.mails.append(bytes(envelope.content))
+        return "250 OK"
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"smtp://127.0.0.1:{self.controller.port}"
+
+
+@pytest.fixture
+def scripted_smtp() -> Iterator[ScriptedSmtp]:
+    """A mail server that does as the test says."""
+    server = ScriptedSmtp()
+    server.controller = Controller(server, hostname="127.0.0.1", port=_free_port())
+    server.controller.start()
+    yield server
+    server.controller.stop()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import signal
 from typing import Any
 
 import pytest
@@ -56,3 +58,20 @@ def test_killed_before_the_data_the_mail_is_sent_once(published: Any, wait_until
     published.consumer()
 
     wait_until("it is sent", lambda: len(published.mails("ada@example.org")) == 1)
+
+
+def test_workers_share_the_queue_are_started_again_and_stop_with_their_parent(
+    on_both: Any, wait_until: Any
+) -> None:
+    consumer = on_both.start_consumer(MAILPACT_WORKERS="2")
+    wait_until("both consume", lambda: on_both.consumers("email.work") == 2)
+    children = consumer.children()
+    os.kill(children[0], signal.SIGKILL)
+    for number in range(10):
+        on_both.publish(json.dumps({"email": f"r{number}@example.org", "message": "m"}).encode())
+
+    wait_until("all are mails", lambda: all(on_both.mails(f"r{number}@example.org") for number in range(10)))
+    wait_until("it is started again", lambda: on_both.consumers("email.work") == 2)
+    assert consumer.stop() == 0
+    wait_until("nobody consumes", lambda: on_both.consumers("email.work") == 0)
+    assert [len(on_both.mails(f"r{number}@example.org")) for number in range(10)] == [1] * 10

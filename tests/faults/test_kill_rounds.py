@@ -1,0 +1,98 @@
+"""The consumer is killed at every step of the order of settling: nothing is lost, and no second mail comes unreported.
+
+Each round kills one consumer at one step with SIGKILL and lets the next one finish. `make test-faults` runs 200 rounds,
+`make test` a few.
+"""
+
+import itertools
+import json
+import os
+from typing import Any
+
+import pytest
+from sqlalchemy import NullPool, create_engine, text
+
+SENT = ("handed_to_smtp", "sending", "sent", "validated", "acked", "received")
+PUT_OFF = ("deferred", "put_off")
+DEAD = ("buried", "ended")
+ROUNDS = int(os.environ.get("MAILPACT_TEST_KILL_ROUNDS", "6"))
+STEPS = list(itertools.islice(itertools.cycle(SENT), ROUNDS))
+
+
+def body(number: int) -> bytes:
+    return json.dumps({"email": f"reader-{number}@example.org", "message": f"Mail {number}"}).encode()
+
+
+def message_id(number: int) -> str:
+    return f"5d0f7a3e-2f4b-4c7e-9a51-{number:012d}"
+
+
+def rows(mailpact: Any) -> dict[str, tuple[str, int]]:
+    """Return state and uncertain sends by message."""
+    engine = create_engine(mailpact._database("inbox.db"), poolclass=NullPool)
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT message_id, state, uncertain FROM inbox")).all()
+    return {row.message_id: (row.state, row.uncertain) for row in found}
+
+
+@pytest.mark.timeout(60 + 60 * ROUNDS)
+@pytest.mark.parametrize("has_id", [True, False], ids=["with ids", "without ids"])
+def test_killed_at_every_step_nothing_is_lost_and_no_second_mail_comes_unreported(
+    on_both: Any, wait_until: Any, has_id: bool
+) -> None:
+    mailpact = on_both
+    mailpact.consumer().stop()
+    numbers = list(range(len(STEPS)))
+    for number, step in zip(numbers, STEPS, strict=True):
+        mailpact.publish(body(number), message_id=message_id(number) if has_id else None)
+        mailpact.consumer(MAILPACT_FAULT_POINT=step).wait_until_dead()
+    consumer = mailpact.consumer()
+
+    wait_until(
+        "every message is a mail",
+        lambda: all(mailpact.mails(f"reader-{number}@example.org") for number in numbers),
+    )
+    wait_until("nothing is left", lambda: mailpact.waiting("email.work") == 0)
+    assert consumer.stop() == 0
+    reported = rows(mailpact)
+    for number in numbers:
+        mails = mailpact.mails(f"reader-{number}@example.org")
+        if has_id:
+            state, uncertain = reported[message_id(number)]
+            assert (state, len(set(mails))) == ("sent", 1), "each copy is the same to the byte"
+            assert len(mails) <= 1 + uncertain, "every second copy was reported"
+    copies = sum(len(mailpact.mails(f"reader-{number}@example.org")) for number in numbers)
+    assert copies <= len(numbers) + sum(uncertain for _, uncertain in reported.values())
+
+
+@pytest.mark.parametrize("step", PUT_OFF)
+def test_killed_while_a_message_is_put_off_it_is_one_mail_in_the_end(
+    on_both: Any, scripted_smtp: Any, wait_until: Any, step: str
+) -> None:
+    scripted_smtp.rcpt_replies = ["451 4.7.1 greylisted"]
+    on_both.consumer().stop()
+    on_both.publish(body(1), message_id=message_id(1))
+
+    on_both.start_consumer_at(scripted_smtp.url, MAILPACT_FAULT_POINT=step).wait_until_dead()
+    on_both.start_consumer_at(scripted_smtp.url)
+
+    wait_until("it is a mail", lambda: scripted_smtp.mails)
+    wait_until("nothing is left", lambda: on_both.waiting("email.work") == 0)
+    assert len(scripted_smtp.mails) == 1
+
+
+@pytest.mark.parametrize("step", DEAD)
+def test_killed_while_a_letter_is_written_there_is_a_letter_and_no_mail(
+    on_both: Any, scripted_smtp: Any, wait_until: Any, step: str
+) -> None:
+    scripted_smtp.rcpt_replies = ["550 5.1.1 no such user"] * 10
+    on_both.consumer().stop()
+    on_both.publish(body(1), message_id=message_id(1))
+
+    on_both.start_consumer_at(scripted_smtp.url, MAILPACT_FAULT_POINT=step).wait_until_dead()
+    on_both.start_consumer_at(scripted_smtp.url)
+
+    wait_until("it has ended", lambda: rows(on_both).get(message_id(1), ("", 0))[0] == "failed")
+    wait_until("nothing is left", lambda: on_both.waiting("email.work") == 0)
+    assert scripted_smtp.mails == []
+    assert {code for code, _ in on_both.letters()} == {"smtp_permanent"}
