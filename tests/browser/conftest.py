@@ -26,6 +26,7 @@ class Places:
 
     site: str
     viewer: str
+    mail_port: int = 0
 
 
 def mail(subject: str | None, text: str, sender: str = "Ada Lovelace <ada@example.org>") -> bytes:
@@ -64,7 +65,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
         with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
             for each in MAILS:
                 client.sendmail("bounce@example.org", ["reader@example.org", "hidden@example.org"], each)
-        yield Places(site=said["site"], viewer=said["viewer"])
+        yield Places(site=said["site"], viewer=said["viewer"], mail_port=port)
     finally:
         process.kill()
         process.wait()
@@ -77,6 +78,12 @@ def _wait_until_up(process: "subprocess.Popen[bytes]", log: Path) -> dict[str, s
         assert time.monotonic() < deadline, text
         time.sleep(0.02)
     return dict(re.findall(r"^(site|viewer|mail) +(\S+)$", text, re.MULTILINE))
+
+
+@pytest.fixture
+def mail_port(places: Places) -> int:
+    """The port where mail is taken."""
+    return places.mail_port
 
 
 @pytest.fixture(scope="module")  # not longer: its event loop is in the way of tests that have their own

@@ -32,7 +32,8 @@ def page(request: pytest.FixtureRequest, browser: Any) -> Any:
 def mail_urls(page: Page, places: Any) -> list[str]:
     page.goto(places.viewer)
     return [
-        places.viewer.rstrip("/") + str(link.get_attribute("href")) for link in page.locator(".mails a").all()
+        places.viewer.rstrip("/") + str(link.get_attribute("href")).partition("?")[0]
+        for link in page.locator(".mails a").all()
     ]
 
 

@@ -1,43 +1,78 @@
-"""The pages: the list of mails, and one mail in four views. No script runs in them; every view has an address."""
+"""The pages: the list of mails, and one mail in five views. Everything can be read without the script."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import wraps
 from typing import Final
+from urllib.parse import quote, urlencode
 
 import aiohttp_jinja2
 import jinja2
 from aiohttp import web
 
 from mailpact.web.assets import add_asset_routes
+from mailpact_capture import found_in_text
 from mailpact_capture.addresses import Address
-from mailpact_capture.asking import number, query_of, stored_mail
+from mailpact_capture.asking import namespace_of, number, query_of, stored_mail
+from mailpact_capture.gate import FOLLOWED_LINK
 from mailpact_capture.headers import decode_words
-from mailpact_capture.records import StoredMail, Summary
+from mailpact_capture.records import StoredMail
+from mailpact_capture.search import EVERYTHING, Condition
+from mailpact_capture.shown_html import PICTURE_TYPES, has_remote_pictures
 from mailpact_capture.store import Store
+from mailpact_capture.viewer.assets import add_own_assets
 from mailpact_capture.viewer.links import pieces
 
 PAGE_MAILS: Final = 50
 SHOWN_SOURCE_BYTES: Final = 512 * 1024
 SHOWN_TEXT_CHARACTERS: Final = 256 * 1024  # made on the event loop: 16 MiB of links held it for 12 s
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+Handler = Callable[["Viewer", web.Request], Awaitable[web.StreamResponse]]
 
 
 class View(StrEnum):
     """The views of one mail."""
 
+    HTML = "html"
     TEXT = "text"
-    SOURCE = "source"
     HEADERS = "headers"
+    SOURCE = "source"
     ENVELOPE = "envelope"
 
+    @property
+    def label(self) -> str:
+        """Return the name of the view for people."""
+        return {"html": "HTML", "envelope": "Sent and received"}.get(self.value, self.value.capitalize())
 
-@dataclass(frozen=True, slots=True)
-class Day:
-    """The mails of one day, newest first."""
 
-    name: str
-    mails: Sequence[Summary]
+def _page(handler: Handler) -> Handler:
+    """Give the handler's page its security policy, and show a page where it raises 400 or 404."""
+
+    @wraps(handler)
+    async def answer(viewer: "Viewer", request: web.Request) -> web.StreamResponse:
+        try:
+            response = await handler(viewer, request)
+        except (web.HTTPBadRequest, web.HTTPNotFound) as error:
+            is_missing = isinstance(error, web.HTTPNotFound)
+            shown = {
+                "heading": "There is no such mail" if is_missing else "This cannot be searched for",
+                "reason": "It was deleted, or it never was here."
+                if is_missing
+                else str(error.text).removeprefix("Error: "),
+                "base": _base(request) if "/ns/" not in request.path or not is_missing else "",
+                "query": request.query.get("query", "")[:1000],
+            }
+            response = aiohttp_jinja2.render_template("error.html", request, shown, status=error.status)
+        response.headers["Content-Security-Policy"] = POLICY
+        return response
+
+    return answer
 
 
 class Viewer:
@@ -54,47 +89,104 @@ class Viewer:
             lstrip_blocks=True,
             undefined=jinja2.StrictUndefined,
         )
-        environment.globals["assets"] = add_asset_routes(app)
+        environment.globals |= {
+            "assets": {**add_asset_routes(app), **add_own_assets(app)},
+            "step": PAGE_MAILS,
+        }
         environment.filters |= {
             "moment": moment,
             "clock": clock,
+            "iso": iso,
             "size": size,
-            "people": people,
             "words": decode_words,
         }
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
         """Put the pages below `prefix`."""
         router.add_get(prefix + "/", self.list)
+        router.add_post(prefix + "/", self.change_all)
         router.add_get(prefix + "/mail/{id}", self.mail)
+        router.add_post(prefix + "/mail/{id}", self.change)
 
+    @_page
     async def list(self, request: web.Request) -> web.StreamResponse:
         """Show the list, newest first, or what a search finds."""
-        start = number(request, "start", 0)
-        page = await self._store.page(query_of(request), start=start, limit=PAGE_MAILS)
-        shown = {
-            "days": list(by_day(page.summaries)),
-            "page": page,
-            "query": request.query.get("query", ""),
-            "start": start,
-            "step": PAGE_MAILS,
-            "smtp": self._smtp,
-        }
-        return aiohttp_jinja2.render_template("list.html", request, shown)
+        return aiohttp_jinja2.render_template(
+            "list.html", request, await self._listed(request) | {"smtp": self._smtp}
+        )
 
+    @_page
     async def mail(self, request: web.Request) -> web.StreamResponse:
-        """Show one mail; the query string says which view of it."""
+        """Show one mail beside the list; the query string says which view of it."""
+        listed = await self._listed(request)
+        is_latest = request.match_info["id"] == "latest"
         stored = await stored_mail(self._store, request, mark_read=True)
+        default = View.HTML if stored.mail.html else View.TEXT
         try:
-            view = View(request.query.get("view", View.TEXT))
+            view = View(request.query.get("view", default))
         except ValueError:
             raise web.HTTPNotFound(text="there is no such view") from None
-        shown = {"mail": stored.mail, "summary": stored.summary, "view": view, "views": list(View)}
-        return aiohttp_jinja2.render_template("mail.html", request, shown | _of_view(stored, view))
+        position = (
+            {"query": listed["query"], "start": listed["start"]}
+            if not is_latest
+            else {"query": "", "start": 0}
+        )
+        base, public_id = _base(request), stored.summary.public_id
+        shown = {
+            "mail": stored.mail,
+            "summary": stored.summary,
+            "view": view,
+            "views": [each for each in View if each is not View.HTML or stored.mail.html],
+            "own": f"{base}/mail/{public_id}?{urlencode(position)}",
+            "links": found_in_text.links(stored.mail),
+            "codes": found_in_text.codes(stored.mail),
+            "pictures": PICTURE_TYPES,
+            "as_test": as_test(str(request.url.origin()) + base, stored),
+        }
+        return aiohttp_jinja2.render_template(
+            "mail.html", request, listed | shown | _of_view(stored, view, request)
+        )
+
+    async def change_all(self, request: web.Request) -> web.StreamResponse:
+        """Delete all mails or mark them read, and show the list; for browsers without the script."""
+        action, namespace = request.query.get("action"), namespace_of(request)
+        if action == "delete":
+            await self._store.delete(EVERYTHING, namespace=namespace)
+        elif action == "read":
+            await self._store.mark(EVERYTHING, read=True, namespace=namespace)
+        else:
+            raise web.HTTPBadRequest(text="Error: action is `delete` or `read`")
+        raise web.HTTPSeeOther(_base(request) + "/")
+
+    async def change(self, request: web.Request) -> web.StreamResponse:
+        """Delete a mail or mark it unread, and go back to the list where it was."""
+        action, namespace = request.query.get("action"), namespace_of(request)
+        query = Condition("public_id = ?", (request.match_info["id"],))
+        if action == "delete":
+            await self._store.delete(query, namespace=namespace)
+        elif action == "unread":
+            await self._store.mark(query, read=False, namespace=namespace)
+        else:
+            raise web.HTTPBadRequest(text="Error: action is `delete` or `unread`")
+        position = {"query": request.query.get("query", ""), "start": number(request, "start", 0)}
+        raise web.HTTPSeeOther(f"{_base(request)}/?{urlencode(position)}")
+
+    async def _listed(self, request: web.Request) -> dict[str, object]:
+        start, namespace = number(request, "start", 0), namespace_of(request)
+        page = await self._store.page(query_of(request), start=start, limit=PAGE_MAILS, namespace=namespace)
+        return {"page": page, "query": request.query.get("query", ""), "start": start, "base": _base(request)}
 
 
-def _of_view(stored: StoredMail, view: View) -> dict[str, object]:
+def _base(request: web.Request) -> str:
+    namespace = namespace_of(request)
+    return "" if namespace is None else f"/ns/{quote(namespace)}"
+
+
+def _of_view(stored: StoredMail, view: View, request: web.Request) -> dict[str, object]:
     match view:
+        case View.HTML:
+            remote = request.query.get("remote") == "1" and not request.get(FOLLOWED_LINK)
+            return {"remote": remote, "remote_pictures": has_remote_pictures(stored.mail.html)}
         case View.TEXT:
             text = stored.mail.text or stored.mail.readable_text()  # of a mail that has HTML only, its words
             is_cut = len(text) > SHOWN_TEXT_CHARACTERS
@@ -102,37 +194,52 @@ def _of_view(stored: StoredMail, view: View) -> dict[str, object]:
         case View.SOURCE:
             source = stored.raw[:SHOWN_SOURCE_BYTES].decode(errors="replace")
             return {"source": source, "is_cut": len(stored.raw) > SHOWN_SOURCE_BYTES}
-        case View.HEADERS | View.ENVELOPE:
+        case View.ENVELOPE:
+            return {"recipients": list(recipients(stored))}
+        case View.HEADERS:
             return {}
 
 
-def by_day(summaries: Sequence[Summary]) -> Iterator[Day]:
-    """Put mails of the same day (UTC) together."""
-    names = [f"{_time(summary.envelope.received_us):%A, %-d %B %Y}" for summary in summaries]
-    for name in dict.fromkeys(names):
-        yield Day(name, [summary for summary, of in zip(summaries, names, strict=True) if of == name])
+def recipients(stored: StoredMail) -> Iterator[tuple[str, str]]:
+    """Yield each recipient of the envelope with the header field that names it; empty where no field does."""
+    fields = {"To": stored.mail.to, "Cc": stored.mail.cc, "Bcc": stored.mail.bcc}
+    for recipient in stored.summary.envelope.rcpt_tos:
+        named = (name for name, of in fields.items() if _is_in(recipient, of))
+        yield recipient, next(named, "")
+
+
+def _is_in(address: str, addresses: Sequence[Address]) -> bool:
+    return any(each.address.casefold() == address.casefold() for each in addresses)
+
+
+def as_test(base: str, stored: StoredMail) -> str:
+    """Return the call that waits for a mail like this one, for a shell."""
+    recipient = next(iter(stored.summary.envelope.rcpt_tos), "")
+    subject = stored.mail.subject.replace('"', " ").strip()[:200]
+    query = f'rcpt:"{recipient}"' + (f' subject:"{subject}"' if subject else "")
+    return f"curl -sS --fail {shlex.quote(f'{base}/api/mailpact/v1/wait?timeout=10&query={quote(query)}')}"
 
 
 def moment(received_us: int) -> str:
-    """Write a time in full."""
+    """Return a time in full."""
     return f"{_time(received_us):%-d %B %Y, %H:%M:%S} UTC"
 
 
 def clock(received_us: int) -> str:
-    """Write a time of day."""
-    return f"{_time(received_us):%H:%M:%S}"
+    """Return a day and a time of day."""
+    return f"{_time(received_us):%-d %b %H:%M}"
+
+
+def iso(received_us: int) -> str:
+    """Return a time as programs read it."""
+    return f"{_time(received_us):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def size(octets: int) -> str:
-    """Write a number of bytes as people do."""
+    """Return a number of bytes as people write it."""
     if octets < 1024:
         return f"{octets} B"
     return f"{octets / 1024:.1f} KB" if octets < 1024 * 1024 else f"{octets / 1024 / 1024:.1f} MB"
-
-
-def people(addresses: Sequence[Address]) -> str:
-    """Write addresses one after another, by their names where they have one."""
-    return ", ".join(address.name or address.address for address in addresses)
 
 
 def _time(received_us: int) -> datetime:

@@ -78,7 +78,6 @@ async def test_search_counts_what_it_finds_beside_all(server: Any) -> None:
         ("/api/v1/message/latest", 404, NOT_FOUND),
         ("/api/v1/message/..%2f..%2fetc", 404, b""),
         ("/api/v1/message/0123456789012345678901", 404, NOT_FOUND),
-        ("/mail/latest", 404, b""),
     ],
 )
 async def test_what_is_not_there_or_cannot_be_meant_is_said_in_plain_text(

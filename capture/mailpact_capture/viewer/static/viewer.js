@@ -1,0 +1,109 @@
+// Makes the pages live. Everything can be read without it.
+"use strict";
+const root = document.documentElement, base = document.body.dataset.base;
+root.classList.add("scripted");
+const byId = (id) => document.getElementById(id);
+const rows = () => [...document.querySelectorAll("#list li[data-id]:not(.gone)")];
+
+function localTimes() {
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    const moment = new Date(time.dateTime), minutes = (Date.now() - moment) / 60000;
+    time.title = moment.toLocaleString();
+    if (time.dataset.full !== undefined) time.textContent = `${moment.toLocaleString()} (${relative(minutes)})`;
+    else time.textContent = minutes < 60 ? relative(minutes) : moment.toDateString() === new Date().toDateString() ? moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }) : moment.toLocaleDateString([], { day: "numeric", month: "short" });
+  }
+}
+function relative(minutes) {
+  if (minutes < 1) return "now";
+  if (minutes < 60) return `${Math.floor(minutes)} min ago`;
+  return minutes < 1440 ? `${Math.floor(minutes / 60)} h ago` : `${Math.floor(minutes / 1440)} d ago`;
+}
+
+let news = 0, timer = 0;
+const doomed = new Map();
+async function refresh() {
+  const list = byId("list");
+  const answer = await fetch(list.dataset.url);
+  if (!answer.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html"), fresh = page.getElementById("list");
+  const current = list.querySelector("li.current");
+  list.replaceChildren(...fresh.childNodes);
+  if (current) list.querySelector(`li[data-id="${current.dataset.id}"]`)?.classList.add("current");
+  for (const id of doomed.keys()) list.querySelector(`li[data-id="${id}"]`)?.classList.add("gone");
+  if (!list.closest(".panes")) document.title = page.title;
+  news = 0;
+  byId("news").hidden = true;
+  localTimes();
+}
+function follow() {
+  const events = new EventSource(`${base}/api/mailpact/v1/events`);
+  const changed = (event) => {
+    if (event.type === "new") news += 1;
+    const isScrolled = window.scrollY > 80 || document.querySelector(".panes > .list")?.scrollTop > 80;
+    clearTimeout(timer);
+    if (!isScrolled) timer = setTimeout(refresh, 150);
+    else if (news) {
+      byId("news").textContent = `${news} new`;
+      byId("news").hidden = false;
+    }
+  };
+  for (const kind of ["new", "update", "delete", "truncate", "prune", "reset"]) events.addEventListener(kind, changed);
+}
+
+function remove(id) {
+  const finish = () => {
+    if (!doomed.delete(id)) return;
+    byId("undo").hidden = doomed.size === 0;
+    fetch(`${base}/api/v1/messages`, { method: "DELETE", keepalive: true, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ IDs: [id] }) });
+  };
+  doomed.set(id, { finish, timer: setTimeout(finish, 6000) });
+  document.querySelector(`#list li[data-id="${id}"]`)?.classList.add("gone");
+  byId("undo").hidden = false;
+}
+addEventListener("pagehide", () => { for (const { finish } of [...doomed.values()]) finish(); });
+
+document.addEventListener("click", async (event) => {
+  const target = event.target.closest("button");
+  if (!target) return;
+  if (target.id === "news") { window.scrollTo(0, 0); refresh(); }
+  if (target.id === "take-back") {
+    for (const [id, { timer }] of doomed) {
+      clearTimeout(timer);
+      document.querySelector(`#list li[data-id="${id}"]`)?.classList.remove("gone");
+    }
+    doomed.clear();
+    byId("undo").hidden = true;
+  }
+  if (target.dataset.copy !== undefined) {
+    await navigator.clipboard.writeText(target.dataset.copy);
+    target.textContent = "Copied";
+  }
+});
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.dataset.delete) { event.preventDefault(); remove(form.dataset.delete); }
+  if (form.dataset.confirm && !confirm(form.dataset.confirm)) event.preventDefault();
+});
+byId("eml")?.addEventListener("change", async (event) => {
+  for (const file of event.target.files) await fetch(`${base}/api/mailpact/v1/import`, { method: "POST", headers: { "Content-Type": "message/rfc822" }, body: file });
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
+  const all = rows(), now = all.findIndex((row) => row.classList.contains("current"));
+  if (event.key === "/") { event.preventDefault(); byId("query").focus(); }
+  if (event.key === "?") byId("keys").showModal();
+  const step = { j: 1, k: -1 }[event.key];
+  if (step && all.length) {
+    const next = all[Math.min(Math.max(now + step, 0), all.length - 1)];
+    if (document.querySelector(".panes")) location.assign(next.querySelector("a").href);
+    else { all[now]?.classList.remove("current"); next.classList.add("current"); next.querySelector("a").focus(); }
+  }
+  const row = all[now];
+  if (row && event.key === "d") { remove(row.dataset.id); rows()[Math.min(now, rows().length - 1)]?.classList.add("current"); }
+  if (row && event.key === "u") fetch(`${base}/api/v1/messages`, { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ Read: false, IDs: [row.dataset.id] }) });
+});
+
+localTimes();
+setInterval(localTimes, 30000);
+if (byId("list")) follow();
