@@ -32,11 +32,11 @@ def asked() -> Iterator[tuple[str, list[str]]]:
     paths: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 (the library's name)
+        def do_GET(self) -> None:
             paths.append(self.path)
             self.send_error(404)
 
-        def do_POST(self) -> None:  # noqa: N802 (the library's name)
+        def do_POST(self) -> None:
             self.do_GET()
 
         def log_message(self, *_: object) -> None: ...
