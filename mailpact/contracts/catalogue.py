@@ -30,6 +30,7 @@ _T = TypeVar("_T")
 class Status(StrEnum):
     """What its publisher says of a contract: use it, or move to a newer one."""
 
+    DRAFT = "draft"
     PUBLISHED = "published"
     DEPRECATED = "deprecated"
 
@@ -251,6 +252,24 @@ class Catalogue:
             return self.contracts[name]
         except KeyError:
             raise UnknownContractError(name, tuple(self.contracts)) from None
+
+    def draft(self, name: str) -> Contract:
+        """Return a contract, also one that lies in the folder and was never released; raises as `contract` does."""
+        title, _, major = name.rpartition("/")
+        if (
+            name in self.contracts
+            or not major.isdecimal()
+            or not (self.root / name / "schema.json").is_file()
+        ):
+            return self.contract(name)
+        files = [
+            f"{name}/{file}" if (self.root / name / file).is_file() else None
+            for file in ("schema.json", "writer.schema.json", "binding.json")
+        ]
+        reader, writer, binding = files
+        version = f"{major}.0"
+        entry = _Entry(title, int(major), version, Status.DRAFT, str(reader), str(writer), binding, None)
+        return _contract(self.root, entry)
 
     def limits(self, contract: Contract) -> Limits:
         """Return how big a body of the contract may be: for a part, what holds for the whole message."""

@@ -7,6 +7,7 @@ from mailpact_cli.contracts.diff import diff_contracts
 from mailpact_cli.contracts.docs import docs
 from mailpact_cli.contracts.lint import lint_contracts
 from mailpact_cli.contracts.list import list_contracts
+from mailpact_cli.contracts.new import new_contract
 from mailpact_cli.contracts.publish import publish
 from mailpact_cli.contracts.release import release_contract
 from mailpact_cli.contracts.show import show
@@ -17,6 +18,7 @@ app.command("check")(check_contracts)
 app.command("diff")(diff_contracts)
 app.command("lint")(lint_contracts)
 app.command("list")(list_contracts)
+app.command("new")(new_contract)
 app.command("publish")(publish)
 app.command("docs")(docs)
 app.command("show")(show)

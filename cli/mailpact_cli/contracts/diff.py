@@ -19,19 +19,27 @@ if TYPE_CHECKING:
     from mailpact_contract_tool.compare.verdict import Change, Comparison, NoWitness, Verdict
 
 _LONGEST_WITNESS = 300  # characters of it that people are shown; --json has all
-_PARTS = ("schema.json", "writer.schema.json", "binding.json")
-_SHARED = ("topology.json", "errors.json")
 _COLOURS = {"compatible": "green", "breaking": "red", "unproven": "yellow"}
 _WIDTH = max(map(len, _COLOURS))
 
 
 def diff_contracts(
-    old: Annotated[Path, typer.Argument(help="A schema, or a folder of a contract or of several.")],
-    new: Annotated[Path, typer.Argument(help="What became of it.")],
+    old: Annotated[
+        Path, typer.Argument(help="A schema, or the folder of a contract, or of several contracts.")
+    ],
+    new: Annotated[Path, typer.Argument(help="The newer schema or folder.")],
+    raw: Annotated[
+        bool,
+        options.flag("--raw", "Compare each file of two folders with itself, as two files are compared."),
+    ] = False,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Say what changed, what breaks by it, and show a document for each break."""
-    comparison = _compared(old, new)
+    """Say what changed, and show a document for each break.
+
+    Two folders of contracts are compared as `check` compares versions: what old writers send against what new readers
+    take (backward), and what new writers send against what old readers take (forward).
+    """
+    comparison = _compared(old, new, raw=raw)
     if as_json:
         print(json.dumps(comparison.to_json()))  # noqa: T201  # the result
     else:
@@ -40,8 +48,10 @@ def diff_contracts(
         raise typer.Exit(WRONG)
 
 
-def _compared(old: Path, new: Path) -> "Comparison":
-    from mailpact_contract_tool.check.reading import UnreadableDocument
+def _compared(old: Path, new: Path, *, raw: bool) -> "Comparison":
+    from mailpact_contract_tool.check.folders import compare_folders
+    from mailpact_contract_tool.check.reading import UnreadableDocument, compare_documents, read_schema
+    from mailpact_contract_tool.folder.files import read_file, read_files
 
     for path in (old, new):
         if not path.exists():
@@ -49,53 +59,10 @@ def _compared(old: Path, new: Path) -> "Comparison":
     if old.is_dir() != new.is_dir():
         raise UnreadableDocument(f"{old} and {new}: compare two files, or two folders")
     if old.is_dir():
-        found = [(file, _files_compared(old / file, new / file)) for file in _common(old, new)]
-        return _together(found)
-    return _files_compared(old, new)
-
-
-def _files_compared(old: Path, new: Path) -> "Comparison":
-    from mailpact_contract_tool.check.reading import compare_documents, read_document
-    from mailpact_contract_tool.folder.files import read_file
-
+        return compare_folders(read_files(old), read_files(new), raw=raw)
     files = {str(path): read_file(path) for path in (old, new)}
-    before, after = (read_document(files, str(path)) for path in (old, new))
+    before, after = (read_schema(files, str(path)) for path in (old, new))
     return compare_documents(before, after, str(old), str(new))
-
-
-def _common(old: Path, new: Path) -> Iterator[str]:
-    """Return the files to compare in two folders of one contract, or of all contracts."""
-    from mailpact_contract_tool.check.reading import UnreadableDocument
-
-    parts = [file for file in _PARTS if (old / file).exists() or (new / file).exists()]
-    if parts:
-        yield from parts
-        return
-    if not (old / "index.json").exists():
-        raise UnreadableDocument(f"{old}: holds neither schema.json nor index.json")
-    yield from (file for file in _SHARED if (old / file).exists())
-    for schema in sorted(old.rglob("schema.json")):
-        folder = schema.parent.relative_to(old)
-        if "history" not in folder.parts:
-            yield from (f"{folder.as_posix()}/{file}" for file in _PARTS if (old / folder / file).exists())
-
-
-def _together(found: "list[tuple[str, Comparison]]") -> "Comparison":
-    """Put the comparisons of several files together; pointers name their file."""
-    from dataclasses import replace
-
-    from mailpact_contract_tool.compare.verdict import Comparison, worst
-
-    return Comparison(
-        worst(comparison.backward for _, comparison in found),
-        worst(comparison.forward for _, comparison in found),
-        tuple(
-            replace(change, pointer=f"{file}#{change.pointer}")
-            for file, comparison in found
-            for change in comparison.changes
-        ),
-        frozenset(reason for _, comparison in found for reason in comparison.reasons),
-    )
 
 
 def _show(comparison: "Comparison") -> None:

@@ -15,13 +15,13 @@ def release_contract(
 ) -> None:
     """Publish what has changed in a contract as its next minor version, if it breaks nobody."""
     from mailpact_contract_tool.folder.files import read_files
-    from mailpact_contract_tool.folder.writing import write_release
+    from mailpact_contract_tool.folder.writing import write_files
     from mailpact_contract_tool.release.plan import ReleaseInterrupted, ReleaseRefused, plan_release
 
     root = contracts_folder(contracts)
     try:
         release = plan_release(read_files(root), name)
-        write_release(root, release.files)
+        write_files(root, release.files)
     except ReleaseRefused as error:
         for reason in error.reasons:
             say(reason)

@@ -21,7 +21,7 @@ def show(
 ) -> None:
     """Show one contract: how it travels, its limits, its members and an example."""
     catalogue = read_contracts(contracts)
-    contract = catalogue.contract(name)
+    contract = catalogue.draft(name)
     validator(catalogue, contract)  # what follows relies on its being a schema
     shown = _shown(catalogue, contract)
     if as_json:

@@ -24,7 +24,7 @@ def validate(
 ) -> None:
     """Hold a body against a contract: exit code 0 if it obeys, 1 if it does not."""
     catalogue = read_contracts(contracts)
-    contract = catalogue.contract(name)
+    contract = catalogue.draft(name)
     refusal = _refusal(catalogue, contract, file, writer=writer)
     if as_json:
         print(json.dumps(_result(name, refusal, writer=writer)))  # noqa: T201  # the result

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from datetime import date
 from typing import TypeVar
 
+from mailpact.contracts.catalogue import parse_file
 from mailpact.contracts.parse import JsonObject
 from mailpact_contract_tool.check.topology import compare_error_codes, compare_topologies
 from mailpact_contract_tool.check.versions import Contract, Release, Waiver
 from mailpact_contract_tool.check.wire import compare_bindings
 from mailpact_contract_tool.compare.document import SchemaError
+from mailpact_contract_tool.compare.draft import Schema
 from mailpact_contract_tool.compare.schemas import compare
 from mailpact_contract_tool.compare.verdict import Change, Comparison, worst
 from mailpact_contract_tool.folder import forms
@@ -31,9 +33,17 @@ def read_document(files: Files, path: str) -> JsonObject:
     return found
 
 
-def compare_documents(old: JsonObject, new: JsonObject, old_file: str, new_file: str) -> Comparison:
+def read_schema(files: Files, path: str) -> Schema:
+    """Return the object that a file holds, or true or false, which are schemas too; raises UnreadableDocument."""
+    value = parse_file(files.get(path) or b"")
+    return value if isinstance(value, bool) else read_document(files, path)
+
+
+def compare_documents(old: Schema, new: Schema, old_file: str, new_file: str) -> Comparison:
     """Compare two documents of one kind, whichever it is; raises UnreadableDocument with the file at fault."""
     try:
+        if isinstance(old, bool) or isinstance(new, bool):
+            return compare(old, new)
         if _is_topology(old) and _is_topology(new):
             return _from_changes(compare_topologies(old, new))
         if _is_error_list(old) and _is_error_list(new):
@@ -117,9 +127,9 @@ def _contract(files: Files, entry: JsonObject) -> Contract:
     }
     return Contract(
         f"{entry['name']}/{entry['major']}",
-        _release(files, folder, str(entry["version"])),
+        read_release(files, folder, str(entry["version"])),
         tuple(
-            _release(files, f"{folder}/history/{version}", version)
+            read_release(files, f"{folder}/history/{version}", version)
             for version in sorted(versions, key=_order)
         ),
     )
@@ -129,12 +139,14 @@ def _order(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))
 
 
-def _release(files: Files, folder: str, version: str) -> Release:
-    binding = f"{folder}/binding.json"
+def read_release(files: Files, folder: str, version: str) -> Release:
+    """Return the version of a contract that lies in a folder, "" is the top; raises UnreadableDocument."""
+    within = f"{folder}/" if folder else ""
+    binding = f"{within}binding.json"
     return Release(
         version,
-        read_document(files, f"{folder}/schema.json"),
-        read_document(files, f"{folder}/writer.schema.json"),
+        read_document(files, f"{within}schema.json"),
+        read_document(files, f"{within}writer.schema.json"),
         _of_form(binding, files, forms.BINDING) if binding in files else None,
     )
 

@@ -99,26 +99,28 @@ def _covers(waiver: Waiver, checked: Checked) -> bool:
 def _questions(contract: Contract, topology: JsonObject | None) -> Iterator[Checked]:
     now = contract.current
     for then in contract.published or (now,):
-        yield _understood(contract.name, then, now, "writers of {} to readers of today")
-        yield _understood(contract.name, now, then, "writers of today to readers of {}")
+        for question, writers, readers in (
+            (f"writers of {then.version} to readers of today", then, now),
+            (f"writers of today to readers of {then.version}", now, then),
+        ):
+            yield Checked(contract.name, question, tuple(understood(contract.name, writers, readers)))
         if topology is not None and then.binding is not None:
-            found = [_in_file(change, "topology.json") for change in unreachable(then.binding, topology)]
+            found = [in_file(change, "topology.json") for change in unreachable(then.binding, topology)]
             yield Checked(contract.name, f"writers of {then.version} to queues of today", tuple(found))
 
 
-def _understood(name: str, writers: Release, readers: Release, question: str) -> Checked:
-    """Compare what writers of one release send with what readers of another take."""
+def understood(name: str, writers: Release, readers: Release) -> list[Change]:
+    """Return what keeps messages of one release's writers from another's readers; only `backward` counts."""
     found = [
-        _in_file(change, "schema.json")
+        in_file(change, "schema.json")
         for change in _compared(name, writers, readers).changes
         if change.backward != Verdict.COMPATIBLE
     ]
     if writers.binding is not None and readers.binding is not None:
         found += [
-            _in_file(change, "binding.json") for change in sent_and_taken(writers.binding, readers.binding)
+            in_file(change, "binding.json") for change in sent_and_taken(writers.binding, readers.binding)
         ]
-    published = writers if "writers of {}" in question else readers
-    return Checked(name, question.format(published.version), tuple(found))
+    return found
 
 
 def _compared(name: str, writers: Release, readers: Release) -> Comparison:
@@ -131,5 +133,6 @@ def _compared(name: str, writers: Release, readers: Release) -> Comparison:
         raise SchemaError(error.pointer, error.fault, side=error.side, file=file) from error
 
 
-def _in_file(change: Change, file: str) -> Change:
+def in_file(change: Change, file: str) -> Change:
+    """Return the change with a pointer that names its file."""
     return replace(change, pointer=f"{file}#{change.pointer}")

@@ -80,3 +80,12 @@ class Judge:
                 case Nothing():
                     pass
         return Judgement(Verdict.UNPROVEN, NO_WITNESS, reasons) if reasons else COMPATIBLE
+
+
+def counterexample(accepting: Schema, *, refusing: Schema) -> JsonValue | NoWitness:
+    """Return a document that one schema accepts and the other one refuses; NO_WITNESS if none was found.
+
+    Raises SchemaError for a schema that cannot be compared.
+    """
+    store = Store()
+    return Judge(Side(accepting, store, "old"), Side(refusing, store, "new"), store).backward().witness

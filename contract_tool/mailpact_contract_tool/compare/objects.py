@@ -26,6 +26,7 @@ from mailpact_contract_tool.compare.outcome import (
 
 _MOST_MEMBERS = 1_000
 _MOST_WAYS = 2_000
+_MOST_NAMES = 400  # sets of patterns, whole or begun, for which one way of filling an object looks for names
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,7 @@ class _Filling:
         self._asker = asker
         self._found: JsonObject = {}
         self._doubts: frozenset[str] = frozenset()
+        self._names = 0
 
     def fill(self, members: list[_Member]) -> Outcome:
         """Fill all members, then add as many as the smallest number asks for."""
@@ -221,6 +223,11 @@ class _Filling:
         self, member: _Member, matched: frozenset[str], refused: frozenset[str], undecided: tuple[str, ...]
     ) -> Iterator[tuple[frozenset[str], Outcome]]:
         """Yield each set of patterns that a name can match together with such a name; none where there is no name."""
+        self._names += 1
+        if self._names > _MOST_NAMES:
+            yield matched, unknown("too many patterns would have to be told apart")
+            return
+        self._asker.spend(len(self._wanted.patterns) ** 2 // 3)
         name = self._name(member, matched, refused)
         if isinstance(name, Nothing):
             return

@@ -6,7 +6,7 @@ from typing import Protocol, TypeAlias
 
 from mailpact.contracts.parse import JsonValue
 from mailpact_contract_tool.compare.clauses import Literal
-from mailpact_contract_tool.compare.node import Kind, Store
+from mailpact_contract_tool.compare.node import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,5 +64,5 @@ class Asker(Protocol):
     def ask(self, goal: frozenset[Literal]) -> Outcome:
         """Look for a value that fulfils all literals."""
 
-    def ask_kind(self, goal: frozenset[Literal], kind: Kind) -> Outcome:
-        """Look for a value of this kind that fulfils all literals."""
+    def spend(self, steps: int) -> None:
+        """Count the steps of work that a question costs beside the questions that it asks."""

@@ -88,6 +88,10 @@ class Search:
         self._left -= share - max(self._steps, 0)
         return outcome
 
+    def spend(self, steps: int) -> None:
+        """Count steps of work; when none are left, questions end in Unknown."""
+        self._steps -= steps
+
     def ask(self, goal: Goal) -> Outcome:
         """Look for a value that fulfils all literals."""
         goal = frozenset(Literal(self.store.target(one.node), one.holds) for one in goal)

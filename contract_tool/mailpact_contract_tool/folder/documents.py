@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
-from mailpact.contracts.catalogue import MAX_FILE_BYTES, parse_file
+from mailpact.contracts.catalogue import parse_file
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import JsonObject
 
@@ -44,6 +44,5 @@ def read_object(files: Files, path: str) -> JsonObject | Unreadable:
         return value
     if not isinstance(value, Refusal):
         return Unreadable(Trouble.NO_OBJECT, "holds no JSON object")
-    if value.code is ErrorCode.TOO_LARGE:
-        return Unreadable(Trouble.TOO_LARGE, f"is larger than {MAX_FILE_BYTES} bytes")
-    return Unreadable(Trouble.NOT_JSON, f"is not read: {value.detail}")
+    is_large = value.code is ErrorCode.TOO_LARGE
+    return Unreadable(Trouble.TOO_LARGE if is_large else Trouble.NOT_JSON, value.detail)

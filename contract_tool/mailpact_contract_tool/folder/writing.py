@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_release(root: Path, files: Iterable[tuple[str, bytes]]) -> None:
+def write_files(root: Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Write files below the contracts' folder, in their order; raises OSError."""
     for name, body in files:
         target = root / name

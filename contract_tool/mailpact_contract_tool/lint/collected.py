@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from mailpact.contracts.catalogue import MAX_FILE_BYTES
 from mailpact.contracts.parse import JsonObject
 from mailpact_contract_tool.folder.documents import Files, Trouble, Unreadable, read_object
 from mailpact_contract_tool.folder.forms import form_faults
@@ -38,7 +39,11 @@ class Collected:
             self._read[path] = found = read_object(self.files, path)
             if isinstance(found, Unreadable):
                 needed = f"; {wanted_by} needs it" if path not in self.files else ""
-                self.add(path, [Fault(_RULES[found.trouble], "", f"{found.sentence}{needed}")])
+                said = {
+                    Trouble.NOT_JSON: f"is not read: {found.sentence}",
+                    Trouble.TOO_LARGE: f"is larger than {MAX_FILE_BYTES} bytes",
+                }.get(found.trouble, f"{found.sentence}{needed}")
+                self.add(path, [Fault(_RULES[found.trouble], "", said)])
         read = self._read[path]
         return None if isinstance(read, Unreadable) else read
 

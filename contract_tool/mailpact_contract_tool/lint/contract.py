@@ -95,8 +95,11 @@ class ContractLint:
                     self._vector(path, vector, engines, binding, tried)
         if binding is not None:
             self._collected.add(self._folder.binding, binding_rules.untried_faults(binding, vectors))
+        said: set[str] = set()
         for path, schema, locations in zip(self._folder.schemas, schemas, tried, strict=True):
-            self._collected.add(path, vector_rules.untried_faults(schema, locations))
+            faults = list(vector_rules.untried_faults(schema, locations | said))
+            self._collected.add(path, faults)
+            said |= {fault.pointer for fault in faults}
 
     def _vector(
         self,
@@ -106,6 +109,10 @@ class ContractLint:
         binding: Binding | None,
         tried: list[set[str]],
     ) -> None:
+        untyped = None if binding is None else vector_rules.untyped_fault(vector, binding)
+        if untyped is not None:
+            self._collected.add(path, [untyped])
+            return
         body = vector_rules.sent_body(vector)
         if body is None:
             self._collected.add(

@@ -134,6 +134,20 @@ def _property_refusal(vector: JsonObject, binding: Binding) -> Refusal | None:
     return binding.refuse(*(str(value) if value else None for value in stated))
 
 
+def untyped_fault(vector: JsonObject, binding: Binding) -> Fault | None:
+    """Return the fault of a vector that states no type, where readers refuse a message without one."""
+    properties, error = vector.get("properties"), vector.get("error")
+    if binding.type_optional or (isinstance(properties, dict) and "type" in properties):
+        return None
+    rule = Rule.INVALID_VECTOR_REFUSED_OTHERWISE if isinstance(error, dict) else Rule.VALID_VECTOR_REFUSED
+    return Fault(
+        rule,
+        "/properties",
+        f'states no type, and readers of {binding.contract} refuse a message without one: add "properties": '
+        f'{{"type": "{binding.type}"}}, where an empty type stands for a message without one',
+    )
+
+
 def valid_faults(
     outcome: Refusal | JsonValue, reader: Engine, writer: Engine, vector: JsonObject
 ) -> Iterator[Fault]:

@@ -173,13 +173,14 @@ def contains(ranges: Ranges, code: int) -> bool:
 class Budget:
     """Counts steps over several walks; one walk may take no more than its share."""
 
-    def __init__(self, steps: int = 5 * _MOST_STEPS) -> None:
+    def __init__(self, steps: int = 3 * _MOST_STEPS) -> None:
         self._total = steps
         self._walk = 0
 
     def begin(self) -> None:
-        """Begin a walk."""
+        """Begin a walk; raises TooLarge when there are no steps left for one."""
         self._walk = min(self._total, _MOST_STEPS)
+        self.spend(1)
 
     def spend(self, steps: int) -> None:
         """Count steps; raises TooLarge when there are none left."""
@@ -213,6 +214,7 @@ class _Walk:
         self._moves: list[dict[tuple[int, int], int]] = [{} for _ in wanted]
         self._next: dict[tuple[int, ...], dict[tuple[int, ...], str]] = {}
         self._spend = budget.spend
+        self._spend(len(self._classes) * len(wanted))  # what it took to tell the classes apart
 
     def shortest(self, least: int, most: int | None) -> str | None:
         begin = tuple(self._settle(index, 1 << _BEGIN) for index in range(len(self._wanted)))
@@ -270,7 +272,7 @@ class _Walk:
         if state not in self._next:
             found: dict[tuple[int, ...], str] = {}
             for number, (character, _) in enumerate(self._classes):
-                self._spend(1)
+                self._spend(1 + len(state) // 2)
                 to = tuple(self._move(index, bits, number) for index, bits in enumerate(state))
                 if not self._hopeless(to):
                     found.setdefault(to, character)

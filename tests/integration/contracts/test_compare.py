@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,64 @@ def test_diff_of_a_contract_with_what_was_published_compares_all_its_files() -> 
 
     assert json.loads(done.stdout)["full"] == "compatible"
     assert done.returncode == 0
+
+
+def changed_contract(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Return the folder of email/1 with a change in both of its schemas."""
+    new = tmp_path / "new"
+    shutil.copytree(PUBLISHED / "email/1", new)
+    for name in ("schema.json", "writer.schema.json"):
+        schema = json.loads((new / name).read_text())
+        change(schema)
+        (new / name).write_text(json.dumps(schema))
+    return new
+
+
+def test_diff_of_two_folders_takes_an_optional_member_for_compatible_as_check_does(tmp_path: Path) -> None:
+    new = changed_contract(tmp_path, lambda schema: schema["properties"].update(lang={"type": "string"}))
+
+    done = mailpact("diff", new / "history/1.0", new, "--json")
+    raw = mailpact("diff", new / "history/1.0", new, "--json", "--raw")
+
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["full"]) == (0, "compatible")
+    assert [change["pointer"] for change in found["changes"]] == [
+        "schema.json#/properties/lang",
+        "writer.schema.json#/properties/lang",
+    ]
+    assert (raw.returncode, json.loads(raw.stdout)["full"]) == (1, "breaking")
+
+
+def test_diff_of_two_folders_tells_readers_and_writers_apart(tmp_path: Path) -> None:
+    new = changed_contract(tmp_path, lambda schema: schema["properties"]["message"].update(minLength=5))
+
+    done = mailpact("diff", new / "history/1.0", new, "--json")
+
+    found = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert (found["backward"], found["forward"]) == ("breaking", "compatible")
+    (change,) = (change for change in found["changes"] if change["backward"] == "breaking")
+    assert (change["rule"], change["pointer"]) == (
+        "MIN_LENGTH_INCREASED",
+        "schema.json#/properties/message/minLength",
+    )
+    assert len(change["witness_backward"]["message"]) < 5
+
+
+def test_diff_names_the_file_that_one_folder_has_not(tmp_path: Path) -> None:
+    new = changed_contract(tmp_path, lambda _: None)
+    (new / "writer.schema.json").unlink()
+
+    done = mailpact("diff", PUBLISHED / "email/1", new)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "writer.schema.json: is missing in the new folder" in done.stderr
+
+
+def test_diff_of_boolean_schemas_is_answered(written: Callable[[str, str], Path]) -> None:
+    done = mailpact("diff", written("old.json", "true"), written("new.json", "false"), "--json")
+
+    assert (done.returncode, json.loads(done.stdout)["backward"]) == (1, "breaking")
 
 
 def test_diff_of_all_contracts_names_the_file_before_the_pointer(tmp_path: Path) -> None:

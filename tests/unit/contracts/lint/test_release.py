@@ -8,7 +8,7 @@ import pytest
 
 from mailpact.contracts.errors import UnknownContractError
 from mailpact_contract_tool.folder.files import read_files
-from mailpact_contract_tool.folder.writing import write_release
+from mailpact_contract_tool.folder.writing import write_files
 from mailpact_contract_tool.lint.folder import lint
 from mailpact_contract_tool.lint.rules import Rule
 from mailpact_contract_tool.release.plan import Release, ReleaseRefused, plan_release
@@ -180,12 +180,12 @@ def test_release_that_was_interrupted_anywhere_is_finished_by_running_it_again(s
     for count in range(len(release.files) + 1):
         root = tmp_path / str(count)
         save(files, root)
-        write_release(root, release.files[:count])
+        write_files(root, release.files[:count])
 
         if count < len(release.files):
             found = {finding.rule for finding in lint(read_files(root))}
             assert found & {Rule.UNRELEASED_CHANGES, Rule.PUBLISHED_VERSION_EDITED}
-            write_release(root, plan_release(read_files(root), "order/1").files)
+            write_files(root, plan_release(read_files(root), "order/1").files)
 
         assert read_files(root) == complete
 

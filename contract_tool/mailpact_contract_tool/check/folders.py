@@ -1,0 +1,127 @@
+"""Compares two folders: of one contract, or of several contracts with index.json.
+
+Writers and readers of a contract are different programs, and nobody deploys both at once. So `backward` asks whether
+today's readers take what the old writers send, and `forward` whether the old readers take what today's writers send. A
+change that breaks neither is compatible, such as a new optional member. `raw` compares each file with itself instead.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Literal
+
+from mailpact_contract_tool.check.reading import (
+    UnreadableDocument,
+    compare_documents,
+    read_document,
+    read_release,
+)
+from mailpact_contract_tool.check.versions import Release, in_file, understood
+from mailpact_contract_tool.compare.verdict import NO_WITNESS, Change, Comparison, Verdict, worst
+from mailpact_contract_tool.folder.documents import Files
+from mailpact_contract_tool.folder.layout import WORKING_FILES, contract_folders
+
+_SHARED = ("topology.json", "errors.json")
+_Direction = Literal["backward", "forward"]
+
+
+def compare_folders(old: Files, new: Files, *, raw: bool = False) -> Comparison:
+    """Compare two folders by their files; raises UnreadableDocument."""
+    if any(name in old or name in new for name in WORKING_FILES):
+        return _together([_contract(old, new, "", raw=raw)])
+    if "index.json" not in old:
+        raise UnreadableDocument("the old folder holds neither schema.json nor index.json")
+    shared = [_file(old, new, name) for name in _SHARED if name in old]
+    contracts = [_contract(old, new, f"{folder.path}/", raw=raw) for folder in contract_folders(old)]
+    return _together([*shared, *contracts])
+
+
+def _together(found: list[Comparison]) -> Comparison:
+    return Comparison(
+        worst(comparison.backward for comparison in found),
+        worst(comparison.forward for comparison in found),
+        tuple(change for comparison in found for change in comparison.changes),
+        frozenset(reason for comparison in found for reason in comparison.reasons),
+    )
+
+
+def _file(old: Files, new: Files, path: str) -> Comparison:
+    """Compare one file with itself; pointers name the file."""
+    for files, which in ((old, "old"), (new, "new")):
+        if path not in files:
+            raise UnreadableDocument(f"{path}: is missing in the {which} folder")
+    found = compare_documents(
+        read_document(old, path), read_document(new, path), f"{path} of the old", f"{path} of the new"
+    )
+    return replace(found, changes=tuple(in_file(change, path) for change in found.changes))
+
+
+def _contract(old: Files, new: Files, prefix: str, *, raw: bool) -> Comparison:
+    by_file = {
+        name: _file(old, new, f"{prefix}{name}")
+        for name in WORKING_FILES
+        if f"{prefix}{name}" in old or f"{prefix}{name}" in new
+    }
+    if raw or "writer.schema.json" not in by_file or "schema.json" not in by_file:
+        return _together([*by_file.values()])
+    then, now = (read_release(files, prefix.rstrip("/"), "") for files in (old, new))
+    return _judged(by_file, _broken(then, now, prefix), _broken(now, then, prefix))
+
+
+def _broken(writers: Release, readers: Release, prefix: str) -> list[Change]:
+    """Return what keeps messages of the writers from the readers; only `backward` counts."""
+    return [
+        replace(change, pointer=f"{prefix}{change.pointer}") for change in understood("", writers, readers)
+    ]
+
+
+def _judged(by_file: dict[str, Comparison], backward: list[Change], forward: list[Change]) -> Comparison:
+    """Put together what breaks, and what changed and breaks nothing."""
+    broken = [*(_one_way(change, "backward") for change in backward)]
+    broken += [_one_way(change, "forward") for change in forward]
+    verdicts = worst(one.backward for one in backward), worst(one.backward for one in forward)
+    harmless = [
+        change
+        for name, comparison in by_file.items()
+        for change in comparison.changes
+        if _is_harmless(name, change, *verdicts)
+    ]
+    return Comparison(
+        *verdicts,
+        (
+            *_merged(broken),
+            *(Change(one.rule, one.pointer, Verdict.COMPATIBLE, Verdict.COMPATIBLE) for one in harmless),
+        ),
+    )
+
+
+def _is_harmless(name: str, change: Change, backward: Verdict, forward: Verdict) -> bool:
+    """Tell whether a change breaks nothing: the readers' schema decides backward, the writers' schema forward."""
+    harmless = Verdict.COMPATIBLE
+    kept = name == "writer.schema.json" or harmless in (backward, change.backward)
+    return kept and (name == "schema.json" or harmless in (forward, change.forward))
+
+
+def _one_way(change: Change, direction: _Direction) -> Change:
+    if direction == "backward":
+        return replace(change, forward=Verdict.COMPATIBLE, witness_forward=NO_WITNESS)
+    return Change(
+        change.rule,
+        change.pointer,
+        Verdict.COMPATIBLE,
+        change.backward,
+        witness_forward=change.witness_backward,
+    )
+
+
+def _merged(broken: list[Change]) -> Iterator[Change]:
+    """Yield the changes, those that break both ways once."""
+    places: dict[tuple[str, str], Change] = {}
+    for change in broken:
+        place = change.rule, change.pointer
+        before = places.get(place)
+        places[place] = (
+            change
+            if before is None
+            else replace(before, forward=change.forward, witness_forward=change.witness_forward)
+        )
+    yield from places.values()
