@@ -262,13 +262,9 @@ class Catalogue:
             or not (self.root / name / "schema.json").is_file()
         ):
             return self.contract(name)
-        files = [
-            f"{name}/{file}" if (self.root / name / file).is_file() else None
-            for file in ("schema.json", "writer.schema.json", "binding.json")
-        ]
-        reader, writer, binding = files
-        version = f"{major}.0"
-        entry = _Entry(title, int(major), version, Status.DRAFT, str(reader), str(writer), binding, None)
+        schemas = f"{name}/schema.json", f"{name}/writer.schema.json"
+        binding = f"{name}/binding.json" if (self.root / name / "binding.json").is_file() else None
+        entry = _Entry(title, int(major), f"{major}.0", Status.DRAFT, *schemas, binding, None)
         return _contract(self.root, entry)
 
     def limits(self, contract: Contract) -> Limits:
@@ -330,16 +326,9 @@ def _entries(document: dict[str, Any]) -> dict[str, _Entry]:
 
 
 def _entry(row: dict[str, Any]) -> _Entry:
-    return _Entry(
-        name=row["name"],
-        major=row["major"],
-        version=row["version"],
-        status=Status(row["status"]),
-        schema=row["schema"],
-        writer_schema=row["writer_schema"],
-        binding=row["binding"],
-        part_of=row.get("part_of"),
-    )
+    version, status = row["version"], Status(row["status"])
+    schemas = row["schema"], row["writer_schema"]
+    return _Entry(row["name"], row["major"], version, status, *schemas, row["binding"], row.get("part_of"))
 
 
 def _contract(root: Path, entry: _Entry) -> Contract:

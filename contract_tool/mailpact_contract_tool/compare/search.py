@@ -60,6 +60,11 @@ _OPPOSITES = {
 }
 
 
+def _names_schemas(clause: Clause) -> bool:
+    """Tell whether each alternative is a schema that holds: chosen first, it settles most other clauses."""
+    return all(isinstance(one[0], Literal) and one[0].holds for one in clause)
+
+
 def _in_order(goal: Goal) -> list[Literal]:
     """Sort literals so that every run goes the same way."""
     return sorted(goal, key=lambda literal: literal.key)
@@ -187,7 +192,7 @@ class Search:
             return NOTHING
         if not simplified.clauses:
             return self._make(simplified.atoms, kind)
-        clause = min(simplified.clauses, key=len)
+        clause = min(simplified.clauses, key=lambda one: (not _names_schemas(one), len(one)))
         rest = replace(
             simplified, clauses=tuple(other for other in simplified.clauses if other is not clause)
         )

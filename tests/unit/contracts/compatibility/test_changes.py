@@ -259,3 +259,21 @@ def test_long_enumerations_are_decided_as_sets(old, new, backward, forward):
     comparison = compare(old, new)
 
     assert (comparison.backward, comparison.forward) == (backward, forward)
+
+
+def test_union_of_many_objects_that_a_constant_tells_apart_is_decided():
+    def union(**keywords):
+        return {
+            "oneOf": [
+                {
+                    "type": "object",
+                    "properties": {"kind": {"const": f"k{number}"}, "text": {"type": "string", **keywords}},
+                    "required": ["kind", "text"],
+                }
+                for number in range(30)
+            ]
+        }
+
+    comparison = compare(union(), union(maxLength=5))
+
+    assert (comparison.backward, comparison.forward) == ("breaking", "compatible")
