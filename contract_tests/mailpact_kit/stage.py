@@ -30,7 +30,7 @@ class Stage:
     """What a case needs to be carried out; `values` are the kit's names, `variables` the whole environment.
 
     `disturbance` is held by a case while it disturbs what is around the program, and `is_back` is set once the program
-    was killed and started again.
+    was killed and started again. `vectors` keeps two contracts' vectors apart, because they have recipients in common.
     """
 
     catalogue: Catalogue
@@ -45,6 +45,7 @@ class Stage:
     seconds: float
     disturbance: asyncio.Lock = field(default_factory=asyncio.Lock)
     is_back: asyncio.Event = field(default_factory=asyncio.Event)
+    vectors: asyncio.Lock = field(default_factory=asyncio.Lock)
     sent: list[Sent] = field(default_factory=list)
 
     def contract(self, name: str) -> Contract:

@@ -1,5 +1,7 @@
 """Sends all published vectors of a contract to a consumer in one go, and compares what came of each."""
 
+from collections.abc import Sequence
+
 from mailpact_kit.cases import Case, NotLost
 from mailpact_kit.judge import Seen
 from mailpact_kit.ledger import Settled
@@ -20,6 +22,12 @@ from mailpact_kit.verdict import Evidence
 
 async def carry_out(stage: Stage, case: Case) -> tuple[list[str], Evidence]:
     """Carry out the case; the details of its evidence have a line for each vector that is wrong."""
+    async with stage.vectors:
+        return await _send_and_judge(stage, case)
+
+
+async def _send_and_judge(stage: Stage, case: Case) -> tuple[list[str], Evidence]:
+    earlier = len(stage.mailbox.mails)
     contract = stage.contract(case.contract)
     vectors = read(stage.catalogue.root / case.contract)
     sent = [(vector, _sent(vector)) for vector in vectors]
@@ -48,7 +56,7 @@ async def carry_out(stage: Stage, case: Case) -> tuple[list[str], Evidence]:
         )
     ]
     accepted = [vector for vector, _ in sent if vector.error is None and _is_accepted(seen[vector.name])]
-    missing, others = judge_mails(accepted, _mails(stage, vectors))
+    missing, others = judge_mails(accepted, _mails(stage.mailbox.mails[earlier:], vectors))
     wrong += missing
     return [*by_rule(vectors, wrong), *others], Evidence(
         sent=[f"{len(vectors)} vectors of {case.contract}"],
@@ -84,12 +92,12 @@ def _seen(stage: Stage, sent: Sent) -> Seen:
     )
 
 
-def _mails(stage: Stage, vectors: list[Vector]) -> list[Mail]:
+def _mails(mails: Sequence[Mail], vectors: list[Vector]) -> list[Mail]:
     """Return the mails that are of no other case: none of their recipients is at the kit's own domain."""
     known = {recipient for vector in vectors if vector.error is None for recipient in vector.recipients}
     return [
         mail
-        for mail in stage.mailbox.mails
+        for mail in mails
         if not any(to.lower().endswith(f"@{DOMAIN}") for to in mail.recipients)
         and (any(to in known for to in mail.recipients) or not mail.recipients)
     ]
