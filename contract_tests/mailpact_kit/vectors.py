@@ -14,6 +14,7 @@ from email import message_from_bytes
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import default
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,45 @@ def _joined(pieces: Sequence[Any]) -> str:
     return "".join(piece["text"] * piece["times"] for piece in pieces)
 
 
+class Received:
+    """A mail as it came, each part of it decoded once."""
+
+    def __init__(self, mail: Mail) -> None:
+        self.parsed = message_from_bytes(mail.content, policy=default)
+
+    @cached_property
+    def subject(self) -> str:
+        """The subject as a mail program shows it."""
+        return "" if self.parsed["Subject"] is None else str(self.parsed["Subject"])
+
+    @cached_property
+    def to(self) -> str:
+        """The header To as one text."""
+        return str(self.parsed["To"])
+
+    @cached_property
+    def texts(self) -> Mapping[str, str]:
+        """The texts by media type, of the first part of each type that is no attachment."""
+        found: dict[str, str] = {}
+        for part in self.parsed.walk():
+            kind = part.get_content_type()
+            if kind in ("text/plain", "text/html") and part.get_content_disposition() != "attachment":
+                found.setdefault(kind, _decoded(part))
+        return found
+
+    @cached_property
+    def files(self) -> Counter[str]:
+        """How often each content occurs among the parts, by its SHA-256."""
+        payloads = (part.get_payload(decode=True) for part in self.parsed.walk())
+        return Counter(hashlib.sha256(each).hexdigest() for each in payloads if isinstance(each, bytes))
+
+    def people(self, header: str) -> list[tuple[str, str]]:
+        """Return the names and addresses of a header."""
+        value = self.parsed[header]
+        addresses: Sequence[Address] = () if value is None else value.addresses
+        return [(each.display_name, each.addr_spec) for each in addresses]
+
+
 def judge_refusal(vector: Vector, sent: Sent, seen: Seen, schema: Any) -> list[str]:
     """Say what is wrong with what came of an invalid vector; its mails, if any, are judged with all the others."""
     assert vector.error is not None  # noqa: S101  # the caller chooses
@@ -121,16 +161,16 @@ def judge_acceptance(seen: Seen) -> list[str]:
 
 def judge_mails(accepted: Sequence[Vector], mails: Sequence[Mail]) -> tuple[list[VectorProblem], list[str]]:
     """Match the mails with those that the accepted vectors ask for; return what is missing, and what is too much."""
-    left: dict[str, list[EmailMessage]] = defaultdict(list)
+    left: dict[str, list[Received]] = defaultdict(list)
     problems: list[str] = []
     for mail in mails:
         if len(mail.recipients) != 1:
             problems.append(
                 f"one mail went to {len(mail.recipients)} recipients, where each gets a mail of its own"
             )
-        parsed = message_from_bytes(mail.content, policy=default)
+        received = Received(mail)
         for recipient in mail.recipients:
-            left[recipient].append(parsed)
+            left[recipient].append(received)
     missing: list[tuple[Vector, str]] = []
     for vector in accepted:
         for recipient in vector.recipients:
@@ -149,63 +189,51 @@ def judge_mails(accepted: Sequence[Vector], mails: Sequence[Mail]) -> tuple[list
     return found_problems, problems
 
 
-def _missing(vector: Vector, left: Sequence[EmailMessage]) -> str:
+def _missing(vector: Vector, left: Sequence[Received]) -> str:
     if not left:
         return "its mail did not come"
     nearest = min((differences(vector, each) for each in left), key=len)
     return "its mail did not come; the nearest differs: " + "; ".join(nearest)
 
 
-def differences(vector: Vector, mail: EmailMessage) -> list[str]:
+def differences(vector: Vector, mail: Received) -> list[str]:
     """Say in what a mail differs from the one that a vector asks for."""
     wanted = vector.mail
-    found = [] if "subject" not in wanted else _same("subject", wanted["subject"], _subject(mail))
+    found = [] if "subject" not in wanted else _same("subject", wanted["subject"], mail.subject)
     text = _joined(wanted["text_pieces"]) if "text_pieces" in wanted else wanted.get("text")
     found += _text("text", text, mail, "text/plain") if text is not None else []
     found += _text("html", wanted["html"], mail, "text/html") if "html" in wanted else []
     if isinstance(wanted.get("to"), str):
-        return found + _same("To", wanted["to"], str(mail["To"]))
+        return found + _same("To", wanted["to"], mail.to)
     for name in ("to", "cc", "reply_to"):
         people = wanted.get(name, [])
         people = people if isinstance(people, list) else [people]
         expected = [(each.get("name", "").strip(), each["address"]) for each in people]
-        found += _same(name, expected, _people(mail, name.replace("_", "-")))
-    found += _same("structure", wanted["structure"], _structure(mail)) if "structure" in wanted else []
-    return found + _attachments(wanted.get("attachments", []), mail)
+        found += _same(name, expected, mail.people(name.replace("_", "-")))
+    found += _same("structure", wanted["structure"], _structure(mail.parsed)) if "structure" in wanted else []
+    missing = (
+        Counter(each["sha256"] for each in wanted.get("attachments", []) if "sha256" in each) - mail.files
+    )
+    return found + ([f"{missing.total()} attachments are missing or changed"] if missing else [])
 
 
 def _same(name: str, wanted: object, found: object) -> list[str]:
     return [] if wanted == found else [f"{name} is {shown(found)} instead of {shown(wanted)}"]
 
 
-def _subject(mail: EmailMessage) -> str:
-    return "" if mail["Subject"] is None else str(mail["Subject"])
-
-
-def _text(name: str, wanted: str, mail: EmailMessage, kind: str) -> list[str]:
-    parts = [
-        part
-        for part in mail.walk()
-        if part.get_content_type() == kind and part.get_content_disposition() != "attachment"
-    ]
-    if not parts:
+def _text(name: str, wanted: str, mail: Received, kind: str) -> list[str]:
+    if kind not in mail.texts:
         return [f"there is no {kind} part"]
-    payload = parts[0].get_payload(decode=True)
-    try:
-        text = (
-            bytes(payload).decode(parts[0].get_content_charset() or "us-ascii")
-            if isinstance(payload, bytes)
-            else ""
-        )
-    except (LookupError, UnicodeDecodeError) as error:
-        return [f"{name} cannot be decoded: {error}"]
+    text = mail.texts[kind]
     return [] if is_same_text(text, wanted) else [f"{name} is {shown(text)} instead of {shown(wanted)}"]
 
 
-def _people(mail: EmailMessage, header: str) -> list[tuple[str, str]]:
-    value = mail[header]
-    addresses: Sequence[Address] = () if value is None else value.addresses
-    return [(each.display_name, each.addr_spec) for each in addresses]
+def _decoded(part: EmailMessage) -> str:
+    payload = part.get_payload(decode=True)
+    try:
+        return payload.decode(part.get_content_charset() or "us-ascii") if isinstance(payload, bytes) else ""
+    except (LookupError, UnicodeDecodeError) as error:
+        return f"(cannot be decoded: {error})"
 
 
 def _structure(part: EmailMessage) -> Any:
@@ -214,16 +242,6 @@ def _structure(part: EmailMessage) -> Any:
         return part.get_content_type()
     inside = [_structure(each) for each in part.iter_parts() if isinstance(each, EmailMessage)]
     return {part.get_content_type(): inside}
-
-
-def _attachments(wanted: Sequence[Any], mail: EmailMessage) -> list[str]:
-    hashes = Counter(each["sha256"] for each in wanted if "sha256" in each)
-    for part in mail.walk():
-        payload = part.get_payload(decode=True)
-        if isinstance(payload, bytes):
-            hashes[hashlib.sha256(payload).hexdigest()] -= 1
-    missing = [name for name, count in hashes.items() if count > 0]
-    return [f"{len(missing)} attachments are missing or changed"] if missing else []
 
 
 def _names_another_fault(vector: Vector, seen: Seen, schema: Any) -> bool:
