@@ -17,7 +17,7 @@ from mailpact_cli.listening import listen
 from mailpact_cli.serving import say, serve_until_stopped
 from mailpact_cli.waiting import database_answers
 from mailpact_cli.workers import run_workers
-from mailpact_consumer.mailbox import Mailbox
+from mailpact_consumer.mailbox import Identities, Mailbox
 from mailpact_consumer.schedule import DEFAULT_SCHEDULE, Schedule
 from mailpact_consumer.settings import ConsumerSettings, SmtpTls
 
@@ -32,6 +32,11 @@ EnvelopeFrom = Annotated[
     str | None,
     options.mail_address("--envelope-from", "Where bounces go; the address of --mail-from by default."),
 ]
+SenderIdentities = Annotated[
+    Identities,
+    options.identities("--identities", "Addresses that messages may name as sender, with commas between."),
+]
+Templates = Annotated[Path | None, options.path("--templates", "A folder of templates of your own.")]
 Prefetch = Annotated[int, options.number("--prefetch", "Messages worked on at once.", least=1, most=1000)]
 Connections = Annotated[
     int, options.number("--smtp-connections", "Connections to the mail server at once.", least=1, most=100)
@@ -67,6 +72,8 @@ def consumer(
     inbox_url: Inbox = DatabaseUrl("sqlite:///.mailpact/inbox.db"),
     mail_from: From = Mailbox("cms@mail.example"),
     envelope_from: EnvelopeFrom = None,
+    identities: SenderIdentities = Identities(),
+    templates: Templates = None,
     prefetch: Prefetch = 200,
     smtp_connections: Connections = 20,
     smtp_rate: Rate = None,
@@ -90,6 +97,8 @@ def consumer(
         inbox_url=inbox_url,
         mail_from=mail_from,
         envelope_from=envelope_from or "",
+        identities=identities,
+        templates=templates,
         prefetch=prefetch,
         smtp_connections=smtp_connections,
         smtp_rate=smtp_rate,

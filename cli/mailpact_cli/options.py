@@ -22,7 +22,7 @@ from mailpact.settings import (
     SmtpUrl,
     parse_base_url,
 )
-from mailpact_consumer.mailbox import Mailbox
+from mailpact_consumer.mailbox import Identities, Mailbox
 from mailpact_consumer.schedule import Schedule, ScheduleError
 
 DEFAULT_AMQP_URL = AmqpUrl("127.0.0.1", 5672)
@@ -145,6 +145,15 @@ def _parse_ca_file(text: str) -> Path:
         reason = error.strerror if isinstance(error, OSError) else "bad file name"
         raise SettingsError(f"{text!r} is not a file with certificates in PEM form: {reason}") from error
     return path
+
+
+def identities(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
+    """Declare an option whose value is a list of addresses that mails may come from, with commas between."""
+    return _parsed(name, _parse_identities, "ADDRESSES", help)
+
+
+def _parse_identities(text: str) -> Identities:
+    return Identities.of(_parse_mail_address(word.strip()) for word in text.split(",") if word.strip())
 
 
 def _parse_mail_address(text: str) -> str:

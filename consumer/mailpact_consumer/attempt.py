@@ -14,16 +14,19 @@ from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome as Published
 from mailpact.amqp.subscriber import Delivery
 from mailpact.contracts.errors import ErrorCode, Refusal
-from mailpact_consumer.decide import Decision, Drop, Row, Send, conflicts, decide
+from mailpact_consumer.decide import Busy, Decision, Drop, Row, Send, conflicts, decide
 from mailpact_consumer.letter import letter_about_refusal
 from mailpact_consumer.message import KEY_HEADER, Identity, MailRequest, may_have_been_sent, replay_of
 from mailpact_consumer.outcomes import Held, LookAgain, Outcome, PutOff, Settled, Source
 from mailpact_consumer.recipient import RecipientTry, Result
+from mailpact_consumer.render import Renderer
 from mailpact_consumer.services import Services
 from mailpact_consumer.slots import Slot
 from mailpact_consumer.status import About, Event, status_event
 
 LOOKS = 3  # at a row that others change meanwhile, before the message is put off
+
+CONFLICT = Refusal(ErrorCode.ID_CONFLICT, detail="this message id was used before for another body")
 
 log = structlog.get_logger()
 
@@ -40,19 +43,22 @@ class Attempt:
         self._maybe_sent = may_have_been_sent(
             delivery.message, request.identity, redelivered=delivery.redelivered
         )
+        settings = services.settings
+        renderer = Renderer(request, mail_from=settings.mail_from, domain=settings.mail_domain)
         recipients = request.recipients
         if self._replay is not None:  # a letter is about one recipient; the others are not touched
             recipients = tuple(one for one in recipients if one.address == self._replay.recipient)
         self._tries = {
-            one.sha256: RecipientTry(services, delivery.message, request, one, slot) for one in recipients
+            one.sha256: RecipientTry(services, delivery.message, request, one, slot, renderer)
+            for one in recipients
         }
         self._has_looked = False
-        self._conflict: RefusedMessage | None = None
+        self._refused: RefusedMessage | None = None
 
     @property
     def refused(self) -> "RefusedMessage | None":
         """The message as one that cannot become a mail, once that is known."""
-        return self._conflict
+        return self._refused
 
     @property
     def is_certain(self) -> bool:
@@ -61,26 +67,56 @@ class Attempt:
 
     async def round(self) -> Outcome:
         """Work on every recipient that is not settled. Raises DatabaseUnavailable; then a round may be made again."""
-        if self._conflict is not None:
-            return await self._conflict.round()
+        if self._refused is not None:
+            return await self._refused.round()
+        if isinstance(self._request.content, Refusal):
+            return await self._withdraw(self._request.content)
         if self._services.watch.is_open and self.is_certain:
             return PutOff(0)
         results: list[Result] = []
         for _ in range(LOOKS):
             decisions = await self._decide()
             if decisions is None:
-                self._conflict = RefusedMessage(
-                    self._services,
-                    self._delivery.message,
-                    Refusal(ErrorCode.ID_CONFLICT, detail="this message id was used before for another body"),
-                    self._request.identity,
-                    contract=self._request.contract,
-                    slot=self._slot,
-                )
-                return await self._conflict.round()
+                return await self._refuse(CONFLICT)
             results = await self._go_on(decisions)
             if not any(isinstance(result, LookAgain) for result in results):
                 break
+        return _combined(results)
+
+    async def _refuse(self, refusal: Refusal) -> Outcome:
+        """Make one letter of the whole message."""
+        self._refused = RefusedMessage(
+            self._services,
+            self._delivery.message,
+            refusal,
+            self._request.identity,
+            contract=self._request.contract,
+            slot=self._slot,
+        )
+        return await self._refused.round()
+
+    async def _withdraw(self, refusal: Refusal) -> Outcome:
+        """End every recipient that is not settled; without any row, the message as a whole.
+
+        A message that was accepted before can be refused now: its template or its sender's permission may be gone.
+        """
+        rows = await self._services.inbox.rows(self._request.message_id)
+        if conflicts(rows, self._request.body_sha256):
+            return await self._refuse(CONFLICT)
+        if not rows:
+            return await self._refuse(refusal)
+        by_recipient = {row.recipient_sha256: row for row in rows}
+        results: list[Result] = []
+        for sha256, one in self._tries.items():
+            if not one.is_settled:
+                row = by_recipient.get(sha256)
+                match self._decision(row, one):
+                    case Drop():
+                        results.append(Settled())
+                    case Busy():
+                        results.append(PutOff(0))
+                    case _:
+                        results.append(await one.fail(refusal, row))
         return _combined(results)
 
     async def _go_on(self, decisions: Mapping[str, Decision]) -> list[Result]:
@@ -100,19 +136,19 @@ class Attempt:
         if conflicts(rows, self._request.body_sha256):
             return None
         by_recipient = {row.recipient_sha256: row for row in rows}
-        decisions = {
-            sha256: decide(
-                by_recipient.get(sha256),
-                owner=self._services.liveness.owner,
-                tokens=one.tokens,
-                may_have_been_sent=self._maybe_sent,
-                failed_token=self._replay.failed_token if self._replay is not None else None,
-            )
-            for sha256, one in waiting.items()
-        }
+        decisions = {sha256: self._decision(by_recipient.get(sha256), one) for sha256, one in waiting.items()}
         if waiting and len(waiting) == len(self._tries):
             self._announce_duplicates(decisions, by_recipient)
         return decisions
+
+    def _decision(self, row: Row | None, one: RecipientTry) -> Decision:
+        return decide(
+            row,
+            owner=self._services.liveness.owner,
+            tokens=one.tokens,
+            may_have_been_sent=self._maybe_sent,
+            failed_token=self._replay.failed_token if self._replay is not None else None,
+        )
 
     def _is_first_delivery(self) -> bool:
         """Whether no row is to be expected, so that the claim may come without a look: its answer tells."""

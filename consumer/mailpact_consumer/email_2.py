@@ -1,11 +1,11 @@
 """Reads the body of a message of email/2: the mail, its recipients and its schedule, or the reason why there is none.
 
 The body has passed the contract's schema. Here stand the rules that no schema can say, in the order of
-`contracts/email/2/README.md`: the schedule, the template and its data, the sender, and the end of the message's time.
+`contracts/email/2/README.md`: the schedule, the template and its data, and the sender. Whether the message has expired
+is looked at before each try, not here.
 """
 
 import re
-from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import JsonObject
 from mailpact_consumer.mail import Attachment, Content, ListUnsubscribe, Mail
-from mailpact_consumer.mailbox import Mailbox
+from mailpact_consumer.mailbox import Identities, Mailbox, canonical_address
 
 NOT_BEFORE_AHEAD = timedelta(days=7)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,10 +38,10 @@ class Templates(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the operator allows. `mail_from` is the sender of mails that name none, `identities` have canonical form."""
+    """What the operator allows. `mail_from` is the sender of mails that name no other."""
 
     mail_from: Mailbox
-    identities: Set[str]
+    identities: Identities
     templates: Templates
 
 
@@ -49,22 +49,14 @@ class Policy:
 class Order:
     """What one message of email/2 asks for.
 
-    `recipients` are in the order `to`, `cc`, `bcc`, each once, as they came. `not_before` and `expires_at` are
-    microseconds since 1970; None means that the message names no such moment.
+    `not_before` and `expires_at` are aware; None means that the message names no such moment. `template_digest` is None
+    for a mail that is written out.
     """
 
     mail: Mail
-    recipients: tuple[str, ...]
-    not_before: int | None
-    expires_at: int | None
+    not_before: datetime | None
+    expires_at: datetime | None
     template_digest: str | None
-    metadata: Mapping[str, str]
-
-
-def canonical_address(address: str) -> str:
-    """Return the form in which addresses are compared: the domain in lower case."""
-    local_part, _, domain = address.rpartition("@")
-    return f"{local_part}@{domain.lower()}"
 
 
 def recipients_of(body: JsonObject) -> tuple[str, ...]:
@@ -90,14 +82,12 @@ def read_email_2(body: JsonObject, policy: Policy, *, now: datetime) -> Order | 
     if isinstance(filled, Refusal):
         return filled
     sender = _mailbox(value["from"]) if "from" in value else policy.mail_from
-    if "from" in value and canonical_address(sender.address) not in policy.identities:
+    if "from" in value and not policy.identities.allows(sender.address):
         return Refusal(
             ErrorCode.IDENTITY_NOT_ALLOWED,
             pointer="/from/address",
             detail="the operator allows no such sender",
         )
-    if expires_at is not None and expires_at <= now_microseconds * 1000:
-        return Refusal(ErrorCode.EXPIRED, detail="expires_at has passed")
     mail = Mail(
         sender=sender,
         to=tuple(_mailbox(each) for each in value["to"]),
@@ -109,11 +99,9 @@ def read_email_2(body: JsonObject, policy: Policy, *, now: datetime) -> Order | 
     )
     return Order(
         mail=mail,
-        recipients=recipients_of(body),
-        not_before=None if not_before is None else -(-not_before // 1000),
-        expires_at=None if expires_at is None else expires_at // 1000,
+        not_before=None if not_before is None else _moment(-(-not_before // 1000)),
+        expires_at=None if expires_at is None else _moment(expires_at // 1000),
         template_digest=filled.digest or None,
-        metadata=value.get("metadata", {}),
     )
 
 
@@ -136,6 +124,10 @@ def _nanoseconds(moment: str | None) -> int | None:
     assert form is not None  # noqa: S101  # the schema demands the form
     seconds = (datetime.fromisoformat(form[1]).replace(tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
     return seconds * 1_000_000_000 + int((form[2] or "").ljust(9, "0"))
+
+
+def _moment(microseconds: int) -> datetime:
+    return EPOCH + timedelta(microseconds=microseconds)
 
 
 def _content(value: dict[str, Any], templates: Templates) -> FilledTemplate | Refusal:

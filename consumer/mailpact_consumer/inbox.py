@@ -50,7 +50,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What the claimed row says; `first_seen` and `written_at` in microseconds since 1970, attempts with this try."""
+    """What the claimed row says. Times are microseconds since 1970, attempts count this try.
+
+    `first_seen` is when the message's first row was written: all recipients' mails have the same date.
+    """
 
     token: str
     first_seen: int
@@ -330,10 +333,13 @@ def _good_claims(connection: Connection, claims: Sequence[ClaimRequest], now: in
                 connection.execute(delete(inbox).where(is_key(key), inbox.c.token == one.token))
             continue
         good[one.token] = one
+    first_seen: dict[str, int] = {}
+    for row in found:
+        first_seen[row.message_id] = min(row.first_seen, first_seen.get(row.message_id, row.first_seen))
     return {
         row.token: Claim(
             token=row.token,
-            first_seen=row.first_seen,
+            first_seen=first_seen[row.message_id],
             attempts=row.attempts,
             uncertain=row.uncertain,
             unanswered=row.unanswered,

@@ -42,7 +42,7 @@ def letter_about_refusal(message: Message, refusal: Refusal, *, key: str, writte
         "x-error-code": str(refusal.code),
         "x-error-detail": one_line(refusal.detail),
     }
-    if refusal.keyword:
+    if refusal.keyword or refusal.pointer:
         headers |= {"x-error-pointer": refusal.pointer, "x-error-keyword": refusal.keyword}
     return _again(message, key, {**headers, "x-error-time": written_at})
 

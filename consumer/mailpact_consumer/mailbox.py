@@ -1,6 +1,7 @@
 """An address with the name that a reader sees beside it. No I/O."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 MAX_NAME_CHARACTERS = 200
@@ -39,3 +40,29 @@ class Mailbox:
 
     def __str__(self) -> str:
         return f"{self.name} <{self.address}>" if self.name else self.address
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """The addresses that messages may name as their sender, compared with their domains in lower case."""
+
+    addresses: frozenset[str] = frozenset()
+
+    def allows(self, address: str) -> bool:
+        """Return whether a message may name this sender."""
+        return canonical_address(address) in self.addresses
+
+    def and_of(self, mailbox: Mailbox) -> "Identities":
+        """Return these identities and the address of a mailbox."""
+        return Identities(self.addresses | {canonical_address(mailbox.address)})
+
+    @classmethod
+    def of(cls, addresses: Iterable[str]) -> "Identities":
+        """Return the identities of these addresses, in whatever case their domains are."""
+        return cls(frozenset(map(canonical_address, addresses)))
+
+
+def canonical_address(address: str) -> str:
+    """Return the form in which addresses are compared: the domain in lower case."""
+    local_part, _, domain = address.rpartition("@")
+    return f"{local_part}@{domain.lower()}"

@@ -8,16 +8,20 @@ versions or message ids is served.
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid5
 
 from mailpact.amqp.messages import Message
 from mailpact.contracts.catalogue import Catalogue, Contract
 from mailpact.contracts.errors import ErrorCode, Refusal
-from mailpact.contracts.parse import parse
+from mailpact.contracts.parse import JsonObject, parse
 from mailpact.contracts.validate import Validator
+from mailpact_consumer.email_2 import Policy, read_email_2, recipients_of
 from mailpact_consumer.headers import size_bytes
+from mailpact_consumer.mail import Mail
+from mailpact_consumer.mailbox import canonical_address
 
 UUID_FORM = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 DEFAULT_TYPE = "email.v1"
@@ -64,18 +68,22 @@ class Replay:
 class MailRequest:
     """The mails that a message asks for, one for each recipient. `body_sha256` is hexadecimal.
 
-    `not_before` and `expires_at` are the publisher's; `metadata` is echoed in status events.
+    `content` is the text of `email/1` or the mail of `email/2`; a Refusal says that the message obeys its contract's
+    schema and cannot become a mail here and now, because of its schedule, its template or its sender.
+    `not_before` and `expires_at` are the publisher's; `metadata` is echoed in status events. `template_digest` changes
+    when somebody edits the template that the mail was made from.
     """
 
     identity: Identity
     contract: str
     recipients: tuple[Recipient, ...]
-    text: str
+    content: str | Mail | Refusal
     body_sha256: str
     timestamp: datetime | None
     not_before: datetime | None = None
     expires_at: datetime | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    template_digest: str | None = None
 
     @property
     def message_id(self) -> str:
@@ -85,16 +93,18 @@ class MailRequest:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One contract that this consumer serves, ready to validate."""
+    """One contract that this consumer serves, ready to validate. `policy` is None for `email/1`."""
 
     contract: Contract
     validator: Validator
+    policy: Policy | None
 
 
-def readers(catalogue: Catalogue) -> dict[str, Reader]:
+def readers(catalogue: Catalogue, policy: Policy) -> dict[str, Reader]:
     """Return the contracts that the consumer serves, by the `type` property that asks for each."""
-    email = catalogue.contract("email/1")
-    return {email.wire.type: Reader(email, Validator(email.schema))}
+    served = (("email/1", None), ("email/2", policy))
+    found = [(catalogue.contract(name), rules) for name, rules in served]
+    return {one.wire.type: Reader(one, Validator(one.schema), rules) for one, rules in found}
 
 
 def identify(message: Message, *, assigned_id: str) -> Identity:
@@ -130,12 +140,14 @@ def replay_of(message: Message) -> Replay | None:
 
 
 def recipient_of(address: str) -> Recipient:
-    """Return the recipient of this address; the hash is of the address as it is."""
+    """Return the recipient of this address in `email/1`; the hash is of the address as it is."""
     return Recipient(address, hashlib.sha256(address.encode()).hexdigest())
 
 
-def read(message: Message, served: dict[str, Reader], identity: Identity) -> MailRequest | Refusal:
-    """Return the mails that the message asks for, or why there can be none."""
+def read(
+    message: Message, served: dict[str, Reader], identity: Identity, *, now: datetime
+) -> MailRequest | Refusal:
+    """Return the mails that the message asks for, or why the message breaks its contract. `now` is aware."""
     reader = served.get(message.type or DEFAULT_TYPE)
     if reader is None:
         return Refusal(
@@ -157,13 +169,39 @@ def read(message: Message, served: dict[str, Reader], identity: Identity) -> Mai
     if refusal is not None:
         return refusal
     assert isinstance(value, dict)  # noqa: S101  # what the schema has just said
-    return MailRequest(
+    request = MailRequest(
         identity=identity,
         contract=f"{reader.contract.name}/{reader.contract.major}",
-        recipients=(recipient_of(str(value["email"])),),
-        text=str(value["message"]),
+        recipients=(),
+        content="",
         body_sha256=hashlib.sha256(message.body).hexdigest(),
         timestamp=message.timestamp,
+    )
+    if reader.policy is None:
+        recipient = recipient_of(str(value["email"]))
+        return replace(request, recipients=(recipient,), content=str(value["message"]))
+    return _with_order(request, value, reader.policy, now)
+
+
+def _with_order(request: MailRequest, value: JsonObject, policy: Policy, now: datetime) -> MailRequest:
+    metadata: Any = value.get("metadata", {})
+    request = replace(
+        request,
+        recipients=tuple(
+            Recipient(address, hashlib.sha256(canonical_address(address).encode()).hexdigest())
+            for address in recipients_of(value)
+        ),
+        metadata=metadata,
+    )
+    order = read_email_2(value, policy, now=now)
+    if isinstance(order, Refusal):
+        return replace(request, content=order)
+    return replace(
+        request,
+        content=order.mail,
+        not_before=order.not_before,
+        expires_at=order.expires_at,
+        template_digest=order.template_digest,
     )
 
 

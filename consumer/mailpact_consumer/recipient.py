@@ -13,7 +13,7 @@ import structlog
 
 from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome as Published
-from mailpact.contracts.errors import ErrorCode
+from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.telemetry import Point
 from mailpact_consumer.decide import Busy, Decision, Drop, Row, Send, State, Wait
 from mailpact_consumer.deliver import Transaction
@@ -22,7 +22,7 @@ from mailpact_consumer.inbox_sql import Key
 from mailpact_consumer.letter import RecipientFailure, letter_about_recipient
 from mailpact_consumer.message import MailRequest, Recipient
 from mailpact_consumer.outcomes import Held, LookAgain, PutOff, Settled, Source
-from mailpact_consumer.render import render
+from mailpact_consumer.render import Renderer
 from mailpact_consumer.reply import Accepted, DomainBusy, Permanent, Scope, Trouble
 from mailpact_consumer.schedule import Deadlines, wait_seconds
 from mailpact_consumer.services import Services
@@ -51,17 +51,23 @@ class RecipientTry:
     """The tries for one recipient of one delivery. The caller holds the message's place among those in flight."""
 
     def __init__(
-        self, services: Services, message: Message, request: MailRequest, recipient: Recipient, slot: Slot
+        self,
+        services: Services,
+        message: Message,
+        request: MailRequest,
+        recipient: Recipient,
+        slot: Slot,
+        renderer: Renderer,
     ) -> None:
         self._services = services
         self._message = message
         self._request = request
         self._recipient = recipient
         self._slot = slot
+        self._renderer = renderer
         identity = request.identity
-        self._subject = Subject(
-            Key(identity.key, recipient.sha256), request.body_sha256, identity.publisher_id
-        )
+        key = Key(identity.key, recipient.sha256)
+        self._subject = Subject(key, request.body_sha256, identity.publisher_id)
         self._about = About(identity, request.contract, request.metadata)
         self.tokens: set[str] = set()
         """The tries that certainly made no mail, although a row may carry them."""
@@ -127,7 +133,8 @@ class RecipientTry:
                 claimed = Standing.of_claim(claim)
                 if self._expiry_seconds() <= 0:
                     return await self._expire(claimed)
-                mail = self._render(claim)
+                first_seen = EPOCH + timedelta(microseconds=claim.first_seen)
+                mail = self._renderer.mail(self._recipient, first_seen=first_seen)
                 if trusted_since is None or services.liveness.trusted_since() != trusted_since:
                     await self._defer(claimed, wait=0.0, attempts=claim.attempts - 1, event=None)
                     return Held(Source.INBOX, "no sign of life could be left there for 8 seconds")
@@ -273,10 +280,13 @@ class RecipientTry:
             Verdict(standing, State.EXPIRED, ErrorCode.EXPIRED, detail, attempts, reply=None)
         )
 
-    async def fail(self, code: ErrorCode, detail: str, row: Row | None) -> Result:
+    async def fail(self, refusal: Refusal, row: Row | None) -> Result:
         """End this recipient's mail without a try: the message cannot become a mail any more."""
-        standing = Standing.of_row(row)
-        return await self._end(Verdict(standing, State.FAILED, code, detail, standing.attempts, None))
+        seen = Standing.of_row(row)
+        verdict = Verdict(seen, State.FAILED, refusal.code, refusal.detail, seen.attempts, None)
+        result = await self._end(self._verdict or verdict)
+        self.is_settled = isinstance(result, Settled)
+        return result
 
     async def _end(self, verdict: Verdict) -> Result:
         """Write the letter, then the row."""
@@ -365,16 +375,6 @@ class RecipientTry:
             occurred_at=self._services.utc_now(),
             reply=reply,
             failure=failure,
-        )
-
-    def _render(self, claim: Claim) -> bytes:
-        settings = self._services.settings
-        return render(
-            self._request,
-            self._recipient,
-            mail_from=settings.mail_from,
-            domain=settings.mail_domain,
-            date=self._request.timestamp or EPOCH + timedelta(microseconds=claim.first_seen),
         )
 
     def _deadlines(self, standing: Standing) -> Deadlines:

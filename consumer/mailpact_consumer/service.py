@@ -18,6 +18,7 @@ from mailpact.amqp.publisher import Publisher
 from mailpact.amqp.subscriber import Declare, Delivery, Subscriber
 from mailpact.amqp.topology import declare_all
 from mailpact.contracts import catalogue
+from mailpact.contracts.catalogue import Catalogue
 from mailpact.contracts.errors import Refusal
 from mailpact.database.engine import open_database
 from mailpact.database.transactions import Database, DatabaseUnavailable
@@ -25,6 +26,7 @@ from mailpact.telemetry import Journey, Point
 from mailpact_consumer.attempt import Attempt, RefusedMessage
 from mailpact_consumer.bridge import Bridge
 from mailpact_consumer.deliver import MailServer
+from mailpact_consumer.email_2 import Policy
 from mailpact_consumer.events import Events
 from mailpact_consumer.housekeeping import Housekeeping
 from mailpact_consumer.in_flight import InFlight
@@ -42,6 +44,7 @@ from mailpact_consumer.settings import ConsumerSettings
 from mailpact_consumer.settle import Settlement
 from mailpact_consumer.slots import LETTER_SLOTS, Slot, Slots
 from mailpact_consumer.smtp_session import Server, tls_context
+from mailpact_consumer.template_folder import load_templates
 
 STOP_SECONDS = (
     15  # for mail in flight; the whole process has 20, some of them for recording and saying goodbye
@@ -69,7 +72,7 @@ class Consumer:
         services = self._services
         identity = identify(delivery.message, assigned_id=services.new_id())
         services.journey.reach(Point.RECEIVED, identity.key)
-        request = read(delivery.message, self._served, identity)
+        request = read(delivery.message, self._served, identity, now=services.utc_now())
         work: Attempt | RefusedMessage
         if isinstance(request, Refusal):
             work = RefusedMessage(services, delivery.message, request, identity, contract=None, slot=slot)
@@ -109,7 +112,7 @@ async def running(
 
     The broker and the mail server may be away, now or later. Raises DatabaseUnavailable, SchemaUnknown or
     OlderConsumersAlive when the inbox cannot be used, and TopologyMismatch (in an exception group) when a queue of ours
-    is not as the contract says.
+    is not as the contract says. Raises TemplateFolderError when the operator's templates cannot be used.
     """
     async with (
         open_database(settings.inbox_url) as database,
@@ -131,7 +134,7 @@ async def _wired(
     publishers = _Publishers.of(settings, declare)
     services, events = _services(settings, database, owner, journey, publishers, consuming, metrics)
     slots = Slots(settings.prefetch)
-    consumer = Consumer(services, slots, readers(published), metrics)
+    consumer = Consumer(services, slots, readers(published, _policy(settings, published)), metrics)
     await services.inbox.prepare()
     await services.liveness.announce()
     try:
@@ -183,6 +186,14 @@ async def _health(listener: socket.socket | None, monitor: Monitor, metrics: Met
 
 def _utc_now() -> datetime:
     return datetime.fromtimestamp(time.time(), UTC)
+
+
+def _policy(settings: ConsumerSettings, published: Catalogue) -> Policy:
+    return Policy(
+        mail_from=settings.mail_from,
+        identities=settings.identities.and_of(settings.mail_from),
+        templates=load_templates(published, settings.templates),
+    )
 
 
 class _Consuming:

@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from mailpact.settings import AmqpUrl, DatabaseUrl, SmtpUrl
-from mailpact_consumer.mailbox import Mailbox
+from mailpact_consumer.mailbox import Identities, Mailbox
 from mailpact_consumer.schedule import DEFAULT_SCHEDULE, Schedule
 
 
@@ -20,7 +20,7 @@ class SmtpTls(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConsumerSettings:
-    """One consumer process. `mail_from` is the From of every mail of `email/1`."""
+    """One consumer process. `mail_from` is the From of every mail that names no sender of its own."""
 
     amqp_url: AmqpUrl
     smtp_url: SmtpUrl
@@ -37,6 +37,11 @@ class ConsumerSettings:
     smtp_tls: SmtpTls = SmtpTls.OPPORTUNISTIC
     smtp_ca_file: Path | None = None
     """The CAs that may have signed the mail server's certificate; None for those of the machine."""
+
+    identities: Identities = Identities()
+    """The addresses that messages of `email/2` may name as their sender, beside that of `mail_from`."""
+    templates: Path | None = None
+    """A folder of templates; None for those that come with Mailpact alone."""
 
     retry_schedule: Schedule = DEFAULT_SCHEDULE
     """How long a message waits after each try that was put off; one retry queue for each step."""

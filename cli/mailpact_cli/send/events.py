@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mailpact.contracts.catalogue import Catalogue
 from mailpact.contracts.errors import Refusal
 from mailpact.contracts.parse import parse
-from mailpact_consumer.email_2 import canonical_address
+from mailpact_consumer.mailbox import canonical_address
 
 if TYPE_CHECKING:
     from aiormq.abc import AbstractConnection, DeliveredMessage

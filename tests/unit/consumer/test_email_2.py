@@ -10,16 +10,16 @@ import pytest
 from mailpact.contracts import catalogue
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import JsonObject, parse
-from mailpact_consumer.email_2 import FilledTemplate, Order, Policy, canonical_address, read_email_2
+from mailpact_consumer.email_2 import FilledTemplate, Order, Policy, read_email_2, recipients_of
 from mailpact_consumer.mail import Content
-from mailpact_consumer.mailbox import Mailbox
+from mailpact_consumer.mailbox import Identities, Mailbox, canonical_address
 from mailpact_consumer.render_mail import render_mail
 from mailpact_consumer.template_folder import load_templates
 from tests.unit.consumer.mails import body_of, expected_by, load, shown_by, vectors
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 INSTALLED = load_templates(catalogue.load())
-IDENTITIES = frozenset({"cms@mail.example", "shop@mail.example"})
+IDENTITIES = Identities.of(["cms@mail.example", "shop@mail.example"])
 
 
 class AnyTemplate:
@@ -42,12 +42,13 @@ def test_valid_vector_becomes_the_mail_that_it_names(path: Path) -> None:
     order = order_of(vector, templates=AnyTemplate())
 
     assert isinstance(order, Order)
-    assert list(order.recipients) == vector["mail"]["recipients"]
+    value = parse(body_of(vector), max_bytes=2**21, max_depth=32)
+    assert list(recipients_of(value)) == vector["mail"]["recipients"]
     shown = shown_by(render_mail(order.mail, date=NOW, boundary="b").with_message_id("<id@mail.example>"))
     expected = expected_by(vector)
     template = expected.pop("template", None)
     if template is not None:
-        data = parse(body_of(vector), max_bytes=2**21, max_depth=32)["template"]["data"]
+        data = value["template"]["data"]
         expected |= {"subject": " ".join(map(str, [*template.values(), len(data)]))}
         expected |= {
             "text": "text",
@@ -67,6 +68,11 @@ def test_refused_vector_is_refused_for_its_reason(path: Path) -> None:
 
     refusal = order_of(vector)
 
+    if vector["error"]["code"] == "expired":  # looked at before each try, and no refusal
+        assert isinstance(refusal, Order)
+        assert refusal.expires_at is not None
+        assert refusal.expires_at <= NOW
+        return
     assert isinstance(refusal, Refusal)
     error = {"pointer": "", "keyword": "", **vector["error"]}
     assert {"code": refusal.code, "pointer": refusal.pointer, "keyword": refusal.keyword} == error
@@ -82,8 +88,8 @@ def test_schedule_is_read_to_the_microsecond_and_never_sends_too_early_or_too_la
     )
 
     assert isinstance(order, Order)
-    assert order.not_before == int(datetime(2026, 11, 24, 10, tzinfo=UTC).timestamp()) * 1_000_000 + 1
-    assert order.expires_at == int(datetime(2026, 11, 24, 11, tzinfo=UTC).timestamp()) * 1_000_000 + 123_456
+    assert order.not_before == datetime(2026, 11, 24, 10, 0, 0, 1, tzinfo=UTC)
+    assert order.expires_at == datetime(2026, 11, 24, 11, 0, 0, 123_456, tzinfo=UTC)
 
 
 def test_not_before_exactly_seven_days_ahead_is_allowed() -> None:
@@ -103,15 +109,6 @@ def test_case_of_an_identitys_domain_does_not_count() -> None:
 
     assert isinstance(order, Order)
     assert order.mail.sender.address == "shop@MAIL.Example"
-
-
-def test_expired_comes_last_of_all_reasons() -> None:
-    vector = asking(expires_at="2020-01-01T00:00:00Z", **{"from": {"address": "boss@bank.example"}})
-
-    refusal = order_of(vector)
-
-    assert isinstance(refusal, Refusal)
-    assert refusal.code is ErrorCode.IDENTITY_NOT_ALLOWED
 
 
 def test_address_is_compared_with_its_domain_in_lower_case() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.message import Identity, MailRequest, recipient_of
-from mailpact_consumer.render import render, subject_of
+from mailpact_consumer.render import Renderer, subject_of
 
 DATE = datetime(2026, 11, 24, 9, 30, 5, tzinfo=UTC)
 ID = "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11"
@@ -24,7 +24,7 @@ PARSER = email.parser.BytesParser(policy=email.policy.default)
 def mail_with(text: str, mail_from: Mailbox = CMS) -> bytes:
     identity, recipient = Identity(ID, None, is_known=True), recipient_of("ada@example.org")
     request = MailRequest(identity, "email/1", (recipient,), text, "0" * 64, None)
-    return render(request, recipient, mail_from=mail_from, domain="mail.example", date=DATE)
+    return Renderer(request, mail_from=mail_from, domain="mail.example").mail(recipient, first_seen=DATE)
 
 
 def test_mail_is_these_bytes() -> None:

@@ -13,12 +13,16 @@ import pytest
 from mailpact.amqp.messages import Message
 from mailpact.contracts import catalogue
 from mailpact.contracts.errors import Refusal
-from mailpact_consumer.mailbox import Mailbox
+from mailpact_consumer.email_2 import Policy
+from mailpact_consumer.mailbox import Identities, Mailbox
 from mailpact_consumer.message import MailRequest, identify, read, readers
-from mailpact_consumer.render import render
+from mailpact_consumer.render import Renderer
+from mailpact_consumer.template_folder import load_templates
 
 VECTORS = sorted((Path(__file__).parents[3] / "contracts" / "email" / "1" / "vectors").rglob("*.json"))
-SERVED = readers(catalogue.load())
+CMS = Mailbox("cms@mail.example")
+POLICY = Policy(CMS, Identities().and_of(CMS), load_templates(catalogue.load()))
+SERVED = readers(catalogue.load(), POLICY)
 ASSIGNED = "00000000-0000-4000-8000-000000000000"
 DATE = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 PARSER = email.parser.BytesParser(policy=email.policy.default)
@@ -50,7 +54,7 @@ def comparable(text: str) -> str:
 
 def outcome(vector: dict[str, Any]) -> MailRequest | Refusal:
     message = message_of(vector)
-    return read(message, SERVED, identify(message, assigned_id=ASSIGNED))
+    return read(message, SERVED, identify(message, assigned_id=ASSIGNED), now=DATE)
 
 
 @pytest.mark.parametrize("path", VECTORS, ids=lambda path: path.stem)
@@ -65,13 +69,7 @@ def test_vector_means_what_it_says(path: Path) -> None:
     expected = vector["mail"]
     assert isinstance(result, MailRequest)
     mail = PARSER.parsebytes(
-        render(
-            result,
-            result.recipients[0],
-            mail_from=Mailbox("cms@mail.example"),
-            domain="mail.example",
-            date=DATE,
-        )
+        Renderer(result, mail_from=CMS, domain="mail.example").mail(result.recipients[0], first_seen=DATE)
     )
     text = expected["text"] if "text" in expected else joined(expected["text_pieces"])
     payload = mail.get_payload(decode=True)
