@@ -10,6 +10,7 @@ PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 RUN_SECONDS = 30
 LANGUAGES = ("python", "go", "node", "java", "rust")
 CLOSING = re.compile(r"[\s)\]};,]*")
+FIRST_LINE = "The first line is the subject."
 IMPORT = re.compile(r"(import|from|use)\b")
 
 
@@ -18,6 +19,15 @@ def program_on_page(language: str, heading: str) -> str:
     page = (PAGES / f"publish-from-{language}.md").read_text(encoding="utf-8")
     (program,) = re.findall(rf"^## {heading}\n\n```\w+\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     return str(program)
+
+
+def html_program_on_page(language: str) -> str:
+    """Return the program of `Publish` as the heading `Publish HTML` says to change it."""
+    program, mail = (program_on_page(language, heading) for heading in ("Publish", "Publish HTML"))
+    lines = program.splitlines(keepends=True)
+    replaced = [n for n, line in enumerate(lines) if FIRST_LINE in line or '"message": text' in line]
+    changed = "".join([*lines[: replaced[0]], mail, *lines[replaced[-1] + 1 :]])
+    return changed.replace("email.v1", "email.v2")
 
 
 def lines_of_code(program: str) -> list[str]:

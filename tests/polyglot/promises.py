@@ -43,6 +43,19 @@ def sends_exactly_its_mail(command: Sequence[str], title: str, everything: Every
     }
 
 
+def sends_exactly_its_html(command: Sequence[str], title: str, everything: Everything, folder: Path) -> None:
+    """Assert that a program publishes one message of email/2, and that it becomes one mail with HTML."""
+    with everything.copies() as copies:
+        done = run(command, folder, AMQP_URL=everything.url)
+    assert done.returncode == 0, done.stderr
+
+    (copy,) = copies
+    (mail,) = everything.mails(f"Greetings from {title}")
+    assert (copy.type, copy.content_type, copy.delivery_mode) == ("email.v2", "application/json", 2)
+    assert shown(mail) == {"to": ["ada@example.org"], "message_id": copy.message_id, "text": "Hello Ada."}
+    assert (mail["To"][0]["Name"], mail["HTML"].strip()) == ("Ada Lovelace", "<p>Hello <b>Ada</b>.</p>")
+
+
 def shown(mail: dict[str, Any]) -> dict[str, Any]:
     """Return what a mail says; its Message-ID begins with the id of its message."""
     return {

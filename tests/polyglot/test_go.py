@@ -3,7 +3,12 @@
 import pytest
 
 from tests.polyglot.engines import ask_program
-from tests.polyglot.promises import fails_in, sends_exactly_its_mail, tells_valid_from_invalid
+from tests.polyglot.promises import (
+    fails_in,
+    sends_exactly_its_html,
+    sends_exactly_its_mail,
+    tells_valid_from_invalid,
+)
 from tests.polyglot.services import TROUBLES
 from tests.polyglot.workshops import BUILD_SECONDS
 
@@ -19,6 +24,10 @@ def test_santhosh_tekuri_agrees_with_every_vector(go, asked, disagreements):
 
 def test_program_on_the_page_sends_exactly_its_mail(go, everything, tmp_path):
     sends_exactly_its_mail(go.on_page("Publish"), go.title, everything, tmp_path)
+
+
+def test_program_on_the_page_sends_exactly_its_html(go, everything, tmp_path):
+    sends_exactly_its_html(go.html_on_page(), go.title, everything, tmp_path)
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

@@ -3,7 +3,12 @@
 import pytest
 
 from tests.polyglot.engines import ask_program
-from tests.polyglot.promises import fails_in, sends_exactly_its_mail, tells_valid_from_invalid
+from tests.polyglot.promises import (
+    fails_in,
+    sends_exactly_its_html,
+    sends_exactly_its_mail,
+    tells_valid_from_invalid,
+)
 from tests.polyglot.services import TROUBLES
 from tests.polyglot.workshops import BUILD_SECONDS
 
@@ -19,6 +24,10 @@ def test_ajv_agrees_with_every_vector(node, asked, disagreements):
 
 def test_program_on_the_page_sends_exactly_its_mail(node, everything, tmp_path):
     sends_exactly_its_mail(node.on_page("Publish"), node.title, everything, tmp_path)
+
+
+def test_program_on_the_page_sends_exactly_its_html(node, everything, tmp_path):
+    sends_exactly_its_html(node.html_on_page(), node.title, everything, tmp_path)
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

@@ -4,7 +4,12 @@ import pytest
 
 from tests.polyglot.engines import ask_jsonschema, ask_jsonschema_rs
 from tests.polyglot.pages import program_on_page
-from tests.polyglot.promises import fails_in, sends_exactly_its_mail, tells_valid_from_invalid
+from tests.polyglot.promises import (
+    fails_in,
+    sends_exactly_its_html,
+    sends_exactly_its_mail,
+    tells_valid_from_invalid,
+)
 from tests.polyglot.services import TROUBLES
 
 pytestmark = pytest.mark.xdist_group("polyglot")  # they share what runs around them
@@ -20,6 +25,10 @@ def test_jsonschema_rs_agrees_with_every_vector(asked, disagreements):
 
 def test_program_on_the_page_sends_exactly_its_mail(python, everything, tmp_path):
     sends_exactly_its_mail(python.on_page("Publish"), python.title, everything, tmp_path)
+
+
+def test_program_on_the_page_sends_exactly_its_html(python, everything, tmp_path):
+    sends_exactly_its_html(python.html_on_page(), python.title, everything, tmp_path)
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

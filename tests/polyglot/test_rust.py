@@ -2,7 +2,12 @@
 
 import pytest
 
-from tests.polyglot.promises import fails_in, sends_exactly_its_mail, tells_valid_from_invalid
+from tests.polyglot.promises import (
+    fails_in,
+    sends_exactly_its_html,
+    sends_exactly_its_mail,
+    tells_valid_from_invalid,
+)
 from tests.polyglot.services import TROUBLES
 from tests.polyglot.workshops import BUILD_SECONDS
 
@@ -14,6 +19,10 @@ pytestmark = [
 
 def test_program_on_the_page_sends_exactly_its_mail(rust, everything, tmp_path):
     sends_exactly_its_mail(rust.on_page("Publish"), rust.title, everything, tmp_path)
+
+
+def test_program_on_the_page_sends_exactly_its_html(rust, everything, tmp_path):
+    sends_exactly_its_html(rust.html_on_page(), rust.title, everything, tmp_path)
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.polyglot.pages import program_on_page
+from tests.polyglot.pages import html_program_on_page, program_on_page
 from tests.servers import toolchains
 
 HERE = Path(__file__).parent
@@ -67,6 +67,10 @@ class Workshop(ABC):
     def on_page(self, heading: str) -> list[str]:
         """The command of the program under that heading of this language's page."""
         return self.program(heading, program_on_page(self.title.lower(), heading))
+
+    def html_on_page(self) -> list[str]:
+        """The command of the program that publishes HTML, on this language's page."""
+        return self.program("Publish", html_program_on_page(self.title.lower()))
 
     @abstractmethod
     def _fetch(self) -> None:
