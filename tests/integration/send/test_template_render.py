@@ -70,7 +70,7 @@ def test_what_mail_programs_cannot_show_is_said(html, said, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["farewell"], 2, "installed are: confirm-address/1, reset-password/1, welcome/1"),
+        (["farewell"], 2, "there is no template farewell/1; installed are: "),
         (["welcome/2"], 2, "there is no template welcome/2"),
         (["welcome/x"], 2, "NAME or NAME/VERSION"),
         (["welcome", "--locale", "fr"], 1, "template_unknown at /template"),
