@@ -19,6 +19,8 @@ FAULT_POINT_VARIABLE = "MAILPACT_FAULT_POINT"
 TEST_VARIABLE_PREFIX = "MAILPACT_TEST_"
 URL_VARIABLE_SUFFIX, FILE_VARIABLE_SUFFIX = "_URL", "_FILE"
 URL_FILE_BYTES = 4096
+MISSPELT_EDITS = 2
+_KUBERNETES_VARIABLE = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT(_|$)")
 
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -253,15 +255,39 @@ def read_url_files(known: Collection[str]) -> None:
         os.environ[name] = _only_line(variable, Path(file))
 
 
-def refuse_unknown_variables(known: Collection[str]) -> None:
-    """Raise SettingsError if the environment has a MAILPACT_ variable that no command reads.
+def set_variables() -> set[str]:
+    """Return the names of the environment's MAILPACT_ variables, without those of tests."""
+    return {
+        name
+        for name in os.environ
+        if name.startswith(ENVIRONMENT_PREFIX)
+        and not name.startswith(TEST_VARIABLE_PREFIX)
+        and name != FAULT_POINT_VARIABLE
+    }
 
-    A misspelt name would otherwise be a setting that silently is not in force.
+
+def misspelt_variable(name: str, known: Collection[str]) -> None:
+    """Raise SettingsError if an unknown name is within two edits of a known one, and is not one of Kubernetes'.
+
+    Kubernetes sets `…_SERVICE_HOST`, `…_PORT` and others in every container for each service in its namespace.
     """
-    for name in sorted(os.environ):
-        is_ours = name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(TEST_VARIABLE_PREFIX)
-        if is_ours and name != FAULT_POINT_VARIABLE and name not in known:
-            raise SettingsError(f"the environment variable {name} is not one that Mailpact knows; unset it")
+    if _KUBERNETES_VARIABLE.search(name):
+        return
+    files = (f"{each}{FILE_VARIABLE_SUFFIX}" for each in known if each.endswith(URL_VARIABLE_SUFFIX))
+    for meant in sorted({*known, *files}):
+        if _edits(name, meant) <= MISSPELT_EDITS:
+            raise SettingsError(f"the environment variable {name} is unknown; {meant} is close to that name")
+
+
+def _edits(left: str, right: str) -> int:
+    """Return how many characters have to be inserted, removed or replaced to make one text the other."""
+    row = list(range(len(right) + 1))
+    for number, character in enumerate(left, 1):
+        before, row[0] = row[0], number
+        for place, other in enumerate(right, 1):
+            least = min(row[place] + 1, row[place - 1] + 1, before + (character != other))
+            before, row[place] = row[place], least
+    return row[-1]
 
 
 def _only_line(variable: str, file: Path) -> str:

@@ -9,7 +9,7 @@ from mailpact.telemetry import Journey, configure_logging
 from mailpact_capture.limits import DEFAULT_KEPT_BYTES, DEFAULT_KEPT_MAILS
 from mailpact_cli import options
 from mailpact_cli.listening import bound_address, listen
-from mailpact_cli.serving import say, serve_until_stopped
+from mailpact_cli.serving import announce, serve_until_stopped
 
 
 def capture(
@@ -33,7 +33,7 @@ def capture(
         ),
     ] = None,
 ) -> None:
-    """Take every mail that is sent here and show it, instead of delivering it to anybody."""
+    """Run a mail server that keeps and shows mail."""
     configure_logging(verbose=True)
     journey = Journey(die_at=fault_point())
     if store is not None:
@@ -47,8 +47,8 @@ def capture(
         async with running(
             smtp=smtp_listener, web=web_listener, store=store, journey=journey, settings=settings
         ):
-            say(f"taking mail on smtp://{bound_address(smtp_listener)}")
-            say(f"showing it on  http://{bound_address(web_listener)}/")
+            announce(f"taking mail on smtp://{bound_address(smtp_listener)}")
+            announce(f"showing it on http://{bound_address(web_listener)}/")
             await stopping.wait()
 
     serve_until_stopped(serve)

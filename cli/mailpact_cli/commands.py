@@ -1,18 +1,142 @@
-"""The commands below a group, by the words that call them: for the docs, and for the check of the environment."""
+"""The commands by their names, each imported when it is used.
+
+Importing all of them takes longer than most of them run, and a service must not load the contract tool.
+"""
 
 from collections.abc import Iterator, Mapping
+from importlib import import_module, metadata
+from typing import Annotated, Any, Final
 
+import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "up": ("mailpact_cli.up:up", "Run broker, site, consumer, capture server and viewer in one process."),
+    "devbroker": (
+        "mailpact_cli.devbroker:devbroker",
+        "Run the development broker: AMQP 0-9-1, not for production.",
+    ),
+    "capture": ("mailpact_cli.capture:capture", "Run a mail server that keeps and shows mail."),
+    "producer": ("mailpact_cli.producer:producer", "Run the site on which readers register."),
+    "consumer": ("mailpact_cli.consumer:consumer", "Run a consumer, which turns messages into mail."),
+    "contracts": ("mailpact_cli.contracts.command:app", "Read, check and publish contracts."),
+    "topology": ("mailpact_cli.topology.command:app", "Show, declare and export exchanges and queues."),
+    "send": ("mailpact_cli.send.command:send", "Publish one message and print its id."),
+    "status": ("mailpact_cli.status:status", "Say what became of a message, or of the mail for an address"),
+    "template": ("mailpact_cli.template.command:app", "Show what a template of mail looks like."),
+    "dead": ("mailpact_cli.dead.command:app", "List, show, replay and drop dead letters."),
+}
+"""Of each command: where it is found (`module:name`, a function or a group), and its line in the list of commands."""
+
+
+class _Imported(dict[str, Any]):
+    """The commands by name. typer asks for names and for single commands; a command is imported when asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(dict.fromkeys(COMMANDS))
+
+    def __getitem__(self, name: str) -> TyperCommand | TyperGroup:
+        command: TyperCommand | TyperGroup | None = super().__getitem__(name)
+        if command is None:
+            command = _imported(name)
+            self[name] = command
+        return command
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default  # noqa: SIM401  # `dict.get` does not call __getitem__
+
+
+class _Group(TyperGroup):
+    """The list of commands in `mailpact --help` comes from the table above, so that no command is imported for it."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+def root() -> TyperGroup:
+    """Return the command `mailpact`."""
+    app = typer.Typer(
+        name="mailpact",
+        cls=_Group,
+        help="Contract-first e-mail over a message queue.",
+        add_completion=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)  # noqa: S101  # `cls` above
+    group.commands = _Imported()
+    return group
 
 
 def commands(group: object) -> Mapping[str, TyperCommand]:
-    """Return every command below a group by the words that call it, such as "contracts list"."""
+    """Import every command below a group; return each by the words that call it, such as "contracts list"."""
     return dict(_below(group, ""))
+
+
+def with_help(group: TyperGroup, arguments: list[str]) -> list[str]:
+    """Return the arguments, with `--help` added if they name a group and no command of the group."""
+    command: object = group
+    for word in arguments:
+        command = command.commands.get(word) if isinstance(command, TyperGroup) else None
+    return [*arguments, "--help"] if isinstance(command, TyperGroup) else arguments
+
+
+def variables(command: object) -> set[str]:
+    """Return the names of the environment variables that a command, or any command below a group, reads."""
+    parameters = [parameter for each in commands(command).values() for parameter in each.params]
+    return {parameter.envvar for parameter in parameters if isinstance(parameter.envvar, str)}
 
 
 def _below(group: object, words: str) -> Iterator[tuple[str, TyperCommand]]:
     if isinstance(group, TyperGroup):
-        for name, command in group.commands.items():
-            yield from _below(command, f"{words} {name}")
+        for name in group.commands:
+            yield from _below(group.commands[name], f"{words} {name}")
     elif isinstance(group, TyperCommand):
         yield words.strip(), group
+
+
+def _imported(name: str) -> TyperCommand | TyperGroup:
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    found = getattr(import_module(module), attribute)
+    app = typer.Typer(add_completion=False)
+    if isinstance(found, typer.Typer):
+        app.add_typer(found, name=name)
+    else:
+        app.command(name)(found)
+        app.callback()(lambda: None)  # else typer would make the only command the whole program
+    above = get_command(app)
+    assert isinstance(above, TyperGroup)  # noqa: S101  # a program with a callback or a group is one
+    for each in _groups_and_commands(above):
+        each.rich_markup_mode = None  # rich cuts defaults and names of variables off at 80 columns
+        each.short_help = (each.help or "").partition("\n\n")[
+            0
+        ]  # the list of commands would cut the text off
+    command = above.commands[name]
+    assert isinstance(command, TyperCommand | TyperGroup)  # noqa: S101  # typer makes no others
+    return command
+
+
+def _groups_and_commands(command: TyperCommand | TyperGroup) -> Iterator[TyperCommand | TyperGroup]:
+    for below in command.commands.values() if isinstance(command, TyperGroup) else ():
+        if isinstance(below, TyperCommand | TyperGroup):
+            yield below
+            yield from _groups_and_commands(below)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"mailpact {metadata.version('mailpact')}")  # noqa: T201  # the result
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Contract-first e-mail over a message queue."""

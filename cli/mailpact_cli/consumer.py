@@ -14,7 +14,7 @@ from mailpact.telemetry import Journey, configure_logging
 from mailpact_cli import options
 from mailpact_cli.errors import exit_line
 from mailpact_cli.listening import listen
-from mailpact_cli.serving import say, serve_until_stopped
+from mailpact_cli.serving import announce, say, serve_until_stopped
 from mailpact_cli.waiting import database_answers
 from mailpact_cli.workers import run_workers
 from mailpact_consumer.mailbox import Identities, Mailbox
@@ -84,7 +84,7 @@ def consumer(
     health: Health = None,
     workers: Workers = 1,
 ) -> None:
-    """Run a consumer: it turns messages into mail."""
+    """Run a consumer, which turns messages into mail."""
     if smtp_tls is SmtpTls.OFF and (smtp_url.is_tls or smtp_url.password is not None):
         raise SettingsError("--smtp-tls off: smtps:// is TLS, and a password is never sent without TLS")
     configure_logging(verbose=True)
@@ -149,5 +149,5 @@ async def _serve(
     if not await database_answers(settings.inbox_url, stopping):
         return
     async with running(settings, journey=journey, health=health):
-        say(f"consuming from {settings.amqp_url}, mailing through {settings.smtp_url}")
+        announce(f"consuming from {settings.amqp_url}, mailing through {settings.smtp_url}")
         await stopping.wait()

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from mailpact.telemetry import Point
 from mailpact_cli.errors import NotShown
-from mailpact_cli.running_system import Everything
+from mailpact_cli.running_system import RunningSystem
 
 CONTRACT = "email/1"
 MAIL_SECONDS = 30
@@ -71,9 +71,9 @@ class JourneyTimes:
         return {point: _milliseconds(at - since) for point, at in self._times.get(message_id, {}).items()}
 
 
-async def demonstrate(everything: Everything, *, as_json: bool, stopping: asyncio.Event) -> None:
+async def demonstrate(system: RunningSystem, *, as_json: bool, stopping: asyncio.Event) -> None:
     """Run the demo and print its result, unless it is told to stop. Raises NotShown when no mail comes."""
-    show = asyncio.create_task(_show(everything))
+    show = asyncio.create_task(_show(system))
     stop = asyncio.create_task(stopping.wait())
     await asyncio.wait({show, stop}, return_when=asyncio.FIRST_COMPLETED)
     stop.cancel()
@@ -82,38 +82,38 @@ async def demonstrate(everything: Everything, *, as_json: bool, stopping: asynci
         return
     shown = show.result()
     if as_json:
-        print(json.dumps(_as_object(everything, shown), ensure_ascii=False))  # noqa: T201  # the result
+        print(json.dumps(_as_object(system, shown), ensure_ascii=False))  # noqa: T201  # the result
     else:
-        _print_journey(everything, shown)
+        _print_journey(system, shown)
 
 
-async def _show(everything: Everything) -> Shown:
+async def _show(system: RunningSystem) -> Shown:
     times = JourneyTimes()
-    everything.journey.watch(times.note)
+    system.journey.watch(times.note)
     reader = f"reader-{secrets.token_hex(3)}@example.org"
     # Before the queue is made a message would wait a second in the outbox. If it is not made, the mail's limit says so.
     with suppress(TimeoutError):
         async with asyncio.timeout(CONSUMING_SECONDS):
-            await everything.consuming.wait()
+            await system.consuming.wait()
     timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
     jar = aiohttp.CookieJar(unsafe=True)  # cookies of an IP address
     async with aiohttp.ClientSession(timeout=timeout, cookie_jar=jar) as session:
-        posted_at = await _register(session, everything.cms_url, reader)
+        posted_at = await _register(session, system.cms_url, reader)
         registered_ms = _milliseconds(time.perf_counter() - posted_at)
         try:
             async with asyncio.timeout(MAIL_SECONDS):
-                mail_id = await _captured_mail(session, everything.viewer_url, reader, times)
+                mail_id = await _captured_mail(session, system.viewer_url, reader, times)
         except TimeoutError:
             raise NotShown(
                 f"no mail to {reader} within {MAIL_SECONDS} seconds; does another consumer take it from the queue?"
             ) from None
-        message_id, mail = await _read_mail(session, everything.viewer_url, mail_id)
+        message_id, mail = await _read_mail(session, system.viewer_url, mail_id)
     return Shown(
         message_id=message_id,
         registered_ms=registered_ms,
         reached_ms=times.of(message_id, posted_at),
         mail=mail,
-        mail_url=f"{everything.viewer_url}mail/{mail_id}",
+        mail_url=f"{system.viewer_url}mail/{mail_id}",
     )
 
 
@@ -161,27 +161,27 @@ async def _read_mail(session: aiohttp.ClientSession, viewer_url: str, mail_id: s
     return message_id, mail
 
 
-def _as_object(everything: Everything, shown: Shown) -> dict[str, object]:
+def _as_object(system: RunningSystem, shown: Shown) -> dict[str, object]:
     mail = asdict(shown.mail)
     return {
-        "amqp": everything.amqp,
-        "database": everything.database,
+        "amqp": system.amqp,
+        "database": system.database,
         "contract": CONTRACT,
         "message_id": shown.message_id,
         "registered_ms": shown.registered_ms,
         "captured_ms": shown.reached_ms[Point.CAPTURED],
         "mail": {"from": mail.pop("sender"), **mail},
         "links": {
-            "cms": everything.cms_url,
-            "viewer": everything.viewer_url,
+            "cms": system.cms_url,
+            "viewer": system.viewer_url,
             "mail": shown.mail_url,
-            "smtp": str(everything.smtp_url),
-            "amqp": everything.amqp_link,
+            "smtp": str(system.smtp_url),
+            "amqp": system.amqp_link,
         },
     }
 
 
-def _print_journey(everything: Everything, shown: Shown) -> None:
+def _print_journey(system: RunningSystem, shown: Shown) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"\n{shown.mail.to} registered, and got mail: [bold]{shown.mail.subject}[/bold]\n")
     console.print(f"[dim]{'':<24}{'ms':>7}[/dim]")
@@ -194,11 +194,11 @@ def _print_journey(everything: Everything, shown: Shown) -> None:
     )
     for name, url in (
         ("mail", shown.mail_url),
-        ("viewer", everything.viewer_url),
-        ("site", everything.cms_url),
+        ("viewer", system.viewer_url),
+        ("site", system.cms_url),
     ):
         console.print(f"{name:<8}[link={url}]{url}[/link]")
-    console.print(f"{'broker':<8}{everything.amqp_link}\n")
+    console.print(f"{'broker':<8}{system.amqp_link}\n")
 
 
 def _milliseconds(seconds: float) -> float:

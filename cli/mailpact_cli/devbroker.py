@@ -8,7 +8,7 @@ from mailpact.settings import HostPort, SettingsError
 from mailpact.telemetry import configure_logging
 from mailpact_cli import options
 from mailpact_cli.listening import bound_address, listen
-from mailpact_cli.serving import say, serve_until_stopped
+from mailpact_cli.serving import announce, serve_until_stopped
 
 
 def devbroker(
@@ -25,7 +25,7 @@ def devbroker(
         bool, options.flag("--unsafe-listen", "Allow an address that other machines can reach.")
     ] = False,
 ) -> None:
-    """Run the development broker: AMQP 0-9-1 without installing anything. Not for production."""
+    """Run the development broker: AMQP 0-9-1, not for production."""
     for option, asked in (("--listen", listen_on), ("--status", status)):
         if asked is not None and not (asked.is_loopback or unsafe_listen):
             raise SettingsError(
@@ -40,9 +40,11 @@ def devbroker(
         from mailpact_devbroker.service import running
 
         async with running(listener, journal=journal, status=viewer):
-            say(f"development broker on amqp://guest:guest@{bound_address(listener)} (not for production)")
+            announce(
+                f"development broker on amqp://guest:guest@{bound_address(listener)} (not for production)"
+            )
             if viewer is not None:
-                say(f"its queues on http://{bound_address(viewer)}/status")
+                announce(f"its queues on http://{bound_address(viewer)}/status")
             await stopping.wait()
 
     serve_until_stopped(serve)

@@ -6,12 +6,17 @@ CommandError
 └── NotShown             1: the demo's mail did not come
 """
 
+import errno
+import os
+import sys
+
 import typer
 from typer.exceptions import TyperException
 
 from mailpact.settings import SettingsError
 
 WRONG, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
+_NO_OUTPUT = frozenset({errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO})
 
 
 class CommandError(Exception):
@@ -30,9 +35,46 @@ class NotShown(CommandError):
     """The demo did not come to its end."""
 
 
+def refuse_closed_output() -> None:
+    """Make writing to a closed standard output an error. Python itself would lose the result without a word."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # open until the process ends
+    if sys.stdout is None:
+        # Open for reading, so that a write fails, and the number 1 goes to no file or connection opened later.
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+
+
 def exit_line(error: BaseException) -> tuple[str, int] | None:
-    """Return the line and exit code for an error that people are to expect, None for a bug of ours."""
-    # Imported here, where one of them has been raised: together they cost a command that just works 0.2 seconds.
+    """Return the line and the exit code for an expected error, None for a bug in this program."""
+    if isinstance(error, KeyboardInterrupt):
+        return None
+    return _command_line_line(error) or _output_line(error) or _service_line(error)
+
+
+def _command_line_line(error: BaseException) -> tuple[str, int] | None:
+    match error:
+        case typer.Exit():
+            return "", error.exit_code
+        case TyperException():
+            return error.format_message(), error.exit_code
+        case typer.Abort():
+            return "interrupted", INTERRUPTED
+        case _:
+            return None
+
+
+def _output_line(error: BaseException) -> tuple[str, int] | None:
+    if isinstance(error, SystemExit):  # rich ends the program when a pipe is closed, and says nothing
+        return f"cannot write to standard output: {os.strerror(errno.EPIPE)}", WRONG
+    if isinstance(error, OSError) and error.errno in _NO_OUTPUT and error.filename is None:
+        # Python would complain about the text that is still buffered when the process ends.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # open until the process ends
+        return f"cannot write to standard output: {error.strerror}", WRONG
+    return None
+
+
+def _service_line(error: BaseException) -> tuple[str, int] | None:
+    # Imported here, after an error: these imports cost a command that works 0.2 seconds.
     from mailpact.amqp.errors import AccessRefused, BrokerUnreachable, TopologyMismatch
     from mailpact.contracts.errors import CatalogueError, UnknownContractError
     from mailpact.database.migrate import SchemaUnknown
@@ -55,10 +97,6 @@ def exit_line(error: BaseException) -> tuple[str, int] | None:
             TemplateFolderError() | UnknownContractError() | UnreadableDocument()
         ):  # a name or a file that a person gave
             return str(error), USAGE
-        case TyperException():
-            return error.format_message(), error.exit_code
-        case typer.Abort():
-            return "interrupted", INTERRUPTED
         case BrokerUnreachable():
             return f"cannot connect to the broker: {error}", UNREACHABLE
         case AccessRefused():

@@ -1,67 +1,52 @@
-"""The command's outermost edge: every error becomes one line that says what to do, and an exit code.
+"""The outermost edge of the command: every expected error becomes one line and an exit code.
 
-0  done        1  the thing that was checked is wrong
-2  usage       3  a service cannot be reached, or a port is in use
+0    done
+1    the thing that was checked is wrong, or the output cannot be written
+2    a wrong option, argument, variable or file: usage
+3    a server cannot be reached or refuses access, or a port is in use
+130  interrupted by Ctrl-C; a service that has started stops cleanly instead and exits 0
 """
 
 import sys
-from collections.abc import Iterator
-
-import typer
-from typer.main import get_command
-
-from mailpact.settings import read_url_files, refuse_unknown_variables
-from mailpact_cli import capture, consumer, devbroker, producer, up
-from mailpact_cli.commands import commands
-from mailpact_cli.contracts.command import app as contracts
-from mailpact_cli.dead.command import app as dead
-from mailpact_cli.errors import exit_line
-from mailpact_cli.send.command import send
-from mailpact_cli.status import status
-from mailpact_cli.template.command import app as template
-from mailpact_cli.topology.command import app as topology
-
-app = typer.Typer(
-    help="Contract-first e-mail over a message queue.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-for command in (
-    up.up,
-    devbroker.devbroker,
-    capture.capture,
-    producer.producer,
-    consumer.consumer,
-    send,
-    status,
-):
-    app.command()(command)
-app.add_typer(contracts)
-app.add_typer(topology)
-app.add_typer(dead)
-app.add_typer(template)
 
 
 def main() -> None:
     """Run the command line that this process was started with, and exit."""
+    # Everything is imported below, so that Ctrl-C is handled while it is.
     try:
-        known = set(environment_variables())
-        read_url_files(known)
-        refuse_unknown_variables(known)
-        code = app(sys.argv[1:] or ["--help"], prog_name="mailpact", standalone_mode=False)
-    except Exception as error:  # the outermost edge; what is not expected is raised again
+        code = _run(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = _fail("interrupted", 130)
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    from mailpact_cli.errors import exit_line, refuse_closed_output
+
+    try:
+        refuse_closed_output()
+        _call(arguments)
+        sys.stdout.flush()
+    except BaseException as error:  # the outermost edge; an unexpected error is raised again
         expected = exit_line(error)
         if expected is None:
             raise
         line, code = expected
-        if line:  # a group without a command has shown its help
-            print(f"mailpact: {line}", file=sys.stderr)  # noqa: T201  # the one line
-    sys.exit(code or 0)
+        return _fail(line, code)
+    return 0
 
 
-def environment_variables() -> Iterator[str]:
-    """Return the names of all environment variables that any command reads."""
-    for command in commands(get_command(app)).values():
-        for parameter in command.params:
-            if isinstance(parameter.envvar, str):
-                yield parameter.envvar
+def _call(arguments: list[str]) -> None:
+    from mailpact_cli.commands import root, with_help
+    from mailpact_cli.environment import check_environment
+
+    group = root()
+    check_environment(group, arguments)
+    with group.make_context("mailpact", with_help(group, arguments)) as context:
+        group.invoke(context)
+
+
+def _fail(line: str, code: int) -> int:
+    if line:  # empty if help was asked for
+        print(f"mailpact: {line}", file=sys.stderr)  # noqa: T201  # the one line
+    return code

@@ -52,7 +52,7 @@ def seconds(name: str, help: str, *, most: float) -> Any:  # noqa: A002  # typer
 
 def number(name: str, help: str, *, least: int, most: int) -> Any:  # noqa: A002  # typer's own word
     """Declare an option whose value is a whole number."""
-    return typer.Option(name, envvar=_variable(name), help=help, min=least, max=most)
+    return typer.Option(name, envvar=_variable(name), metavar="NUMBER", help=help, min=least, max=most)
 
 
 def text(name: str, metavar: str, help: str) -> Any:  # noqa: A002  # typer's own word
@@ -67,7 +67,7 @@ def choice(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
 
 def path(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
     """Declare an option whose value is a path."""
-    return typer.Option(name, envvar=_variable(name), help=help)
+    return typer.Option(name, envvar=_variable(name), metavar="PATH", help=help)
 
 
 def address(name: str, help: str) -> Any:  # noqa: A002  # typer's own word

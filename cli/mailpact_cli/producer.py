@@ -7,7 +7,7 @@ from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, fault_point
 from mailpact.telemetry import Journey, configure_logging
 from mailpact_cli import options
 from mailpact_cli.listening import bound_address, listen
-from mailpact_cli.serving import say, serve_until_stopped
+from mailpact_cli.serving import announce, serve_until_stopped
 from mailpact_cli.waiting import database_answers
 from mailpact_producer.settings import (
     MAIL_LIMIT_MAILBOX,
@@ -66,7 +66,7 @@ def producer(
     site_name: SiteName = SITE_NAME,
     health: HealthAddress = None,
 ) -> None:
-    """Run the site on which readers register. Each mail that it sends is a message."""
+    """Run the site on which readers register."""
     configure_logging(verbose=True)
     journey = Journey(die_at=fault_point())
     options.sqlite_folder(database_url)
@@ -90,10 +90,10 @@ def producer(
         if not await database_answers(database_url, stopping):
             return
         async with running(settings, listener, journey=journey, health=health_listener):
-            say(f"site on http://{bound_address(listener)}/, publishing to {amqp_url}")
+            announce(f"site on http://{bound_address(listener)}/, publishing to {amqp_url}")
             if health_listener is not None:
-                say(f"health on http://{bound_address(health_listener)}/readyz")
+                announce(f"health on http://{bound_address(health_listener)}/readyz")
             await stopping.wait()
-        say("site stopped")
+        announce("site stopped")
 
     serve_until_stopped(serve)

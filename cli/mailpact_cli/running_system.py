@@ -1,7 +1,7 @@
-"""Puts all rooms together in one process.
+"""Runs all components in one process.
 
-Each part that no URL was given for is embedded; a URL that is given takes its place. The parts are started in the order
-of a message's journey backwards, so that each finds what it sends to: broker, capture server, consumer, CMS.
+A broker or database for which no URL is given is embedded. The components start in the reverse order of a message's
+journey, so that each finds the component it sends to: broker, capture server, consumer, site.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ MAIL_FROM = "cms@mail.example"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the command line asks for; None is what nobody asked for in particular."""
+class UpOptions:
+    """The options of `mailpact up`; None if an option was not given."""
 
     demo: bool
     once: bool
@@ -45,8 +45,8 @@ class Listeners:
 
 
 @dataclass(frozen=True, slots=True)
-class Everything:
-    """All parts, up and ready: what they are, and where they are to be found."""
+class RunningSystem:
+    """All components of a started system, and their addresses."""
 
     amqp: str
     database: str
@@ -59,8 +59,8 @@ class Everything:
 
 
 @asynccontextmanager
-async def everything(wanted: Wanted, folder: Path, journey: Journey) -> AsyncIterator[Everything]:
-    """Start every part, give where they are to be found, and stop them again."""
+async def running_system(given: UpOptions, folder: Path, journey: Journey) -> AsyncIterator[RunningSystem]:
+    """Start every component, yield their addresses, and stop the components again."""
     from mailpact_capture.service import running as capture_running
     from mailpact_consumer.mailbox import Mailbox
     from mailpact_consumer.service import running as consumer_running
@@ -69,14 +69,14 @@ async def everything(wanted: Wanted, folder: Path, journey: Journey) -> AsyncIte
     from mailpact_producer.service import running as producer_running
     from mailpact_producer.settings import ProducerSettings
 
-    listeners = _listen(wanted)
+    listeners = _listen(given)
     cms_url, viewer_url = (
         f"http://{bound_address(listener)}" for listener in (listeners.cms, listeners.viewer)
     )
     smtp = bound_address(listeners.smtp)
     smtp_url = SmtpUrl(smtp.host, smtp.port)
     async with AsyncExitStack() as stack:
-        amqp_url = wanted.amqp_url
+        amqp_url = given.amqp_url
         if amqp_url is None:
             assert listeners.amqp is not None  # noqa: S101  # opened exactly when no URL is given
             broker = bound_address(listeners.amqp)
@@ -90,25 +90,25 @@ async def everything(wanted: Wanted, folder: Path, journey: Journey) -> AsyncIte
         consumer_settings = ConsumerSettings(
             amqp_url=amqp_url,
             smtp_url=smtp_url,
-            inbox_url=_inbox_beside(wanted.database_url) or DatabaseUrl.of_file(folder / "inbox.db"),
+            inbox_url=_inbox_beside(given.database_url) or DatabaseUrl.of_file(folder / "inbox.db"),
             mail_from=Mailbox(MAIL_FROM),
         )
         consumer = await stack.enter_async_context(consumer_running(consumer_settings, journey=journey))
         producer_settings = ProducerSettings(
             base_url=cms_url,
             amqp_url=amqp_url,
-            database_url=wanted.database_url or DatabaseUrl.of_file(folder / "cms.db"),
+            database_url=given.database_url or DatabaseUrl.of_file(folder / "cms.db"),
             mail_limit_network=0,  # the developer's own machine is the only network that can reach the site
         )
         await stack.enter_async_context(producer_running(producer_settings, listeners.cms, journey=journey))
-        yield Everything(
-            amqp="devbroker" if wanted.amqp_url is None else "rabbitmq",
+        yield RunningSystem(
+            amqp="devbroker" if given.amqp_url is None else "rabbitmq",
             database="sqlite" if producer_settings.database_url.is_sqlite else "mysql",
             cms_url=f"{cms_url}/",
             viewer_url=f"{viewer_url}/",
             smtp_url=smtp_url,
             # Everybody knows the embedded broker's password; another's is nobody's business.
-            amqp_link=amqp_url.url if wanted.amqp_url is None else str(amqp_url),
+            amqp_link=amqp_url.url if given.amqp_url is None else str(amqp_url),
             journey=journey,
             consuming=consumer.consuming,
         )
@@ -121,13 +121,13 @@ def _inbox_beside(cms: DatabaseUrl | None) -> DatabaseUrl | None:
     return DatabaseUrl.of_file(cms.path.with_name(f"{cms.path.stem}-inbox.db"))
 
 
-def _listen(wanted: Wanted) -> Listeners:
+def _listen(given: UpOptions) -> Listeners:
     def open_port(asked: HostPort | None, otherwise: HostPort) -> socket.socket:
         return listen(asked) if asked is not None else listen_near(otherwise)
 
     return Listeners(
-        cms=open_port(wanted.cms, CMS),
-        viewer=open_port(wanted.viewer, VIEWER),
-        smtp=open_port(wanted.smtp, SMTP),
-        amqp=listen_near(AMQP) if wanted.amqp_url is None else None,
+        cms=open_port(given.cms, CMS),
+        viewer=open_port(given.viewer, VIEWER),
+        smtp=open_port(given.smtp, SMTP),
+        amqp=listen_near(AMQP) if given.amqp_url is None else None,
     )

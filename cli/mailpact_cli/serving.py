@@ -1,9 +1,11 @@
-"""Runs a command that serves until it is told to stop."""
+"""Runs a command that serves until Ctrl-C or SIGTERM."""
 
 import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+
+import structlog
 
 Serve = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -37,6 +39,11 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def announce(line: str) -> None:
+    """Log that a service has started, and where; in the same form as every later line."""
+    structlog.get_logger().info(line)
+
+
 def say(line: str) -> None:
-    """Say something to the person who started a service; standard output is for results."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201  # this is where it is said
+    """Write a line to standard error for the person who started a command; standard output is for results."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201  # this is where the line is written

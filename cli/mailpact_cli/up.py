@@ -1,4 +1,4 @@
-"""`mailpact up`: everything in one process, on loopback, with nothing to install."""
+"""`mailpact up`: all components in one process, on loopback, with nothing to install."""
 
 import asyncio
 import sys
@@ -9,7 +9,7 @@ from typing import Annotated
 from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError, fault_point
 from mailpact.telemetry import Journey, configure_logging
 from mailpact_cli import options
-from mailpact_cli.running_system import Everything, Wanted, everything
+from mailpact_cli.running_system import RunningSystem, UpOptions, running_system
 from mailpact_cli.serving import say, serve_until_stopped
 
 
@@ -33,13 +33,14 @@ def up(
         options.database_url("--database-url", "A database instead of a file for each part."),
     ] = None,
 ) -> None:
-    """Run everything in one process: broker, CMS, consumer, capture server and viewer."""
+    """Run broker, site, consumer, capture server and viewer in one process."""
     configure_logging(verbose=False)
-    if as_json and not demo:
-        raise SettingsError("--json prints the demo's result; give --demo too")
+    for option, is_given in (("--json", as_json), ("--once", once)):
+        if is_given and not demo:
+            raise SettingsError(f"{option} is about the demo; give --demo too")
     # A script that starts the demo has nobody who could press Ctrl-C.
     is_once = once or (demo and not sys.stdout.isatty())
-    wanted = Wanted(
+    given = UpOptions(
         demo=demo,
         once=is_once,
         as_json=as_json,
@@ -55,23 +56,23 @@ def up(
         options.sqlite_folder(database_url)
     if is_once:
         with tempfile.TemporaryDirectory(prefix="mailpact-") as folder:
-            serve_until_stopped(lambda stopping: _serve(wanted, Path(folder), journey, stopping))
+            serve_until_stopped(lambda stopping: _serve(given, Path(folder), journey, stopping))
     else:
         folder_to_keep = options.make_folder(data)
-        serve_until_stopped(lambda stopping: _serve(wanted, folder_to_keep, journey, stopping))
+        serve_until_stopped(lambda stopping: _serve(given, folder_to_keep, journey, stopping))
 
 
-async def _serve(wanted: Wanted, folder: Path, journey: Journey, stopping: asyncio.Event) -> None:
+async def _serve(given: UpOptions, folder: Path, journey: Journey, stopping: asyncio.Event) -> None:
     from mailpact_cli.demo import demonstrate
 
-    if wanted.once and wanted.amqp_url is not None:
-        await _refuse_unreachable(wanted.amqp_url)
-    async with everything(wanted, folder, journey) as running:
-        if wanted.demo:
-            await demonstrate(running, as_json=wanted.as_json, stopping=stopping)
+    if given.once and given.amqp_url is not None:
+        await _refuse_unreachable(given.amqp_url)
+    async with running_system(given, folder, journey) as running:
+        if given.demo:
+            await demonstrate(running, as_json=given.as_json, stopping=stopping)
         else:
             _say_where(running)
-        if not wanted.once:
+        if not given.once:
             say("Ctrl-C stops it.")
             await stopping.wait()
 
@@ -83,7 +84,7 @@ async def _refuse_unreachable(url: AmqpUrl) -> None:
     await hang_up(await dial(url, "up"))
 
 
-def _say_where(running: Everything) -> None:
+def _say_where(running: RunningSystem) -> None:
     say(f"site    {running.cms_url}")
     say(f"viewer  {running.viewer_url}")
     say(f"mail    {running.smtp_url}")

@@ -5,10 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from typer.main import get_command
-
-from mailpact_cli.commands import commands
-from mailpact_cli.main import app
+from mailpact_cli.commands import commands, root
 
 Service = Mapping[str, Any]
 
@@ -87,7 +84,7 @@ def _image(service: Service) -> Iterator[str]:
 def _variables(service: Service) -> Iterator[str]:
     if not _is_ours(service):
         return
-    known = {str(parameter.envvar) for parameter in commands(get_command(app))[service["command"][0]].params}
+    known = {str(parameter.envvar) for parameter in commands(root())[service["command"][0]].params}
     for name in service.get("environment", {}):
         if name not in known and name.removesuffix("_FILE") not in known:
             yield f"has a variable that its command does not read: {name}"

@@ -96,9 +96,7 @@ class Process:
             raise AssertionError(self.log())
         # Each command says where it serves, as its last word of starting.
         return (
-            re.search(
-                r"^(development broker|showing|site|consuming) ", self.log()[self._already :], re.MULTILINE
-            )
+            re.search(r'"event": "(development broker|showing|site|consuming) ', self.log()[self._already :])
             is not None
         )
 

@@ -4,10 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
-from mailpact_cli.commands import commands
-from mailpact_cli.main import app
+from mailpact_cli.commands import commands, root
 
 ROOT = Path(__file__).parents[2]
 ROOM_PACKAGES = {
@@ -42,7 +40,7 @@ def test_every_option_and_variable_stands_in_the_page_of_the_command() -> None:
 
     missing = [
         f"{name} {word}"
-        for name, command in commands(get_command(app)).items()
+        for name, command in commands(root()).items()
         for parameter in command.params
         if parameter.name != "help" and parameter.param_type_name == "option"
         for word in (*parameter.opts, parameter.envvar)

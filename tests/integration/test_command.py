@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,7 +16,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import typer
 
+from mailpact_cli.commands import COMMANDS, commands, root
 from tests import command
 from tests.command import MAILPACT, environment
 
@@ -250,7 +253,8 @@ def test_raw_hash_is_of_the_bytes_that_the_viewer_gives(up: Up, folder: Path) ->
         (["consumer", "--prefetch", "0"], r"--prefetch"),
         (["devbroker", "--listen", "0.0.0.0:5672"], r"--unsafe-listen"),
         (["devbroker", "--status", "0.0.0.0:15672"], r"--status 0\.0\.0\.0:15672 is open"),
-        (["up", "--json"], r"give --demo too"),
+        (["up", "--json"], r"--json is about the demo; give --demo too"),
+        (["up", "--once"], r"--once is about the demo; give --demo too"),
         (["devbroker", "--listen", "127.0.0.1:0", "--journal", "file"], r"journal file cannot be read"),
         (
             ["capture", "--smtp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--store", "file"],
@@ -300,10 +304,99 @@ def test_unknown_variable_stops_every_command_and_is_named(folder: Path) -> None
     done = run("up", "--demo", "--once", cwd=folder, MAILPACT_AMQP_ULR="amqp://x")
 
     assert done.returncode == 2
-    assert (
-        done.stderr
-        == "mailpact: the environment variable MAILPACT_AMQP_ULR is not one that Mailpact knows; unset it\n"
+    assert done.stderr == (
+        "mailpact: the environment variable MAILPACT_AMQP_ULR is unknown; MAILPACT_AMQP_URL is close to that name\n"
     )
+
+
+def test_variables_of_others_are_one_warning(folder: Path) -> None:
+    kubernetes = {
+        "MAILPACT_SERVICE_HOST": "10.0.0.1",
+        "MAILPACT_SERVICE_PORT": "80",
+        "MAILPACT_SERVICE_PORT_HTTP": "80",
+        "MAILPACT_PORT": "tcp://10.0.0.1:80",
+        "MAILPACT_PORT_80_TCP_ADDR": "10.0.0.1",
+        "MAILPACT_AMQP_PORT": "tcp://10.0.0.1:80",
+    }
+    done = run("contracts", "list", cwd=folder, MAILPACT_SOMETHING_ELSE="x", **kubernetes)
+
+    (line,) = done.stderr.splitlines()
+    said = json.loads(line)
+    assert (done.returncode, said["level"]) == (0, "warning")
+    assert said["names"] == sorted([*kubernetes, "MAILPACT_SOMETHING_ELSE"])
+    assert "email/1" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words", [["--version"], ["-h"], ["--help"], ["up", "-h"], ["contracts", "list", "-h"]]
+)
+def test_version_and_help_are_results(folder: Path, words: list[str]) -> None:
+    done = run(*words, cwd=folder)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("mailpact " if words == ["--version"] else "Usage: mailpact")
+
+
+@pytest.mark.parametrize("words", commands(root()))
+def test_help_cuts_nothing_off_at_80_columns_and_shows_flags_without_a_value(
+    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(typer.Exit), root().make_context("mailpact", [*words.split(), "--help"]) as context:
+        root().invoke(context)
+
+    shown = capsys.readouterr().out
+    parameters = commands(root())[words].params
+    assert {str(each.envvar) for each in parameters if each.envvar} <= set(
+        re.findall(r"MAILPACT_[A-Z_]+", shown)
+    )
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown
+    assert "bool" not in shown.lower()
+
+
+def test_help_lists_commands_as_their_own_help_describes_them() -> None:
+    for name, (_, line) in COMMANDS.items():
+        assert root().commands[name].help.startswith(line), name
+
+
+@pytest.mark.parametrize("words", [["--help"], ["contracts", "show", "email/1"], ["topology", "export"]])
+@pytest.mark.parametrize("where", ["full", "closed", "gone"])
+def test_output_that_cannot_be_written_is_one_line_and_exit_1(
+    folder: Path, words: list[str], where: str
+) -> None:
+    target = {"full": "> /dev/full", "closed": ">&-", "gone": "| true"}[where]
+    line = shlex.join([*MAILPACT, *words])
+    script = (
+        f"{{ sleep 1; {line}; echo $? >&2; }} | true" if where == "gone" else f"{line} {target}; echo $? >&2"
+    )
+    done = subprocess.run(
+        ["sh", "-c", script],
+        check=False,
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    message, code = done.stderr.splitlines()
+    assert message.startswith("mailpact: cannot write to standard output: "), done.stderr
+    assert code == "1"
+
+
+@pytest.mark.parametrize("module", ["typer", "mailpact.settings", "mailpact_contract_tool.lint.folder"])
+def test_ctrl_c_at_any_moment_is_one_line_and_130(folder: Path, module: str) -> None:
+    words = [MAILPACT[0], "-X", "importtime", *MAILPACT[1:], "contracts", "lint"]
+    with subprocess.Popen(
+        words, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert any(line.split("|")[-1].strip() == module for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+
+    lines = [line for line in said.splitlines() if not line.startswith("import time:")]
+    assert (process.returncode, lines) == (130, ["mailpact: interrupted"])
 
 
 def test_options_are_variables_too(folder: Path) -> None:
@@ -316,14 +409,14 @@ def test_options_are_variables_too(folder: Path) -> None:
 def test_a_url_with_a_password_may_come_from_a_file(folder: Path) -> None:
     (folder / "url").write_text("mysql+pymysql://u:secret@127.0.0.1:1/mail\n")
 
-    done = run("up", "--once", cwd=folder, MAILPACT_DATABASE_URL_FILE=str(folder / "url"))
+    done = run("up", "--demo", "--once", cwd=folder, MAILPACT_DATABASE_URL_FILE=str(folder / "url"))
 
     assert done.returncode == 3
     assert re.fullmatch(r"mailpact: the database .*u:\*\*\*@127\.0\.0\.1:1/mail cannot be.*\n", done.stderr)
 
 
 def test_port_that_was_asked_for_and_is_taken_exits_3(folder: Path, taken_port: int) -> None:
-    done = run("up", "--once", "--viewer-listen", f"127.0.0.1:{taken_port}", cwd=folder)
+    done = run("up", "--demo", "--once", "--viewer-listen", f"127.0.0.1:{taken_port}", cwd=folder)
 
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == (

@@ -15,11 +15,12 @@ from mailpact.settings import (
     SettingsError,
     SmtpUrl,
     fault_point,
+    misspelt_variable,
     parse_base_url,
     parse_fault_point,
     read_url_files,
     redacted,
-    refuse_unknown_variables,
+    set_variables,
 )
 from mailpact.telemetry import Point
 
@@ -436,7 +437,7 @@ def test_a_url_may_be_given_as_a_file(text: str, tmp_path: Path, monkeypatch: py
     read_url_files({"MAILPACT_AMQP_URL", "MAILPACT_LISTEN"})
 
     assert os.environ["MAILPACT_AMQP_URL"] == "amqp://u:secret@h/"
-    refuse_unknown_variables({"MAILPACT_AMQP_URL"})
+    assert "MAILPACT_AMQP_URL_FILE" not in set_variables()
 
 
 @pytest.mark.parametrize(
@@ -476,25 +477,44 @@ def test_only_a_url_may_be_given_as_a_file(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("MAILPACT_LISTEN_FILE", "/dev/null")
     read_url_files({"MAILPACT_LISTEN"})
 
-    with pytest.raises(SettingsError, match="MAILPACT_LISTEN_FILE is not one that Mailpact knows"):
-        refuse_unknown_variables({"MAILPACT_LISTEN"})
-
-
-def test_a_misspelt_variable_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MAILPACT_AMQP_ULR", "amqp://u:secret@h/")
-
-    with pytest.raises(SettingsError, match="MAILPACT_AMQP_ULR") as caught:
-        refuse_unknown_variables({"MAILPACT_AMQP_URL"})
-
-    assert "secret" not in str(caught.value)
+    assert "MAILPACT_LISTEN" not in set_variables()
 
 
 @pytest.mark.parametrize(
-    "name", ["MAILPACT_AMQP_URL", "MAILPACT_TEST_X", "MAILPACT_FAULT_POINT", "MAIL", "mailpact_x"]
+    ("name", "meant"),
+    [
+        ("MAILPACT_AMQP_ULR", "MAILPACT_AMQP_URL"),
+        ("MAILPACT_AMQPURL", "MAILPACT_AMQP_URL"),
+        ("MAILPACT_AMQP_URLS", "MAILPACT_AMQP_URL"),
+        ("MAILPACT_AMPQ_URL", "MAILPACT_AMQP_URL"),
+        ("MAILPACT_AMQP_URL_FLIE", "MAILPACT_AMQP_URL_FILE"),
+        ("MAILPACT_LISTEM", "MAILPACT_LISTEN"),
+    ],
 )
-def test_variables_that_are_known_or_not_ours_are_left_alone(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(name, "x")
+def test_a_misspelt_variable_is_refused_with_the_name_that_was_meant(name: str, meant: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is unknown; {meant} is close to that name"):
+        misspelt_variable(name, {"MAILPACT_AMQP_URL", "MAILPACT_LISTEN"})
 
-    refuse_unknown_variables({"MAILPACT_AMQP_URL"})
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MAILPACT_SERVICE_HOST",
+        "MAILPACT_SERVICE_PORT",
+        "MAILPACT_SERVICE_PORT_HTTP",
+        "MAILPACT_PORT",
+        "MAILPACT_PORT_80_TCP_PROTO",
+        "MAILPACT_POST_PORT",
+        "MAILPACT_ENTIRELY_DIFFERENT",
+    ],
+)
+def test_a_variable_of_others_is_not_taken_for_a_misspelt_one(name: str) -> None:
+    misspelt_variable(name, {"MAILPACT_AMQP_URL", "MAILPACT_POST", "MAILPACT_SMTP_PORTS"})
+
+
+@pytest.mark.parametrize("name", ["MAILPACT_TEST_X", "MAILPACT_FAULT_POINT", "MAIL", "mailpact_x"])
+def test_variables_of_tests_and_of_others_are_not_ours(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("MAILPACT_LISTEN", "x")
+
+    assert set_variables() == {"MAILPACT_LISTEN"}

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import re
 import signal
 import smtplib
 import sqlite3
@@ -156,7 +157,7 @@ def test_kill_right_after_the_250_costs_no_mail(tmp_path: Path) -> None:
     while "showing it on" not in (said := (tmp_path / "log").read_text()):
         assert process.poll() is None, said
         assert time.monotonic() < deadline, said
-    port = int(said.partition("smtp://127.0.0.1:")[2].split()[0])
+    port = int(re.findall(r"smtp://127\.0\.0\.1:(\d+)", said)[0])
     client = smtplib.SMTP("127.0.0.1", port, timeout=10)
 
     client.sendmail("a@x.org", "b@x.org", b"Subject: kept\r\n\r\nx\r\n")

@@ -71,8 +71,8 @@ def start(ending: ExitStack, *arguments: str, cwd: Path) -> subprocess.Popen[str
 def first_word(process: subprocess.Popen[str], words: set[str]) -> str | None:
     """Read what a process says until a line begins with one of these words."""
     assert process.stderr is not None
-    begun = (line.split(maxsplit=1)[0] for line in process.stderr if line.strip())
-    return next((word for word in begun if word in words), None)
+    begun = (json.loads(line)["event"] if line.startswith("{") else line for line in process.stderr)
+    return next((word for word in (line.split(maxsplit=1)[0] for line in begun) if word in words), None)
 
 
 def test_a_server_that_is_not_there_is_said_in_one_line_without_its_password(tmp_path: Path) -> None:

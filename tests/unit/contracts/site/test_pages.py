@@ -4,13 +4,11 @@ import posixpath
 import re
 
 import pytest
-from typer.main import get_command
 
 from mailpact.contracts import catalogue
 from mailpact.contracts.errors import ErrorCode
-from mailpact_cli.commands import commands
+from mailpact_cli.commands import commands, root
 from mailpact_cli.contracts.docs import commands_described
-from mailpact_cli.main import app
 from mailpact_contract_tool.compare.rules import Rule as ChangeRule
 from mailpact_contract_tool.lint.rules import Rule as LintRule
 from mailpact_contract_tool.publish.edition import edition, laid_out
@@ -34,7 +32,7 @@ def written(whole):
     made_from = material(
         loaded,
         read_published(loaded.root),
-        commands=commands_described(get_command(app)),
+        commands=commands_described(root()),
         archive=whole.archive_name,
     )
     return pages(made_from)
@@ -70,7 +68,7 @@ def test_the_list_of_rules_says_of_each_what_it_is_about(written):
 
 
 def test_every_command_has_its_page_with_every_option(written):
-    for words, command in commands(get_command(app)).items():
+    for words, command in commands(root()).items():
         page = written[f"commands/mailpact-{words.replace(' ', '-')}.md"]
         assert all(f"`{option}`" in page or f"`{option}, " in page or f", {option}`" in page
                    for parameter in command.params if parameter.param_type_name == "option"
