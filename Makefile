@@ -69,7 +69,7 @@ test-trixie test-sid: test-%: $(VENV)/dev.lock
 	{ test $* = sid || $(BIN)/python -m pytest -q tests/differential --real-servers $(ARGS); } # 4.0 is followed, 4.3 is not
 
 test-unit: $(VENV)/dev.lock ## Run the tests that start nothing (seconds)
-	@$(BIN)/python -m pytest -q tests/unit tests/house $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 tests/unit tests/house $(ARGS)
 
 lint: $(VENV)/dev.lock ## Check style, types and the rules between rooms
 	@$(BIN)/ruff format --check --quiet . || { echo "make fmt would change the files above" >&2; $(BIN)/ruff format --check . ; exit 1; }
@@ -89,17 +89,8 @@ lock: $(VENV)/dev.lock ## Resolve the libraries again into requirements/*.lock (
 	@cd benchmarks/peers && ../../$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock' --quiet $(ARGS) -o requirements.lock
 
-# Only letters and digits, since passwords stand in URLs. The folder is closed; its files are open, because a container's user reads them.
 compose-secrets: ## Make passwords for compose.yaml, once, into secrets/
-	@if [ -d secrets ]; then echo "secrets/ is there already, and the volumes know those passwords"; exit 0; fi; \
-	set -eu; umask 077; password() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }; \
-	broker=$$(password); database=$$(password); root=$$(password); \
-	rm -rf secrets.new; mkdir secrets.new; cd secrets.new; \
-	printf 'default_user = mailpact\ndefault_pass = %s\ndefault_user_tags.administrator = false\nvm_memory_high_watermark.absolute = 256MiB\nlog.file = false\n' "$$broker" > rabbitmq.conf; \
-	printf 'amqp://mailpact:%s@rabbitmq:5672/\n' "$$broker" > amqp_url; \
-	printf 'mysql+pymysql://mailpact:%s@mysql:3306/mailpact\n' "$$database" > database_url; \
-	printf '%s\n' "$$database" > mysql_password; printf '%s\n' "$$root" > mysql_root_password; \
-	chmod 0444 *; cd ..; mv secrets.new secrets; echo "made secrets/; now: docker compose up"
+	@./compose-secrets.sh
 
 clean: ## Remove the environment, caches and the demo's data
 	@rm -rf $(VENV) benchmarks/.venv .mailpact .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

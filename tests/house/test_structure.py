@@ -1,14 +1,14 @@
 """The house keeps its shape: sizes, names, and a kernel that is shared by those it is for."""
 
 import ast
-import io
 import re
 import subprocess
 import sys
-import tokenize
 from pathlib import Path
 
 import pytest
+
+from tests.house.count_lines import lines_of_code
 
 ROOT = Path(__file__).parents[2]
 ROOMS = {
@@ -65,30 +65,6 @@ def test_no_file_has_become_the_place_where_everything_goes() -> None:
     }
 
     assert long == {}
-
-
-def lines_of_code(path: Path) -> int:
-    """Count the lines that are not blank, comment or docstring."""
-    source, docstrings = path.read_text(), set()
-    for node in ast.walk(ast.parse(source)):
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and ast.get_docstring(node) is not None
-        ):
-            docstrings |= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
-    layout = {
-        tokenize.COMMENT,
-        tokenize.NL,
-        tokenize.NEWLINE,
-        tokenize.INDENT,
-        tokenize.DEDENT,
-        tokenize.ENDMARKER,
-    }
-    code = set()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in layout:
-            code |= set(range(token.start[0], token.end[0] + 1))
-    return len(code - docstrings)
 
 
 def test_the_development_broker_stays_small() -> None:
