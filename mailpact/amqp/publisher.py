@@ -12,7 +12,7 @@ from aiormq.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import DeliveryError, PublishError
 
 from mailpact.amqp.channels import RPC_SECONDS, open_channel
-from mailpact.amqp.errors import BrokerError, talking
+from mailpact.amqp.errors import AccessRefused, BrokerError, talking
 from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome
 from mailpact.amqp.supervisor import Supervisor
@@ -107,6 +107,11 @@ class Publisher:
             return Outcome.NOT_SENT
         try:
             return await _send(link.channel, message, exchange, routing_key, mandatory=mandatory)
+        except AccessRefused as error:  # the user may not publish here; the refusal closes the channel
+            self._supervisor.report_down(error)
+            link.refused.set()
+            self._withdraw(link)
+            return Outcome.UNKNOWN
         except BrokerError:
             self._withdraw(link)
             return Outcome.UNKNOWN

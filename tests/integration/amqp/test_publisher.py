@@ -312,6 +312,31 @@ async def test_a_channel_that_the_broker_closes_with_406_is_not_a_wrong_topology
         assert not running.done()
 
 
+async def test_a_missing_permission_to_publish_is_an_error_and_the_channel_is_replaced(
+    proxy: Any, queue: str, while_running: Any, wait_until: Any, logged: Any
+) -> None:
+    sender = publisher(proxy.url())
+    async with while_running(sender.run()):
+        await sender.wait_until_open()
+        proxy.drop_answers()
+        sending = asyncio.create_task(sender.publish(message(), exchange="", routing_key=queue))
+        await wait_until("it is sent", lambda: sender._link and sender._link.channel.confirmations)
+        number = sender._link.channel.number
+        proxy.say(
+            marshal(commands.Channel.Close(403, "ACCESS_REFUSED - write access refused", 60, 40), number)
+        )
+        outcome = await sending
+        proxy.restore_answers()
+        await sender.wait_until_open()
+
+        assert outcome is Outcome.UNKNOWN
+        assert await sender.publish(message(), exchange="", routing_key=queue) is Outcome.CONFIRMED
+
+    refusals = [entry for entry in logged if entry["event"] == "the broker refuses access, trying again"]
+    assert [entry["log_level"] for entry in refusals] == ["error"]
+    assert "write access refused" in refusals[0]["reason"]
+
+
 async def test_while_the_broker_blocks_nothing_is_sent_and_the_connection_is_kept(
     proxy: Any, queue: str, while_running: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
