@@ -138,12 +138,15 @@ class AmqpUrl:
 
     @property
     def url(self) -> str:
-        """The whole URL, password included: for programs that are started with it, never for a log."""
+        """The whole URL, password included: for programs that are started with it, never for a log.
+
+        The vhost `/` is left out, because clients in Java and Rust take a slash at the end for a vhost without a name.
+        """
         login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
-        path = "" if self.vhost == "/" else quote(self.vhost, safe="")
+        path = "" if self.vhost == "/" else f"/{quote(self.vhost, safe='')}"
         query = f"?{urlencode(self.options)}" if self.options else ""
         scheme = "amqps" if self.is_tls else "amqp"
-        return f"{scheme}://{login}@{HostPort(self.host, self.port)}/{path}{query}"
+        return f"{scheme}://{login}@{HostPort(self.host, self.port)}{path}{query}"
 
     def __str__(self) -> str:
         return redacted(self.url)

@@ -23,7 +23,7 @@ from sqlalchemy.exc import IntegrityError
 
 from mailpact.amqp.backoff import backoff_seconds
 from mailpact.amqp.channels import RPC_SECONDS, open_channel
-from mailpact.amqp.errors import BrokerLost, reason
+from mailpact.amqp.errors import reason
 from mailpact.amqp.outcome import Outcome
 from mailpact.amqp.publisher import Publisher
 from mailpact.amqp.subscriber import Acks, Delivery, delivery_of
@@ -63,6 +63,7 @@ class Bridge:
         self._database = database
         self._owner = owner
         self._new_id = new_id
+        self._must_forget = False
         self.moved = self.dropped = 0
 
     async def run(self, publisher: Publisher) -> NoReturn:
@@ -71,14 +72,18 @@ class Bridge:
         await self._supervisor.run(self._session)
 
     def remembering(self, declare: Declare) -> Declare:
-        """Return `declare`, which first notes whether the work queue is new: then no message has a twin in it yet."""
+        """Return `declare`, which first notes whether the work queue is new: then no message has a twin in it yet.
+
+        A database that cannot be used must not keep the queue away from publishers. Then the bridge of this process
+        makes the note before it moves anything; the note is lost if the process is killed before that.
+        """
 
         async def declare_and_remember(connection: AbstractConnection) -> None:
             if await _look(connection, WORK_QUEUE) is None:
                 try:
                     await self._database.transact(_forget)
-                except DatabaseUnavailable as error:
-                    raise BrokerLost(f"a new queue cannot be noted: {error}") from error
+                except DatabaseUnavailable:
+                    self._must_forget = True
             await declare(connection)
 
         return declare_and_remember
@@ -97,6 +102,9 @@ class Bridge:
     async def _move_if_due(self, connection: AbstractConnection) -> None:
         if await _look(connection, WORK_QUEUE) is None:
             return
+        if self._must_forget:
+            await self._database.transact(_forget)
+            self._must_forget = False
         found = await _look(connection, LEGACY_QUEUE)
         if found is None:
             await self._database.transact(_note_no_queue)

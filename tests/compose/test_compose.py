@@ -196,7 +196,7 @@ def test_servers_and_programs_are_given_the_same_passwords(secrets: Path) -> Non
     broker = re.search("default_pass = (.*)", text["rabbitmq.conf"])
 
     assert broker is not None
-    assert AmqpUrl.parse(text["amqp_url"]).url == f"amqp://mailpact:{broker[1]}@rabbitmq:5672/"
+    assert AmqpUrl.parse(text["amqp_url"]).url == f"amqp://mailpact:{broker[1]}@rabbitmq:5672"
     assert DatabaseUrl.parse(text["database_url"]).url == (
         f"mysql+pymysql://mailpact:{text['mysql_password']}@mysql:3306/mailpact"
     )

@@ -177,7 +177,8 @@ def test_an_smtp_url_that_would_be_ignored_in_part_is_refused(text: str) -> None
 @pytest.mark.parametrize(
     "text",
     [
-        "amqp://guest:guest@127.0.0.1:5672/",
+        "amqp://guest:guest@127.0.0.1:5672",
+        "amqp://guest:guest@127.0.0.1:5672?heartbeat=5",
         "amqps://u:p@mq.example:5671/orders?heartbeat=30&name=a+b&cafile=%2Fdev%2Fnull",
         "amqp://u:p%40%2F%25@[::1]:5672/%2Fvhost",
     ],
@@ -360,7 +361,7 @@ def test_no_form_of_a_refused_or_accepted_url_shows_the_password(
 
 @given(secrets)
 def test_an_escaped_password_is_always_accepted(secret: str) -> None:
-    text = f"amqp://user:{quote(secret, safe='')}@mq.example:5672/"
+    text = f"amqp://user:{quote(secret, safe='')}@mq.example:5672"
 
     assert AmqpUrl.parse(text).password == secret
     assert AmqpUrl.parse(text).url == text
