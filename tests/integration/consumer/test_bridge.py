@@ -7,8 +7,11 @@ from typing import Any
 import aiormq
 import pika
 import pytest
+from sqlalchemy import select
 
+from mailpact.database.engine import open_database
 from mailpact_consumer import bridge
+from mailpact_consumer.schema import bridges
 
 Work = Callable[[Any], object]
 
@@ -53,6 +56,9 @@ async def test_message_to_the_queue_and_message_through_the_exchange_are_one_mai
     async with stage.consumer():
         await stage.order("first@example.org")
         await eventually("the queues are there", lambda: stage.mail_server.mails)
+        await eventually(
+            "the bridge has noted that there is no legacy queue", lambda: _knows_of_no_queue(stage)
+        )
         await legacy(declare)
         await legacy(publish("", "email", "direct"))
         await legacy(publish("email", "", "through"))
@@ -113,6 +119,9 @@ async def test_message_with_an_id_of_its_own_keeps_it_across_the_bridge(
     async with stage.consumer():
         await stage.order("first@example.org")
         await eventually("the queues are there", lambda: stage.mail_server.mails)
+        await eventually(
+            "the bridge has noted that there is no legacy queue", lambda: _knows_of_no_queue(stage)
+        )
         await legacy(declare)
         await legacy(publish("", "email", "ada", message_id="order-43"))
         await legacy(publish("", "email", "ada", message_id="order-43"))
@@ -125,3 +134,10 @@ async def test_message_with_an_id_of_its_own_keeps_it_across_the_bridge(
 
 async def _is_empty(stage: Any) -> bool:
     return bool(await stage.waiting("email") == 0)
+
+
+async def _knows_of_no_queue(stage: Any) -> bool:
+    """Return whether the bridge has looked: before that it forwards what has a twin, because it cannot know."""
+    async with open_database(stage.inbox_url) as database:
+        rows = await database.transact(lambda c: c.execute(select(bridges.c.to_forward)).scalars().all())
+    return list(rows) == [0]
