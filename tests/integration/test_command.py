@@ -387,9 +387,15 @@ def test_output_that_cannot_be_written_is_one_line_and_exit_1(
 @pytest.mark.parametrize("module", ["typer", "mailpact.settings", "mailpact_contract_tool.lint.folder"])
 def test_ctrl_c_at_any_moment_is_one_line_and_130(folder: Path, module: str) -> None:
     words = [MAILPACT[0], "-X", "importtime", *MAILPACT[1:], "contracts", "lint"]
-    with subprocess.Popen(
-        words, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
+    # A shell lets what it starts in the background ignore SIGINT, and this run may be one of these.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        started = subprocess.Popen(
+            words, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, inherited)
+    with started as process:
         assert process.stderr is not None
         assert any(line.split("|")[-1].strip() == module for line in process.stderr)
         process.send_signal(signal.SIGINT)
