@@ -4,10 +4,10 @@ A message is held in hand only while a service that is needed cannot be used, an
 against what the broker gives us, and RabbitMQ closes the channel of a consumer that holds one for 30 minutes.
 
     a retry copy cannot be confirmed     held for 10 minutes, then given back to the queue
-    a recipient's letter cannot be       held for 10 minutes in a slot for letters, then given back; without such a
+    a dead letter cannot be confirmed    held for 10 minutes in a slot for letters, then given back; without such a
                                          slot the message is put off
-    an invalid message's letter cannot   rejected to the broker's own dead-lettering, when publishing is blocked or
-                                         there is no slot for letters
+    the same, for an invalid message,    rejected to the broker's own dead-lettering
+    while the broker blocks publishing
     the inbox cannot be used             held for a minute, then put off
 """
 
@@ -152,19 +152,18 @@ class _Settling:
         self._slot.give_back()
         if not self._has_letter_slot:
             self._has_letter_slot = self._slots.take_letter_slot()
-        if refused is not None:
-            if not self._has_letter_slot or await self._services.settlement.letters_are_blocked():
-                log.warning(
-                    "message rejected to the broker's dead letters",
-                    message_id=self._key,
-                    code=str(refused.refusal.code),
-                    detail=refused.refusal.detail,
-                    reason=held.reason,
-                )
-                await self._delivery.reject()
-                refused.announce()
-                return True
-        elif not self._has_letter_slot:
+        if refused is not None and await self._services.settlement.letters_are_blocked():
+            log.warning(
+                "message rejected to the broker's dead letters",
+                message_id=self._key,
+                code=str(refused.refusal.code),
+                detail=refused.refusal.detail,
+                reason=held.reason,
+            )
+            await self._delivery.reject()
+            refused.announce()
+            return True
+        if not self._has_letter_slot:
             return await self._put_off(0)
         return await self._held(held)
 

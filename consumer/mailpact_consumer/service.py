@@ -50,6 +50,7 @@ STOP_SECONDS = (
     15  # for mail in flight; the whole process has 20, some of them for recording and saying goodbye
 )
 RECORD_SECONDS = 3  # for recording what was cut off
+OPEN_SECONDS = 3  # for the publishers of letters and retry copies, at the start of each session
 
 log = structlog.get_logger()
 
@@ -103,6 +104,16 @@ class _Publishers:
     def by_role(self) -> dict[str, Publisher]:
         return {"letters": self.letters, "retries": self.retries, "events": self.events}
 
+    async def wait_until_open(self) -> None:
+        """Wait for what settles messages, so that none is held for want of it after a start; at most 3 seconds.
+
+        A message that is valid can be sent without these publishers, so none of them is waited for any longer.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(OPEN_SECONDS):
+                await self.letters.wait_until_open()
+                await self.retries.wait_until_open()
+
 
 @asynccontextmanager
 async def running(
@@ -140,7 +151,7 @@ async def _wired(
     try:
         async with asyncio.TaskGroup() as tasks:
             intake = Intake(tasks, slots, consumer.handle)
-            subscriber = consuming.subscriber = _subscriber(settings, intake, declare)
+            subscriber = consuming.subscriber = _subscriber(settings, intake, declare, publishers)
             consumer.consuming = subscriber.started
             monitor = Monitor(metrics, database, services.watch, publishers.by_role, subscriber, bridge)
             jobs = (
@@ -266,9 +277,12 @@ def _mail_server(settings: ConsumerSettings) -> MailServer:
     )
 
 
-def _subscriber(settings: ConsumerSettings, intake: Intake, declare: Declare) -> Subscriber:
+def _subscriber(
+    settings: ConsumerSettings, intake: Intake, declare: Declare, publishers: _Publishers
+) -> Subscriber:
     async def declare_for_session(connection: AbstractConnection) -> None:
         await declare(connection)
+        await publishers.wait_until_open()
         intake.begin_session()
 
     return Subscriber(

@@ -6,12 +6,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 import aiormq
 import pytest
 from structlog.testing import capture_logs
 
 from mailpact.amqp.errors import TopologyMismatch
+from mailpact_consumer.slots import LETTER_SLOTS
 
 ID = "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11"
 HELD, AGAIN, TWICE = "mail waits, trying again for ever", "mail goes out again", "mail may go out twice"
@@ -125,6 +127,25 @@ async def test_letter_that_nobody_is_bound_for_is_written_later_and_the_server_n
 
     assert (error_code(letter), log(HELD)[0]["trouble_with"]) == ("smtp_permanent", "dead letters")
     assert (await stage.row("state, smtp_code"), stage.mail_server.mails) == (("failed", 550), [])
+
+
+async def test_every_letter_has_its_reason_though_more_messages_wait_for_one_than_there_are_places(
+    stage: Any, eventually: Any, log: Log
+) -> None:
+    ids = {str(uuid4()) for _ in range(LETTER_SLOTS + 8)}
+
+    async with stage.consumer(), operating(stage) as channel:
+        await stage.publish(b"the queue is there")
+        await stage.take_letter()
+        await channel.queue_unbind("email.dead", "email.dlx", "")
+        for message_id in ids:
+            await stage.publish(b"not json", message_id=message_id)
+        await eventually("some are put off", lambda: stage.waiting("email.retry.1s"))
+        await channel.queue_bind("email.dead", "email.dlx", "")
+        letters = [await stage.take_letter() for _ in ids]
+
+    assert {letter.header.properties.message_id for letter in letters} == ids
+    assert {error_code(letter) for letter in letters} == {"invalid_json"}
 
 
 @pytest.mark.parametrize(
