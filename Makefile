@@ -33,8 +33,8 @@ test-polyglot: $(VENV)/dev.lock ## Run contracts and how-to pages in Python, Go,
 
 test-faults: $(VENV)/dev.lock ## Run crashes and outages, and break 10,000 conversations with the broker (minutes)
 	-@$(BIN)/python -m tests.servers fetch
-	@MAILPACT_TEST_FUZZ_STREAMS=10000 MAILPACT_TEST_KILL_ROUNDS=50 MAILPACT_TEST_SIBLING_PAIRS=25000 $(BIN)/python -m pytest -q tests/faults tests/integration/devbroker/test_fuzz.py \
-		tests/unit/contracts/compatibility/test_siblings.py $(ARGS)
+	@MAILPACT_TEST_FUZZ_STREAMS=10000 MAILPACT_TEST_MUTANTS=all MAILPACT_TEST_KILL_ROUNDS=50 MAILPACT_TEST_SIBLING_PAIRS=25000 $(BIN)/python -m pytest -q tests/faults tests/integration/devbroker/test_fuzz.py \
+		tests/unit/contracts/compatibility/test_siblings.py tests/integration/kit/test_mutants.py $(ARGS)
 
 bench: bench-validation bench-devbroker bench-smtp-client bench-consumer ## Measure what has a number to reach; exit 1 where one is missed (some minutes)
 

@@ -1,6 +1,10 @@
-"""The kit can fail: a right program passes every case, and each mutant is killed by the cases about its mistake."""
+"""The kit can fail: each mutant is killed by the cases about its mistake, and each case has killed a mutant.
+
+`make test` runs every fourth mutant, `make test-faults` all of them (MAILPACT_TEST_MUTANTS=all).
+"""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +14,7 @@ import pytest
 from mailpact_kit.cases import Level, Role, load
 
 KIT = Path(__file__).parents[3] / "contract_tests"
+SAMPLE_STEP = 4
 
 
 def _matrix() -> ModuleType:
@@ -27,20 +32,22 @@ MATRIX = _matrix()
 MUTANTS = MATRIX.mutants()
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_each_mutant_is_killed_by_the_cases_about_its_mistake(mutant: object) -> None:
-    found = {case: MATRIX.verdicts(mutant, case)[case] for case in mutant.killed_by}  # type: ignore[attr-defined]  # loaded by hand
+@pytest.mark.timeout(600)
+def test_each_mutant_is_killed_by_the_cases_about_its_mistake() -> None:
+    step = 1 if os.environ.get("MAILPACT_TEST_MUTANTS") == "all" else SAMPLE_STEP
+    wanted = MUTANTS[::step]
 
-    assert {case: verdict for case, verdict in found.items() if verdict not in MATRIX.KILLED} == {}
+    killed = MATRIX.matrix(wanted)
+
+    sys.stdout.writelines(f"{name:<28}{' '.join(cases) or 'LIVES'}\n" for name, cases in killed.items())
+    living = {each.name: sorted(set(each.killed_by) - set(killed[each.name])) for each in wanted}
+    assert {name: cases for name, cases in living.items() if cases} == {}
 
 
 def test_each_case_has_a_mutant() -> None:
     cases = {case.id for role in Role for case in load(role)}
-    idle = cases - {case for mutant in MUTANTS for case in mutant.killed_by}
 
-    assert idle == {
-        "C-VEC-02"
-    }  # no program of these serves email/2; the vectors are judged as those of email/1
+    assert cases - {case for mutant in MUTANTS for case in mutant.killed_by} == {"C-VEC-02"}
 
 
 def test_most_mistakes_are_about_what_must_hold() -> None:
