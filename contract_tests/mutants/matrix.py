@@ -104,11 +104,15 @@ def verdicts(mutant: Mutant, run: str, *options: str) -> dict[str, str]:
         return {case["id"]: case["verdict"] for case in json.loads(report.read_text())["cases"]}
 
 
-def matrix(wanted: Iterable[Mutant], *, runs_all: bool = False, at_once: int = AT_ONCE) -> dict[str, list[str]]:
+def matrix(
+    wanted: Iterable[Mutant], *, runs_all: bool = False, at_once: int = AT_ONCE
+) -> dict[str, list[str]]:
     """Return for each mutant, by its name, the cases that killed it; most runs wait, so several go on at a time."""
     with ThreadPoolExecutor(at_once) as pool:
         running = {
-            mutant.name: [pool.submit(verdicts, mutant, run) for run in (["*"] if runs_all else mutant.killed_by)]
+            mutant.name: [
+                pool.submit(verdicts, mutant, run) for run in (["*"] if runs_all else mutant.killed_by)
+            ]
             for mutant in wanted
         }
         found = {
@@ -116,7 +120,8 @@ def matrix(wanted: Iterable[Mutant], *, runs_all: bool = False, at_once: int = A
             for name, runs in running.items()
         }
     return {
-        name: sorted(case for case, verdict in cases.items() if verdict in KILLED) for name, cases in found.items()
+        name: sorted(case for case, verdict in cases.items() if verdict in KILLED)
+        for name, cases in found.items()
     }
 
 
