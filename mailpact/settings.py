@@ -1,26 +1,13 @@
-"""What an operator may set: the values, how they are written, and what is wrong with a bad one.
+"""Types of settings that several components use: addresses and URLs, and what is wrong with an invalid one.
 
-Each room has one frozen dataclass of its own in its `settings.py`; here are the kinds of value that several of
-them are made of, and the only place that reads the environment.
+The settings of one component are a frozen dataclass in the component's own `settings.py`.
 """
 
 import ipaddress
-import os
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
-
-from mailpact.telemetry import Point
-
-ENVIRONMENT_PREFIX = "MAILPACT_"
-FAULT_POINT_VARIABLE = "MAILPACT_FAULT_POINT"
-TEST_VARIABLE_PREFIX = "MAILPACT_TEST_"
-URL_VARIABLE_SUFFIX, FILE_VARIABLE_SUFFIX = "_URL", "_FILE"
-URL_FILE_BYTES = 4096
-MISSPELT_EDITS = 2
-_KUBERNETES_VARIABLE = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT(_|$)")
 
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -224,89 +211,6 @@ def parse_base_url(text: str) -> str:
     if url.path.strip("/"):
         raise SettingsError(f"{redacted(text)!r}: a base URL has no path; the site needs a host of its own")
     return f"{url.scheme}://{url.netloc.lower()}"
-
-
-def parse_fault_point(text: str | None) -> Point | None:
-    """Return the point at which a crash test wants this process to die; None without a value."""
-    if not text:
-        return None
-    try:
-        return Point(text)
-    except ValueError:
-        known = ", ".join(Point)
-        raise SettingsError(f"{FAULT_POINT_VARIABLE}={text!r} is no point of the journey: {known}") from None
-
-
-def fault_point() -> Point | None:
-    """Read the crash tests' variable from the environment; raise SettingsError for an unknown point."""
-    return parse_fault_point(os.environ.get(FAULT_POINT_VARIABLE))
-
-
-def read_url_files(known: Collection[str]) -> None:
-    """Set each known variable `…_URL` that the environment names a file for, as `…_URL_FILE`.
-
-    A URL may hold a password, and what runs containers shows their variables to everybody who may ask it; a file is for
-    the process alone. Raises SettingsError when the file has no URL, or when both variables are set.
-    """
-    for name in sorted(name for name in known if name.endswith(URL_VARIABLE_SUFFIX)):
-        variable = name + FILE_VARIABLE_SUFFIX
-        file = os.environ.pop(variable, None)
-        if file is None:
-            continue
-        if os.environ.get(name):
-            raise SettingsError(f"{name} and {variable} are both set; unset one of them")
-        os.environ[name] = _only_line(variable, Path(file))
-
-
-def set_variables() -> set[str]:
-    """Return the names of the environment's MAILPACT_ variables, without those of tests."""
-    return {
-        name
-        for name in os.environ
-        if name.startswith(ENVIRONMENT_PREFIX)
-        and not name.startswith(TEST_VARIABLE_PREFIX)
-        and name != FAULT_POINT_VARIABLE
-    }
-
-
-def misspelt_variable(name: str, known: Collection[str]) -> None:
-    """Raise SettingsError if an unknown name is within two edits of a known one, and is not one of Kubernetes'.
-
-    Kubernetes sets `…_SERVICE_HOST`, `…_PORT` and others in every container for each service in its namespace.
-    """
-    if _KUBERNETES_VARIABLE.search(name):
-        return
-    files = (f"{each}{FILE_VARIABLE_SUFFIX}" for each in known if each.endswith(URL_VARIABLE_SUFFIX))
-    for meant in sorted({*known, *files}):
-        if _edits(name, meant) <= MISSPELT_EDITS:
-            raise SettingsError(f"the environment variable {name} is unknown; {meant} is close to that name")
-
-
-def _edits(left: str, right: str) -> int:
-    """Return how many characters have to be inserted, removed or replaced to make one text the other."""
-    row = list(range(len(right) + 1))
-    for number, character in enumerate(left, 1):
-        before, row[0] = row[0], number
-        for place, other in enumerate(right, 1):
-            least = min(row[place] + 1, row[place - 1] + 1, before + (character != other))
-            before, row[place] = row[place], least
-    return row[-1]
-
-
-def _only_line(variable: str, file: Path) -> str:
-    named = f"{variable} names {str(file)!r}"
-    try:
-        if not file.is_file():  # a pipe or a device could be read for ever
-            raise SettingsError(f"{named}, which is no file")
-        with file.open("rb") as opened:
-            text = opened.read(URL_FILE_BYTES + 1).decode().removesuffix("\n")
-    except OSError as error:
-        raise SettingsError(f"{named}, which cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError:
-        text = ""
-    if not text.isprintable() or not 0 < len(text) <= URL_FILE_BYTES:
-        raise SettingsError(f"{named}, which is not one line with a URL")
-    return text
 
 
 def _split_url(text: str, schemes: set[str], example: str) -> SplitResult:

@@ -4,10 +4,11 @@ import asyncio
 from pathlib import Path
 from typing import Annotated
 
-from mailpact.settings import HostPort, fault_point
+from mailpact.settings import HostPort
 from mailpact.telemetry import Journey, configure_logging
 from mailpact_capture.limits import DEFAULT_KEPT_BYTES, DEFAULT_KEPT_MAILS
 from mailpact_cli import options
+from mailpact_cli.environment import fault_point
 from mailpact_cli.listening import bound_address, listen
 from mailpact_cli.serving import announce, serve_until_stopped
 

@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError, SmtpUrl, fault_point
+from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError, SmtpUrl
 from mailpact.telemetry import Journey, configure_logging
 from mailpact_cli import options
+from mailpact_cli.environment import fault_point
 from mailpact_cli.errors import exit_line
 from mailpact_cli.listening import listen
 from mailpact_cli.serving import announce, say, serve_until_stopped

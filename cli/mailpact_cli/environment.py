@@ -1,9 +1,23 @@
-"""Checks the environment before a command runs: a variable with a misspelt name would silently have no effect."""
+"""Reads the environment; no other module does. A variable with a misspelt name would silently have no effect."""
+
+import os
+import re
+from collections.abc import Collection
+from pathlib import Path
 
 from typer.core import TyperGroup
 
-from mailpact.settings import misspelt_variable, read_url_files, set_variables
+from mailpact.settings import SettingsError
+from mailpact.telemetry import Point
 from mailpact_cli.commands import variables
+from mailpact_cli.options import ENVIRONMENT_PREFIX
+
+FAULT_POINT_VARIABLE = "MAILPACT_FAULT_POINT"
+TEST_VARIABLE_PREFIX = "MAILPACT_TEST_"
+URL_VARIABLE_SUFFIX, FILE_VARIABLE_SUFFIX = "_URL", "_FILE"
+URL_FILE_BYTES = 4096
+MISSPELT_EDITS = 2
+_KUBERNETES_VARIABLE = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT(_|$)")
 
 
 def check_environment(group: TyperGroup, arguments: list[str]) -> None:
@@ -35,3 +49,82 @@ def check_environment(group: TyperGroup, arguments: list[str]) -> None:
         structlog.get_logger().warning(
             "environment variables are ignored: no option has these names", names=unknown
         )
+
+
+def fault_point() -> Point | None:
+    """Return the point at which a crash test wants this process to die; raise SettingsError for an unknown point."""
+    text = os.environ.get(FAULT_POINT_VARIABLE)
+    if not text:
+        return None
+    try:
+        return Point(text)
+    except ValueError:
+        known = ", ".join(Point)
+        raise SettingsError(f"{FAULT_POINT_VARIABLE}={text!r} is no point of the journey: {known}") from None
+
+
+def read_url_files(known: Collection[str]) -> None:
+    """Set each known variable `…_URL` from the file that the variable `…_URL_FILE` names.
+
+    A URL may hold a password. Container platforms show variables to everybody with access to them, but not files.
+    Raises SettingsError if the file has no URL, or if both variables are set.
+    """
+    for name in sorted(name for name in known if name.endswith(URL_VARIABLE_SUFFIX)):
+        variable = name + FILE_VARIABLE_SUFFIX
+        file = os.environ.pop(variable, None)
+        if file is None:
+            continue
+        if os.environ.get(name):
+            raise SettingsError(f"{name} and {variable} are both set; unset one of them")
+        os.environ[name] = _only_line(variable, Path(file))
+
+
+def set_variables() -> set[str]:
+    """Return the names of the variables that begin with MAILPACT_, without those of the tests."""
+    return {
+        name
+        for name in os.environ
+        if name.startswith(ENVIRONMENT_PREFIX)
+        and not name.startswith(TEST_VARIABLE_PREFIX)
+        and name != FAULT_POINT_VARIABLE
+    }
+
+
+def misspelt_variable(name: str, known: Collection[str]) -> None:
+    """Raise SettingsError if an unknown name is within two edits of a known one, and Kubernetes did not set it.
+
+    Kubernetes sets `…_SERVICE_HOST`, `…_PORT` and others in every container for each service in its namespace.
+    """
+    if _KUBERNETES_VARIABLE.search(name):
+        return
+    files = (f"{each}{FILE_VARIABLE_SUFFIX}" for each in known if each.endswith(URL_VARIABLE_SUFFIX))
+    for meant in sorted({*known, *files}):
+        if _edits(name, meant) <= MISSPELT_EDITS:
+            raise SettingsError(f"the environment variable {name} is unknown; {meant} is close to that name")
+
+
+def _edits(left: str, right: str) -> int:
+    """Return how many characters have to be inserted, removed or replaced to make one text the other."""
+    row = list(range(len(right) + 1))
+    for number, character in enumerate(left, 1):
+        before, row[0] = row[0], number
+        for place, other in enumerate(right, 1):
+            least = min(row[place] + 1, row[place - 1] + 1, before + (character != other))
+            before, row[place] = row[place], least
+    return row[-1]
+
+
+def _only_line(variable: str, file: Path) -> str:
+    named = f"{variable} names {str(file)!r}"
+    try:
+        if not file.is_file():  # a pipe or a device could be read for ever
+            raise SettingsError(f"{named}, which is no file")
+        with file.open("rb") as opened:
+            text = opened.read(URL_FILE_BYTES + 1).decode().removesuffix("\n")
+    except OSError as error:
+        raise SettingsError(f"{named}, which cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        text = ""
+    if not text.isprintable() or not 0 < len(text) <= URL_FILE_BYTES:
+        raise SettingsError(f"{named}, which is not one line with a URL")
+    return text

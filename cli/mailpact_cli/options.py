@@ -14,7 +14,6 @@ import typer
 from mailpact.contracts import catalogue
 from mailpact.contracts.validate import accepts_address
 from mailpact.settings import (
-    ENVIRONMENT_PREFIX,
     AmqpUrl,
     DatabaseUrl,
     HostPort,
@@ -26,6 +25,7 @@ from mailpact_consumer.mailbox import Identities, Mailbox
 from mailpact_consumer.schedule import Schedule, ScheduleError
 
 DEFAULT_AMQP_URL = AmqpUrl("127.0.0.1", 5672)
+ENVIRONMENT_PREFIX = "MAILPACT_"
 
 T = TypeVar("T")
 

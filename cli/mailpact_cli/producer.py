@@ -3,9 +3,10 @@
 import asyncio
 from typing import Annotated, Any, Final
 
-from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, fault_point
+from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort
 from mailpact.telemetry import Journey, configure_logging
 from mailpact_cli import options
+from mailpact_cli.environment import fault_point
 from mailpact_cli.listening import bound_address, listen
 from mailpact_cli.serving import announce, serve_until_stopped
 from mailpact_cli.waiting import database_answers

@@ -6,9 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError, fault_point
+from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError
 from mailpact.telemetry import Journey, configure_logging
 from mailpact_cli import options
+from mailpact_cli.environment import fault_point
 from mailpact_cli.running_system import RunningSystem, UpOptions, running_system
 from mailpact_cli.serving import say, serve_until_stopped
 

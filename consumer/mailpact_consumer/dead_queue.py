@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiormq.abc import AbstractChannel, AbstractConnection
-from aiormq.exceptions import ChannelNotFoundEntity, DeliveryError, PublishError
+from aiormq.exceptions import ChannelNotFoundEntity
 
-from mailpact.amqp.channels import RPC_SECONDS, open_channel
+from mailpact.amqp.channels import RPC_SECONDS, open_channel, publish
 from mailpact.amqp.errors import BrokerLost, talking
 from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome
@@ -85,7 +85,12 @@ class Replay:
 
     async def publish(self, message: Message) -> None:
         """Publish one message and wait for its confirm; raise ReplayStopped, BrokerLost."""
-        outcome = await self._publish(message)
+        try:
+            outcome = await publish(self._channel, message, exchange=REPLAY_EXCHANGE, seconds=RPC_SECONDS)
+        except BrokerLost as error:
+            if "NOT_FOUND" not in str(error):
+                raise
+            outcome = Outcome.UNROUTABLE  # the exchange does not exist, which closes the channel
         if outcome is Outcome.UNROUTABLE:
             raise ReplayStopped(
                 f"exchange {REPLAY_EXCHANGE} leads to no queue; start a consumer once, or run mailpact topology apply"
@@ -97,26 +102,3 @@ class Replay:
                 f"the broker did not confirm within {RPC_SECONDS} seconds; it may be blocked by an alarm. "
                 "The letter was kept, and may have been replayed"
             )
-
-    async def _publish(self, message: Message) -> Outcome:
-        try:
-            with talking():
-                try:
-                    await self._channel.basic_publish(
-                        message.body,
-                        exchange=REPLAY_EXCHANGE,
-                        properties=message.properties(),
-                        mandatory=True,
-                        timeout=RPC_SECONDS,
-                    )
-                except PublishError:
-                    return Outcome.UNROUTABLE
-                except DeliveryError:
-                    return Outcome.NACKED
-                except TimeoutError:
-                    return Outcome.UNKNOWN
-        except BrokerLost as error:
-            if "NOT_FOUND" in str(error):
-                return Outcome.UNROUTABLE
-            raise
-        return Outcome.CONFIRMED

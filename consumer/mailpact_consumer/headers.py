@@ -5,25 +5,16 @@ double beyond a float). A dead letter carries its publisher's headers, and one t
 be tried for ever.
 """
 
-import struct
 from collections.abc import Mapping
 
-from pamqp import encode
+from mailpact.amqp.messages import encoded_bytes
 
 
 def size_bytes(headers: Mapping[str, object]) -> int:
     """Return the size of the headers as AMQP encodes them, without those that cannot be encoded."""
-    return sum(_encoded_bytes(name, value) or 0 for name, value in headers.items())
+    return sum(encoded_bytes(name, value) or 0 for name, value in headers.items())
 
 
 def publishable(headers: Mapping[str, object]) -> dict[str, object]:
     """Return those of the headers that can be encoded."""
-    return {name: value for name, value in headers.items() if _encoded_bytes(name, value) is not None}
-
-
-def _encoded_bytes(name: str, value: object) -> int | None:
-    try:
-        encoded_name = encode.short_string(name)
-        return len(encoded_name) + len(encode.encode_table_value(value))  # type: ignore[arg-type]  # that is the question
-    except (TypeError, ValueError, OverflowError, RecursionError, struct.error):
-        return None
+    return {name: value for name, value in headers.items() if encoded_bytes(name, value) is not None}

@@ -83,8 +83,15 @@ def _binary(value: object) -> object:
 
 
 def _is_encodable(name: str, value: object) -> bool:
+    return len(name.encode()) <= HEADER_NAME_BYTES and encoded_bytes(name, value) is not None
+
+
+def encoded_bytes(name: str, value: object) -> int | None:
+    """Return the size of a header as AMQP encodes it, or None if pamqp cannot encode it.
+
+    pamqp reads values that it cannot write, for instance a double beyond a float or text that is not UTF-8.
+    """
     try:
-        encode.encode_table_value(value)  # type: ignore[arg-type]  # that is the question
+        return len(encode.short_string(name)) + len(encode.encode_table_value(value))  # type: ignore[arg-type]  # that is the question
     except (TypeError, ValueError, OverflowError, RecursionError, struct.error):
-        return False
-    return len(name.encode()) <= HEADER_NAME_BYTES
+        return None

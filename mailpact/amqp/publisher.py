@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from aiormq.abc import AbstractChannel, AbstractConnection
-from aiormq.exceptions import DeliveryError, PublishError
 
-from mailpact.amqp.channels import RPC_SECONDS, open_channel
-from mailpact.amqp.errors import AccessRefused, BrokerError, talking
+from mailpact.amqp.channels import RPC_SECONDS, open_channel, publish
+from mailpact.amqp.errors import AccessRefused, BrokerError
 from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome
 from mailpact.amqp.supervisor import Supervisor
@@ -106,7 +105,14 @@ class Publisher:
         if not await _is_ready(link.connection):
             return Outcome.NOT_SENT
         try:
-            return await _send(link.channel, message, exchange, routing_key, mandatory=mandatory)
+            outcome = await publish(
+                link.channel,
+                message,
+                exchange=exchange,
+                routing_key=routing_key,
+                mandatory=mandatory,
+                seconds=CONFIRM_SECONDS,
+            )
         except AccessRefused as error:  # the user may not publish here; the refusal closes the channel
             self._supervisor.report_down(error)
             link.refused.set()
@@ -118,6 +124,9 @@ class Publisher:
         except asyncio.CancelledError:
             self._withdraw(link)
             raise
+        if outcome is Outcome.UNKNOWN:
+            self._withdraw(link)
+        return outcome
 
     async def _session(self, connection: AbstractConnection) -> NoReturn:
         loop = asyncio.get_running_loop()
@@ -180,26 +189,6 @@ class Publisher:
         if self._link is link:
             self._link = None
             self._opened.clear()
-
-
-async def _send(
-    channel: AbstractChannel, message: Message, exchange: str, routing_key: str, *, mandatory: bool
-) -> Outcome:
-    with talking():
-        try:
-            await channel.basic_publish(
-                message.body,
-                exchange=exchange,
-                routing_key=routing_key,
-                properties=message.properties(),
-                mandatory=mandatory,
-                timeout=CONFIRM_SECONDS,
-            )
-        except PublishError:
-            return Outcome.UNROUTABLE
-        except DeliveryError:
-            return Outcome.NACKED
-    return Outcome.CONFIRMED
 
 
 async def _is_ready(connection: AbstractConnection) -> bool:

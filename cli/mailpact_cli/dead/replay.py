@@ -12,7 +12,8 @@ import typer
 from mailpact.settings import AmqpUrl
 from mailpact_cli import options
 from mailpact_cli.dead import selection
-from mailpact_cli.dead.walk import connected, walk, with_progress
+from mailpact_cli.dead.walk import walk, with_progress
+from mailpact_cli.dialling import connected
 from mailpact_cli.errors import WRONG
 from mailpact_cli.serving import say
 

@@ -96,7 +96,7 @@ class _Sending:
 
     async def run(self) -> bool:
         """Publish and wait; return whether nothing bad was heard. Raises BrokerUnreachable, ServiceUnreachable."""
-        from mailpact_cli.dead.walk import connected
+        from mailpact_cli.dialling import connected
         from mailpact_cli.send.events import listening
 
         try:
@@ -151,12 +151,9 @@ class _Sending:
 
 
 async def _published(connection: "AbstractConnection", composed: Composed, message_id: str) -> "Outcome":
-    from aiormq.exceptions import DeliveryError, PublishError
-
-    from mailpact.amqp.channels import open_channel
+    from mailpact.amqp.channels import open_channel, publish
     from mailpact.amqp.errors import talking
     from mailpact.amqp.messages import Message
-    from mailpact.amqp.outcome import Outcome
     from mailpact.amqp.topology import declare_ingress
 
     wire = composed.contract.wire
@@ -171,19 +168,6 @@ async def _published(connection: "AbstractConnection", composed: Composed, messa
     with talking():
         await declare_ingress(connection, catalogue.load().topology)
         channel = await open_channel(connection, confirms=True)
-        try:
-            await channel.basic_publish(
-                message.body,
-                exchange=wire.exchange,
-                routing_key=wire.routing_key,
-                properties=message.properties(),
-                mandatory=True,
-                timeout=CONFIRM_SECONDS,
-            )
-        except PublishError:
-            return Outcome.UNROUTABLE
-        except DeliveryError:
-            return Outcome.NACKED
-        except TimeoutError:
-            return Outcome.UNKNOWN
-    return Outcome.CONFIRMED
+    return await publish(
+        channel, message, exchange=wire.exchange, routing_key=wire.routing_key, seconds=CONFIRM_SECONDS
+    )

@@ -15,11 +15,10 @@ from mailpact.settings import AmqpUrl
 from mailpact.telemetry import configure_logging
 from mailpact_cli import options
 from mailpact_cli.contracts.source import folder_option, read_contracts
+from mailpact_cli.dialling import connected
 
 if TYPE_CHECKING:
     from aiormq.abc import AbstractConnection
-
-DIAL_SECONDS = 5  # the command ends within ten: starting and giving up take their time on a busy machine
 
 
 def apply_topology(
@@ -34,15 +33,9 @@ def apply_topology(
 
 
 async def _apply(url: AmqpUrl, topology: Topology) -> list[str]:
-    from mailpact.amqp.errors import BrokerLost, BrokerUnreachable, TopologyMismatch, talking
-    from mailpact.amqp.supervisor import dial, hang_up
+    from mailpact.amqp.errors import TopologyMismatch, talking
 
-    try:
-        async with asyncio.timeout(DIAL_SECONDS):
-            connection = await dial(url, "topology apply")
-    except TimeoutError as error:
-        raise BrokerUnreachable("the broker does not answer in time") from error
-    try:
+    async with connected(url, "topology apply") as connection:
         with talking():
             pieces: list[Exchange | Queue] = [*topology.exchanges, *topology.queues]
             states = [await _look(connection, piece) for piece in pieces]
@@ -50,10 +43,6 @@ async def _apply(url: AmqpUrl, topology: Topology) -> list[str]:
             if differing:
                 raise TopologyMismatch(f"nothing was made, since something differs: {'; '.join(differing)}")
             return await _make(connection, topology, states)
-    except BrokerLost as error:
-        raise BrokerUnreachable(f"the connection was lost: {error}") from error
-    finally:
-        await hang_up(connection)
 
 
 @dataclass(frozen=True, slots=True)
