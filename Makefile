@@ -20,9 +20,9 @@ help: ## Show this list
 demo: $(VENV)/runtime.lock ## Register a reader and show the mail: ARGS='--once --json' for scripts
 	@$(BIN)/python -m mailpact_cli up --demo $(ARGS)
 
-test: $(VENV)/dev.lock ## Run the tests, on RabbitMQ and MariaDB too (about seven minutes)
+test: $(VENV)/dev.lock ## Run the tests, on RabbitMQ and MariaDB too (about thirteen minutes)
 	-@$(BIN)/python -m tests.servers fetch
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --ignore tests/differential --ignore tests/polyglot/test_java.py --ignore tests/polyglot/test_rust.py $(ARGS)
+	@$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadgroup --ignore tests/differential --ignore tests/polyglot/test_java.py --ignore tests/polyglot/test_rust.py $(ARGS)
 
 test-differential: $(VENV)/dev.lock ## Compare the development broker with RabbitMQ, in Python, Go and Node (a minute)
 	-@$(BIN)/python -m tests.servers fetch
@@ -33,8 +33,19 @@ test-polyglot: $(VENV)/dev.lock ## Run contracts and how-to pages in Python, Go,
 
 test-faults: $(VENV)/dev.lock ## Run crashes and outages, and break 10,000 conversations with the broker (minutes)
 	-@$(BIN)/python -m tests.servers fetch
-	@MAILPACT_TEST_FUZZ_STREAMS=10000 MAILPACT_TEST_MUTANTS=all MAILPACT_TEST_KILL_ROUNDS=50 MAILPACT_TEST_SIBLING_PAIRS=25000 $(BIN)/python -m pytest -q tests/faults tests/integration/devbroker/test_fuzz.py \
-		tests/unit/contracts/compatibility/test_siblings.py tests/integration/kit/test_mutants.py $(ARGS)
+	@MAILPACT_TEST_FUZZ_STREAMS=10000 \
+	MAILPACT_TEST_MUTANTS=all \
+	MAILPACT_TEST_KILL_ROUNDS=50 \
+	MAILPACT_TEST_SIBLING_PAIRS=25000 \
+	MAILPACT_TEST_CUTS_APART=1 \
+	$(BIN)/python -m pytest -q \
+		tests/faults \
+		tests/integration/database/test_migrate.py \
+		tests/integration/devbroker/test_fuzz.py \
+		tests/integration/kit/test_mutants.py \
+		tests/unit/contracts/compatibility/test_siblings.py \
+		$(ARGS)
+	@$(BIN)/python -m pytest -q -m long --ignore tests/faults $(ARGS)
 
 bench: bench-validation bench-devbroker bench-smtp-client bench-consumer ## Measure what has a number to reach; exit 1 where one is missed (some minutes)
 
@@ -65,7 +76,7 @@ test-newer: test-trixie test-sid ## Run what asks for real servers on newer ones
 test-trixie test-sid: test-%: $(VENV)/dev.lock
 	@export MAILPACT_TEST_DEBIAN=$*; \
 	$(BIN)/python -m tests.servers fetch rabbitmq mariadb || test $* = trixie || export CI=; \
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --ignore tests/differential --real-servers $(ARGS) && \
+	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadgroup --ignore tests/differential --real-servers $(ARGS) && \
 	{ test $* = sid || $(BIN)/python -m pytest -q tests/differential --real-servers $(ARGS); } # 4.0 is followed, 4.3 is not
 
 test-unit: $(VENV)/dev.lock ## Run the tests that start nothing (seconds)

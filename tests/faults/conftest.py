@@ -27,6 +27,13 @@ PATIENCE_SECONDS = 40
 T = TypeVar("T")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have `make test` crash what runs on the real servers only; `make test-faults` crashes the embedded parts too."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and "[embedded" in item.name:
+            item.add_marker(pytest.mark.long)
+
+
 def wait_until(what: str, fact: Callable[[], T]) -> T:
     """Ask until the fact is true; a test that waits in vain says for what."""
     deadline = time.monotonic() + PATIENCE_SECONDS
