@@ -140,7 +140,10 @@ class Mailpact:
         """Start a consumer; unless it is to die, wait until the broker knows it."""
         consumer = self.start_consumer(**variables)
         if not variables:
-            wait_until("the queue is consumed", self._is_consumed)
+            try:
+                wait_until("the queue is consumed", self._is_consumed)
+            except AssertionError as error:
+                raise AssertionError(f"{error}; the consumer's log:\n{consumer.log()}") from error
         return consumer
 
     def start_consumer(self, **variables: str) -> Process:
