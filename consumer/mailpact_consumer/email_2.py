@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import JsonObject
+from mailpact_consumer.database_clock import EPOCH
 from mailpact_consumer.mail import Attachment, Content, ListUnsubscribe, Mail
 from mailpact_consumer.mailbox import Identities, Mailbox, canonical_address
 
 NOT_BEFORE_AHEAD = timedelta(days=7)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOMENT = re.compile(r"([0-9-]{10}T[0-9:]{8})(?:\.([0-9]{1,9}))?Z")
 
 

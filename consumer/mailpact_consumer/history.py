@@ -6,17 +6,17 @@ The inbox holds no address, only hashes. An address is looked up as it was given
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, or_, select
 
+from mailpact_consumer.database_clock import EPOCH
 from mailpact_consumer.decide import State
 from mailpact_consumer.liveness import is_alive
 from mailpact_consumer.schema import inbox, owners
 
 MOST_ROWS = 100
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from mailpact.database import clock
 from mailpact.database.transactions import Database, DatabaseUnavailable
+from mailpact_consumer.database_clock import DatabaseClock
 from mailpact_consumer.schema import owners
 
 RENEW_SECONDS = 2.0
@@ -34,7 +35,7 @@ def is_alive() -> ColumnElement[bool]:
 class Liveness:
     """The sign of life of the process `owner`; `monotonic` is a clock in seconds that never jumps.
 
-    `name` tells people which process it is.
+    `name` tells people which process it is. `clock` has the database's time, read at each renewal.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Liveness:
         self._trusted_from = float("-inf")
         self._trusted_until = float("-inf")
         self.owner = owner
+        self.clock = DatabaseClock(monotonic)
 
     def trusted_since(self) -> float | None:
         """Return the time since when this process may believe, without a break, that its rows are its own; or None.
@@ -110,3 +112,4 @@ class Liveness:
             connection.execute(
                 insert(owners).values(owner=self.owner, name=self._name, renewed_at=clock.now())
             )
+        self.clock.read(connection.execute(select(clock.now())).scalar_one())

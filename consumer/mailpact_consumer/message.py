@@ -22,6 +22,7 @@ from mailpact_consumer.email_2 import Policy, read_email_2, recipients_of
 from mailpact_consumer.headers import size_bytes
 from mailpact_consumer.mail import Mail
 from mailpact_consumer.mailbox import canonical_address
+from mailpact_consumer.schedule import Period
 
 UUID_FORM = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 DEFAULT_TYPE = "email.v1"
@@ -70,8 +71,8 @@ class MailRequest:
 
     `content` is the text of `email/1` or the mail of `email/2`; a Refusal says that the message obeys its contract's
     schema and cannot become a mail here and now, because of its schedule, its template or its sender.
-    `not_before` and `expires_at` are the publisher's; `metadata` is echoed in status events. `template_digest` changes
-    when somebody edits the template that the mail was made from.
+    `period` is the publisher's; `metadata` is echoed in status events. `template_digest` changes when somebody edits
+    the template that the mail was made from.
     """
 
     identity: Identity
@@ -80,8 +81,7 @@ class MailRequest:
     content: str | Mail | Refusal
     body_sha256: str
     timestamp: datetime | None
-    not_before: datetime | None = None
-    expires_at: datetime | None = None
+    period: Period = field(default_factory=Period)
     metadata: Mapping[str, str] = field(default_factory=dict)
     template_digest: str | None = None
 
@@ -199,8 +199,7 @@ def _with_order(request: MailRequest, value: JsonObject, policy: Policy, now: da
     return replace(
         request,
         content=order.mail,
-        not_before=order.not_before,
-        expires_at=order.expires_at,
+        period=Period(order.not_before, order.expires_at),
         template_digest=order.template_digest,
     )
 

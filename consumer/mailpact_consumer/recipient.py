@@ -6,7 +6,7 @@ without a 250 takes its row out of `sending` before it ends, so that only a proc
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID, uuid5
 
 import structlog
@@ -15,6 +15,7 @@ from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome as Published
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.telemetry import Point
+from mailpact_consumer.database_clock import EPOCH
 from mailpact_consumer.decide import Busy, Decision, Drop, Row, Send, State, Wait
 from mailpact_consumer.deliver import Transaction
 from mailpact_consumer.inbox import Claim, ClaimRequest, Reported, Seen, Sent, Subject, Transition
@@ -24,14 +25,13 @@ from mailpact_consumer.message import MailRequest, Recipient
 from mailpact_consumer.outcomes import Held, LookAgain, PutOff, Settled, Source
 from mailpact_consumer.render import Renderer
 from mailpact_consumer.reply import Accepted, DomainBusy, Permanent, Scope, Trouble
-from mailpact_consumer.schedule import Deadlines, wait_seconds
+from mailpact_consumer.schedule import wait_seconds
 from mailpact_consumer.services import Services
 from mailpact_consumer.slots import Slot
 from mailpact_consumer.standing import Standing, Verdict
 from mailpact_consumer.status import About, Event, Failure, SmtpReply, StatusEvent, status_event
 
 MOST_UNANSWERED = 3  # copies that a reader may get of one mail, when a server takes mails and never says so
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TOKEN_NAMESPACE = UUID("0d3f5c77-6a1b-5e0f-8f52-7b9a4c2d6e18")
 
 log = structlog.get_logger()
@@ -104,9 +104,10 @@ class RecipientTry:
         standing = Standing.of_row(send.seen)
         if send.reopens:
             standing = replace(standing, unanswered=0, tried_seconds=0.0)
-        if self._expiry_seconds() <= 0:
+        period, now = self._request.period, self._services.utc_now()
+        if period.is_over(now):
             return await self._expire(standing)
-        too_early = self._early_seconds()
+        too_early = period.early_seconds(now)
         if too_early > 0:
             return await self._defer(standing, wait=too_early, attempts=standing.attempts)
         tried = await self._hand_over(send, standing)
@@ -131,7 +132,7 @@ class RecipientTry:
                 if claim is None:
                     return LookAgain()
                 claimed = Standing.of_claim(claim)
-                if self._expiry_seconds() <= 0:
+                if self._request.period.is_over(services.utc_now()):
                     return await self._expire(claimed)
                 first_seen = EPOCH + timedelta(microseconds=claim.first_seen)
                 mail = self._renderer.mail(self._recipient, first_seen=first_seen)
@@ -220,7 +221,11 @@ class RecipientTry:
         wait = wait_seconds(
             settings.retry_schedule,
             attempts,
-            self._deadlines(standing),
+            self._request.period.deadlines(
+                self._services.utc_now(),
+                tried_seconds=standing.tried_seconds,
+                retry_seconds=settings.retry_seconds,
+            ),
             at_least=settings.unanswered_pause_seconds if trouble.may_be_sent else 0.0,
         )
         if wait is None:
@@ -376,22 +381,3 @@ class RecipientTry:
             reply=reply,
             failure=failure,
         )
-
-    def _deadlines(self, standing: Standing) -> Deadlines:
-        tried = standing.tried_seconds
-        not_before = self._request.not_before
-        if not_before is not None:
-            tried = min(tried, (self._services.utc_now() - not_before).total_seconds())
-        trying = self._services.settings.retry_seconds - tried
-        expires = self._request.expires_at is not None
-        return Deadlines(trying, self._expiry_seconds() if expires else None)
-
-    def _expiry_seconds(self) -> float:
-        expires_at = self._request.expires_at
-        if expires_at is None:
-            return float("inf")
-        return (expires_at - self._services.utc_now()).total_seconds()
-
-    def _early_seconds(self) -> float:
-        not_before = self._request.not_before
-        return 0.0 if not_before is None else (not_before - self._services.utc_now()).total_seconds()

@@ -56,8 +56,8 @@ class Renderer:
         """
         request = self._request
         date = request.timestamp or first_seen
-        if request.not_before is not None:
-            date = max(date, request.not_before)
+        if request.period.not_before is not None:
+            date = max(date, request.period.not_before)
         message_id = mail_message_id(request.message_id, recipient, self._domain)
         match request.content:
             case str(text):

@@ -1,4 +1,4 @@
-"""When a message is tried again, and through which retry queue it waits. No I/O: durations in, durations out.
+"""When a message is tried, and through which retry queue it waits. No I/O: times and durations in, durations out.
 
 Each step of the schedule is a queue that keeps a message for the time in its name. After the first try that was put
 off the message waits the first step, then the second, and the last step repeats until the time for trying is over. A
@@ -7,6 +7,7 @@ message may come back before its time (its row says when): then it waits again, 
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
 LONGEST_STEP_SECONDS = 86_400
@@ -73,6 +74,29 @@ class Deadlines:
 
     trying: float
     expiry: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """When the publisher allows the mail to be sent; both moments are aware, and None means that there is no limit."""
+
+    not_before: datetime | None = None
+    expires_at: datetime | None = None
+
+    def is_over(self, now: datetime) -> bool:
+        """Return whether it is too late for the mail."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    def early_seconds(self, now: datetime) -> float:
+        """Return how long it is until the mail may be sent; 0.0 if it may be sent now."""
+        return max((self.not_before - now).total_seconds(), 0.0) if self.not_before is not None else 0.0
+
+    def deadlines(self, now: datetime, *, tried_seconds: float, retry_seconds: float) -> Deadlines:
+        """Return what is left of `retry_seconds`, which count from `not_before` on, and of the publisher's time."""
+        if self.not_before is not None:
+            tried_seconds = min(tried_seconds, (now - self.not_before).total_seconds())
+        expiry = None if self.expires_at is None else (self.expires_at - now).total_seconds()
+        return Deadlines(retry_seconds - tried_seconds, expiry)
 
 
 def wait_seconds(

@@ -231,11 +231,12 @@ def _services(
     inbox = Inbox(database, owner)
     events = Events(database, inbox, publishers.events, metrics)
     mail_server = _mail_server(settings)
+    liveness = Liveness(
+        database, owner, monotonic=time.monotonic, name=f"{socket.gethostname()} {os.getpid()}"
+    )
     services = Services(
         inbox=inbox,
-        liveness=Liveness(
-            database, owner, monotonic=time.monotonic, name=f"{socket.gethostname()} {os.getpid()}"
-        ),
+        liveness=liveness,
         mail_server=mail_server,
         watch=ServerWatch(
             partial(mail_server.probe, settings.sender), pause=consuming.pause, resume=consuming.resume
@@ -251,7 +252,7 @@ def _services(
         journey=journey,
         settings=settings,
         new_id=lambda: str(uuid4()),
-        utc_now=_utc_now,
+        utc_now=liveness.clock.utc_now,
         in_data=set(),
     )
     return services, events

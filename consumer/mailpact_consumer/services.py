@@ -16,7 +16,7 @@ from mailpact_consumer.settle import Settlement
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a try needs of the world outside. `utc_now` returns the time as the process sees it, aware."""
+    """What a try needs of the world outside. `utc_now` returns the time by the database's clock, aware."""
 
     inbox: Inbox
     liveness: Liveness

@@ -7,14 +7,13 @@ import time
 from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import aiormq
 import pytest
 
-from mailpact_consumer import service
+from mailpact_consumer.database_clock import DatabaseClock
 from mailpact_consumer.mailbox import Identities
 from mailpact_consumer.schedule import Schedule
 from tests.unit.consumer.mails import body_of, expected_by, load, shown_by, vectors
@@ -27,8 +26,7 @@ OTHER_LOCALES = ("es", "zh-Hant")
 
 def at(moment: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the consumer believe that it is then: the vectors have moments in them."""
-    clock = SimpleNamespace(time=moment.timestamp, monotonic=time.monotonic)
-    monkeypatch.setattr(service, "time", clock)
+    monkeypatch.setattr(DatabaseClock, "utc_now", lambda _: moment)
 
 
 def more_locales(folder: Path) -> Path:
@@ -172,6 +170,41 @@ async def test_mail_is_not_sent_before_its_time_and_has_its_date(stage, eventual
     assert arrived >= due.timestamp()
     ((_, raw),) = stage.mail_server.mails
     assert due.strftime("Date: %a, %d %b %Y %H:%M:%S +0000").encode() in raw
+
+
+def stamp(moment: float) -> str:
+    """Return a moment in the contract's form."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_consumer_whose_clock_is_wrong_goes_by_the_databases(
+    hours, stage, eventually, monkeypatch
+) -> None:
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + hours * 3600)
+    due = int(now()) + 4
+    periods = [
+        {"not_before": stamp(due)},
+        {"expires_at": stamp(now() + 3600)},
+        {"expires_at": stamp(now() - 3600)},
+    ]
+    bodies = {
+        str(uuid4()): (asking(subject=str(n), **period), {"type": "email.v2"})
+        for n, period in enumerate(periods)
+    }
+
+    async with stage.consumer() as consumer:
+        await ready(stage, consumer)
+        await publish(stage, bodies)
+        letter = await stage.take_letter()
+        await eventually("two mails are there", lambda: len(stage.mail_server.mails) == 2)
+        arrived = now()
+
+    assert letter.header.properties.headers["x-error-code"] == "expired"
+    assert json.loads(letter.body)["subject"] == "2"
+    assert due <= arrived < due + 600
+    assert b"Subject: 0\r\n" in stage.mail_server.mails[1][1]
 
 
 async def test_message_that_expires_before_the_server_takes_it_becomes_a_letter(stage, eventually) -> None:

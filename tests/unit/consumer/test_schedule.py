@@ -1,10 +1,19 @@
 """When a message is tried again, and in which queue it waits until then."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailpact_consumer.schedule import DEFAULT_SCHEDULE, Deadlines, Schedule, ScheduleError, wait_seconds
+from mailpact_consumer.schedule import (
+    DEFAULT_SCHEDULE,
+    Deadlines,
+    Period,
+    Schedule,
+    ScheduleError,
+    wait_seconds,
+)
 
 FOUR_DAYS = 4 * 86_400.0
 
@@ -80,3 +89,35 @@ def test_two_tries_come_within_the_first_hour_and_the_last_at_the_end_of_four_da
 
     assert sum(at <= 3600 for at in tries) >= 3
     assert tries[-1] == FOUR_DAYS
+
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+MOMENT, HOUR = timedelta(microseconds=1), timedelta(hours=1)
+
+
+def test_period_without_moments_allows_the_mail_at_any_time() -> None:
+    always = Period()
+
+    assert (always.is_over(NOW), always.early_seconds(NOW)) == (False, 0.0)
+    assert always.deadlines(NOW, tried_seconds=100.0, retry_seconds=300.0) == Deadlines(200.0)
+
+
+def test_period_ends_at_expires_at_itself() -> None:
+    assert not Period(expires_at=NOW).is_over(NOW - MOMENT)
+    assert Period(expires_at=NOW).is_over(NOW)
+
+
+def test_mail_is_early_until_not_before() -> None:
+    assert Period(not_before=NOW).early_seconds(NOW - HOUR) == 3600.0
+    assert Period(not_before=NOW).early_seconds(NOW) == 0.0
+    assert Period(not_before=NOW).early_seconds(NOW + HOUR) == 0.0
+
+
+def test_time_for_trying_counts_from_the_later_of_arrival_and_not_before() -> None:
+    period = Period(not_before=NOW, expires_at=NOW + 2 * HOUR)
+
+    arrived_before = period.deadlines(NOW + HOUR, tried_seconds=86_400.0, retry_seconds=7200.0)
+    arrived_after = period.deadlines(NOW + HOUR, tried_seconds=60.0, retry_seconds=7200.0)
+
+    assert arrived_before == Deadlines(3600.0, 3600.0)
+    assert arrived_after == Deadlines(7140.0, 3600.0)
