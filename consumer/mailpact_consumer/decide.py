@@ -10,6 +10,7 @@ recorded, together with the process that sends (its owner) and the try (its toke
 - A row with a token of this delivery's own tries made no mail: its commit happened although the answer was lost, or
   the try ended before DATA or with a clear refusal.
 - A `deferred` row waits until its time, then it is tried.
+- A copy that may exist is the same mail as the next copy, unless somebody edited the template between: that is said.
 - The same id with another body is a conflict, never a duplicate.
 - A state that this release does not know belongs to a newer release: the message is put off.
 """
@@ -44,7 +45,8 @@ class Row:
     """A row of the inbox as it was read. Times are seconds by the database's clock.
 
     `owner_is_alive` says whether the owner's sign of life is fresh; `rest_seconds` are left until the next try;
-    `tried_seconds` have passed since the message's time for trying began; `events` counts the status events so far.
+    `tried_seconds` have passed since the message's time for trying began; `events` counts the status events so far,
+    `uncertain` the copies that may have been mails. `template_digest` is of the last claimed try.
     """
 
     recipient_sha256: str
@@ -55,9 +57,11 @@ class Row:
     body_sha256: str
     attempts: int = 0
     unanswered: int = 0
+    uncertain: int = 0
     rest_seconds: float = 0.0
     tried_seconds: float = 0.0
     events: int = 0
+    template_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,13 @@ class Send:
     seen: Row | None
     is_uncertain: bool
     reopens: bool = False
+
+    def differs(self, template_digest: str | None) -> bool:
+        """Return whether this copy is certainly not the same mail as an earlier copy that may exist."""
+        seen = self.seen
+        if seen is None or seen.template_digest is None or not (self.is_uncertain or seen.uncertain):
+            return False
+        return seen.template_digest != template_digest
 
 
 @dataclass(frozen=True, slots=True)

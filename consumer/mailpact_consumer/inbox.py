@@ -41,11 +41,15 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a new row says of its message. `publisher_id` is kept where the key was derived from it."""
+    """What a row says of its message. `publisher_id` is kept where the key was derived from it.
+
+    `template_digest` is of the template that the mail is made from now; None without a template.
+    """
 
     key: Key
     body_sha256: str
     publisher_id: str | None = None
+    template_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +233,7 @@ class Inbox:
                 uncertain=inbox.c.uncertain + int(one.send.is_uncertain),
                 next_try_at=None,
                 ended_at=None,
+                template_digest=one.subject.template_digest,
                 **({"unanswered": 0, "tried_since": now} if one.send.reopens else {}),
                 **appended(one.event, now),
             )
@@ -292,6 +297,7 @@ class Inbox:
             "recipient_sha256": subject.key.recipient_sha256,
             "body_sha256": subject.body_sha256,
             "publisher_id": subject.publisher_id,
+            "template_digest": subject.template_digest,
             "state": state,
             "owner": self._owner,
             "token": token,

@@ -58,9 +58,11 @@ def look(connection: Connection, message_ids: Sequence[str]) -> Sequence[Sequenc
                 body_sha256=row.body_sha256,
                 attempts=row.attempts,
                 unanswered=row.unanswered,
+                uncertain=row.uncertain,
                 rest_seconds=0.0 if row.next_try_at is None else (row.next_try_at - row.now) / clock.SECOND,
                 tried_seconds=(row.now - row.tried_since) / clock.SECOND,
                 events=row.events,
+                template_digest=row.template_digest,
             )
         )
     return [found[message_id] for message_id in message_ids]

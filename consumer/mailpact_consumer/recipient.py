@@ -67,7 +67,7 @@ class RecipientTry:
         self._renderer = renderer
         identity = request.identity
         key = Key(identity.key, recipient.sha256)
-        self._subject = Subject(key, request.body_sha256, identity.publisher_id)
+        self._subject = Subject(key, request.body_sha256, identity.publisher_id, request.template_digest)
         self._about = About(identity, request.contract, request.metadata)
         self.tokens: set[str] = set()
         """The tries that certainly made no mail, although a row may carry them."""
@@ -146,7 +146,10 @@ class RecipientTry:
         token = services.new_id()
         self.tokens.add(token)  # before the commit, whose answer may be lost
         attempts = (send.seen.attempts if send.seen is not None else 0) + 1
-        event = self._event(Event.UNCERTAIN, attempts) if send.is_uncertain else None
+        changed = send.differs(self._request.template_digest)
+        event = None
+        if send.is_uncertain or changed:
+            event = self._event(Event.UNCERTAIN, attempts, template_changed=changed)
         claim = await services.inbox.claim(
             ClaimRequest(self._subject, send, token, event.line if event else None)
         )
@@ -154,7 +157,10 @@ class RecipientTry:
             return None
         if event is not None:
             log.warning(
-                "mail may go out twice", message_id=self._request.message_id, uncertain=claim.uncertain
+                "mail may go out twice",
+                message_id=self._request.message_id,
+                uncertain=claim.uncertain,
+                template_changed=changed,
             )
             services.settlement.recorded(Reported(self._subject.key, claim.events, claim.written_at), event)
         services.journey.reach(Point.SENDING, self._request.message_id)
@@ -371,6 +377,7 @@ class RecipientTry:
         *,
         reply: SmtpReply | None = None,
         failure: Failure | None = None,
+        template_changed: bool = False,
     ) -> StatusEvent:
         return status_event(
             self._about,
@@ -380,4 +387,5 @@ class RecipientTry:
             occurred_at=self._services.utc_now(),
             reply=reply,
             failure=failure,
+            template_changed=template_changed,
         )

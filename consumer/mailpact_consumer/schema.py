@@ -5,7 +5,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, SmallIntege
 from mailpact.database.mysql import TABLE
 
 VERSION_TABLE = "consumer_version"
-HEAD = "2.0"
+HEAD = "2.1"
 """Revision MAJOR.MINOR: a newer minor revision only adds, so that this release can use the tables as well."""
 
 REPLY_CHARACTERS = 500
@@ -40,6 +40,8 @@ inbox = Table(
     Column("due_since", BigInteger),
     # How many status events the row has had; tells whether `due` is still what was published.
     Column("events", Integer, nullable=False, server_default="0"),
+    # The digest of the template that the last claimed try was made from; None without a template.
+    Column("template_digest", String(64)),
     Index("inbox_by_recipient", "recipient_sha256"),
     Index("inbox_by_due_since", "due_since"),
     Index("inbox_by_next_try_at", "next_try_at"),

@@ -113,8 +113,9 @@ def status_event(
     occurred_at: datetime,
     reply: SmtpReply | None = None,
     failure: Failure | Refusal | None = None,
+    template_changed: bool = False,
 ) -> StatusEvent:
-    """Return a status event. `occurred_at` is aware."""
+    """Return a status event. `occurred_at` is aware; `template_changed` belongs to an uncertain send."""
     key = about.identity.key
     event_id = str(uuid5(EVENT_NAMESPACE, f"{key}\0{recipient or ''}\0{event}\0{attempt}"))
     body: dict[str, object] = {
@@ -128,6 +129,8 @@ def status_event(
         body["publisher_message_id"] = about.identity.publisher_id[:_PUBLISHER_ID_CHARACTERS]
     if recipient is not None:
         body["recipient"] = recipient
+    if template_changed:
+        body["template_changed"] = True
     if about.contract is not None:
         body["contract"] = about.contract
     if reply is not None and LEAST_CODE <= reply.code <= GREATEST_CODE:

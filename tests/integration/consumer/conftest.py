@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,6 +172,29 @@ class Stage:
                 await asyncio.sleep(0.02)
         await connection.close()
         return got
+
+    @asynccontextmanager
+    async def status_events(self) -> AsyncIterator[Callable[[str], Awaitable[list[dict[str, Any]]]]]:
+        """Gather status events from here on; what is yielded returns all until the first of this kind."""
+        connection = await aiormq.connect(self.amqp_url)
+        channel = await connection.channel()
+        await channel.exchange_declare("email.status", exchange_type="topic", durable=True)
+        declared = await channel.queue_declare(exclusive=True)
+        await channel.queue_bind(declared.queue, "email.status", "#")
+
+        async def until(event: str) -> list[dict[str, Any]]:
+            seen: list[dict[str, Any]] = []
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not seen or seen[-1]["event"] != event:
+                    got = await channel.basic_get(declared.queue, no_ack=True)
+                    if isinstance(got.delivery, commands.Basic.GetEmpty):
+                        await asyncio.sleep(0.02)
+                    else:
+                        seen.append(json.loads(got.body))
+            return seen
+
+        yield until
+        await connection.close()
 
     @contextmanager
     def locked_inbox(self) -> Iterator[None]:

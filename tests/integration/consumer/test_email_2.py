@@ -223,17 +223,15 @@ async def test_message_that_expires_before_the_server_takes_it_becomes_a_letter(
 
 
 async def _row_is(stage: Any, state: str) -> bool:
-    return (await stage.row("state")) == (state,)
+    return (await stage.rows("state")) == [(state,)]
 
 
 async def test_template_that_is_gone_when_the_message_comes_back_ends_each_recipient(
     stage, eventually, tmp_path
 ) -> None:
     stage.mail_server.rcpt_replies = ["450 later"] * 2
-    template = {"name": "welcome", "version": 1, "locale": "es", "data": {}}
-    template["data"] = {"site_name": "Shop", "site_url": "https://a.example/"}
     to = [{"address": "a@b.example"}, {"address": "b@b.example"}]
-    body = json.dumps({"to": to, "template": template}).encode()
+    body = json.dumps({**json.loads(welcome_in_spanish()), "to": to}).encode()
 
     async with stage.consumer(
         templates=more_locales(tmp_path / "t"), retry_schedule=THREE_SECONDS
@@ -278,6 +276,47 @@ async def test_message_that_wants_more_than_it_may_makes_no_mail(members, stage)
 
     assert letter.header.properties.headers["x-error-code"] in {"schema", "too_large", "identity_not_allowed"}
     assert stage.mail_server.mails == []
+
+
+def welcome_in_spanish() -> bytes:
+    data = {"site_name": "Shop", "site_url": "https://a.example/"}
+    template = {"name": "welcome", "version": 1, "locale": "es", "data": data}
+    return json.dumps({"to": [{"address": "a@b.example"}], "template": template}).encode()
+
+
+@pytest.mark.parametrize(
+    ("first_answer", "is_edited", "reports"),
+    [("drop", True, [None, True]), ("drop", False, [None]), ("451 later", True, [])],
+    ids=["edited", "not edited", "edited after a clear refusal"],
+)
+async def test_second_copy_from_an_edited_template_is_reported_as_another_mail(
+    first_answer, is_edited, reports, stage, eventually, tmp_path, capsys
+) -> None:
+    stage.mail_server.data_replies = [first_answer]
+    templates = more_locales(tmp_path / "t")
+    settings = {
+        "templates": templates,
+        "retry_schedule": THREE_SECONDS,
+        "unanswered_pause_seconds": 3.0,
+    }
+
+    async with stage.status_events() as events:
+        async with stage.consumer(**settings) as consumer:
+            await ready(stage, consumer)
+            await publish(stage, {str(uuid4()): (welcome_in_spanish(), {"type": "email.v2"})})
+            await eventually("the first try is over", lambda: _row_is(stage, "deferred"))
+        if is_edited:
+            (templates / "welcome/1/es.txt").write_text("Another text")
+        async with stage.consumer(**settings):
+            await eventually("the mail is sent", lambda: _row_is(stage, "sent"))
+            seen = await events("sent")
+
+    uncertain = [event for event in seen if event["event"] == "uncertain"]
+    assert [event.get("template_changed") for event in uncertain] == reports
+    assert (await stage.row("uncertain")) == (int(first_answer == "drop"),)
+    assert capsys.readouterr().out.count("template_changed=True") == reports.count(True)
+    bodies = {raw[raw.index(b"\r\nFrom: ") :] for _, raw in stage.mail_server.mails}
+    assert len(bodies) == (2 if True in reports else 1)
 
 
 async def test_data_cannot_reach_out_of_a_template(stage, eventually) -> None:

@@ -72,6 +72,24 @@ def test_deferred_message_waits_until_its_time_and_is_then_tried(
     assert decided(due, failed_token=failed_token) == Send(due, is_uncertain=False)
 
 
+@pytest.mark.parametrize(
+    ("send", "differs"),
+    [
+        (Send(None, is_uncertain=True), False),
+        (Send(row(template_digest="new"), is_uncertain=True), False),
+        (Send(row(template_digest="old"), is_uncertain=True), True),
+        (Send(row(template_digest="old", state=State.DEFERRED), is_uncertain=False), False),
+        (Send(row(template_digest="old", state=State.DEFERRED, uncertain=1), is_uncertain=False), True),
+        (Send(row(template_digest=None, uncertain=1), is_uncertain=True), False),
+    ],
+    ids=["no row", "not edited", "edited", "no copy before", "copy before", "row of an older release"],
+)
+def test_copy_differs_if_the_template_was_edited_since_a_try_that_may_be_a_mail(
+    send: Send, differs: bool
+) -> None:
+    assert send.differs("new") == differs
+
+
 def test_state_of_a_newer_release_is_put_off() -> None:
     assert decided(row(state=State("quarantined"))) == Busy()
 

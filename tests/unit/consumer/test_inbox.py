@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, inspect, select, update
 
 from mailpact.database import clock
 from mailpact.database.engine import open_database
@@ -80,6 +80,10 @@ async def the_row(database: Database) -> Row:
 
 async def column(database: Database, name: str) -> object:
     return await database.transact(lambda connection: connection.execute(select(inbox.c[name])).scalar_one())
+
+
+async def column_names(database: Database) -> set[str]:
+    return await database.transact(lambda c: {each["name"] for each in inspect(c).get_columns("inbox")})
 
 
 async def test_of_two_that_claim_a_new_row_one_has_it(database: Database) -> None:
@@ -311,6 +315,28 @@ async def test_migrated_tables_are_those_of_the_schema(database: Database) -> No
     )
 
     assert differences == []
+
+
+async def test_row_keeps_the_digest_of_the_template_of_its_last_claim(database: Database) -> None:
+    before, after = (Subject(KEY, BODY, template_digest=digest * 64) for digest in "de")
+    await claim(database, "one", NEW, "t1", before)
+    first = await the_row(database)
+    await claim(database, "two", Send(first, is_uncertain=True), "t2", after)
+    second = await the_row(database)
+
+    assert (first.template_digest, first.uncertain) == ("d" * 64, 0)
+    assert (second.template_digest, second.uncertain) == ("e" * 64, 1)
+
+
+async def test_consumer_of_revision_2_0_goes_on_beside_one_of_this_release(tmp_path: Path) -> None:
+    async with open_database(DatabaseUrl.of_file(tmp_path / "old.db")) as old:
+        await migrate(old, MIGRATIONS, head="2.0", version_table=VERSION_TABLE)
+        await Liveness(old, "older", monotonic=lambda: 0.0).announce()
+
+        await Inbox(old, "newer").prepare()
+        await migrate(old, MIGRATIONS, head="2.0", version_table=VERSION_TABLE)
+
+        assert await column_names(old) >= {"template_digest", "due"}
 
 
 async def test_migration_refuses_while_consumers_of_the_first_release_live_and_names_them(

@@ -1,5 +1,6 @@
 """Every status event obeys its contract, whatever the mail server and the publisher wrote."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -86,3 +87,21 @@ def test_event_read_back_travels_as_it_did_at_first() -> None:
     assert message == written.message()
     assert (message.type, message.message_id, message.correlation_id) == ("email-status.v1", written.id, KEY)
     assert message.timestamp == NOW.replace(microsecond=0)
+
+
+def test_uncertain_event_says_when_the_template_was_edited_and_is_silent_otherwise() -> None:
+    changed, unchanged = (
+        status_event(
+            about(),
+            Event.UNCERTAIN,
+            recipient="a@b.example",
+            attempt=2,
+            occurred_at=NOW,
+            template_changed=changed,
+        )
+        for changed in (True, False)
+    )
+
+    assert json.loads(changed.body)["template_changed"] is True
+    assert "template_changed" not in json.loads(unchanged.body)
+    assert refusal_of(changed) is None
