@@ -4,6 +4,7 @@ The envelope is kept as the client gave it: who is in RCPT TO got the mail, what
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,8 +37,13 @@ class Envelope:
 
     def namespaces(self) -> tuple[str, ...]:
         """Return the namespaces that the recipients' tags name (`reader+ns-NAME@example.org`), in lower case."""
-        found = (_NAMESPACE.search(recipient) for recipient in self.rcpt_tos)
-        return tuple(dict.fromkeys(match[1].lower() for match in found if match))
+        return namespaces(self.rcpt_tos)
+
+
+def namespaces(recipients: Iterable[str]) -> tuple[str, ...]:
+    """Return the namespaces that the tags of these addresses name, in lower case."""
+    found = (_NAMESPACE.search(recipient) for recipient in recipients)
+    return tuple(dict.fromkeys(match[1].lower() for match in found if match))
 
 
 def is_namespace(name: str) -> bool:

@@ -1,6 +1,7 @@
 """What can go wrong in the capture server.
 
 CaptureError
+|-- AccountsFileError  the file with names and passwords cannot be used
 |-- StoreFileError     the file cannot be a store: not ours, newer, or not to be opened; nothing was written
 `-- StoreUnavailable   a store that was opened cannot read or write now (disk full, I/O error); may be tried again
 """
@@ -8,6 +9,10 @@ CaptureError
 
 class CaptureError(Exception):
     """Anything that the capture server says about its own trouble."""
+
+
+class AccountsFileError(CaptureError):
+    """The file with names and passwords cannot be used."""
 
 
 class StoreFileError(CaptureError):

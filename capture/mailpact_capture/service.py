@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -17,18 +17,26 @@ from mailpact.telemetry import Journey, Point
 from mailpact.web.security import add_security_headers
 from mailpact.web.serving import serving
 from mailpact_capture import store as stores
+from mailpact_capture.accounts import Accounts
 from mailpact_capture.api.about import About
 from mailpact_capture.api.changes import Changing
 from mailpact_capture.api.events import Events
+from mailpact_capture.api.faults import Faults
 from mailpact_capture.api.parts import Parts
 from mailpact_capture.api.routes import Reading
 from mailpact_capture.api.sending import Sending
+from mailpact_capture.api.smtp_sessions import SmtpSessions
 from mailpact_capture.api.wait import Waiting
+from mailpact_capture.certificate import Identities
+from mailpact_capture.dialogues import Dialogues
 from mailpact_capture.envelope import Envelope
 from mailpact_capture.errors import StoreUnavailable
+from mailpact_capture.fault_desk import FaultDesk
+from mailpact_capture.faults import Script
 from mailpact_capture.feed import Feed
 from mailpact_capture.gate import Handler, gate
-from mailpact_capture.handler import SmtpServer, quiet_library
+from mailpact_capture.hall import Hall
+from mailpact_capture.handler import close, conversations, quiet_library, take_tls
 from mailpact_capture.ids import public_id
 from mailpact_capture.limits import DEFAULT_KEPT_BYTES, DEFAULT_KEPT_MAILS, MAX_MESSAGE_BYTES
 from mailpact_capture.provenance import amqp_message_id
@@ -42,11 +50,19 @@ BACKLOG: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the operator may choose: how much is kept (the oldest mails go first), and further names of this server."""
+    """What the operator may choose.
+
+    How much is kept (the oldest mails go first); further names of this server; whether clients are offered STARTTLS;
+    the files of the certificate and its key, without which a certificate is made; who may log in; the first faults.
+    """
 
     kept_mails: int = DEFAULT_KEPT_MAILS
     kept_bytes: int = DEFAULT_KEPT_BYTES
     allowed_hosts: tuple[str, ...] = ()
+    offers_starttls: bool = False
+    certificate: tuple[Path, Path] | None = None
+    accounts: Accounts = field(default_factory=Accounts)
+    faults: Script | None = None
 
 
 DEFAULTS: Final = Settings()
@@ -68,25 +84,46 @@ async def running(
     store: Path | None,
     journey: Journey,
     settings: Settings = DEFAULTS,
+    smtps: socket.socket | None = None,
 ) -> AsyncIterator[Capture]:
-    """Take mail and show it until the context ends; owns both listening sockets from then on.
+    """Take mail and show it until the context ends; owns the listening sockets from then on.
+
+    On `smtps` TLS begins with the first byte.
 
     Without `store` the mails are kept in a temporary file and are gone at the end. Raises StoreFileError if `store` is
-    a file that cannot be one.
+    a file that cannot be one, OSError or ssl.SSLError if the certificate cannot be used.
     """
     capture = Capture(smtp=_place(smtp), url=f"http://{_place(web)}")
     async with AsyncExitStack() as stack:
         stack.enter_context(smtp)
         stack.enter_context(web)
+        if smtps is not None:
+            stack.enter_context(smtps)
         stack.enter_context(quiet_library())
         if store is None:
             store = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailpact-"))) / "capture.db"
         limit, feed = Limit(settings.kept_mails, settings.kept_bytes), Feed(secrets.token_hex(8))
         mails = await stack.enter_async_context(stores.opened(store, feed=feed, limit=limit))
         await stack.enter_async_context(_committing(mails, journey))
-        await stack.enter_async_context(serving(_app(mails, web, capture, settings), web))
-        await stack.enter_async_context(_taking_mail(mails, smtp))
+        hall = _hall(mails, settings)
+        await stack.enter_async_context(serving(_app(mails, hall, web, capture, settings), web))
+        await stack.enter_async_context(_taking_mail(hall, smtp, smtps))
         yield capture
+
+
+def _hall(store: Store, settings: Settings) -> Hall:
+    async def keep(envelope: Envelope, raw: bytes) -> None:
+        await store.keep(Arrival(public_id(secrets.token_bytes(16)), envelope, raw))
+
+    return Hall(
+        keep=keep,
+        now_us=lambda: time.time_ns() // 1000,
+        dialogues=Dialogues(),
+        faults=FaultDesk(settings.faults),
+        identities=Identities(settings.allowed_hosts, settings.certificate),
+        accounts=settings.accounts,
+        offers_starttls=settings.offers_starttls,
+    )
 
 
 @asynccontextmanager
@@ -102,27 +139,36 @@ async def _committing(store: Store, journey: Journey) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _taking_mail(store: Store, listener: socket.socket) -> AsyncIterator[None]:
-    async def keep(envelope: Envelope, raw: bytes) -> None:
-        await store.keep(Arrival(public_id(secrets.token_bytes(16)), envelope, raw))
+async def _taking_mail(
+    hall: Hall, plain: socket.socket, encrypted: socket.socket | None
+) -> AsyncIterator[None]:
+    plain.setblocking(False)  # noqa: FBT003 (the standard library's)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(conversations(hall), sock=plain, backlog=BACKLOG)
+    async with asyncio.TaskGroup() as tasks:
+        taking = None
+        if encrypted is not None:
+            encrypted.setblocking(False)  # noqa: FBT003 (the standard library's)
+            taking = tasks.create_task(take_tls(hall, encrypted))
+        try:
+            yield
+        finally:
+            server.close()
+            if taking is not None:
+                taking.cancel()
+            await close(hall, grace_seconds=STOP_SECONDS)
 
-    smtp = SmtpServer(keep, now_us=lambda: time.time_ns() // 1000)
-    listener.setblocking(False)  # noqa: FBT003 (the standard library's)
-    server = await asyncio.get_running_loop().create_server(smtp, sock=listener, backlog=BACKLOG)
-    try:
-        yield
-    finally:
-        server.close()
-        await smtp.close(grace_seconds=STOP_SECONDS)
 
-
-def _app(store: Store, listener: socket.socket, capture: Capture, settings: Settings) -> web.Application:
+def _app(
+    store: Store, hall: Hall, listener: socket.socket, capture: Capture, settings: Settings
+) -> web.Application:
     own = gate(listener.getsockname()[0], settings.allowed_hosts)
     app = web.Application(middlewares=[own, _unavailable], client_max_size=2 * MAX_MESSAGE_BYTES)
     add_security_headers(app)
     rooms = (
-        Reading(store), Changing(store), Parts(store), Sending(store), Waiting(store), Events(store), About(store),
-        Viewer(store, app, smtp=capture.smtp),
+        Reading(store), Changing(store), Parts(store), Sending(store), Waiting(store), Events(store),
+        About(store, hall.dialogues, hall.identities), Faults(hall.faults), SmtpSessions(hall.dialogues),
+        Viewer(store, hall.dialogues, app, smtp=capture.smtp),
     )  # fmt: skip
     for prefix in ("", "/ns/{namespace}"):
         for room in rooms:

@@ -1,16 +1,51 @@
 """`mailpact capture`: the capture server and its viewer by themselves."""
 
 import asyncio
+import json
+import ssl
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from mailpact.settings import HostPort
+from mailpact.settings import HostPort, SettingsError
 from mailpact.telemetry import Journey, configure_logging
 from mailpact_capture.limits import DEFAULT_KEPT_BYTES, DEFAULT_KEPT_MAILS
 from mailpact_cli import options
 from mailpact_cli.environment import fault_point
 from mailpact_cli.listening import bound_address, listen
 from mailpact_cli.serving import announce, serve_until_stopped
+
+if TYPE_CHECKING:
+    from mailpact_capture.faults import Script
+
+
+Keep = Annotated[
+    int, options.number("--keep-mails", "Keep at most so many mails; the oldest go.", least=1, most=1_000_000)
+]
+KeepBytes = Annotated[
+    int, options.number("--keep-bytes", "Keep at most so many bytes of mail.", least=1_000_000, most=2**40)
+]
+AllowedHost = Annotated[
+    list[str] | None,
+    options.text("--allowed-host", "NAME", "A further name of this server, for containers; may be repeated."),
+]
+Starttls = Annotated[bool, options.flag("--starttls", "Offer STARTTLS to clients.")]
+Smtps = Annotated[
+    HostPort | None, options.address("--smtps", "Where to take mail by TLS from the first byte.")
+]
+TlsCertificate = Annotated[
+    Path | None,
+    options.path("--tls-certificate", "The certificate for TLS, in PEM; without it one is made for tests."),
+]
+TlsKey = Annotated[Path | None, options.path("--tls-key", "The key of that certificate, in PEM.")]
+AuthFile = Annotated[
+    Path | None,
+    options.path(
+        "--auth-file", "Lines NAME:PASSWORD: clients must log in; without it any login is accepted."
+    ),
+]
+Faults = Annotated[
+    Path | None, options.path("--faults", "Scripted faults, in JSON, that clients of SMTP meet.")
+]
 
 
 def capture(
@@ -19,37 +54,66 @@ def capture(
     store: Annotated[
         Path | None, options.path("--store", "Keep the mail in this file; without it, until the end.")
     ] = None,
-    keep_mails: Annotated[
-        int,
-        options.number("--keep-mails", "Keep at most so many mails; the oldest go.", least=1, most=1_000_000),
-    ] = DEFAULT_KEPT_MAILS,
-    keep_bytes: Annotated[
-        int,
-        options.number("--keep-bytes", "Keep at most so many bytes of mail.", least=1_000_000, most=2**40),
-    ] = DEFAULT_KEPT_BYTES,
-    allowed_host: Annotated[
-        list[str] | None,
-        options.text(
-            "--allowed-host", "NAME", "A further name of this server, for containers; may be repeated."
-        ),
-    ] = None,
+    keep_mails: Keep = DEFAULT_KEPT_MAILS,
+    keep_bytes: KeepBytes = DEFAULT_KEPT_BYTES,
+    allowed_host: AllowedHost = None,
+    starttls: Starttls = False,
+    smtps: Smtps = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    auth_file: AuthFile = None,
+    faults: Faults = None,
 ) -> None:
     """Run a mail server that keeps and shows mail."""
     configure_logging(verbose=True)
     journey = Journey(die_at=fault_point())
     if store is not None:
         options.make_folder(store.absolute().parent)
-    smtp_listener, web_listener = listen(smtp), listen(http)
+    certificate = _pair(tls_certificate, tls_key)
 
     async def serve(stopping: asyncio.Event) -> None:
+        from mailpact_capture.accounts import Accounts, read_accounts
         from mailpact_capture.service import Settings, running
 
-        settings = Settings(keep_mails, keep_bytes, tuple(allowed_host or ()))
-        async with running(
-            smtp=smtp_listener, web=web_listener, store=store, journey=journey, settings=settings
-        ):
-            announce(f"taking mail on smtp://{bound_address(smtp_listener)}")
-            announce(f"showing it on http://{bound_address(web_listener)}/")
+        settings = Settings(
+            kept_mails=keep_mails,
+            kept_bytes=keep_bytes,
+            allowed_hosts=tuple(allowed_host or ()),
+            offers_starttls=starttls,
+            certificate=certificate,
+            accounts=read_accounts(auth_file) if auth_file else Accounts(),
+            faults=_script(faults) if faults else None,
+        )
+        plain, web, encrypted = listen(smtp), listen(http), listen(smtps) if smtps else None
+        async with running(plain, web, store=store, journey=journey, settings=settings, smtps=encrypted):
+            announce(f"taking mail on smtp://{bound_address(plain)}")
+            if encrypted is not None:
+                announce(f"taking mail on smtps://{bound_address(encrypted)}")
+            announce(f"showing it on http://{bound_address(web)}/")
             await stopping.wait()
 
     serve_until_stopped(serve)
+
+
+def _pair(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise SettingsError("--tls-certificate and --tls-key belong together")
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    except OSError as error:
+        reason = getattr(error, "reason", None) or error.strerror
+        raise SettingsError(f"{certificate} and {key} are not a certificate and its key: {reason}") from error
+    return certificate, key
+
+
+def _script(path: Path) -> "Script":
+    from mailpact_capture.faults import FaultError, parse_script
+
+    try:
+        return parse_script(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise SettingsError(f"--faults {path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError, FaultError) as error:
+        raise SettingsError(f"--faults {path}: {error}") from error

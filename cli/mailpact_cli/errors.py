@@ -79,7 +79,7 @@ def _service_line(error: BaseException) -> tuple[str, int] | None:
     from mailpact.contracts.errors import CatalogueError, UnknownContractError
     from mailpact.database.migrate import SchemaUnknown
     from mailpact.database.transactions import DatabaseUnavailable
-    from mailpact_capture.errors import StoreFileError
+    from mailpact_capture.errors import AccountsFileError, StoreFileError
     from mailpact_consumer.dead_queue import DeadQueueMissing, ReplayStopped
     from mailpact_consumer.errors import OlderConsumersAlive
     from mailpact_consumer.template_folder import TemplateFolderError
@@ -91,7 +91,14 @@ def _service_line(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         return exit_line(error.exceptions[0])
     match error:
-        case SettingsError() | StoreFileError() | JournalError() | OutputFolderError() | SiteError():
+        case (
+            SettingsError()
+            | StoreFileError()
+            | AccountsFileError()
+            | JournalError()
+            | OutputFolderError()
+            | SiteError()
+        ):
             return str(error), USAGE
         case (
             TemplateFolderError() | UnknownContractError() | UnreadableDocument()

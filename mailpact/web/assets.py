@@ -1,9 +1,10 @@
-"""The stylesheet and the icon, served under addresses that contain their content's hash.
+"""Stylesheets, icons and scripts, served under addresses that contain their content's hash.
 
 A changed file gets another address, so browsers may keep what they have for ever and never show a stale page.
 """
 
 import hashlib
+from collections.abc import Mapping
 from importlib import resources
 from typing import Final
 
@@ -14,11 +15,16 @@ CONTENT_TYPES: Final = {"style.css": "text/css", "favicon.svg": "image/svg+xml"}
 KEEP_FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 
-def add_asset_routes(app: web.Application) -> dict[str, str]:
-    """Serve the files and return the path of each by its name, for the templates: `assets["style.css"]`."""
-    folder = resources.files("mailpact.web") / "static"
+def add_asset_routes(
+    app: web.Application, package: str = "mailpact.web", content_types: Mapping[str, str] = CONTENT_TYPES
+) -> dict[str, str]:
+    """Serve files of a package's folder `static`; return the path of each by its name: `assets["style.css"]`.
+
+    `content_types` says which files, and their types.
+    """
+    folder = resources.files(package) / "static"
     paths = {}
-    for name, content_type in CONTENT_TYPES.items():
+    for name, content_type in content_types.items():
         content = (folder / name).read_bytes()
         stem, _, suffix = name.rpartition(".")
         paths[name] = f"/static/{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{suffix}"

@@ -10,6 +10,8 @@ from aiohttp import web
 
 from mailpact_capture import reads
 from mailpact_capture.asking import stored_mail
+from mailpact_capture.certificate import Identities
+from mailpact_capture.dialogues import Dialogues
 from mailpact_capture.errors import StoreUnavailable
 from mailpact_capture.store import Store
 
@@ -20,8 +22,10 @@ VERSION: Final = version("mailpact")
 class About:
     """Says what the server is and has."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, dialogues: Dialogues, identities: Identities) -> None:
         self._store = store
+        self._dialogues = dialogues
+        self._identities = identities
         self._began = time.monotonic()
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
@@ -31,6 +35,7 @@ class About:
         router.add_get(prefix + "/api/v1/message/{id}/html-check", self.html_check)
         router.add_get(prefix + "/api/v1/message/{id}/link-check", self.link_check)
         router.add_post(prefix + "/api/v1/message/{id}/release", self.release)
+        router.add_get(prefix + "/api/mailpact/v1/certificate", self.certificate)
         router.add_get(prefix + "/livez", self.livez)
         router.add_get(prefix + "/readyz", self.readyz)
 
@@ -52,20 +57,20 @@ class About:
                 "MessagesDeleted": self._store.deleted,
                 "SMTPAccepted": self._store.accepted,
                 "SMTPAcceptedSize": self._store.accepted_bytes,
-                "SMTPRejected": 0,
+                "SMTPRejected": self._dialogues.count,
                 "SMTPIgnored": 0,
             },
         }
         return web.json_response(answer)
 
     async def webui(self, _request: web.Request) -> web.Response:
-        """Answer with what is switched on (WebUI); nothing of it is here."""
+        """Answer with what is switched on (WebUI): of all that only the chaos."""
         relay = {
             "Enabled": False, "SMTPServer": "", "ReturnPath": "", "AllowedRecipients": "", "BlockedRecipients": "",
             "OverrideFrom": "", "PreserveMessageIDs": False, "RecipientAllowlist": "",
         }  # fmt: skip
         answer = {
-            "Label": "", "MessageRelay": relay, "SpamAssassin": False, "Rspamd": False, "ChaosEnabled": False,
+            "Label": "", "MessageRelay": relay, "SpamAssassin": False, "Rspamd": False, "ChaosEnabled": True,
             "DuplicatesIgnored": False, "HideDeleteAllButton": False,
         }  # fmt: skip
         return web.json_response(answer)
@@ -86,6 +91,11 @@ class About:
     async def release(self, _request: web.Request) -> web.Response:
         """Refuse: captured mail is never delivered."""
         raise web.HTTPBadRequest(text="Error: message relay is not enabled")
+
+    async def certificate(self, _request: web.Request) -> web.Response:
+        """Answer with the certificate, in PEM, that a client of SMTP over TLS has to trust."""
+        identity = await self._identities.identity()
+        return web.Response(text=identity.trusted_pem, content_type="application/x-pem-file")
 
     async def livez(self, _request: web.Request) -> web.Response:
         """Say that the process answers."""

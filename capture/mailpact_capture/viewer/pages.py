@@ -16,18 +16,19 @@ from mailpact.web.assets import add_asset_routes
 from mailpact_capture import found_in_text
 from mailpact_capture.addresses import Address
 from mailpact_capture.asking import namespace_of, number, query_of, stored_mail
+from mailpact_capture.dialogues import KEPT_DIALOGUES, Dialogues
 from mailpact_capture.gate import FOLLOWED_LINK
 from mailpact_capture.headers import decode_words
 from mailpact_capture.records import StoredMail
 from mailpact_capture.search import EVERYTHING, Condition
 from mailpact_capture.shown_html import PICTURE_TYPES, has_remote_pictures
 from mailpact_capture.store import Store
-from mailpact_capture.viewer.assets import add_own_assets
 from mailpact_capture.viewer.links import pieces
 
 PAGE_MAILS: Final = 50
 SHOWN_SOURCE_BYTES: Final = 512 * 1024
 SHOWN_TEXT_CHARACTERS: Final = 256 * 1024  # made on the event loop: 16 MiB of links held it for 12 s
+ASSETS: Final = {"viewer.css": "text/css", "viewer.js": "text/javascript"}
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -78,8 +79,9 @@ def _page(handler: Handler) -> Handler:
 class Viewer:
     """Shows what the store has. `smtp` is where mail is taken, for the page that has none to show."""
 
-    def __init__(self, store: Store, app: web.Application, *, smtp: str) -> None:
+    def __init__(self, store: Store, dialogues: Dialogues, app: web.Application, *, smtp: str) -> None:
         self._store = store
+        self._dialogues = dialogues
         self._smtp = smtp
         environment = aiohttp_jinja2.setup(
             app,
@@ -90,7 +92,7 @@ class Viewer:
             undefined=jinja2.StrictUndefined,
         )
         environment.globals |= {
-            "assets": {**add_asset_routes(app), **add_own_assets(app)},
+            "assets": {**add_asset_routes(app), **add_asset_routes(app, "mailpact_capture.viewer", ASSETS)},
             "step": PAGE_MAILS,
         }
         environment.filters |= {
@@ -107,6 +109,7 @@ class Viewer:
         router.add_post(prefix + "/", self.change_all)
         router.add_get(prefix + "/mail/{id}", self.mail)
         router.add_post(prefix + "/mail/{id}", self.change)
+        router.add_get(prefix + "/refused", self.refused)
 
     @_page
     async def list(self, request: web.Request) -> web.StreamResponse:
@@ -147,6 +150,13 @@ class Viewer:
             "mail.html", request, listed | shown | _of_view(stored, view, request)
         )
 
+    @_page
+    async def refused(self, request: web.Request) -> web.StreamResponse:
+        """Show the SMTP sessions that were refused or broken off."""
+        dialogues = self._dialogues.newest(namespace_of(request))
+        shown = {"dialogues": dialogues, "most": KEPT_DIALOGUES, "base": _base(request), "query": ""}
+        return aiohttp_jinja2.render_template("refused.html", request, shown)
+
     async def change_all(self, request: web.Request) -> web.StreamResponse:
         """Delete all mails or mark them read, and show the list; for browsers without the script."""
         action, namespace = request.query.get("action"), namespace_of(request)
@@ -174,7 +184,13 @@ class Viewer:
     async def _listed(self, request: web.Request) -> dict[str, object]:
         start, namespace = number(request, "start", 0), namespace_of(request)
         page = await self._store.page(query_of(request), start=start, limit=PAGE_MAILS, namespace=namespace)
-        return {"page": page, "query": request.query.get("query", ""), "start": start, "base": _base(request)}
+        return {
+            "page": page,
+            "query": request.query.get("query", ""),
+            "start": start,
+            "base": _base(request),
+            "refused": len(self._dialogues.newest(namespace)),
+        }
 
 
 def _base(request: web.Request) -> str:

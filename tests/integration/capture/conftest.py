@@ -23,11 +23,20 @@ def listener() -> socket.socket:
     return opened
 
 
+async def _whole_answer(reader: asyncio.StreamReader) -> bytes:
+    """Return the last line of an answer, which may have several; empty when the server has hung up."""
+    while True:
+        line = await reader.readline()
+        if line[3:4] != b"-":
+            return line
+
+
 class Server:
     """A running capture server and what a client does with it."""
 
-    def __init__(self, smtp_port: int, url: str, web: aiohttp.ClientSession) -> None:
+    def __init__(self, smtp_port: int, smtps_port: int, url: str, web: aiohttp.ClientSession) -> None:
         self.smtp_port = smtp_port
+        self.smtps_port = smtps_port
         self.url = url
         self.web = web
         self.reached: list[tuple[Point, str]] = []
@@ -49,8 +58,8 @@ class Server:
         answers = [await reader.readline()]
         for line in lines:
             writer.write(line)
-            async with asyncio.timeout(10):
-                answers.append(await reader.readline())
+            async with asyncio.timeout(30):
+                answers.append(await _whole_answer(reader))
         writer.close()
         await writer.wait_closed()
         return answers
@@ -59,6 +68,12 @@ class Server:
         """Ask for a page or an answer of the API."""
         async with self.web.get(self.url + path, headers=headers) as answer:
             return answer.status, await answer.read(), answer.headers
+
+    async def change(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Change something by the API; give the status and the JSON or text of the answer."""
+        async with self.web.request(method, self.url + path, json=body) as answer:
+            is_json = answer.content_type == "application/json"
+            return answer.status, await answer.json() if is_json else await answer.text()
 
     async def json(self, path: str) -> Any:
         """Ask the API for JSON."""
@@ -70,14 +85,18 @@ class Server:
 @asynccontextmanager
 async def serving(store: Path | None, settings: Settings = DEFAULTS) -> AsyncIterator[Server]:
     """Run a capture server."""
-    smtp, web = listener(), listener()
-    port, url = smtp.getsockname()[1], f"http://127.0.0.1:{web.getsockname()[1]}"
+    smtp, smtps, web = listener(), listener(), listener()
+    port, smtps_port, url = (
+        smtp.getsockname()[1],
+        smtps.getsockname()[1],
+        f"http://127.0.0.1:{web.getsockname()[1]}",
+    )
     journey = Journey()
     async with (
-        running(smtp=smtp, web=web, store=store, journey=journey, settings=settings),
+        running(smtp=smtp, web=web, store=store, journey=journey, settings=settings, smtps=smtps),
         aiohttp.ClientSession() as session,
     ):
-        server = Server(port, url, session)
+        server = Server(port, smtps_port, url, session)
         journey.watch(lambda point, message_id: server.reached.append((point, message_id)))
         yield server
 

@@ -49,7 +49,12 @@ async def test_bytes_are_kept_exactly_as_they_came(server: Any, content: bytes) 
     assert hashlib.sha256(await raw(server)).digest() == hashlib.sha256(content).digest()
 
 
-@pytest.mark.parametrize("end", [b"\n.\n", b"\r.\r", b"\n.\r\n", b"\r\n.\n", b"\r\n.\r"])
+SMUGGLED_ENDS = [
+    b"\n.\n", b"\r.\r", b"\n.\r\n", b"\r\n.\n", b"\r\n.\r", b"\r.\r\n", b"\n.\r", b"\r.\n", b"\r\n\0.\r\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("end", SMUGGLED_ENDS)
 async def test_nothing_else_than_crlf_dot_crlf_ends_a_mail(server: Any, end: bytes) -> None:
     smuggled = b"Subject: one\r\n\r\nx" + end + b"MAIL FROM:<evil@x.org>\r\nRCPT TO:<b@x.org>\r\nDATA\r\ntwo"
 

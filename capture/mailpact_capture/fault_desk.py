@@ -1,0 +1,83 @@
+"""The faults that are in force: one script for all mail, one for each namespace, and Mailpit's chaos."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mailpact_capture.envelope import namespaces
+from mailpact_capture.faults import DEFAULT_SEED, Counted, Fault, Script, Stage
+
+MAX_NAMESPACES: Final = 1000
+DEFAULT_ERROR_CODE: Final = 451  # Mailpit's
+
+
+class TooManyScripts(Exception):
+    """No further namespace can have a script now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """One of Mailpit's chaos triggers: an error code, and how often it is answered, in percent."""
+
+    code: int = DEFAULT_ERROR_CODE
+    percent: int = 0
+
+
+class FaultDesk:
+    """Says what happens to a client instead of the usual answer. Scripts are tried first, then the chaos."""
+
+    def __init__(self, script: Script | None = None) -> None:
+        self.chaos: dict[Stage, Trigger] = {}
+        self._scripts: dict[str | None, tuple[Script, random.Random]] = {}
+        self._chaos_chance = random.Random(DEFAULT_SEED)  # noqa: S311 (to be repeated, not to be secret)
+        if script is not None:
+            self.put(None, script)
+
+    def script(self, namespace: str | None) -> Script:
+        """Return the script of a namespace, or of all mail."""
+        return self._scripts[namespace][0] if namespace in self._scripts else Script()
+
+    def put(self, namespace: str | None, script: Script) -> None:
+        """Replace a script; its counts begin again. Raises TooManyScripts."""
+        if not script.rules:
+            self._scripts.pop(namespace, None)
+            return
+        if namespace not in self._scripts and len(self._scripts) > MAX_NAMESPACES:
+            raise TooManyScripts
+        self._scripts[namespace] = script, random.Random(script.seed)  # noqa: S311 (as above)
+
+    def fault(self, stage: Stage, *, sender: str = "", recipients: Sequence[str] = ()) -> Fault | None:
+        """Count a moment of a conversation, and return the fault that happens at it; None for none."""
+        if not self._scripts and not self.chaos:
+            return None
+        found: Fault | None = None
+        for namespace, (script, chance) in list(self._scripts.items()):
+            own = (
+                [each for each in recipients if namespace in namespaces((each,))] if namespace else recipients
+            )
+            if namespace is None or own:
+                for counted in script.rules:
+                    applies = _count(counted, stage, sender, own, chance)
+                    if applies and found is None:
+                        counted.applied += 1
+                        found = counted.rule.fault
+        return found or self._chaotic(stage)
+
+    def _chaotic(self, stage: Stage) -> Fault | None:
+        trigger = self.chaos.get(stage)
+        if trigger is None or self._chaos_chance.random() * 100 >= trigger.percent:
+            return None
+        return Fault(0, f"{trigger.code} Chaos", disconnects=False)
+
+
+def _count(
+    counted: Counted, stage: Stage, sender: str, recipients: Sequence[str], chance: random.Random
+) -> bool:
+    rule = counted.rule
+    if not rule.matches(stage, sender, recipients):
+        return False
+    counted.matched += 1
+    if rule.nth is not None and counted.matched not in rule.nth:
+        return False
+    return rule.percent >= 100 or chance.random() * 100 < rule.percent

@@ -1,0 +1,250 @@
+"""One SMTP connection: commands are read, replies are written, TLS begins; what a command means is not known here.
+
+aiosmtpd runs in the shared event loop (one protocol object a connection), never in threads of its own. Commands are
+read here and not by aiosmtpd, because each line belongs to the dialogue that is kept when something is refused. TLS is
+asyncio's, because aiosmtpd's needs an event loop other than uvloop.
+"""
+
+import asyncio
+import re
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, cast
+
+import structlog
+from aiosmtpd.smtp import SMTP, AuthResult
+from aiosmtpd.smtp import Envelope as SmtpEnvelope
+from aiosmtpd.smtp import Session as SmtpSession
+
+from mailpact_capture import limits
+from mailpact_capture.dialogues import CLIENT, SERVER, Dialogue
+from mailpact_capture.hall import Hall
+from mailpact_capture.replies import enhanced, is_refusal
+
+COMMAND_SECONDS: Final = 300  # RFC 5321, 4.5.3.2: time for a command, and for all data of a mail
+CHUNK_BYTES: Final = 64 * 1024
+MAX_UNKNOWN_COMMANDS: Final = 5
+HANDSHAKE_SECONDS: Final = 30
+HOST_NAME: Final = "localhost"  # a constant: aiosmtpd would look the machine's name up in the DNS
+
+HTTP: Final = re.compile(rb"(?:CONNECT|GET|HEAD|OPTIONS|POST|PUT) |HOST:", re.IGNORECASE)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+log = structlog.get_logger()
+
+
+class HangUp(Exception):
+    """The conversation ends here, without a further reply."""
+
+
+class Wire(SMTP):
+    """One connection, from its beginning to its end."""
+
+    envelope: SmtpEnvelope  # these three are there from connection_made on
+    session: SmtpSession
+    _handler_coroutine: "asyncio.Task[None]"
+
+    line_length_limit = CHUNK_BYTES  # aiosmtpd's bound on what is buffered; DataReader bounds the lines
+
+    def __init__(self, hall: Hall, hooks: object) -> None:
+        # aiosmtpd keeps this table on the class, where every EHLO of every client makes it grow.
+        self.command_size_limits = defaultdict(lambda: limits.MAX_COMMAND_BYTES)
+        self.is_storing = False
+        self.dialogue = Dialogue(0, "", 0)
+        self.hall = hall
+        self.is_over = False
+        super().__init__(
+            hooks,
+            data_size_limit=limits.MAX_MESSAGE_BYTES,
+            enable_SMTPUTF8=True,
+            hostname=HOST_NAME,
+            ident="Mailpact capture server",
+            timeout=COMMAND_SECONDS,
+            auth_require_tls=False,
+            authenticator=self.log_in,
+            loop=asyncio.get_running_loop(),
+        )
+        self._auth_required = hall.accounts.are_required  # aiosmtpd's constructor would warn of it
+
+    @abstractmethod
+    async def greet(self) -> None:
+        """Say the first words."""
+
+    @abstractmethod
+    def log_in(
+        self, server: SMTP, session: SmtpSession, envelope: SmtpEnvelope, mechanism: str, login: Any
+    ) -> AuthResult:
+        """Return whether the login is accepted (aiosmtpd calls this)."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the conversation."""
+        super().connection_made(transport)
+        self.dialogue = self.hall.dialogues.begin(peer_of(self.session.peer), self.hall.now_us())
+        self.dialogue.is_encrypted = transport.get_extra_info("ssl_object") is not None
+        self.hall.conversations.add(self)
+        self.task().add_done_callback(self._end)
+
+    def task(self) -> "asyncio.Task[None]":
+        """Return the task that holds the conversation."""
+        return self._handler_coroutine
+
+    def _end(self, task: "asyncio.Task[None]") -> None:
+        self.hall.conversations.discard(self)
+        if self.transport is not None:
+            self.transport.close()
+        if not self.is_over and not self.hall.is_closing and self.envelope.mail_from:
+            self.dialogue.blame("the client broke the connection off before its mail was taken")
+        if not task.cancelled() and (error := task.exception()) and not isinstance(error, ConnectionError):
+            log.error("an SMTP conversation fails", error=type(error).__name__)
+        self.hall.dialogues.end(self.dialogue, self.hall.now_us())
+
+    def eof_received(self) -> bool:
+        """Let a client that has said everything get the answers to all of it; aiosmtpd would drop what is unread."""
+        self._reader.feed_eof()
+        return not self.dialogue.is_encrypted  # TLS knows no half-closed connections
+
+    def _timeout_cb(self) -> None:
+        self.dialogue.blame(f"the client said nothing for {COMMAND_SECONDS} s")
+        self.write("421 4.4.2 Said nothing for too long")
+        super()._timeout_cb()  # type: ignore[no-untyped-call]  # aiosmtpd's
+
+    async def _handle_client(self) -> None:
+        """Hold the whole conversation (aiosmtpd makes a task of it)."""
+        try:
+            await self.greet()
+            await self._obey()
+        except HangUp:
+            self.is_over = True
+            if self.transport is not None:
+                cast(asyncio.WriteTransport, self.transport).abort()
+        except (asyncio.IncompleteReadError, OSError):
+            pass  # the client has gone: _end looks at what it left
+        self._writer.close()
+
+    async def _obey(self) -> None:
+        unknown = 0
+        while self.transport is not None and not self.is_over:
+            line = await self._read_command()
+            self._reset_timeout()
+            word, _, rest = line.partition(b" ")
+            name = word.decode("ascii", "replace").upper()
+            method = self._smtp_methods.get(name)
+            self.dialogue.add(CLIENT, f"{name} ***" if name == "AUTH" else shown(line))
+            if len(line) > limits.MAX_COMMAND_BYTES:
+                await self.push("500 5.5.2 Command line too long")
+            elif HTTP.match(line):
+                await self.push("554 5.5.1 This is SMTP, not HTTP")
+                self.is_over = True
+            elif method is None:
+                unknown += 1
+                self.is_over = unknown >= MAX_UNKNOWN_COMMANDS
+                await self.push("500 5.5.1 Unknown command" + (", and one too many" if self.is_over else ""))
+            else:
+                await self._run(method, rest.strip().decode("utf-8", "surrogateescape") or None)
+
+    async def _run(self, method: Callable[[str | None], Awaitable[None]], argument: str | None) -> None:
+        try:
+            await method(argument)
+        except (asyncio.IncompleteReadError, OSError, HangUp):
+            raise
+        except Exception as error:  # noqa: BLE001 (the client gets an answer whatever fails)
+            # The error's text may hold what the client sent, so only its kind is told.
+            log.error("an SMTP command fails", error=type(error).__name__)  # noqa: TRY400 (see above)
+            await self.push("451 4.3.0 Error in processing")
+
+    async def _read_command(self) -> bytes:
+        """Return a line without its end; of a line that is far too long, as much as shows that it is."""
+        line = b""
+        while True:
+            try:
+                return (line or await self._reader.readuntil()).rstrip(b"\r\n")
+            except asyncio.LimitOverrunError as overrun:
+                line = (await self._reader.read(overrun.consumed))[: 2 * limits.MAX_COMMAND_BYTES]
+                await self._skip_line()
+
+    async def _skip_line(self) -> None:
+        while True:
+            try:
+                await self._reader.readuntil()
+                return
+            except asyncio.LimitOverrunError as overrun:
+                await self._reader.read(overrun.consumed)
+
+    async def push(self, status: str | bytes) -> None:
+        """Send a reply of one line, unless the conversation is over."""
+        text = status.decode("utf-8", "replace") if isinstance(status, bytes) else status
+        if self.session.host_name or not text.startswith("220 "):  # a greeting has no enhanced code
+            text = enhanced(text)
+        if is_refusal(text):
+            said = self.dialogue.last(CLIENT)
+            self.dialogue.blame(f"{text}, in answer to {said}" if said else text)
+        self.write(text)
+        if self.transport is not None:
+            await self._writer.drain()
+
+    def write(self, *lines: str) -> None:
+        """Write reply lines as they are, in one packet."""
+        for line in lines:
+            self.dialogue.add(SERVER, shown(line.encode()))
+        if self.transport is not None:
+            self._writer.write("".join(line + "\r\n" for line in lines).encode("utf-8", "replace"))
+
+    async def part(self) -> None:
+        """Close the connection so that the client gets what was said."""
+        self.is_over = True
+        self._writer.close()
+        self.transport = None
+
+    def say_goodbye(self) -> None:
+        """Tell the client that the server stops, and hang up."""
+        if self.transport is not None:
+            self.write("421 4.3.2 The server stops")
+            self.transport.close()
+
+    def abort(self) -> "asyncio.Task[None]":
+        """Hang up at once; give the task, which ends soon after."""
+        if self.transport is not None:
+            cast(asyncio.WriteTransport, self.transport).abort()
+        self.task().cancel()
+        return self.task()
+
+    async def start_tls(self) -> None:
+        """Encrypt the connection; what came before in clear text is thrown away. Raises HangUp."""
+        identity = await self.hall.identities.identity()
+        reader = cast(Any, self._reader)
+        reader._buffer.clear()  # noqa: SLF001 (a StreamReader has no other way)
+        try:
+            transport = await self.loop.start_tls(
+                cast(asyncio.WriteTransport, self.transport), self, identity.context,
+                server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            )  # fmt: skip
+        except OSError as error:  # ssl.SSLError is one
+            self.dialogue.blame(no_handshake(error))
+            raise HangUp from None
+        if transport is None:
+            raise HangUp
+        self.dialogue.is_encrypted = True
+        self.dialogue.add("", "(TLS)")
+        self.transport = transport
+        reader._transport = cast(Any, self._writer)._transport = transport  # noqa: SLF001 (a StreamReader has no other way)
+        reader._paused = False  # noqa: SLF001 (a StreamReader has no other way)
+        peer, self.session = self.session.peer, self._create_session()
+        self.session.peer = peer
+        self.envelope = self._create_envelope()
+
+
+def no_handshake(error: OSError) -> str:
+    """Return the reason of a dialogue whose TLS handshake failed."""
+    return f"the TLS handshake failed: {getattr(error, 'reason', None) or type(error).__name__}"
+
+
+def shown(line: bytes) -> str:
+    """Return a line as people can read it: control characters and bytes that are not UTF-8 are written as escapes."""
+    text = line.decode("utf-8", "backslashreplace")
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def peer_of(peername: object) -> str:
+    """Return a client's address and port as text."""
+    return f"{peername[0]}:{peername[1]}" if isinstance(peername, tuple) else str(peername)
