@@ -17,7 +17,7 @@ from mailpact.telemetry import Point
 from mailpact_cli.errors import NotShown
 from mailpact_cli.running_system import RunningSystem
 
-CONTRACT = "email/1"
+CONTRACT = "email/2"
 MAIL_SECONDS = 30
 REQUEST_SECONDS = 10
 CONSUMING_SECONDS = 5

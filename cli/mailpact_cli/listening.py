@@ -49,3 +49,12 @@ def bound_address(listener: socket.socket) -> HostPort:
     """Return the address that a socket listens on."""
     host, port = listener.getsockname()[:2]
     return HostPort(host, port)
+
+
+def site_url(listener: socket.socket) -> str:
+    """Return the base URL of a site that listens here, without a slash at its end.
+
+    An IPv6 address may not stand in the links of mails, so that `localhost` stands for it.
+    """
+    address = bound_address(listener)
+    return f"http://localhost:{address.port}" if ":" in address.host else f"http://{address}"

@@ -7,7 +7,7 @@ from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort
 from mailpact.telemetry import Journey, configure_logging
 from mailpact_cli import options
 from mailpact_cli.environment import fault_point
-from mailpact_cli.listening import bound_address, listen
+from mailpact_cli.listening import bound_address, listen, site_url
 from mailpact_cli.serving import announce, serve_until_stopped
 from mailpact_cli.waiting import database_answers
 from mailpact_producer.settings import (
@@ -78,7 +78,7 @@ def producer(
     async def serve(stopping: asyncio.Event) -> None:
         from mailpact_producer.service import running
 
-        site = base_url or f"http://{bound_address(listener)}"
+        site = base_url or site_url(listener)
         settings = ProducerSettings(
             base_url=site,
             amqp_url=amqp_url,

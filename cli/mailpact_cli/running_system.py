@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SmtpUrl
 from mailpact.telemetry import Journey
-from mailpact_cli.listening import bound_address, listen, listen_near
+from mailpact_cli.listening import bound_address, listen, listen_near, site_url
 
 CMS, VIEWER, SMTP, AMQP = (HostPort("127.0.0.1", port) for port in (8080, 8025, 1025, 5672))
 MAIL_FROM = "cms@mail.example"
@@ -70,9 +70,7 @@ async def running_system(given: UpOptions, folder: Path, journey: Journey) -> As
     from mailpact_producer.settings import ProducerSettings
 
     listeners = _listen(given)
-    cms_url, viewer_url = (
-        f"http://{bound_address(listener)}" for listener in (listeners.cms, listeners.viewer)
-    )
+    cms_url, viewer_url = site_url(listeners.cms), f"http://{bound_address(listeners.viewer)}"
     smtp = bound_address(listeners.smtp)
     smtp_url = SmtpUrl(smtp.host, smtp.port)
     async with AsyncExitStack() as stack:

@@ -28,9 +28,16 @@ class Asked:
 
 
 def judge_publishes(
-    does: ProducerCase, asked: Asked, everything: Sequence[Publication], contract: Contract, now: datetime
+    does: ProducerCase,
+    asked: Asked,
+    everything: Sequence[Publication],
+    contracts: Sequence[Contract],
+    now: datetime,
 ) -> list[str]:
-    """Say what is wrong with what a producer published for a request, `everything` being what it ever published."""
+    """Return what is wrong with what a producer published for a request, `everything` being what it ever published.
+
+    Each message is judged by the contract that its `type` property names, or by the first of `contracts`.
+    """
     published = about(everything, asked)
     if not published:
         return ["nothing was published for the request"]
@@ -39,26 +46,32 @@ def judge_publishes(
         if observation is Observation.CONFIRM_MODE_FIRST:
             problems += _judge_confirms(everything)
         elif observation is Observation.PROPERTIES:
-            problems += _judge_properties(does.properties, published, everything, contract, now)
+            problems += _judge_properties(does.properties, published, everything, contracts, now)
         else:
-            problems += _judge_published(observation, asked, published, contract)
+            problems += _judge_published(observation, asked, published, contracts)
     return problems
 
 
 def _judge_published(
-    observation: Observation, asked: Asked, published: Sequence[Publication], contract: Contract
+    observation: Observation, asked: Asked, published: Sequence[Publication], contracts: Sequence[Contract]
 ) -> list[str]:
     match observation:
         case Observation.ONE_PUBLISH:
-            return _judge_count(published, contract)
+            return _judge_count(published, contracts)
         case Observation.VALID_BODY:
-            return [problem for each in published for problem in _judge_body(each, contract)]
+            return [
+                problem for each in published for problem in _judge_body(each, _its_contract(each, contracts))
+            ]
         case Observation.FIELDS_EQUAL_INPUT:
-            return [problem for each in published for problem in _judge_fields(each, asked, contract)]
+            return [
+                problem
+                for each in published
+                for problem in _judge_fields(each, asked, _its_contract(each, contracts))
+            ]
         case Observation.MANDATORY:
             return _judge_mandatory(published)
         case Observation.NO_ENCODING:
-            return _judge_encoding(published, contract)
+            return _judge_encoding(published, contracts)
         case Observation.CONFIRM_MODE_FIRST | Observation.PROPERTIES:
             raise ValueError(f"{observation} is judged on everything")
         case _:
@@ -69,11 +82,16 @@ def _judge_properties(
     names: Sequence[str],
     published: Sequence[Publication],
     everything: Sequence[Publication],
-    contract: Contract,
+    contracts: Sequence[Contract],
     now: datetime,
 ) -> list[str]:
-    wanted = [each for each in contract.wire.properties if each.name in names]
-    problems = [problem for each in wanted for problem in _judge_property(each, published, now)]
+    problems = [
+        problem
+        for each in published
+        for wanted in _its_contract(each, contracts).wire.properties
+        if wanted.name in names
+        for problem in _judge_property(wanted, each, now)
+    ]
     return problems + (_judge_unique(everything) if UNIQUE in names else [])
 
 
@@ -82,12 +100,17 @@ def about(everything: Sequence[Publication], asked: Asked) -> list[Publication]:
     return [each for each in everything if asked.nonce.encode() in each.event.body]
 
 
-def _judge_count(published: Sequence[Publication], contract: Contract) -> list[str]:
-    binding = contract.wire
+def _its_contract(published: Publication, contracts: Sequence[Contract]) -> Contract:
+    named = published.event.properties.get("type")
+    return next((each for each in contracts if each.wire.type == named), contracts[0])
+
+
+def _judge_count(published: Sequence[Publication], contracts: Sequence[Contract]) -> list[str]:
     problems = []
     if len(published) != 1:
         problems.append(f"{len(published)} messages were published instead of one")
     for each in published:
+        binding = _its_contract(each, contracts).wire
         exchange, key = each.event.arguments.get("exchange"), each.event.arguments.get("routing_key")
         if exchange != binding.exchange or key not in binding.routing_keys:
             problems.append(
@@ -111,14 +134,23 @@ def _judge_body(published: Publication, contract: Contract) -> list[str]:
 
 def _judge_fields(published: Publication, asked: Asked, contract: Contract) -> list[str]:
     value = _parsed(published.event.body, contract)
+    address, text = ("email", "message") if contract.major == 1 else ("to", "text")
     if not isinstance(value, dict):
-        return ["the body has no members email and message to compare"]
-    wanted = {"email": asked.recipient} | ({} if asked.message is None else {"message": asked.message})
+        return [f"the body has no members {address} and {text} to compare"]
+    recipient: JsonValue = asked.recipient if contract.major == 1 else [{"address": asked.recipient}]
+    wanted = {address: recipient} | ({} if asked.message is None else {text: asked.message})
     return [
-        f"{name} is {shown(value.get(name))} instead of {shown(text)}"
-        for name, text in wanted.items()
-        if value.get(name) != text
+        f"{name} is {shown(value.get(name))} instead of {shown(expected)}"
+        for name, expected in wanted.items()
+        if _without_names(value.get(name)) != expected
     ]
+
+
+def _without_names(value: JsonValue) -> JsonValue:
+    """Return the mailboxes of `email/2` with their addresses only; any other value as the value is."""
+    if not isinstance(value, list):
+        return value
+    return [{"address": each.get("address")} if isinstance(each, dict) else each for each in value]
 
 
 def _judge_confirms(everything: Sequence[Publication]) -> list[str]:
@@ -138,30 +170,31 @@ def _judge_mandatory(published: Sequence[Publication]) -> list[str]:
     ]
 
 
-def _judge_encoding(published: Sequence[Publication], contract: Contract) -> list[str]:
-    allowed = contract.wire.content_encodings
-    found = {each.event.properties.get("content_encoding") for each in published} - {None, *allowed}
-    return [
-        f"content_encoding is {shown(encoding)}: readers take {' or '.join(allowed)} or none"
-        for encoding in sorted(map(str, found))
-    ]
-
-
-def _judge_property(wanted: Property, published: Sequence[Publication], now: datetime) -> list[str]:
-    problems = []
+def _judge_encoding(published: Sequence[Publication], contracts: Sequence[Contract]) -> list[str]:
+    problems = set()
     for each in published:
-        value = each.event.properties.get(wanted.name)
-        if value is None:
-            problems.append(f"{wanted.name} is missing: {wanted.meaning}")
-        elif wanted.value is not None and not _is_value(wanted, value):
-            problems.append(f"{wanted.name} is {shown(value)} instead of {shown(wanted.value)}")
-        elif wanted.pattern is not None and not re.search(wanted.pattern, str(value)):
-            problems.append(f"{wanted.name} is {shown(value)}, which does not match {wanted.pattern}")
-        elif wanted.name == "timestamp" and not isinstance(value, datetime):
-            problems.append(f"timestamp is {value}, which is no time in seconds since 1970 (milliseconds?)")
-        elif isinstance(value, datetime) and abs(value - now) > CLOCK_TOLERANCE:
-            problems.append(f"{wanted.name} is {value.isoformat()}, which is not the time of the request")
-    return problems
+        allowed = _its_contract(each, contracts).wire.content_encodings
+        encoding = each.event.properties.get("content_encoding")
+        if encoding is not None and encoding not in allowed:
+            problems.add(
+                f"content_encoding is {shown(encoding)}: readers take {' or '.join(allowed)} or none"
+            )
+    return sorted(problems)
+
+
+def _judge_property(wanted: Property, published: Publication, now: datetime) -> list[str]:
+    value = published.event.properties.get(wanted.name)
+    if value is None:
+        return [f"{wanted.name} is missing: {wanted.meaning}"]
+    if wanted.value is not None and not _is_value(wanted, value):
+        return [f"{wanted.name} is {shown(value)} instead of {shown(wanted.value)}"]
+    if wanted.pattern is not None and not re.search(wanted.pattern, str(value)):
+        return [f"{wanted.name} is {shown(value)}, which does not match {wanted.pattern}"]
+    if wanted.name == "timestamp" and not isinstance(value, datetime):
+        return [f"timestamp is {value}, which is no time in seconds since 1970 (milliseconds?)"]
+    if isinstance(value, datetime) and abs(value - now) > CLOCK_TOLERANCE:
+        return [f"{wanted.name} is {value.isoformat()}, which is not the time of the request"]
+    return []
 
 
 def _is_value(wanted: Property, value: object) -> bool:

@@ -1,44 +1,69 @@
 """Messages of the site, each checked against the contract that it is written under.
 
 A message is checked before it is stored, because a promise that cannot be kept must not be made, and once more
-before it is published, because the row may have been written by another release.
+before it is published, because the row may have been written by another release. The data of a template are checked
+against the template's own contract, too.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from mailpact.amqp.messages import Message
-from mailpact.contracts.catalogue import Contract
+from mailpact.contracts.catalogue import Catalogue
 from mailpact.contracts.errors import Refusal
 from mailpact.contracts.parse import parse
-from mailpact.contracts.validate import Validator, accepts_address
+from mailpact.contracts.validate import Validator
 from mailpact_producer.mails import Mail
-from mailpact_producer.plain_mails import plain_text
 
-CONTRACT: Final = "email/1"
+CONTRACT: Final = "email/2"
+EARLIER_CONTRACT: Final = "email/1"
+"""What the first release wrote its mails under. Rows of that release may still wait in the outbox."""
+
 APP_ID: Final = "mailpact-producer"
+TEMPLATE_VERSION: Final = 1
+LOCALE: Final = "en"  # the language of the site's pages
+TRACEPARENT: Final = "traceparent"
+
+_SECOND: Final = 1_000_000  # microseconds
 
 
 def mail_body(mail: Mail) -> bytes:
     """Return the body of the message that becomes this mail."""
-    return _encoded({"email": mail.to, "message": plain_text(mail)})
+    template = {
+        "name": mail.template,
+        "version": TEMPLATE_VERSION,
+        "locale": LOCALE,
+        "data": dict(mail.data),
+    }
+    members: dict[str, object] = {"to": [{"address": mail.to}], "template": template}
+    if mail.expires_at is not None:
+        end = datetime.fromtimestamp(mail.expires_at // _SECOND, UTC)
+        members["expires_at"] = end.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _encoded(members)
 
 
 class Writer:
     """Writes messages under one contract: its binding gives their properties, its writer schema the last word."""
 
-    def __init__(self, contract: Contract) -> None:
-        self._contract = contract
+    def __init__(self, catalogue: Catalogue, name: str) -> None:
+        """Read the contract `name`, such as "email/2". Raises UnknownContractError, PublishedFileError."""
+        contract = catalogue.contract(name)
+        self._catalogue = catalogue
         self._binding = contract.wire
         self._validator = Validator(contract.writer_schema)
+        self._templates: dict[str, Validator] = {}
         self.exchange = contract.wire.exchange
         self.routing_key = contract.wire.routing_key
+        self.mandatory = contract.wire.mandatory
 
-    def message(self, body: bytes, *, message_id: str, made_at_seconds: int) -> Message | Refusal:
+    def message(
+        self, body: bytes, *, message_id: str, made_at_seconds: int, traceparent: str | None = None
+    ) -> Message | Refusal:
         """Return the message as it is published, or why its body may not be. `made_at_seconds` counts since 1970."""
-        refusal = self._check(body)
+        refusal = self.check(body)
         if refusal is not None:
             return refusal
         return Message(
@@ -48,18 +73,34 @@ class Writer:
             message_id=message_id,
             app_id=APP_ID,
             timestamp=datetime.fromtimestamp(made_at_seconds, UTC),
+            headers={} if traceparent is None else {TRACEPARENT: traceparent},
         )
 
-    def is_mailable(self, email: str) -> bool:
-        """Return whether the contract allows this address."""
-        return accepts_address(self._contract, email)
-
-    def _check(self, body: bytes) -> Refusal | None:
+    def check(self, body: bytes) -> Refusal | None:
+        """Return why readers need not accept this body; None if it obeys the contract."""
         limits = self._binding.limits
         value = parse(body, max_bytes=limits.max_body_bytes, max_depth=limits.max_depth)
-        return value if isinstance(value, Refusal) else self._validator.check(value)
+        if isinstance(value, Refusal):
+            return value
+        return self._validator.check(value) or self._check_template(value)
+
+    def is_mailable(self, email: str) -> bool:
+        """Return whether `email/2` allows a mail to this address."""
+        # Text that is not ASCII may hold half a surrogate pair, which the engine that validates cannot take.
+        body: Any = {"to": [{"address": email}], "subject": "-", "text": "-"}
+        return email.isascii() and self._validator.check(body) is None
+
+    def _check_template(self, value: Any) -> Refusal | None:
+        template = value.get("template") if isinstance(value, Mapping) else None
+        if template is None:
+            return None
+        name = f"template/{template['name']}/{template['version']}"
+        if name not in self._templates:
+            self._templates[name] = Validator(self._catalogue.contract(name).writer_schema)
+        refusal = self._templates[name].check(template["data"])
+        return refusal and replace(refusal, pointer=f"/template/data{refusal.pointer}")
 
 
-def _encoded(members: Mapping[str, str]) -> bytes:
+def _encoded(members: Mapping[str, object]) -> bytes:
     # `surrogatepass`, so that half a surrogate pair reaches the check, which refuses it, instead of raising here.
     return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")

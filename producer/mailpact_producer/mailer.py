@@ -1,17 +1,26 @@
 """Enqueues the site's mails in the transaction of what they tell about."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from uuid import uuid4
 
 from sqlalchemy import Connection
 
 from mailpact.contracts.errors import Refusal
 from mailpact.telemetry import Journey, Point
-from mailpact_producer import tokens
+from mailpact_producer import tokens, trace
 from mailpact_producer.errors import ContractBroken
 from mailpact_producer.events import CONTRACT, Writer, mail_body
 from mailpact_producer.mails import Mail, MailTexts
 from mailpact_producer.store import outbox
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message that is to be made: its id, and the trace context of the request that causes the message."""
+
+    id: str
+    traceparent: str | None
 
 
 class Mailer:
@@ -34,19 +43,27 @@ class Mailer:
         self._nudge = nudge
         self._now_seconds = now_seconds
 
-    def message_id(self, form: str, what: str, email: str) -> str:
-        """Return the id of the message that a form causes; a new one without a form."""
-        return tokens.message_id(self._key, form, what, email) if form else str(uuid4())
+    def new_message(self, form: str = "", what: str = "", email: str = "") -> NewMessage:
+        """Return the id and trace of the message that the form of the current request causes.
 
-    def enqueue(self, connection: Connection, mail: Mail, message_id: str) -> None:
+        The same form, purpose and address give the same id; without a form the id is random.
+        """
+        message_id = tokens.message_id(self._key, form, what, email) if form else str(uuid4())
+        return NewMessage(message_id, trace.current.get())
+
+    def enqueue(self, connection: Connection, mail: Mail, new: NewMessage) -> None:
         """Store the message of a mail; it exists if this transaction is committed. Raises ContractBroken."""
-        made_at = int(self._now_seconds())
-        message = self._writer.message(mail_body(mail), message_id=message_id, made_at_seconds=made_at)
+        message = self._writer.message(
+            mail_body(mail),
+            message_id=new.id,
+            made_at_seconds=int(self._now_seconds()),
+            traceparent=new.traceparent,
+        )
         if isinstance(message, Refusal):
             raise ContractBroken(f"{CONTRACT} refuses our message: {message.code}, {message.detail}")
         outbox.enqueue(connection, message, contract=CONTRACT)
 
-    def committed(self, message_id: str) -> None:
+    def committed(self, new: NewMessage) -> None:
         """Note that the transaction with the message is committed."""
-        self._journey.reach(Point.COMMITTED, message_id)
+        self._journey.reach(Point.COMMITTED, new.id)
         self._nudge()

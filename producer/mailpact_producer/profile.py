@@ -34,42 +34,47 @@ class Profile:
         """Return whether this is the reader's password. Raises TooBusy."""
         return await self._passwords.matches(user.password_hash, password)
 
-    async def change_password(self, user: User, password: str, *, session: str) -> None:
+    async def change_password(self, user: User, password: str, form: str, *, session: str) -> None:
         """Store another password, end all other sessions, and tell the reader."""
         password_hash = await self._passwords.hash(password)
-        message_id = self._mailer.message_id("", "", "")
+        message = self._mailer.new_message(form, "password", user.email)
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> bool:
+            # The reader's row is locked, so that a form that is posted twice sends one mail.
+            if users.by_id(connection, user.id) is None or outbox.holds(connection, message.id):
+                return False
             users.set_password(connection, user.id, password_hash)
             sessions.end_all(connection, user.id, but=at_rest(session))
             links.void(connection, LinkPurpose.RESET, user.id)
             links.void(connection, LinkPurpose.CHANGE, user.id)
             mail = self._mailer.texts.password_changed(user.email, user.name)
-            self._mailer.enqueue(connection, mail, message_id)
+            self._mailer.enqueue(connection, mail, message)
+            return True
 
-        await self._database.transact(work)
-        self._mailer.committed(message_id)
+        if await self._database.transact(work):
+            self._mailer.committed(message)
 
     async def ask_for_address(self, user: User, email: str, form: str) -> None:
         """Send a link to the new address; to an address with an account the mail that it exists."""
-        message_id = self._mailer.message_id(form, "change", email)
+        message = self._mailer.new_message(form, "change", email)
         secret = self._new_secret()
         texts = self._mailer.texts
 
         def work(connection: Connection) -> bool:
-            if users.by_id(connection, user.id) is None or outbox.holds(connection, message_id):
+            if users.by_id(connection, user.id) is None or outbox.holds(connection, message.id):
                 return False
             owner = users.find(connection, email)
             if owner is not None and owner.id != user.id:
                 mail = texts.account_exists(owner.email, owner.name)
             else:
-                links.add(connection, at_rest(secret), LinkPurpose.CHANGE, user.id, email=email)
-                mail = texts.change_address(email, user.name, secret)
-            self._mailer.enqueue(connection, mail, message_id)
+                hashed = at_rest(secret)
+                expires_at = links.add(connection, hashed, LinkPurpose.CHANGE, user.id, email=email)
+                mail = texts.change_address(email, user.name, secret, expires_at)
+            self._mailer.enqueue(connection, mail, message)
             return True
 
         if await self._database.transact(work):
-            self._mailer.committed(message_id)
+            self._mailer.committed(message)
 
     async def look(self, secret: str) -> Link | None:
         """Return the link for a change of address, changing nothing; None without such a link."""
@@ -79,7 +84,7 @@ class Profile:
 
     async def change_address(self, secret: str) -> bool:
         """Store the new address and tell the old one; False if the link does not work (any more)."""
-        message_id = self._mailer.message_id("", "", "")
+        message = self._mailer.new_message()
 
         def work(connection: Connection) -> bool:
             link = links.find(connection, at_rest(secret), LinkPurpose.CHANGE)
@@ -90,7 +95,7 @@ class Profile:
             links.use(connection, at_rest(secret))
             links.void(connection, LinkPurpose.RESET, user.id)
             mail = self._mailer.texts.address_changed(user.email, user.name)
-            self._mailer.enqueue(connection, mail, message_id)
+            self._mailer.enqueue(connection, mail, message)
             return True
 
         try:
@@ -98,7 +103,7 @@ class Profile:
         except AddressKnown:
             return False  # somebody else has registered the address since
         if is_done:
-            self._mailer.committed(message_id)
+            self._mailer.committed(message)
         return is_done
 
     async def disown_change(self, secret: str) -> bool:
@@ -115,15 +120,18 @@ class Profile:
 
     async def delete(self, user: User) -> None:
         """Delete the account and all that belongs to it, and tell the reader."""
-        message_id = self._mailer.message_id("", "", "")
+        message = self._mailer.new_message()
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> bool:
+            if users.by_id(connection, user.id) is None:
+                return False
             users.remove(connection, user.id)
             mail = self._mailer.texts.account_deleted(user.email, user.name)
-            self._mailer.enqueue(connection, mail, message_id)
+            self._mailer.enqueue(connection, mail, message)
+            return True
 
-        await self._database.transact(work)
-        self._mailer.committed(message_id)
+        if await self._database.transact(work):
+            self._mailer.committed(message)
 
 
 def exported(user: User) -> Mapping[str, object]:

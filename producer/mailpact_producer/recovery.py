@@ -29,20 +29,20 @@ class Recovery:
 
     async def ask(self, email: str, form: str) -> None:
         """Send a link to a reader; nothing to an unknown address."""
-        message_id = self._mailer.message_id(form, "reset", email)
+        message = self._mailer.new_message(form, "reset", email)
         secret = self._new_secret()
 
         def work(connection: Connection) -> bool:
             user = users.find(connection, email)
-            if user is None or outbox.holds(connection, message_id):
+            if user is None or outbox.holds(connection, message.id):
                 return False
-            links.add(connection, at_rest(secret), LinkPurpose.RESET, user.id)
-            mail = self._mailer.texts.reset_password(user.email, user.name, secret)
-            self._mailer.enqueue(connection, mail, message_id)
+            expires_at = links.add(connection, at_rest(secret), LinkPurpose.RESET, user.id)
+            mail = self._mailer.texts.reset_password(user.email, user.name, secret, expires_at)
+            self._mailer.enqueue(connection, mail, message)
             return True
 
         if await self._database.transact(work):
-            self._mailer.committed(message_id)
+            self._mailer.committed(message)
 
     async def look(self, secret: str) -> Link | None:
         """Return the link with this secret, changing nothing; None without such a link."""
@@ -53,7 +53,7 @@ class Recovery:
     async def choose(self, secret: str, password: str) -> bool:
         """Store the new password; False if the link does not work (any more). Raises TooBusy."""
         password_hash = await self._passwords.hash(password)
-        message_id = self._mailer.message_id("", "", "")
+        message = self._mailer.new_message()
 
         def work(connection: Connection) -> bool:
             link = links.find(connection, at_rest(secret), LinkPurpose.RESET)
@@ -66,10 +66,10 @@ class Recovery:
             users.confirm(connection, user.id)
             sessions.end_all(connection, user.id)
             mail = self._mailer.texts.password_changed(user.email, user.name)
-            self._mailer.enqueue(connection, mail, message_id)
+            self._mailer.enqueue(connection, mail, message)
             return True
 
         is_done = await self._database.transact(work)
         if is_done:
-            self._mailer.committed(message_id)
+            self._mailer.committed(message)
         return is_done

@@ -90,24 +90,24 @@ class Registrar:
         return await self._database.transact(work)
 
     async def _write_to(self, email: str, form: str, reader: Callable[[Connection], User | None]) -> None:
-        message_id = self._mailer.message_id(form, _WHAT, email)
+        message = self._mailer.new_message(form, _WHAT, email)
         secret = self._new_secret()
         texts = self._mailer.texts
 
         def work(connection: Connection) -> bool:
             user = reader(connection)  # its row is locked from here on, so one form cannot enqueue twice
-            if user is None or outbox.holds(connection, message_id):
+            if user is None or outbox.holds(connection, message.id):
                 return False
             if user.is_confirmed:
                 mail = texts.account_exists(user.email, user.name)
             else:
-                links.add(connection, at_rest(secret), LinkPurpose.CONFIRM, user.id)
-                mail = texts.confirm_address(user.email, user.name, secret)
-            self._mailer.enqueue(connection, mail, message_id)
+                expires_at = links.add(connection, at_rest(secret), LinkPurpose.CONFIRM, user.id)
+                mail = texts.confirm_address(user.email, user.name, secret, expires_at)
+            self._mailer.enqueue(connection, mail, message)
             return True
 
         if await self._database.transact(work):
-            self._mailer.committed(message_id)
+            self._mailer.committed(message)
 
 
 def _link(connection: Connection, secret: str) -> tuple[Link, User] | None:

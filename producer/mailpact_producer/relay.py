@@ -132,11 +132,19 @@ class Relay:
             return Refusal(
                 ErrorCode.UNSUPPORTED_VERSION, detail=f"this release does not know {row.contract!r}"
             )
-        message = writer.message(row.body, message_id=row.message_id, made_at_seconds=row.made_at_seconds)
+        message = writer.message(
+            row.body,
+            message_id=row.message_id,
+            made_at_seconds=row.made_at_seconds,
+            traceparent=row.traceparent,
+        )
         if isinstance(message, Refusal):
             return message
         outcome = await self._publisher.publish(
-            message, exchange=writer.exchange, routing_key=writer.routing_key
+            message,
+            exchange=writer.exchange,
+            routing_key=writer.routing_key,
+            mandatory=writer.mandatory,
         )
         if outcome is Outcome.CONFIRMED:
             self._journey.reach(Point.CONFIRMED, row.message_id)

@@ -16,9 +16,10 @@ from mailpact.amqp.topology import declare_ingress
 from mailpact.contracts import catalogue
 from mailpact.database.engine import open_database
 from mailpact.database.transactions import Database
+from mailpact.settings import SettingsError
 from mailpact.telemetry import Journey
 from mailpact.web.serving import serving
-from mailpact_producer.events import CONTRACT, Writer
+from mailpact_producer.events import CONTRACT, EARLIER_CONTRACT, Writer, mail_body
 from mailpact_producer.health import Health
 from mailpact_producer.housekeeping import keep_house
 from mailpact_producer.limits import MailLimits
@@ -51,7 +52,7 @@ async def running(
     """Serve the site on a bound socket, and relay its messages, until the caller leaves; `health` is for operators.
 
     The broker may be away, now or later: messages wait in the outbox. Raises DatabaseUnavailable or SchemaUnknown when
-    the database cannot be used.
+    the database cannot be used, and SettingsError for a base URL that the contract of the mails refuses.
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(listener)
@@ -59,12 +60,13 @@ async def running(
         passwords = PasswordHashing(usable_cpus())
         stack.push_async_callback(passwords.close)
         await schema.prepare(database)
-        writer = Writer(catalogue.load().contract(CONTRACT))
+        writers = {name: Writer(catalogue.load(), name) for name in (CONTRACT, EARLIER_CONTRACT)}
+        writer = writers[CONTRACT]
+        texts = _checked(MailTexts(settings.base_url, settings.site_name), writer, settings.base_url)
         publisher = Publisher(settings.amqp_url, "producer", declare=_declare)
-        relay = Relay(database, publisher, {CONTRACT: writer}, journey, new_token=lambda: str(uuid4()))
+        relay = Relay(database, publisher, writers, journey, new_token=lambda: str(uuid4()))
         await stack.enter_async_context(_relaying(publisher, relay))
         key = await database.transact(pages.signing_key)
-        texts = MailTexts(settings.base_url, settings.site_name)
         mailer = Mailer(writer, texts, journey, key, nudge=relay.nudge, now_seconds=time.time)
         gate = MailGate(database, MailLimits(settings.mail_limit_mailbox, settings.mail_limit_network), key)
         app = await make_site(settings, database, passwords, mailer, gate, key, writer.is_mailable)
@@ -74,6 +76,16 @@ async def running(
             await stack.enter_async_context(serving(site_health.application(), health))
         await stack.enter_async_context(serving(app, listener, runner=WatchedRunner))
         yield Producer(_url(listener))
+
+
+def _checked(texts: MailTexts, writer: Writer, base_url: str) -> MailTexts:
+    """Return the texts; raise SettingsError if the contract refuses the links that are made of the base URL."""
+    mail = texts.account_deleted("reader@example.org", "Reader")
+    if writer.check(mail_body(mail)) is not None:
+        raise SettingsError(
+            f"{base_url!r} may not stand in a mail; use a host name or an IPv4 address, in ASCII, for the base URL"
+        )
+    return texts
 
 
 @asynccontextmanager

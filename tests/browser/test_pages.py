@@ -49,7 +49,7 @@ def test_registration_in_the_browser_becomes_a_mail_whose_link_confirms_the_addr
     page.get_by_role("button", name="Register").click()
     expect(page.get_by_role("status")).to_contain_text("Thank you")
 
-    subject = page.locator(".mails a", has_text="Please confirm your address")
+    subject = page.locator(".mails a", has_text="Confirm your address for Our CMS")
     page.goto(f"{places.viewer}?query=to:{scheme}")
     for _ in range(50):
         if subject.count():
@@ -57,7 +57,7 @@ def test_registration_in_the_browser_becomes_a_mail_whose_link_confirms_the_addr
         page.reload()
     subject.click()
 
-    expect(page.get_by_role("heading", level=1)).to_have_text("Please confirm your address")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your address for Our CMS")
     page.goto(str(page.locator(".body a").first.get_attribute("href")))
     page.get_by_role("button", name="Confirm the address").click()
     expect(page.get_by_role("status")).to_contain_text("Your address is confirmed")

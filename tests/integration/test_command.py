@@ -52,9 +52,9 @@ def test_demo_prints_one_json_object_and_leaves_nothing_behind(folder: Path) -> 
     assert set(shown) == {
         *("amqp", "database", "contract", "message_id", "registered_ms", "captured_ms", "mail", "links")
     }
-    assert (shown["amqp"], shown["database"], shown["contract"]) == ("devbroker", "sqlite", "email/1")
+    assert (shown["amqp"], shown["database"], shown["contract"]) == ("devbroker", "sqlite", "email/2")
     assert re.fullmatch(r"reader-[0-9a-f]{6}@example\.org", mail["to"])
-    assert mail["subject"] == "Please confirm your address"
+    assert mail["subject"] == "Confirm your address for Our CMS"
     assert re.search(r"^http://127\.0\.0\.1:\d+/confirm\?token=[\w-]{43}\r?$", mail["text"], re.MULTILINE)
     assert len(mail["raw_sha256"]) == 64
     assert 0 < shown["registered_ms"] < shown["captured_ms"] + 1000
@@ -67,7 +67,7 @@ def test_demo_runs_on_rabbitmq_when_its_url_is_given(folder: Path, rabbitmq_url:
     assert (done.returncode, done.stderr) == (0, "")
     shown = json.loads(done.stdout)
     assert shown["amqp"] == "rabbitmq"
-    assert shown["mail"]["subject"] == "Please confirm your address"
+    assert shown["mail"]["subject"] == "Confirm your address for Our CMS"
 
 
 def test_demo_without_a_terminal_prints_the_journey_and_ends(folder: Path) -> None:

@@ -29,18 +29,24 @@ class Link:
 
 def add(
     connection: Connection, hashed: str, purpose: LinkPurpose, user_id: int, *, email: str | None = None
-) -> None:
-    """Store a link, whose secret is `hashed`, in place of the reader's earlier ones for this purpose."""
+) -> int:
+    """Store a link, whose secret is `hashed`, in place of the reader's earlier links for this purpose.
+
+    Return the end of the link, in microseconds since 1970 by the database's clock.
+    """
     void(connection, purpose, user_id)
+    now: int = connection.execute(select(clock.now())).scalar_one()
+    expires_at = now + VALID_MINUTES[purpose] * 60 * clock.SECOND
     connection.execute(
         insert(links).values(
             id=hashed,
             purpose=purpose,
             user_id=user_id,
             email=email,
-            expires_at=clock.now() + VALID_MINUTES[purpose] * 60 * clock.SECOND,
+            expires_at=expires_at,
         )
     )
+    return expires_at
 
 
 def find(connection: Connection, hashed: str, purpose: LinkPurpose) -> Link | None:

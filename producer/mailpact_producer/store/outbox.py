@@ -49,6 +49,7 @@ class Claimed:
     body: bytes
     made_at_seconds: int
     attempts: int
+    traceparent: str | None
 
 
 def enqueue(connection: Connection, message: Message, *, contract: str) -> None:
@@ -64,6 +65,7 @@ def enqueue(connection: Connection, message: Message, *, contract: str) -> None:
             state=State.PENDING,
             available_at=clock.now(),
             attempts=0,
+            traceparent=message.headers.get("traceparent"),
         )
     )
 
@@ -95,9 +97,8 @@ def backlog(connection: Connection) -> Backlog:
 
 def claim(connection: Connection, *, token: str, limit: int) -> Sequence[Claimed]:
     """Take the rows that are due longest, at most `limit`, for LEASE_SECONDS under a token nobody else uses."""
-    columns = (
-        outbox.c[name] for name in ("id", "message_id", "contract", "body", "made_at_seconds", "attempts")
-    )
+    names = ("id", "message_id", "contract", "body", "made_at_seconds", "attempts", "traceparent")
+    columns = (outbox.c[name] for name in names)
     rows = connection.execute(_due(State.PENDING, limit, *columns)).all()
     if rows:
         lease_end = clock.now() + LEASE_SECONDS * clock.SECOND

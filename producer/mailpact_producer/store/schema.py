@@ -21,7 +21,7 @@ from mailpact.database.mysql import TABLE
 from mailpact.database.transactions import Database
 
 VERSION_TABLE: Final = "producer_version"
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 metadata = MetaData()
@@ -71,6 +71,7 @@ outbox = Table(
     Column("attempts", Integer, nullable=False),  # publishes that were not confirmed
     Column("reason", String(300)),  # why it was put back last, or is dead
     Column("published_at", BigInteger),
+    Column("traceparent", String(55)),  # the trace context of the request that caused the message
     Index("ix_outbox_due", "state", "available_at", "id"),
     **TABLE,
 )

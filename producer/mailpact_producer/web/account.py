@@ -74,7 +74,8 @@ class AccountPage:
             except Wrong as wrong:
                 raise FormRefused(errors={"password-new": str(wrong)}) from None
             await self._require_password(user, fields, OLD_FIELDS["password"])
-            await self._profile.change_password(user, password, session=self._tools.cookies.session(request))
+            form, session = fields.get(FORM_FIELD, ""), self._tools.cookies.session(request)
+            await self._profile.change_password(user, password, form, session=session)
             response = see_other("/account")
             self._tools.notices.set(response, NoticeKind.PASSWORD_CHANGED)
             return response

@@ -19,6 +19,7 @@ from mailpact_producer.web.pages import Pages
 from mailpact_producer.web.register import RegistrationForm
 from mailpact_producer.web.render import FRAME, Frame
 from mailpact_producer.web.reports import Reports
+from mailpact_producer.web.tracing import tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def make_application(
 ) -> web.Application:
     """Make the site; whoever serves it ends it."""
     app = web.Application(
-        middlewares=[failure_pages, *middlewares, failure_pages], client_max_size=MAX_BODY_BYTES
+        middlewares=[failure_pages, tracing, *middlewares, failure_pages], client_max_size=MAX_BODY_BYTES
     )
     app[REPORTS] = Reports()
     app[FRAME] = frame

@@ -89,16 +89,28 @@ class Site:
 
 @dataclass(frozen=True)
 class SentMail:
-    """A mail that waits in the outbox."""
+    """A mail that waits in the outbox: the members of its message that the site fills in."""
 
     to: str
-    subject: str
-    text: str
+    template: str
+    data: dict[str, Any]
+    expires_at: str | None
+    message_id: str
+    traceparent: str | None
 
     @property
     def link(self) -> str:
-        """Return path and query of the first link that carries a token."""
-        return re.findall(r"https?://[^/\s]+(/\S+\?token=\S+)", self.text)[0]
+        """Return path and query of the link that carries a token."""
+        (link,) = (value for value in self.data.values() if "?token=" in str(value))
+        return re.sub(r"^https?://[^/]+", "", str(link))
+
+
+def sent_mail(body: dict[str, Any], message_id: str, traceparent: str | None) -> SentMail:
+    """Return the mail of a message."""
+    ((to,), template) = body["to"], body["template"]
+    return SentMail(
+        to["address"], template["name"], template["data"], body.get("expires_at"), message_id, traceparent
+    )
 
 
 class Data:
@@ -116,10 +128,10 @@ class Data:
 
     def mails(self) -> list[SentMail]:
         """Return the mails that wait in the outbox, in their order."""
-        bodies = [json.loads(body) for (body,) in self.rows("SELECT body FROM outbox ORDER BY id")]
-        return [
-            SentMail(body["email"], body["message"].partition("\n")[0], body["message"]) for body in bodies
-        ]
+        rows = self.rows(
+            "SELECT body, message_id, traceparent FROM outbox WHERE contract = 'email/2' ORDER BY id"
+        )
+        return [sent_mail(json.loads(body), *rest) for body, *rest in rows]
 
     def everything(self) -> str:
         """Return all that is stored, in all tables."""

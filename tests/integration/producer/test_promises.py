@@ -48,14 +48,31 @@ async def test_registration_is_published_as_the_contract_says(
         (message,) = await broker.take(1)
         assert answer.status == 303
         body = json.loads(message.body)
-        assert body["email"] == "ada@example.org"
-        assert body["message"].startswith("Please confirm your address\n\n")
+        assert body["to"] == [{"address": "ada@example.org"}]
+        assert (body["template"]["name"], body["template"]["locale"]) == ("confirm-address", "en")
         properties = message.header.properties
         assert (message.exchange, message.routing_key) == ("email", "")
-        assert (properties.message_type, properties.content_type) == ("email.v1", "application/json")
+        assert (properties.message_type, properties.content_type) == ("email.v2", "application/json")
         assert (properties.delivery_mode, properties.app_id) == (2, "mailpact-producer")
         assert abs(properties.timestamp.timestamp() - time.time()) < 60
-        assert data.rows("SELECT message_id FROM outbox") == [(properties.message_id,)]
+        assert data.rows("SELECT message_id, traceparent FROM outbox") == [
+            (properties.message_id, properties.headers["traceparent"])
+        ]
+
+
+async def test_message_of_an_earlier_release_is_still_published(
+    start_site: Any, broker: Any, data: Any, eventually: Any
+) -> None:
+    site = await start_site()
+    await site.register("ada@example.org")
+    earlier = b'{"email":"ada@example.org","message":"Please confirm your address"}'
+    data.rows("UPDATE outbox SET contract = 'email/1', body = :body, traceparent = NULL", body=earlier)
+
+    async with broker.running():
+        (message,) = await broker.take(1)
+
+    assert (message.body, message.header.properties.message_type) == (earlier, "email.v1")
+    assert "traceparent" not in (message.header.properties.headers or {})
 
 
 async def test_confirmed_message_is_published_and_its_body_erased(
@@ -109,10 +126,7 @@ async def test_known_address_gets_the_same_answer_and_another_mail(site: Any, da
         *(first.headers.getall(name) for name in told),
     ]
     assert data.rows("SELECT name FROM users") == [("Ada",)]
-    assert [mail.subject for mail in data.mails()] == [
-        "Please confirm your address",
-        "You already have an account",
-    ]
+    assert [mail.template for mail in data.mails()] == ["confirm-address", "account-exists"]
 
 
 async def test_hundred_registrations_of_one_address_make_one_reader_and_one_message(
@@ -280,7 +294,7 @@ async def test_message_that_breaks_its_contract_is_set_aside_and_stops_no_other(
             lambda: log.append(capsys.readouterr().out) or "breaks its own contract" in "".join(log),
         )
 
-    assert json.loads(message.body)["email"] == "bob@example.org"
+    assert json.loads(message.body)["to"] == [{"address": "bob@example.org"}]
     assert data.rows("SELECT state, body FROM outbox WHERE id = 1") == [
         ("dead", b'{"email": "ada@example.org"}')
     ]

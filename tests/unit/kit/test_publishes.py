@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mailpact.contracts import catalogue
 from mailpact.contracts.catalogue import Contract
 from mailpact_kit.cases import Observation, ProducerCase
 from mailpact_kit.ledger import Ledger
@@ -31,7 +32,8 @@ def judged(does: ProducerCase, asked: Asked, events: list[Event], contract: Cont
     ledger = Ledger()
     for each in events:
         ledger.take(each)
-    return judge_publishes(does, asked, ledger.publications, contract, NOW)
+    contracts = [contract, catalogue.load().contract("email/2")]
+    return judge_publishes(does, asked, ledger.publications, contracts, NOW)
 
 
 CONFIRM = Event(0.0, 1, 1, Speaker.PROGRAM, "confirm.select")
@@ -117,3 +119,35 @@ def test_an_id_of_two_messages_is_a_problem_and_a_repeated_publish_is_none(contr
     assert judged(does, ASKED, again, contract) == []
     (problem,) = judged(does, ASKED, [*again, publish("{}", message_id=ID)], contract)
     assert "was used for 2 different messages" in problem
+
+
+EMAIL_2 = f'{{"to": [{{"address": "{TO}", "name": "Ann"}}], "subject": "s", "text": "one\\ntwo"}}'
+
+
+@pytest.mark.parametrize(
+    ("observation", "event", "problem"),
+    [
+        (Observation.VALID_BODY, publish(EMAIL_2, type="email.v2"), None),
+        (Observation.VALID_BODY, publish(EMAIL_2, type="email.v1"), "has no"),
+        (Observation.VALID_BODY, publish(RIGHT, type="email.v2"), "schema at ''"),
+        (Observation.VALID_BODY, publish(EMAIL_2.replace("subject", "Subject"), type="email.v2"), "schema at ''"),
+        (Observation.FIELDS_EQUAL_INPUT, publish(EMAIL_2, type="email.v2"), None),
+        (Observation.FIELDS_EQUAL_INPUT, publish(EMAIL_2.replace("two", "2"), type="email.v2"), "text is"),
+        (Observation.FIELDS_EQUAL_INPUT, publish(EMAIL_2.replace("@", "@x."), type="email.v2"), "to is"),
+        (Observation.ONE_PUBLISH, publish(EMAIL_2, key="other", type="email.v2"), "with key 'other'"),
+        (Observation.NO_ENCODING, publish(EMAIL_2, type="email.v2", content_encoding="gzip"), "'gzip'"),
+    ],
+)  # fmt: skip
+def test_message_of_email_2_is_judged_by_its_own_contract(
+    contract: Contract, observation: Observation, event: Event, problem: str | None
+) -> None:
+    problems = judged(ProducerCase("x", (observation,)), ASKED, [event], contract)
+
+    assert [problem in found for found in problems if problem is not None] == [True] * bool(problem)
+    assert bool(problems) is bool(problem)
+
+
+def test_type_of_email_2_is_right_for_email_2(contract: Contract) -> None:
+    does = ProducerCase("x", (Observation.PROPERTIES,), ("type",))
+
+    assert judged(does, ASKED, [publish(EMAIL_2, type="email.v2")], contract) == []

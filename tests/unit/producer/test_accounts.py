@@ -11,7 +11,7 @@ from mailpact_producer.accounts import FieldErrors, Registration, read_registrat
 from mailpact_producer.events import Writer
 from mailpact_producer.site import common_passwords
 
-WRITER = Writer(catalogue.load().contract("email/1"))
+WRITER = Writer(catalogue.load(), "email/2")
 COMMON = common_passwords()
 GOOD = {"name": "Ada", "email": "ada@example.org", "password": "correct horse"}
 

@@ -22,7 +22,7 @@ from mailpact_producer.store.schema import HEAD, MIGRATIONS, VERSION_TABLE
 from mailpact_producer.store.schema import outbox as table
 
 MAIL = MailTexts("https://cms.example", "Our site").account_deleted("ada@example.org", "Ada")
-WRITER = Writer(catalogue.load().contract(CONTRACT))
+WRITER = Writer(catalogue.load(), CONTRACT)
 
 
 @pytest.fixture
