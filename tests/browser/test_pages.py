@@ -58,6 +58,7 @@ def test_registration_in_the_browser_becomes_a_mail_whose_link_confirms_the_addr
     subject.click()
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your address for Our CMS")
+    page.get_by_role("link", name="Text", exact=True).click()
     page.goto(str(page.locator(".body a").first.get_attribute("href")))
     page.get_by_role("button", name="Confirm the address").click()
     expect(page.get_by_role("status")).to_contain_text("Your address is confirmed")
