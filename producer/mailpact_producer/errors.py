@@ -2,6 +2,7 @@
 
 ProducerError
 ├── AddressKnown      somebody has registered this address; the caller must not let anybody see a difference
+├── SlugTaken         another page has this address
 ├── TooBusy           more passwords wait to be hashed than is good for the machine; trying again later helps
 ├── TooManyAttempts   this account or network has failed to log in too often; trying again later helps
 └── ContractBroken    a message of ours breaks its own contract: a bug, nothing was stored
@@ -14,6 +15,10 @@ class ProducerError(Exception):
 
 class AddressKnown(ProducerError):
     """Somebody has registered this address already."""
+
+
+class SlugTaken(ProducerError):
+    """Another page has this address already."""
 
 
 class TooBusy(ProducerError):

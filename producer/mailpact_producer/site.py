@@ -22,6 +22,7 @@ from mailpact_producer.web.application import Handlers, make_application
 from mailpact_producer.web.asking import Asking, FormTools
 from mailpact_producer.web.cookies import Cookies
 from mailpact_producer.web.csrf import Csrf
+from mailpact_producer.web.editor import Editor
 from mailpact_producer.web.forms import Forms
 from mailpact_producer.web.links import LinkPages
 from mailpact_producer.web.login import LoginForms
@@ -54,9 +55,10 @@ async def make_site(
     nobody = await passwords.hash(new_secret())
     login = Login(database, passwords, key, nobody=nobody, new_secret=new_secret)
     tools = FormTools(Forms(csrf), notices, cookies, asking, is_mailable, common_passwords())
-    site_pages = Pages(database)
+    site_pages = Pages(database, settings.base_url, settings.site_name)
     handlers = Handlers(
         pages=site_pages,
+        editor=Editor(database, tools),
         registration=RegistrationForm(registrar, site_pages, tools),
         links=LinkPages(registrar, profile, tools),
         login=LoginForms(login, recovery, tools),

@@ -21,7 +21,7 @@ from mailpact.database.mysql import TABLE
 from mailpact.database.transactions import Database
 
 VERSION_TABLE: Final = "producer_version"
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 metadata = MetaData()
@@ -50,8 +50,14 @@ pages = Table(
     metadata,
     Column("guid", String(36), primary_key=True),
     Column("title", String(200), nullable=False),
-    Column("body", Text, nullable=False),
-    Column("published_at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),  # Markdown
+    Column("published_at", BigInteger, nullable=False),  # of a draft: when the draft was made
+    Column("slug", String(100)),  # the readable part of the address; every page has one
+    Column("is_published", SmallInteger, nullable=False, server_default="1"),
+    Column("version", Integer, nullable=False, server_default="1"),  # changes with each change of the page
+    Column("updated_at", BigInteger),
+    Index("ix_pages_slug", "slug", unique=True),
+    Index("ix_pages_listed", "published_at", "guid"),
     **TABLE,
 )
 

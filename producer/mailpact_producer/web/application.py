@@ -10,7 +10,9 @@ from jinja2 import PackageLoader, StrictUndefined
 
 from mailpact.web.assets import add_asset_routes
 from mailpact_producer.web.account import AccountPage
+from mailpact_producer.web.editor import Editor
 from mailpact_producer.web.failures import REPORTS, failure_pages
+from mailpact_producer.web.feed import FEED_PATH
 from mailpact_producer.web.forms import MAX_BODY_BYTES
 from mailpact_producer.web.headers import add_site_headers
 from mailpact_producer.web.links import LinkPages
@@ -27,6 +29,7 @@ class Handlers:
     """What answers the requests."""
 
     pages: Pages
+    editor: Editor
     registration: RegistrationForm
     links: LinkPages
     login: LoginForms
@@ -66,6 +69,15 @@ def _routes(handlers: Handlers) -> list[web.RouteDef]:
     return [
         web.get("/", handlers.pages.home),
         web.get("/page/{guid}", handlers.pages.page),
+        web.get("/pages/{slug}", handlers.pages.page_by_slug),
+        web.get(FEED_PATH, handlers.pages.feed),
+        web.get("/sitemap.xml", handlers.pages.sitemap),
+        web.get("/edit", handlers.editor.show_new),
+        web.post("/edit", handlers.editor.take_new),
+        web.get("/edit/{guid}", handlers.editor.show),
+        web.post("/edit/{guid}", handlers.editor.take),
+        web.get("/edit/{guid}/delete", handlers.editor.show_delete),
+        web.post("/edit/{guid}/delete", handlers.editor.delete),
         web.get("/register", registration.show),
         web.post("/register", registration.take),
         web.post("/register/again", registration.send_again),

@@ -30,7 +30,7 @@ FORM_FIELD: Final = "form"
 """A random name of the form: what is posted twice is done once."""
 
 
-async def posted_fields(request: web.Request) -> Mapping[str, str]:
+async def posted_fields(request: web.Request, *, max_bytes: int = MAX_BODY_BYTES) -> Mapping[str, str]:
     """Return the form's fields; of a repeated field the last one counts.
 
     Raises the HTTP errors 400, 408, 413 and 415 for what is not a form of the size and kind that our pages have.
@@ -39,7 +39,7 @@ async def posted_fields(request: web.Request) -> Mapping[str, str]:
         raise web.HTTPUnsupportedMediaType
     try:
         async with asyncio.timeout(READ_SECONDS):
-            body = await request.read()
+            body = await _read(request, max_bytes)
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
     try:
@@ -47,6 +47,15 @@ async def posted_fields(request: web.Request) -> Mapping[str, str]:
         return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
     except ValueError:
         raise web.HTTPBadRequest from None
+
+
+async def _read(request: web.Request, max_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > max_bytes:
+            raise web.HTTPRequestEntityTooLarge(max_size=max_bytes, actual_size=len(body))
+    return bytes(body)
 
 
 class FormRefused(Exception):
@@ -111,13 +120,14 @@ class Forms:
         take: Take,
         *,
         hides_its_work: bool = False,
+        max_bytes: int = MAX_BODY_BYTES,
     ) -> web.Response:
         """Return what `take` makes of the posted fields, or the form again if it cannot be taken now.
 
         If the form `hides_its_work`, the answer is given at a fixed time after the request, so that the time tells
         nobody whether there was anything to do.
         """
-        fields = await posted_fields(request)
+        fields = await posted_fields(request, max_bytes=max_bytes)
         began = time.monotonic()
         try:
             self._require_ours(request, fields)

@@ -30,6 +30,8 @@ class NoticeKind(StrEnum):
     CHANGE_SENT = "change-sent"
     ADDRESS_CHANGED = "address-changed"
     DELETED = "deleted"
+    PAGE_SAVED = "page-saved"
+    PAGE_DELETED = "page-deleted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,39 +1,90 @@
-"""The home page, and the pages that it lists."""
+"""The home page, and the pages that it lists. Drafts are there for administrators only."""
 
+from typing import Final
 from uuid import UUID
 
 from aiohttp import web
 
 from mailpact.database.transactions import Database
+from mailpact_producer.markup import excerpt, to_html
 from mailpact_producer.store import pages
+from mailpact_producer.web.feed import FEED_TYPE, atom, sitemap
 from mailpact_producer.web.render import render
+from mailpact_producer.web.session import is_admin
 
-_UUID_CHARACTERS = 36
+PER_PAGE: Final = 10
+FEED_PAGES: Final = 20
+SITEMAP_PAGES: Final = 49_999  # a sitemap has 50,000 addresses at most, and the home page is one of them
+
+_UUID_CHARACTERS: Final = 36
+_MOST_DIGITS: Final = 6
 
 
 class Pages:
-    """What can be read on the site."""
+    """What can be read on the site; `base_url` has no slash at its end."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, base_url: str, site_name: str) -> None:
         self._database = database
+        self._base_url = base_url
+        self._site_name = site_name
 
     async def home(self, request: web.Request) -> web.Response:
-        """List the pages."""
-        newest = await self._database.transact(pages.newest)
-        return render(request, "home.html", {"pages": newest})
+        """List the pages, the newest first, ten on a page of the list."""
+        number = _page_number(request.query.get("page", "1"))
+        has_drafts, offset = is_admin(request), (number - 1) * PER_PAGE
+        # One page more than is shown tells whether there are older pages.
+        found = await self._database.transact(
+            lambda connection: pages.listed(
+                connection, has_drafts=has_drafts, offset=offset, limit=PER_PAGE + 1
+            )
+        )
+        if number > 1 and not found:
+            raise web.HTTPNotFound
+        shown = [(page, excerpt(page.body)) for page in found[:PER_PAGE]]
+        values = {"pages": shown, "number": number, "has_older": len(found) > PER_PAGE}
+        return render(request, "home.html", values)
 
     async def page(self, request: web.Request) -> web.Response:
-        """Show one page."""
+        """Show the page with the guid in the address, which stays when the page gets another title."""
         guid = read_guid(request.match_info["guid"])
-        page = await self._find(guid) if guid else None
-        if page is None:
-            raise web.HTTPNotFound
-        return render(request, "page.html", {"page": page})
+        return self._show(request, await self._find(guid) if guid else None)
+
+    async def page_by_slug(self, request: web.Request) -> web.Response:
+        """Show the page with the readable address."""
+        slug = request.match_info["slug"]
+        found = await self._database.transact(lambda connection: pages.find_slug(connection, slug))
+        return self._show(request, found)
+
+    async def feed(self, _request: web.Request) -> web.Response:
+        """Return the newest pages as an Atom feed."""
+        newest = await self._database.transact(
+            lambda connection: pages.listed(connection, has_drafts=False, offset=0, limit=FEED_PAGES)
+        )
+        body = atom(self._site_name, self._base_url, newest)
+        return web.Response(body=body, content_type=FEED_TYPE, charset="utf-8")
+
+    async def sitemap(self, _request: web.Request) -> web.Response:
+        """Return the addresses of the pages, for search engines."""
+        found = await self._database.transact(
+            lambda connection: pages.listed(connection, has_drafts=False, offset=0, limit=SITEMAP_PAGES)
+        )
+        return web.Response(
+            body=sitemap(self._base_url, found), content_type="application/xml", charset="utf-8"
+        )
 
     async def path_or_welcome(self, guid: str | None) -> str:
-        """Return the path of a page, or of the page that welcomes if there is no such page."""
-        page = await self._find(guid) if guid else None
-        return f"/page/{page.guid if page else pages.WELCOME_PAGE}"
+        """Return the path of a page, or of the page that welcomes, or of the list if there is no such page."""
+        for each in (guid, pages.WELCOME_PAGE):
+            page = await self._find(each) if each else None
+            if page is not None and page.is_published:
+                return f"/page/{page.guid}"
+        return "/"
+
+    def _show(self, request: web.Request, page: pages.Page | None) -> web.Response:
+        if page is None or not (page.is_published or is_admin(request)):
+            raise web.HTTPNotFound
+        values = {"page": page, "html": to_html(page.body), "canonical": self._base_url + page.path}
+        return render(request, "page.html", values)
 
     async def _find(self, guid: str) -> pages.Page | None:
         return await self._database.transact(lambda connection: pages.find(connection, guid))
@@ -47,3 +98,9 @@ def read_guid(text: str) -> str | None:
         return str(UUID(text))
     except ValueError:
         return None
+
+
+def _page_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text) > 0):
+        raise web.HTTPNotFound
+    return int(text)

@@ -17,6 +17,12 @@ def reader(request: web.Request) -> User | None:
     return request.get(_READER)
 
 
+def is_admin(request: web.Request) -> bool:
+    """Return whether an administrator sent this request."""
+    user = reader(request)
+    return user is not None and user.is_admin
+
+
 def sessions(login: Login, cookies: Cookies) -> Middleware:
     """Return what looks up the session of each request. What a logged-in reader is shown, no browser stores."""
 

@@ -1,0 +1,77 @@
+"""What an administrator typed into the form of a page, and whether it can be a page. Pure."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from mailpact_producer.accounts import NOT_IN_NAMES, FieldErrors
+
+MAX_TITLE: Final = 200  # characters
+MAX_SLUG: Final = 100  # characters
+MAX_BODY: Final = 16_000  # characters: in UTF-8 never more than a TEXT of MySQL holds
+UNNAMED: Final = "page"
+_MADE_SLUG: Final = 80  # leaves room for a number behind
+
+_SLUG: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_NOT_IN_XML: Final = re.compile(
+    "[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)  # XML 1.0, section 2.2
+
+
+class PageField(StrEnum):
+    """The fields of the form, by their names."""
+
+    TITLE = "title"
+    SLUG = "slug"
+    BODY = "body"
+    PUBLISHED = "published"
+    VERSION = "version"
+
+
+@dataclass(frozen=True, slots=True)
+class PageText:
+    """What a page is made of; `slug` is None if the site is to make one of the title."""
+
+    title: str
+    slug: str | None
+    body: str
+    is_published: bool
+
+
+def read_page_text(fields: Mapping[str, str]) -> PageText | FieldErrors:
+    """Return the page that the form describes, or a sentence for each wrong field."""
+    errors: FieldErrors = {}
+    title = unicodedata.normalize("NFC", fields.get(PageField.TITLE, "")).strip()
+    slug = fields.get(PageField.SLUG, "").strip()
+    body = _NOT_IN_XML.sub("", fields.get(PageField.BODY, "").replace("\r\n", "\n").replace("\r", "\n"))
+    if not title:
+        errors[PageField.TITLE] = "Please enter a title."
+    elif len(title) > MAX_TITLE:
+        errors[PageField.TITLE] = f"The title is too long: {MAX_TITLE} characters at most."
+    elif any(unicodedata.category(each) in NOT_IN_NAMES for each in title) or _NOT_IN_XML.search(title):
+        errors[PageField.TITLE] = "The title has a character that cannot be shown."
+    if slug and (len(slug) > MAX_SLUG or not _SLUG.fullmatch(slug)):
+        errors[PageField.SLUG] = (
+            f"Please use small letters from a to z, digits, and single hyphens between them: {MAX_SLUG} at most."
+        )
+    if not body.strip():
+        errors[PageField.BODY] = "Please enter a text."
+    elif len(body) > MAX_BODY:
+        errors[PageField.BODY] = f"The text is too long: {len(body)} characters. {MAX_BODY} are allowed."
+    return errors or PageText(title, slug or None, body, PageField.PUBLISHED in fields)
+
+
+def slug_of(title: str) -> str:
+    """Return the part of a page's address that is made of its title: ASCII, at most 80 characters."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"[a-z0-9]+", plain)
+    slug = ""
+    for word in words:
+        longer = f"{slug}-{word}" if slug else word[:_MADE_SLUG]
+        if len(longer) > _MADE_SLUG:
+            break
+        slug = longer
+    return slug or UNNAMED
