@@ -24,6 +24,7 @@ from sqlalchemy import NullPool, create_engine, text
 from tests.command import MAILPACT, environment
 
 PATIENCE_SECONDS = 40
+UP = re.compile(r'^(?:\{.*"event": ")?(?:development broker|showing|site|consuming) ', re.MULTILINE)
 T = TypeVar("T")
 
 
@@ -101,11 +102,8 @@ class Process:
             return True  # it has reached its fault point already
         if self.process.poll() is not None:
             raise AssertionError(self.log())
-        # Each command says where it serves, as its last word of starting.
-        return (
-            re.search(r'"event": "(development broker|showing|site|consuming) ', self.log()[self._already :])
-            is not None
-        )
+        # Each command says where it serves, as its last word of starting; older releases say so in plain text.
+        return UP.search(self.log()[self._already :]) is not None
 
 
 class Mailpact:
@@ -155,6 +153,11 @@ class Mailpact:
         words = self._words("consumer")
         words[words.index("--smtp-url") + 1] = smtp_url
         return self._start(*words, **variables)
+
+    def start_first_release(self, python_path: str) -> Process:
+        """Start a consumer of the first release, which has no retry schedule yet."""
+        words = self._words("consumer")
+        return self._start(*words[: words.index("--retry-schedule")], PYTHONPATH=python_path)
 
     def producer(self, port: str = "site", **variables: str) -> Process:
         """Start the CMS."""
@@ -262,6 +265,11 @@ class Mailpact:
         query = urllib.parse.urlencode({"query": f'to:"{recipient}"'})
         found = json.loads(self._get(f"/api/v1/search?{query}"))["messages"]
         return [self._get(f"/api/v1/message/{mail['ID']}/raw") for mail in found]
+
+    def recipients(self) -> list[str]:
+        """Return the recipient of every mail that was captured."""
+        found = json.loads(self._get("/api/v1/messages?limit=0"))["messages"]
+        return [address["Address"] for mail in found for address in mail["To"]]
 
     def stop_all(self) -> None:
         """Kill whatever still runs."""
