@@ -5,7 +5,7 @@ that it keeps, (c) FastStream with aiosmtplib as their documentation shows. All 
 queue with the arguments of `email.work`. Ours runs as its command at its defaults, with its inbox on MariaDB and status
 events on. In each round each contestant runs alone on a vhost, a database and a sink of its own. The time is that
 between the mail that ends the first tenth and the last mail, so that no start is measured. A number holds by the median
-of the rounds' ratios.
+of the rounds' ratios. One more contestant is ours again with `email/2`: text and 5 KB of HTML in each mail.
 
     make bench-consumer [ARGS="--json --rounds 5 --mails 3000 --long"]
 
@@ -46,6 +46,8 @@ WINDOW, DOMAINS = 500, 50
 PATIENCE_SECONDS = 600
 MOST_GROWTH_MIB = 16.0
 BOUNDS = {"seed": 2.0, "reusing": 1.0, "faststream": 4.0}
+HTML = "html"  # ours, with messages of email/2
+LEAST_OF_EMAIL_1 = 0.7
 MOST_CPU_MS = 0.6
 CLOCK_TICKS = 100  # of /proc/PID/stat per second, on every Linux that Python runs on
 
@@ -75,6 +77,11 @@ class Figures:
         return statistics.median(_speed(turns, "mailpact") / _speed(turns, peer) for turns in self.turns)
 
     @property
+    def html_ratio(self) -> float:
+        """The median of our speed with `email/2` divided by that with `email/1`."""
+        return statistics.median(_speed(turns, HTML) / _speed(turns, "mailpact") for turns in self.turns)
+
+    @property
     def cpu_ms(self) -> float:
         """The median of our CPU time for a mail, in milliseconds."""
         return statistics.median(
@@ -91,6 +98,10 @@ class Figures:
                 for peer, least in BOUNDS.items()
                 if self.ratio(peer) < least
             ]
+            if self.html_ratio < LEAST_OF_EMAIL_1:
+                broken.append(
+                    f"email/2 has {self.html_ratio:.2f}x the speed of email/1, not {LEAST_OF_EMAIL_1}x"
+                )
             if self.cpu_ms > MOST_CPU_MS:
                 broken.append(f"{self.cpu_ms:.2f} ms of CPU a mail, not {MOST_CPU_MS}")
         if self.warm_mib is not None and self.end_mib is not None:
@@ -109,6 +120,7 @@ class Figures:
             ratios = ", ".join(
                 f"{self.ratio(peer):.2f}x {peer} (>= {least})" for peer, least in BOUNDS.items()
             )
+            lines.append(f"email/2, text and HTML: {self.html_ratio:.2f}x email/1 (>= {LEAST_OF_EMAIL_1})")
             lines.append(f"medians: {ratios}; {self.cpu_ms:.2f} ms of CPU a mail (<= {MOST_CPU_MS})")
         if self.warm_mib is not None:
             lines.append(f"memory: {self.warm_mib:.1f} MiB after a tenth, {self.end_mib:.1f} MiB at the end")
@@ -165,7 +177,7 @@ class Stage:
             port,
         ]
         match contestant:
-            case "mailpact":
+            case "mailpact" | "html":
                 return [
                     *(sys.executable, "-m", "mailpact_cli", "consumer", "--amqp-url", self.amqp_url),
                     *("--smtp-url", f"smtp://127.0.0.1:{port}", "--inbox-url", self.database_url),
@@ -178,8 +190,8 @@ class Stage:
 
 
 @contextmanager
-def staged(servers: Servers, name: str, mails: int) -> Iterator[Stage]:
-    """Give a contestant its own vhost, database and sink, and remove them afterwards."""
+def staged(servers: Servers, name: str, mails: int, *, is_html: bool = False) -> Iterator[Stage]:
+    """Give a contestant its own vhost with messages, database and sink, and remove them afterwards."""
     broker, database = servers.rabbitmq, servers.mariadb
     if isinstance(broker, NotAvailable) or isinstance(database, NotAvailable):
         raise SystemExit("\n".join(sorted(servers.missing)))
@@ -188,7 +200,7 @@ def staged(servers: Servers, name: str, mails: int) -> Iterator[Stage]:
     databases.create(name)
     sink = Sink(servers)
     try:
-        asyncio.run(publish(broker.url(name), mails))
+        asyncio.run(publish(broker.url(name), mails, is_html=is_html))
         yield Stage(broker.url(name), databases.url(name), sink)
     finally:
         sink.stop()
@@ -200,30 +212,34 @@ def _clean_up(broker: Rabbitmq | ManagedRabbitmq, databases: Databases, name: st
     databases.drop(name)
 
 
-async def publish(amqp_url: str, mails: int) -> None:
-    """Declare our topology and leave that many messages in the work queue."""
+async def publish(amqp_url: str, mails: int, *, is_html: bool) -> None:
+    """Declare our topology and leave that many messages of `email/2` or `email/1` in the work queue."""
     connection = await aiormq.connect(amqp_url)
     await declare_all(connection, topology=catalogue.load().topology.declared_by("consumer"))
     channel = await connection.channel()
     for start in range(0, mails, WINDOW):
         await asyncio.gather(
-            *(_publish_one(channel, number) for number in range(start, min(start + WINDOW, mails)))
+            *(
+                _publish_one(channel, number, is_html=is_html)
+                for number in range(start, min(start + WINDOW, mails))
+            )
         )
     await connection.close()
 
 
-async def _publish_one(channel: aiormq.abc.AbstractChannel, number: int) -> None:
-    body = {
-        "email": f"reader-{number}@domain-{number % DOMAINS}.example",
-        "message": f"Welcome, reader {number}!",
-    }
+async def _publish_one(channel: aiormq.abc.AbstractChannel, number: int, *, is_html: bool) -> None:
+    address, text = f"reader-{number}@domain-{number % DOMAINS}.example", f"Welcome, reader {number}!"
+    body: dict[str, object] = {"email": address, "message": text}
+    if is_html:
+        html = f"<!doctype html><html><body>{f'<p>{text}</p>' * (5_000 // (len(text) + 7))}</body></html>"
+        body = {"to": [{"address": address, "name": "Zoë"}], "subject": text, "text": text, "html": html}
     await channel.basic_publish(
         json.dumps(body).encode(),
         exchange="email",
         properties=commands.Basic.Properties(
             message_id=f"00000000-0000-4000-8000-{number:012x}",
             content_type="application/json",
-            message_type="email.v1",
+            message_type="email.v2" if is_html else "email.v1",
             delivery_mode=2,
         ),
         mandatory=True,
@@ -265,7 +281,7 @@ class Contestant:
 
 def take_turn(servers: Servers, name: str, contestant: str, mails: int) -> Turn:
     """Let one contestant send its mails."""
-    with staged(servers, name, mails) as stage:
+    with staged(servers, name, mails, is_html=contestant == HTML) as stage:
         running = Contestant(servers, stage, contestant)
         try:
             began, cpu_began = running.wait_for(mails // WARM)
@@ -297,12 +313,14 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--mails", type=int, default=MAILS, help="for each contestant in a round")
-    parser.add_argument("--only", choices=["mailpact", *BOUNDS], help="one contestant, without ratios")
+    parser.add_argument(
+        "--only", nargs="+", choices=["mailpact", HTML, *BOUNDS], help="these contestants, without ratios"
+    )
     parser.add_argument(
         "--long", action="store_true", help=f"{LONG_MAILS:,} mails through ours: is memory flat?"
     )
     chosen = parser.parse_args()
-    contestants = [chosen.only] if chosen.only else ["mailpact", *BOUNDS]
+    contestants = chosen.only or ["mailpact", HTML, *BOUNDS]
     servers = Servers(lambda text: print(text, file=sys.stderr))
     try:
         turns = []
