@@ -3,6 +3,8 @@
 ProducerError
 ├── AddressKnown      somebody has registered this address; the caller must not let anybody see a difference
 ├── SlugTaken         another page has this address
+├── ReaderBlocked     an administrator lets this reader write no comments
+├── TooManyComments   this reader has written many comments in the last hour
 ├── TooBusy           more passwords wait to be hashed than is good for the machine; trying again later helps
 ├── TooManyAttempts   this account or network has failed to log in too often; trying again later helps
 └── ContractBroken    a message of ours breaks its own contract: a bug, nothing was stored
@@ -19,6 +21,14 @@ class AddressKnown(ProducerError):
 
 class SlugTaken(ProducerError):
     """Another page has this address already."""
+
+
+class ReaderBlocked(ProducerError):
+    """The reader may not write comments."""
+
+
+class TooManyComments(ProducerError):
+    """The reader has written as many comments in the last hour as one reader may."""
 
 
 class TooBusy(ProducerError):

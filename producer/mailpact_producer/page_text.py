@@ -46,7 +46,7 @@ def read_page_text(fields: Mapping[str, str]) -> PageText | FieldErrors:
     errors: FieldErrors = {}
     title = unicodedata.normalize("NFC", fields.get(PageField.TITLE, "")).strip()
     slug = fields.get(PageField.SLUG, "").strip()
-    body = _NOT_IN_XML.sub("", fields.get(PageField.BODY, "").replace("\r\n", "\n").replace("\r", "\n"))
+    body = readable(fields.get(PageField.BODY, ""))
     if not title:
         errors[PageField.TITLE] = "Please enter a title."
     elif len(title) > MAX_TITLE:
@@ -62,6 +62,11 @@ def read_page_text(fields: Mapping[str, str]) -> PageText | FieldErrors:
     elif len(body) > MAX_BODY:
         errors[PageField.BODY] = f"The text is too long: {len(body)} characters. {MAX_BODY} are allowed."
     return errors or PageText(title, slug or None, body, PageField.PUBLISHED in fields)
+
+
+def readable(typed: str) -> str:
+    """Return the text with one kind of line end, without the characters that XML cannot hold."""
+    return _NOT_IN_XML.sub("", typed.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def slug_of(title: str) -> str:

@@ -3,7 +3,7 @@
 Each change asks for the password once more, so that an open session alone is not enough to take an account over.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
@@ -13,7 +13,8 @@ from mailpact.database.transactions import Database
 from mailpact_producer.errors import AddressKnown
 from mailpact_producer.mailer import Mailer
 from mailpact_producer.passwords import PasswordHashing
-from mailpact_producer.store import links, outbox, sessions, users
+from mailpact_producer.store import comments, links, outbox, sessions, users
+from mailpact_producer.store.comments import Comment
 from mailpact_producer.store.links import Link
 from mailpact_producer.store.users import User
 from mailpact_producer.tokens import LinkPurpose, at_rest
@@ -118,6 +119,11 @@ class Profile:
 
         return await self._database.transact(work)
 
+    async def export(self, user: User) -> Mapping[str, object]:
+        """Return what is stored about a reader, as names and values for people."""
+        written = await self._database.transact(lambda connection: comments.of_reader(connection, user.id))
+        return exported(user, written)
+
     async def delete(self, user: User) -> None:
         """Delete the account and all that belongs to it, and tell the reader."""
         message = self._mailer.new_message()
@@ -134,13 +140,17 @@ class Profile:
             self._mailer.committed(message)
 
 
-def exported(user: User) -> Mapping[str, object]:
+def exported(user: User, written: Sequence[Comment]) -> Mapping[str, object]:
     """Return what is stored about a reader, as names and values for people."""
     return {
         "name": user.name,
         "email": user.email,
         "registered_at": _iso(user.created_at),
         "confirmed_at": _iso(user.confirmed_at),
+        "comments": [
+            {"page": comment.page_guid, "written_at": comment.created_at.isoformat(), "text": comment.body}
+            for comment in written
+        ],
     }
 
 

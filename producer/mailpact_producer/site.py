@@ -8,6 +8,7 @@ from aiohttp import web
 
 from mailpact.database.transactions import Database
 from mailpact_producer.accounts import IsMailable
+from mailpact_producer.commenting import Commenting
 from mailpact_producer.login import Login
 from mailpact_producer.mail_gate import MailGate
 from mailpact_producer.mailer import Mailer
@@ -20,6 +21,7 @@ from mailpact_producer.tokens import SECRET_BYTES
 from mailpact_producer.web.account import AccountPage
 from mailpact_producer.web.application import Handlers, make_application
 from mailpact_producer.web.asking import Asking, FormTools
+from mailpact_producer.web.comments import CommentForms
 from mailpact_producer.web.cookies import Cookies
 from mailpact_producer.web.csrf import Csrf
 from mailpact_producer.web.editor import Editor
@@ -55,10 +57,11 @@ async def make_site(
     nobody = await passwords.hash(new_secret())
     login = Login(database, passwords, key, nobody=nobody, new_secret=new_secret)
     tools = FormTools(Forms(csrf), notices, cookies, asking, is_mailable, common_passwords())
-    site_pages = Pages(database, settings.base_url, settings.site_name)
+    site_pages = Pages(database, tools.forms, settings.base_url, settings.site_name)
     handlers = Handlers(
         pages=site_pages,
         editor=Editor(database, tools),
+        comments=CommentForms(Commenting(database, key), site_pages, tools),
         registration=RegistrationForm(registrar, site_pages, tools),
         links=LinkPages(registrar, profile, tools),
         login=LoginForms(login, recovery, tools),

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from mailpact.database import clock
 from mailpact_producer.errors import SlugTaken
 from mailpact_producer.page_text import PageText, slug_of
+from mailpact_producer.store import comments
 from mailpact_producer.store.schema import pages, site_key
 
 WELCOME_PAGE: Final = "6f1d2c1e-0d3b-4f7a-9a55-5b8f5d0c7e01"
@@ -110,10 +111,12 @@ def change(connection: Connection, guid: str, version: int, text: PageText) -> P
 
 
 def remove(connection: Connection, guid: str, version: int) -> bool:
-    """Delete a page; False if the page has another version now, or is gone."""
-    return (
-        connection.execute(delete(pages).where(pages.c.guid == guid, pages.c.version == version)).rowcount > 0
-    )
+    """Delete a page and its comments; False if the page has another version now, or is gone."""
+    found = delete(pages).where(pages.c.guid == guid, pages.c.version == version)
+    if not connection.execute(found).rowcount:
+        return False
+    comments.remove_of_page(connection, guid)
+    return True
 
 
 def signing_key(connection: Connection) -> bytes:

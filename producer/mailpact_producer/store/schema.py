@@ -21,7 +21,7 @@ from mailpact.database.mysql import TABLE
 from mailpact.database.transactions import Database
 
 VERSION_TABLE: Final = "producer_version"
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 metadata = MetaData()
@@ -41,7 +41,9 @@ users = Table(
     Column("confirmed_at", BigInteger),
     Column("delete_at", BigInteger),  # when an unconfirmed reader is deleted; NULL is never
     Column("is_admin", SmallInteger, nullable=False, server_default="0"),
+    Column("is_blocked", SmallInteger, nullable=False, server_default="0"),  # may not write comments
     Index("ix_users_delete", "delete_at"),
+    Index("ix_users_blocked", "is_blocked"),
     **TABLE,
 )
 
@@ -123,6 +125,33 @@ links = Table(
     Column("used_at", BigInteger),
     Index("ix_links_user", "user_id", "purpose"),
     Index("ix_links_expiry", "expires_at"),
+    **TABLE,
+)
+
+comments = Table(
+    "comments",
+    metadata,
+    Column("id", _RowId, primary_key=True, autoincrement=True),
+    Column("page_guid", String(36), nullable=False),
+    Column("user_id", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("edited_at", BigInteger),
+    Column("once", String(64), nullable=False, unique=True),  # of the form: posted twice is stored once
+    Index("ix_comments_page", "page_guid", "id"),
+    Index("ix_comments_user", "user_id"),
+    Index("ix_comments_state", "state", "id"),
+    **TABLE,
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("comment_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("ix_reports_user", "user_id"),
     **TABLE,
 )
 

@@ -1,5 +1,6 @@
 """The readers who have registered."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from mailpact.database import clock
 from mailpact_producer.accounts import Registration, address_key
 from mailpact_producer.errors import AddressKnown
+from mailpact_producer.store import comments
 from mailpact_producer.store.schema import links, sessions, users
 
 UNCONFIRMED_DAYS: Final = 7
@@ -26,6 +28,7 @@ class User:
     created_at: int
     confirmed_at: int | None
     is_admin: bool
+    is_blocked: bool = False
 
     @property
     def is_confirmed(self) -> bool:
@@ -114,8 +117,20 @@ def set_email(connection: Connection, user_id: int, email: str) -> None:
         raise AddressKnown from None
 
 
+def set_blocked(connection: Connection, user_id: int, *, is_blocked: bool) -> None:
+    """Let a reader write comments, or no more."""
+    connection.execute(update(users).where(users.c.id == user_id).values(is_blocked=int(is_blocked)))
+
+
+def blocked(connection: Connection) -> Sequence[User]:
+    """Return the readers who may not write comments."""
+    rows = connection.execute(_query().where(users.c.is_blocked == 1).order_by(users.c.id))
+    return [user for user in map(_user, rows) if user is not None]
+
+
 def remove(connection: Connection, user_id: int) -> None:
-    """Delete a reader, and the reader's sessions and links."""
+    """Delete a reader, and the reader's sessions, links, comments and reports."""
+    comments.remove_of_reader(connection, user_id)
     connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
     connection.execute(delete(links).where(links.c.user_id == user_id))
     connection.execute(delete(users).where(users.c.id == user_id))
@@ -131,7 +146,7 @@ def remove_overdue(connection: Connection, *, limit: int) -> int:
 
 
 def _query() -> Select[*tuple[Any, ...]]:
-    names = ("id", "name", "email", "password_hash", "created_at", "confirmed_at", "is_admin")
+    names = ("id", "name", "email", "password_hash", "created_at", "confirmed_at", "is_admin", "is_blocked")
     return select(*(users.c[name] for name in names))
 
 
@@ -146,4 +161,5 @@ def _user(row: Row[*tuple[Any, ...]] | None) -> User | None:
         created_at=row.created_at,
         confirmed_at=row.confirmed_at,
         is_admin=bool(row.is_admin),
+        is_blocked=bool(row.is_blocked),
     )

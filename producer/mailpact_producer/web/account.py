@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from mailpact_producer.accounts import Field, Wrong, normalised, own_words, read_password
-from mailpact_producer.profile import Profile, exported
+from mailpact_producer.profile import Profile
 from mailpact_producer.store.users import User
 from mailpact_producer.web.asking import FormTools, typed_address
 from mailpact_producer.web.forms import FORM_FIELD, FormRefused, see_other
@@ -44,7 +44,7 @@ class AccountPage:
         user = reader(request)
         if user is None:
             return see_other("/login")
-        text = json.dumps(exported(user), ensure_ascii=False, indent=2)
+        text = json.dumps(await self._profile.export(user), ensure_ascii=False, indent=2)
         disposition = {"Content-Disposition": 'attachment; filename="my-data.json"'}
         return web.Response(text=text, content_type="application/json", headers=disposition)
 

@@ -10,6 +10,7 @@ from jinja2 import PackageLoader, StrictUndefined
 
 from mailpact.web.assets import add_asset_routes
 from mailpact_producer.web.account import AccountPage
+from mailpact_producer.web.comments import CommentForms
 from mailpact_producer.web.editor import Editor
 from mailpact_producer.web.failures import REPORTS, failure_pages
 from mailpact_producer.web.feed import FEED_PATH
@@ -30,6 +31,7 @@ class Handlers:
 
     pages: Pages
     editor: Editor
+    comments: CommentForms
     registration: RegistrationForm
     links: LinkPages
     login: LoginForms
@@ -66,12 +68,24 @@ def _routes(handlers: Handlers) -> list[web.RouteDef]:
         handlers.login,
         handlers.account,
     )
+    comments = handlers.comments
     return [
         web.get("/", handlers.pages.home),
         web.get("/page/{guid}", handlers.pages.page),
         web.get("/pages/{slug}", handlers.pages.page_by_slug),
         web.get(FEED_PATH, handlers.pages.feed),
         web.get("/sitemap.xml", handlers.pages.sitemap),
+        web.post("/page/{guid}/comments", comments.write),
+        web.get("/comments/{id}", comments.show_edit),
+        web.post("/comments/{id}", comments.edit),
+        web.post("/comments/{id}/delete", comments.delete),
+        web.get("/comments/{id}/report", comments.show_report),
+        web.post("/comments/{id}/report", comments.report),
+        web.get("/moderation", comments.show_queue),
+        web.post("/moderation/comments/{id}/approve", comments.approve),
+        web.post("/moderation/comments/{id}/delete", comments.remove),
+        web.post("/moderation/comments/{id}/block", comments.block),
+        web.post("/moderation/readers/{id}/unblock", comments.unblock),
         web.get("/edit", handlers.editor.show_new),
         web.post("/edit", handlers.editor.take_new),
         web.get("/edit/{guid}", handlers.editor.show),

@@ -32,6 +32,10 @@ class NoticeKind(StrEnum):
     DELETED = "deleted"
     PAGE_SAVED = "page-saved"
     PAGE_DELETED = "page-deleted"
+    COMMENT_SHOWN = "comment-shown"
+    COMMENT_WAITING = "comment-waiting"
+    COMMENT_DELETED = "comment-deleted"
+    COMMENT_REPORTED = "comment-reported"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,16 @@ from uuid import UUID
 from aiohttp import web
 
 from mailpact.database.transactions import Database
+from mailpact_producer.comment_text import MAX_COMMENT
 from mailpact_producer.markup import excerpt, to_html
-from mailpact_producer.store import pages
+from mailpact_producer.store import comments, pages
 from mailpact_producer.web.feed import FEED_TYPE, atom, sitemap
+from mailpact_producer.web.forms import Forms
 from mailpact_producer.web.render import render
-from mailpact_producer.web.session import is_admin
+from mailpact_producer.web.session import is_admin, reader
 
 PER_PAGE: Final = 10
+COMMENTS_PER_PAGE: Final = 50
 FEED_PAGES: Final = 20
 SITEMAP_PAGES: Final = 49_999  # a sitemap has 50,000 addresses at most, and the home page is one of them
 
@@ -23,8 +26,9 @@ _MOST_DIGITS: Final = 6
 class Pages:
     """What can be read on the site; `base_url` has no slash at its end."""
 
-    def __init__(self, database: Database, base_url: str, site_name: str) -> None:
+    def __init__(self, database: Database, forms: Forms, base_url: str, site_name: str) -> None:
         self._database = database
+        self._forms = forms
         self._base_url = base_url
         self._site_name = site_name
 
@@ -47,13 +51,13 @@ class Pages:
     async def page(self, request: web.Request) -> web.Response:
         """Show the page with the guid in the address, which stays when the page gets another title."""
         guid = read_guid(request.match_info["guid"])
-        return self._show(request, await self._find(guid) if guid else None)
+        return await self._show(request, await self._find(guid) if guid else None)
 
     async def page_by_slug(self, request: web.Request) -> web.Response:
         """Show the page with the readable address."""
         slug = request.match_info["slug"]
         found = await self._database.transact(lambda connection: pages.find_slug(connection, slug))
-        return self._show(request, found)
+        return await self._show(request, found)
 
     async def feed(self, _request: web.Request) -> web.Response:
         """Return the newest pages as an Atom feed."""
@@ -80,11 +84,39 @@ class Pages:
                 return f"/page/{page.guid}"
         return "/"
 
-    def _show(self, request: web.Request, page: pages.Page | None) -> web.Response:
+    async def context(self, request: web.Request, guid: str | None) -> dict[str, object]:
+        """Return the values for the template of a page. Raises the HTTP error 404 if the page may not be seen."""
+        return await self._values(request, await self._find(guid) if guid else None)
+
+    async def _show(self, request: web.Request, page: pages.Page | None) -> web.Response:
+        values = await self._values(request, page)
+        if reader(request) is not None:
+            return self._forms.show(request, "page.html", values)
+        return render(request, "page.html", {**values, "fields": {}, "errors": {}, "trouble": ""})
+
+    async def _values(self, request: web.Request, page: pages.Page | None) -> dict[str, object]:
         if page is None or not (page.is_published or is_admin(request)):
             raise web.HTTPNotFound
-        values = {"page": page, "html": to_html(page.body), "canonical": self._base_url + page.path}
-        return render(request, "page.html", values)
+        user, number = reader(request), _page_number(request.query.get("comments", "1"))
+        found = await self._database.transact(
+            lambda connection: comments.listed(
+                connection,
+                page.guid,
+                viewer=user.id if user is not None else None,
+                is_admin=is_admin(request),
+                offset=(number - 1) * COMMENTS_PER_PAGE,
+                limit=COMMENTS_PER_PAGE + 1,
+            )
+        )
+        return {
+            "page": page,
+            "html": to_html(page.body),
+            "canonical": self._base_url + page.path,
+            "comments": found[:COMMENTS_PER_PAGE],
+            "number": number,
+            "has_more": len(found) > COMMENTS_PER_PAGE,
+            "max_comment": MAX_COMMENT,
+        }
 
     async def _find(self, guid: str) -> pages.Page | None:
         return await self._database.transact(lambda connection: pages.find(connection, guid))

@@ -1,0 +1,126 @@
+"""What readers and administrators do with comments.
+
+A comment is shown at once if an earlier comment of the same reader was approved and the new text has no link. Any
+other comment waits until an administrator approves it. The same holds for a comment that is edited. A blocked reader
+writes nothing more, and the comments of that reader that wait are deleted.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from mailpact.database.transactions import Database
+from mailpact_producer.comment_text import links_in
+from mailpact_producer.errors import ReaderBlocked, TooManyComments
+from mailpact_producer.limits import limit_key
+from mailpact_producer.store import comments, limits, pages, users
+from mailpact_producer.store.comments import Comment, CommentState
+from mailpact_producer.store.users import User
+
+MOST_IN_AN_HOUR: Final = 10
+"""Comments and changes of comments that one reader makes."""
+
+
+class Commenting:
+    """Stores comments and what becomes of them. Each change names who makes it."""
+
+    def __init__(self, database: Database, key: bytes) -> None:
+        self._database = database
+        self._key = key
+
+    async def write(self, user: User, page_guid: str, text: str, form: str) -> CommentState | None:
+        """Store a comment and return who sees it; None if the page is gone. A form that is posted twice stores one.
+
+        Raises ReaderBlocked, TooManyComments.
+        """
+        once = hashlib.sha256(f"{user.id}\0{form or uuid4()}".encode()).hexdigest()
+
+        def work(connection: Connection) -> CommentState | None:
+            page = pages.find(connection, page_guid)
+            if page is None or not (page.is_published or user.is_admin):
+                return None
+            state = self._admit(connection, user, text)
+            comments.add(connection, page_guid, user.id, text, state, once=once)
+            return state
+
+        return await self._database.transact(work)
+
+    async def change(self, user: User, comment_id: int, text: str) -> CommentState | None:
+        """Store another text of the reader's own comment; None if the reader has no such comment.
+
+        Raises ReaderBlocked, TooManyComments.
+        """
+
+        def work(connection: Connection) -> CommentState | None:
+            state = self._admit(connection, user, text)
+            return state if comments.change(connection, comment_id, user.id, text, state) else None
+
+        return await self._database.transact(work)
+
+    async def delete_own(self, user: User, comment_id: int) -> bool:
+        """Delete the reader's own comment; False if the reader has no such comment."""
+        return await self._database.transact(
+            lambda connection: comments.remove(connection, comment_id, user_id=user.id)
+        )
+
+    async def find(self, comment_id: int) -> Comment | None:
+        """Return a comment; None if there is no such comment."""
+        return await self._database.transact(lambda connection: comments.find(connection, comment_id))
+
+    async def report(self, user: User, comment_id: int) -> None:
+        """Note that a reader finds a comment wrong."""
+
+        def work(connection: Connection) -> None:
+            found = comments.find(connection, comment_id)
+            if found is not None and not found.is_waiting:
+                comments.report(connection, comment_id, user.id)
+
+        await self._database.transact(work)
+
+    async def queue(self) -> tuple[Sequence[Comment], Sequence[User]]:
+        """Return the comments that an administrator has to look at, and the blocked readers."""
+        return await self._database.transact(
+            lambda connection: (comments.queue(connection), users.blocked(connection))
+        )
+
+    async def approve(self, comment_id: int) -> None:
+        """Show a comment to everybody."""
+        await self._database.transact(lambda connection: comments.approve(connection, comment_id))
+
+    async def delete(self, comment_id: int) -> None:
+        """Delete anybody's comment."""
+        await self._database.transact(lambda connection: comments.remove(connection, comment_id))
+
+    async def block_author(self, comment_id: int) -> None:
+        """Delete a comment, block its author, and delete what else of the author waits; spare administrators."""
+
+        def work(connection: Connection) -> None:
+            found = comments.find(connection, comment_id)
+            author = users.by_id(connection, found.user_id) if found is not None else None
+            if found is None or author is None or author.is_admin:
+                return
+            users.set_blocked(connection, author.id, is_blocked=True)
+            comments.remove(connection, comment_id)
+            for each in comments.of_reader(connection, author.id):
+                if each.is_waiting:
+                    comments.remove(connection, each.id)
+
+        await self._database.transact(work)
+
+    async def unblock(self, user_id: int) -> None:
+        """Let a reader write comments again."""
+        await self._database.transact(
+            lambda connection: users.set_blocked(connection, user_id, is_blocked=False)
+        )
+
+    def _admit(self, connection: Connection, user: User, text: str) -> CommentState:
+        current = users.by_id(connection, user.id)
+        if current is None or current.is_blocked or not current.is_confirmed:
+            raise ReaderBlocked
+        if not limits.take(connection, limit_key(self._key, "comment", str(user.id)), most=MOST_IN_AN_HOUR):
+            raise TooManyComments
+        is_trusted = comments.has_approved(connection, user.id) and not links_in(text)
+        return CommentState.SHOWN if current.is_admin or is_trusted else CommentState.WAITING
