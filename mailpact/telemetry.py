@@ -9,10 +9,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from enum import StrEnum
+from typing import Any
 
 import structlog
+
+from mailpact.log_records import cleaned, json_text
 
 
 class Point(StrEnum):
@@ -60,11 +63,16 @@ class Journey:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def configure_logging(*, verbose: bool) -> None:
+Ship = Callable[[str, str], None]
+"""Takes a record's level and its JSON text (`log/1`); it must not block or raise."""
+
+
+def configure_logging(*, verbose: bool, service: str = "", ship: Ship | None = None) -> None:
     """Send all logs to stderr: for people on a terminal, as one JSON object a line elsewhere.
 
     `verbose` shows what is normal too (info); without it only warnings and errors. Libraries never speak below
-    warning: at debug level aiormq logs whole frames, bodies and addresses included.
+    warning: at debug level aiormq logs whole frames, bodies and addresses included. `service` is the member of that
+    name in JSON; `ship` is given each record as well.
     """
     stream = sys.stderr
     level = logging.INFO if verbose else logging.WARNING
@@ -73,12 +81,14 @@ def configure_logging(*, verbose: bool) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    as_json = _JsonRecord(service, ship)
     rendering: list[structlog.typing.Processor]
     if stream.isatty():
         # Its own formatter would show every variable: bodies, addresses, passwords.
-        rendering = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        rendering = [as_json.beside, console] if ship else [console]
     else:
-        rendering = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        rendering = [as_json]
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -94,3 +104,27 @@ def configure_logging(*, verbose: bool) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     # Every loss of a connection is already one line of ours; the library's own would be a second and a third.
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
+
+
+class _JsonRecord:
+    """Renders a record as the JSON text of `log/1`, and gives the text to `ship`."""
+
+    def __init__(self, service: str, ship: Ship | None) -> None:
+        self._service = {"service": service} if service else {}
+        self._ship = ship
+
+    def __call__(self, logger: Any, method: str, fields: MutableMapping[str, Any]) -> str:
+        formatted = structlog.processors.format_exc_info(logger, method, fields)
+        record = cleaned(self._service | dict(formatted))
+        record["event"] = str(record.get("event", ""))
+        if not str(record["level"]).isalpha():  # a level of a library's own, such as "level 35"
+            record["level"] = "warning"
+        text = json_text(record)
+        if self._ship is not None:
+            self._ship(str(record["level"]), text)
+        return text
+
+    def beside(self, logger: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Ship the record, and leave it to the next processor as it is."""
+        self(logger, method, dict(fields))
+        return fields

@@ -24,6 +24,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "topology": ("mailpact_cli.topology.command:app", "Show, declare and export exchanges and queues."),
     "send": ("mailpact_cli.send.command:send", "Publish one message and print its id."),
     "status": ("mailpact_cli.status:status", "Say what became of a message, or of the mail for an address"),
+    "logs": ("mailpact_cli.logs.command:app", "Show the log records of all services, and collect them."),
     "template": ("mailpact_cli.template.command:app", "Show what a template of mail looks like."),
     "dead": ("mailpact_cli.dead.command:app", "List, show, replay and drop dead letters."),
 }
@@ -72,7 +73,7 @@ def root() -> TyperGroup:
     return group
 
 
-def commands(group: object) -> Mapping[str, TyperCommand]:
+def commands(group: object) -> Mapping[str, TyperCommand | TyperGroup]:
     """Import every command below a group; return each by the words that call it, such as "contracts list"."""
     return dict(_below(group, ""))
 
@@ -82,7 +83,8 @@ def with_help(group: TyperGroup, arguments: list[str]) -> list[str]:
     command: object = group
     for word in arguments:
         command = command.commands.get(word) if isinstance(command, TyperGroup) else None
-    return [*arguments, "--help"] if isinstance(command, TyperGroup) else arguments
+    is_only_a_group = isinstance(command, TyperGroup) and not command.invoke_without_command
+    return [*arguments, "--help"] if is_only_a_group else arguments
 
 
 def variables(command: object) -> set[str]:
@@ -91,8 +93,10 @@ def variables(command: object) -> set[str]:
     return {parameter.envvar for parameter in parameters if isinstance(parameter.envvar, str)}
 
 
-def _below(group: object, words: str) -> Iterator[tuple[str, TyperCommand]]:
+def _below(group: object, words: str) -> Iterator[tuple[str, TyperCommand | TyperGroup]]:
     if isinstance(group, TyperGroup):
+        if group.invoke_without_command:
+            yield words.strip(), group
         for name in group.commands:
             yield from _below(group.commands[name], f"{words} {name}")
     elif isinstance(group, TyperCommand):

@@ -10,11 +10,12 @@ from typing import Annotated
 import typer
 
 from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError, SmtpUrl
-from mailpact.telemetry import Journey, configure_logging
+from mailpact.telemetry import Journey
 from mailpact_cli import options
 from mailpact_cli.environment import fault_point
 from mailpact_cli.errors import exit_line
 from mailpact_cli.listening import listen
+from mailpact_cli.log_shipping import LogShipper, configure_service_logging, shipping
 from mailpact_cli.serving import announce, say, serve_until_stopped
 from mailpact_cli.waiting import database_answers
 from mailpact_cli.workers import run_workers
@@ -84,11 +85,12 @@ def consumer(
     inbox_days: InboxDays = 30,
     health: Health = None,
     workers: Workers = 1,
+    local_logs: Annotated[bool, options.local_logs()] = False,
 ) -> None:
     """Run a consumer, which turns messages into mail."""
     if smtp_tls is SmtpTls.OFF and (smtp_url.is_tls or smtp_url.password is not None):
         raise SettingsError("--smtp-tls off: smtps:// is TLS, and a password is never sent without TLS")
-    configure_logging(verbose=True)
+    shipper = configure_service_logging("consumer", amqp_url, is_local=local_logs)
     journey = Journey(die_at=fault_point())
     options.sqlite_folder(inbox_url)
 
@@ -111,7 +113,7 @@ def consumer(
     listeners = _health_listeners(health, workers)
 
     def serve(worker: int) -> int:
-        serve_until_stopped(partial(_serve, settings, journey, listeners[worker]))
+        serve_until_stopped(partial(_serve, settings, journey, listeners[worker], shipper))
         return 0
 
     if workers == 1:
@@ -143,12 +145,17 @@ def _guarded(serve: Callable[[int], int], worker: int) -> int:
 
 
 async def _serve(
-    settings: ConsumerSettings, journey: Journey, health: socket.socket | None, stopping: asyncio.Event
+    settings: ConsumerSettings,
+    journey: Journey,
+    health: socket.socket | None,
+    shipper: LogShipper | None,
+    stopping: asyncio.Event,
 ) -> None:
     from mailpact_consumer.service import running
 
-    if not await database_answers(settings.inbox_url, stopping):
-        return
-    async with running(settings, journey=journey, health=health):
-        announce(f"consuming from {settings.amqp_url}, mailing through {settings.smtp_url}")
-        await stopping.wait()
+    async with shipping(shipper) as collectors:
+        if not await database_answers(settings.inbox_url, stopping):
+            return
+        async with running(settings, journey=journey, health=health, collectors=collectors):
+            announce(f"consuming from {settings.amqp_url}, mailing through {settings.smtp_url}")
+            await stopping.wait()

@@ -3,7 +3,9 @@
 CommandError
 ├── ServiceUnreachable   3: nobody answers where the command was told to look
 ├── PortTaken            3: a port that was asked for is in use
-└── NotShown             1: the demo's mail did not come
+├── NotShown             1: the demo's mail did not come
+├── LogQueueMissing      1: the broker keeps no log records
+└── FileNotWritten       1: a file of log records cannot be written
 """
 
 import errno
@@ -33,6 +35,19 @@ class ServiceUnreachable(CommandError):
 
 class NotShown(CommandError):
     """The demo did not come to its end."""
+
+
+class LogQueueMissing(CommandError):
+    """The broker does not have the exchange or queue for log records that `mailpact topology apply` makes."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(
+            f"the broker has no {kind} {name}, so it keeps no log records; run mailpact topology apply"
+        )
+
+
+class FileNotWritten(CommandError):
+    """A file of log records cannot be written; what is not on the disk stays in the queue."""
 
 
 def refuse_closed_output() -> None:
@@ -115,6 +130,8 @@ def _service_line(error: BaseException) -> tuple[str, int] | None:
             | SchemaUnknown()
             | CatalogueError()
             | NotShown()
+            | LogQueueMissing()
+            | FileNotWritten()
             | DeadQueueMissing()
             | OlderConsumersAlive()
         ):

@@ -90,6 +90,11 @@ def database_url(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
     return _parsed(name, DatabaseUrl.parse, "URL", help)
 
 
+def local_logs() -> Any:
+    """Declare `--local-logs`."""
+    return flag("--local-logs", "Write log records to standard error only; do not publish them.")
+
+
 def base_url() -> Any:
     """Declare `--base-url`."""
     return _parsed("--base-url", parse_base_url, "URL", "The site's public address, for links and cookies.")

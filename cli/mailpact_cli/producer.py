@@ -4,10 +4,11 @@ import asyncio
 from typing import Annotated, Any, Final
 
 from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort
-from mailpact.telemetry import Journey, configure_logging
+from mailpact.telemetry import Journey
 from mailpact_cli import options
 from mailpact_cli.environment import fault_point
 from mailpact_cli.listening import bound_address, listen, site_url
+from mailpact_cli.log_shipping import configure_service_logging, shipping
 from mailpact_cli.serving import announce, serve_until_stopped
 from mailpact_cli.waiting import database_answers
 from mailpact_producer.settings import (
@@ -66,9 +67,10 @@ def producer(
     trusted_proxies: Proxies = "",
     site_name: SiteName = SITE_NAME,
     health: HealthAddress = None,
+    local_logs: Annotated[bool, options.local_logs()] = False,
 ) -> None:
     """Run the site on which readers register."""
-    configure_logging(verbose=True)
+    shipper = configure_service_logging("producer", amqp_url, is_local=local_logs)
     journey = Journey(die_at=fault_point())
     options.sqlite_folder(database_url)
     proxies, name = parse_networks(trusted_proxies), parse_site_name(site_name)
@@ -88,13 +90,16 @@ def producer(
             trusted_proxies=proxies,
             site_name=name,
         )
-        if not await database_answers(database_url, stopping):
-            return
-        async with running(settings, listener, journey=journey, health=health_listener):
-            announce(f"site on http://{bound_address(listener)}/, publishing to {amqp_url}")
-            if health_listener is not None:
-                announce(f"health on http://{bound_address(health_listener)}/readyz")
-            await stopping.wait()
-        announce("site stopped")
+        async with shipping(shipper) as collectors:
+            if not await database_answers(database_url, stopping):
+                return
+            async with running(
+                settings, listener, journey=journey, health=health_listener, collectors=collectors
+            ):
+                announce(f"site on http://{bound_address(listener)}/, publishing to {amqp_url}")
+                if health_listener is not None:
+                    announce(f"health on http://{bound_address(health_listener)}/readyz")
+                await stopping.wait()
+            announce("site stopped")
 
     serve_until_stopped(serve)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import structlog
 from aiormq.abc import AbstractConnection
+from prometheus_client.registry import Collector
 
 from mailpact.amqp.publisher import Publisher
 from mailpact.amqp.subscriber import Declare, Delivery, Subscriber
@@ -117,9 +118,15 @@ class _Publishers:
 
 @asynccontextmanager
 async def running(
-    settings: ConsumerSettings, *, journey: Journey, health: socket.socket | None = None
+    settings: ConsumerSettings,
+    *,
+    journey: Journey,
+    health: socket.socket | None = None,
+    collectors: Iterable[Collector] = (),
 ) -> AsyncIterator[Consumer]:
     """Run one consumer until the caller leaves; `health` listens for `/livez`, `/readyz` and `/metrics`.
+
+    `collectors` add numbers of the caller's to `/metrics`.
 
     The broker and the mail server may be away, now or later. Raises DatabaseUnavailable, SchemaUnknown or
     OlderConsumersAlive when the inbox cannot be used, and TopologyMismatch (in an exception group) when a queue of ours
@@ -127,19 +134,25 @@ async def running(
     """
     async with (
         open_database(settings.inbox_url) as database,
-        _wired(settings, database, journey, health) as consumer,
+        _wired(settings, database, journey, health, collectors) as consumer,
     ):
         yield consumer
 
 
 @asynccontextmanager
 async def _wired(
-    settings: ConsumerSettings, database: Database, journey: Journey, health: socket.socket | None
+    settings: ConsumerSettings,
+    database: Database,
+    journey: Journey,
+    health: socket.socket | None,
+    collectors: Iterable[Collector],
 ) -> AsyncIterator[Consumer]:
     published = catalogue.load()
     topology = with_schedule(published.topology.declared_by("consumer"), settings.retry_schedule)
     owner = str(uuid4())
     consuming, metrics = _Consuming(), Metrics(utc_now=_utc_now)
+    for collector in collectors:
+        metrics.registry.register(collector)
     bridge = Bridge(settings.amqp_url, database, owner, new_id=lambda: str(uuid4()))
     declare = bridge.remembering(partial(declare_all, topology=topology))
     publishers = _Publishers.of(settings, declare)

@@ -3,12 +3,13 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
 from aiormq.abc import AbstractConnection
+from prometheus_client.registry import Collector
 
 from mailpact.amqp.errors import BrokerLost, TopologyMismatch, talking
 from mailpact.amqp.publisher import Publisher
@@ -48,8 +49,11 @@ async def running(
     *,
     journey: Journey,
     health: socket.socket | None = None,
+    collectors: Iterable[Collector] = (),
 ) -> AsyncIterator[Producer]:
     """Serve the site on a bound socket, and relay its messages, until the caller leaves; `health` is for operators.
+
+    `collectors` add numbers of the caller's to `/metrics`.
 
     The broker may be away, now or later: messages wait in the outbox. Raises DatabaseUnavailable or SchemaUnknown when
     the database cannot be used, and SettingsError for a base URL that the contract of the mails refuses.
@@ -73,6 +77,8 @@ async def running(
         await stack.enter_async_context(_keeping_house(database))
         if health is not None:
             site_health = Health(database, gate, lambda: publisher.is_open)
+            for collector in collectors:
+                site_health.registry.register(collector)
             await stack.enter_async_context(serving(site_health.application(), health))
         await stack.enter_async_context(serving(app, listener, runner=WatchedRunner))
         yield Producer(_url(listener))

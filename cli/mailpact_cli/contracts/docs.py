@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from mailpact_cli import options
 from mailpact_cli.commands import commands
@@ -65,7 +65,7 @@ def commands_described(root: object) -> "tuple[Command, ...]":
     )
 
 
-def _options(command: TyperCommand) -> "Iterator[Option]":
+def _options(command: TyperCommand | TyperGroup) -> "Iterator[Option]":
     from mailpact_contract_tool.site.reference_pages import Option
 
     for parameter in command.params:

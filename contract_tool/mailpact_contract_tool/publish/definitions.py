@@ -3,10 +3,12 @@
 The users have no password: RabbitMQ refuses their login until an operator sets one. No secret can leak from a file that
 holds none. Permissions are RabbitMQ's three regular expressions over the names of exchanges and queues:
 
-    mailpact-producer   declares the public exchange and publishes to it; reads nothing
+    mailpact-producer   declares the public exchange, publishes to it and its log records; reads nothing
     mailpact-consumer   declares its part, reads what waits for mail, publishes; reads no dead letters
-    mailpact-observer   reads copies of messages and events through private queues of its own; publishes to neither
-    mailpact-operator   declares, reads and publishes in all of it: `topology apply`, the tools for dead letters
+    mailpact-observer   reads copies of messages, events and log records through private queues; publishes to none
+    mailpact-operator   declares, reads and publishes in all of it: `topology apply`, the tools for dead letters, `logs`
+
+A policy bounds the queue of log records, because a length that is declared could not be changed later (406).
 """
 
 import re
@@ -18,7 +20,11 @@ from mailpact.contracts.parse import JsonObject, JsonValue
 USERS = ("mailpact-producer", "mailpact-consumer", "mailpact-observer", "mailpact-operator")
 INGRESS = "email"
 _CONSUMER = "consumer"
-_OBSERVED = ("email", "email.status")
+LOGS = "logs"
+LOG_QUEUE = "logs.all"
+LOG_POLICY = "mailpact-logs"
+MOST_LOG_RECORDS, MOST_LOG_BYTES = 100_000, 100_000_000
+_OBSERVED = ("email", "email.status", LOGS)
 _PRIVATE_QUEUES = r"amq\.gen-.*"  # what RabbitMQ calls a queue that is declared without a name
 _DEAD_LETTER_EXCHANGE = "x-dead-letter-exchange"
 
@@ -29,6 +35,7 @@ def definitions(topology: Topology, *, vhost: str) -> JsonObject:
         "vhosts": [{"name": vhost}],
         "users": [_user(name) for name in USERS],
         "permissions": [{"user": name, "vhost": vhost, **_permissions(name, topology)} for name in USERS],
+        "policies": [_log_policy(vhost) for queue in topology.queues if queue.name == LOG_QUEUE],
         "exchanges": [_exchange(exchange, vhost) for exchange in topology.exchanges],
         "queues": [_queue(queue, vhost) for queue in topology.queues],
         "bindings": [
@@ -56,21 +63,20 @@ def _user(name: str) -> JsonObject:
 
 def _permissions(user: str, topology: Topology) -> JsonObject:
     exchanges = [exchange.name for exchange in topology.exchanges]
-    everything = _names([*exchanges, *(queue.name for queue in topology.queues)])
+    queues = [queue.name for queue in topology.queues]
+    everything = _names([*exchanges, *queues], own=_PRIVATE_QUEUES)
     match user:
         case "mailpact-producer":
-            public = _names([INGRESS])
-            return {"configure": public, "write": public, "read": _names([])}
+            written = [INGRESS, *(name for name in exchanges if name == LOGS)]
+            return {"configure": _names([INGRESS]), "write": _names(written), "read": _names([])}
         case "mailpact-consumer":
             return _consumer_permissions(topology)
         case "mailpact-observer":
             own = f"^{_PRIVATE_QUEUES}$"
-            observed = "|".join(
-                [*(re.escape(name) for name in _OBSERVED if name in exchanges), _PRIVATE_QUEUES]
-            )
-            return {"configure": own, "write": own, "read": f"^(?:{observed})$"}
+            observed = _names([name for name in _OBSERVED if name in exchanges], own=_PRIVATE_QUEUES)
+            return {"configure": own, "write": own, "read": observed}
         case _:
-            return {"configure": everything, "write": everything, "read": everything}
+            return dict.fromkeys(("configure", "write", "read"), everything)
 
 
 def _consumer_permissions(topology: Topology) -> JsonObject:
@@ -87,10 +93,26 @@ def _consumer_permissions(topology: Topology) -> JsonObject:
     }
 
 
-def _names(names: Iterable[str]) -> str:
-    """Return the expression that matches these names and no others."""
-    alternatives = "|".join(re.escape(name) for name in dict.fromkeys(names))
+def _names(names: Iterable[str], *, own: str = "") -> str:
+    """Return the expression that matches these names, what `own` matches, and no others."""
+    alternatives = "|".join([*(re.escape(name) for name in dict.fromkeys(names)), *filter(None, [own])])
     return f"^(?:{alternatives})$" if alternatives else "^$"
+
+
+def _log_policy(vhost: str) -> JsonObject:
+    """Return the policy that lets the oldest log records go when there are too many."""
+    return {
+        "vhost": vhost,
+        "name": LOG_POLICY,
+        "pattern": f"^{re.escape(LOG_QUEUE)}$",
+        "apply-to": "queues",
+        "priority": 0,
+        "definition": {
+            "max-length": MOST_LOG_RECORDS,
+            "max-length-bytes": MOST_LOG_BYTES,
+            "overflow": "drop-head",
+        },
+    }
 
 
 def _exchange(exchange: Exchange, vhost: str) -> JsonObject:

@@ -28,7 +28,7 @@ def test_definitions_are_the_same_each_time_and_hold_no_secret():
 
 
 def test_everything_is_in_the_vhost_that_was_asked_for():
-    parts = ("permissions", "exchanges", "queues", "bindings")
+    parts = ("permissions", "policies", "exchanges", "queues", "bindings")
 
     assert {row["vhost"] for part in parts for row in DEFINITIONS[part]} == {"mail"}
 
@@ -43,7 +43,9 @@ def test_topology_is_there_in_its_order():
     json.dumps(DEFINITIONS)
 
 
-@pytest.mark.parametrize(("right", "names"), [("configure", {"email"}), ("write", {"email"}), ("read", {""})])
+@pytest.mark.parametrize(
+    ("right", "names"), [("configure", {"email"}), ("write", {"email", "logs"}), ("read", {""})]
+)
 def test_producer_has_the_public_exchange_and_reads_nothing(right, names):
     # The empty expression `^$` matches the empty name alone: that is how RabbitMQ writes "nothing".
     assert allowed("mailpact-producer", right) == names
@@ -61,4 +63,15 @@ def test_observer_writes_to_its_own_queues_alone():
 
 @pytest.mark.parametrize("right", ["configure", "write", "read"])
 def test_operator_has_the_topology_and_nothing_else(right):
-    assert allowed("mailpact-operator", right) == NAMES
+    assert allowed("mailpact-operator", right) == NAMES | {"amq.gen-1"}
+
+
+def test_the_queue_of_log_records_is_bounded_by_a_policy():
+    (policy,) = DEFINITIONS["policies"]
+
+    assert {name for name in NAMES if re.search(policy["pattern"], name)} == {"logs.all"}
+    assert policy["definition"] == {
+        "max-length": 100_000,
+        "max-length-bytes": 100_000_000,
+        "overflow": "drop-head",
+    }

@@ -1,0 +1,1 @@
+"""`mailpact logs …`: the log records of all services, one file a command."""

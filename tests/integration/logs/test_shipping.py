@@ -1,0 +1,167 @@
+"""What services write to their logs arrives in `logs.all`, costs them nothing, and is counted when it is lost."""
+
+import asyncio
+import json
+import re
+import signal
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from urllib.request import urlopen
+
+import aiormq
+import pytest
+import structlog
+
+from mailpact.contracts import catalogue
+from mailpact.contracts.validate import Validator
+from mailpact_cli.log_shipping import BUFFERED_RECORDS
+from mailpact_devbroker.service import running as devbroker_running
+from tests.integration.logs.conftest import Broker, line, started, until
+
+CONTRACT = catalogue.load().contract("log/1")
+
+
+async def test_a_shipped_record_obeys_the_contract_and_its_binding(broker: Broker) -> None:
+    await broker.ship("shop", line("connected", level="warning", service="shop"))
+
+    (taken,) = await broker.take(1)
+    properties = taken.header.properties
+    assert (taken.exchange, taken.routing_key) == ("logs", "warning")
+    assert (properties.content_type, properties.message_type) == ("application/json", "log.v1")
+    assert properties.app_id == "shop"
+    assert abs(properties.timestamp.timestamp() - time.time()) < 60
+    assert Validator(CONTRACT.writer_schema).check(json.loads(taken.body)) is None
+
+
+async def test_a_large_record_and_many_small_ones_arrive_in_order(broker: Broker) -> None:
+    texts = ["x" * 65_000, *(str(number) for number in range(2_500))]
+
+    await broker.ship("shop", *(("info", text) for text in texts))
+
+    assert [taken.body.decode() for taken in await broker.take(2_501)] == texts
+
+
+async def test_shipping_makes_the_exchange_and_works_without_a_queue(amqp_url: str) -> None:
+    await Broker(amqp_url).ship("shop", line("a"), line("b"))
+
+    async with aiormq.connect(amqp_url) as connection:
+        channel = await connection.channel()
+        await channel.exchange_declare("logs", exchange_type="topic", durable=True, passive=True)
+
+
+async def test_records_are_shipped_again_after_the_exchange_was_deleted(broker: Broker) -> None:
+    shipper = broker.shipper("shop")
+    shipper.take(*line("before"))
+    async with shipper.shipping():
+        await until(lambda: shipper.shipped == 1)
+        async with aiormq.connect(broker.url) as connection:
+            await (await connection.channel()).exchange_delete("logs")
+        shipper.take(*line("lost"))
+        await until(lambda: shipper.buffer.lost == 1)
+        shipper.take(*line("after"))
+        await until(lambda: shipper.shipped == 2)
+
+    assert [json.loads(taken.body)["event"] for taken in await broker.take(1)] == ["before"]
+
+
+async def test_a_broker_that_is_away_costs_bounded_memory_and_no_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # takes connections and never answers
+        shipper = Broker(f"amqp://127.0.0.1:{listener.getsockname()[1]}").shipper("shop")
+        began = time.process_time()
+        async with shipper.shipping():
+            for number in range(100_000):
+                shipper.take("info", f'{{"number": {number}}}')
+            took = time.process_time() - began
+            stopping_at = time.monotonic()
+        stopped = time.monotonic() - stopping_at
+
+    assert (len(shipper.buffer), shipper.buffer.lost) == (BUFFERED_RECORDS, 100_000 - BUFFERED_RECORDS)
+    assert took < 2  # 20 us a record on a busy machine
+    assert stopped < 3
+
+
+async def test_a_broker_that_comes_back_gets_the_records_and_the_number_of_those_lost() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = listener.getsockname()
+    listener.close()
+    broker = Broker(f"amqp://127.0.0.1:{address[1]}")
+    shipper = broker.shipper("shop")
+    for number in range(BUFFERED_RECORDS + 7):
+        shipper.take("info", f'{{"number": {number}}}')
+    with structlog.testing.capture_logs() as logged:
+        async with shipper.shipping():
+            await until(lambda: any("cannot connect" in entry["event"] for entry in logged))
+            async with devbroker_running(socket.create_server(address), journal=None):
+                await until(lambda: shipper.shipped == BUFFERED_RECORDS)
+
+    assert ("log records were not shipped", 7) in [(entry["event"], entry.get("count")) for entry in logged]
+    assert [metric.samples[0].value for metric in shipper.collect()] == [BUFFERED_RECORDS, 7]
+
+
+async def test_a_bug_in_shipping_ends_nothing_but_shipping(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipper = broker.shipper("shop")
+    monkeypatch.setattr(shipper, "_report_lost", lambda: 1 / 0)
+    shipper.take(*line("a"))
+    with structlog.testing.capture_logs() as logged:
+        async with shipper.shipping():
+            await until(lambda: any(entry["log_level"] == "error" for entry in logged))
+            shipper.take(*line("b"))
+
+    assert [entry["kind"] for entry in logged if entry["log_level"] == "error"] == ["ZeroDivisionError"]
+
+
+async def port_of_health(err: Path) -> str:
+    """Return where a service says that it serves its health."""
+    found: list[str] = []
+    await until(
+        lambda: bool(found.extend(re.findall(r"health on (http://[^/]+)/", err.read_text())) or found)
+    )
+    return found[0]
+
+
+async def test_a_service_ships_from_its_first_line_to_its_last_and_counts(
+    broker: Broker, tmp_path: Path
+) -> None:
+    words = ("producer", "--listen", "127.0.0.1:0", "--health", "127.0.0.1:0")
+    async with started(*words, cwd=tmp_path, MAILPACT_AMQP_URL=broker.url) as process:
+        health = await port_of_health(tmp_path / "err")
+        taken = await broker.take(2)
+        metrics = (await asyncio.to_thread(urlopen, f"{health}/metrics")).read().decode()
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+    taken += await broker.take(1)
+
+    records = [json.loads(each.body) for each in taken]
+    assert [record["event"].split()[0] for record in records] == ["site", "health", "site"]
+    assert {record["service"] for record in records} == {"producer"}
+    assert records == [json.loads(text) for text in (tmp_path / "err").read_text().splitlines()]
+    assert "log_records_shipped_total 2.0" in metrics
+    assert "log_records_lost_total 0.0" in metrics
+
+
+async def test_workers_ship_their_own_records_and_nobody_elses(broker: Broker, tmp_path: Path) -> None:
+    words = ("consumer", "--workers", "2", "--inbox-url", "sqlite:///inbox.db")
+    async with started(*words, cwd=tmp_path, MAILPACT_AMQP_URL=broker.url) as process:
+        taken = await broker.take(2)
+        process.send_signal(signal.SIGTERM)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), 20)
+
+    assert process.returncode == 0
+    assert [json.loads(each.body)["event"].split()[0] for each in taken] == ["consuming", "consuming"]
+    assert await broker.waiting() == 0
+
+
+async def test_local_logs_are_not_shipped(broker: Broker, tmp_path: Path) -> None:
+    words = ("producer", "--listen", "127.0.0.1:0", "--health", "127.0.0.1:0", "--local-logs")
+    async with started(*words, cwd=tmp_path, MAILPACT_AMQP_URL=broker.url) as process:
+        await port_of_health(tmp_path / "err")
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+
+    assert await broker.waiting() == 0
+    assert json.loads((tmp_path / "err").read_text().splitlines()[0])["service"] == "producer"
