@@ -21,7 +21,7 @@ from mailpact_cli.log_shipping import LogShipper
 from mailpact_devbroker.service import running as devbroker_running
 from tests import command
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 50
 Run = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 
 
@@ -55,7 +55,7 @@ def run(amqp_url: str, tmp_path: Path) -> Run:
     """Run `mailpact …` on the broker to its end."""
 
     async def run_to_the_end(*words: str) -> subprocess.CompletedProcess[str]:
-        job = partial(command.run, *words, cwd=tmp_path, MAILPACT_AMQP_URL=amqp_url)
+        job = partial(command.run, *words, cwd=tmp_path, seconds=150, MAILPACT_AMQP_URL=amqp_url)
         return await asyncio.to_thread(job)
 
     return run_to_the_end

@@ -11,6 +11,8 @@ from pamqp import commands
 
 from tests.integration.logs.conftest import Broker, Run, line, started, until
 
+pytestmark = pytest.mark.timeout(180)  # the machine may be busy, and commands start
+
 
 def events(text: str) -> list[str]:
     """Return the events of lines of JSON."""
