@@ -35,6 +35,7 @@ test-faults: $(VENV)/dev.lock ## Run crashes and outages, and break 10,000 conve
 	-@$(BIN)/python -m tests.servers fetch
 	@MAILPACT_TEST_FUZZ_STREAMS=10000 \
 	MAILPACT_TEST_MUTANTS=all \
+	MAILPACT_TEST_KIT_ROUNDS=10 \
 	MAILPACT_TEST_KILL_ROUNDS=50 \
 	MAILPACT_TEST_SIBLING_PAIRS=25000 \
 	MAILPACT_TEST_CUTS_APART=1 \
@@ -43,6 +44,8 @@ test-faults: $(VENV)/dev.lock ## Run crashes and outages, and break 10,000 conve
 		tests/integration/database/test_migrate.py \
 		tests/integration/devbroker/test_fuzz.py \
 		tests/integration/kit/test_mutants.py \
+		tests/integration/kit/test_mailpact.py \
+		tests/polyglot/test_contract_tests.py::test_the_sample_passes_every_case \
 		tests/unit/contracts/compatibility/test_siblings.py \
 		$(ARGS)
 	@$(BIN)/python -m pytest -q -m long --ignore tests/faults $(ARGS)

@@ -10,6 +10,7 @@ import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import uuid4
 
 from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
 from aiormq.exceptions import AMQPError
@@ -18,7 +19,7 @@ from pamqp import commands
 from mailpact.amqp.errors import BrokerError
 from mailpact.amqp.supervisor import dial, hang_up
 from mailpact.amqp.topology import declare_all
-from mailpact.contracts.catalogue import Topology
+from mailpact.contracts.catalogue import QueueBinding, Topology
 from mailpact.settings import AmqpUrl
 from mailpact_kit.changes import Changes
 from mailpact_kit.errors import InfrastructureDown
@@ -45,9 +46,11 @@ class Broker:
         self._exchange = exchange
         self._changes = changes
         self._channel: AbstractChannel | None = None
+        self._connection: AbstractConnection | None = None
 
     async def open(self, connection: AbstractConnection) -> None:
         """Declare the topology and begin to read dead letters; raises InfrastructureDown if the queues are in use."""
+        self._connection = connection
         await declare_all(connection, self._topology)
         async with asyncio.timeout(REQUEST_SECONDS):
             self._channel = await connection.channel(publisher_confirms=True)
@@ -71,6 +74,17 @@ class Broker:
             timeout=REQUEST_SECONDS,
         )
 
+    async def read_all_letters(self) -> None:
+        """Return when every dead letter that was confirmed until now has been read: a marker is sent after them."""
+        marker = str(uuid4())
+        await self._opened().basic_publish(
+            b"",
+            exchange=self.dead_exchange,
+            properties=commands.Basic.Properties(message_id=marker, delivery_mode=1),
+            timeout=REQUEST_SECONDS,
+        )
+        await self._changes.wait_for(lambda: marker in self._letters_by_id, seconds=REQUEST_SECONDS)
+
     def letters_about(self, sent: Sent) -> list[Letter]:
         """Return the dead letters of a message: by its id, or by its nonce where a letter has no id."""
         nameless = [letter for letter in self._letters_by_id.get(None, ()) if letter.is_about(sent)]
@@ -79,6 +93,33 @@ class Broker:
     async def consumers(self) -> int:
         """Ask how many consumers the queue has."""
         return (await self._look(self.queue)).consumer_count or 0
+
+    async def unbind(self) -> None:
+        """Take the queue away from the exchange: what is published then reaches no queue."""
+        for route in self._routes():
+            await self._opened().queue_unbind(
+                route.queue, route.exchange, route.routing_key, timeout=REQUEST_SECONDS
+            )
+
+    async def bind(self) -> None:
+        """Bind the queue to the exchange again."""
+        for route in self._routes():
+            await self._opened().queue_bind(
+                route.queue, route.exchange, route.routing_key, timeout=REQUEST_SECONDS
+            )
+
+    async def cancel_consumers(self) -> None:
+        """Delete the queue, so that the broker cancels its consumers, and declare the queue again."""
+        assert self._connection is not None  # noqa: S101  # open() came before
+        await self._opened().queue_delete(self.queue, timeout=REQUEST_SECONDS)
+        await declare_all(self._connection, self._topology)
+
+    def _routes(self) -> list[QueueBinding]:
+        return [
+            each
+            for each in self._topology.bindings
+            if (each.exchange, each.queue) == (self._exchange, self.queue)
+        ]
 
     async def leave(self) -> None:
         """Take away what is left in the queues once the program is gone; they were empty before, so it is the kit's."""

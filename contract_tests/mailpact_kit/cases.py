@@ -61,6 +61,7 @@ class Habit(StrEnum):
     LETTER_BEFORE_ACK = "letter_before_ack"
     PREFETCH_FIRST = "prefetch_first"
     SETTLES_ONCE = "settles_once"
+    MAIL_FIELDS = "mail_fields"
 
 
 class Fault(StrEnum):
@@ -74,8 +75,13 @@ class Fault(StrEnum):
     SMTP_AWAY = "smtp_away"
     SIGTERM = "sigterm"
     CLEAN_EXIT = "clean_exit"
+    CANCELLED = "cancelled"
     CUT_BEFORE_CONFIRM = "cut_before_confirm"
     SAME_AGAIN = "same_again"
+    NACKED = "nacked"
+    RETURNED = "returned"
+    AWAY_AT_PUBLISH = "away_at_publish"
+    KILL_AT_PUBLISH = "kill_at_publish"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ started again, as a container platform would do.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import assert_never
+from collections.abc import Awaitable, Callable, Mapping
 
 from mailpact_kit.cases import Answer, Case, Fault, FaultCase
 from mailpact_kit.consumer_cases import has_outcome
@@ -28,27 +27,7 @@ TAKEN = "250 2.0.0 kept"
 async def carry_out(stage: Stage, case: Case, does: FaultCase) -> tuple[list[str], Evidence]:
     """Carry out one case; give its problems, and what helps to find their cause."""
     sent: list[Sent] = []
-    match does.fault:
-        case Fault.KILL:
-            problems = await _kill(stage, case, sent)
-        case Fault.LATE_DUPLICATE:
-            problems = await _late_duplicate(stage, case, sent)
-        case Fault.CUT_BEFORE_ACK:
-            problems = await _cut_before_ack(stage, case, sent)
-        case Fault.CUT_IN_MAIL:
-            problems = await _cut_in_mail(stage, case, sent)
-        case Fault.BROKER_AWAY:
-            problems = await _broker_away(stage, case, sent)
-        case Fault.SMTP_AWAY:
-            problems = await _smtp_away(stage, case, sent)
-        case Fault.SIGTERM:
-            problems = await _sigterm(stage, case, sent)
-        case Fault.CLEAN_EXIT:
-            problems = await _clean_exit(stage)
-        case Fault.CUT_BEFORE_CONFIRM | Fault.SAME_AGAIN:
-            raise ValueError(f"{does.fault} is for producers")
-        case _:
-            assert_never(does.fault)
+    problems = await _DEEDS[does.fault](stage, case, sent)
     nonces = [message.nonce for message in sent]
     return problems, stage.evidence(nonces, [line_of_sent(message) for message in sent])
 
@@ -194,6 +173,17 @@ async def _smtp_away(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
     return problems + _at_least_one_mail(stage, sent)
 
 
+async def _cancelled(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
+    """Have the broker cancel the program's consumer, as when a queue is deleted: the program consumes again."""
+    async with stage.disturbance:
+        await stage.broker.cancel_consumers()
+        message = await _publish(stage, case, sent)
+        problems = await _wait_through(
+            stage, lambda: has_outcome(stage, message), "the broker cancelled its consumer"
+        )
+        return problems + _at_least_one_mail(stage, sent)
+
+
 async def _sigterm(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
     """Send SIGTERM while mails are under way: the program ends in time, and loses none of them."""
     for _ in range(IN_FLIGHT):
@@ -207,7 +197,7 @@ async def _sigterm(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
     return problems
 
 
-async def _clean_exit(stage: Stage) -> list[str]:
+async def _clean_exit(stage: Stage, _case: Case, _sent: list[Sent]) -> list[str]:
     """Look at how the program ended after SIGTERM: with exit code 0, its connections closed."""
     if stage.program.has_ended_by_itself is None:
         await stage.program.terminate()
@@ -231,3 +221,16 @@ def _ignored() -> str:
         f"the program did not end within {TERM_SECONDS} s of SIGTERM and was killed: the process that the kit started "
         "ignores the signal, or is a wrapper that does not pass it on (exec replaces the wrapper)"
     )
+
+
+_DEEDS: Mapping[Fault, Callable[[Stage, Case, list[Sent]], Awaitable[list[str]]]] = {
+    Fault.KILL: _kill,
+    Fault.LATE_DUPLICATE: _late_duplicate,
+    Fault.CUT_BEFORE_ACK: _cut_before_ack,
+    Fault.CUT_IN_MAIL: _cut_in_mail,
+    Fault.BROKER_AWAY: _broker_away,
+    Fault.SMTP_AWAY: _smtp_away,
+    Fault.CANCELLED: _cancelled,
+    Fault.SIGTERM: _sigterm,
+    Fault.CLEAN_EXIT: _clean_exit,
+}

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from email.parser import BytesHeaderParser
+from email.policy import compat32
+from email.utils import getaddresses, parsedate_tz
 
 from mailpact_kit.cases import Habit
 from mailpact_kit.ledger import Ledger, Publication
@@ -19,6 +22,7 @@ class Course:
     events: Sequence[Event]
     mails: Mapping[str, Sequence[Mail]]
     dead_exchange: str
+    mail_from: str = ""
 
 
 def judge_habits(habits: Sequence[Habit], course: Course) -> list[str]:
@@ -98,10 +102,35 @@ def _settles_once(course: Course) -> list[str]:
     ]
 
 
+def _mail_fields(course: Course) -> list[str]:
+    """Look for the two fields that every mail needs (RFC 5322, 3.6)."""
+    problems = []
+    for message_id, mails in course.mails.items():
+        for mail in mails:
+            fields = BytesHeaderParser(policy=compat32).parsebytes(mail.content)
+            senders = [address for _, address in getaddresses(list(map(str, fields.get_all("From", []))))]
+            if senders != [course.mail_from]:
+                named = ", ".join(senders) or "nobody"
+                problems.append(
+                    f"the mail of message {message_id} is From {named} instead of {course.mail_from}"
+                )
+            dates = fields.get_all("Date", [])
+            if len(dates) != 1 or parsedate_tz(str(dates[0])) is None:
+                problems.append(f"the mail of message {message_id} has {_dates(dates)} instead of one Date")
+    return problems
+
+
+def _dates(dates: Sequence[object]) -> str:
+    if len(dates) == 1:
+        return f"the Date {str(dates[0])!r}"
+    return f"{len(dates) or 'no'} fields Date"
+
+
 _RULES: Mapping[Habit, Callable[[Course], list[str]]] = {
     Habit.ACKNOWLEDGES: _acknowledges,
     Habit.ACK_AFTER_250: _ack_after_250,
     Habit.LETTER_BEFORE_ACK: _letter_before_ack,
     Habit.PREFETCH_FIRST: _prefetch_first,
     Habit.SETTLES_ONCE: _settles_once,
+    Habit.MAIL_FIELDS: _mail_fields,
 }

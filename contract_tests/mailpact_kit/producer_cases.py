@@ -4,6 +4,7 @@ What was published for the first request is counted when the publish for the sec
 something to the connection, or to the program, around the first request.
 """
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import assert_never
@@ -11,14 +12,14 @@ from typing import assert_never
 from mailpact_kit.cases import Case, Fault, FaultCase, ProducerCase
 from mailpact_kit.messages import address_for, nonce_of
 from mailpact_kit.process import TERM_SECONDS
-from mailpact_kit.publishes import Asked, about, judge_publishes
+from mailpact_kit.publishes import Asked, about, judge_publishes, judge_unique
 from mailpact_kit.stage import PATIENCE, Stage, new_id, now
 from mailpact_kit.trigger import Trigger, TriggerFailed, carries_message, pull
 from mailpact_kit.verdict import Evidence
 
-NEWER = (
-    "email/2",
-)  # a producer may write its mails under these contracts instead of the one that a case names
+# A producer may write its mails under these contracts instead of the one that a case names.
+NEWER = ("email/2",)
+AWAY_SECONDS = 1.0
 
 
 async def carry_out(stage: Stage, case: Case, does: ProducerCase | FaultCase) -> tuple[list[str], Evidence]:
@@ -55,17 +56,24 @@ async def _observe(
 
 
 async def _disturb(stage: Stage, trigger: Trigger, does: FaultCase, asked: Asked, fence: Asked) -> list[str]:
-    match does.fault:
-        case Fault.CUT_BEFORE_CONFIRM:
-            async with stage.disturbance:
+    if does.fault is Fault.SIGTERM:
+        return [] if await stage.program.terminate() else [_ignored()]
+    async with stage.disturbance:
+        match does.fault:
+            case Fault.CUT_BEFORE_CONFIRM:
                 return await _cut_before_confirm(stage, trigger, asked, does.message)
-        case Fault.SAME_AGAIN:
-            async with stage.disturbance:
+            case Fault.SAME_AGAIN:
                 return await _same_again(stage, trigger, asked, fence, does.message)
-        case Fault.SIGTERM:
-            return [] if await stage.program.terminate() else [_ignored()]
-        case _:
-            raise ValueError(f"{does.fault} is for consumers")
+            case Fault.NACKED:
+                return await _nacked(stage, trigger, asked, does.message)
+            case Fault.RETURNED:
+                return await _returned(stage, trigger, asked, does.message)
+            case Fault.AWAY_AT_PUBLISH:
+                return await _away(stage, trigger, asked, does.message)
+            case Fault.KILL_AT_PUBLISH:
+                return await _kill(stage, trigger, asked, fence, does.message)
+            case _:
+                raise ValueError(f"{does.fault} is for consumers")
 
 
 async def _cut_before_confirm(stage: Stage, trigger: Trigger, asked: Asked, message: str) -> list[str]:
@@ -78,12 +86,90 @@ async def _cut_before_confirm(stage: Stage, trigger: Trigger, asked: Asked, mess
         return [] if stage.tap.has_cut(needle) else [_unasked()]
     if not await _wait(stage, lambda: stage.tap.has_cut(needle)):
         return [_unasked()]
-    await _wait(stage, lambda: len(about(stage.ledger.publications, asked)) > 1, is_patient=True)
+    return await _published_again(stage, asked, "after its confirm was lost")
+
+
+async def _nacked(stage: Stage, trigger: Trigger, asked: Asked, message: str) -> list[str]:
+    """Have the broker refuse the message by a nack: it is published again, or the request fails."""
+    needle = asked.nonce.encode()
+    stage.tap.nack_instead(needle)
+    try:
+        await _ask(stage, trigger, asked, message)
+    except TriggerFailed:
+        return [] if stage.tap.has_cut(needle) else [_unasked()]
+    if not await _wait(stage, lambda: stage.tap.has_cut(needle)):
+        return [_unasked()]
+    return await _published_again(stage, asked, "after the broker refused it by a nack")
+
+
+async def _returned(stage: Stage, trigger: Trigger, asked: Asked, message: str) -> list[str]:
+    """Have the message reach no queue: when it came back, it is published again, or the request fails."""
+    await stage.broker.unbind()
+    try:
+        await _ask(stage, trigger, asked, message)
+        came_back = await _wait(
+            stage, lambda: any(each.is_returned for each in about(stage.ledger.publications, asked))
+        )
+    except TriggerFailed:
+        return []
+    finally:
+        await stage.broker.bind()
+    if not came_back:
+        return ["the message reached no queue, and the program published it so that it did not come back"]
+    return await _published_again(stage, asked, "after it came back because it reached no queue")
+
+
+async def _away(stage: Stage, trigger: Trigger, asked: Asked, message: str) -> list[str]:
+    """Have the broker refuse connections while the request is made: it fails, or is published afterwards."""
+    stage.tap.refuse(is_refusing=True)
+    pulling = asyncio.ensure_future(
+        pull(trigger, _values(stage, asked, message), stage.variables, seconds=PATIENCE * stage.seconds)
+    )
+    try:
+        await asyncio.wait({pulling}, timeout=AWAY_SECONDS)  # what is away has to be away for some time
+    finally:
+        stage.tap.refuse(is_refusing=False)
+    try:
+        await pulling
+    except TriggerFailed:
+        return []
+    if await _wait(stage, lambda: bool(about(stage.ledger.publications, asked)), is_patient=True):
+        return []
+    return ["a request that was taken while the broker was away was not published when the broker was back"]
+
+
+async def _kill(stage: Stage, trigger: Trigger, asked: Asked, fence: Asked, message: str) -> list[str]:
+    """Kill the program before it knows of the confirm: when it is started again, it publishes the message again."""
+    needle = asked.nonce.encode()
+    stage.tap.cut_before_confirm(needle)
+    pulling = asyncio.ensure_future(
+        pull(trigger, _values(stage, asked, message), stage.variables, seconds=stage.seconds)
+    )
+    has_cut = await _wait(stage, lambda: stage.tap.has_cut(needle))
+    await stage.program.kill()
+    await stage.program.start()
+    has_failed = isinstance((await asyncio.gather(pulling, return_exceptions=True))[0], TriggerFailed)
+    if not has_cut:
+        return [_unasked()]
+    problems = (
+        []
+        if has_failed
+        else await _published_again(stage, asked, "when the program was killed and started again")
+    )
+    await _ask(stage, trigger, fence, message)
+    return problems + judge_unique(stage.ledger.publications)
+
+
+async def _published_again(stage: Stage, asked: Asked, when: str) -> list[str]:
+    """Wait until the message is confirmed; say whether it never is, or is published with another id."""
+    await _wait(
+        stage,
+        lambda: any(each.confirmed_at is not None for each in about(stage.ledger.publications, asked)),
+        is_patient=True,
+    )
     published = about(stage.ledger.publications, asked)
-    if len(published) < 2:
-        return [
-            "the message was not published again after its confirm was lost, and the request reported no failure"
-        ]
+    if not any(each.confirmed_at is not None for each in published):
+        return [f"the message was not published again {when}, and the request reported no failure"]
     ids = {each.event.properties.get("message_id") for each in published}
     return (
         [] if len(ids) == 1 else [f"the message was published again with another message_id: {len(ids)} ids"]

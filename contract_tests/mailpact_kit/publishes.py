@@ -92,7 +92,7 @@ def _judge_properties(
         if wanted.name in names
         for problem in _judge_property(wanted, each, now)
     ]
-    return problems + (_judge_unique(everything) if UNIQUE in names else [])
+    return problems + (judge_unique(everything) if UNIQUE in names else [])
 
 
 def about(everything: Sequence[Publication], asked: Asked) -> list[Publication]:
@@ -204,7 +204,7 @@ def _is_value(wanted: Property, value: object) -> bool:
     return value == wanted.value
 
 
-def _judge_unique(everything: Sequence[Publication]) -> list[str]:
+def judge_unique(everything: Sequence[Publication]) -> list[str]:
     """Look for an id that two different bodies share; the same body again is a repeated publish."""
     bodies: dict[object, set[bytes]] = {}
     for each in everything:

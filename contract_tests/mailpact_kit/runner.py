@@ -1,8 +1,9 @@
 """Runs the cases against one program: sets the stage, waits until it is ready, and carries the cases out in phases.
 
-    kill ▶ everything that disturbs nobody, at once ▶ habits, judged on all that was seen ▶ disturbances ▶ SIGTERM
+    kill ▶ everything that disturbs nobody, at once ▶ disturbances ▶ cancelled consumer ▶ habits, judged on all that was
+    seen ▶ SIGTERM
 
-A program that ends in the first three phases is reported once as the cause: the cases that had no outcome by then are
+A program that ends in the first two phases is reported once as the cause: the cases that had no outcome by then are
 skipped, and so are the later phases.
 """
 
@@ -48,8 +49,14 @@ SKIP_REASONS = {
     Requirement.PROGRAM: "it needs a program that runs, behind --",
     Requirement.EMAIL_2: "it needs --serves email/1,email/2",
 }
-KILL, TOGETHER, HABITS, DISTURBANCES, END = range(5)
-_PHASES = {Fault.KILL: KILL, Fault.LATE_DUPLICATE: TOGETHER, Fault.SIGTERM: END, Fault.CLEAN_EXIT: END}
+KILL, TOGETHER, DISTURBANCES, CANCELLED, HABITS, END = range(6)
+_PHASES = {
+    Fault.KILL: KILL,
+    Fault.LATE_DUPLICATE: TOGETHER,
+    Fault.CANCELLED: CANCELLED,
+    Fault.SIGTERM: END,
+    Fault.CLEAN_EXIT: END,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +109,12 @@ async def _in_phases(stage: Stage, plan: Plan, cases: Sequence[Case]) -> tuple[l
             {*killing, asyncio.create_task(stage.is_back.wait())}, return_when=asyncio.FIRST_COMPLETED
         )
     results = list(await asyncio.gather(*(_result(stage, plan, case) for case in phases[TOGETHER]), *killing))
-    results += [await _result(stage, plan, case) for case in phases[HABITS]]
     if stage.has_program_exited:
-        later = [*phases[DISTURBANCES], *phases[END]]
+        later = [case for phase in (DISTURBANCES, CANCELLED, HABITS, END) for case in phases[phase]]
         return _after_crash([*results, *(_skipped(case, []) for case in later)]), _crash(stage)
     results += await asyncio.gather(*(_result(stage, plan, case) for case in phases[DISTURBANCES]))
-    results += [await _result(stage, plan, case) for case in phases[END]]
+    for phase in (CANCELLED, HABITS, END):
+        results += [await _result(stage, plan, case) for case in phases[phase]]
     return results, None
 
 

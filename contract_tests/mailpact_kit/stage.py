@@ -103,7 +103,9 @@ class Stage:
             ]
             for sent in self.sent
         }
-        return Course(self.ledger, self.tap.events, mails, self.broker.dead_exchange)
+        return Course(
+            self.ledger, self.tap.events, mails, self.broker.dead_exchange, self.values["MAIL_FROM"]
+        )
 
     def evidence(self, nonces: Sequence[str], sent: Sequence[str]) -> Evidence:
         """Collect what helps to find a fault."""

@@ -1,12 +1,15 @@
-"""A proxy between a program and its broker that reads AMQP in both directions and changes no byte.
+"""A proxy between a program and its broker that reads AMQP in both directions and passes it on unchanged.
 
 What is read is noted before it is passed on, so that the trace keeps the order of cause and effect across connections.
-For a fault the tap cuts connections, at once or before a certain frame is passed on, and refuses new ones for a while.
+For a fault the tap cuts connections, at once or before a certain frame is passed on, refuses new ones for a while, or
+makes a nack of the broker's confirm.
 """
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 from mailpact.settings import HostPort
 from mailpact_kit.changes import Changes
@@ -16,6 +19,7 @@ from mailpact_kit.trace import Event, Speaker, Trace
 
 CHUNK_BYTES = 64 * 1024
 CONNECT_SECONDS = 10
+_CONFIRM = struct.Struct(">BHIHHQBB")  # basic.ack and basic.nack are alike but for the method's number
 _PROGRESS = ("basic.ack", "basic.reject", "basic.publish")
 
 
@@ -36,6 +40,7 @@ class Tap:
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._cut_before_settling: set[str] = set()
         self._cut_before_confirm: set[bytes] = set()
+        self._nack_instead: set[bytes] = set()
         self._is_refusing = False
 
     @property
@@ -56,9 +61,13 @@ class Tap:
         """Break the connection, once, when the broker confirms a publish with these bytes in its body."""
         self._cut_before_confirm.add(needle)
 
+    def nack_instead(self, needle: bytes) -> None:
+        """Make a nack of the broker's confirm, once, of a publish with these bytes in its body."""
+        self._nack_instead.add(needle)
+
     def has_cut(self, mark: str | bytes) -> bool:
-        """Return whether the connection was broken for this message id or these bytes."""
-        return mark not in self._cut_before_settling and mark not in self._cut_before_confirm
+        """Return whether the connection was broken, or a nack was made, for this message id or these bytes."""
+        return mark not in self._cut_before_settling | self._cut_before_confirm | self._nack_instead
 
     def refuse(self, *, is_refusing: bool) -> None:
         """Refuse new connections and cut the open ones, or take them again."""
@@ -119,22 +128,43 @@ class Tap:
         frames = FrameReader()
         with suppress(OSError):
             while data := await reader.read(CHUNK_BYTES):
-                self._note(number, speaker, frames, data)
-                writer.write(data)
+                writer.write(self._note(number, speaker, frames, data))
                 await writer.drain()
         with suppress(OSError):
             writer.write_eof()
 
-    def _note(self, number: int, speaker: Speaker, frames: FrameReader, data: bytes) -> None:
+    def _note(self, number: int, speaker: Speaker, frames: FrameReader, data: bytes) -> bytes:
+        """Note what these bytes say, and return what is to be passed on."""
         at = asyncio.get_running_loop().time() - self.began
         is_progress = False
-        for frame in frames.feed(data):
-            self._break_before(number, speaker, frame)
+        for read in frames.feed(data):
+            self._break_before(number, speaker, read)
+            frame, data = self._nacked(number, speaker, read, data)
             self._trace.take(number, speaker, frame, at=at)
             is_progress = is_progress or (
                 speaker is Speaker.PROGRAM and isinstance(frame, Method) and frame.name in _PROGRESS
             )
         self._changes.notify(is_progress=is_progress)
+        return data
+
+    def _nacked(self, number: int, speaker: Speaker, frame: Frame, data: bytes) -> tuple[Frame, bytes]:
+        """Return the frame and the bytes around it, with a nack instead of a confirm where a case wants one."""
+        if not self._nack_instead or not isinstance(frame, Method):
+            return frame, data
+        if speaker is not Speaker.BROKER or frame.name != "basic.ack":
+            return frame, data
+        wanted = {needle for needle in self._nack_instead if self._has_open(number, needle)}
+        if not wanted:
+            return frame, data
+        self._nack_instead -= wanted
+        tag, multiple = frame.arguments["delivery_tag"], frame.arguments["multiple"]
+        ack = _CONFIRM.pack(1, frame.channel, 13, 60, 80, tag, multiple, 0xCE)
+        if (
+            ack not in data
+        ):  # the frame came in two pieces, and one of them is on its way: the confirm is lost instead
+            raise _Cut
+        nack = _CONFIRM.pack(1, frame.channel, 13, 60, 120, tag, multiple, 0xCE)
+        return replace(frame, name="basic.nack"), data.replace(ack, nack, 1)
 
     def _break_before(self, number: int, speaker: Speaker, frame: Frame) -> None:
         """Raise _Cut where a case wants the connection to break before this frame."""

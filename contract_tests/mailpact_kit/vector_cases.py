@@ -29,7 +29,7 @@ async def carry_out(stage: Stage, case: Case) -> tuple[list[str], Evidence]:
 async def _send_and_judge(stage: Stage, case: Case) -> tuple[list[str], Evidence]:
     earlier = len(stage.mailbox.mails)
     contract = stage.contract(case.contract)
-    vectors = read(stage.catalogue.root / case.contract)
+    vectors = read(stage.catalogue.root / case.contract, now=now())
     sent = [(vector, _sent(vector)) for vector in vectors]
     for _, message in sent:
         await stage.publish(message)
@@ -45,6 +45,7 @@ async def _send_and_judge(stage: Stage, case: Case) -> tuple[list[str], Evidence
     await stage.changes.wait_for(
         lambda: stage.has_program_exited or bool(stage.mailbox.mails_to(last.nonce)), seconds=stage.seconds
     )
+    await stage.broker.read_all_letters()
     seen = {vector.name: _seen(stage, message) for vector, message in sent}
     wrong = [
         VectorProblem(vector, problem)

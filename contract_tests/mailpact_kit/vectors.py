@@ -10,10 +10,13 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email import message_from_bytes
-from email.headerregistry import Address
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.policy import default
+from email.utils import getaddresses
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ from mailpact_kit.messages import Sent
 
 FOLDERS = ("valid", "invalid")  # what is in `refused` depends on settings of the operator's
 SHOWN_NAMES = 6
+LIST_HEADERS = {"list_unsubscribe": "List-Unsubscribe", "list_unsubscribe_post": "List-Unsubscribe-Post"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +61,42 @@ class VectorProblem:
     problem: str
 
 
-def read(contract_folder: Path) -> list[Vector]:
-    """Read the vectors of a contract, those that need no operator's settings, by name."""
+def read(contract_folder: Path, *, now: datetime) -> list[Vector]:
+    """Return the vectors of a contract that can be sent to any program at the time `now` (aware), in order of name.
+
+    Left out are vectors that need an operator's settings, vectors of other contracts than email/1 without a type (such
+    a message is one of email/1), and valid vectors whose mail would be due later or has expired by now.
+    """
     paths = [path for name in FOLDERS for path in sorted((contract_folder / "vectors" / name).glob("*.json"))]
     documents = [(path.stem, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
-    return [_vector(name, document) for name, document in documents if not _needs_settings(document)]
+    is_first = contract_folder.parts[-2:] == ("email", "1")
+    return [
+        _vector(name, document)
+        for name, document in documents
+        if not _needs_settings(document)
+        and (is_first or document.get("properties", {}).get("type"))
+        and ("error" in document or _is_due(document, now))
+    ]
 
 
 def _needs_settings(document: Any) -> bool:
     mail = document.get("mail") or {}
     return "given" in document or "template" in mail or "from" in mail
+
+
+def _is_due(document: Any, now: datetime) -> bool:
+    """Return whether a valid vector's mail is to be sent now: not later, and not expired already."""
+    body = _body(document)
+    value = json.loads(body) if b"not_before" in body or b"expires_at" in body else {}
+    not_before, expires_at = value.get("not_before"), value.get("expires_at")
+    return (not_before is None or _moment(not_before) <= now) and (
+        expires_at is None or now < _moment(expires_at)
+    )
+
+
+def _moment(text: str) -> datetime:
+    """Return a moment of the contract's form to the second; Python 3.11 takes six digits of a fraction at most."""
+    return datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
 
 
 def _vector(name: str, document: Any) -> Vector:
@@ -133,10 +163,13 @@ class Received:
         return Counter(hashlib.sha256(each).hexdigest() for each in payloads if isinstance(each, bytes))
 
     def people(self, header: str) -> list[tuple[str, str]]:
-        """Return the names and addresses of a header."""
-        value = self.parsed[header]
-        addresses: Sequence[Address] = () if value is None else value.addresses
-        return [(each.display_name, each.addr_spec) for each in addresses]
+        """Return the names and addresses of a header, as Python's older parser reads them.
+
+        The newer parser shows a space between two encoded words (RFC 2047, 6.2 says that none is shown), and makes one
+        of two spaces inside a quoted name.
+        """
+        raw = next((str(text) for name, text in self.parsed.raw_items() if name.lower() == header), "")
+        return [(_decoded_name(name), address) for name, address in getaddresses([raw]) if address]
 
 
 def judge_refusal(vector: Vector, sent: Sent, seen: Seen, schema: Any) -> list[str]:
@@ -210,6 +243,9 @@ def differences(vector: Vector, mail: Received) -> list[str]:
         people = people if isinstance(people, list) else [people]
         expected = [(each.get("name", "").strip(), each["address"]) for each in people]
         found += _same(name, expected, mail.people(name.replace("_", "-")))
+    for member, header in LIST_HEADERS.items():
+        shown_header = mail.parsed[header]
+        found += _same(header, wanted.get(member), None if shown_header is None else str(shown_header))
     found += _same("structure", wanted["structure"], _structure(mail.parsed)) if "structure" in wanted else []
     missing = (
         Counter(each["sha256"] for each in wanted.get("attachments", []) if "sha256" in each) - mail.files
@@ -226,6 +262,13 @@ def _text(name: str, wanted: str, mail: Received, kind: str) -> list[str]:
         return [f"there is no {kind} part"]
     text = mail.texts[kind]
     return [] if is_same_text(text, wanted) else [f"{name} is {shown(text)} instead of {shown(wanted)}"]
+
+
+def _decoded_name(name: str) -> str:
+    try:
+        return str(make_header(decode_header(name))) if name else ""
+    except (HeaderParseError, LookupError, UnicodeDecodeError) as error:
+        return f"(cannot be decoded: {error})"
 
 
 def _decoded(part: EmailMessage) -> str:

@@ -7,6 +7,7 @@ case has killed none.
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,10 @@ FORM = (
     *("--trigger-form", "http://127.0.0.1:{HTTP_PORT}/", "--trigger-duplicate"),
     *("--trigger-field", "email={email}", "--trigger-field", "message={message}"),
 )
+MAILPACT = (
+    *("consumer", "--amqp-url", "{AMQP_URL}", "--smtp-url", "{SMTP_URL}"),
+    *("--inbox-url", "sqlite:///{WORK_DIR}/inbox.db", "--mail-from", "{MAIL_FROM}"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,11 @@ class Mutant:
     killed_by: tuple[str, ...]
     file: str
     replace: tuple[tuple[str, str], ...]
+
+    @property
+    def is_of_mailpact(self) -> bool:
+        """Return whether the changed file belongs to Mailpact's own consumer, which is a package."""
+        return self.file.startswith("../consumer/")
 
     @property
     def role(self) -> str:
@@ -59,10 +69,17 @@ def mutants() -> list[Mutant]:
 
 
 def written(mutant: Mutant, folder: Path) -> Path:
-    """Write a mutant's program to a folder and return its path; raise ValueError if its text is not there once."""
-    source = KIT / mutant.file
-    for beside in source.parent.glob("*.py"):
-        shutil.copy(beside, folder)
+    """Write a mutant's program to a folder and return the changed file.
+
+    Raise ValueError if the text that is to be replaced does not stand there exactly once.
+    """
+    source = (KIT / mutant.file).resolve()
+    if mutant.is_of_mailpact:
+        folder = folder / source.parent.name
+        shutil.copytree(source.parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        for beside in source.parent.glob("*.py"):
+            shutil.copy(beside, folder)
     program = folder / source.name
     text = program.read_text()
     for before, after in mutant.replace:
@@ -70,35 +87,43 @@ def written(mutant: Mutant, folder: Path) -> Path:
             raise ValueError(f"{mutant.name}: {before!r} stands {text.count(before)} times in {mutant.file}")
         text = text.replace(before, after)
     program.write_text(text)
-    return folder / ("consumer.py" if mutant.role == "consumer" else source.name)
+    return program
 
 
-def verdicts(mutant: Mutant, run: str, *options: str) -> dict[str, str]:
+def words_for(mutant: Mutant, folder: Path, run: str) -> list[str]:
+    """Return the kit's options and the command of a mutant that was written to a folder."""
+    options = ["--timeout", SECONDS, "--run", run, "--json", str(folder / "report.json")]
+    program = written(mutant, folder)
+    if mutant.is_of_mailpact:
+        return [
+            *options,
+            "--serves",
+            "email/1,email/2",
+            "--",
+            sys.executable,
+            "-m",
+            "mailpact_cli",
+            *MAILPACT,
+        ]
+    if mutant.role == "producer":
+        return [*options, *FORM, "--", sys.executable, str(program)]
+    return [*options, "--", sys.executable, str(folder / "consumer.py")]
+
+
+def verdicts(mutant: Mutant, run: str) -> dict[str, str]:
     """Run the kit on a mutant and return the verdict of each case with such an id."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
         folder = Path(name)
-        program = written(mutant, folder)
-        trigger = FORM if mutant.role == "producer" else ()
-        report = folder / "report.json"
-        words = [
-            "verify",
-            mutant.role,
-            "--timeout",
-            SECONDS,
-            "--run",
-            run,
-            "--json",
-            str(report),
-            *trigger,
-            *options,
-        ]
+        words = words_for(mutant, folder, run)
         done = subprocess.run(  # noqa: S603  # the kit, on a program of ours
-            [sys.executable, "-m", "mailpact_kit.command", *words, "--", sys.executable, str(program)],
+            [sys.executable, "-m", "mailpact_kit.command", "verify", mutant.role, *words],
+            env=os.environ | ({"PYTHONPATH": name} if mutant.is_of_mailpact else {}),  # noqa: TID251  # found before the installed package
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
         )
+        report = folder / "report.json"
         if not report.exists():
             raise RuntimeError(f"{mutant.name}: {done.stderr}")
         return {case["id"]: case["verdict"] for case in json.loads(report.read_text())["cases"]}

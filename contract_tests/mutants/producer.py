@@ -1,7 +1,8 @@
 """A small web form that keeps the contract. Its mutants (`mutants.json`) break the contract in exactly one way.
 
 It stands alone, as another team's program would: pika and http.server, and the settings from the environment. An
-address is stored once; a message whose confirm is lost is published again with the same id.
+address is stored once; a message whose confirm is lost is published again with the same id. A message that the broker
+refuses or returns fails the request: pika raises, and the browser gets no answer.
 """
 
 import html
@@ -23,7 +24,7 @@ PAGE = f"""<!doctype html><title>Send</title><form method="post" action="/send">
 <input type="hidden" name="token" value="{html.escape(TOKEN)}"><input name="email"><textarea name="message"></textarea>
 <button>Send</button></form>"""
 STORE = sqlite3.connect(SETTINGS["DATABASE_URL"].removeprefix("sqlite:///"))
-STORE.execute("CREATE TABLE readers (email TEXT PRIMARY KEY)")
+STORE.execute("CREATE TABLE IF NOT EXISTS readers (email TEXT PRIMARY KEY)")
 
 
 def properties():
@@ -51,6 +52,7 @@ def publish(email, message):
             return
         except AMQPConnectionError:
             time.sleep(0.1)
+    raise OSError("the broker is away")
 
 
 def register(email, message):

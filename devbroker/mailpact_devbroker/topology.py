@@ -125,8 +125,17 @@ class Topology:
             self._note(_key(exchange, binding), method)
 
     def unbind(self, method: commands.Queue.Unbind | commands.Exchange.Unbind, owner: int) -> None:
-        """Take a binding away; one that does not exist is gone already."""
-        exchange, binding, _ = self._binding(method, owner)
+        """Remove a binding; without the binding, its queue or its exchange there is nothing to do.
+
+        Raises:
+            AmqpError: 403 for the default exchange, 405 for another connection's exclusive queue.
+        """
+        try:
+            exchange, binding, _ = self._binding(method, owner)
+        except AmqpError as error:
+            if error.code == 404:
+                return
+            raise
         if binding in exchange.bindings:
             self._remove(exchange, binding)
 

@@ -114,7 +114,10 @@ async function serve() {
   await channel.prefetch(PREFETCH);
   const under = new Set();
   const { consumerTag } = await channel.consume(AMQP_QUEUE, (message) => {
-    if (message === null) return;
+    if (message === null) {
+      connection.close(); // the broker cancelled the consumer, because the queue is gone: begin anew
+      return;
+    }
     const handling = handle(channel, message, lost.signal)
       .catch((error) => lost.signal.aborted || console.error(error))
       .finally(() => under.delete(handling));

@@ -258,6 +258,10 @@ async def taking_away_what_is_not_there_is_no_error(amqp: Client) -> Observation
         deleted.message_count,
         await amqp.refusal(channel.exchange_delete("missing")),
         await amqp.refusal(channel.queue_unbind("q", "amq.direct", "key")),
+        await amqp.refusal(channel.queue_unbind("missing", "amq.direct", "key")),
+        await amqp.refusal(channel.queue_unbind("q", "missing", "key")),
+        await amqp.refusal(channel.exchange_unbind("missing", "amq.direct", "key")),
+        await amqp.refusal(channel.exchange_unbind("amq.direct", "missing", "key")),
         await amqp.refusal(channel.basic_cancel("missing")),
     ]
 

@@ -1,5 +1,6 @@
 """Vectors are compared with what came of them, each mail once."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mailpact_kit.messages import Letter, Sent
 from mailpact_kit.vectors import Vector, judge_acceptance, judge_mails, judge_refusal
 
 ROOT = catalogue.load().root
+NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)  # between the moments that the vectors of email/2 name
 
 
 def vector(to: str = "a@x.example", *, subject: str = "Hi", text: str = "Hi") -> Vector:
@@ -27,11 +29,29 @@ def mail(*to: str, subject: str = "Hi", text: str = "Hi") -> Mail:
 
 
 def test_all_vectors_of_both_mail_contracts_are_read() -> None:
-    one, two = (vectors.read(ROOT / name) for name in ("email/1", "email/2"))
+    one, two = (vectors.read(ROOT / name, now=NOW) for name in ("email/1", "email/2"))
 
     assert len(one) == len(list(Path(ROOT / "email" / "1" / "vectors").rglob("*.json")))
     assert len(two) > 150
     assert all(each.error is not None or each.recipients for each in [*one, *two])
+
+
+def test_a_vector_of_a_mail_that_is_not_due_or_has_no_type_is_left_out() -> None:
+    names = [
+        {each.name for each in vectors.read(ROOT / "email/2", now=NOW + timedelta(hours=hours))}
+        for hours in (-2, 0, 2)
+    ]
+
+    assert ["times-fraction" in each for each in names] == [False, True, False]
+    assert all("type-none" not in each for each in names)
+
+
+def test_a_name_is_read_as_it_was_written() -> None:
+    head = 'To: "Ann  Reader" <a@x.example>,\r\n =?utf-8?b?0LY=?= =?utf-8?b?0LY=?= <b@x.example>\r\n\r\n'
+
+    people = vectors.Received(Mail(0.0, "s@x.example", (), head.encode())).people("to")
+
+    assert people == [("Ann  Reader", "a@x.example"), ("жж", "b@x.example")]
 
 
 @pytest.mark.parametrize(
