@@ -20,6 +20,7 @@ from mailpact_kit.verdict import Evidence
 # A producer may write its mails under these contracts instead of the one that a case names.
 NEWER = ("email/2",)
 AWAY_SECONDS = 1.0
+LEASE_PATIENCE = 2 * PATIENCE  # a killed program's rows may be leased to it for some more time
 
 
 async def carry_out(stage: Stage, case: Case, does: ProducerCase | FaultCase) -> tuple[list[str], Evidence]:
@@ -133,7 +134,7 @@ async def _away(stage: Stage, trigger: Trigger, asked: Asked, message: str) -> l
         await pulling
     except TriggerFailed:
         return []
-    if await _wait(stage, lambda: bool(about(stage.ledger.publications, asked)), is_patient=True):
+    if await _wait(stage, lambda: bool(about(stage.ledger.publications, asked)), times=PATIENCE):
         return []
     return ["a request that was taken while the broker was away was not published when the broker was back"]
 
@@ -154,18 +155,20 @@ async def _kill(stage: Stage, trigger: Trigger, asked: Asked, fence: Asked, mess
     problems = (
         []
         if has_failed
-        else await _published_again(stage, asked, "when the program was killed and started again")
+        else await _published_again(
+            stage, asked, "when the program was killed and started again", times=LEASE_PATIENCE
+        )
     )
     await _ask(stage, trigger, fence, message)
     return problems + judge_unique(stage.ledger.publications)
 
 
-async def _published_again(stage: Stage, asked: Asked, when: str) -> list[str]:
+async def _published_again(stage: Stage, asked: Asked, when: str, *, times: int = PATIENCE) -> list[str]:
     """Wait until the message is confirmed; say whether it never is, or is published with another id."""
     await _wait(
         stage,
         lambda: any(each.confirmed_at is not None for each in about(stage.ledger.publications, asked)),
-        is_patient=True,
+        times=times,
     )
     published = about(stage.ledger.publications, asked)
     if not any(each.confirmed_at is not None for each in published):
@@ -188,12 +191,10 @@ async def _same_again(stage: Stage, trigger: Trigger, asked: Asked, fence: Asked
     return [f"{published or 'no'} messages were published for a request that was made twice and stored once"]
 
 
-async def _wait(stage: Stage, fact: Callable[[], bool], *, is_patient: bool = False) -> bool:
-    seconds = stage.seconds * (PATIENCE if is_patient else 1)
-    return (
-        bool(await stage.changes.wait_for(lambda: fact() or stage.has_program_exited, seconds=seconds))
-        and fact()
-    )
+async def _wait(stage: Stage, fact: Callable[[], bool], *, times: int = 1) -> bool:
+    """Wait for a fact, so many times as long as `--timeout` says; return whether it came true."""
+    await stage.changes.wait_for(lambda: fact() or stage.has_program_exited, seconds=times * stage.seconds)
+    return fact()
 
 
 def _asked(label: str, message: str, trigger: Trigger) -> Asked:
