@@ -1,0 +1,202 @@
+"""A client for tests: wait for a mail at a capture server, and look into the mail. Needs the standard library only.
+
+mailbox = CaptureClient("http://127.0.0.1:8025").mailbox()
+...                                             # make your program send to mailbox.address()
+mail = mailbox.wait_for(subject="Welcome")
+assert mail.links[0].startswith("https://")
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from typing import Any, Final
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+DEFAULT_URL: Final = "http://127.0.0.1:8025"
+DEFAULT_SECONDS: Final = 10.0
+ROUND_SECONDS: Final = 60  # one call of the server waits no longer
+SOCKET_SECONDS: Final = 30  # beyond what the server may wait
+MOST_NAMED: Final = 5  # mails that a failure names
+
+
+class CaptureUnavailable(Exception):
+    """The capture server cannot be reached, or it refuses a call; the message says which call."""
+
+
+class NoMail(AssertionError):
+    """The mail did not come in time. The message names the mails that came instead."""
+
+
+class UnwantedMail(AssertionError):
+    """A mail came that must not come. The message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A captured mail. `recipients` and `mail_from` are the envelope's; `codes` are one-time codes in the text."""
+
+    id: str
+    subject: str
+    sender: str
+    recipients: tuple[str, ...]
+    mail_from: str
+    text: str
+    html: str
+    links: tuple[str, ...]
+    codes: tuple[str, ...]
+    attachments: tuple[str, ...]
+    details: Mapping[str, Any] = field(repr=False)
+    _client: "CaptureClient" = field(repr=False)
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes that the SMTP client sent."""
+        return self._client.call("GET", f"/api/v1/message/{self.id}/raw")
+
+    def attachment(self, name: str) -> bytes:
+        """Return the content of the attachment with that file name; raises KeyError."""
+        for each in (*self.details["Attachments"], *self.details["Inline"]):
+            if each["FileName"] == name:
+                return self._client.call("GET", f"/api/v1/message/{self.id}/part/{each['PartID']}")
+        raise KeyError(name)
+
+
+class CaptureClient:
+    """A capture server, by the URL of its viewer. All methods raise CaptureUnavailable."""
+
+    def __init__(self, url: str = DEFAULT_URL) -> None:
+        self.url = url.rstrip("/")
+
+    def mailbox(self, name: str | None = None) -> "Mailbox":
+        """Return a mailbox of its own for a test: the namespace `name`, or a new one."""
+        return Mailbox(self, name or f"test-{secrets.token_hex(6)}")
+
+    def call(self, method: str, path: str, body: object = None, *, seconds: float = 0) -> bytes:
+        """Return the body of an answer. `seconds` is how long the server may take beyond the usual time."""
+        content = None if body is None else json.dumps(body).encode()
+        request = Request(self.url + path, data=content, method=method)  # noqa: S310 (the caller's own server)
+        request.add_header("Content-Type", "application/json")
+        try:
+            with urlopen(request, timeout=seconds + SOCKET_SECONDS) as answer:  # noqa: S310 (as above)
+                return bytes(answer.read())
+        except HTTPError as error:
+            with error:
+                reason = error.read().decode(errors="replace").strip()
+            if error.code == 409 and "/wait?" in path:
+                return reason.encode()
+            raise CaptureUnavailable(f"{method} {path} is answered with {error.code}: {reason}") from error
+        except (URLError, OSError, HTTPException) as error:
+            raise CaptureUnavailable(f"the capture server at {self.url} cannot be asked: {error}") from error
+
+
+class Mailbox:
+    """The mails to one namespace: nobody else's tests see them or delete them."""
+
+    def __init__(self, client: CaptureClient, name: str) -> None:
+        self.name = name
+        self._client = client
+        self._base = f"/ns/{name}"
+        self._after: dict[str, int] = {}
+
+    def address(self, local_part: str = "reader", domain: str = "example.org") -> str:
+        """Return an address whose mail comes to this mailbox."""
+        return f"{local_part}+ns-{self.name}@{domain}"
+
+    def wait_for(
+        self,
+        *,
+        subject: str = "",
+        to: str = "",
+        sender: str = "",
+        query: str = "",
+        timeout: float = DEFAULT_SECONDS,
+    ) -> Mail:
+        """Return the oldest mail that fits, as soon as it is there; the same call again returns the next one.
+
+        `subject`, `to` (a recipient of the envelope) and `sender` are parts of the text in any case; `query` is a
+        search of the viewer. `timeout` is in seconds. Raises NoMail.
+        """
+        wanted = _query(subject=subject, to=to, sender=sender, query=query)
+        deadline = time.monotonic() + timeout
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            answer = self._wait(wanted, min(left, ROUND_SECONDS), after=self._after.get(wanted, 0))
+            if answer:
+                self._after[wanted] = answer["cursor"]
+                return self._mail(answer["messages"][0])
+            if time.monotonic() >= deadline:
+                raise NoMail(f"no mail {_named(wanted)} came within {timeout:g} s{self._others()}")
+
+    def expect_none(
+        self, *, subject: str = "", to: str = "", sender: str = "", query: str = "", seconds: float = 1.0
+    ) -> None:
+        """Return after the time if no mail that fits is there or comes; raises UnwantedMail."""
+        wanted = _query(subject=subject, to=to, sender=sender, query=query)
+        if answer := self._wait(wanted, min(seconds, ROUND_SECONDS), expect="none"):
+            mail = self._mail(answer["messages"][0])
+            raise UnwantedMail(
+                f"a mail {_named(wanted)} came: {mail.subject!r} to {', '.join(mail.recipients)}"
+            )
+
+    def delete_all(self) -> None:
+        """Delete the mails of this mailbox, its faults and its refused sessions."""
+        self._client.call("DELETE", f"{self._base}/api/v1/messages")
+        self._client.call("DELETE", f"{self._base}/api/mailpact/v1/faults")
+        self._client.call("DELETE", f"{self._base}/api/mailpact/v1/smtp-sessions")
+
+    def set_faults(self, *rules: Mapping[str, Any]) -> None:
+        """Let the server answer by these rules when somebody sends to this mailbox; none: as usual."""
+        self._client.call("PUT", f"{self._base}/api/mailpact/v1/faults", {"rules": list(rules)})
+
+    def _wait(self, query: str, seconds: float, **further: object) -> dict[str, Any] | None:
+        asked = urlencode({"query": query, "timeout": f"{seconds:.3f}", **further})
+        content = self._client.call("GET", f"{self._base}/api/mailpact/v1/wait?{asked}", seconds=seconds)
+        return json.loads(content) if content else None
+
+    def _mail(self, details: Mapping[str, Any]) -> Mail:
+        return Mail(
+            id=details["ID"],
+            subject=details["Subject"],
+            sender=details["From"]["Address"],
+            recipients=tuple(details["Envelope"]["Recipients"]),
+            mail_from=details["Envelope"]["From"],
+            text=details["Text"],
+            html=details["HTML"],
+            links=tuple(details["Links"]),
+            codes=tuple(details["Codes"]),
+            attachments=tuple(each["FileName"] for each in details["Attachments"]),
+            details=details,
+            _client=self._client,
+        )
+
+    def _others(self) -> str:
+        listed = json.loads(self._client.call("GET", f"{self._base}/api/v1/messages?limit={MOST_NAMED}"))
+        if not listed["total"]:
+            return f"; no mail came for {self.address('…', '…')} at all"
+        named = (f"{each['Subject']!r} to {_first(each['To'] + each['Bcc'])}" for each in listed["messages"])
+        return f"; {listed['total']} came that do not fit: {'; '.join(named)}"
+
+
+def _query(*, subject: str, to: str, sender: str, query: str) -> str:
+    keys = {"subject": subject, "rcpt": to, "from": sender}
+    # A search has no way to write a quotation mark, so what stands between two of them is a term of its own.
+    terms = [
+        f'{key}:"{piece.strip()}"'
+        for key, value in keys.items()
+        for piece in value.split('"')
+        if piece.strip()
+    ]
+    return " ".join([*terms, *([query] if query else [])])
+
+
+def _named(query: str) -> str:
+    return f"with {query}" if query else "at all"
+
+
+def _first(addresses: list[dict[str, str]]) -> str:
+    return addresses[0]["Address"] if addresses else "nobody"

@@ -1,0 +1,167 @@
+"""The viewer's script in a real Chromium: the live list, keys, deletion with undo; and what axe says of every page."""
+
+import re
+import smtplib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import mail
+from tests.polyglot.workshops import Node, NotAvailable
+from tests.servers.toolchains import skip_without
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+SLOW_MS = 30_000  # a loaded machine
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Page]:
+    """A page whose script must not fail."""
+    context = browser.new_context()
+    opened = context.new_page()
+    opened.set_default_timeout(SLOW_MS)
+    complaints: list[str] = []
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    yield opened
+    context.close()
+    assert complaints == []
+
+
+def send(places: Any, name: str, *subjects: str) -> None:
+    """Send mails to a namespace."""
+    with smtplib.SMTP("127.0.0.1", places.mail_port, timeout=30) as client:
+        for subject in subjects:
+            client.sendmail("me@example.org", f"reader+ns-{name}@example.org", mail(subject, "text"))
+
+
+def rows(page: Page) -> Any:
+    return page.locator("#list li[data-id]:visible")
+
+
+def test_mail_that_comes_appears_without_a_reload(page: Page, places: Any) -> None:
+    send(places, "live", "first")
+    page.goto(f"{places.viewer}ns/live/")
+    expect(rows(page)).to_have_count(1)
+
+    send(places, "live", "second")
+
+    expect(rows(page)).to_have_count(2, timeout=SLOW_MS)
+    expect(rows(page).first).to_contain_text("second")
+    expect(page).to_have_title(re.compile(r"^\(2\)"))
+
+
+def test_scrolled_list_is_left_alone_and_says_what_came(page: Page, places: Any) -> None:
+    send(places, "scrolled", *map(str, range(40)))
+    page.set_viewport_size({"width": 390, "height": 500})
+    page.goto(f"{places.viewer}ns/scrolled/")
+    page.mouse.wheel(0, 900)
+    page.wait_for_function("window.scrollY > 80")
+
+    send(places, "scrolled", "new one")
+
+    expect(page.locator("#news")).to_have_text("1 new", timeout=SLOW_MS)
+    expect(page.get_by_role("link", name="new one")).to_have_count(0)
+    page.locator("#news").click()
+    expect(rows(page).first).to_contain_text("new one")
+
+
+def test_keys_walk_through_the_list_open_and_search(page: Page, places: Any) -> None:
+    send(places, "keys", "a", "b", "c")
+    page.goto(f"{places.viewer}ns/keys/")
+
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    page.keyboard.press("j")
+    expect(page.locator("#list li.current")).to_contain_text("b")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("b")
+
+    page.keyboard.press("/")
+    expect(page.locator("#query")).to_be_focused()
+    page.keyboard.type("jk?")
+    expect(page.locator("#query")).to_have_value("jk?")
+    page.keyboard.press("Tab")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def test_deletion_can_be_undone_and_otherwise_happens(page: Page, places: Any) -> None:
+    send(places, "undo", "stays", "goes")
+    page.goto(f"{places.viewer}ns/undo/")
+
+    page.keyboard.press("j")
+    page.keyboard.press("d")
+    expect(rows(page)).to_have_count(1)
+    page.get_by_role("button", name="Undo").click()
+    expect(rows(page)).to_have_count(2)
+    expect(page.locator("#undo")).to_be_hidden()
+
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    with page.expect_response(lambda answer: answer.request.method == "DELETE") as answer:
+        page.keyboard.press("d")
+    assert answer.value.status == 200
+    page.reload()
+    expect(rows(page)).to_have_count(1)
+    expect(rows(page)).to_contain_text("stays")
+
+
+def test_mail_is_marked_unread_by_its_key(page: Page, places: Any) -> None:
+    send(places, "unread", "again")
+    page.goto(f"{places.viewer}ns/unread/")
+    page.get_by_role("link", name="again").click()
+    page.goto(f"{places.viewer}ns/unread/")
+    expect(page.locator("#list li.unread")).to_have_count(0)
+
+    page.keyboard.press("j")
+    page.keyboard.press("u")
+
+    expect(page.locator("#list li[data-id] .visually-hidden", has_text="Unread")).to_have_count(
+        1, timeout=SLOW_MS
+    )
+
+
+@pytest.fixture(scope="module")
+def axe(pytestconfig: pytest.Config) -> str:
+    """The source of axe-core, from npm."""
+    try:
+        folder = Node().folder
+    except NotAvailable as error:
+        skip_without(pytestconfig, str(error))
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_page(browser: Any, places: Any, axe: str, scheme: str) -> None:
+    send(places, f"axe-{scheme}", "Welcome")
+    with smtplib.SMTP("127.0.0.1", places.mail_port, timeout=30) as client:
+        client.docmd("NONSENSE")
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.set_default_timeout(SLOW_MS)
+    own = f"{places.viewer}ns/axe-{scheme}/"
+    page.goto(own)
+    opened = own + "mail/" + str(page.locator("#list li[data-id]").get_attribute("data-id"))
+    views = [f"{opened}?view={view}" for view in ("text", "headers", "source", "envelope")]
+    pages = [places.viewer, own, f"{own}?query=nothing", f"{places.viewer}ns/empty/", f"{places.viewer}refused",
+             f"{own}mail/{'0' * 22}", *views]  # fmt: skip
+
+    found = {}
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 800})
+        for url in pages:
+            page.goto(url)
+            page.evaluate(axe)
+            violations = page.evaluate("axe.run().then(result => result.violations)")
+            found |= {
+                (url, width, each["id"]): [node["html"][:200] for node in each["nodes"][:2]]
+                for each in violations
+            }
+    context.close()
+
+    assert found == {}
