@@ -35,7 +35,7 @@ _READY = re.compile(r"development broker on (amqp://\S+)")
 
 
 class Broker:
-    """An open connection of the kit's own, past the tap."""
+    """The kit's own connection to the broker, which does not go through the tap."""
 
     def __init__(self, url: AmqpUrl, topology: Topology, exchange: str, changes: Changes) -> None:
         self.url = url
@@ -91,7 +91,7 @@ class Broker:
         return [*self._letters_by_id.get(sent.message_id, ()), *nameless]
 
     async def consumers(self) -> int:
-        """Ask how many consumers the queue has."""
+        """Return how many consumers the queue has."""
         return (await self._look(self.queue)).consumer_count or 0
 
     async def unbind(self) -> None:
@@ -122,7 +122,7 @@ class Broker:
         ]
 
     async def leave(self) -> None:
-        """Take away what is left in the queues once the program is gone; they were empty before, so it is the kit's."""
+        """Wait until the program's consumers are gone, then purge the queues: they were empty before the run."""
         async with asyncio.timeout(REQUEST_SECONDS):
             while await self.consumers():  # noqa: ASYNC110  # a broker tells nobody when a consumer goes
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)

@@ -1,4 +1,4 @@
-"""Lets a coroutine wait for a fact instead of sleeping: whoever sees a change notifies, whoever waits looks again."""
+"""Let a coroutine wait for a condition instead of sleeping: each change makes the waiters check their condition."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ LONGEST_WAIT = 20  # times the seconds of a wait, however long the program makes
 
 
 class Changes:
-    """The changes in everything that the kit watches: tap, mailbox, dead letters, the program's end."""
+    """Notifications of changes in everything that the kit observes: tap, mailbox, dead letters, the program's end."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
@@ -23,9 +23,9 @@ class Changes:
         self._changed = asyncio.Event()
 
     async def wait_for(self, fact: Callable[[], T], *, seconds: float) -> T:
-        """Return the fact as soon as it is true, or as it is after so many seconds without progress.
+        """Return the value of `fact` as soon as it is true, or after so many seconds without progress.
 
-        A slow program that goes on is waited for, at most 20 times as long.
+        A slow program that makes progress is waited for, at most 20 times `seconds`.
         """
         loop = asyncio.get_running_loop()
         started = loop.time()

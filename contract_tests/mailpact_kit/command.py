@@ -42,17 +42,25 @@ app.add_typer(verify_app, name="verify")
 
 Command = Annotated[
     list[str],
-    typer.Argument(metavar="-- COMMAND...", help="The program; {NAME} stands for what the kit gives it."),
+    typer.Argument(
+        metavar="-- COMMAND...",
+        help="The program and its arguments; {NAME} is replaced by a value of the kit.",
+    ),
 ]
 ProducerCommand = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[-- COMMAND...]",
-        help="The program; {NAME} stands for what the kit gives it. None where --trigger-cmd is the whole program.",
+        help="The program and its arguments, {NAME} for values of the kit. None if --trigger-cmd does it all.",
     ),
 ]
 BrokerOption = Annotated[
-    str, typer.Option("--broker", metavar="devbroker|URL", help="A broker to itself; RabbitMQ by amqp://....")
+    str,
+    typer.Option(
+        "--broker",
+        metavar="devbroker|URL",
+        help="devbroker, or the URL of a RabbitMQ virtual host that nobody else uses.",
+    ),
 ]
 RunOption = Annotated[
     str, typer.Option("--run", metavar="GLOB", help="Only the cases with such ids: 'C-ERR-*'.")
@@ -70,7 +78,7 @@ TimeoutOption = Annotated[
         "--timeout",
         min=0.1,
         max=600,
-        help="How many seconds without any progress end a wait for what must happen.",
+        help="Seconds without progress after which the kit stops waiting for an event.",
     ),
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Cases of level SHOULD count like MUST.")]
@@ -91,7 +99,7 @@ KnownOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What both commands are told beside the program."""
+    """The options that both commands have in common."""
 
     broker: str
     run: str
@@ -133,28 +141,33 @@ def producer(
     strict: StrictOption = False,  # noqa: FBT002  # typer's way of a flag
     trigger_form: Annotated[
         str | None,
-        typer.Option("--trigger-form", metavar="URL", help="The page with the form that makes it send."),
+        typer.Option(
+            "--trigger-form", metavar="URL", help="The page with the form that makes the program send."
+        ),
     ] = None,
     trigger_field: Annotated[
         list[str] | None,
         typer.Option(
-            "--trigger-field", metavar="FIELD=TEXT", help="What to fill in: email={email}. Once a field."
+            "--trigger-field",
+            metavar="FIELD=TEXT",
+            help="The text for one field of the form, such as email={email}. Repeat the option for each field.",
         ),
     ] = None,
     trigger_cmd: Annotated[
         str | None,
         typer.Option(
-            "--trigger-cmd", metavar="COMMAND", help="A command that makes it send: 'tell {email}'."
+            "--trigger-cmd", metavar="COMMAND", help="A command that makes the program send: 'tell {email}'."
         ),
     ] = None,
     trigger_duplicate: Annotated[  # noqa: FBT002  # typer's way of a flag
         bool,
         typer.Option(
-            "--trigger-duplicate", help="The same request twice is stored once: the second publishes nothing."
+            "--trigger-duplicate",
+            help="The program refuses the same request a second time, and must then publish nothing.",
         ),
     ] = False,  # typer's way of a flag
 ) -> None:
-    """Verify a program that publishes messages; a trigger says how it is asked to."""
+    """Verify a program that publishes messages. A trigger (form or command) makes the program publish."""
     trigger = _trigger(trigger_form, trigger_field or [], trigger_cmd)
     if not command and trigger_cmd is None:
         raise UsageProblem("give the program behind --, or the whole program as --trigger-cmd")
@@ -214,9 +227,9 @@ def _verify(
 
 
 async def _until_stopped(plan: Plan) -> Run:
-    """Run to the end; SIGTERM and Ctrl-C stop it, and a second one does not disturb the tidying up.
+    """Run the plan; the first SIGTERM or Ctrl-C cancels the run, and further ones are ignored during the clean-up.
 
-    SIGINT too is taken by hand: what a shell starts in its background has SIGINT ignored, and Python leaves it so.
+    SIGINT needs a handler too: a shell starts background programs with SIGINT ignored, and Python keeps that.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     stops = (signal.SIGTERM, signal.SIGINT)
@@ -268,7 +281,7 @@ def _serves(text: str) -> tuple[str, ...]:
 
 
 def _again(words: Sequence[str], command: Sequence[str]) -> str:
-    """Return this command line with `--run {ID}` instead of what it ran."""
+    """Return this command line with `--run {ID}` instead of its own `--run`, without the options for reports."""
     options = list(words[: len(words) - len(command)])
     for index, word in reversed(list(enumerate(options))):
         if word == "--run":

@@ -1,4 +1,4 @@
-"""What a program is given: names and values, as environment variables and as `{NAME}` in its command line. Pure."""
+"""The names and values that a program is given, as environment variables and as `{NAME}` in its command line. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,17 +28,17 @@ _PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z][A-Za-z0-9_]*)\}")
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """Replace every `{NAME}` that stands in the text; all of them are known (`refuse_unknown`)."""
+    """Return the text with each `{NAME}` replaced by its value; `refuse_unknown` has refused other names before."""
     return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
 
 
 def named(text: str) -> set[str]:
-    """Return the names that stand in the text as `{NAME}`."""
+    """Return the names that occur in the text as `{NAME}`."""
     return {found[1] for found in _PLACEHOLDER.finditer(text)}
 
 
 def refuse_unknown(words: Iterable[str], known: Sequence[str]) -> None:
-    """Raise UsageProblem for a `{NAME}` that is none of the known ones."""
+    """Raise UsageProblem if a word contains a `{NAME}` that is not in `known`."""
     for word in words:
         for name in sorted(named(word) - set(known)):
             raise UsageProblem(f"{{{name}}} is not one of the kit's names: {', '.join(known)}")

@@ -10,19 +10,19 @@ from typing import ClassVar
 
 
 class KitError(Exception):
-    """Nothing can be said about the program."""
+    """The kit cannot verify the program."""
 
     exit_code: ClassVar[int]
 
 
 class UsageProblem(KitError):
-    """What the kit was given cannot be meant; the message says what would be right."""
+    """An option, a case file or a list of known failures is wrong; the message says what is expected."""
 
     exit_code = 2
 
 
 class InfrastructureDown(KitError):
-    """What the kit puts around the program does not work; not the program's fault."""
+    """The broker or the mail server of the kit does not work; the program is not at fault."""
 
     exit_code = 3
 

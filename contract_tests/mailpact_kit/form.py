@@ -1,4 +1,4 @@
-"""Finds the form in a page as a browser would: its fields with their values, and where it is sent. Pure."""
+"""Read the forms of an HTML page: the names and values of their fields, and the address that each is sent to. Pure."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -9,7 +9,10 @@ _NOT_SENT = frozenset({"submit", "button", "image", "reset", "file", "checkbox",
 
 @dataclass(slots=True)
 class Form:
-    """A form; `action` is relative to its page, "" for the page itself. `fields` are as they are before typing."""
+    """A form of a page. `action` is the URL relative to the page, "" for the page itself.
+
+    `fields` holds the values that the page has in the form before a reader types anything.
+    """
 
     action: str
     fields: dict[str, str] = field(default_factory=dict)
@@ -23,7 +26,7 @@ def forms_of(page: str) -> list[Form]:
 
 
 def form_with(page: str, names: Collection[str]) -> Form | None:
-    """Return the page's first form that has fields of all these names."""
+    """Return the first form with a field for each of these names, or None if the page has no such form."""
     return next((form for form in forms_of(page) if set(names) <= set(form.fields)), None)
 
 

@@ -1,4 +1,4 @@
-"""What must be seen of a consumer in everything that it says to the broker. Pure: values in, problems out."""
+"""Check the rules that hold for everything a consumer sends to the broker and to the mail server. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Course:
 
 
 def judge_habits(habits: Sequence[Habit], course: Course) -> list[str]:
-    """Say which of these habits the program does not have; at most three problems of each."""
+    """Return the problems by these rules, at most three for each rule."""
     return [problem for habit in habits for problem in _RULES[habit](course)[:SHOWN_PROBLEMS]]
 
 
@@ -103,7 +103,7 @@ def _settles_once(course: Course) -> list[str]:
 
 
 def _mail_fields(course: Course) -> list[str]:
-    """Look for the two fields that every mail needs (RFC 5322, 3.6)."""
+    """Check the two fields that RFC 5322 requires (3.6): Date and From."""
     problems = []
     for message_id, mails in course.mails.items():
         for mail in mails:

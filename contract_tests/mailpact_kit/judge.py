@@ -1,4 +1,4 @@
-"""Compares what was seen with what a case expects. Pure: values in, problems out, each one sentence for people."""
+"""Compare what was observed with what a case expects. Pure; each problem is one sentence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ WRITTEN_BY_BROKER = (
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """All that came of one message to a consumer."""
+    """Everything that was observed of one message to a consumer."""
 
     mails: Sequence[Mail]
     letters: Sequence[Letter]
@@ -29,7 +29,7 @@ class Seen:
 
 
 def judge_message(sent: Sent, seen: Seen) -> list[str]:
-    """Say what is wrong with what came of a message to a consumer."""
+    """Return the problems of one message to a consumer."""
     match sent.expected:
         case MailExpected():
             problems = _judge_mail(sent, sent.expected, seen)
@@ -43,7 +43,7 @@ def judge_message(sent: Sent, seen: Seen) -> list[str]:
 
 
 def judge_not_lost(seen: Seen) -> list[str]:
-    """Say whether a message was acknowledged although nothing came of it, and nothing is to come."""
+    """Return a problem if a message was acknowledged without a mail, a dead letter or a copy for a later try."""
     if seen.settled is None:
         return [] if seen.deliveries else _judge_settling(seen)
     if seen.settled is Settled.REJECTED or seen.mails or seen.letters or seen.put_off:
@@ -69,7 +69,7 @@ def _judge_mail(sent: Sent, expected: MailExpected, seen: Seen) -> list[str]:
 
 
 def judge_letter(sent: Sent, expected: LetterExpected, seen: Seen) -> list[str]:
-    """Say what is wrong with the dead letter of a message that must be refused."""
+    """Return the problems of the dead letter of a message that must be refused."""
     problems = [f"a mail went out, to {', '.join(map(shown, mail.recipients))}" for mail in seen.mails]
     if len(seen.letters) != 1:
         return [*problems, f"{len(seen.letters) or 'no'} dead letters came instead of one"]
@@ -127,6 +127,6 @@ def _header(letter: Letter, name: str) -> str:
 
 
 def shown(value: object) -> str:
-    """Write a value for people: everything beyond visible ASCII escaped, and not too long."""
+    """Return a value as text of at most 200 characters, with everything but visible ASCII escaped."""
     text = ascii(value)
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}… ({len(text)} characters)"

@@ -1,4 +1,4 @@
-"""What became of each delivery and of each publish, kept up to date while the events come.
+"""The state of each delivery and of each publish, updated with each event.
 
 Pure. A delivery is settled by an ack, nack or reject on its own channel; with `multiple` all up to its tag are settled,
 and by tag 0 all of them (AMQP 0-9-1, 1.8.3.13). A publish on a channel in confirm mode has a number, counted from
@@ -15,7 +15,7 @@ _SETTLING = ("basic.ack", "basic.nack", "basic.reject")
 
 
 class Settled(StrEnum):
-    """What a program did with a delivery for good."""
+    """How a program settled a delivery finally."""
 
     ACKED = "acked"
     REJECTED = "rejected"
@@ -49,7 +49,7 @@ class Publication:
 
     @property
     def confirmed_at(self) -> float | None:
-        """Return when the broker took the message, in seconds of the trace, or None if nobody knows."""
+        """Return when the broker confirmed the message, in seconds of the trace, or None if there is no confirm."""
         if self.answer is None or self.answer.name != "basic.ack" or self.is_returned:
             return None
         return self.answer.at
@@ -83,7 +83,7 @@ class Ledger:
         self._channels: dict[tuple[int, int], _Channel] = {}
 
     def take(self, event: Event) -> None:
-        """Take the next event."""
+        """Update the records with the next event."""
         place = (event.connection, event.channel)
         if event.name == "channel.open":
             self._channels[place] = _Channel()
@@ -165,7 +165,7 @@ class Ledger:
 
 
 def _covered(tags: list[int], name: str, arguments: dict[str, object]) -> list[int]:
-    """Return the open tags that an ack, nack or reject is about."""
+    """Return the open tags that an ack, nack or reject covers."""
     tag = arguments.get("delivery_tag")
     if not isinstance(tag, int):
         return []

@@ -1,6 +1,6 @@
-"""Reads a captured mail as a mail program would, and finds what a contract's text can be compared with.
+"""Read the text of a captured mail, as a mail program does, to compare the text with the one that a contract asks for.
 
-Pure: bytes in, a text or the reason why there is none out.
+Pure: the functions take bytes, and return a text or the reason why the mail has no text.
 """
 
 import re
@@ -14,7 +14,10 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail as it was handed over: the envelope and the bytes. `at` counts seconds of the event loop's clock."""
+    """A mail as the mail server received it: the envelope and the bytes.
+
+    `at` is the time of receipt in seconds of the event loop's clock.
+    """
 
     at: float
     sender: str
@@ -24,13 +27,13 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Why a mail has no text that could be compared."""
+    """The reason why a mail has no text to compare."""
 
     reason: str
 
 
 def text_of(mail: Mail) -> str | Unreadable:
-    """Return the text of the mail's first text/plain part, decoded strictly: nothing is guessed or replaced."""
+    """Return the text of the first text/plain part; an undecodable byte is an error, no character is replaced."""
     parsed = message_from_bytes(mail.content, policy=default)
     part = next((part for part in parsed.walk() if part.get_content_type() == "text/plain"), None)
     if not isinstance(part, EmailMessage):
@@ -48,7 +51,10 @@ def text_of(mail: Mail) -> str | Unreadable:
 
 
 def is_same_text(one: str, other: str) -> bool:
-    """Compare texts as the contract has it: mail's line ends are its own, and one more at the end does not count."""
+    """Return whether two texts are equal by the contract.
+
+    All line ends count as LF, and one more at the end is ignored (contracts/email/1/README.md, The text).
+    """
     return _normal(one) == _normal(other)
 
 

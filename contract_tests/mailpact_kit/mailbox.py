@@ -35,7 +35,7 @@ class Conversation:
     unfinished: bytes = b""
 
     def transactions(self) -> Iterator[list[str]]:
-        """Cut it before each MAIL command."""
+        """Yield the lines of each mail transaction; a transaction begins with MAIL."""
         begun: list[str] = []
         for line in self.lines:
             if line.upper().startswith("C: MAIL ") and begun:
@@ -91,7 +91,7 @@ class Mailbox:
         ]
 
     def begin(self) -> Conversation:
-        """Note a new connection."""
+        """Return the transcript of a new connection."""
         conversation = Conversation()
         self._conversations.append(conversation)
         return conversation
@@ -109,7 +109,7 @@ class Mailbox:
             self._note(conversation, "S", line)
 
     def keep(self, mail: Mail) -> None:
-        """Keep a mail."""
+        """Store a mail and notify the waiters."""
         self.mails.append(mail)
         for nonce in {found for to in mail.recipients for found in _NONCES.findall(to.lower())}:
             self._by_nonce[nonce].append(mail)
@@ -163,7 +163,7 @@ class _Handler:
 
 
 class _Connection(SMTP):
-    """aiosmtpd's protocol, overheard."""
+    """aiosmtpd's protocol, with a transcript of each connection."""
 
     line_length_limit = MAX_LINE_BYTES
 
@@ -193,7 +193,7 @@ def _abort(connection: SMTP) -> None:
 
 
 class MailServer:
-    """The listening side: it can stop taking connections, and take them again on the same port."""
+    """The listening server, which can refuse connections and later accept them again on the same port."""
 
     def __init__(self, mailbox: Mailbox) -> None:
         self.mailbox = mailbox
@@ -202,7 +202,7 @@ class MailServer:
         self._connections: list[_Connection] = []
 
     async def listen(self) -> None:
-        """Take connections, on a free port at first."""
+        """Accept connections: on a free port the first time, on the same port later."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._connected, "127.0.0.1", self.port)
         self.port = int(self._server.sockets[0].getsockname()[1])

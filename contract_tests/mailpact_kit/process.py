@@ -43,7 +43,7 @@ class Process:
 
     @classmethod
     async def start(cls, command: Sequence[str], variables: Mapping[str, str], changes: Changes) -> "Process":
-        """Start the command with exactly these environment variables; raises OSError if that cannot be."""
+        """Start the command with exactly these environment variables; raises OSError if it cannot be started."""
         if shutil.which(command[0], path=variables.get("PATH")) is None:
             raise FileNotFoundError(errno.ENOENT, "no such program")
         reading, writing = os.pipe()
@@ -68,11 +68,11 @@ class Process:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended, None as long as it runs; negative: the signal."""
+        """The exit code, None while the program runs. A negative number is the signal that ended the program."""
         return self._process.returncode
 
     def tail(self, lines: int) -> list[str]:
-        """Return the last lines of what it wrote."""
+        """Return the last lines that the program wrote."""
         return self._written.decode("utf-8", "backslashreplace").splitlines()[-lines:]
 
     async def terminate(self) -> bool:
@@ -83,7 +83,7 @@ class Process:
         return bool(done)
 
     async def kill(self) -> None:
-        """Kill it and the processes of its session."""
+        """Kill the program and the other processes of its session."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._waiting
@@ -93,7 +93,7 @@ class Process:
         self._pipe.close()
 
     async def stop(self) -> bool:
-        """Ask it to stop, then kill what is left of it; return whether it ended by itself."""
+        """Send SIGTERM, then kill the processes that are left; return whether the program ended by itself."""
         has_ended = await self.terminate()
         await self.kill()
         return has_ended
@@ -105,7 +105,7 @@ class Process:
         self._changes.notify()
 
     def end_of_output(self) -> None:
-        """Note that nobody can write any more."""
+        """Note that the pipe is closed: no process can write to it any more."""
         self._ended.set()
 
     async def _listen(self, reading: int) -> None:

@@ -135,7 +135,7 @@ def _crash(stage: Stage) -> str:
 
 
 def _after_crash(results: Sequence[Result]) -> list[Result]:
-    """Skip what has no outcome: the program's end is the one cause of it all."""
+    """Return the results with SKIP for each case without an outcome: the program's end is the cause."""
     reason = "the program had ended"
     return [
         Result(each.case, Verdict.SKIP, [reason], Evidence(), each.seconds)
@@ -201,7 +201,7 @@ async def _carry_out(stage: Stage, case: Case) -> tuple[list[str], Evidence]:
 
 @asynccontextmanager
 async def _staged(plan: Plan) -> AsyncIterator[Stage]:
-    """Set the stage and start the program; when the block ends nothing of it is left."""
+    """Start broker, tap, mail server and program; all of them are ended when the block ends."""
     changes = Changes()
     contracts = catalogue.load()
     exchange = contracts.contract(CONTRACT).wire.exchange

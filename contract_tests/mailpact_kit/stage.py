@@ -1,4 +1,4 @@
-"""Everything that stands around a program under test while the cases run."""
+"""The environment of the program under test while the cases run: broker, tap, mail server, trigger."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -59,17 +59,17 @@ class Stage:
 
     @property
     def ledger(self) -> Ledger:
-        """What became of each delivery and publish."""
+        """The record of each delivery and publish."""
         return self.tap.ledger
 
     @property
     def has_program_exited(self) -> bool:
-        """Whether the program is gone, so that nothing more will come of it."""
+        """Whether the program has ended."""
         return self.program.exit_code is not None
 
     @property
     def is_overflown(self) -> bool:
-        """Whether something could not be kept, so that a verdict would be a guess."""
+        """Whether a limit was reached and events are missing, so that no verdict can be given."""
         return self.tap.is_full or self.mailbox.is_full
 
     async def publish(self, sent: Sent) -> None:
@@ -108,7 +108,7 @@ class Stage:
         )
 
     def evidence(self, nonces: Sequence[str], sent: Sequence[str]) -> Evidence:
-        """Collect what helps to find a fault."""
+        """Return what helps to find the cause of a failure."""
         return Evidence(
             sent=list(sent),
             smtp=[line for nonce in nonces for line in self.mailbox.transcript(nonce)][:SHOWN_LINES],
@@ -128,13 +128,13 @@ def now() -> datetime:
 
 
 def line_of_sent(sent: Sent) -> str:
-    """Write a message for people; the body's bytes are escaped, nothing is left out."""
+    """Return a message as text, with all bytes of the body escaped."""
     properties = " ".join(f"{name}={value}" for name, value in sent.properties.items() if name != "headers")
     return f"{ascii(sent.body)[1:]} with {properties}"
 
 
 def line_of(event: Event) -> str:
-    """Write an event for people."""
+    """Return an event as text."""
     arguments = " ".join(
         f"{name}={shown(value)}" for name, value in event.arguments.items() if value not in ("", None)
     )

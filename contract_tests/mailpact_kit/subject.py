@@ -35,11 +35,11 @@ class Subject:
 
     @property
     def exit_code(self) -> int | None:
-        """How the program ended, None as long as it runs (or where there is none: a one-shot command)."""
+        """The exit code, None while the program runs, and None for a one-shot command."""
         return None if self._process is None else self._process.exit_code
 
     def tail(self, lines: int) -> list[str]:
-        """Return the last lines of what the program wrote, in all its lives."""
+        """Return the last lines that the program wrote, earlier starts included."""
         written = [] if self._process is None else self._process.tail(lines)
         return [*self._earlier, *written][-lines:]
 
@@ -55,7 +55,7 @@ class Subject:
             await self._become_ready(self.ready)
 
     async def kill(self) -> None:
-        """Kill the program and everything it started, without a warning."""
+        """Send SIGKILL to the program and to every process that it started."""
         if self._process is not None:
             self._earlier = self._process.tail(SHOWN_LINES)
             await self._process.kill()

@@ -45,24 +45,24 @@ class Tap:
 
     @property
     def events(self) -> Sequence[Event]:
-        """What was said so far."""
+        """The events so far."""
         return self._trace.events
 
     @property
     def is_full(self) -> bool:
-        """Whether the trace has stopped at its limit; then nothing may be concluded from it."""
+        """Whether the trace has reached its limit and is therefore incomplete."""
         return self._trace.is_full
 
     def cut_before_settling(self, message_id: str) -> None:
-        """Break the connection, once, when the program settles this message, and let the broker not hear of it."""
+        """Break the connection, once, before the ack, nack or reject of this message is passed on to the broker."""
         self._cut_before_settling.add(message_id)
 
     def cut_before_confirm(self, needle: bytes) -> None:
-        """Break the connection, once, when the broker confirms a publish with these bytes in its body."""
+        """Break the connection, once, before the confirm of a publish with these bytes in its body is passed on."""
         self._cut_before_confirm.add(needle)
 
     def nack_instead(self, needle: bytes) -> None:
-        """Make a nack of the broker's confirm, once, of a publish with these bytes in its body."""
+        """Pass on basic.nack instead of the broker's basic.ack, once, for a publish with these bytes in its body."""
         self._nack_instead.add(needle)
 
     def has_cut(self, mark: str | bytes) -> bool:
@@ -134,7 +134,7 @@ class Tap:
             writer.write_eof()
 
     def _note(self, number: int, speaker: Speaker, frames: FrameReader, data: bytes) -> bytes:
-        """Note what these bytes say, and return what is to be passed on."""
+        """Record the frames in these bytes, and return the bytes to pass on."""
         at = asyncio.get_running_loop().time() - self.began
         is_progress = False
         for read in frames.feed(data):

@@ -21,7 +21,7 @@ _WITH_SECRETS = frozenset({"connection.start-ok", "connection.secure", "connecti
 
 
 class Speaker(StrEnum):
-    """Who said it."""
+    """The sender of a frame."""
 
     PROGRAM = "program"
     BROKER = "broker"
@@ -41,7 +41,7 @@ class Event:
     body: bytes = b""
 
     def is_on(self, other: "Event") -> bool:
-        """Whether both were said on one channel."""
+        """Return whether both events belong to one channel."""
         return (self.connection, self.channel) == (other.connection, other.channel)
 
 
@@ -134,7 +134,7 @@ class Trace:
 
 @dataclass(slots=True)
 class _Incomplete:
-    """A method whose content is still coming."""
+    """A method whose content is not complete yet."""
 
     method: Method
     header: ContentHeader | None = None

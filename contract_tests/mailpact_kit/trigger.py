@@ -36,7 +36,7 @@ class FormTrigger:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """All texts with placeholders."""
+        """The texts that may contain placeholders."""
         return (self.url, *(text for _, text in self.fields))
 
 
@@ -56,14 +56,14 @@ def command_trigger(text: str) -> CommandTrigger:
 
 
 def carries_message(trigger: Trigger) -> bool:
-    """Whether the trigger has a place for the text of the mail."""
+    """Return whether the trigger has a placeholder for the text of the mail."""
     return any("message" in named(word) for word in trigger.words)
 
 
 async def pull(
     trigger: Trigger, values: Mapping[str, str], variables: Mapping[str, str], *, seconds: float
 ) -> None:
-    """Ask for one mail; raises TriggerFailed."""
+    """Make the producer send one mail; raises TriggerFailed."""
     try:
         async with asyncio.timeout(seconds):
             match trigger:
@@ -76,7 +76,7 @@ async def pull(
 
 
 async def answers(url: str, *, seconds: float) -> None:
-    """Return as soon as somebody answers there; raises TimeoutError."""
+    """Return as soon as a server answers at this URL; raises TimeoutError."""
     async with asyncio.timeout(seconds), aiohttp.ClientSession() as session:
         while True:
             try:

@@ -55,7 +55,7 @@ class Vector:
 
 @dataclass(frozen=True, slots=True)
 class VectorProblem:
-    """What is wrong with what came of a vector."""
+    """One problem of one vector."""
 
     vector: Vector
     problem: str
@@ -131,7 +131,7 @@ def _joined(pieces: Sequence[Any]) -> str:
 
 
 class Received:
-    """A mail as it came, each part of it decoded once."""
+    """A received mail; each part is decoded once."""
 
     def __init__(self, mail: Mail) -> None:
         self.parsed = message_from_bytes(mail.content, policy=default)
@@ -173,7 +173,7 @@ class Received:
 
 
 def judge_refusal(vector: Vector, sent: Sent, seen: Seen, schema: Any) -> list[str]:
-    """Say what is wrong with what came of an invalid vector; its mails, if any, are judged with all the others."""
+    """Return the problems of an invalid vector. `judge_mails` finds the mails that must not be there."""
     assert vector.error is not None  # noqa: S101  # the caller chooses
     if seen.settled is Settled.ACKED and not seen.letters:
         return ["the message was accepted instead of refused with " + vector.error.code]
@@ -184,7 +184,7 @@ def judge_refusal(vector: Vector, sent: Sent, seen: Seen, schema: Any) -> list[s
 
 
 def judge_acceptance(seen: Seen) -> list[str]:
-    """Say whether a valid vector was refused, or never settled."""
+    """Return a problem if a valid vector was refused or never settled."""
     if seen.letters:
         headers = seen.letters[0].headers
         reason = headers.get("x-error-code", "no reason")
@@ -230,7 +230,7 @@ def _missing(vector: Vector, left: Sequence[Received]) -> str:
 
 
 def differences(vector: Vector, mail: Received) -> list[str]:
-    """Say in what a mail differs from the one that a vector asks for."""
+    """Return the differences between a mail and the one that a vector asks for."""
     wanted = vector.mail
     found = [] if "subject" not in wanted else _same("subject", wanted["subject"], mail.subject)
     text = _joined(wanted["text_pieces"]) if "text_pieces" in wanted else wanted.get("text")
@@ -288,7 +288,7 @@ def _structure(part: EmailMessage) -> Any:
 
 
 def _names_another_fault(vector: Vector, seen: Seen, schema: Any) -> bool:
-    """Return whether the letter names another of the keywords that the body breaks, which is as good."""
+    """Return whether the letter names another keyword that the body breaks: validators differ in their order."""
     if len(seen.letters) != 1 or seen.mails or seen.letters[0].body != vector.body:
         return False
     headers = seen.letters[0].headers
@@ -307,7 +307,7 @@ def _names_another_fault(vector: Vector, seen: Seen, schema: Any) -> bool:
 
 
 def by_rule(vectors: Sequence[Vector], problems: Sequence[VectorProblem]) -> list[str]:
-    """Write one line for each rule with a wrong vector, the rule with the most of them first."""
+    """Return one line for each rule with wrong vectors, the rule with the most wrong vectors first."""
     totals = Counter(vector.rule for vector in vectors)
     wrong: dict[str, dict[str, str]] = defaultdict(dict)
     for each in problems:

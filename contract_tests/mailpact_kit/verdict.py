@@ -26,7 +26,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What helps to find the fault of a failed case, each a list of lines."""
+    """Lists of lines that help to find the cause of a failure."""
 
     sent: Sequence[str] = ()
     smtp: Sequence[str] = ()
@@ -48,7 +48,7 @@ class Result:
 
 
 def verdict_of(level: Level, *, has_problems: bool, is_known: bool) -> Verdict:
-    """Name the outcome of a case that ran to its end."""
+    """Return the verdict of a case that ran to its end."""
     if not has_problems:
         return Verdict.PASS
     if is_known:
@@ -57,7 +57,7 @@ def verdict_of(level: Level, *, has_problems: bool, is_known: bool) -> Verdict:
 
 
 def exit_code(results: Sequence[Result], *, has_program_exited: bool, is_strict: bool = False) -> int:
-    """Say in a number what the run's outcome is; green only if something has passed. Strictly, SHOULD counts too."""
+    """Return the exit code of a run: 0 only if a case has passed. `is_strict`: SHOULD counts like MUST."""
     verdicts = {result.verdict for result in results}
     if Verdict.ERROR in verdicts:
         return KIT_FAILED
