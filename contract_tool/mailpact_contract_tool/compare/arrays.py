@@ -63,7 +63,7 @@ def find(atoms: Iterable[Atom], asker: Asker) -> Outcome:
         return NOTHING
     if max([wanted.least, wanted.told_apart, *(many for many, _, _ in wanted.some)]) > _MOST_ITEMS:
         return unknown("only arrays of very many items would show it")
-    ways = _ways(wanted)
+    ways = _ways(wanted, asker)
     outcome = first_of(_fill(goals, wanted, pair, asker) for goals, pair in islice(ways, _MOST_WAYS))
     if isinstance(outcome, Nothing) and next(ways, None) is not None:
         return unknown("there are too many ways to fill the array")
@@ -84,12 +84,13 @@ def _sorted(atoms: list[Atom]) -> _Array:
     )
 
 
-def _ways(wanted: _Array) -> Iterator[tuple[_Goals, tuple[int, ...]]]:
+def _ways(wanted: _Array, asker: Asker) -> Iterator[tuple[_Goals, tuple[int, ...]]]:
     """Return for each way of placing what each item must obey, and the pair of positions that hold equal items."""
     slots = wanted.told_apart + sum(many for many, _, _ in wanted.some) + 2 * wanted.repeated
     choices = [combinations(range(start, slots), many) for many, start, _ in wanted.some]
     pairs = combinations(range(slots), 2) if wanted.repeated else [()]
     for *chosen, pair in product(*choices, pairs):
+        asker.spend(0)
         length = max(
             [wanted.least, *(position + 1 for positions in (*chosen, pair) for position in positions)]
         )

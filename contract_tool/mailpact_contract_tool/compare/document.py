@@ -188,10 +188,12 @@ class Document:
         return found
 
     def _references(self, place: Place) -> list[str]:
-        """List where the references in this schema point to."""
+        """List where the references in this schema point to; raises OutOfTime."""
+        self._store.deadline.check()
         return [self._pointer(inner) for inner in _all_below(place) if "$ref" in inner.keywords]
 
     def _reaches(self, start: str, end: str) -> bool:
+        self._store.deadline.check()
         return _is_reachable(start, end, lambda pointer: self._targets[pointer])
 
     def _refuse_endless(self) -> None:

@@ -6,32 +6,39 @@ they are too many the document is not tried out, and counts as not verified.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from functools import cache
 from typing import Any
 
 from mailpact.contracts.parse import JsonValue
+from mailpact_contract_tool.compare.deadline import Deadline
 from mailpact_contract_tool.compare.draft import Schema
 from mailpact_contract_tool.patterns.automaton import Automaton
 from mailpact_contract_tool.patterns.reader import UnreadPattern, parse
 
 _MOST_WAYS = 2_000_000
 _SHORT = 16  # texts that no pattern of reasonable length takes long for
+_DEADLINE: ContextVar[Deadline] = ContextVar("the deadline of the document that jsonschema looks at")
 
 
 class Engines:
     """Both engines for one schema; one that cannot compile it agrees to nothing."""
 
-    def __init__(self, schema: Schema) -> None:
-        from jsonschema import Draft202012Validator
-
+    def __init__(self, schema: Schema, deadline: Deadline) -> None:
+        self._deadline = deadline
         self._fast = _compiled(schema)
-        self._reference = Draft202012Validator(schema)
+        self._reference = _reference()(schema)
         self._patterns = {pattern: _automaton(pattern) for pattern in sorted(set(patterns(schema)))}
 
     def accept(self, value: JsonValue) -> bool | None:
-        """Tell whether the schema accepts a document; None if the engines disagree or one of them cannot tell."""
+        """Tell whether the schema accepts a document; None if the engines disagree or one of them cannot tell.
+
+        Raises OutOfTime.
+        """
         if self._fast is None or not self._is_cheap(value):
             return None
+        _DEADLINE.set(self._deadline)
         try:
             verdicts = {bool(self._fast.is_valid(value)), self._reference.is_valid(value)}
         except (re.error, ValueError, RecursionError, OverflowError):
@@ -40,11 +47,32 @@ class Engines:
 
     def _is_cheap(self, value: JsonValue) -> bool:
         texts = set(_texts(value))
+        check = self._deadline.check
         return all(
-            len(text) <= _SHORT if automaton is None else automaton.cost(text, _MOST_WAYS) <= _MOST_WAYS
+            len(text) <= _SHORT
+            if automaton is None
+            else automaton.cost(text, _MOST_WAYS, check) <= _MOST_WAYS
             for automaton in self._patterns.values()
             for text in texts
         )
+
+
+@cache
+def _reference() -> Any:
+    """Return jsonschema's validator, with a deadline: for nested `unevaluated…` its time doubles with each level."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    timed = {word: _timed(function) for word, function in Draft202012Validator.VALIDATORS.items()}
+    return extend(Draft202012Validator, timed)  # type: ignore[no-untyped-call]  # jsonschema states no types
+
+
+def _timed(keyword: Callable[..., Any]) -> Callable[..., Any]:
+    def timed(validator: Any, demand: Any, instance: Any, schema: Any) -> Any:
+        _DEADLINE.get().check()
+        return keyword(validator, demand, instance, schema)
+
+    return timed
 
 
 def _compiled(schema: Schema) -> Any:

@@ -3,11 +3,13 @@
 Engines disagree about the dot in a pattern; where one stands, "compatible" is said only if it holds in both readings.
 """
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mailpact.contracts.parse import JsonValue
 from mailpact_contract_tool.compare.clauses import Literal
+from mailpact_contract_tool.compare.deadline import SECONDS_TO_JUDGE, Clock, Deadline, OutOfTime
 from mailpact_contract_tool.compare.document import Document, SchemaError
 from mailpact_contract_tool.compare.draft import Schema
 from mailpact_contract_tool.compare.engines import Engines, patterns
@@ -40,8 +42,10 @@ class Side:
             self.document = Document(raw, store, name)
         except SchemaError as error:
             raise SchemaError(error.pointer, error.fault, side=name) from error
+        except OutOfTime as error:
+            raise SchemaError("", "the schema takes too long to be read", side=name) from error
         self.node = self.document.node(self.document.root)
-        self.engines = Engines(raw)
+        self.engines = Engines(raw, store.deadline)
 
 
 class Judge:
@@ -69,23 +73,30 @@ class Judge:
             ]
         )
         reasons: frozenset[str] = frozenset()
-        for search in self._searches:
-            match search.question(goal):
-                case Found(value, doubts):
-                    if accepts.engines.accept(value) is True and refuses.engines.accept(value) is False:
-                        return Judgement(Verdict.BREAKING, value)
-                    reasons |= doubts or {_NOT_CONFIRMED}
-                case Unknown(why):
-                    reasons |= why
-                case Nothing():
-                    pass
+        try:
+            for search in self._searches:
+                match search.question(goal):
+                    case Found(value, doubts):
+                        if accepts.engines.accept(value) is True and refuses.engines.accept(value) is False:
+                            return Judgement(Verdict.BREAKING, value)
+                        reasons |= doubts or {_NOT_CONFIRMED}
+                    case Unknown(why):
+                        reasons |= why
+                    case Nothing():
+                        pass
+        except OutOfTime as error:
+            reasons |= {str(error)}
         return Judgement(Verdict.UNPROVEN, NO_WITNESS, reasons) if reasons else COMPATIBLE
 
 
-def counterexample(accepting: Schema, *, refusing: Schema) -> JsonValue | NoWitness:
-    """Return a document that one schema accepts and the other one refuses; NO_WITNESS if none was found.
+def counterexample(
+    accepting: Schema, *, refusing: Schema, clock: Clock = time.thread_time
+) -> JsonValue | NoWitness:
+    """Return a document that one schema accepts and the other one refuses; NO_WITNESS if none was found in time.
 
-    Raises SchemaError for a schema that cannot be compared.
+    `clock` returns seconds of processor time. Raises SchemaError for a schema that cannot be compared.
     """
-    store = Store()
-    return Judge(Side(accepting, store, "old"), Side(refusing, store, "new"), store).backward().witness
+    store = Store(Deadline(clock))
+    judge = Judge(Side(accepting, store, "old"), Side(refusing, store, "new"), store)
+    store.deadline.begin(SECONDS_TO_JUDGE)
+    return judge.backward().witness

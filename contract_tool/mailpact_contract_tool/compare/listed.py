@@ -54,7 +54,7 @@ class Listed:
             return False
         if node not in self._engines:
             schema = written(node, self._store)
-            self._engines[node] = None if schema is None else Engines(schema)
+            self._engines[node] = None if schema is None else Engines(schema, self._store.deadline)
         engines = self._engines[node]
         return None if engines is None else engines.accept(value)
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import cast
 
 from mailpact.contracts.parse import JsonValue
+from mailpact_contract_tool.compare.deadline import Deadline
 from mailpact_contract_tool.compare.draft import Schema
 
 
@@ -86,9 +87,13 @@ class Node:
 
 
 class Store:
-    """Makes nodes, each different one once; `definitions` are the recursive ones by their names."""
+    """Makes nodes, each different one once; `definitions` are the recursive ones by their names.
 
-    def __init__(self) -> None:
+    Every part of a comparison has the store, so the store holds the deadline too.
+    """
+
+    def __init__(self, deadline: Deadline) -> None:
+        self.deadline = deadline
         self._nodes: dict[tuple[object, ...], Node] = {}
         self.definitions: dict[str, Node] = {}
         self.always = self.make(Node(0))
@@ -101,7 +106,8 @@ class Store:
         return len(self._nodes)
 
     def make(self, draft: Node) -> Node:
-        """Return the one node that says what the draft says."""
+        """Return the one node that says what the draft says; raises OutOfTime."""
+        self.deadline.check()
         key = (
             canonical(dict(draft.plain)),
             tuple(sorted((word, node.number) for word, node in draft.one.items())),

@@ -86,7 +86,7 @@ def find(atoms: Iterable[Atom], asker: Asker) -> Outcome:
         return NOTHING
     if wanted.least > _MOST_MEMBERS:
         return unknown(f"only objects of {wanted.least} members would show it")
-    ways = _ways(wanted)
+    ways = _ways(wanted, asker)
     outcome = first_of(_Filling(wanted, asker).fill(way) for way in islice(ways, _MOST_WAYS))
     if isinstance(outcome, Nothing) and next(ways, None) is not None:
         return unknown("there are too many ways to fill the object")
@@ -115,7 +115,7 @@ def _sorted(atoms: list[Atom]) -> _Object:
     )
 
 
-def _ways(wanted: _Object) -> Iterator[list[_Member]]:
+def _ways(wanted: _Object, asker: Asker) -> Iterator[list[_Member]]:
     """Yield each way to place "some other member": on a known name, a fresh name, or a name made for another member."""
     free = [name for name in wanted.known if name not in wanted.absent]
     choices: list[list[str | int]] = [
@@ -123,6 +123,7 @@ def _ways(wanted: _Object) -> Iterator[list[_Member]]:
         for index, atom in enumerate(wanted.some)
     ]
     for chosen in product(*choices):
+        asker.spend(0)
         fresh = {place for place in chosen if isinstance(place, int)}
         if fresh != set(range(len(fresh))):
             continue  # the same as a way that makes fewer

@@ -65,4 +65,4 @@ class Asker(Protocol):
         """Look for a value that fulfils all literals."""
 
     def spend(self, steps: int) -> None:
-        """Count the steps of work that a question costs beside the questions that it asks."""
+        """Count the steps of work that a question costs beside the questions that it asks; raises OutOfTime."""

@@ -9,7 +9,7 @@ from math import ceil, floor, gcd, lcm
 from mailpact.contracts.parse import JsonValue
 from mailpact_contract_tool.compare.clauses import Atom, Op
 from mailpact_contract_tool.compare.node import Kind
-from mailpact_contract_tool.compare.outcome import NOTHING, Found, Outcome, unknown
+from mailpact_contract_tool.compare.outcome import NOTHING, Asker, Found, Outcome, unknown
 
 _MOST_TRIED = 20_000
 
@@ -64,7 +64,7 @@ class _Range:
         )
 
 
-def number(atoms: Iterable[Atom], kind: Kind) -> Outcome:
+def number(atoms: Iterable[Atom], kind: Kind, asker: Asker) -> Outcome:
     """Look for a whole number, or for one that is not whole."""
     wanted = _Range()
     for atom in atoms:
@@ -74,14 +74,14 @@ def number(atoms: Iterable[Atom], kind: Kind) -> Outcome:
         return Found(_json(fitting[0])) if fitting else NOTHING
     if wanted.low is not None and wanted.high is not None and wanted.low > wanted.high:
         return NOTHING
-    return _whole(wanted) if kind == Kind.INTEGER else _broken(wanted)
+    return _whole(wanted, asker) if kind == Kind.INTEGER else _broken(wanted)
 
 
 def _json(value: Fraction) -> int | float:
     return int(value) if value.denominator == 1 else float(value)
 
 
-def _whole(wanted: _Range) -> Outcome:
+def _whole(wanted: _Range, asker: Asker) -> Outcome:
     """Try multiples of the factor in the range, beginning at a bound."""
     factor = wanted.factor
     if any(factor % other == 0 for other in wanted.no_factors):
@@ -89,6 +89,7 @@ def _whole(wanted: _Range) -> Outcome:
     low = None if wanted.low is None else ceil(wanted.low / factor)
     high = None if wanted.high is None else floor(wanted.high / factor)
     for index in islice(_outward(low, high), _MOST_TRIED):
+        asker.spend(0)
         if wanted.holds(Fraction(index * factor)):
             return Found(index * factor)
     if low is not None and high is not None and high - low < _MOST_TRIED:

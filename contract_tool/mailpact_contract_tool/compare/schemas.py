@@ -6,9 +6,12 @@ nothing but this change refuse. Where changes break only together, each is asked
 schema accept again if this change is taken back.
 """
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
+from mailpact_contract_tool.compare.deadline import SECONDS_TO_JUDGE, Clock, Deadline, OutOfTime
 from mailpact_contract_tool.compare.differ import edits
 from mailpact_contract_tool.compare.draft import Schema
 from mailpact_contract_tool.compare.edits import Edit
@@ -21,25 +24,30 @@ _MOST_JUDGED = 300
 _MOST_NODES_JUDGED = 20_000  # schemas that are looked at for all changes together
 
 
-def compare(old: Schema, new: Schema) -> Comparison:
+def compare(old: Schema, new: Schema, *, clock: Clock = time.thread_time) -> Comparison:
     """Return what became of the documents that `old` accepts, and of those that only `new` does.
 
-    Raises SchemaError for a schema that is none of draft 2020-12, points out of itself, or is too big or too deep.
+    `clock` returns seconds of processor time. Where a share of the time is over before there is a proof or a document,
+    the verdict is unproven. Raises SchemaError for a schema that is none of draft 2020-12, points out of itself, or is
+    too big or too deep.
     """
-    store = Store()
+    store = Store(Deadline(clock))
     old_side, new_side = Side(old, store, "old"), Side(new, store, "new")
     judge = Judge(old_side, new_side, store)
-    found = list(edits(old_side.document, new_side.document, store))
+    found = _in_time(edits(old_side.document, new_side.document, store))
+    store.deadline.begin(SECONDS_TO_JUDGE)
     backward = _Direction(
         judge.backward(),
         alone=lambda edit: judge.backward(refusing=_nodes(edit.applied)),
         undone=lambda edit: judge.backward(accepting=_nodes(edit.undone)),
     )
+    store.deadline.begin(SECONDS_TO_JUDGE)
     forward = _Direction(
         judge.forward(),
         alone=lambda edit: judge.forward(accepting=_nodes(edit.applied)),
         undone=lambda edit: judge.forward(refusing=_nodes(edit.undone)),
     )
+    store.deadline.begin(SECONDS_TO_JUDGE)
     judged = max(10, min(_MOST_JUDGED, _MOST_NODES_JUDGED // store.size))
     changes = _changes(found, judged, backward, forward)
     return Comparison(
@@ -48,6 +56,14 @@ def compare(old: Schema, new: Schema) -> Comparison:
         tuple(changes),
         backward.whole.reasons | forward.whole.reasons,
     )
+
+
+def _in_time(found: Iterator[Edit]) -> list[Edit]:
+    """Return the edits that are found before the time is over; the verdict as a whole does not rest on them."""
+    listed: list[Edit] = []
+    with suppress(OutOfTime):
+        listed.extend(found)
+    return listed
 
 
 def _as_a_whole(whole: Judgement, changes: Iterable[Verdict]) -> Verdict:

@@ -8,10 +8,11 @@ object is made from them, asking further goals for its parts. If no branch leads
 A goal that comes up again below itself is answered by "none": a smallest document does not need, inside itself, a
 document for the same goal. What was concluded with such an answer is kept only where it does not depend on it.
 
-Every step is counted, so that time and memory are bounded; too many steps end in Unknown.
+Every step is counted, so that time and memory are bounded; too many steps end in Unknown. The store's deadline ends a
+search that needs too much time, by the exception OutOfTime.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from mailpact_contract_tool.compare import arrays, objects, scalars
@@ -45,11 +46,11 @@ class _Branch:
     """What was chosen so far: literals and atoms that hold, and clauses that are still open."""
 
     literals: Goal
-    atoms: tuple[Atom, ...]
+    atoms: Mapping[Atom, None]  # an ordered set
     clauses: tuple[Clause, ...]
 
 
-_EMPTY = _Branch(frozenset(), (), ())
+_EMPTY = _Branch(frozenset(), {}, ())
 _OPPOSITES = {
     Op.PRESENT: Op.ABSENT,
     Op.ABSENT: Op.PRESENT,
@@ -75,7 +76,7 @@ class Search:
 
     def __init__(self, store: Store, dot_leaves_out: str) -> None:
         self.store = store
-        self._texts = Texts(dot_leaves_out)
+        self._texts = Texts(dot_leaves_out, store.deadline)
         self._listed = Listed(store)
         self._clauses: dict[tuple[Literal, Kind], tuple[Clause, ...]] = {}
         self._answers: dict[Goal, Outcome] = {}
@@ -87,15 +88,17 @@ class Search:
         self._steps = 0
 
     def question(self, goal: Goal) -> Outcome:
-        """Begin a question of its own: no more than its share of all steps is spent on it."""
+        """Begin a question of its own: no more than its share of all steps is spent on it. Raises OutOfTime."""
         self._steps = share = min(self._left, _MOST_STEPS_A_QUESTION)
+        self.store.deadline.check()
         outcome = self.ask(goal)
         self._left -= share - max(self._steps, 0)
         return outcome
 
     def spend(self, steps: int) -> None:
-        """Count steps of work; when none are left, questions end in Unknown."""
+        """Count steps of work; when none are left, questions end in Unknown. Raises OutOfTime."""
         self._steps -= steps
+        self.store.deadline.check()
 
     def ask(self, goal: Goal) -> Outcome:
         """Look for a value that fulfils all literals."""
@@ -160,9 +163,10 @@ class Search:
 
     def _unfold(self, branch: _Branch, items: Iterable[Item], kind: Kind) -> _Branch | None:
         """Add what holds as well to a branch, with all that follows at once; None if that cannot be."""
-        literals, atoms, clauses = set(branch.literals), dict.fromkeys(branch.atoms), list(branch.clauses)
+        literals, atoms, clauses = set(branch.literals), dict(branch.atoms), list(branch.clauses)
         todo = list(items)
         while todo:
+            self.store.deadline.check()
             item = todo.pop()
             if isinstance(item, Atom):
                 atoms[item] = None
@@ -180,11 +184,11 @@ class Search:
                     todo += clause[0]
                 elif TRUE not in clause:
                     clauses.append(clause)
-        return _Branch(frozenset(literals), tuple(atoms), tuple(dict.fromkeys(clauses)))
+        return _Branch(frozenset(literals), atoms, tuple(dict.fromkeys(clauses)))
 
     def _decide(self, branch: _Branch, kind: Kind) -> Outcome:
         """Choose an alternative of each open clause in turn, until a document is found."""
-        self._steps -= 1 + len(branch.clauses)
+        self.spend(1 + len(branch.clauses))
         if self._steps < 0:
             return unknown("too many cases would have to be looked at")
         simplified = self._simplify(branch, kind)
@@ -224,6 +228,7 @@ class Search:
         return any(self._is_impossible(branch, alternative, item, kind) for item in alternative)
 
     def _is_impossible(self, branch: _Branch, alternative: Alternative, item: Item, kind: Kind) -> bool:
+        self.store.deadline.check()
         if isinstance(item, Literal):
             literal = Literal(self.store.target(item.node), item.holds)
             return literal.opposite in branch.literals or NEVER in self._clauses_of(literal, kind)
@@ -242,6 +247,7 @@ class Search:
         return all(self._is_settled(branch, item, kind) for item in alternative)
 
     def _is_settled(self, branch: _Branch, item: Item, kind: Kind) -> bool:
+        self.store.deadline.check()
         if isinstance(item, Literal):
             literal = Literal(self.store.target(item.node), item.holds)
             return literal in branch.literals or not self._clauses_of(literal, kind)
@@ -274,7 +280,7 @@ class Search:
         few = any(one.holds and ("const" in one.node.plain or "enum" in one.node.plain) for one in known)
         return few and self.is_excluded(known | {literal.opposite})
 
-    def _make(self, atoms: tuple[Atom, ...], kind: Kind) -> Outcome:
+    def _make(self, atoms: Iterable[Atom], kind: Kind) -> Outcome:
         """Make a value from atoms."""
         doubts = {atom.name for atom in atoms if atom.op == Op.OPAQUE}
         refused = {atom.name for atom in atoms if atom.op == Op.OPAQUE_NOT}
@@ -285,7 +291,7 @@ class Search:
             return Found(outcome.value, outcome.doubts | doubts | refused)
         return outcome
 
-    def _value(self, atoms: tuple[Atom, ...], kind: Kind) -> Outcome:
+    def _value(self, atoms: Iterable[Atom], kind: Kind) -> Outcome:
         match kind:
             case Kind.STRING:
                 return self._texts.find(atoms)
@@ -294,6 +300,6 @@ class Search:
             case Kind.OBJECT:
                 return objects.find(atoms, self)
             case Kind.INTEGER | Kind.FRACTION:
-                return scalars.number(atoms, kind)
+                return scalars.number(atoms, kind, self)
             case _:
                 return scalars.simple(atoms, kind)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from mailpact_contract_tool.compare.clauses import Atom, Op
+from mailpact_contract_tool.compare.deadline import Deadline
 from mailpact_contract_tool.compare.outcome import NOTHING, Found, Nothing, Outcome, first_of, unknown
 from mailpact_contract_tool.patterns.automaton import Automaton, Budget, TooLarge, search
 from mailpact_contract_tool.patterns.reader import UnreadPattern, parse
@@ -14,9 +15,10 @@ _LONGEST = 4_000_000
 class Texts:
     """Keeps the automata of the patterns that came up; `dot_leaves_out` is what `.` does not match."""
 
-    def __init__(self, dot_leaves_out: str) -> None:
+    def __init__(self, dot_leaves_out: str, deadline: Deadline) -> None:
         self._dot = dot_leaves_out
-        self._budget = Budget()
+        self._check = deadline.check
+        self._budget = Budget(check=deadline.check)
         self._automata: dict[str, Automaton | str] = {}
 
     def find(self, atoms: Iterable[Atom]) -> Outcome:
@@ -45,6 +47,7 @@ class Texts:
 
     def _tried(self, asked: list[Atom], text: str) -> Outcome:
         """Hold one text against the patterns."""
+        self._check()
         unread: set[str] = set()
         for atom in asked:
             if atom.op in (Op.MATCHES, Op.MATCHES_NOT):

@@ -11,7 +11,7 @@ time and memory are bounded: beyond them TooLarge is raised, and nothing is conc
 
 from bisect import bisect_right
 from collections import Counter, abc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -85,11 +85,15 @@ class Automaton:
             states |= {self.leads_to(at) for at in waiting if contains(self.takes(at), code)}
         return any(self.ends(state) for state in states)
 
-    def cost(self, text: str, limit: int) -> int:
-        """Count the ways in which a backtracking engine may walk over `text`, up to a limit."""
+    def cost(self, text: str, limit: int, check: Callable[[], None]) -> int:
+        """Count the ways in which a backtracking engine may walk over `text`, up to a limit.
+
+        `check` is called at each character, and may raise an exception to end the walk.
+        """
         walks: Counter[int] = Counter({_BEGIN: 1})
         total = 1
         for character in text:
+            check()
             code = ord(character)
             following: Counter[int] = Counter({self.entry: 1})
             for state, count in walks.items():
@@ -171,11 +175,15 @@ def contains(ranges: Ranges, code: int) -> bool:
 
 
 class Budget:
-    """Counts steps over several walks; one walk may take no more than its share."""
+    """Counts steps over several walks; one walk may take no more than its share.
 
-    def __init__(self, steps: int = 3 * _MOST_STEPS) -> None:
+    `check` is called at each step, and may raise an exception to end a walk for another reason.
+    """
+
+    def __init__(self, steps: int = 3 * _MOST_STEPS, check: Callable[[], None] = lambda: None) -> None:
         self._total = steps
         self._walk = 0
+        self._check = check
 
     def begin(self) -> None:
         """Begin a walk; raises TooLarge when there are no steps left for one."""
@@ -184,6 +192,7 @@ class Budget:
 
     def spend(self, steps: int) -> None:
         """Count steps; raises TooLarge when there are none left."""
+        self._check()
         self._total -= steps
         self._walk -= steps
         if self._walk < 0:
@@ -258,6 +267,7 @@ class _Walk:
         period = len(layers) - first
         text = []
         for at in range(length - 1, -1, -1):
+            self._spend(0)
             layer = layers[at if at < len(layers) else first + (at - first) % period]
             state, character = next(
                 (before, self._next[before][state])
