@@ -3,13 +3,18 @@
 Engines disagree about the dot in a pattern; where one stands, "compatible" is said only if it holds in both readings.
 """
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mailpact.contracts.parse import JsonValue
 from mailpact_contract_tool.compare.clauses import Literal
-from mailpact_contract_tool.compare.deadline import SECONDS_TO_JUDGE, Clock, Deadline, OutOfTime
+from mailpact_contract_tool.compare.deadline import (
+    PROCESSOR_TIME,
+    SECONDS_TO_JUDGE,
+    Clock,
+    Deadline,
+    OutOfTime,
+)
 from mailpact_contract_tool.compare.document import Document, SchemaError
 from mailpact_contract_tool.compare.draft import Schema
 from mailpact_contract_tool.compare.engines import Engines, patterns
@@ -90,7 +95,7 @@ class Judge:
 
 
 def counterexample(
-    accepting: Schema, *, refusing: Schema, clock: Clock = time.thread_time
+    accepting: Schema, *, refusing: Schema, clock: Clock = PROCESSOR_TIME
 ) -> JsonValue | NoWitness:
     """Return a document that one schema accepts and the other one refuses; NO_WITNESS if none was found in time.
 

@@ -6,12 +6,17 @@ nothing but this change refuse. Where changes break only together, each is asked
 schema accept again if this change is taken back.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from mailpact_contract_tool.compare.deadline import SECONDS_TO_JUDGE, Clock, Deadline, OutOfTime
+from mailpact_contract_tool.compare.deadline import (
+    PROCESSOR_TIME,
+    SECONDS_TO_JUDGE,
+    Clock,
+    Deadline,
+    OutOfTime,
+)
 from mailpact_contract_tool.compare.differ import edits
 from mailpact_contract_tool.compare.draft import Schema
 from mailpact_contract_tool.compare.edits import Edit
@@ -24,7 +29,7 @@ _MOST_JUDGED = 300
 _MOST_NODES_JUDGED = 20_000  # schemas that are looked at for all changes together
 
 
-def compare(old: Schema, new: Schema, *, clock: Clock = time.thread_time) -> Comparison:
+def compare(old: Schema, new: Schema, *, clock: Clock = PROCESSOR_TIME) -> Comparison:
     """Return what became of the documents that `old` accepts, and of those that only `new` does.
 
     `clock` returns seconds of processor time. Where a share of the time is over before there is a proof or a document,
