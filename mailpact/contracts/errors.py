@@ -63,7 +63,9 @@ class PublishedFileError(CatalogueError):
     """A published file is missing, unreadable or not what it should be; names the file and the fault."""
 
     def __init__(self, path: Path, fault: str) -> None:
-        super().__init__(f"{path}: {fault}. Install Mailpact again, or check out its contracts/ folder anew.")
+        super().__init__(
+            f"{path}: {fault}. Correct the file; if the file came with Mailpact, install Mailpact again."
+        )
         self.path = path
 
 
@@ -85,4 +87,4 @@ class UnknownContractError(CatalogueError):
     """Nobody published a contract of that name; names those that there are."""
 
     def __init__(self, name: str, known: tuple[str, ...]) -> None:
-        super().__init__(f"there is no contract {name!r}; published are: {', '.join(known)}")
+        super().__init__(f"there is no contract {name!r}; published are: {', '.join(known) or 'none'}")

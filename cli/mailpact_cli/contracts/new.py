@@ -7,7 +7,6 @@ import typer
 
 from mailpact.contracts import catalogue
 from mailpact_cli import options
-from mailpact_cli.errors import CommandError
 
 
 def new_contract(
@@ -21,7 +20,7 @@ def new_contract(
     Run the command again after you have changed the writers' schema. The command then derives the readers' schema and
     the missing vectors from the writers' schema.
     """
-    from mailpact_contract_tool.folder.files import read_files
+    from mailpact_contract_tool.folder.files import FolderError, read_files
     from mailpact_contract_tool.folder.writing import write_files
     from mailpact_contract_tool.release.draft import InvalidName, draft
 
@@ -33,6 +32,6 @@ def new_contract(
     except InvalidName as error:
         raise typer.BadParameter(str(error), param_hint="NAME") from error
     except OSError as error:
-        raise CommandError(f"{error.filename}: {error.strerror}") from error
+        raise FolderError(f"{error.filename} cannot be written: {error.strerror}") from error
     for path, _ in files:
         print(f"wrote  {path}")  # noqa: T201  # the result

@@ -7,7 +7,7 @@ schema is one clause: any of its keywords may be the one that is broken.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum, auto
 from fractions import Fraction
 from typing import TypeAlias, cast
@@ -82,6 +82,12 @@ class Atom:
     values: tuple[JsonValue, ...] = ()
     literal: Literal | None = None
 
+    @property
+    def opposite(self) -> "Atom":
+        """The atom that holds exactly when this one does not; not every atom has one."""
+        literal = None if self.literal is None else self.literal.opposite
+        return replace(self, op=_OPPOSITES[self.op], literal=literal)
+
     def __hash__(self) -> int:
         return hash(
             (
@@ -107,6 +113,24 @@ Item: TypeAlias = Literal | Atom
 Alternative: TypeAlias = tuple[Item, ...]
 Clause: TypeAlias = tuple[Alternative, ...]
 
+_OPPOSITES = {
+    first: second
+    for one, other in (
+        (Op.ONLY, Op.EXCEPT),
+        (Op.AT_LEAST, Op.LESS),
+        (Op.MORE, Op.AT_MOST),
+        (Op.MULTIPLE, Op.NO_MULTIPLE),
+        (Op.MATCHES, Op.MATCHES_NOT),
+        (Op.ITEMS_FROM, Op.SOME_ITEM_FROM),
+        (Op.UNIQUE, Op.REPEATED),
+        (Op.PRESENT, Op.ABSENT),
+        (Op.MATCHING, Op.SOME_MATCHING),
+        (Op.OTHERS, Op.SOME_OTHER),
+        (Op.NAMES, Op.SOME_NAME),
+        (Op.OPAQUE, Op.OPAQUE_NOT),
+    )
+    for first, second in ((one, other), (other, one))
+}
 _MOST_SINGLES = 40  # objects or arrays of one enumeration that a value is held against one by one
 
 TRUE: Alternative = ()
@@ -121,10 +145,10 @@ _SIZES = {
     "maxProperties": (Kind.OBJECT, Op.SIZE_AT_MOST),
 }
 _BOUNDS = {
-    "minimum": (Op.AT_LEAST, Op.LESS),
-    "exclusiveMinimum": (Op.MORE, Op.AT_MOST),
-    "maximum": (Op.AT_MOST, Op.MORE),
-    "exclusiveMaximum": (Op.LESS, Op.AT_LEAST),
+    "minimum": Op.AT_LEAST,
+    "exclusiveMinimum": Op.MORE,
+    "maximum": Op.AT_MOST,
+    "exclusiveMaximum": Op.LESS,
 }
 
 
@@ -142,30 +166,30 @@ def keywords(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> Iterat
     yield from _applicators(node, kind, store, disjoint)
     for word, text in node.outside.items():
         about = f"{word} {node.number} {text}"  # keywords beside it may decide what it means
-        yield unit(Atom(op=Op.OPAQUE, name=about), Atom(op=Op.OPAQUE_NOT, name=about))
+        yield unit(Atom(op=Op.OPAQUE, name=about))
     for word, (sized, op) in _SIZES.items():
         if sized == kind and word in node.plain:
             yield _size(op, node.integer(word))
     if kind in NUMBERS:
         yield from _numbers(node)
     elif kind == Kind.STRING and "pattern" in node.plain:
-        name = str(node.plain["pattern"])
-        yield unit(Atom(op=Op.MATCHES, name=name), Atom(op=Op.MATCHES_NOT, name=name))
+        yield unit(Atom(op=Op.MATCHES, name=str(node.plain["pattern"])))
     elif kind == Kind.ARRAY:
         yield from _arrays(node)
     elif kind == Kind.OBJECT:
         yield from _objects(node)
 
 
-def unit(accepted: Item, refused: Item) -> Keyword:
-    """Return a keyword that holds by one item and is broken by another one."""
-    return [((accepted,),)], [(refused,)]
+def unit(item: Item) -> Keyword:
+    """Return a keyword that holds by one item and is broken by its opposite."""
+    return [((item,),)], [(item.opposite,)]
 
 
 def _size(op: Op, count: int) -> Keyword:
     if op == Op.SIZE_AT_MOST:
-        return unit(Atom(op=op, count=count), Atom(op=Op.SIZE_AT_LEAST, count=count + 1))
-    refused: list[Alternative] = [(Atom(op=Op.SIZE_AT_MOST, count=count - 1),)] if count > 0 else []
+        refused: list[Alternative] = [(Atom(op=Op.SIZE_AT_LEAST, count=count + 1),)]
+    else:
+        refused = [(Atom(op=Op.SIZE_AT_MOST, count=count - 1),)] if count > 0 else []
     return [((Atom(op=op, count=count),),)], refused
 
 
@@ -191,7 +215,7 @@ def _values(values: list[JsonValue], kind: Kind, store: Store) -> Keyword:
     if not fitting:
         return [NEVER], [TRUE]
     if kind not in (Kind.ARRAY, Kind.OBJECT):
-        return unit(Atom(op=Op.ONLY, values=fitting), Atom(op=Op.EXCEPT, values=fitting))
+        return unit(Atom(op=Op.ONLY, values=fitting))
     if len(fitting) > 1:
         singles = [Literal(store.values([value]), holds=True) for value in fitting]
         refused: list[Alternative] = [(Atom(op=Op.SIZE_AT_LEAST, count=1 + max(map(_size_of, fitting))),)]
@@ -244,7 +268,7 @@ def _wrong_member(name: str, literal: Literal) -> Alternative:
 
 def _applicators(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> Iterator[Keyword]:
     for child in node.many.get("allOf", ()):
-        yield unit(Literal(child, holds=True), Literal(child, holds=False))
+        yield unit(Literal(child, holds=True))
     if branches := node.many.get("anyOf"):
         yield (
             [tuple((Literal(branch, holds=True),) for branch in branches)],
@@ -254,7 +278,7 @@ def _applicators(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> It
         values = _single_values(branches)
         yield _values(values, kind, store) if values is not None else _one_of(branches, disjoint)
     if "not" in node.one:
-        yield unit(Literal(node.one["not"], holds=False), Literal(node.one["not"], holds=True))
+        yield unit(Literal(node.one["not"], holds=False))
     if "if" in node.one:
         yield _conditional(node)
 
@@ -300,18 +324,15 @@ def _conditional(node: Node) -> Keyword:
 
 
 def _numbers(node: Node) -> Iterator[Keyword]:
-    for word, (accepted, refused) in _BOUNDS.items():
+    for word, op in _BOUNDS.items():
         if word in node.plain:
-            bound = Fraction(cast(float, node.plain[word]))
-            yield unit(Atom(op=accepted, bound=bound), Atom(op=refused, bound=bound))
+            yield unit(Atom(op=op, bound=Fraction(cast(float, node.plain[word]))))
     if "multipleOf" in node.plain:
         factor = cast(float, node.plain["multipleOf"])
         if isinstance(factor, int):
-            bound = Fraction(factor)
-            yield unit(Atom(op=Op.MULTIPLE, bound=bound), Atom(op=Op.NO_MULTIPLE, bound=bound))
+            yield unit(Atom(op=Op.MULTIPLE, bound=Fraction(factor)))
         else:  # engines calculate with doubles and disagree
-            name = f"multipleOf {canonical(factor)}"
-            yield unit(Atom(op=Op.OPAQUE, name=name), Atom(op=Op.OPAQUE_NOT, name=name))
+            yield unit(Atom(op=Op.OPAQUE, name=f"multipleOf {canonical(factor)}"))
 
 
 def _arrays(node: Node) -> Iterator[Keyword]:
@@ -320,57 +341,45 @@ def _arrays(node: Node) -> Iterator[Keyword]:
         literal = Literal(child, holds=True)
         yield [((Atom(op=Op.ITEM, count=index, literal=literal),),)], [_wrong_item(index, literal.opposite)]
     if "items" in node.one:
-        literal = Literal(node.one["items"], holds=True)
-        yield unit(
-            Atom(op=Op.ITEMS_FROM, count=len(prefix), literal=literal),
-            Atom(op=Op.SOME_ITEM_FROM, count=len(prefix), literal=literal.opposite),
-        )
+        yield unit(Atom(op=Op.ITEMS_FROM, count=len(prefix), literal=Literal(node.one["items"], holds=True)))
     if node.plain.get("uniqueItems") is True:
-        yield unit(Atom(op=Op.UNIQUE), Atom(op=Op.REPEATED))
+        yield unit(Atom(op=Op.UNIQUE))
     if "contains" in node.one:
         yield from _contains(node)
 
 
 def _contains(node: Node) -> Iterator[Keyword]:
+    def at_least(count: int) -> Alternative:
+        return (Atom(op=Op.HOLDS_AT_LEAST, count=count, literal=literal),)
+
+    def at_most(count: int) -> Alternative:
+        return (Atom(op=Op.HOLDS_AT_MOST, count=count, literal=literal),)
+
     literal = Literal(node.one["contains"], holds=True)
     least = node.integer("minContains", 1)
     if least > 0:
-        yield unit(
-            Atom(op=Op.HOLDS_AT_LEAST, count=least, literal=literal),
-            Atom(op=Op.HOLDS_AT_MOST, count=least - 1, literal=literal),
-        )
+        yield [(at_least(least),)], [at_most(least - 1)]
     if "maxContains" in node.plain:
         most = node.integer("maxContains")
-        yield unit(
-            Atom(op=Op.HOLDS_AT_MOST, count=most, literal=literal),
-            Atom(op=Op.HOLDS_AT_LEAST, count=most + 1, literal=literal),
-        )
+        yield [(at_most(most),)], [at_least(most + 1)]
 
 
 def _objects(node: Node) -> Iterator[Keyword]:
     properties = node.named.get("properties", {})
     for name in node.names("required"):
-        yield unit(Atom(op=Op.PRESENT, name=name), Atom(op=Op.ABSENT, name=name))
+        yield unit(Atom(op=Op.PRESENT, name=name))
     for name, child in sorted(properties.items()):
         literal = Literal(child, holds=True)
         yield [((Atom(op=Op.MEMBER, name=name, literal=literal),),)], [_wrong_member(name, literal.opposite)]
     patterns = node.named.get("patternProperties", {})
     for pattern, child in sorted(patterns.items()):
-        literal = Literal(child, holds=True)
-        yield unit(
-            Atom(op=Op.MATCHING, name=pattern, literal=literal),
-            Atom(op=Op.SOME_MATCHING, name=pattern, literal=literal.opposite),
-        )
+        yield unit(Atom(op=Op.MATCHING, name=pattern, literal=Literal(child, holds=True)))
     if "additionalProperties" in node.one:
         literal = Literal(node.one["additionalProperties"], holds=True)
         names, others = frozenset(properties), frozenset(patterns)
-        yield unit(
-            Atom(op=Op.OTHERS, names=names, patterns=others, literal=literal),
-            Atom(op=Op.SOME_OTHER, names=names, patterns=others, literal=literal.opposite),
-        )
+        yield unit(Atom(op=Op.OTHERS, names=names, patterns=others, literal=literal))
     if "propertyNames" in node.one:
-        literal = Literal(node.one["propertyNames"], holds=True)
-        yield unit(Atom(op=Op.NAMES, literal=literal), Atom(op=Op.SOME_NAME, literal=literal.opposite))
+        yield unit(Atom(op=Op.NAMES, literal=Literal(node.one["propertyNames"], holds=True)))
     yield from _dependents(node)
 
 

@@ -13,7 +13,6 @@ from mailpact_contract_tool.compare.clauses import Alternative, Atom, Item, Keyw
 from mailpact_contract_tool.compare.node import Kind, Node, Store
 
 _MOST_CONDITIONS = 7
-_OPPOSITES = {Op.PRESENT: Op.ABSENT, Op.ABSENT: Op.PRESENT}
 KEYWORDS = {Kind.OBJECT: "unevaluatedProperties", Kind.ARRAY: "unevaluatedItems"}
 
 
@@ -51,20 +50,18 @@ def unevaluated(node: Node, kind: Kind, store: Store) -> Keyword | None:
     conditions = list(dict.fromkeys(_positive(item) for one in rest for item in one.given))
     if len(conditions) > _MOST_CONDITIONS:
         about = f"{KEYWORDS[kind]} beside many subschemas {node.number}"
-        return unit(Atom(op=Op.OPAQUE, name=about), Atom(op=Op.OPAQUE_NOT, name=about))
+        return unit(Atom(op=Op.OPAQUE, name=about))
     accepted: list[Alternative] = []
     refused: list[Alternative] = []
     for signs in product((True, False), repeat=len(conditions)):
-        case = tuple(
-            item if holds else _opposite(item) for item, holds in zip(conditions, signs, strict=True)
-        )
+        case = tuple(item if holds else item.opposite for item, holds in zip(conditions, signs, strict=True))
         evaluated = always.with_(_together(one for one in rest if set(one.given) <= set(case)))
         if evaluated.everything:
             accepted.append(case)
             continue
-        all_, some = _left_over(evaluated, child, kind, store)
-        accepted.append((*case, all_))
-        refused.append((*case, some))
+        left_over = _left_over(evaluated, child, kind, store)
+        accepted.append((*case, left_over))
+        refused.append((*case, left_over.opposite))
     return [tuple(accepted)], refused
 
 
@@ -75,26 +72,14 @@ def _together(found: Iterator[_Evaluated]) -> _Evaluated:
     return whole
 
 
-def _left_over(evaluated: _Evaluated, child: Node, kind: Kind, store: Store) -> tuple[Atom, Atom]:
-    """Return the atom that all of what is left over obeys the subschema, and that something of it does not."""
+def _left_over(evaluated: _Evaluated, child: Node, kind: Kind, store: Store) -> Atom:
+    """Return the atom that everything that is not evaluated obeys the subschema."""
     if kind == Kind.OBJECT:
         literal = Literal(child, holds=True)
-        return (
-            Atom(op=Op.OTHERS, names=evaluated.names, patterns=evaluated.patterns, literal=literal),
-            Atom(
-                op=Op.SOME_OTHER,
-                names=evaluated.names,
-                patterns=evaluated.patterns,
-                literal=literal.opposite,
-            ),
-        )
+        return Atom(op=Op.OTHERS, names=evaluated.names, patterns=evaluated.patterns, literal=literal)
     branches = sorted({*evaluated.some, child}, key=lambda node: node.number)
     either = child if len(branches) == 1 else store.make(Node(0, many={"anyOf": tuple(branches)}))
-    literal = Literal(either, holds=True)
-    return (
-        Atom(op=Op.ITEMS_FROM, count=evaluated.prefix, literal=literal),
-        Atom(op=Op.SOME_ITEM_FROM, count=evaluated.prefix, literal=literal.opposite),
-    )
+    return Atom(op=Op.ITEMS_FROM, count=evaluated.prefix, literal=Literal(either, holds=True))
 
 
 def _own(node: Node, kind: Kind, given: tuple[Item, ...]) -> _Evaluated:
@@ -140,9 +125,3 @@ def _below(node: Node, kind: Kind, store: Store, given: tuple[Item, ...]) -> Ite
 
 def _positive(item: Item) -> Item:
     return Literal(item.node, holds=True) if isinstance(item, Literal) else item
-
-
-def _opposite(item: Item) -> Item:
-    if isinstance(item, Literal):
-        return item.opposite
-    return Atom(op=_OPPOSITES[item.op], name=item.name)

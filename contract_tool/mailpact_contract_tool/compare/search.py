@@ -51,14 +51,8 @@ class _Branch:
 
 
 _EMPTY = _Branch(frozenset(), {}, ())
-_OPPOSITES = {
-    Op.PRESENT: Op.ABSENT,
-    Op.ABSENT: Op.PRESENT,
-    Op.MATCHES: Op.MATCHES_NOT,
-    Op.MATCHES_NOT: Op.MATCHES,
-    Op.OPAQUE: Op.OPAQUE_NOT,
-    Op.OPAQUE_NOT: Op.OPAQUE,
-}
+_CONTRADICTED = frozenset({Op.PRESENT, Op.ABSENT, Op.MATCHES, Op.MATCHES_NOT, Op.OPAQUE, Op.OPAQUE_NOT})
+"""Atoms of which one and its opposite cannot both hold, whatever else holds."""
 
 
 def _names_schemas(clause: Clause) -> bool:
@@ -232,8 +226,8 @@ class Search:
         if isinstance(item, Literal):
             literal = Literal(self.store.target(item.node), item.holds)
             return literal.opposite in branch.literals or NEVER in self._clauses_of(literal, kind)
-        if item.op in _OPPOSITES:
-            return replace(item, op=_OPPOSITES[item.op]) in branch.atoms
+        if item.op in _CONTRADICTED:
+            return item.opposite in branch.atoms
         return item.op == Op.MEMBER and self._cannot_be(branch, alternative, item)
 
     def _cannot_be(self, branch: _Branch, alternative: Alternative, member: Atom) -> bool:
