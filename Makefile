@@ -47,6 +47,7 @@ test-faults: $(VENV)/dev.lock ## Run crashes and outages, and break 10,000 conve
 		tests/integration/kit/test_mailpact.py \
 		tests/polyglot/test_contract_tests.py::test_the_sample_passes_every_case \
 		tests/unit/contracts/compatibility/test_deadline.py \
+		tests/unit/contracts/compatibility/test_keywords.py \
 		tests/unit/contracts/compatibility/test_siblings.py \
 		$(ARGS)
 	@$(BIN)/python -m pytest -q -m long --ignore tests/faults $(ARGS)

@@ -103,8 +103,8 @@ def _list(old: JsonObject, new: JsonObject, word: str, names: tuple[str, Rule, R
 
 def _optional(old: JsonObject, new: JsonObject) -> Iterator[Change]:
     for name in ("type", "content_type", "content_encoding"):
-        word = f"{name}_optional"
-        before, after = (_part(side, "readers").get(word) is True for side in (old, new))
+        word, otherwise = f"{name}_optional", name == "content_encoding"  # the default of the catalogue
+        before, after = (_part(side, "readers").get(word, otherwise) is True for side in (old, new))
         if before and not after:
             yield _change(Rule.AMQP_PROPERTY_REQUIRED_ADDED, f"/readers/{word}", {name: None}, NO_WITNESS)
         elif after and not before:

@@ -116,3 +116,15 @@ def test_error_code_that_goes_breaks_whoever_acts_upon_it():
         Verdict.BREAKING,
         "too_large",
     )
+
+
+def test_a_content_encoding_may_be_missing_unless_the_binding_says_otherwise() -> None:
+    unstated = changed(BINDING, "readers", "content_encoding_optional", to=None)
+    demanded = changed(BINDING, "readers", "content_encoding_optional", to=False)
+
+    assert (
+        compare_bindings(unstated, changed(unstated, "readers", "content_encoding_optional", to=True)) == []
+    )
+    assert [change.rule for change in compare_bindings(unstated, demanded)] == [
+        "AMQP_PROPERTY_REQUIRED_ADDED"
+    ]
