@@ -1,13 +1,13 @@
 """What can be wrong with a message, and what can be wrong with the contracts themselves.
 
-A message that breaks its contract is an expected outcome, so it is a value: a `Refusal`. A published contract that is
-missing or malformed is a broken installation, so it is an exception:
+A message that breaks its contract is an expected outcome, so the outcome is a value, a `Refusal`. A published contract
+that is missing or malformed is a broken installation, so it raises an exception:
 
     CatalogueError
-    ├── PublishedFileError     a published file is missing, unreadable or not what it should be
-    ├── UnusableSchemaError    a schema is none, or could take for ever
-    ├── NotAMessageError       the contract is only a part of another's messages
-    └── UnknownContractError   nobody published a contract of that name
+    ├── PublishedFileError     a published file is missing, unreadable or malformed
+    ├── UnusableSchemaError    a schema is invalid, or could take forever
+    ├── NotAMessageError       the contract is only a part of another contract's messages
+    └── UnknownContractError   no contract of that name is published
 """
 
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ class CatalogueError(Exception):
 
 
 class PublishedFileError(CatalogueError):
-    """A published file is missing, unreadable or not what it should be; names the file and the fault."""
+    """A published file is missing, unreadable or malformed; the message names the file and the fault."""
 
     def __init__(self, path: Path, fault: str) -> None:
         super().__init__(
@@ -70,7 +70,7 @@ class PublishedFileError(CatalogueError):
 
 
 class UnusableSchemaError(CatalogueError):
-    """A schema is none of 2020-12, or a body could keep it busy for ever; names the file, the place and the fault."""
+    """A schema is not of draft 2020-12, or could take forever; the message names the file, the place and the fault."""
 
     def __init__(self, root: Path, file: str, fault: str) -> None:
         super().__init__(f"{root / file}: {fault}. `mailpact contracts lint --contracts {root}` says more.")
@@ -84,7 +84,7 @@ class NotAMessageError(CatalogueError):
 
 
 class UnknownContractError(CatalogueError):
-    """Nobody published a contract of that name; names those that there are."""
+    """No contract of that name is published; the message names the published contracts."""
 
     def __init__(self, name: str, known: tuple[str, ...]) -> None:
         super().__init__(f"there is no contract {name!r}; published are: {', '.join(known) or 'none'}")

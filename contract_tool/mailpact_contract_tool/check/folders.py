@@ -1,8 +1,9 @@
-"""Compares two folders: of one contract, or of several contracts with index.json.
+"""Compares two folders: two folders of one contract, or two folders of several contracts with index.json.
 
 Writers and readers of a contract are different programs, and nobody deploys both at once. So `backward` asks whether
-today's readers take what the old writers send, and `forward` whether the old readers take what today's writers send. A
-change that breaks neither is compatible, such as a new optional member. `raw` compares each file with itself instead.
+the new readers accept the messages of the old writers, and `forward` asks whether the old readers accept the messages
+of the new writers. A change that breaks neither direction is compatible, such as a new optional member. With `raw`,
+each file is compared with its counterpart instead.
 """
 
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ def _together(found: list[Comparison]) -> Comparison:
 
 
 def _file(old: Files, new: Files, path: str) -> Comparison:
-    """Compare one file with itself; pointers name the file."""
+    """Compare a file with the file of the same name in the other folder; pointers begin with the name of the file."""
     for files, which in ((old, "old"), (new, "new")):
         if path not in files:
             raise UnreadableDocument(f"{path}: is missing in the {which} folder")
@@ -68,14 +69,14 @@ def _contract(old: Files, new: Files, prefix: str, *, raw: bool) -> Comparison:
 
 
 def _broken(writers: Release, readers: Release, prefix: str) -> list[Change]:
-    """Return what keeps messages of the writers from the readers; only `backward` counts."""
+    """Return the changes that keep the writers' messages from the readers; only the verdict `backward` counts."""
     return [
         replace(change, pointer=f"{prefix}{change.pointer}") for change in understood("", writers, readers)
     ]
 
 
 def _judged(by_file: dict[str, Comparison], backward: list[Change], forward: list[Change]) -> Comparison:
-    """Put together what breaks, and what changed and breaks nothing."""
+    """Join the changes that break a direction and the changes that break nothing into one comparison."""
     broken = [*(_one_way(change, "backward") for change in backward)]
     broken += [_one_way(change, "forward") for change in forward]
     verdicts = worst(one.backward for one in backward), worst(one.backward for one in forward)
@@ -95,7 +96,10 @@ def _judged(by_file: dict[str, Comparison], backward: list[Change], forward: lis
 
 
 def _is_harmless(name: str, change: Change, backward: Verdict, forward: Verdict) -> bool:
-    """Tell whether a change breaks nothing: the readers' schema decides backward, the writers' schema forward."""
+    """Tell whether a change breaks nothing.
+
+    The readers' schema decides the direction `backward`, and the writers' schema decides the direction `forward`.
+    """
     harmless = Verdict.COMPATIBLE
     kept = name == "writer.schema.json" or harmless in (backward, change.backward)
     return kept and (name == "schema.json" or harmless in (forward, change.forward))
@@ -114,7 +118,7 @@ def _one_way(change: Change, direction: _Direction) -> Change:
 
 
 def _merged(broken: list[Change]) -> Iterator[Change]:
-    """Yield the changes, those that break both ways once."""
+    """Yield the changes; a change that breaks both directions comes once."""
     places: dict[tuple[str, str], Change] = {}
     for change in broken:
         place = change.rule, change.pointer

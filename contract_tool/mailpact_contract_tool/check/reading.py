@@ -1,4 +1,4 @@
-"""Reads the documents that are compared, from bytes, bounded; and finds the contracts in a folder's files."""
+"""Reads the documents that are compared, and the contracts that index.json names, from bytes of bounded size."""
 
 from collections.abc import Callable
 from datetime import date
@@ -22,11 +22,11 @@ _T = TypeVar("_T")
 
 
 class UnreadableDocument(Exception):
-    """A document cannot be compared; names the file, the place and the fault."""
+    """A document cannot be compared; the message names the file, the place and the fault."""
 
 
 def read_document(files: Files, path: str) -> JsonObject:
-    """Return the object that a file holds; raises UnreadableDocument."""
+    """Return the JSON object that a file holds; raises UnreadableDocument."""
     found = read_object(files, path)
     if isinstance(found, Unreadable):
         raise UnreadableDocument(f"{path}: {found.sentence}")
@@ -34,13 +34,16 @@ def read_document(files: Files, path: str) -> JsonObject:
 
 
 def read_schema(files: Files, path: str) -> Schema:
-    """Return the object that a file holds, or true or false, which are schemas too; raises UnreadableDocument."""
+    """Return the schema that a file holds: an object, true or false; raises UnreadableDocument."""
     value = parse_file(files.get(path) or b"")
     return value if isinstance(value, bool) else read_document(files, path)
 
 
 def compare_documents(old: Schema, new: Schema, old_file: str, new_file: str) -> Comparison:
-    """Compare two documents of one kind, whichever it is; raises UnreadableDocument with the file at fault."""
+    """Compare two documents of the same kind: two schemas, bindings, topologies or lists of error codes.
+
+    Raises UnreadableDocument, which names the file at fault.
+    """
     try:
         if isinstance(old, bool) or isinstance(new, bool):
             return compare(old, new)
@@ -89,19 +92,22 @@ def read_contracts(files: Files) -> list[Contract]:
 
 
 def read_topology(files: Files) -> JsonObject | None:
-    """Return topology.json, None if there is none; raises UnreadableDocument."""
+    """Return the content of topology.json, or None if the folder has no such file; raises UnreadableDocument."""
     return _of_form("topology.json", files, forms.TOPOLOGY) if "topology.json" in files else None
 
 
 def read_waivers(files: Files) -> list[Waiver]:
-    """Return the waivers, none if there is no file; raises UnreadableDocument for one that says not all it must."""
+    """Return the waivers, or an empty list if the folder has no file of waivers.
+
+    Raises UnreadableDocument for a waiver that lacks a member.
+    """
     if WAIVERS not in files:
         return []
     return _formed(WAIVERS, files, lambda document: [_waiver(row) for row in document["waivers"]])  # type: ignore[union-attr, arg-type]  # see _formed
 
 
 def _formed(file: str, files: Files, build: Callable[[JsonObject], _T]) -> _T:
-    """Build from a document; one of another form fails while it is built, and that is said with its file."""
+    """Build a value from a document; raises UnreadableDocument, which names the file, if the form is wrong."""
     document = read_document(files, file)
     try:
         return build(document)
@@ -140,7 +146,10 @@ def _order(version: str) -> tuple[int, ...]:
 
 
 def read_release(files: Files, folder: str, version: str) -> Release:
-    """Return the version of a contract that lies in a folder, "" is the top; raises UnreadableDocument."""
+    """Return the version of a contract that lies in a folder; "" is the top folder.
+
+    Raises UnreadableDocument.
+    """
     within = f"{folder}/" if folder else ""
     binding = f"{within}binding.json"
     return Release(

@@ -1,8 +1,9 @@
-"""Compares what the broker holds, and the list of error codes that publishers act upon.
+"""Compares topologies and lists of error codes.
 
-What programs rely on is that an exchange, a queue or a route is still there and still the same: a broker refuses a
-declaration that differs (406), and loses what nobody routes. What was added harms nobody. So only `backward` breaks
-here, but for error codes: a program that knows the old ones does not know a new one.
+Programs rely on the exchanges, queues and bindings that exist. A broker refuses a declaration that differs from the
+existing one (error 406), and drops a message that no binding routes. So a removed or changed exchange, queue or binding
+breaks `backward`, and an added one breaks nothing. A new error code breaks `forward`, because a program that knows only
+the old codes does not know the new code.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ _OURS = ("purpose", "declared_by")  # for people; the broker does not know them
 
 
 def compare_topologies(old: JsonObject, new: JsonObject) -> list[Change]:
-    """Return what changed in topology.json."""
+    """Return the changes between two topologies."""
     return [
         *_named(old, new, "exchanges", (Rule.TOPOLOGY_EXCHANGE_CHANGED, Rule.TOPOLOGY_EXCHANGE_REMOVED)),
         *_named(old, new, "queues", (Rule.TOPOLOGY_QUEUE_CHANGED, Rule.TOPOLOGY_QUEUE_REMOVED)),
@@ -25,7 +26,7 @@ def compare_topologies(old: JsonObject, new: JsonObject) -> list[Change]:
 
 
 def compare_error_codes(old: JsonObject, new: JsonObject) -> list[Change]:
-    """Return what changed in errors.json: publishers act upon the codes."""
+    """Return the changes between two lists of error codes."""
     before, after = (
         {str(row["code"]): index for index, row in enumerate(_rows(side, "errors"))} for side in (old, new)
     )
@@ -91,7 +92,7 @@ def _bindings(old: JsonObject, new: JsonObject) -> Iterator[Change]:
 
 
 def unreachable(binding: JsonObject, topology: JsonObject) -> list[Change]:
-    """Return what keeps messages that are published by a binding from every queue of the topology."""
+    """Return the changes because of which a message that the binding describes reaches no queue of the topology."""
     exchange = binding.get("exchange")
     row = next((row for row in _rows(topology, "exchanges") if row["name"] == exchange), None)
     if row is None:

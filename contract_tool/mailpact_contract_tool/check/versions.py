@@ -1,13 +1,13 @@
-"""Checks that programs of every published version understand each other.
+"""Checks that programs of every published version of a contract understand each other.
 
-For each version that was published: what its writers send, the readers of today must take; and what the writers of
-today send, its readers must take. That is less than schemas being equal in both directions, and what matters: a new
-optional member in the closed schema of writers is a minor version, since readers are open and ignore what they do not
-know, and since no old writer ever sent it, a new reader may ask a type of it. The same holds for what travels around
-the body (exchange, routing key, content type, AMQP properties, limits) and for the queues of the topology.
+For each published version, two questions are asked. Do the readers of today accept the messages of that version's
+writers? Do that version's readers accept the messages of today's writers? This is a weaker demand than equal schemas. A
+new optional member in the closed schema of the writers is a minor version, because readers ignore unknown members. A
+reader may also demand a type of the new member, because no old writer ever sent the member. The same two questions are
+asked about the exchange, the routing key, the content type, the AMQP properties, the limits and the queues.
 
-What is unproven fails, unless a waiver names it with a reason and a day on which it ends. A document that shows a
-break cannot be waived.
+An unproven change fails the check, unless a waiver names the change, a reason and the last day of the waiver. A change
+that a document proves to be breaking cannot be waived.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ from mailpact_contract_tool.compare.verdict import Change, Comparison, Verdict, 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One version of a contract; a part of a message, such as a template's data, has no binding."""
+    """One version of a contract; a contract that is a part of another contract's messages has no binding."""
 
     version: str
     schema: JsonObject
@@ -34,7 +34,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """A contract of one major version: as it is, and as it was published."""
+    """A contract of one major version: its current files and its published versions."""
 
     name: str
     current: Release
@@ -43,7 +43,7 @@ class Contract:
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """Lets one unproven change pass, for a reason, to the end of a day."""
+    """Lets one unproven change pass until the end of a day, for a stated reason."""
 
     contract: str
     rule: str
@@ -54,7 +54,7 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The answer to one question; `changes` are those that are not compatible, with pointers that name the file."""
+    """The answer to one question; `changes` are those that are not compatible; their pointers name the file."""
 
     contract: str
     question: str
@@ -63,12 +63,12 @@ class Checked:
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict before waivers."""
+        """Return the verdict before waivers are applied."""
         return worst(change.backward for change in self.changes)
 
     @property
     def passes(self) -> bool:
-        """Compatible, or every change is unproven and waived."""
+        """Return whether all changes are compatible, or unproven and waived."""
         names = {(waiver.rule, waiver.pointer) for waiver in self.waived}
         return all(
             change.backward == Verdict.UNPROVEN and (change.rule, change.pointer) in names
@@ -79,14 +79,14 @@ class Checked:
 def check(
     contracts: Iterable[Contract], topology: JsonObject | None, waivers: Iterable[Waiver], today: date
 ) -> list[Checked]:
-    """Ask every question about every contract; raises SchemaError, which names contract and file."""
+    """Ask every question about every contract; raises SchemaError, which names the contract and the file."""
     valid = [waiver for waiver in waivers if waiver.expires >= today]
     checked = [one for contract in contracts for one in _questions(contract, topology)]
     return [replace(one, waived=tuple(waiver for waiver in valid if _covers(waiver, one))) for one in checked]
 
 
 def expired(waivers: Iterable[Waiver], today: date) -> list[Waiver]:
-    """Return the waivers whose day is over: each has to be renewed or taken away."""
+    """Return the waivers whose last day is over; a person must renew or remove each of them."""
     return [waiver for waiver in waivers if waiver.expires < today]
 
 
@@ -110,7 +110,7 @@ def _questions(contract: Contract, topology: JsonObject | None) -> Iterator[Chec
 
 
 def understood(name: str, writers: Release, readers: Release) -> list[Change]:
-    """Return what keeps messages of one release's writers from another's readers; only `backward` counts."""
+    """Return the changes that keep the writers' messages from the readers; only the verdict `backward` counts."""
     found = [
         in_file(change, "schema.json")
         for change in _compared(name, writers, readers).changes

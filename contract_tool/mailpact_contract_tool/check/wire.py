@@ -1,7 +1,7 @@
-"""Compares how a contract travels: exchange, keys, content types, AMQP properties and limits.
+"""Compares two bindings: exchange, routing keys, content types, AMQP properties and limits.
 
-Backward asks whether whatever could be published for the old binding is still taken; forward the same the other way
-round. A witness is the part of a message that shows it, such as `{"content_type": "text/plain"}`.
+`backward` asks whether the new readers accept every message that the old readers accepted; `forward` asks the same with
+old and new exchanged. A witness is a part of a message that shows the break, such as `{"content_type": "text/plain"}`.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ _LIMITS = {
 
 
 def compare_bindings(old: JsonObject, new: JsonObject) -> list[Change]:
-    """Return what changed for messages on their way, for all that readers of the old binding took."""
+    """Return the changes between two bindings, for every message that the readers of the old binding accepted."""
     changes = [*_identity(old, new), *_sent(old, new)]
     for word, (singular, removed, added) in _LISTS.items():
         changes += _list(old, new, word, (singular, removed, added))
@@ -38,9 +38,10 @@ def compare_bindings(old: JsonObject, new: JsonObject) -> list[Change]:
 
 
 def sent_and_taken(sender: JsonObject, receiver: JsonObject) -> list[Change]:
-    """Return what keeps messages that are written by one binding from readers of the other; only `backward` counts.
+    """Return the changes that keep the messages of the sender's binding from the receiver's readers.
 
-    Readers may take more than writers send, so a key or a type that nobody writes is no matter here.
+    Only the verdict `backward` counts. Readers may accept more than writers send, so a key or a content type that no
+    writer uses does not count.
     """
     changes = [*_identity(sender, receiver), *_sent(sender, receiver)]
     changes += [*_limits(sender, receiver), *_properties(sender, receiver)]
@@ -50,7 +51,7 @@ def sent_and_taken(sender: JsonObject, receiver: JsonObject) -> list[Change]:
 def _change(
     rule: Rule, pointer: str, backward: JsonValue | NoWitness, forward: JsonValue | NoWitness
 ) -> Change:
-    """Make a change that breaks in each direction for which there is a message that shows it."""
+    """Return a change that breaks each direction for which a witness is given."""
     verdicts = [
         Verdict.COMPATIBLE if witness is NO_WITNESS else Verdict.BREAKING for witness in (backward, forward)
     ]
@@ -72,7 +73,7 @@ def _identity(old: JsonObject, new: JsonObject) -> Iterator[Change]:
 
 
 def _sent(old: JsonObject, new: JsonObject) -> Iterator[Change]:
-    """Return what writers send and the other side does not take, whichever of them changed."""
+    """Return a change for each value that writers send and the readers of the other binding do not accept."""
     for word, (taken, rule) in _SENT.items():
         mine, yours = _part(old, "writers").get(word), _part(new, "writers").get(word)
         kept = _is_taken(mine, _part(new, "readers").get(taken), mine == yours)
@@ -83,7 +84,10 @@ def _sent(old: JsonObject, new: JsonObject) -> Iterator[Change]:
 
 
 def _is_taken(value: JsonValue, taken: JsonValue, same: bool) -> bool:  # noqa: FBT001  # one use above
-    """Tell whether readers take a key or type; a key made from the body is taken where it was, or where all are."""
+    """Tell whether readers accept a routing key or a content type.
+
+    A key that is made from the body is accepted if the other binding has the same key, or if readers accept all keys.
+    """
     listed = cast(list[JsonValue], taken or [])
     if value in listed or "#" in listed:
         return True
@@ -152,7 +156,7 @@ def _properties(old: JsonObject, new: JsonObject) -> Iterator[Change]:
 
 
 def _schema(row: JsonObject) -> JsonObject:
-    """Write what a property may be as a schema."""
+    """Return a schema of the values that an AMQP property may have."""
     schema: JsonObject = {"const": row["value"]} if "value" in row else {}
     if "pattern" in row:
         schema |= {"type": "string", "pattern": row["pattern"]}

@@ -1,8 +1,8 @@
-"""Looks for an array that answers all atoms.
+"""Looks for an array that fulfils all atoms.
 
-Positions up to the last that an atom names are told apart; behind them all are alike, so as many are added as items
-are asked for. What "some item" must obey is put on each position in turn. An array with fewer items behind those is
-never worse, so only the shortest that has room is tried for each way of placing.
+Each position up to the last position that an atom names is treated by itself. All positions behind them are equal, so
+the search adds as many as the atoms demand. A demand on "some item" is tried at each position in turn. For each such
+choice only the shortest possible array is tried, because a longer array fulfils no further atom.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,7 +31,10 @@ _Goals = list[frozenset[Literal]]
 
 @dataclass(frozen=True, slots=True)
 class _Array:
-    """What the atoms say, sorted; `some` are positions to choose: how many, from where on, and what holds there."""
+    """The atoms, sorted.
+
+    Each entry of `some` is a number of items, the first position that they may have, and the literal that they obey.
+    """
 
     least: int
     most: int | None
@@ -43,12 +46,12 @@ class _Array:
 
     @property
     def told_apart(self) -> int:
-        """How many positions can mean something different from the next."""
+        """Return the number of positions that can differ in meaning from the position behind them."""
         named = [atom.count + (atom.op == Op.ITEM) for atom in self.at]
         return max([*named, *(start for _, start, _ in self.some)], default=0)
 
     def literals(self, position: int) -> frozenset[Literal]:
-        """Return what the item at a position must obey before anything is placed."""
+        """Return the literals of the item at a position, before a choice is made."""
         return frozenset(
             atom.about
             for atom in self.at
@@ -57,7 +60,7 @@ class _Array:
 
 
 def find(atoms: Iterable[Atom], asker: Asker) -> Outcome:
-    """Look for such an array."""
+    """Look for an array that fulfils the atoms."""
     wanted = _sorted(list(atoms))
     if (wanted.most is not None and wanted.most < wanted.least) or (wanted.unique and wanted.repeated):
         return NOTHING
@@ -85,7 +88,7 @@ def _sorted(atoms: list[Atom]) -> _Array:
 
 
 def _ways(wanted: _Array, asker: Asker) -> Iterator[tuple[_Goals, tuple[int, ...]]]:
-    """Return for each way of placing what each item must obey, and the pair of positions that hold equal items."""
+    """Yield, for each choice of positions, the literals of each item and the pair of positions with equal items."""
     slots = wanted.told_apart + sum(many for many, _, _ in wanted.some) + 2 * wanted.repeated
     choices = [combinations(range(start, slots), many) for many, start, _ in wanted.some]
     pairs = combinations(range(slots), 2) if wanted.repeated else [()]
@@ -105,7 +108,7 @@ def _ways(wanted: _Array, asker: Asker) -> Iterator[tuple[_Goals, tuple[int, ...
 
 
 def _limited(goals: _Goals, limits: tuple[tuple[int, Literal], ...]) -> Iterator[_Goals]:
-    """Let all items but the allowed number break what only so many may obey."""
+    """Let all items but the allowed number break the literals that only so many items may obey."""
     exempt = [combinations(range(len(goals)), min(most, len(goals))) for most, _ in limits]
     for chosen in product(*exempt):
         limited = list(goals)
@@ -135,12 +138,15 @@ def _fill(goals: _Goals, wanted: _Array, pair: tuple[int, ...], asker: Asker) ->
 
 
 def _nothing_else(goals: _Goals, asker: Asker, outcome: Unknown) -> Outcome:
-    """One item is unknown; another may still be impossible."""
+    """Return NOTHING if another item is impossible; otherwise return the unknown outcome."""
     return NOTHING if any(isinstance(asker.ask(goal), Nothing) for goal in set(goals)) else outcome
 
 
 def _fill_differently(goals: _Goals, asker: Asker) -> Outcome:
-    """Find an item for each position, no two equal: exact if all positions ask the same, else in two orders."""
+    """Find an item for each position, so that no two items are equal.
+
+    The outcome is exact if all positions have the same literals. Otherwise two orders of the positions are tried.
+    """
     if any(isinstance(asker.ask(goal), Nothing) for goal in set(goals)):
         return NOTHING
     if len(goals) > _MOST_DIFFERENT:

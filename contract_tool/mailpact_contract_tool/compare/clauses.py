@@ -1,8 +1,9 @@
-"""What a schema demands of a document of one kind, in clauses: all of them must hold, each by one of its alternatives.
+"""Writes the demands of a schema on one kind of value as clauses.
 
-An alternative is a handful of items that hold together: literals (another schema, accepted or refused by the same
-document) and atoms (what one kind of value can be asked directly, such as a length). What it takes to be refused by a
-schema is one clause: any of its keywords may be the one that is broken.
+All clauses must hold. A clause holds if one of its alternatives holds, and an alternative is a tuple of items that hold
+together. An item is a literal (another schema accepts or refuses the same document) or an atom (a question that one
+kind of value can answer directly, such as its length). A schema refuses a document if one of its keywords is broken, so
+the refusal is one clause with an alternative for each keyword.
 """
 
 from collections import Counter
@@ -17,7 +18,7 @@ from mailpact_contract_tool.compare.node import NUMBERS, Kind, Node, Store, cano
 
 
 class Op(StrEnum):
-    """What an atom asks."""
+    """The question that an atom asks."""
 
     ONLY = auto()  # one of `values`
     EXCEPT = auto()  # none of `values`
@@ -53,25 +54,25 @@ class Op(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A schema that accepts the document (`holds`) or refuses it."""
+    """A schema that accepts the document (`holds`) or refuses the document."""
 
     node: Node
     holds: bool
 
     @property
     def opposite(self) -> "Literal":
-        """The literal that holds exactly when this one does not."""
+        """Return the literal that holds exactly when this literal does not hold."""
         return Literal(self.node, not self.holds)
 
     @property
     def key(self) -> tuple[int, bool]:
-        """An order that is the same in every run."""
+        """Return a key that sorts literals in the same order in every run."""
         return self.node.number, self.holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Atom:
-    """One question to a value; `op` says which of the other fields mean something."""
+    """One question to a value; `op` says which of the other fields are used."""
 
     op: Op
     count: int = 0
@@ -84,7 +85,7 @@ class Atom:
 
     @property
     def opposite(self) -> "Atom":
-        """The atom that holds exactly when this one does not; not every atom has one."""
+        """Return the atom that holds exactly when this atom does not hold; some atoms have none."""
         literal = None if self.literal is None else self.literal.opposite
         return replace(self, op=_OPPOSITES[self.op], literal=literal)
 
@@ -104,7 +105,7 @@ class Atom:
 
     @property
     def about(self) -> Literal:
-        """The literal of an atom that has one."""
+        """Return the literal of an atom that has a literal."""
         assert self.literal is not None  # noqa: S101  # which ops have one is written above
         return self.literal
 
@@ -161,7 +162,7 @@ Keyword: TypeAlias = tuple[list[Clause], list[Alternative]]
 
 
 def keywords(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> Iterator[Keyword]:
-    """Yield every keyword that says something about this kind, but those about what is not evaluated."""
+    """Yield every keyword that restricts this kind of value, except `unevaluatedProperties` and `unevaluatedItems`."""
     yield from _types_and_values(node, kind, store)
     yield from _applicators(node, kind, store, disjoint)
     for word, text in node.outside.items():
@@ -284,7 +285,7 @@ def _applicators(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> It
 
 
 def _single_values(branches: tuple[Node, ...]) -> list[JsonValue] | None:
-    """Return the values that exactly one branch has, if each branch says nothing else; None if one does."""
+    """Return the values that exactly one branch lists; None if a branch is more than a list of values."""
     if any(not branch.only_values for branch in branches):
         return None
     found = [value for branch in branches for value in branch.lists[0]]
@@ -293,7 +294,10 @@ def _single_values(branches: tuple[Node, ...]) -> list[JsonValue] | None:
 
 
 def _one_of(branches: tuple[Node, ...], disjoint: Disjoint) -> Keyword:
-    """Exactly one; of branches that exclude each other anyway it need not be said that only one holds."""
+    """Return the keyword `oneOf`.
+
+    Two branches that exclude each other need no clause that only one of them holds.
+    """
     indices = range(len(branches))
     both = {(a, b) for a in indices for b in indices if a < b and not disjoint(branches[a], branches[b])}
     accepted = [

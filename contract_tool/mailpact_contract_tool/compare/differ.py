@@ -1,8 +1,8 @@
-"""Walks two schemas side by side and gives every difference as an edit.
+"""Walks through two schemas side by side and yields every difference as an edit.
 
-References are followed, so a schema that was only moved into `$defs` has not changed. Two schemas that were compared
-once are not compared again, so recursion ends. Branches of `anyOf` and the like that say the same are taken together
-first, wherever they stand; the others in their order.
+The walk follows references, so a schema that moved into `$defs` is no difference. A pair of schemas is compared once,
+so recursion ends. Equal branches of `anyOf`, `oneOf` and `allOf` are paired first, whatever their order; the remaining
+branches are paired in their order.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ _WHOLE = {
 
 
 def edits(old: Document, new: Document, store: Store) -> Iterator[Edit]:
-    """Return all edits that lead from one schema to the other."""
+    """Yield all edits between the old and the new schema."""
     return _Walk(old, new, store).between(old.root, new.root, lambda node: node, lambda node: node)
 
 
@@ -46,7 +46,7 @@ class _Walk:
         self._seen: set[tuple[str, str]] = set()
 
     def between(self, old: Place, new: Place, wrap_old: Wrap, wrap_new: Wrap) -> Iterator[Edit]:
-        """Return the edits between two schemas that stand for each other."""
+        """Yield the edits between two schemas that correspond to each other."""
         old, new = self._old.follow(old), self._new.follow(new)
         if (old.pointer, new.pointer) in self._seen:
             return
@@ -121,7 +121,7 @@ class _Walk:
         return Edit(rule, pointer, pair.old.wrap(applied), pair.new.wrap(undone))
 
     def _toggled(self, node: Node, name: str) -> Node:
-        """Make a name required that was not, or the other way round."""
+        """Return the node with the name added to `required`, or removed from `required`."""
         names = {*node.names("required")} ^ {name}
         return self._store.make(replace(node, plain={**node.plain, "required": [*sorted(names)]}))
 
@@ -167,7 +167,7 @@ class _Walk:
             yield self._whole_child(pair, added if here[1] else removed, word)
 
     def _child_walk(self, pair: Pair, word: str) -> Iterator[Edit]:
-        """Walk into a subschema; one that is not written accepts everything."""
+        """Walk into a subschema; a missing subschema accepts everything."""
 
         def below(spot: Spot) -> Place:
             return spot.place.below(word) if spot.has(word) else Place(f"{spot.place.pointer}/{word}", {})
@@ -179,7 +179,7 @@ class _Walk:
             yield from self.between(below(pair.old), below(pair.new), put(pair.old), put(pair.new))
 
     def _named(self, pair: Pair, word: str, rule: Rule) -> Iterator[Edit]:
-        """Compare subschemas by their names; one that changed is one change as a whole."""
+        """Compare subschemas by their names; a changed subschema is one edit."""
         old, new = (spot.node.named.get(word, {}) for spot in (pair.old, pair.new))
         for name in sorted({*old, *new}):
             if old.get(name) is not new.get(name):
@@ -191,7 +191,7 @@ class _Walk:
                 )
 
     def _branches(self, pair: Pair, word: str) -> Iterator[Edit]:
-        """Compare lists of branches; those of a tuple by their places, all others first by what they say."""
+        """Compare lists of branches: the branches of `prefixItems` by position, other branches by equality first."""
         old, new = self._listed(pair.old, self._old, word), self._listed(pair.new, self._new, word)
         old_nodes, new_nodes = (list(spot.node.many.get(word, ())) for spot in (pair.old, pair.new))
         matched = _matched(old_nodes, new_nodes, by_place=word == "prefixItems")
@@ -209,7 +209,7 @@ class _Walk:
             yield self._branch(pair, added, word, new[right].pointer, come=right)
 
     def _listed(self, spot: Spot, document: Document, word: str) -> list[Place]:
-        """Return the places of the branches; a reference beside other keywords is one of what must all hold."""
+        """Return the places of the branches; a `$ref` beside other keywords counts as a branch of `allOf`."""
         count = len(spot.node.many.get(word, ())) - (word == "allOf" and spot.has("$ref"))
         places = [spot.place.below(word, index) for index in range(count)]
         if word == "allOf" and spot.has("$ref"):
@@ -234,7 +234,7 @@ class _Walk:
         gone: int | None = None,
         come: int | None = None,
     ) -> Edit:
-        """Return the edit of a branch that is only on one side."""
+        """Return the edit of a branch that only one side has."""
         old, new = (spot.node.many.get(word, ()) for spot in (pair.old, pair.new))
         if gone is not None:
             applied, undone = [*old[:gone], *old[gone + 1 :]], [*new, old[gone]]
@@ -267,7 +267,7 @@ class _Walk:
 
 
 def _matched(old: Sequence[Node], new: Sequence[Node], *, by_place: bool) -> list[tuple[int, int]]:
-    """Pair branches: equal ones first, then, if as many are left on both sides, the others in their order."""
+    """Pair equal branches first; then pair the remaining branches in their order if both sides have equally many."""
     if by_place:
         return [(index, index) for index in range(min(len(old), len(new)))]
     pairs: list[tuple[int, int]] = []

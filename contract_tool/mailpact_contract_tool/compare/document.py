@@ -1,7 +1,7 @@
-"""Reads a schema's document into nodes, or says where it cannot be read.
+"""Reads a schema document into nodes, or raises SchemaError with the place at which the document cannot be read.
 
-Refused are: what is not of draft 2020-12, references that lead nowhere, out of the document or in a circle without
-end, and documents that are too deep or too big to be compared in bounded time.
+Refused are documents of another draft, references that lead nowhere, out of the document or in an endless circle, and
+documents that are too deep or too large to be compared in bounded time.
 """
 
 import sys
@@ -32,7 +32,7 @@ _IN_PLACE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentS
 
 
 class SchemaError(ValueError):
-    """A schema cannot be compared: `side` says which one ("old" or "new"), `pointer` where in it the fault is."""
+    """A schema cannot be compared; `side` is "old" or "new", and `pointer` is the place of the fault."""
 
     def __init__(self, pointer: str, fault: str, *, side: str = "", file: str = "") -> None:
         place = f"at {pointer or 'the top'}"
@@ -44,18 +44,18 @@ class SchemaError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A schema in its document: where it stands, and what is written there."""
+    """A schema in its document: its pointer and its JSON value."""
 
     pointer: str
     raw: JsonValue
 
     @property
     def keywords(self) -> JsonObject:
-        """The keywords that stand here; `true` has none, and neither has `false`."""
+        """Return the keywords of the schema; true and false have no keywords."""
         return self.raw if isinstance(self.raw, dict) else {}
 
     def below(self, *steps: str | int) -> "Place":
-        """Return the schema at that path below this one."""
+        """Return the schema at that path below this schema."""
         raw, pointer = self.raw, self.pointer
         for step in steps:
             raw = raw[step]  # type: ignore[index]  # steps are those that stand there
@@ -63,7 +63,7 @@ class Place:
         return Place(pointer, raw)
 
     def children(self) -> Iterator[tuple[tuple[str | int, ...], "Place"]]:
-        """Return all schemas that stand directly in this one, each with the path to it."""
+        """Yield each schema directly inside this schema, with the path to it."""
         for word, value in self.keywords.items():
             if word in ONE:
                 yield (word,), self.below(word)
@@ -76,7 +76,7 @@ class Place:
 
 
 class Document:
-    """One schema document, read into nodes of a store that it may share with another; raises SchemaError."""
+    """One schema document, read into nodes of a store; two documents may share a store. Raises SchemaError."""
 
     def __init__(self, raw: Schema, store: Store, side: str) -> None:
         _check_size(raw)
@@ -95,7 +95,7 @@ class Document:
         self.node(self.root)
 
     def place(self, pointer: str) -> Place:
-        """Return the schema at a pointer; raises SchemaError if none stands there."""
+        """Return the schema at a pointer; raises SchemaError if there is no schema."""
         raw: JsonValue = self.raw
         for step in pointer.split("/")[1:]:
             name = unescaped(step)
@@ -116,7 +116,7 @@ class Document:
         return place
 
     def target(self, place: Place) -> Place:
-        """Return the schema that the reference here points to."""
+        """Return the schema that this reference points to."""
         return self.place(self._pointer(place))
 
     def node(self, place: Place) -> Node:
@@ -156,7 +156,11 @@ class Document:
         return self._store.make(node)
 
     def _text(self, value: JsonValue, word: str) -> str:
-        """Write a keyword that is not read; where it refers to others, it equals itself in the same document only."""
+        """Return an uninterpreted keyword as text.
+
+        If the keyword refers to other schemas, the text contains the whole document, so that only equal documents are
+        equal.
+        """
         text = canonical(value)
         refers = word.startswith("$") or '"$' in text
         return text + canonical(self.raw) if refers else text
@@ -177,7 +181,7 @@ class Document:
         )
 
     def _collect_targets(self) -> Mapping[str, frozenset[str]]:
-        """Find all schemas that references point to, and to which others each of them leads."""
+        """Return, for each schema that a reference points to, the references inside that schema."""
         found: dict[str, frozenset[str]] = {}
         todo = ["", *self._references(self.root)]
         while todo:
@@ -188,7 +192,7 @@ class Document:
         return found
 
     def _references(self, place: Place) -> list[str]:
-        """List where the references in this schema point to; raises OutOfTime."""
+        """Return the targets of all references in this schema; raises OutOfTime."""
         self._store.deadline.check()
         return [self._pointer(inner) for inner in _all_below(place) if "$ref" in inner.keywords]
 
@@ -197,7 +201,7 @@ class Document:
         return _is_reachable(start, end, lambda pointer: self._targets[pointer])
 
     def _refuse_endless(self) -> None:
-        """Refuse a definition that is itself before anything of the document was looked at."""
+        """Refuse a definition that leads back to itself without looking into the document."""
         ways: dict[str, set[str]] = {}
         places = {pointer: self.place(pointer) for pointer in self._targets}
         for pointer, place in places.items():
@@ -208,7 +212,7 @@ class Document:
 
 
 def _plain(word: str, value: JsonValue) -> JsonValue:
-    """Write equal values in one way; an enumeration is a set, so its order and what it repeats say nothing."""
+    """Return equal values in one form; the order and the repetitions of an enumeration have no meaning."""
     if word == "enum":
         listed = {canonical(item): plainest(item) for item in cast(list[JsonValue], value)}
         return [listed[text] for text in sorted(listed)]
@@ -216,7 +220,7 @@ def _plain(word: str, value: JsonValue) -> JsonValue:
 
 
 def _is_reference(place: Place) -> bool:
-    """Tell whether a schema is a reference and says nothing else."""
+    """Tell whether a schema has `$ref` as its only deciding keyword."""
     return [word for word in place.keywords if word in DECIDING] == ["$ref"]
 
 
@@ -250,7 +254,7 @@ def _is_reachable(start: str, end: str, ways: Callable[[str], frozenset[str] | s
 
 
 def _check_size(raw: JsonValue) -> None:
-    """Refuse what would take too long, before anything recurses into it."""
+    """Refuse a document that would take too long, before any recursion begins."""
     count = 0
     todo: list[tuple[JsonValue, int]] = [(raw, 1)]
     while todo:

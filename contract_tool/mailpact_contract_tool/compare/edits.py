@@ -1,8 +1,7 @@
-"""What single keywords changed: each difference as an edit that can be made alone.
+"""Yields the changes of single keywords as edits.
 
-An edit holds two whole schemas: the old one with only this change made (`applied`), and the new one with only this
-change taken back (`undone`). So each change is judged by itself, wherever it stands, under `not` as well as in a
-branch.
+An edit holds two whole schemas: the old schema with only this change made (`applied`), and the new schema with only
+this change reverted (`undone`). So each change can be judged by itself at any place, also under `not` and in a branch.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -33,7 +32,7 @@ _DESCRIPTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One difference; without schemas it decides about no document."""
+    """One difference; an edit without schemas does not decide about documents."""
 
     rule: Rule
     pointer: str
@@ -43,36 +42,36 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A schema on one side: what is written there, its node, and how it stands in the whole."""
+    """A schema on one side: its place, its node, and the function that puts a changed node back."""
 
     place: Place
     node: Node
     wrap: Wrap
 
     def has(self, word: str) -> bool:
-        """Tell whether a keyword is written here."""
+        """Tell whether the schema has this keyword."""
         return word in self.place.keywords
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two schemas that stand for each other."""
+    """Two schemas that correspond to each other."""
 
     old: Spot
     new: Spot
     store: Store
 
     def edit(self, rule: Rule, word: str, applied: Node, undone: Node) -> Edit:
-        """Return an edit at a keyword: where it stands in the new schema, or stood in the old one."""
+        """Return an edit of a keyword; the pointer leads into the new schema, or into the old one if it was removed."""
         return Edit(rule, self.pointer(word), self.old.wrap(applied), self.new.wrap(undone))
 
     def pointer(self, word: str) -> str:
-        """Point to a keyword."""
+        """Return the pointer to a keyword."""
         spot = self.new if self.new.has(word.partition("/")[0]) else self.old
         return f"{spot.place.pointer}/{word}"
 
     def plain(self, rule: Rule, *words: str) -> Edit:
-        """Return an edit of keywords with plain values; the first that the new schema has is pointed to."""
+        """Return an edit of keywords with plain values; the pointer names the first keyword that the new schema has."""
         word = next((word for word in words if self.new.has(word)), words[0])
         if not self.new.has(word):
             word = next(word for word in words if self.old.has(word))
@@ -84,7 +83,7 @@ class Pair:
         )
 
     def differs(self, *words: str) -> bool:
-        """Tell whether one of these keywords has another value."""
+        """Tell whether one of these keywords has a different value."""
         old, new = self.old.node.plain, self.new.node.plain
         return any(
             (word in old) != (word in new) or (word in old and canonical(old[word]) != canonical(new[word]))
@@ -93,7 +92,7 @@ class Pair:
 
 
 def plain_edits(pair: Pair) -> Iterator[Edit]:
-    """Return the edits of all keywords that hold plain values, and of what only describes."""
+    """Yield the edits of all keywords with plain values and of all keywords that only describe."""
     yield from _annotations(pair)
     yield from _types(pair)
     yield from _values(pair)
@@ -135,7 +134,7 @@ def _types(pair: Pair) -> Iterator[Edit]:
 
 
 def _allowed(node: Node) -> dict[str, JsonValue] | None:
-    """Return the values that a node allows by enumeration, by their canonical text."""
+    """Return the values that `enum` or `const` allows, by their canonical texts; None if neither is there."""
     if "const" in node.plain:
         return {canonical(node.plain["const"]): node.plain["const"]}
     if "enum" in node.plain:
@@ -187,7 +186,7 @@ def _sizes(pair: Pair) -> Iterator[Edit]:
 
 
 def _limit(pair: Pair, word: str, exclusive: str, increased: Rule, decreased: Rule) -> Iterator[Edit]:
-    """Return the edit of a number's bound, which two keywords can set."""
+    """Yield the edit of a bound on a number, which two keywords can state."""
     upward = 1 if word == "minimum" else -1
     old, new = (_tightest(spot.node, word, exclusive, upward) for spot in (pair.old, pair.new))
     if old == new:

@@ -1,8 +1,8 @@
-"""Tries a document out: two engines must agree that one schema accepts it and the other refuses it.
+"""Tries a document out with two engines: both must agree that one schema accepts and the other refuses the document.
 
-jsonschema-rs takes time in proportion to the text; jsonschema's patterns run in Python's `re`, which can take for
-ever. So for each pattern and each text in the document the ways are counted in which `re` may walk over it, and where
-they are too many the document is not tried out, and counts as not verified.
+jsonschema-rs takes linear time for patterns. jsonschema uses Python's `re`, which can take exponential time. So, for
+each pattern and each string of the document, the ways are counted in which `re` can walk over the string. If there are
+too many ways, the document is not tried out and counts as not confirmed.
 """
 
 import re
@@ -23,7 +23,7 @@ _DEADLINE: ContextVar[Deadline] = ContextVar("the deadline of the document that 
 
 
 class Engines:
-    """Both engines for one schema; one that cannot compile it agrees to nothing."""
+    """Both engines for one schema; an engine that cannot compile the schema never agrees."""
 
     def __init__(self, schema: Schema, deadline: Deadline) -> None:
         self._deadline = deadline
@@ -59,7 +59,7 @@ class Engines:
 
 @cache
 def _reference() -> Any:
-    """Return jsonschema's validator, with a deadline: for nested `unevaluated…` its time doubles with each level."""
+    """Return jsonschema's validator with a deadline: nested `unevaluatedProperties` double its time at each level."""
     from jsonschema import Draft202012Validator
     from jsonschema.validators import extend
 
@@ -96,7 +96,7 @@ def _automaton(pattern: str) -> Automaton | None:
 
 
 def patterns(value: JsonValue) -> Iterator[str]:
-    """Return all that may be a pattern, wherever it stands."""
+    """Yield every string that may be a pattern."""
     if isinstance(value, dict):
         for name, member in value.items():
             if name == "pattern" and isinstance(member, str):

@@ -1,8 +1,8 @@
-"""What `unevaluatedProperties` and `unevaluatedItems` mean: which members and items the schemas beside them evaluate.
+"""Explains `unevaluatedProperties` and `unevaluatedItems` by the schemas beside them.
 
-Subschemas that look at the same value evaluate what they name, each only if it accepts the value. So every combination
-of accepting and refusing subschemas is a case of its own, and in each case it is known what is left over. A keyword
-beside which more than a few subschemas decide is not taken apart.
+A subschema that applies to the same value evaluates the members and items that it names, if it accepts the value. So
+each combination of accepting and refusing subschemas is a case of its own, and in each case the remaining members and
+items are known. If more than a few subschemas decide, the keyword is kept as an opaque atom.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class _Evaluated:
 
 
 def unevaluated(node: Node, kind: Kind, store: Store) -> Keyword | None:
-    """Return the keyword about what no other one evaluates; None if the schema has none for this kind."""
+    """Return the keyword about members or items that no other keyword evaluates; None if the schema has none."""
     child = node.one.get(KEYWORDS.get(kind, ""))
     if child is None or child is store.always:
         return None
@@ -73,7 +73,7 @@ def _together(found: Iterator[_Evaluated]) -> _Evaluated:
 
 
 def _left_over(evaluated: _Evaluated, child: Node, kind: Kind, store: Store) -> Atom:
-    """Return the atom that everything that is not evaluated obeys the subschema."""
+    """Return the atom that every member or item that is not evaluated obeys the subschema."""
     if kind == Kind.OBJECT:
         literal = Literal(child, holds=True)
         return Atom(op=Op.OTHERS, names=evaluated.names, patterns=evaluated.patterns, literal=literal)
@@ -83,7 +83,7 @@ def _left_over(evaluated: _Evaluated, child: Node, kind: Kind, store: Store) -> 
 
 
 def _own(node: Node, kind: Kind, given: tuple[Item, ...]) -> _Evaluated:
-    """Return what the keywords of a schema itself evaluate."""
+    """Return what the keywords of the schema itself evaluate."""
     if kind == Kind.OBJECT:
         return _Evaluated(
             given,
@@ -100,7 +100,7 @@ def _own(node: Node, kind: Kind, given: tuple[Item, ...]) -> _Evaluated:
 
 
 def _in_place(node: Node, kind: Kind, store: Store, given: tuple[Item, ...]) -> Iterator[_Evaluated]:
-    """Yield what the subschemas evaluate that look at the same value; `not` evaluates nothing."""
+    """Yield what each subschema for the same value evaluates; `not` evaluates nothing."""
     for child in node.many.get("allOf", ()):
         yield from _below(child, kind, store, given)
     for word in ("anyOf", "oneOf"):

@@ -1,6 +1,7 @@
-"""Judges whether all documents of one schema are documents of another: with a proof, by a document, or not at all.
+"""Judges whether every document of one schema is a document of the other: with a proof, with a witness, or not at all.
 
-Engines disagree about the dot in a pattern; where one stands, "compatible" is said only if it holds in both readings.
+Engines disagree about the dot in a pattern. If a pattern has a dot, the verdict is "compatible" only if it holds in
+both interpretations.
 """
 
 from collections.abc import Iterable
@@ -29,7 +30,7 @@ _NOT_CONFIRMED = "a document that should show it was not confirmed by both engin
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict about one direction, with the document that shows it or the reasons why nothing is proved."""
+    """A verdict about one direction, with a witness or with the reasons why nothing is proved."""
 
     verdict: Verdict
     witness: JsonValue | NoWitness = NO_WITNESS
@@ -40,7 +41,7 @@ COMPATIBLE = Judgement(Verdict.COMPATIBLE)
 
 
 class Side:
-    """A schema as it is compared: document, node, and the engines that try documents out. Raises SchemaError."""
+    """One of the compared schemas: its document, its node and its engines. Raises SchemaError."""
 
     def __init__(self, raw: Schema, store: Store, name: str) -> None:
         try:
@@ -54,7 +55,7 @@ class Side:
 
 
 class Judge:
-    """Answers questions about two sides."""
+    """Answers questions about the two compared schemas."""
 
     def __init__(self, old: Side, new: Side, store: Store) -> None:
         self._old, self._new = old, new
@@ -63,11 +64,11 @@ class Judge:
         self._searches = [Search(store, dot) for dot in dots]
 
     def backward(self, *, accepting: Iterable[Node] = (), refusing: Iterable[Node] = ()) -> Judgement:
-        """Look for a document that the old schema and `accepting` accept, the new one and `refusing` refuse."""
+        """Look for a document that the old schema and `accepting` accept, and the new schema and `refusing` refuse."""
         return self._judge([self._old.node, *accepting], [self._new.node, *refusing], self._old, self._new)
 
     def forward(self, *, accepting: Iterable[Node] = (), refusing: Iterable[Node] = ()) -> Judgement:
-        """Look for a document that the new schema and `accepting` accept, the old one and `refusing` refuse."""
+        """Look for a document that the new schema and `accepting` accept, and the old schema and `refusing` refuse."""
         return self._judge([self._new.node, *accepting], [self._old.node, *refusing], self._new, self._old)
 
     def _judge(self, accepting: list[Node], refusing: list[Node], accepts: Side, refuses: Side) -> Judgement:

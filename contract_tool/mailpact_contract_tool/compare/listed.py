@@ -1,7 +1,7 @@
-"""Looks for a document among the few that a schema lists: every one of them is held against the other schemas.
+"""Looks for a document among the values that a schema lists, by trying each value out.
 
-Where a schema that must hold is an enumeration, or leads to one by `allOf`, `anyOf` or `oneOf`, no other document can
-be the answer. Membership in the lists themselves is decided by sets; everything else is asked of both engines.
+If a schema that must hold is an enumeration, or leads to one by `allOf`, `anyOf` or `oneOf`, no other document can be
+the answer. Membership in a list is decided by sets; everything else is decided by both engines.
 """
 
 import json
@@ -29,12 +29,12 @@ class Listed:
         self._exactly: dict[Node, frozenset[str] | None] = {}
 
     def values_of(self, goal: Iterable[Literal]) -> Values | None:
-        """Return the values of which one must be the answer; None if no schema lists them."""
+        """Return values of which the answer must be one; None if no schema lists its values."""
         lists = [values for one in goal if one.holds and (values := self._of(one.node)) is not None]
         return min(lists, key=len, default=None)
 
     def one_of(self, values: Values, goal: frozenset[Literal]) -> Outcome:
-        """Look for one of the values that fulfils all literals, those that are decided by sets first."""
+        """Look for a value that fulfils all literals; the literals that sets decide come first."""
         ordered = sorted(goal, key=lambda one: (not one.node.only_values, one.key))
         return first_of(self._tried(value, text, ordered) for text, value in values.items())
 
@@ -59,7 +59,7 @@ class Listed:
         return None if engines is None else engines.accept(value)
 
     def _exact(self, node: Node) -> frozenset[str] | None:
-        """Return the canonical texts of all that a schema accepts, if the schema only lists and combines values."""
+        """Return the canonical texts of all accepted values; None if the schema is more than a combination of lists."""
         if node not in self._exactly:
             self._exactly[node] = None  # for a definition that leads to itself
             self._exactly[node] = self._combined(self._store.target(node))
@@ -90,7 +90,7 @@ class Listed:
         return accepted
 
     def _of(self, node: Node) -> Values | None:
-        """Return values of which every accepted one is one; None if there may be others."""
+        """Return values that include every accepted value; None if there may be others."""
         if node not in self._values:
             self._values[node] = None  # for a definition that leads to itself
             self._values[node] = self._collected(node)

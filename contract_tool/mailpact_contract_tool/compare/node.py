@@ -1,9 +1,8 @@
-"""Schemas as nodes: what decides about documents and nothing else, each different one once.
+"""Represents schemas as nodes: a node holds the keywords that decide about documents, and equal schemas share a node.
 
-A node holds the keywords that decide, sorted by what stands in them; descriptions and other annotations are gone,
-`false` is a type list without a type, and an enumeration is a set. A keyword that is not understood is kept as text;
-nothing is concluded from the text but that it equals itself in an equal schema. Two nodes of one store are the same
-object if and only if they say the same.
+Descriptions and other annotations are left out, `false` is an empty list of types, and an enumeration is a set. A
+keyword that is not interpreted is kept as text, and the text only tells that two schemas are equal. Two nodes of one
+store are the same object if and only if their schemas are equal.
 """
 
 import json
@@ -18,7 +17,7 @@ from mailpact_contract_tool.compare.draft import Schema
 
 
 class Kind(StrEnum):
-    """The kinds of JSON values, with numbers parted into whole ones (1.0 is one) and others."""
+    """The kinds of JSON values; numbers are divided into integers (1.0 is an integer) and fractions."""
 
     STRING = "string"
     INTEGER = "integer"
@@ -51,7 +50,7 @@ DECIDING = frozenset({*PLAIN, *ONE, *MANY, *NAMED, *OUTSIDE, "$ref"})
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One schema. `reference` names a recursive definition; all other references are gone."""
+    """One schema. `reference` names a recursive definition; all other references are resolved."""
 
     number: int
     plain: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -65,31 +64,31 @@ class Node:
         return self.number
 
     def integer(self, keyword: str, default: int = 0) -> int:
-        """Return a keyword that counts something."""
+        """Return the value of a keyword that is a number of characters, items or members."""
         return int(cast(float, self.plain.get(keyword, default)))
 
     @property
     def only_values(self) -> bool:
-        """Tell whether the schema is an enumeration or a constant and says nothing else."""
+        """Tell whether `enum` or `const` is the only keyword of the schema."""
         return [*self.plain] in (["enum"], ["const"]) and not (
             self.one or self.many or self.named or self.outside
         )
 
     @property
     def lists(self) -> list[list[JsonValue]]:
-        """The values that `enum` lists and the one of `const`, as far as they are there."""
+        """Return the values of `const` and the values of `enum`, each as a list, if the schema has the keyword."""
         constant = [[self.plain["const"]]] if "const" in self.plain else []
         return [*constant, cast(list[JsonValue], self.plain["enum"])] if "enum" in self.plain else constant
 
     def names(self, keyword: str) -> tuple[str, ...]:
-        """Return a keyword that lists names."""
+        """Return the value of a keyword that is a list of names."""
         return tuple(cast(list[str], self.plain.get(keyword, [])))
 
 
 class Store:
-    """Makes nodes, each different one once; `definitions` are the recursive ones by their names.
+    """Makes nodes, each different node once; `definitions` are the recursive definitions by their names.
 
-    Every part of a comparison has the store, so the store holds the deadline too.
+    Every part of a comparison has the store, so the store also holds the deadline.
     """
 
     def __init__(self, deadline: Deadline) -> None:
@@ -102,11 +101,11 @@ class Store:
 
     @property
     def size(self) -> int:
-        """How many different nodes were made."""
+        """Return the number of different nodes."""
         return len(self._nodes)
 
     def make(self, draft: Node) -> Node:
-        """Return the one node that says what the draft says; raises OutOfTime."""
+        """Return the only node that equals the draft; raises OutOfTime."""
         self.deadline.check()
         key = (
             canonical(dict(draft.plain)),
@@ -125,39 +124,39 @@ class Store:
         return self.make(Node(0, {"enum": list(values)}))
 
     def matching(self, pattern: str) -> Node:
-        """Return the node that accepts the texts that match a pattern, and everything that is no text."""
+        """Return the node that accepts the strings that match a pattern, and every other kind of value."""
         return self.make(Node(0, {"pattern": pattern}))
 
     def target(self, node: Node) -> Node:
-        """Follow a reference to the end; one that leads in a circle was refused when its document was read."""
+        """Follow references to a node without a reference; an endless circle was refused when the document was read."""
         while node.reference:
             node = self.definitions[node.reference]
         return node
 
     def with_plain(self, node: Node, other: Node, *keywords: str) -> Node:
-        """Return the node with these keywords as they are in the other one."""
+        """Return the node with these keywords taken from the other node."""
         kept = {word: value for word, value in node.plain.items() if word not in keywords}
         taken = {word: other.plain[word] for word in keywords if word in other.plain}
         return self.make(replace(node, plain={**kept, **taken}))
 
     def with_values(self, node: Node, values: Iterable[JsonValue]) -> Node:
-        """Return the node with exactly these values allowed by `enum`."""
+        """Return the node with an `enum` of exactly these values."""
         kept = {word: value for word, value in node.plain.items() if word not in ("enum", "const")}
         return self.make(replace(node, plain={**kept, "enum": list(values)}))
 
     def with_one(self, node: Node, keyword: str, child: Node | None) -> Node:
-        """Return the node with that subschema, or without."""
+        """Return the node with this subschema, or without the keyword if the subschema is None."""
         others = {word: other for word, other in node.one.items() if word != keyword}
         return self.make(replace(node, one=others if child is None else {**others, keyword: child}))
 
     def with_many(self, node: Node, keyword: str, children: Iterable[Node]) -> Node:
-        """Return the node with that list of subschemas; an empty one is none."""
+        """Return the node with this list of subschemas, or without the keyword if the list is empty."""
         others = {word: other for word, other in node.many.items() if word != keyword}
         listed = tuple(children)
         return self.make(replace(node, many={**others, keyword: listed} if listed else others))
 
     def with_named(self, node: Node, keyword: str, name: str, child: Node | None) -> Node:
-        """Return the node with that member, or without."""
+        """Return the node with this named subschema, or without the name if the subschema is None."""
         members = {word: other for word, other in node.named.get(keyword, {}).items() if word != name}
         if child is not None:
             members[name] = child
@@ -188,7 +187,7 @@ def kind_of(value: JsonValue) -> Kind:
 
 
 def plainest(value: JsonValue) -> JsonValue:
-    """Write whole numbers as integers, everywhere inside: 1 and 1.0 are one JSON value."""
+    """Return the value with all integers written as `int`, because 1 and 1.0 are the same JSON value."""
     match value:
         case bool():
             return value
@@ -208,7 +207,7 @@ def canonical(value: JsonValue) -> str:
 
 
 def written(node: Node, store: Store) -> Schema | None:
-    """Write a node as a schema again; None if a keyword that is not understood stands in it."""
+    """Return the node as a schema again; None if the node has a keyword that is not interpreted."""
     try:
         schema = _written(node)
         numbered = (

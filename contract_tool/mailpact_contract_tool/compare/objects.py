@@ -1,9 +1,8 @@
-"""Looks for an object that answers all atoms.
+"""Looks for an object that fulfils all atoms.
 
-Names that an atom mentions are told apart. All other names are told apart only by the patterns that they match, so a
-fresh name is made up where one is needed, in turn for each set of patterns that a name can match. What "some other
-member" must obey is put on each name in turn, and on a fresh name. A member that nothing asks for is left out, unless
-members are missing to the smallest number.
+Each name that an atom mentions is treated by itself. All other names differ only in the patterns that they match, so a
+new name is made up for each set of patterns that a name can match. A demand on "some other member" is tried with each
+name in turn, and with a new name. An optional member is left out, unless the object needs more members.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,7 +30,7 @@ _MOST_NAMES = 400  # sets of patterns, whole or begun, for which one way of fill
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """What the atoms say, sorted."""
+    """The atoms, sorted."""
 
     least: int
     most: int | None
@@ -44,7 +43,7 @@ class _Object:
     some: tuple[Atom, ...]
 
     def value(self, name: str | None, matched: frozenset[str]) -> frozenset[Literal]:
-        """Return what a member must obey whose name matches these patterns; None is a name that no atom mentions."""
+        """Return the literals of a member whose name matches these patterns; None is a name that no atom mentions."""
         return frozenset(atom.about for atom in self.members if _speaks_of(atom, name, matched))
 
 
@@ -60,7 +59,7 @@ def _speaks_of(atom: Atom, name: str | None, matched: frozenset[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """A member to be found: what its name and its value must obey, and which patterns its name must match or not."""
+    """A member to be found: literals of its name and value, and patterns that its name must match or not match."""
 
     name: str | None
     naming: frozenset[Literal]
@@ -69,7 +68,7 @@ class _Member:
     without: frozenset[str] = frozenset()
 
     def obeying(self, atom: Atom) -> "_Member":
-        """Return the same member, which answers "some other", "some matching" or "some name" as well."""
+        """Return the member with the additional demand of this atom."""
         if atom.op == Op.SOME_NAME:
             return replace(self, naming=self.naming | {atom.about})
         member = replace(self, value=self.value | {atom.about})
@@ -79,7 +78,7 @@ class _Member:
 
 
 def find(atoms: Iterable[Atom], asker: Asker) -> Outcome:
-    """Look for such an object."""
+    """Look for an object that fulfils the atoms."""
     wanted = _sorted(list(atoms))
     too_few = wanted.most is not None and wanted.most < max(wanted.least, len(wanted.present))
     if too_few or wanted.present & wanted.absent:
@@ -116,7 +115,7 @@ def _sorted(atoms: list[Atom]) -> _Object:
 
 
 def _ways(wanted: _Object, asker: Asker) -> Iterator[list[_Member]]:
-    """Yield each way to place "some other member": on a known name, a fresh name, or a name made for another member."""
+    """Yield each way to place "some other member": at a known name, at a new name, or at another member's new name."""
     free = [name for name in wanted.known if name not in wanted.absent]
     choices: list[list[str | int]] = [
         [*range(index + 1), *(name for name in free if name not in atom.names)]
@@ -137,7 +136,7 @@ def _ways(wanted: _Object, asker: Asker) -> Iterator[list[_Member]]:
 
 
 class _Filling:
-    """Finds names and values for the members of one way."""
+    """Finds the names and values of the members of one way."""
 
     def __init__(self, wanted: _Object, asker: Asker) -> None:
         self._wanted = wanted
@@ -147,7 +146,7 @@ class _Filling:
         self._names = 0
 
     def fill(self, members: list[_Member]) -> Outcome:
-        """Fill all members, then add as many as the smallest number asks for."""
+        """Fill all members, and then add members up to the smallest allowed number."""
         if self._wanted.most is not None and len(members) > self._wanted.most:
             return NOTHING
         reasons: frozenset[str] = frozenset()
@@ -167,7 +166,7 @@ class _Filling:
         return Unknown(reasons) if reasons else self._complete()
 
     def _could_be(self, member: _Member) -> bool:
-        """Tell whether there is such a member if no other one has taken its name."""
+        """Tell whether the member is possible if no other member has its name."""
         found, self._found = self._found, {}
         try:
             return not isinstance(first_of(islice(self._pairs(member), _MOST_WAYS)), Nothing)
@@ -191,14 +190,14 @@ class _Filling:
         return Unknown(reasons) if reasons else NOTHING
 
     def _candidates(self) -> Iterator[str | None]:
-        """Yield the known names that may be added, then None, a fresh name, again and again."""
+        """Yield the known names that may be added, and then None for a new name, without end."""
         for name in self._wanted.known:
             if name not in self._wanted.absent and name not in self._found:
                 yield name
         yield from repeat(None)
 
     def _add(self, member: _Member) -> Outcome:
-        """Find a name and a value for a member; the outcome is found if both are."""
+        """Find a name and a value for a member; return the outcome."""
         found = first_of(islice(self._pairs(member), _MOST_WAYS))
         if isinstance(found, Found):
             name, value = cast(list[JsonValue], found.value)
@@ -207,7 +206,7 @@ class _Filling:
         return found
 
     def _pairs(self, member: _Member) -> Iterator[Outcome]:
-        """Yield for each set of patterns that the name can match a name and a value that obeys what they ask."""
+        """Yield a name and a value for each set of patterns that the name can match."""
         for matched, name in self._named(member, member.within, frozenset(), self._wanted.patterns):
             value = self._asker.ask(member.value | self._wanted.value(member.name, matched))
             match name, value:
@@ -223,7 +222,7 @@ class _Filling:
     def _named(
         self, member: _Member, matched: frozenset[str], refused: frozenset[str], undecided: tuple[str, ...]
     ) -> Iterator[tuple[frozenset[str], Outcome]]:
-        """Yield each set of patterns that a name can match together with such a name; none where there is no name."""
+        """Yield each set of patterns that a name can match, together with such a name."""
         self._names += 1
         if self._names > _MOST_NAMES:
             yield matched, unknown("too many patterns would have to be told apart")
@@ -242,7 +241,7 @@ class _Filling:
             yield from self._named(member, matched | {pattern}, refused, tuple(rest))
 
     def _name(self, member: _Member, matched: frozenset[str], refused: frozenset[str]) -> Outcome:
-        """Find a name, or see whether the one that the member has obeys what names must."""
+        """Find a name, or check that the given name of the member obeys the demands on names."""
         if not (member.naming or matched or refused):
             return Found(self._invented() if member.name is None else member.name)
         store = self._asker.store

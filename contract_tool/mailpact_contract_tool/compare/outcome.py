@@ -1,4 +1,4 @@
-"""What a search for a document can come to."""
+"""Defines the outcomes of a search for a document."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from mailpact_contract_tool.compare.node import Store
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A document. With `doubts` it was made although something was not understood, and must be tried out."""
+    """A document was found; with `doubts`, something was not interpreted, and the document must be tried out."""
 
     value: JsonValue
     doubts: frozenset[str] = frozenset()
@@ -19,12 +19,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """There is provably no such document."""
+    """It is proved that there is no such document."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Neither found nor excluded, and why."""
+    """No document was found, and none is excluded; `reasons` say why."""
 
     reasons: frozenset[str]
 
@@ -40,7 +40,7 @@ def unknown(*reasons: str) -> Unknown:
 
 
 def first_of(outcomes: Iterable[Outcome]) -> Outcome:
-    """Return the first document without doubts, else one with doubts, else whether one could not be excluded."""
+    """Return the first document without doubts, else a document with doubts, else Unknown or NOTHING."""
     doubtful: Found | None = None
     reasons: frozenset[str] = frozenset()
     for outcome in outcomes:

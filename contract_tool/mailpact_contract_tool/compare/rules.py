@@ -1,9 +1,8 @@
-"""The rules that a change is named by; contract_tool/rules/changes has a page for each.
+"""Names the kinds of changes; contract_tool/rules/changes has a page for each rule.
 
-The ID of a rule never changes its meaning.
-
-Categories: READER and WRITER changes are those of schemas, WIRE ones those of how a contract travels, TOPOLOGY ones
-those of what the broker holds. INFO changes decide about no document.
+The meaning of a rule's name never changes. READER and WRITER changes are changes of schemas, WIRE changes are changes
+of bindings and error codes, and TOPOLOGY changes are changes of the broker's objects. INFO changes do not decide about
+documents.
 """
 
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from enum import StrEnum
 
 
 class Category(StrEnum):
-    """Who a change of this kind concerns."""
+    """The programs that a change of this kind concerns."""
 
     SCHEMA = "READER WRITER"
     INFO = "INFO"
@@ -20,7 +19,7 @@ class Category(StrEnum):
 
 
 class Rule(StrEnum):
-    """Every kind of change; a bound that appears counts as having become narrower, one that goes as wider."""
+    """Every kind of change; an added bound counts as narrower, and a removed bound counts as wider."""
 
     TYPE_NARROWED = "TYPE_NARROWED"
     TYPE_WIDENED = "TYPE_WIDENED"
@@ -124,7 +123,7 @@ _INFO = (
 
 
 def category(rule: Rule) -> Category:
-    """Return who changes of this kind concern."""
+    """Return the category of a rule."""
     order = list(Rule)
     if rule in _INFO:
         return Category.INFO

@@ -1,4 +1,4 @@
-"""Looks for a number, a boolean or null that answers all atoms."""
+"""Looks for a number, a boolean or null that fulfils all atoms."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ def simple(atoms: Iterable[Atom], kind: Kind) -> Outcome:
 
 @dataclass(slots=True)
 class _Range:
-    """What atoms say about a number, put together."""
+    """The demands of the atoms on a number, joined."""
 
     low: Fraction | None = None
     high: Fraction | None = None
@@ -65,7 +65,7 @@ class _Range:
 
 
 def number(atoms: Iterable[Atom], kind: Kind, asker: Asker) -> Outcome:
-    """Look for a whole number, or for one that is not whole."""
+    """Look for an integer, or for a number that is not an integer."""
     wanted = _Range()
     for atom in atoms:
         wanted.add(atom)
@@ -82,7 +82,7 @@ def _json(value: Fraction) -> int | float:
 
 
 def _whole(wanted: _Range, asker: Asker) -> Outcome:
-    """Try multiples of the factor in the range, beginning at a bound."""
+    """Try multiples of the factor within the bounds, beginning at a bound."""
     factor = wanted.factor
     if any(factor % other == 0 for other in wanted.no_factors):
         return NOTHING
@@ -110,7 +110,7 @@ def _outward(low: int | None, high: int | None) -> Iterable[int]:
 
 
 def _broken(wanted: _Range) -> Outcome:
-    """Try some numbers between the bounds that are not whole; between two different bounds there is no end of them."""
+    """Try some fractions between the bounds; between two different bounds there are infinitely many."""
     if wanted.factored:
         return NOTHING
     low, high = wanted.low, wanted.high

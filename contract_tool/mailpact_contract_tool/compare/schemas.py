@@ -1,9 +1,9 @@
-"""Compares two schemas: the verdict as a whole, then each change by itself.
+"""Compares two schemas: first the verdict as a whole, then a verdict for each change.
 
-The whole is judged first: are all documents of one schema documents of the other? Only where they are not, each change
-is asked for the document that breaks by it: one that the old schema accepts and both the new one and the old one with
-nothing but this change refuse. Where changes break only together, each is asked the other way round: what does the new
-schema accept again if this change is taken back.
+The first question is whether all documents of one schema are documents of the other schema. If not, the search looks
+for a witness for each change: a document that the old schema accepts, and that both the new schema and the old schema
+with only this change refuse. If the changes break only together, the search looks for a document that the new schema
+accepts again when one change is reverted.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -30,11 +30,11 @@ _MOST_NODES_JUDGED = 20_000  # schemas that are looked at for all changes togeth
 
 
 def compare(old: Schema, new: Schema, *, clock: Clock = PROCESSOR_TIME) -> Comparison:
-    """Return what became of the documents that `old` accepts, and of those that only `new` does.
+    """Return the verdicts about the documents of `old` and the documents of `new`.
 
-    `clock` returns seconds of processor time. Where a share of the time is over before there is a proof or a document,
-    the verdict is unproven. Raises SchemaError for a schema that is none of draft 2020-12, points out of itself, or is
-    too big or too deep.
+    `clock` returns seconds of processor time. If the time for a question is over before there is a proof or a witness,
+    the verdict is unproven. Raises SchemaError for a schema that is not of draft 2020-12, refers to another file, or is
+    too large or too deep.
     """
     store = Store(Deadline(clock))
     old_side, new_side = Side(old, store, "old"), Side(new, store, "new")
@@ -64,7 +64,7 @@ def compare(old: Schema, new: Schema, *, clock: Clock = PROCESSOR_TIME) -> Compa
 
 
 def _in_time(found: Iterator[Edit]) -> list[Edit]:
-    """Return the edits that are found before the time is over; the verdict as a whole does not rest on them."""
+    """Return the edits that are found before the time is over; the verdict as a whole does not depend on them."""
     listed: list[Edit] = []
     with suppress(OutOfTime):
         listed.extend(found)
@@ -72,7 +72,7 @@ def _in_time(found: Iterator[Edit]) -> list[Edit]:
 
 
 def _as_a_whole(whole: Judgement, changes: Iterable[Verdict]) -> Verdict:
-    """Return the verdict of one direction: where it was not proved, a change may still have shown a document."""
+    """Return the verdict of one direction; a witness of a single change also breaks the whole."""
     return Verdict.BREAKING if Verdict.BREAKING in changes else whole.verdict
 
 
@@ -82,14 +82,14 @@ def _nodes(node: Node | None) -> Iterable[Node]:
 
 @dataclass(frozen=True, slots=True)
 class _Direction:
-    """The verdict of one direction, and how to ask for a single change."""
+    """The verdict of one direction as a whole, and the two questions about a single change."""
 
     whole: Judgement
     alone: Callable[[Edit], Judgement]
     undone: Callable[[Edit], Judgement]
 
     def judge(self, found: list[Edit], most: int) -> list[Judgement]:
-        """Judge each change; if none breaks anything by itself, ask what taking it back would mend."""
+        """Judge each change by itself; if no change is breaking, ask what each change refuses beside the others."""
         if self.whole.verdict == Verdict.COMPATIBLE:
             return [COMPATIBLE] * len(found)
         judged = self._each(found, most, self.alone)
@@ -102,7 +102,7 @@ class _Direction:
         return judged
 
     def unexplained(self, judged: list[Judgement]) -> Judgement:
-        """Return the verdict as a whole if no change accounts for it."""
+        """Return the verdict as a whole if no change explains it."""
         if self.whole.verdict in (Verdict.COMPATIBLE, *(one.verdict for one in judged)):
             return COMPATIBLE
         return COMPATIBLE if any(one.verdict == Verdict.BREAKING for one in judged) else self.whole

@@ -43,7 +43,7 @@ Goal = frozenset[Literal]
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
-    """What was chosen so far: literals and atoms that hold, and clauses that are still open."""
+    """The choices so far: literals and atoms that hold, and clauses that are still open."""
 
     literals: Goal
     atoms: Mapping[Atom, None]  # an ordered set
@@ -56,12 +56,12 @@ _CONTRADICTED = frozenset({Op.PRESENT, Op.ABSENT, Op.MATCHES, Op.MATCHES_NOT, Op
 
 
 def _names_schemas(clause: Clause) -> bool:
-    """Tell whether each alternative is a schema that holds: chosen first, it settles most other clauses."""
+    """Tell whether each alternative begins with an accepting schema; such a clause decides most other clauses."""
     return all(isinstance(one[0], Literal) and one[0].holds for one in clause)
 
 
 def _in_order(goal: Goal) -> list[Literal]:
-    """Sort literals so that every run goes the same way."""
+    """Sort literals, so that every run is the same."""
     return sorted(goal, key=lambda literal: literal.key)
 
 
@@ -82,7 +82,7 @@ class Search:
         self._steps = 0
 
     def question(self, goal: Goal) -> Outcome:
-        """Begin a question of its own: no more than its share of all steps is spent on it. Raises OutOfTime."""
+        """Answer a new question with a share of all steps. Raises OutOfTime."""
         self._steps = share = min(self._left, _MOST_STEPS_A_QUESTION)
         self.store.deadline.check()
         outcome = self.ask(goal)
@@ -133,7 +133,7 @@ class Search:
         return NOTHING if branch is None else self._decide(branch, kind)
 
     def is_excluded(self, goal: Goal) -> bool:
-        """Tell whether it is proved, leaning on no goal that is still open, that nothing fulfils the literals."""
+        """Tell whether it is proved, without the help of an open goal, that nothing fulfils the literals."""
         if goal not in self._excluded:
             self._excluded[goal] = False  # asked again below itself, it is not proved yet
             opened, self._open, before = self._open, {}, self._shallowest
@@ -156,7 +156,7 @@ class Search:
         return self._clauses[literal, kind]
 
     def _unfold(self, branch: _Branch, items: Iterable[Item], kind: Kind) -> _Branch | None:
-        """Add what holds as well to a branch, with all that follows at once; None if that cannot be."""
+        """Add items to a branch together with everything that follows from them; return None at a contradiction."""
         literals, atoms, clauses = set(branch.literals), dict(branch.atoms), list(branch.clauses)
         todo = list(items)
         while todo:
@@ -198,7 +198,7 @@ class Search:
         return first_of(self._decide(choice, kind) for choice in chosen if choice is not None)
 
     def _simplify(self, branch: _Branch, kind: Kind) -> _Branch | None:
-        """Drop clauses that hold already and alternatives that cannot, until nothing changes."""
+        """Remove clauses that hold already and alternatives that are impossible, until nothing changes."""
         changed = True
         while changed:
             changed = False
@@ -231,13 +231,13 @@ class Search:
         return item.op == Op.MEMBER and self._cannot_be(branch, alternative, item)
 
     def _cannot_be(self, branch: _Branch, alternative: Alternative, member: Atom) -> bool:
-        """Look ahead whether a required member could have such a value; only where there is more to choose later."""
+        """Tell whether a required member has no possible value; asked only if several clauses are open."""
         if len(branch.clauses) < 2 or not self._required(branch, alternative, member.name):
             return False
         return isinstance(self.ask(self._member(branch, member.name) | {member.about}), Nothing)
 
     def _holds(self, branch: _Branch, alternative: Alternative, kind: Kind) -> bool:
-        """Tell whether an alternative follows from what was chosen."""
+        """Tell whether an alternative follows from the choices so far."""
         return all(self._is_settled(branch, item, kind) for item in alternative)
 
     def _is_settled(self, branch: _Branch, item: Item, kind: Kind) -> bool:
@@ -268,7 +268,7 @@ class Search:
         )
 
     def _follows(self, known: Goal, literal: Literal) -> bool:
-        """Tell whether a literal follows from others; looked into only where they leave few values."""
+        """Tell whether a literal follows from others; asked only if the others leave few values."""
         if literal in known:
             return True
         few = any(one.holds and ("const" in one.node.plain or "enum" in one.node.plain) for one in known)

@@ -1,4 +1,4 @@
-"""Looks for a text that answers all atoms: lengths, patterns, and texts that it must or must not be."""
+"""Looks for a string that fulfils all atoms: lengths, patterns, and strings that are allowed or excluded."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ _LONGEST = 4_000_000
 
 
 class Texts:
-    """Keeps the automata of the patterns that came up; `dot_leaves_out` is what `.` does not match."""
+    """Keeps the automata of all patterns; `dot_leaves_out` are the characters that `.` does not match."""
 
     def __init__(self, dot_leaves_out: str, deadline: Deadline) -> None:
         self._dot = dot_leaves_out
@@ -22,7 +22,7 @@ class Texts:
         self._automata: dict[str, Automaton | str] = {}
 
     def find(self, atoms: Iterable[Atom]) -> Outcome:
-        """Look for such a text, a shortest one."""
+        """Look for a shortest string that fulfils the atoms."""
         asked = list(atoms)
         least = max((atom.count for atom in asked if atom.op == Op.SIZE_AT_LEAST), default=0)
         most = min((atom.count for atom in asked if atom.op == Op.SIZE_AT_MOST), default=None)
@@ -41,12 +41,12 @@ class Texts:
         return longer if isinstance(longer, Found) else self._search(asked, never, least, most)
 
     def matches(self, pattern: str, text: str) -> bool | None:
-        """Tell whether a pattern matches a text; None for a pattern that is not read."""
+        """Tell whether a pattern matches a string; None if the pattern is not supported."""
         automaton = self._automaton(pattern)
         return None if isinstance(automaton, str) else automaton.matches(text)
 
     def _tried(self, asked: list[Atom], text: str) -> Outcome:
-        """Hold one text against the patterns."""
+        """Check one string against the patterns."""
         self._check()
         unread: set[str] = set()
         for atom in asked:

@@ -1,6 +1,6 @@
-"""What a comparison says: a verdict for each direction, and the changes that led to it, each with its documents.
+"""Defines the result of a comparison: a verdict for each direction, and the changes with their witnesses.
 
-A pointer is one of RFC 6901 into the new schema, or into the old one where something was removed.
+A pointer (RFC 6901) points into the new schema, or into the old schema if something was removed.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from mailpact.contracts.parse import JsonObject, JsonValue
 
 
 class Verdict(StrEnum):
-    """`compatible` is proved, `breaking` is shown by a document, `unproven` is neither."""
+    """`compatible` is proved, `breaking` is shown by a witness, and `unproven` is neither."""
 
     COMPATIBLE = "compatible"
     BREAKING = "breaking"
@@ -20,7 +20,7 @@ class Verdict(StrEnum):
 
 
 class NoWitness(Enum):
-    """Stands where there is no document to show; a document may itself be null, so None cannot."""
+    """Marks that there is no witness; a witness may be null, so None cannot mark this."""
 
     NO_WITNESS = "no witness"
 
@@ -32,8 +32,8 @@ NO_WITNESS: Final = NoWitness.NO_WITNESS
 class Change:
     """One difference, judged in both directions.
 
-    `witness_backward` is a document that the old schema accepts and the new one refuses, `witness_forward` one that the
-    new schema accepts and the old one refuses. Two engines have verified each.
+    `witness_backward` is a document that the old schema accepts and the new schema refuses. `witness_forward` is a
+    document that the new schema accepts and the old schema refuses. Two engines have confirmed each witness.
     """
 
     rule: str
@@ -44,7 +44,7 @@ class Change:
     witness_forward: JsonValue | NoWitness = NO_WITNESS
 
     def to_json(self) -> JsonObject:
-        """Return the form that `--json` prints; no witness is null."""
+        """Return the JSON object that `--json` prints; a missing witness is null."""
         return {
             "rule": self.rule,
             "pointer": self.pointer,
@@ -57,7 +57,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The verdicts as a whole, every change, and why something is unproven; the whole is more than its changes."""
+    """The verdicts as a whole, every change, and the reasons for unproven verdicts."""
 
     backward: Verdict
     forward: Verdict
@@ -66,11 +66,11 @@ class Comparison:
 
     @property
     def full(self) -> Verdict:
-        """Compatible in both directions."""
+        """Return the verdict about both directions together."""
         return worst((self.backward, self.forward))
 
     def to_json(self) -> JsonObject:
-        """Return the form that `--json` prints."""
+        """Return the JSON object that `--json` prints; a missing witness is null."""
         return {
             "backward": self.backward,
             "forward": self.forward,
@@ -80,7 +80,7 @@ class Comparison:
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return the verdict of several together: breaking before unproven before compatible."""
+    """Return the worst of several verdicts: breaking, then unproven, then compatible."""
     found = set(verdicts)
     for verdict in (Verdict.BREAKING, Verdict.UNPROVEN):
         if verdict in found:
