@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -75,13 +76,7 @@ def _json(checked: "list[Checked]", overdue: "list[Waiver]", *, passes: bool) ->
 
 
 def _waiver(waiver: "Waiver") -> JsonObject:
-    return {
-        "contract": waiver.contract,
-        "rule": waiver.rule,
-        "pointer": waiver.pointer,
-        "reason": waiver.reason,
-        "expires": waiver.expires.isoformat(),
-    }
+    return {**asdict(waiver), "expires": waiver.expires.isoformat()}
 
 
 def _show(checked: "list[Checked]", overdue: "list[Waiver]") -> None:

@@ -1,6 +1,7 @@
 """`mailpact contracts show`: one contract at a glance."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +34,6 @@ def show(
 def _shown(catalogue: Catalogue, contract: Contract) -> dict[str, Any]:
     from mailpact_contract_tool.site.members import members
 
-    limits = catalogue.limits(contract)
     examples = contract.schema.get("examples")
     return {
         "contract": f"{contract.name}/{contract.major}",
@@ -42,11 +42,7 @@ def _shown(catalogue: Catalogue, contract: Contract) -> dict[str, Any]:
         "description": contract.schema.get("description", ""),
         "part_of": contract.part_of,
         "travels": _travels(contract),
-        "limits": {
-            "max_body_bytes": limits.max_body_bytes,
-            "max_depth": limits.max_depth,
-            "max_headers_bytes": limits.max_headers_bytes,
-        },
+        "limits": asdict(catalogue.limits(contract)),
         "members": [
             {
                 "name": member.path,

@@ -80,10 +80,8 @@ def published_findings(
         listed = by_folder[folder.path].hashes if folder.path in by_folder else {}
         for path in (path for paths in folder.history().values() for path in paths):
             if path not in listed:
-                yield Finding(
+                yield _edited(
                     path,
-                    "",
-                    Rule.PUBLISHED_VERSION_EDITED,
                     "lies among the published files and was never released; if a release was interrupted, "
                     f"finish it: mailpact contracts release {folder.path}",
                 )
@@ -92,14 +90,13 @@ def published_findings(
 def _unchanged(files: Files, path: str, digest: str) -> Iterator[Finding]:
     body = files.get(path)
     if body is None:
-        yield Finding(path, "", Rule.PUBLISHED_VERSION_EDITED, "was published and is gone; restore it")
+        yield _edited(path, "was published and is gone; restore it")
     elif sha256(body) != digest:
-        yield Finding(
-            path,
-            "",
-            Rule.PUBLISHED_VERSION_EDITED,
-            "was published and has been edited; restore it, and release a version",
-        )
+        yield _edited(path, "was published and has been edited; restore it, and release a version")
+
+
+def _edited(path: str, sentence: str) -> Finding:
+    return Finding(path, "", Rule.PUBLISHED_VERSION_EDITED, sentence)
 
 
 def unreleased_findings(files: Files, entry: Entry | None, folder: ContractFolder) -> Iterator[Finding]:
@@ -120,24 +117,16 @@ def version_findings(entry: Entry, folder: ContractFolder) -> Iterator[Finding]:
     for version in folder.history():
         match = _VERSION.fullmatch(version)
         if match is None or int(match["major"]) != folder.major:
-            yield Finding(
-                f"{folder.path}/history/{version}",
-                "",
-                Rule.VERSION_GAP,
-                f"is no version of {folder.path}, such as {folder.major}.0",
-            )
+            sentence = f"is no version of {folder.path}, such as {folder.major}.0"
+            yield Finding(f"{folder.path}/history/{version}", "", Rule.VERSION_GAP, sentence)
         else:
             minors.append(int(match["minor"]))
     newest = int(entry.version.partition(".")[2])
     missing = sorted({*range(min(newest, 1000) + 1)} - set(minors))
     if entry.version != f"{folder.major}.{newest}" or missing or max(minors, default=newest) != newest:
         gap = f"{folder.major}.{missing[0]} is missing" if missing else f"the newest is not {entry.version}"
-        yield Finding(
-            f"{folder.path}/history",
-            "",
-            Rule.VERSION_GAP,
-            f"versions follow each other up to that of the index; {gap}",
-        )
+        sentence = f"versions follow each other up to that of the index; {gap}"
+        yield Finding(f"{folder.path}/history", "", Rule.VERSION_GAP, sentence)
 
 
 def changelog_findings(changelog: str, entry: Entry, folder: ContractFolder) -> Iterator[Finding]:
@@ -148,20 +137,13 @@ def changelog_findings(changelog: str, entry: Entry, folder: ContractFolder) -> 
         key=lambda version: int(version.partition(".")[2]),
         reverse=True,
     )
-    for version in published:
-        if version not in headings:
-            yield Finding(
-                folder.changelog,
-                "",
-                Rule.CHANGELOG_INCOMPLETE,
-                f"has no heading `## {version}`, which was published",
-            )
+    sentences = [
+        f"has no heading `## {version}`, which was published"
+        for version in published
+        if version not in headings
+    ]
     if set(published) <= set(headings) and [one for one in headings if one in published] != published:
-        yield Finding(folder.changelog, "", Rule.CHANGELOG_INCOMPLETE, "the newest version stands first")
+        sentences.append("the newest version stands first")
     if headings and published and headings[0] != entry.version and entry.version in headings:
-        yield Finding(
-            folder.changelog,
-            "",
-            Rule.CHANGELOG_INCOMPLETE,
-            f"begins with {headings[0]}, which was not published",
-        )
+        sentences.append(f"begins with {headings[0]}, which was not published")
+    yield from (Finding(folder.changelog, "", Rule.CHANGELOG_INCOMPLETE, sentence) for sentence in sentences)

@@ -14,35 +14,14 @@ from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import JsonObject, JsonValue, parse
 from mailpact.contracts.pointer import pointer_to
 from mailpact_contract_tool.lint.rules import Fault, Rule
-from mailpact_contract_tool.lint.subschemas import below, places
+from mailpact_contract_tool.lint.subschemas import BY_TYPE, below, places
 
 MAX_VECTOR_BYTES = 4 * 1024 * 1024
 _DERIVED = frozenset(list(ErrorCode)[: list(ErrorCode).index(ErrorCode.UNSUPPORTED_VERSION) + 1])
-_ASSERTIONS = frozenset(
-    (
-        *(
-            "additionalProperties",
-            "anyOf",
-            "const",
-            "contains",
-            "dependentRequired",
-            "enum",
-            "exclusiveMaximum",
-        ),
-        *("exclusiveMinimum", "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength"),
-        *(
-            "minProperties",
-            "minimum",
-            "multipleOf",
-            "not",
-            "oneOf",
-            "pattern",
-            "propertyNames",
-            "required",
-            "type",
-        ),
-        "uniqueItems",
-    )
+_APPLIED = frozenset({"format", "items", "maxContains", "minContains", "prefixItems", "properties"})
+"""Keywords that refuse nothing by themselves."""
+_ASSERTIONS = (
+    frozenset({"anyOf", "const", "enum", "not", "oneOf", "type"}).union(*BY_TYPE.values()) - _APPLIED
 )
 _ALTERNATIVES = frozenset({"anyOf", "contains", "dependentRequired", "oneOf", "propertyNames"})
 
