@@ -34,10 +34,10 @@ def diff_contracts(
     ] = False,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Say what changed, and show a document for each break.
+    """Show what changed between two schemas or contracts, with a document for each break.
 
-    Two folders of contracts are compared as `check` compares versions: what old writers send against what new readers
-    take (backward), and what new writers send against what old readers take (forward).
+    Two folders of contracts are compared as `check` compares versions. `backward`: do the new readers accept the
+    messages of the old writers? `forward`: do the old readers accept the messages of the new writers?
     """
     comparison = _compared(old, new, raw=raw)
     if as_json:

@@ -1,4 +1,4 @@
-"""`mailpact contracts lint`: whether the contracts are sound, portable and unchanged."""
+"""`mailpact contracts lint`: checks that the contracts are sound, portable and unchanged."""
 
 import json
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def lint_contracts(
     contracts: Annotated[Path | None, folder_option()] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Check that the contracts are sound, mean the same in every language, and are unchanged."""
+    """Check that the contracts are sound and portable, and that no published file was changed."""
     from mailpact_contract_tool.folder.files import read_files
     from mailpact_contract_tool.lint.folder import lint
 

@@ -16,7 +16,7 @@ def publish(
     contracts: Annotated[Path | None, folder_option()] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Write what other teams take: a tarball that is the same everywhere, and its files."""
+    """Write the files for other teams, and a tarball of them that is the same on every machine."""
     from importlib.metadata import version
 
     from mailpact_contract_tool.publish.edition import edition, laid_out

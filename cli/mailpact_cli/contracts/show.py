@@ -16,11 +16,13 @@ from mailpact_cli.contracts.source import folder_option, read_contracts, validat
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="CONTRACT", help="Its name, such as email/1.")],
+    name: Annotated[
+        str, typer.Argument(metavar="CONTRACT", help="The name of the contract, such as email/1.")
+    ],
     contracts: Annotated[Path | None, folder_option()] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Show one contract: how it travels, its limits, its members and an example."""
+    """Show one contract: exchange and AMQP properties, limits, members and an example."""
     catalogue = read_contracts(contracts)
     contract = catalogue.draft(name)
     validator(catalogue, contract)  # what follows relies on its being a schema

@@ -1,4 +1,4 @@
-"""`mailpact contracts validate`: whether a body obeys a contract. It never shows what the body holds."""
+"""`mailpact contracts validate`: checks a body against a contract, and never shows the content of the body."""
 
 import json
 from pathlib import Path
@@ -16,13 +16,17 @@ from mailpact_cli.errors import WRONG
 
 
 def validate(
-    name: Annotated[str, typer.Argument(metavar="CONTRACT", help="Its name, such as email/1.")],
+    name: Annotated[
+        str, typer.Argument(metavar="CONTRACT", help="The name of the contract, such as email/1.")
+    ],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The body; - is standard input.")],
-    writer: Annotated[bool, options.flag("--writer", "Hold it against what writers must obey.")] = False,
+    writer: Annotated[
+        bool, options.flag("--writer", "Check the body against the schema of the writers.")
+    ] = False,
     contracts: Annotated[Path | None, folder_option()] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Hold a body against a contract: exit code 0 if it obeys, 1 if it does not."""
+    """Check a body against a contract: exit code 0 if the body obeys the contract, 1 if not."""
     catalogue = read_contracts(contracts)
     contract = catalogue.draft(name)
     refusal = _refusal(catalogue, contract, file, writer=writer)

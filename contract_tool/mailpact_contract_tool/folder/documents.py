@@ -1,7 +1,7 @@
 """Reads the JSON files of a folder of contracts strictly.
 
-Files come in as bytes; None stands for a file that could not be read. A file that is larger than a mebibyte or nested
-deeper than 64 is never parsed, so that time and memory are bounded by what is given.
+Files come in as bytes; None stands for a file that could not be read. A file that is larger than 1 MiB or nested deeper
+than 64 levels is never parsed, so that time and memory stay bounded.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Files: TypeAlias = Mapping[str, bytes | None]
 
 
 class Trouble(Enum):
-    """What keeps a file from being an object."""
+    """The reason why a file holds no JSON object."""
 
     MISSING = auto()
     TOO_LARGE = auto()
@@ -28,14 +28,14 @@ class Trouble(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A file that holds no object; `sentence` says why, without the name of the file."""
+    """A file that holds no JSON object; `sentence` gives the reason without the name of the file."""
 
     trouble: Trouble
     sentence: str
 
 
 def read_object(files: Files, path: str) -> JsonObject | Unreadable:
-    """Return the object that a file holds, or why there is none."""
+    """Return the JSON object that a file holds, or the reason why there is none."""
     body = files.get(path)
     if body is None:
         return Unreadable(Trouble.MISSING, "cannot be read" if path in files else "is missing")

@@ -1,4 +1,4 @@
-"""Reads a folder of contracts from the disk, as the linter takes it: paths with `/`, and bytes."""
+"""Reads a folder of contracts from the disk into bytes; paths are written with `/`."""
 
 import os
 from pathlib import Path
@@ -12,14 +12,14 @@ MOST_BYTES = 128 * 1024 * 1024
 
 
 class FolderError(SettingsError):
-    """The folder cannot be read as one of contracts."""
+    """A folder of contracts cannot be read or written."""
 
 
 def read_files(root: Path) -> Files:
-    """Read every file below a folder, of a large one no more than shows that it is too large.
+    """Read every file below a folder; of a file over 1 MiB, read only enough to show that the file is too large.
 
-    Raises FolderError when there is no folder or too much in it. Hidden files are nobody's contract; a link to a folder
-    is not followed.
+    Raises FolderError if there is no folder, or if the folder holds too many files or bytes. Hidden files are skipped,
+    and links to folders are not followed.
     """
     if not root.is_dir():
         raise FolderError(f"{root} is not a folder; name the one that holds index.json")
@@ -42,12 +42,12 @@ def read_files(root: Path) -> Files:
 
 
 def _printable(path: Path) -> str:
-    """Return a path as text that can be printed, even where its bytes are not UTF-8."""
+    """Return a path as printable text, even if the bytes of the path are not UTF-8."""
     return os.fsencode(path.as_posix()).decode("utf-8", "replace")
 
 
 def read_file(path: Path) -> bytes | None:
-    """Read no more of a file than shows that it is too large; None when it cannot be read."""
+    """Return the bytes of a file, at most one byte over the limit; None if the file cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_FILE_BYTES + 1)

@@ -1,7 +1,7 @@
-"""The form of the files that are no schemas: index, bindings, topology, error codes and vectors.
+"""Defines the form of index, bindings, topology, error codes and vectors as JSON Schemas.
 
-Each is a JSON Schema, checked before a rule looks at the file, so that rules may rely on it. Members that are not named
-here are let through: the files say more than the rules need.
+The form is checked before a rule looks at a file, so that rules can rely on the form. Members that are not named here
+are allowed, because the files say more than the rules need.
 """
 
 from collections.abc import Iterator
@@ -115,7 +115,7 @@ VECTOR: JsonObject = {
 
 
 def form_faults(document: JsonValue, form: JsonObject) -> Iterator[tuple[str, str]]:
-    """Yield the pointer of each place where a document has not its form, with a sentence; at most ten."""
+    """Yield the pointer and a sentence for each place where a document does not have the form, at most ten times."""
     import jsonschema_rs
 
     validator = jsonschema_rs.Draft202012Validator(form, pattern_options=jsonschema_rs.RegexOptions())

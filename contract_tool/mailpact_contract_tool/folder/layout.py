@@ -1,6 +1,6 @@
-"""Finds the contracts in a folder by its layout: <name>/<major>/schema.json, the name may have slashes.
+"""Finds the contracts in a folder by the paths NAME/MAJOR/schema.json; a name may contain slashes.
 
-Looked for is what lies there, not what the index says: a contract that nobody has released yet is checked as well.
+The files decide, not the index, so that contracts that were never released are checked too.
 """
 
 import re
@@ -15,7 +15,7 @@ _TEMPLATES = "template/"
 
 @dataclass(frozen=True, slots=True)
 class ContractFolder:
-    """A contract's folder by its path, such as `email/1`, and all paths in it."""
+    """The folder of a contract, by its path such as `email/1`, with all paths in the folder."""
 
     path: str
     name: str
@@ -24,7 +24,7 @@ class ContractFolder:
 
     @property
     def is_template(self) -> bool:
-        """Whether it describes a template's data, which travels inside another contract and has no binding."""
+        """Return whether the contract describes the data of a template, which has no binding."""
         return self.name.startswith(_TEMPLATES)
 
     @property

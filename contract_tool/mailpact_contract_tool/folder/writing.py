@@ -1,8 +1,8 @@
-"""Writes a release to the disk: every file whole or not at all, the index last.
+"""Writes a release to the disk: each file whole or not at all, and the index last.
 
-Each file is written beside its place under a hidden name, brought to the disk, and renamed. A crash in between leaves
-hidden files, which nobody reads, or published files that the index does not name yet, which the linter reports; running
-the release again finishes it.
+Each file is written under a hidden name beside its place, flushed to the disk, and renamed. After a crash there may be
+hidden files, which nothing reads, or published files that the index does not name yet, which the linter reports.
+Running the release again completes the release.
 """
 
 import os
@@ -25,7 +25,7 @@ def write_files(root: Path, files: Iterable[tuple[str, bytes]]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring the renaming itself to the disk."""
+    """Flush the renaming in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

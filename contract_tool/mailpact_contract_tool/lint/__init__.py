@@ -1,1 +1,1 @@
-"""Lints a folder of contracts: files as bytes come in, findings go out; nothing here does I/O or asks the time."""
+"""Lints a folder of contracts: files come in as bytes, and findings go out, without I/O and without a clock."""

@@ -1,6 +1,7 @@
-"""Rules about a contract's binding.json: it fits the contract's name, its readers, the topology and the vectors.
+"""Rules about binding.json: it agrees with the contract's name, the readers, the topology and the vectors.
 
-A key such as `{/event}` stands for what the body holds there; where the writers' schema lists the values, each counts.
+A key such as `{/event}` stands for the value of that member in the body. If the writers' schema lists the values, each
+value is checked.
 """
 
 import re
@@ -31,7 +32,7 @@ _FROM_BODY = re.compile(r"\{/([^/}]+)\}")
 
 
 def name_faults(binding: Binding, folder: str) -> Iterator[Fault]:
-    """Hold what a binding says twice against itself, and against the folder that it lies in."""
+    """Compare what a binding states twice, and compare the binding with its folder."""
     if binding.contract != folder:
         yield Fault(Rule.BINDING_DISAGREES, "/contract", f"says {binding.contract!r} and lies in {folder}")
     name, _, major = folder.rpartition("/")
@@ -59,7 +60,7 @@ def name_faults(binding: Binding, folder: str) -> Iterator[Fault]:
 
 
 def reader_faults(binding: Binding) -> Iterator[Fault]:
-    """Hold what writers send against what readers take."""
+    """Compare what writers send with what readers accept."""
     if binding.content_type.lower() not in binding.content_types:
         yield Fault(
             Rule.BINDING_CONTENT_TYPE_NOT_READ,
@@ -69,9 +70,9 @@ def reader_faults(binding: Binding) -> Iterator[Fault]:
 
 
 def route_faults(binding: Binding, topology: Topology, writer_schema: JsonObject) -> Iterator[Fault]:
-    """Hold a binding against the topology: its exchange is there, and what is published reaches a queue.
+    """Check that the exchange is declared and that published messages reach a queue.
 
-    Where nobody is bound to listen (`mandatory` false), a message may reach none.
+    If `mandatory` is false, a message may reach no queue.
     """
     exchange = exchange_of(topology, binding.exchange)
     if exchange is None:
@@ -106,7 +107,7 @@ def _unroutable(exchange: Exchange, topology: Topology, keys: Iterable[str], poi
 
 
 def _keys(template: str, writer_schema: JsonObject) -> Iterator[str]:
-    """Return every key that writers use; none where the body decides and its schema lists no values."""
+    """Yield every key that writers use; nothing if the body decides and the schema lists no values."""
     found = _FROM_BODY.search(template)
     if found is None:
         yield template
@@ -119,7 +120,7 @@ def _keys(template: str, writer_schema: JsonObject) -> Iterator[str]:
 
 
 def untried_faults(binding: Binding, vectors: Iterable[JsonObject]) -> Iterator[Fault]:
-    """Look for a property that writers must set and that no vector leaves out, so that nobody knows what readers do."""
+    """Find properties that writers must set and that no vector leaves out."""
     sent = [_properties(vector) for vector in vectors]
     for number, entry in enumerate(binding.properties):
         if entry.writers == "required" and all(entry.name in names for names in sent):
@@ -131,7 +132,7 @@ def untried_faults(binding: Binding, vectors: Iterable[JsonObject]) -> Iterator[
 
 
 def _properties(vector: JsonObject) -> set[str]:
-    """Return the names of the properties that a vector is sent with; an empty one counts as none."""
+    """Return the names of the properties that a vector is sent with; an empty property counts as missing."""
     sent: JsonObject = {"content_type": vector.get("content_type", "usual")}
     properties = vector.get("properties")
     if isinstance(properties, dict):

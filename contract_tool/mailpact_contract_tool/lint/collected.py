@@ -1,4 +1,4 @@
-"""Findings as they are collected, and files whose form is checked on the way."""
+"""Collects findings, and reads files whose form is checked."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,7 +18,7 @@ _RULES = {
 
 
 class Collected:
-    """The files under the linter, each read once, and what was found in them so far."""
+    """The files of a folder, each read once, and the findings so far."""
 
     def __init__(self, files: Files) -> None:
         self.files = files
@@ -26,15 +26,15 @@ class Collected:
         self._findings: list[Finding] = []
 
     def add(self, path: str, faults: Iterable[Fault]) -> None:
-        """Note what is wrong in one file."""
+        """Add the faults of one file."""
         self._findings += [Finding(path, fault.pointer, fault.rule, fault.sentence) for fault in faults]
 
     def add_findings(self, findings: Iterable[Finding]) -> None:
-        """Note findings that name their files."""
+        """Add findings, which name their files."""
         self._findings += findings
 
     def object(self, path: str, wanted_by: str) -> JsonObject | None:
-        """Return the object that a file holds; None when there is none, which is noted."""
+        """Return the object that a file holds; if there is none, add a finding and return None."""
         if path not in self._read:
             self._read[path] = found = read_object(self.files, path)
             if isinstance(found, Unreadable):
@@ -48,7 +48,7 @@ class Collected:
         return None if isinstance(read, Unreadable) else read
 
     def formed(self, path: str, form: JsonObject, wanted_by: str) -> Any:
-        """Return a document of this form; None when it has another one, which is noted."""
+        """Return a document of this form; if the document has another form, add a finding and return None."""
         document = self.object(path, wanted_by)
         if document is None:
             return None
@@ -57,9 +57,9 @@ class Collected:
         return None if faults else document
 
     def speaks_of(self, path: str) -> bool:
-        """Return whether anything was found in a file."""
+        """Return whether there is a finding about a file."""
         return any(finding.file == path for finding in self._findings)
 
     def sorted(self) -> list[Finding]:
-        """Return each finding once, by file and place."""
+        """Return each finding once, sorted by file and place."""
         return sorted({*self._findings})

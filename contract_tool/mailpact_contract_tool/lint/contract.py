@@ -16,7 +16,7 @@ _LIMITS_OF_A_PART = Limits(max_body_bytes=65536, max_depth=32, max_headers_bytes
 
 
 class ContractLint:
-    """The rules over one contract's files; what is found goes to `collected`."""
+    """Runs the rules over the files of one contract, and adds the findings to `collected`."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class ContractLint:
         self._codes = codes
 
     def run(self) -> None:
-        """Look at everything; a file that cannot be read stops only the rules that need it."""
+        """Run all rules; an unreadable file stops only the rules that need the file."""
         reader, writer = (
             self._schema(path, side) for path, side in zip(self._folder.schemas, Side, strict=True)
         )
@@ -69,7 +69,7 @@ class ContractLint:
         return binding
 
     def _engine(self, path: str, schema: JsonObject) -> Engine | None:
-        """Compile a schema; one that does not has mostly broken a rule already, and nothing more is said then."""
+        """Compile a schema; add a finding for a failure only if there is no other finding about the file."""
         try:
             return Engine(schema)
         except ValueError:

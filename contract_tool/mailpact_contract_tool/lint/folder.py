@@ -15,7 +15,7 @@ TOPOLOGY, ERRORS = "topology.json", "errors.json"
 
 
 def lint(files: Files) -> list[Finding]:
-    """Return what is wrong with the contracts in these files, sorted by file; nothing is an empty list."""
+    """Return the findings about these files, sorted by file; an empty list if there are none."""
     collected = Collected(files)
     entries = _entries(collected)
     topology, codes = _topology(collected), _error_codes(collected)

@@ -1,7 +1,7 @@
-"""Rules about what has been published: it never changes, and nothing else lies among it.
+"""Rules about published files: they never change, and no other files lie among them.
 
-index.json holds the SHA-256 of every published file. Of a contract's own folder, the working files are those that the
-next release publishes; as long as they equal the newest version in history/, there is nothing to release.
+index.json holds the SHA-256 of every published file. The working files of a contract are the files that the next
+release publishes. If they equal the newest version in history/, there is nothing to release.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _HEADING = re.compile(r"^## (\S+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What index.json says of one contract; `number` is its place there, `hashes` are by path."""
+    """The entry of a contract in index.json; `number` is its position, and `hashes` are the hashes by path."""
 
     number: int
     name: str
@@ -61,7 +61,7 @@ def sha256(body: bytes) -> str:
 def published_findings(
     files: Files, entries: list[Entry], folders: list[ContractFolder]
 ) -> Iterator[Finding]:
-    """Hold the files of all histories against the index."""
+    """Compare the files of all histories with the index."""
     by_folder = {entry.folder: entry for entry in entries}
     there = {folder.path: folder for folder in folders}
     for entry in entries:
@@ -100,7 +100,7 @@ def _edited(path: str, sentence: str) -> Finding:
 
 
 def unreleased_findings(files: Files, entry: Entry | None, folder: ContractFolder) -> Iterator[Finding]:
-    """Hold the working files of a contract against the version that was published last."""
+    """Compare the working files of a contract with the newest published version."""
     for path in folder.working_files:
         name = path.rpartition("/")[2]
         latest = files.get(f"{folder.path}/history/{entry.version}/{name}") if entry is not None else None
@@ -112,7 +112,7 @@ def unreleased_findings(files: Files, entry: Entry | None, folder: ContractFolde
 
 
 def version_findings(entry: Entry, folder: ContractFolder) -> Iterator[Finding]:
-    """Look for versions that are missing between the first and the newest."""
+    """Find missing versions between the first and the newest version."""
     minors = []
     for version in folder.history():
         match = _VERSION.fullmatch(version)
@@ -130,7 +130,7 @@ def version_findings(entry: Entry, folder: ContractFolder) -> Iterator[Finding]:
 
 
 def changelog_findings(changelog: str, entry: Entry, folder: ContractFolder) -> Iterator[Finding]:
-    """Look for published versions of which the changelog says nothing, or not in their order."""
+    """Find published versions that the changelog does not name, or names in a wrong order."""
     headings = _HEADING.findall(changelog)
     published = sorted(
         (version for version in folder.history() if _VERSION.fullmatch(version)),

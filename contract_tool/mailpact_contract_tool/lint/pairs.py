@@ -1,4 +1,4 @@
-"""The rule about a contract's two schemas: what writers may send, readers accept."""
+"""The rule about the two schemas of a contract: readers accept whatever writers may send."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ _NOTES = frozenset({"$comment", "$id", "default", "deprecated", "description", "
 
 
 def pair_faults(reader: JsonObject, writer: JsonObject) -> Iterator[Fault]:
-    """Look whether every document of the writers is one of the readers; where only openness differs it is at once."""
+    """Check that readers accept every document of the writers; schemas that differ only in openness agree at once."""
     if _opened(reader) == _opened(writer):
         return
     try:

@@ -1,7 +1,7 @@
-"""The rules by their stable names, and what one finding is.
+"""Defines the rules of the linter by their names, and a finding.
 
-A rule's name never changes and is never used again for another rule: people write it into waivers and searches. Each
-has a page of the same name in contract_tool/rules/lint, and a test holds pages and rules against each other.
+The name of a rule never changes, and is never used for another rule, because people use the names in waivers and
+searches. Each rule has a page of the same name in contract_tool/rules/lint; a test compares pages and rules.
 """
 
 from dataclasses import dataclass
@@ -66,13 +66,13 @@ class Rule(StrEnum):
 
     @property
     def page(self) -> str:
-        """Where the rule is explained, from the top of the project."""
+        """Return the path of the rule's page, from the top of the project."""
         return f"contract_tool/rules/lint/{self}.md"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One rule broken at one RFC 6901 pointer of a document, before the file is known."""
+    """A broken rule at a pointer (RFC 6901) of a document, without the name of the file."""
 
     rule: Rule
     pointer: str
@@ -81,7 +81,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """One rule broken at one place: a file below the contracts' folder, and the RFC 6901 pointer in it ("" is all)."""
+    """A broken rule at a file below the folder, and at a pointer (RFC 6901) in the file; "" is the whole file."""
 
     file: str
     pointer: str

@@ -1,4 +1,4 @@
-"""Runs every rule about schemas over one schema, and every rule about a pair over readers' and writers'."""
+"""Runs every rule about schemas over one schema."""
 
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -33,7 +33,7 @@ _EVERY_SCHEMA: tuple[_PlaceRule, ...] = (
 
 
 class Side(StrEnum):
-    """Whose schema it is: readers' are open, writers' are closed."""
+    """The side of a schema: readers' schemas are open, writers' schemas are closed."""
 
     READERS = "readers"
     WRITERS = "writers"
@@ -54,13 +54,13 @@ _SLOW = frozenset({Rule.PATTERN_DIALECT, Rule.PATTERN_EXPLODES})
 
 
 def unusable_fault(schema: JsonObject) -> Fault | None:
-    """Return the first reason why a schema of 2020-12 may not reach an engine that backtracks; None if it may."""
+    """Return the first reason why a backtracking engine must not compile the schema; None if there is none."""
     faults = portable_faults(schema, Side.READERS)
     return next((fault for fault in faults if fault.rule in UNUSABLE | _SLOW), None)
 
 
 def draft_faults(schema: JsonObject) -> Iterator[Fault]:
-    """Look whether a document is a schema of draft 2020-12; no other rule can look at one that is not."""
+    """Check that a document is a schema of draft 2020-12; the other rules rely on this."""
     stated = schema.get("$schema")
     if stated != DRAFT:
         yield Fault(
@@ -80,7 +80,7 @@ def draft_faults(schema: JsonObject) -> Iterator[Fault]:
 
 
 def portable_faults(schema: JsonObject, side: Side) -> Iterator[Fault]:
-    """Run the portable rules over a schema of 2020-12."""
+    """Run the portable rules over a schema of draft 2020-12."""
     whose = reader_faults if side is Side.READERS else writer_faults
     patterns = 0
     for place in places(schema):

@@ -23,7 +23,7 @@ DEEPEST_REFERENCE = 64
 
 
 def reference_faults(place: Place, root: JsonObject) -> Iterator[Fault]:
-    """Look at where one subschema refers to."""
+    """Check the target of the reference of one subschema."""
     reference = place.schema.get("$ref")
     if not isinstance(reference, str):
         return
@@ -39,9 +39,9 @@ def reference_faults(place: Place, root: JsonObject) -> Iterator[Fault]:
 
 
 def endless_faults(root: JsonObject) -> Iterator[Fault]:
-    """Find definitions that come back to themselves, and those that are endless for all practical purposes.
+    """Find definitions that lead back to themselves, and definitions that are too large when written out.
 
-    Ten definitions that use the next one ten times each are ten thousand million subschemas to an engine.
+    Ten definitions that each use the next definition ten times are ten thousand million subschemas for an engine.
     """
     definitions = root.get("$defs")
     named = definitions if isinstance(definitions, dict) else {}
@@ -67,7 +67,7 @@ def endless_faults(root: JsonObject) -> Iterator[Fault]:
 
 
 def _in_cycles(used: Mapping[str, list[str]]) -> list[str]:
-    """Return what comes back to itself, or lies between two that do: what is left when all ends are taken away."""
+    """Return the definitions that lead back to themselves, or lie between two definitions that do."""
     left = {reference: {other for other in others if other in used} for reference, others in used.items()}
     for _ in range(
         2
@@ -95,9 +95,9 @@ def _in_cycles(used: Mapping[str, list[str]]) -> list[str]:
 def _written_out(
     root: JsonObject, schemas: Mapping[str, JsonObject], used: Mapping[str, list[str]]
 ) -> tuple[int, int]:
-    """Count the subschemas with every reference written out, and how many references follow each other.
+    """Return the number of subschemas with every reference written out, and the longest chain of references.
 
-    No definition comes back to itself.
+    No definition leads back to itself.
     """
     top = {name: root[name] for name in root if name != "$defs"}
     uses = {"": _references(top), **used}
@@ -119,12 +119,12 @@ def _written_out(
 
 
 def _references(schema: JsonObject) -> list[str]:
-    """Return what a schema refers to, each as often as it does."""
+    """Return the references of a schema, each as often as it occurs."""
     return [reference for place in places(schema) if isinstance(reference := place.schema.get("$ref"), str)]
 
 
 def keyword_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
-    """Look at the names of the keywords."""
+    """Check the names of the keywords."""
     for keyword in place.schema:
         pointer = below(place.pointer, keyword)
         if keyword in FORBIDDEN:
@@ -140,7 +140,7 @@ def keyword_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
 
 
 def required_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
-    """Look for required members that the same subschema does not describe."""
+    """Find required members that the same subschema does not describe."""
     required, properties = place.schema.get("required"), place.schema.get("properties")
     named = properties if isinstance(properties, dict) else {}
     for number, name in enumerate(required if isinstance(required, list) else []):
@@ -153,7 +153,7 @@ def required_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
 
 
 def type_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
-    """Look for keywords that say nothing about other types, where the type is not stated."""
+    """Find keywords that restrict only one type although the type is not stated."""
     stated = types(place.schema)
     for type_name, keywords in BY_TYPE.items():
         accepted = {type_name, "integer"} if type_name == "number" else {type_name}
@@ -167,12 +167,12 @@ def type_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
 
 
 def _type_stands_above(place: Place, accepted: set[str]) -> bool:
-    """Whether the schema that this one is applied beside has said the type already, of the same value."""
+    """Return whether an enclosing schema states the type of the same value."""
     return any(types(other.schema) & accepted for other in _same_value(place))
 
 
 def reader_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
-    """Look for objects of a reader that refuse what a later minor version may add."""
+    """Find objects of a readers' schema that refuse members of a later minor version."""
     if place.schema.get("additionalProperties") is False and not place.negated:
         yield Fault(
             Rule.READER_CLOSED,
@@ -182,7 +182,7 @@ def reader_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
 
 
 def writer_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
-    """Look for objects of a writer that let a misspelt member through without saying that they mean to."""
+    """Find objects of a writers' schema that accept misspelt members without stating additionalProperties."""
     says = any("additionalProperties" in other.schema for other in (place, *_same_value(place)))
     if "properties" in place.schema and not place.negated and not says:
         yield Fault(

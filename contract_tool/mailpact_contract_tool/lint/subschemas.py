@@ -1,7 +1,7 @@
-"""Walks through a schema: every subschema with its place, what it is applied to, and where its local references lead.
+"""Walks through a schema and yields every subschema with its place.
 
-A keyword of the draft is in one of the tables below, so that a rule can say what is a subschema and what is a value.
-Depth is bounded by the parser; a reference is followed by a rule, never by the walk.
+Each keyword of the draft is in one of the tables below, so that a rule can tell subschemas from values. The parser
+bounds the depth. The walk does not follow references; rules do.
 """
 
 from collections.abc import Iterator
@@ -77,9 +77,9 @@ _DEFS = "#/$defs/"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A subschema: where it is, in which keyword it stands ("" at the top), and in which subschema.
+    """A subschema: its pointer, the keyword that contains the subschema ("" at the top), and the enclosing subschema.
 
-    `negated` says that it stands below an odd number of `not`.
+    `negated` is true below an odd number of `not`.
     """
 
     pointer: str
@@ -90,7 +90,7 @@ class Place:
 
 
 def places(schema: JsonObject) -> Iterator[Place]:
-    """Return every subschema that is an object, parents first."""
+    """Yield every subschema that is an object, parents first."""
     todo = [Place("", schema, "", None, negated=False)]
     while todo:
         place = todo.pop()
@@ -120,7 +120,7 @@ def below(pointer: str, step: str | int) -> str:
 
 
 def definition(root: JsonObject, reference: JsonValue) -> JsonObject | None:
-    """Return the schema that `#/$defs/NAME` leads to; None when it is no such reference or leads nowhere."""
+    """Return the schema that `#/$defs/NAME` leads to; None for another reference or a missing definition."""
     if not isinstance(reference, str) or not is_local(reference):
         return None
     definitions = root.get("$defs")
@@ -135,13 +135,13 @@ def reference_to(name: str) -> str:
 
 
 def is_local(reference: str) -> bool:
-    """Whether a reference has the one portable form."""
+    """Return whether a reference has the form `#/$defs/NAME`."""
     name = reference.removeprefix(_DEFS)
     return name not in ("", reference) and "/" not in name and "%" not in name
 
 
 def types(schema: JsonObject) -> frozenset[str]:
-    """Return the types that a subschema states itself; empty when it states none."""
+    """Return the types that a subschema states; an empty set if the subschema states no type."""
     stated = schema.get("type")
     listed = stated if isinstance(stated, list) else [stated]
     return frozenset(name for name in listed if isinstance(name, str))

@@ -18,7 +18,7 @@ _NEWLINE = 0x0A
 
 
 def pattern_faults(place: Place, root: JsonObject) -> Iterator[Fault]:
-    """Look at the pattern of one subschema; below a `not` it need not be anchored, since it finds what is refused."""
+    """Check the pattern of one subschema; a pattern below `not` need not be anchored."""
     text = place.schema.get("pattern")
     if not isinstance(text, str):
         return
@@ -40,7 +40,7 @@ def pattern_faults(place: Place, root: JsonObject) -> Iterator[Fault]:
 
 
 def written_faults(text: str, *, anchored: bool) -> Iterator[Fault]:
-    """Look at a pattern by itself."""
+    """Check a pattern without its schema."""
     try:
         pattern = parse_pattern(text)
     except PatternError as error:
@@ -58,7 +58,7 @@ def written_faults(text: str, *, anchored: bool) -> Iterator[Fault]:
 
 
 def format_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
-    """Look at the format of one subschema: it is a note, and something else must carry the rule."""
+    """Check that a schema with `format` also states the rule with another keyword."""
     if "format" in place.schema and not {"pattern", "enum", "const"} & set(place.schema):
         yield Fault(
             Rule.FORMAT_ALONE,
@@ -75,7 +75,7 @@ def _read(text: JsonValue) -> Pattern | None:
 
 
 def _stops_newline(place: Place, root: JsonObject, pattern: Pattern) -> bool:
-    """Whether something beside a pattern refuses a value that it matches with a line end more."""
+    """Return whether another keyword refuses a value with a line end behind a match of the pattern."""
     longest = place.schema.get("maxLength")
     if isinstance(longest, int) and longest <= least_length(pattern.root):
         return True
@@ -95,7 +95,7 @@ def _negation(part: JsonValue) -> JsonValue:
 
 
 def _alternatives(schema: JsonValue, root: JsonObject, *, depth: int) -> Iterator[Pattern]:
-    """Return the patterns each of which is enough to make a schema match a string."""
+    """Yield the patterns that each make a schema accept a string."""
     if not isinstance(schema, dict) or depth > 8:
         return
     pattern = _read(schema.get("pattern"))
@@ -109,7 +109,7 @@ def _alternatives(schema: JsonValue, root: JsonObject, *, depth: int) -> Iterato
 
 
 def _finds_newline(pattern: Pattern) -> bool:
-    """Whether it is one class that holds the line feed, anywhere in a text."""
+    """Return whether a pattern is one class of characters that contains the line feed."""
     match pattern:
         case Pattern(Characters(ranges), starts=False, ends=False):
             return any(least <= _NEWLINE <= most for least, most in ranges)

@@ -1,6 +1,6 @@
-"""Rules about topology.json and the bindings: what is published arrives, and nothing is declared too late.
+"""Rules about topology.json and the bindings: messages reach queues, and queues are declared in a valid order.
 
-The documents come in as they are, their form checked already.
+The form of the documents is checked before.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def reached(topology: Topology, exchange: Exchange, key: str) -> list[str]:
 
 
 def topology_faults(topology: Topology) -> Iterator[Fault]:
-    """Look at topology.json by itself."""
+    """Check topology.json without the bindings of contracts."""
     yield from _names(topology)
     yield from _routes(topology)
     for number, queue in enumerate(topology.queues):
@@ -99,12 +99,12 @@ def _queue(topology: Topology, queue: Queue, pointer: str) -> Iterator[Fault]:
 
 
 def _bound(topology: Topology, exchange: Exchange) -> list[str]:
-    """Return all queues of an exchange: without a key of its own a letter keeps the one that it came with."""
+    """Return all queues of an exchange; a dead letter without a key of its own keeps its routing key."""
     return [route.queue for route in topology.bindings if route.exchange == exchange.name]
 
 
 def matches(exchange_type: str, pattern: str, key: str) -> bool:
-    """Whether an exchange of this type takes a key for one that a binding's pattern stands for."""
+    """Return whether an exchange of this type routes a key by a binding's pattern."""
     match exchange_type:
         case "fanout":
             return True
@@ -115,7 +115,7 @@ def matches(exchange_type: str, pattern: str, key: str) -> bool:
 
 
 def _topic_matches(pattern: list[str], words: list[str]) -> bool:
-    """Whether a topic pattern matches: `*` is one word, `#` any number of them. Takes the product of both lengths."""
+    """Return whether a topic pattern matches; `*` is one word, `#` is any number of words."""
     reachable = {0}
     for part in pattern:
         if part == "#":

@@ -1,7 +1,7 @@
-"""Rules about vectors and examples: they say what the contract says, and every keyword of a schema is tried.
+"""Rules about vectors and examples: they agree with the contract, and some vector breaks each keyword of a schema.
 
-What a vector stands for is read as a consumer reads it: properties, then the body. Codes that depend on more than one
-message or on an operator (`id_conflict`, `template_unknown`) cannot be derived; there the body must only be in order.
+A vector is read as a consumer reads a message: properties first, then the body. Codes that depend on several messages
+or on an operator (`id_conflict`, `template_unknown`) cannot be derived; for these codes only the body is checked.
 """
 
 import base64
@@ -28,7 +28,7 @@ _ALTERNATIVES = frozenset({"anyOf", "contains", "dependentRequired", "oneOf", "p
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A keyword that refuses a body: where in the body, and where in the schema."""
+    """A keyword that refuses a body: the pointers into the body and into the schema."""
 
     pointer: str
     keyword: str
@@ -36,7 +36,7 @@ class Failure:
 
 
 class Engine:
-    """A compiled schema whose every failing keyword can be asked for; raises ValueError when it does not compile."""
+    """A compiled schema that reports every broken keyword; raises ValueError if the schema does not compile."""
 
     def __init__(self, schema: JsonObject) -> None:
         from mailpact.contracts.validate import compiled
@@ -48,7 +48,7 @@ class Engine:
         return self._validator.is_valid(value)
 
     def failures(self, value: JsonValue) -> Iterator[Failure]:
-        """Return every keyword that a value breaks, those of alternatives included; one may come twice."""
+        """Yield every keyword that a value breaks, including keywords in alternatives; a keyword may come twice."""
         for error in self._validator.iter_errors(value):
             location = pointer_to(error.schema_path)
             keyword = location.rpartition("/")[2]
@@ -65,7 +65,7 @@ class Engine:
 
 
 def sent_body(vector: JsonObject) -> bytes | None:
-    """Return the bytes that a vector stands for; None when they cannot be made or are more than 4 MiB."""
+    """Return the bytes of a vector's body; None if the body cannot be made or is larger than 4 MiB."""
     match vector:
         case {"body": str(body)}:
             return body.encode()
@@ -93,7 +93,7 @@ def _joined(pieces: list[JsonValue]) -> bytes | None:
 
 
 def refused(vector: JsonObject, body: bytes, binding: Binding | None, limits: Limits) -> Refusal | JsonValue:
-    """Return the first refusal that comes before the schema, or the value of the body."""
+    """Return the first refusal before the schema is asked, or the parsed body."""
     if binding is not None:
         refusal = _property_refusal(vector, binding)
         if refusal is not None:
@@ -114,7 +114,7 @@ def _property_refusal(vector: JsonObject, binding: Binding) -> Refusal | None:
 
 
 def untyped_fault(vector: JsonObject, binding: Binding) -> Fault | None:
-    """Return the fault of a vector that states no type, where readers refuse a message without one."""
+    """Return the fault of a vector without `type` if readers refuse a message without a type; otherwise None."""
     properties, error = vector.get("properties"), vector.get("error")
     if binding.type_optional or (isinstance(properties, dict) and "type" in properties):
         return None
@@ -130,7 +130,7 @@ def untyped_fault(vector: JsonObject, binding: Binding) -> Fault | None:
 def valid_faults(
     outcome: Refusal | JsonValue, reader: Engine, writer: Engine, vector: JsonObject
 ) -> Iterator[Fault]:
-    """Hold a valid vector against the schemas: readers accept it; writers too, unless it says that they do not."""
+    """Check a valid vector: readers accept it, and writers accept it unless the vector states `writer_error`."""
     if isinstance(outcome, Refusal):
         yield Fault(
             Rule.VALID_VECTOR_REFUSED, "", f"is called valid and is refused: {outcome.code}, {outcome.detail}"
@@ -169,7 +169,7 @@ def _writer_faults(value: JsonValue, writer: Engine, vector: JsonObject) -> Iter
 
 
 def invalid_faults(outcome: Refusal | JsonValue, reader: Engine, vector: JsonObject) -> Iterator[Fault]:
-    """Hold an invalid vector against code, pointer and keyword that it gives."""
+    """Check that an invalid vector is refused with its code, pointer and keyword."""
     error = vector.get("error")
     if not isinstance(error, dict):
         yield Fault(Rule.FILE_MALFORMED, "", "an invalid vector has an error with its code")
@@ -218,7 +218,7 @@ def _place(pointer: str) -> str:
 
 
 def assertions(schema: JsonObject) -> Iterator[str]:
-    """Return the pointer of every keyword that can refuse a body by itself: not those in conditions and refusals."""
+    """Yield the pointer of every keyword that can refuse a body by itself, except those inside `if` and `not`."""
     hidden: set[str] = set()
     for place in places(schema):
         if place.keyword in ("if", "not") or (place.parent is not None and place.parent.pointer in hidden):
@@ -235,7 +235,7 @@ def assertions(schema: JsonObject) -> Iterator[str]:
 
 
 def example_faults(schema: JsonObject, engine: Engine, *, side: str) -> Iterator[Fault]:
-    """Hold the examples of a schema against a schema."""
+    """Check the examples of a schema against a schema."""
     examples = schema.get("examples")
     for number, example in enumerate(examples if isinstance(examples, list) else []):
         if not engine.accepts(example):
@@ -245,7 +245,7 @@ def example_faults(schema: JsonObject, engine: Engine, *, side: str) -> Iterator
 
 
 def untried_faults(schema: JsonObject, tried: set[str]) -> Iterator[Fault]:
-    """Look for keywords that no vector's body breaks; `tried` are the pointers of those that one does."""
+    """Find keywords that no vector breaks; `tried` are the pointers of the keywords that some vector breaks."""
     for pointer in assertions(schema):
         if pointer not in tried:
             keyword = pointer.rpartition("/")[2]
@@ -257,7 +257,7 @@ def untried_faults(schema: JsonObject, tried: set[str]) -> Iterator[Fault]:
 
 
 def code_faults(vector: JsonObject, codes: frozenset[str]) -> Iterator[Fault]:
-    """Look whether a vector's error code is one of errors.json."""
+    """Check that errors.json has the error code of a vector."""
     error = vector.get("error")
     if isinstance(error, dict) and error["code"] not in codes:
         yield Fault(

@@ -200,7 +200,7 @@ def _binding(contract: Described) -> dict[str, Any]:
 
 
 def _is_mandatory(binding: dict[str, Any]) -> bool:
-    """Whether a message that reaches no queue is to come back: so it is unless the binding says otherwise."""
+    """Return whether the broker must return a message that reaches no queue; true by default."""
     return bool(binding["writers"].get("mandatory", True))
 
 

@@ -80,7 +80,11 @@ def _permissions(user: str, topology: Topology) -> JsonObject:
 
 
 def _consumer_permissions(topology: Topology) -> JsonObject:
-    """Binding takes writing to the queue and reading from the exchange; a dead-letter exchange, reading the queue."""
+    """Return the permissions of the consumer.
+
+    Binding a queue needs write access to the queue and read access to the exchange. A queue with a dead-letter exchange
+    needs read access to the queue.
+    """
     queues = [queue for queue in topology.queues if _CONSUMER in queue.declared_by]
     names = [queue.name for queue in queues]
     declared = [exchange.name for exchange in topology.exchanges if _CONSUMER in exchange.declared_by]

@@ -81,7 +81,7 @@ def _parts(schema: dict[str, Any], names: Mapping[str, str], indent: str) -> Ite
 
 
 def _about_named(branch: Any) -> Any:
-    """Close a branch: it narrows members, and which others there may be is said beside it."""
+    """Close a branch, because the enclosing type says which other members are allowed."""
     if isinstance(branch, dict) and branch.get("type") == "object" and "if" not in branch:
         return {"additionalProperties": False, **branch}
     return branch

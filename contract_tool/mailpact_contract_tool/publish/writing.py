@@ -1,8 +1,8 @@
 """Reads the published files as bytes, and writes a folder whole or not at all.
 
-A folder that is written to must be new, empty, or of an earlier run: its own list of hashes says which files those are.
-Anything else in it is somebody's, and is never touched. New files are written beside the old ones under a name of their
-own; only when all are there do they take the others' places.
+The output folder must be new, empty, or written by an earlier run; the list of hashes of the earlier run names its
+files. Any other file belongs to somebody else and is never changed. New files are first written under a hidden name,
+and replace the old files only when all are complete.
 """
 
 import contextlib
@@ -27,11 +27,11 @@ _PUBLISHED_KINDS = frozenset({".json", ".md"})
 
 
 class OutputFolderError(Exception):
-    """A folder cannot be written to, or holds what is not ours; the message names it and the next step."""
+    """A folder cannot be written, or holds files of somebody else; the message names the next step."""
 
 
 class NotPublishable(CatalogueError):
-    """The contracts are not what was released, or files of theirs cannot be read."""
+    """The contracts differ from what was released, or a file cannot be read."""
 
     def __init__(self, root: Path, findings: Sequence[Finding]) -> None:
         first = findings[0]
@@ -61,7 +61,7 @@ def read_published(root: Path) -> dict[str, bytes]:
 
 
 def _published_folders(index: bytes) -> Iterator[str]:
-    """Return the folders that index.json names; none if it is damaged, which the linter says better."""
+    """Yield the folders that index.json names; nothing if the index is damaged, which the linter reports."""
     try:
         for entry in json.loads(index)["contracts"]:
             yield f"{entry['name']}/{entry['major']}/"
@@ -111,7 +111,7 @@ def refuse_what_is_not_ours(out: Path) -> None:
 
 
 def _files(out: Path) -> Iterator[tuple[str, Path]]:
-    """Return what must be ours if it may be replaced: all but folders, the list itself and what a killed run left."""
+    """Yield the files that a new run replaces: all but folders, the list of hashes, and rests of an interrupted run."""
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
         if (
@@ -123,14 +123,14 @@ def _files(out: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _is(path: Path, digest: str) -> bool:
-    """Whether a file has the digest that was listed; what is not listed, or is no file at all, is not opened."""
+    """Return whether a file has this digest; links and files without a digest are not opened."""
     if not digest or path.is_symlink() or not path.is_file():
         return False
     return hashlib.sha256(path.read_bytes()).hexdigest() == digest
 
 
 def _listed(sums: Path) -> dict[str, str]:
-    """Read the hashes that an earlier run wrote, by the paths of its files."""
+    """Return the hashes that an earlier run wrote, by path."""
     if not sums.is_file():
         return {}
     lines = sums.read_text(encoding="utf-8", errors="replace").splitlines()

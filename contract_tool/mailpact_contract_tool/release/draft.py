@@ -1,7 +1,7 @@
-"""Drafts a contract: the files that a team needs before it can lint and release a contract of its own.
+"""Drafts a contract: the files that a team needs before it can lint and release its own contract.
 
-What is there already is kept, but for the readers' schema, which is derived from the writers' schema: the same without
-its closed objects. Vectors are made for every keyword for which the search finds a value that breaks this keyword only.
+Existing files are kept, except the readers' schema, which is derived from the writers' schema by opening its closed
+objects. A vector is made for every keyword for which the search finds a value that breaks only this keyword.
 """
 
 import copy
@@ -71,7 +71,7 @@ def draft(files: Files, name: str, errors: bytes) -> tuple[tuple[str, bytes], ..
 
 
 def reader_schema(writer: JsonObject) -> JsonObject:
-    """Return the readers' schema that goes with a writers' schema: what writers may not send, readers ignore."""
+    """Return the readers' schema of a writers' schema: readers ignore members that writers may not send."""
     reader = copy.deepcopy(writer)
     for place in places(reader):
         if place.schema.get(_CLOSED) is False and not place.negated:
@@ -172,7 +172,7 @@ def _with_route(topology: Any, folder: ContractFolder) -> JsonObject:
 
 
 def _vectors(folder: ContractFolder, reader: JsonObject, writer: JsonObject) -> dict[str, JsonObject]:
-    """Return vectors by their paths below `vectors`: the least message, and one that breaks each keyword."""
+    """Return vectors by their paths below `vectors`: the smallest message, and a message for each broken keyword."""
     sent: JsonObject = {} if folder.is_template else {"properties": {"type": _type(folder)}}
     least = counterexample(writer, refusing=False)
     if least is NO_WITNESS:
@@ -208,7 +208,7 @@ def _vectors(folder: ContractFolder, reader: JsonObject, writer: JsonObject) -> 
 
 
 def _breaking(schema: JsonObject, kind: str, member: str) -> Iterator[tuple[str, JsonObject]]:
-    """Yield for each keyword a vector whose body breaks this keyword, and no other one if that can be."""
+    """Yield a vector for each keyword; its body breaks this keyword, and no other keyword if that is possible."""
     engine = Engine(schema)
     for pointer in assertions(schema):
         value = _breaks(schema, pointer)
@@ -229,7 +229,7 @@ def _breaking(schema: JsonObject, kind: str, member: str) -> Iterator[tuple[str,
 
 
 def _breaks(schema: JsonObject, pointer: str) -> JsonValue | NoWitness:
-    """Return a value that breaks one keyword, and no other one if that can be."""
+    """Return a value that breaks one keyword, and no other keyword if that is possible."""
     path, _, keyword = pointer.rpartition("/")
     alone: Any = copy.deepcopy(schema)
     at = alone

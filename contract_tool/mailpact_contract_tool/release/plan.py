@@ -33,7 +33,7 @@ _MOST_LINES = 20
 
 
 class ReleaseRefused(CatalogueError):
-    """Nothing was released; `reasons` says what has to change first, a line each."""
+    """Nothing was released; `reasons` says what must change first, one line each."""
 
     def __init__(self, fault: str, reasons: Iterable[str] = ()) -> None:
         super().__init__(fault)
@@ -41,12 +41,12 @@ class ReleaseRefused(CatalogueError):
 
 
 class ReleaseInterrupted(CatalogueError):
-    """A file could not be written; what was written already does no harm."""
+    """A file could not be written; the files that are already written do no harm."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What is to be written, paths below the contracts' folder, in this order."""
+    """The files to write, in this order, with paths below the folder of the contracts."""
 
     contract: str
     version: str
@@ -177,7 +177,7 @@ def _reason(question: str, change: Change) -> str:
 def _changelog(
     files: Files, folder: ContractFolder, version: str, changes: list[tuple[str, Change]]
 ) -> bytes:
-    """Put the entry of the new version first; one that an interrupted release has put there stays."""
+    """Return the changelog with the entry of the new version first; an entry of an interrupted release is kept."""
     entry = f"## {version}\n\n{_entry_text(version, changes)}\n"
     text = (files.get(folder.changelog) or f"# Changes of {folder.path}\n".encode()).decode(
         "utf-8", "replace"
@@ -209,7 +209,7 @@ def _entry_text(version: str, changes: list[tuple[str, Change]]) -> str:
 def _new_index(
     index: Any, entry: Any, folder: ContractFolder, version: str, published: dict[str, bytes]
 ) -> bytes:
-    """Return the index with the new version's files and the current ones, the current first, then by version."""
+    """Return the index with the new version's files and the current files."""
     if entry is None:
         entry = _new_entry(index, folder)
         index["contracts"].append(entry)
@@ -239,7 +239,7 @@ def _new_entry(index: Any, folder: ContractFolder) -> dict[str, Any]:
 
 
 def _refuse_edits(files: Files, index: Any, folder: ContractFolder, version: str) -> None:
-    """Refuse to compare with published files that are not what was published; what an interruption left is none yet."""
+    """Raise ReleaseRefused if published files were edited; files of an interrupted release do not count."""
     edits = [
         finding
         for finding in published_findings(files, entries_of(index), [folder])
@@ -255,7 +255,7 @@ def _refuse_edits(files: Files, index: Any, folder: ContractFolder, version: str
 
 
 def _refuse_unusable(files: Files, folder: ContractFolder) -> None:
-    """Refuse to compare what engines may not be given."""
+    """Raise ReleaseRefused if an engine must not compile a schema."""
     findings = [
         finding
         for finding in lint(files)
@@ -269,7 +269,7 @@ def _refuse_unusable(files: Files, folder: ContractFolder) -> None:
 
 
 def _refuse_findings(files: Files, release: Release) -> None:
-    """Lint what there would be; other contracts may have changes of their own that nobody has released yet."""
+    """Raise ReleaseRefused for findings after the release; unreleased changes of other contracts do not count."""
     findings = [
         finding
         for finding in lint({**files, **dict(release.files)})
