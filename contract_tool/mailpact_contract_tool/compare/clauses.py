@@ -114,24 +114,21 @@ Item: TypeAlias = Literal | Atom
 Alternative: TypeAlias = tuple[Item, ...]
 Clause: TypeAlias = tuple[Alternative, ...]
 
-_OPPOSITES = {
-    first: second
-    for one, other in (
-        (Op.ONLY, Op.EXCEPT),
-        (Op.AT_LEAST, Op.LESS),
-        (Op.MORE, Op.AT_MOST),
-        (Op.MULTIPLE, Op.NO_MULTIPLE),
-        (Op.MATCHES, Op.MATCHES_NOT),
-        (Op.ITEMS_FROM, Op.SOME_ITEM_FROM),
-        (Op.UNIQUE, Op.REPEATED),
-        (Op.PRESENT, Op.ABSENT),
-        (Op.MATCHING, Op.SOME_MATCHING),
-        (Op.OTHERS, Op.SOME_OTHER),
-        (Op.NAMES, Op.SOME_NAME),
-        (Op.OPAQUE, Op.OPAQUE_NOT),
-    )
-    for first, second in ((one, other), (other, one))
-}
+_PAIRS = (
+    (Op.ONLY, Op.EXCEPT),
+    (Op.AT_LEAST, Op.LESS),
+    (Op.MORE, Op.AT_MOST),
+    (Op.MULTIPLE, Op.NO_MULTIPLE),
+    (Op.MATCHES, Op.MATCHES_NOT),
+    (Op.ITEMS_FROM, Op.SOME_ITEM_FROM),
+    (Op.UNIQUE, Op.REPEATED),
+    (Op.PRESENT, Op.ABSENT),
+    (Op.MATCHING, Op.SOME_MATCHING),
+    (Op.OTHERS, Op.SOME_OTHER),
+    (Op.NAMES, Op.SOME_NAME),
+    (Op.OPAQUE, Op.OPAQUE_NOT),
+)
+_OPPOSITES = dict(_PAIRS) | {two: one for one, two in _PAIRS}
 _MOST_SINGLES = 40  # objects or arrays of one enumeration that a value is held against one by one
 
 TRUE: Alternative = ()
@@ -353,19 +350,15 @@ def _arrays(node: Node) -> Iterator[Keyword]:
 
 
 def _contains(node: Node) -> Iterator[Keyword]:
-    def at_least(count: int) -> Alternative:
-        return (Atom(op=Op.HOLDS_AT_LEAST, count=count, literal=literal),)
+    def holds(op: Op, count: int) -> Alternative:
+        return (Atom(op=op, count=count, literal=Literal(node.one["contains"], holds=True)),)
 
-    def at_most(count: int) -> Alternative:
-        return (Atom(op=Op.HOLDS_AT_MOST, count=count, literal=literal),)
-
-    literal = Literal(node.one["contains"], holds=True)
     least = node.integer("minContains", 1)
     if least > 0:
-        yield [(at_least(least),)], [at_most(least - 1)]
+        yield [(holds(Op.HOLDS_AT_LEAST, least),)], [holds(Op.HOLDS_AT_MOST, least - 1)]
     if "maxContains" in node.plain:
         most = node.integer("maxContains")
-        yield [(at_most(most),)], [at_least(most + 1)]
+        yield [(holds(Op.HOLDS_AT_MOST, most),)], [holds(Op.HOLDS_AT_LEAST, most + 1)]
 
 
 def _objects(node: Node) -> Iterator[Keyword]:
