@@ -39,8 +39,10 @@ test-faults: $(VENV)/dev.lock ## Run crashes and outages, and break 10,000 conve
 	MAILPACT_TEST_KILL_ROUNDS=50 \
 	MAILPACT_TEST_SIBLING_PAIRS=25000 \
 	MAILPACT_TEST_CUTS_APART=1 \
+	MAILPACT_TEST_MUTATED_MAILS=30000 \
 	$(BIN)/python -m pytest -q \
 		tests/faults \
+		tests/integration/capture/test_mutated.py \
 		tests/integration/database/test_migrate.py \
 		tests/integration/devbroker/test_fuzz.py \
 		tests/integration/kit/test_mutants.py \
@@ -52,7 +54,7 @@ test-faults: $(VENV)/dev.lock ## Run crashes and outages, and break 10,000 conve
 		$(ARGS)
 	@$(BIN)/python -m pytest -q -m long --ignore tests/faults $(ARGS)
 
-bench: bench-validation bench-devbroker bench-smtp-client bench-consumer ## Measure what has a number to reach; exit 1 where one is missed (some minutes)
+bench: bench-validation bench-devbroker bench-smtp-client bench-capture bench-consumer ## Measure what has a number to reach; exit 1 where one is missed (some minutes)
 
 bench-validation: $(VENV)/dev.lock ## Validation beside jsonschema
 	@$(BIN)/python benchmarks/validation.py $(ARGS)
@@ -62,6 +64,9 @@ bench-devbroker: $(VENV)/dev.lock ## 200,000 messages through the development br
 
 bench-consumer: $(VENV)/dev.lock benchmarks/.venv/requirements.lock ## The consumer beside three others; ARGS=--long adds 100,000 mails
 	@$(BIN)/python -m benchmarks.consumer_speed $(ARGS)
+
+bench-capture: $(VENV)/dev.lock ## The capture server beside Mailpit, which is built by go install (two minutes)
+	@$(BIN)/python -m benchmarks.capture_speed $(ARGS)
 
 bench-smtp-client: $(VENV)/dev.lock benchmarks/.venv/requirements.lock ## The consumer's SMTP client beside aiosmtplib
 	@$(BIN)/python -m benchmarks.smtp_client $(ARGS)
