@@ -95,6 +95,19 @@ def local_logs() -> Any:
     return flag("--local-logs", "Write log records to standard error only; do not publish them.")
 
 
+def management_url(help: str) -> Any:  # noqa: A002  # typer's own word
+    """Declare `--management-url`."""
+    return _parsed("--management-url", _parse_management_url, "URL", help)
+
+
+def _parse_management_url(text: str) -> str:
+    # The login may stand in the URL, and everything else must be an address.
+    _, at, place = text.rpartition("@")
+    scheme = "https" if text.startswith("https://") else "http"
+    parse_base_url(f"{scheme}://{place}" if at else text)
+    return text.rstrip("/")
+
+
 def base_url() -> Any:
     """Declare `--base-url`."""
     return _parsed("--base-url", parse_base_url, "URL", "The site's public address, for links and cookies.")

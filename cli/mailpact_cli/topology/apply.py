@@ -38,7 +38,7 @@ async def _apply(url: AmqpUrl, topology: Topology) -> list[str]:
     async with connected(url, "topology apply") as connection:
         with talking():
             pieces: list[Exchange | Queue] = [*topology.exchanges, *topology.queues]
-            states = [await _look(connection, piece) for piece in pieces]
+            states = [await look(connection, piece) for piece in pieces]
             differing = [state.difference for state in states if state.difference]
             if differing:
                 raise TopologyMismatch(f"nothing was made, since something differs: {'; '.join(differing)}")
@@ -46,7 +46,7 @@ async def _apply(url: AmqpUrl, topology: Topology) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
+class PieceState:
     """An exchange or queue as the broker has it; `note` and `difference` are texts for people."""
 
     piece: Exchange | Queue
@@ -56,10 +56,11 @@ class _State:
 
     @property
     def title(self) -> str:
+        """Return what the piece is, for people: `queue email.work`."""
         return f"{'exchange' if isinstance(self.piece, Exchange) else 'queue'} {self.piece.name}"
 
 
-async def _look(connection: "AbstractConnection", piece: Exchange | Queue) -> _State:
+async def look(connection: "AbstractConnection", piece: Exchange | Queue) -> PieceState:
     """Return whether a piece exists and has the right arguments; a public exchange of another type is used as it is."""
     from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity, ChannelPreconditionFailed
 
@@ -70,15 +71,17 @@ async def _look(connection: "AbstractConnection", piece: Exchange | Queue) -> _S
         await declare(connection, piece, passive=True)
         await declare(connection, piece)
     except ChannelNotFoundEntity:
-        return _State(piece, is_there=False)
+        return PieceState(piece, is_there=False)
     except (ChannelPreconditionFailed, ChannelLockedResource) as error:
         if isinstance(piece, Exchange) and piece.is_public:
-            return _State(piece, is_there=True, note=f", of another type, used as it is ({reason(error)})")
-        return _State(piece, is_there=True, difference=reason(error))
-    return _State(piece, is_there=True)
+            return PieceState(
+                piece, is_there=True, note=f", of another type, used as it is ({reason(error)})"
+            )
+        return PieceState(piece, is_there=True, difference=reason(error))
+    return PieceState(piece, is_there=True)
 
 
-async def _make(connection: "AbstractConnection", topology: Topology, states: list[_State]) -> list[str]:
+async def _make(connection: "AbstractConnection", topology: Topology, states: list[PieceState]) -> list[str]:
     """Declare what is missing and bind each queue at once; return a line for each."""
     from mailpact.amqp.topology import bind, declare
 

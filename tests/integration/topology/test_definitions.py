@@ -14,12 +14,14 @@ from mailpact.amqp.topology import declare_ingress
 from mailpact.contracts import catalogue
 from mailpact.settings import AmqpUrl, DatabaseUrl, SmtpUrl
 from mailpact.telemetry import Journey
+from mailpact_cli.log_shipping import LogShipper
 from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.service import running
 from mailpact_consumer.settings import ConsumerSettings
 from mailpact_contract_tool.publish.definitions import USERS, definitions
 
 TOPOLOGY = catalogue.load().topology
+RECORD = {"timestamp": "2026-11-24T09:00:00Z", "level": "info"}
 
 
 def test_export_prints_the_definitions_and_nothing_else(run) -> None:
@@ -94,6 +96,29 @@ async def test_producer_declares_and_publishes_to_the_public_exchange(imported) 
     assert taken.body == b"{}"
 
 
+async def test_services_ship_their_log_records_and_the_operator_reads_those_that_the_policy_keeps(
+    imported, run, monkeypatch
+) -> None:
+    monkeypatch.setattr("mailpact_contract_tool.publish.definitions.MOST_LOG_RECORDS", 3)
+    imported.import_again()
+    imported.set_passwords()
+
+    for user in ("mailpact-producer", "mailpact-consumer"):
+        shipper = LogShipper(AmqpUrl.parse(imported.url(user)), user)
+        for number in range(2):
+            shipper.take("info", json.dumps(RECORD | {"event": f"{user} {number}"}))
+        async with shipper.shipping(), asyncio.timeout(50):
+            while shipper.shipped < 2:
+                await asyncio.sleep(0.02)
+    done = await asyncio.to_thread(run, "logs", "--json", "--amqp-url", imported.url("mailpact-operator"))
+
+    assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == [
+        "mailpact-producer 1",
+        "mailpact-consumer 0",
+        "mailpact-consumer 1",
+    ]
+
+
 async def publish(channel: AbstractChannel, exchange: str) -> None:
     """Publish, and wait for the broker's verdict: it refuses after the fact."""
     await channel.basic_publish(b"{}", exchange=exchange, routing_key="x", mandatory=False)
@@ -126,6 +151,7 @@ FORBIDDEN: dict[str, tuple[str, Callable[[AbstractChannel], Awaitable[object]]]]
         lambda channel: channel.queue_declare("other", durable=True),
     ),
     "an observer publishes no mail": ("mailpact-observer", lambda channel: publish(channel, "email")),
+    "an observer publishes no log record": ("mailpact-observer", lambda channel: publish(channel, "logs")),
     "an observer takes no mail away": ("mailpact-observer", lambda channel: channel.basic_get("email.work")),
     "an observer declares no public name": (
         "mailpact-observer",

@@ -1,0 +1,1 @@
+"""`mailpact doctor`: finds misconfigurations and says what to do."""
