@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -69,12 +70,12 @@ def is_wrong(findings: dict[str, dict[str, str]], about: str, found: str, advice
 
 
 async def test_nothing_is_wrong_on_a_broker_with_the_topology(declared: str, doctor: Doctor) -> None:
-    findings = await doctor("--amqp-url", declared.replace("guest:guest", "guest:guest"))
+    findings = await doctor("--amqp-url", declared)
 
     verdicts = {
         about: finding.get("verdict") for about, finding in findings.items() if about != "broker user"
     }
-    assert set(verdicts.values()) <= {"ok", "unknown", None}
+    assert set(verdicts.values()) <= {"ok", "unknown", None}, findings
     assert verdicts["topology"] == verdicts["legacy queue"] == "ok"
 
 
@@ -208,8 +209,13 @@ async def mail_server(*, refuses: bool = False, wants_login: bool = False) -> As
             return "550 no" if refuses else "250 OK"
 
     def connected() -> SMTP:
-        authenticator = lambda *_: AuthResult(success=False)  # noqa: E731  # nobody gets in
-        return SMTP(Handler(), auth_required=wants_login, authenticator=authenticator, auth_require_tls=False)
+        with warnings.catch_warnings(action="ignore"):  # aiosmtpd warns of a login without TLS
+            return SMTP(
+                Handler(),
+                auth_required=wants_login,
+                authenticator=lambda *_: AuthResult(success=False),
+                auth_require_tls=False,
+            )
 
     listener = socket.create_server(("127.0.0.1", 0))
     server = await asyncio.get_running_loop().create_server(connected, sock=listener)
