@@ -50,7 +50,7 @@ test-faults: $(VENV)/dev.lock ## Run crashes and outages, and break 10,000 conve
 		tests/polyglot/test_contract_tests.py::test_the_sample_passes_every_case \
 		tests/unit/contracts/compatibility/test_deadline.py \
 		tests/unit/contracts/compatibility/test_keywords.py \
-		tests/unit/contracts/compatibility/test_siblings.py \
+		tests/properties/contracts/test_siblings.py \
 		$(ARGS)
 	@$(BIN)/python -m pytest -q -m long --ignore tests/faults $(ARGS)
 
@@ -89,8 +89,8 @@ test-trixie test-sid: test-%: $(VENV)/dev.lock
 	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadgroup --ignore tests/differential --real-servers $(ARGS) && \
 	{ test $* = sid || $(BIN)/python -m pytest -q tests/differential --real-servers $(ARGS); } # 4.0 is followed, 4.3 is not
 
-test-unit: $(VENV)/dev.lock ## Run the tests that start nothing (seconds)
-	@$(BIN)/python -m pytest -q -n 2 tests/unit tests/house $(ARGS)
+test-unit: $(VENV)/dev.lock ## Run the tests that start nothing, with fewer random examples (seconds)
+	@$(BIN)/python -m pytest -q -n 2 -m "not long" --hypothesis-profile=quick --ignore tests/house/test_wheel.py tests/unit tests/house $(ARGS)
 
 lint: $(VENV)/dev.lock ## Check style, types and the rules between rooms
 	@$(BIN)/ruff format --check --quiet . || { echo "make fmt would change the files above" >&2; $(BIN)/ruff format --check . ; exit 1; }

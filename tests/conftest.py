@@ -10,6 +10,7 @@ pytest_plugins = ["tests.servers.plugin"]
 # The machine is shared: how long one example takes says nothing, and is no reason to fail.
 settings.register_profile("mailpact", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mailpact")
+settings.register_profile("quick", settings.get_profile("mailpact"), max_examples=10)  # for make test-unit
 
 EMBEDDED, REAL = (), ("rabbitmq_url", "mariadb_url")
 

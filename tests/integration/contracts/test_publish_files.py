@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -29,9 +30,12 @@ def held(folder):
     }
 
 
+CONTRACTS = Path(__file__).parents[3] / "contracts"
+
+
 @pytest.fixture
-def copied(tmp_path, published):
-    return shutil.copytree(published, tmp_path / "contracts")
+def copied(tmp_path):
+    return shutil.copytree(CONTRACTS, tmp_path / "contracts")
 
 
 def test_a_new_folder_holds_exactly_the_files(tmp_path):
