@@ -28,14 +28,11 @@ from pamqp import commands
 
 from mailpact.amqp.topology import declare_all
 from mailpact.contracts import catalogue
-from tests.servers.database_server import DatabaseServer
-from tests.servers.databases import Databases
-from tests.servers.discovery import NotAvailable
-from tests.servers.managed_rabbitmq import ManagedRabbitmq
-from tests.servers.private_process import PrivateProcess
+from tests.servers.database import Databases, DatabaseServer
 from tests.servers.programs import SMTP_SINK
-from tests.servers.rabbitmq import Rabbitmq
-from tests.servers.servers import Servers
+from tests.servers.rabbitmq import ManagedRabbitmq, Rabbitmq
+from tests.servers.run_folder import PrivateProcess
+from tests.servers.where import NotAvailable, Servers
 
 HERE = Path(__file__).parent
 PEERS_PYTHON = HERE / ".venv" / "bin" / "python"
@@ -141,7 +138,7 @@ class Sink:
         self.port = servers.run.reserve_port()
         folder = servers.run.folder("sink")
         words = [str(program.path), "-u", "nobody", "-c", f"127.0.0.1:{self.port}", "500"]
-        self._process = PrivateProcess(servers.run, folder, words, program.environment, "count")
+        self._process = PrivateProcess(servers.run, folder).begin(words, program.environment, "count")
 
     def mails(self) -> int:
         """Return how many mails it took."""
@@ -252,7 +249,9 @@ class Contestant:
     def __init__(self, servers: Servers, stage: Stage, name: str) -> None:
         folder = servers.run.folder(name)
         self._stage = stage
-        self._process = PrivateProcess(servers.run, folder, stage.words(name), {"PYTHONPATH": ""}, "log")
+        self._process = PrivateProcess(servers.run, folder).begin(
+            stage.words(name), {"PYTHONPATH": ""}, "log"
+        )
 
     def wait_for(self, mails: int) -> tuple[float, float]:
         """Wait for that many mails in the sink; return when they were there and the CPU seconds used until then."""

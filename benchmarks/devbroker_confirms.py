@@ -167,8 +167,7 @@ def main() -> int:
         asyncio.run(serve())
         return 0
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from tests.servers.discovery import NotAvailable
-    from tests.servers.servers import Servers
+    from tests.servers.where import NotAvailable, Servers
 
     def report(text: str) -> None:
         sys.stderr.write(f"{text}\n")

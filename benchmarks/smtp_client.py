@@ -23,7 +23,7 @@ from mailpact_consumer.deliver import MailServer, Transaction
 from mailpact_consumer.reply import Accepted
 from mailpact_consumer.settings import SmtpTls
 from mailpact_consumer.smtp_session import Server, tls_context
-from tests.servers.servers import Servers
+from tests.servers.where import Servers
 
 ROUNDS, MAILS, CONNECTIONS = 5, 8_000, 8
 MAIL = b"From: a@b.example\r\nTo: c@d.example\r\nSubject: Hello\r\n\r\n" + b"Some words of a mail.\r\n" * 10

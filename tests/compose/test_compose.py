@@ -13,7 +13,7 @@ import pytest
 
 from mailpact.settings import AmqpUrl, DatabaseUrl
 from tests.compose.rules import dockerfile_faults, ignored_by_default, project_faults
-from tests.servers.toolchains import BUILD_SECONDS, go_build
+from tests.toolchains import BUILD_SECONDS, go_build
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 FILE, DOCKERFILE = ROOT / "compose.yaml", ROOT / "Dockerfile"

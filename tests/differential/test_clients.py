@@ -12,7 +12,7 @@ import pytest
 from tests.differential.behaviours import CORE
 from tests.differential.client import Observation
 from tests.differential.differences import known, without
-from tests.servers.toolchains import BUILD_SECONDS, build, go_build, toolchain
+from tests.toolchains import BUILD_SECONDS, build, go_build, toolchain
 
 HERE = Path(__file__).parent
 RUN_SECONDS = 50

@@ -13,7 +13,7 @@ from tests.polyglot.engines import Engine
 from tests.polyglot.questions import Question, left_out, questions
 from tests.polyglot.services import Broker, Everything
 from tests.polyglot.workshops import NotAvailable, Workshop
-from tests.servers.toolchains import skip_without
+from tests.toolchains import skip_without
 
 ASKED = pytest.StashKey[list[tuple[Engine, int, int]]]()
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import toolchains
 from tests.polyglot.pages import html_program_on_page, program_on_page
-from tests.servers import toolchains
 
 HERE = Path(__file__).parent
 FETCH_SECONDS, BUILD_SECONDS = 300, 900

@@ -10,11 +10,8 @@ from typing import Annotated
 
 import typer
 
-from tests.servers.database_server import DatabaseServer
-from tests.servers.databases import Databases
-from tests.servers.discovery import NotAvailable
-from tests.servers.lanes import UnknownLane
-from tests.servers.servers import Servers
+from tests.servers.database import Databases, DatabaseServer
+from tests.servers.where import NotAvailable, Servers, UnknownLane
 
 EVERYTHING = ["rabbitmq", "mariadb", "chromium", "smtp_sink", "swaks", "postfix"]
 Names = Annotated[list[str], typer.Argument(help="The servers' and programs' names.")]

@@ -20,15 +20,12 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tests.servers import keeper, lanes, programs
-from tests.servers.database_server import DatabaseServer
-from tests.servers.databases import Databases
-from tests.servers.discovery import NotAvailable
-from tests.servers.managed_rabbitmq import ManagedRabbitmq
+from tests.servers import keeper, programs, where
+from tests.servers.database import Databases, DatabaseServer
 from tests.servers.postfix import Postfix
 from tests.servers.programs import Program, ProgramName
-from tests.servers.rabbitmq import Rabbitmq
-from tests.servers.servers import Servers
+from tests.servers.rabbitmq import ManagedRabbitmq, Rabbitmq
+from tests.servers.where import NotAvailable, Servers
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LANE_NAMES = {"rabbitmq", "mariadb"}
@@ -87,7 +84,7 @@ def mariadb_url(mariadb: DatabaseServer | Databases) -> Iterator[str]:
 def rabbitmq_node(rabbitmq: Rabbitmq | ManagedRabbitmq) -> Rabbitmq:
     """The node itself, to be stopped, killed and starved; a test asks for `rabbitmq_url` beside it."""
     if not isinstance(rabbitmq, Rabbitmq):
-        _absent("this RabbitMQ is somebody else's or in a container: it must not be harmed")
+        _absent("this RabbitMQ is somebody else's: it must not be harmed")
     return rabbitmq
 
 
@@ -95,7 +92,7 @@ def rabbitmq_node(rabbitmq: Rabbitmq | ManagedRabbitmq) -> Rabbitmq:
 def mariadb_server(mariadb: DatabaseServer | Databases) -> DatabaseServer:
     """The server itself, to be stopped and killed; a test asks for `mariadb_url` beside it."""
     if not isinstance(mariadb, DatabaseServer):
-        _absent("this MariaDB is somebody else's or in a container: it must not be harmed")
+        _absent("this MariaDB is somebody else's: it must not be harmed")
     return mariadb
 
 
@@ -151,8 +148,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Have a place for servers in each process, and let it end with the process's run."""
     try:
-        lanes.chosen(os.environ)
-    except lanes.UnknownLane as error:
+        where.chosen_lane(os.environ)
+    except where.UnknownLane as error:
         raise pytest.UsageError(str(error)) from error
 
     def report(text: str) -> None:

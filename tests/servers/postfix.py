@@ -13,11 +13,10 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.certificates import Authority
 from tests.servers import keeper
-from tests.servers.certificates import Authority
-from tests.servers.private_process import PrivateProcess, PrivateServer
 from tests.servers.programs import Program
-from tests.servers.run_folder import RunFolder
+from tests.servers.run_folder import PrivateProcess, RunFolder
 
 OWNER, GROUP = "daemon", "games"
 HOST, USER, PASSWORD = "localhost", "ada@mail.example", "p/w%ü"
@@ -39,12 +38,12 @@ postlog unix-dgram n - n - 1 postlogd
 """
 
 
-class Postfix(PrivateServer):
+class Postfix(PrivateProcess):
     """A Postfix of our own, running."""
 
     def __init__(self, run: RunFolder, program: Program) -> None:
+        super().__init__(run, run.folder("postfix"))
         self._root = program.path.parents[4]
-        self._folder = run.folder("postfix")
         self._libraries = program.environment
         self.authority = Authority(self._folder)
         self.port, self.plain_port = run.reserve_port(), run.reserve_port()
@@ -52,8 +51,8 @@ class Postfix(PrivateServer):
         run.path.chmod(0o711)  # other users' processes have to get at their files below it
         self._configure(str(run.path))
         words = [str(program.path), "-c", str(self._configuration), "-d"]
-        self._process = PrivateProcess(run, self._folder, words, program.environment, "postfix.log")
-        self._process.wait_until("it answers", self._answers)
+        self.begin(words, program.environment, "postfix.log")
+        self.wait_until("it answers", self._answers)
 
     @property
     def mails(self) -> list[bytes]:

@@ -5,19 +5,24 @@ release's own start script is used, never Debian's wrapper, which switches to a 
 plugins that are asked for are shown to the node: that halves its start, to 2.5 s on two cores.
 """
 
+import base64
+import json
 import re
 import secrets
 import socket
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
 
-from tests.servers.epmd import Epmd
-from tests.servers.private_process import PrivateProcess, PrivateServer
-from tests.servers.run_folder import RunFolder
+from tests.servers.run_folder import PrivateProcess, RunFolder
 
 CALL_SECONDS = 60
+REQUEST_SECONDS = 10
 USER = "mailpact"
 LOOPBACK_ONLY = "-kernel inet_dist_use_interface {127,0,0,1}"
 WATERMARK = 0.4
@@ -34,7 +39,28 @@ def installed_release(root: Path) -> Path | None:
     return found[-1] if complete else None
 
 
-class Rabbitmq(PrivateServer):
+class _Epmd(PrivateProcess):
+    """Erlang's port mapper on a port of its own.
+
+    Without one, a node that starts leaves an `epmd -daemon` on every address of the machine.
+    """
+
+    def __init__(self, run: RunFolder, folder: Path, root: Path) -> None:
+        super().__init__(run, folder)
+        self.port = run.reserve_port()
+        words = [str(root / "usr/lib/erlang/bin/epmd"), "-port", str(self.port), "-address", "127.0.0.1"]
+        self.begin(words, {}, "epmd.log")
+        self.wait_until("epmd answers", self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+
+class Rabbitmq(PrivateProcess):
     """A node, started on construction; its user's name and password are in its URLs.
 
     A vhost isolates tests; the node itself (stop, kill, alarm) is shared by the tests of one process, which run one
@@ -48,10 +74,11 @@ class Rabbitmq(PrivateServer):
         self.version = release.name.removeprefix("rabbitmq_server-")
         self.port, self.management_port, self._distribution_port = (run.reserve_port() for _ in range(3))
         self.password, self._cookie = secrets.token_hex(8), secrets.token_hex(12)
-        self._run, self._root, self._folder = run, root, run.folder("rabbitmq")
+        super().__init__(run, run.folder("rabbitmq"))
+        self._root = root
         self._sbin = _slim_release(release, root, self._folder, plugins) / "sbin"
         self._write_settings(plugins)
-        self._epmd = Epmd(run, self._folder, root)
+        self._epmd = _Epmd(run, self._folder, root)
         self._calls = count()
         self._has_alarm = False
         self.start()
@@ -63,11 +90,9 @@ class Rabbitmq(PrivateServer):
     def start(self) -> None:
         """Start the node, again if it ran before: same ports, same data. Returns when it is up completely (2.5 s)."""
         words = [str(self._sbin / "rabbitmq-server")]
-        self._process = PrivateProcess(self._run, self._folder, words, self._environment(), "rabbitmq.log")
-        self._process.wait_until("RabbitMQ answers", self._answers)
-        self._process.wait_until(
-            "RabbitMQ has started", lambda: "Server startup complete" in self._process.log()
-        )
+        self.begin(words, self._environment(), "rabbitmq.log")
+        self.wait_until("RabbitMQ answers", self._answers)
+        self.wait_until("RabbitMQ has started", lambda: "Server startup complete" in self.log())
 
     def kill(self) -> None:
         """Kill the node as a power cut would, after its tables are on disk.
@@ -147,9 +172,7 @@ class Rabbitmq(PrivateServer):
         """Let the node believe that its memory is full: it blocks every connection that publishes."""
         self._has_alarm = True
         self.call("vm_memory_monitor:set_vm_memory_high_watermark({absolute, 1})")
-        self._process.wait_until(
-            "memory is short", lambda: "memory" in self.call("rabbit_alarm:get_alarms()")
-        )
+        self.wait_until("memory is short", lambda: "memory" in self.call("rabbit_alarm:get_alarms()"))
 
     def clear_memory_alarm(self) -> None:
         """Let the node believe that its memory is enough again."""
@@ -172,7 +195,7 @@ class Rabbitmq(PrivateServer):
     def start_application(self) -> None:
         """Start the broker inside the node again (0.5 s); returns when it answers."""
         self.call("rabbit:start()")
-        self._process.wait_until("RabbitMQ answers", self._answers)
+        self.wait_until("RabbitMQ answers", self._answers)
 
     def has_quorum_leaders(self) -> bool:
         """Whether every quorum queue has elected its leader, which takes some 0.3 s after a start."""
@@ -236,6 +259,71 @@ class Rabbitmq(PrivateServer):
             "RABBITMQ_SCHEMA_DIR": f"{folder}/schema",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": LOOPBACK_ONLY,
         }
+
+
+class ManagementUnavailable(Exception):
+    """The management API does not answer as it should; the message names its address and says what it is for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedRabbitmq:
+    """A server that somebody else runs; nothing of it is touched but the vhosts of the tests.
+
+    The user of its AMQP URL must be an administrator; the other URL is that of its management API.
+    """
+
+    amqp_url: str
+    management_url: str
+
+    @classmethod
+    def at(cls, amqp_url: str, management_url: str | None) -> "ManagedRabbitmq":
+        """Take the usual port of the management API when its URL is not given."""
+        return cls(amqp_url, (management_url or f"http://{urlsplit(amqp_url).hostname}:15672").rstrip("/"))
+
+    def url(self, vhost: str) -> str:
+        """Return the AMQP URL of a vhost."""
+        server = urlsplit(self.amqp_url)
+        return f"{server.scheme}://{server.netloc}/{quote(vhost, safe='')}"
+
+    @property
+    def version(self) -> str:
+        """Ask the server for its version; raise ManagementUnavailable."""
+        return str(json.loads(self._request("GET", "overview"))["rabbitmq_version"])
+
+    def add_vhost(self, name: str) -> None:
+        """Add an empty vhost that the URL's user may use; raise ManagementUnavailable."""
+        self._request("PUT", f"vhosts/{quote(name, safe='')}")
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        self._request("PUT", f"permissions/{quote(name, safe='')}/{quote(self._user, safe='')}", everything)
+
+    def delete_vhost(self, name: str) -> None:
+        """Delete a vhost with all that is in it; raise ManagementUnavailable."""
+        self._request("DELETE", f"vhosts/{quote(name, safe='')}")
+
+    @property
+    def _user(self) -> str:
+        return unquote(urlsplit(self.amqp_url).username or "guest")
+
+    def _request(self, method: str, path: str, body: dict[str, str] | None = None) -> bytes:
+        password = unquote(urlsplit(self.amqp_url).password or "guest")
+        credentials = base64.b64encode(f"{self._user}:{password}".encode()).decode()
+        request = urllib.request.Request(
+            f"{self.management_url}/api/{path}",
+            method=method,
+            data=json.dumps(body or {}).encode() if method == "PUT" else None,
+            headers={"Authorization": f"Basic {credentials}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as answer:
+                content: bytes = answer.read()
+        except OSError as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
+            raise ManagementUnavailable(
+                f"the management API at {self.management_url} (a vhost for each test needs it; "
+                f"MAILPACT_TEST_AMQP_MANAGEMENT_URL moves it): {error}"
+            ) from error
+        return content
 
 
 def _slim_release(release: Path, root: Path, folder: Path, plugins: Sequence[str]) -> Path:

@@ -4,11 +4,13 @@ import json
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -120,6 +122,85 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+START_SECONDS = 90
+STOP_SECONDS = 30
+LOG_TAIL = 2000
+
+
+class ServerDied(Exception):
+    """A server ended while it was to start; the message carries the end of its output."""
+
+
+class PrivateProcess:
+    """A process in a session of its own, working in `folder`; RunFolder's keeper ends the process if nobody else does.
+
+    The name of its file of output is `log`. A process that has ended can be begun anew.
+    """
+
+    def __init__(self, run: RunFolder, folder: Path) -> None:
+        self._run, self._folder = run, folder
+
+    def begin(self, words: Sequence[str], variables: Mapping[str, str], log: str) -> Self:
+        """Start the program with nothing but the given environment."""
+        self.log_file = self._folder / log
+        with self.log_file.open("ab") as output:
+            self._log_start = output.tell()
+            self._process = self._run.start(words, variables, folder=self._folder, output=output)
+        return self
+
+    @property
+    def pid(self) -> int:
+        """The process id; a new one after each start."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
+    def log(self) -> str:
+        """Return what the process wrote since this start."""
+        with self.log_file.open("rb") as file:
+            file.seek(self._log_start)
+            return file.read().decode(errors="replace")
+
+    def wait_until(self, what: str, fact: Callable[[], bool]) -> None:
+        """Wait for a fact; raise ServerDied when the process ends, TimeoutError after 90 s."""
+        deadline = time.monotonic() + START_SECONDS
+        while not fact():
+            if not self.is_running:
+                raise ServerDied(f"{self.log_file.name} ended before {what}:\n{self.log()[-LOG_TAIL:]}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"waited {START_SECONDS} s until {what}:\n{self.log()[-LOG_TAIL:]}")
+            time.sleep(0.02)
+
+    def wait(self) -> int:
+        """Wait until the process ends, and return the exit code; raise TimeoutExpired after 90 s."""
+        return self._process.wait(timeout=START_SECONDS)
+
+    def stop(self) -> None:
+        """Ask the process to stop, and wait; kill it after 30 s."""
+        self.thaw()
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill the process as a power cut would (SIGKILL)."""
+        self._process.kill()
+        self._process.wait()
+
+    def freeze(self) -> None:
+        """Stop the process (SIGSTOP): connections stay open and nobody answers."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the process go on; do nothing if it is not frozen or has ended."""
+        self._process.send_signal(signal.SIGCONT)
 
 
 def installed(name: str) -> Path | None:

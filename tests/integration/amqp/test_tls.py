@@ -12,9 +12,9 @@ import pytest
 from mailpact.amqp.errors import AccessRefused, BrokerUnreachable
 from mailpact.amqp.supervisor import dial, hang_up
 from mailpact.settings import AmqpUrl
-from tests.certificates import Certificate, make_certificate
+from tests.certificates import Authority
 
-TlsBroker = Callable[[Certificate], AbstractAsyncContextManager[int]]
+TlsBroker = Callable[[Path], AbstractAsyncContextManager[int]]
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def over_tls(broker: Any) -> TlsBroker:
     """Serve the broker over TLS with a certificate; gives the port."""
 
     @asynccontextmanager
-    async def serving(made: Certificate) -> AsyncIterator[int]:
+    async def serving(certificate: Path) -> AsyncIterator[int]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(made.certificate, made.key)
+        context.load_cert_chain(certificate)
         carrying: set[asyncio.Task[None]] = set()
 
         async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -59,9 +59,9 @@ def url(broker: Any, port: int, options: str, host: str = "127.0.0.1") -> AmqpUr
 async def test_a_certificate_of_the_named_authority_is_accepted(
     broker: Any, over_tls: TlsBroker, tmp_path: Path
 ) -> None:
-    made = make_certificate(tmp_path, "127.0.0.1")
-    async with over_tls(made) as port:
-        connection = await dial(url(broker, port, f"cafile={made.authority}"), "test")
+    authority = Authority(tmp_path)
+    async with over_tls(authority.certificate("127.0.0.1")) as port:
+        connection = await dial(url(broker, port, f"cafile={authority.ca_file}"), "test")
         channel = await connection.channel()
         await channel.queue_declare("over-tls")
         await hang_up(connection)
@@ -70,9 +70,9 @@ async def test_a_certificate_of_the_named_authority_is_accepted(
 async def test_the_systems_authorities_may_be_replaced_by_ssl_cert_file(
     broker: Any, over_tls: TlsBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = make_certificate(tmp_path, "127.0.0.1")
-    monkeypatch.setenv("SSL_CERT_FILE", str(made.authority))
-    async with over_tls(made) as port:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
+    async with over_tls(authority.certificate("127.0.0.1")) as port:
         await hang_up(await dial(url(broker, port, "heartbeat=10"), "test"))
 
 
@@ -88,16 +88,16 @@ async def test_the_systems_authorities_may_be_replaced_by_ssl_cert_file(
 async def test_a_certificate_that_cannot_be_verified_is_refused_and_named(
     certified: str, expired: bool, options: str, broker: Any, over_tls: TlsBroker, tmp_path: Path
 ) -> None:
-    made = make_certificate(tmp_path, certified, expired=expired)
-    async with over_tls(made) as port:
+    authority = Authority(tmp_path)
+    async with over_tls(authority.certificate(certified, ended=expired)) as port:
         with pytest.raises(AccessRefused, match=r"certificate is not trusted: .*certificate verify failed"):
-            await dial(url(broker, port, options.format(authority=made.authority)), "test")
+            await dial(url(broker, port, options.format(authority=authority.ca_file)), "test")
 
 
 async def test_verification_is_off_only_if_the_url_says_so(
     broker: Any, over_tls: TlsBroker, tmp_path: Path
 ) -> None:
-    async with over_tls(make_certificate(tmp_path, "mq.example")) as port:
+    async with over_tls(Authority(tmp_path).certificate("mq.example")) as port:
         with pytest.raises(AccessRefused):
             await dial(url(broker, port, "no_verify_ssl=0"), "test")
         await hang_up(await dial(url(broker, port, "no_verify_ssl=1"), "test"))

@@ -22,7 +22,7 @@ from mailpact_consumer.deliver import MailServer
 from mailpact_consumer.reply import Accepted, DomainBusy, Permanent, Scope, Trouble
 from mailpact_consumer.settings import SmtpTls
 from mailpact_consumer.smtp_session import Server, tls_context
-from tests.servers.certificates import Authority
+from tests.certificates import Authority
 
 MAIL = b"Subject: x\r\n\r\nHello\r\n"
 ENDS: dict[str, bytes] = {

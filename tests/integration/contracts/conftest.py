@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import run
-from tests.servers.toolchains import skip_without, toolchain
+from tests.toolchains import skip_without, toolchain
 
 NODE = Path(__file__).with_name("node")
 INSTALL_SECONDS = 240

@@ -8,8 +8,9 @@ import threading
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 
+from mailpact_producer import passwords
 from mailpact_producer.errors import TooBusy
-from mailpact_producer.passwords import WAITING_FOR_EACH_THREAD, PasswordHashing, usable_cpus
+from mailpact_producer.passwords import PasswordHashing, usable_cpus
 
 
 async def test_hash_is_argon2id_with_the_parameters_promised() -> None:
@@ -23,9 +24,12 @@ async def test_hash_is_argon2id_with_the_parameters_promised() -> None:
     assert PasswordHasher().verify(encoded, "correct horse")
 
 
-async def test_more_than_can_wait_is_refused_at_once_and_the_rest_is_hashed() -> None:
+async def test_more_than_can_wait_is_refused_at_once_and_the_rest_is_hashed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(passwords, "WAITING_FOR_EACH_THREAD", 4)
     hashing = PasswordHashing(1)
-    room = 1 + WAITING_FOR_EACH_THREAD
+    room = 1 + 4
 
     hashes = await asyncio.gather(
         *(hashing.hash("correct horse") for _ in range(room + 3)), return_exceptions=True

@@ -2,23 +2,21 @@
 
 import pytest
 
-from tests.servers import discovery, lanes, packages
-from tests.servers.discovery import NotAvailable, Source
+from tests.servers import packages, where
 from tests.servers.run_folder import RunFolder
+from tests.servers.where import NotAvailable, Source
 
 
 @pytest.fixture
 def nothing_in_cache(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(packages, "installed", lambda _: None)
-    monkeypatch.setattr(discovery, "MACHINE", None)  # whoever looks at the machine's own servers fails
+    monkeypatch.setattr(where, "MACHINE", None)  # whoever looks at the machine's own servers fails
 
 
 def located(variables: dict[str, str]) -> list[Source]:
     with RunFolder() as run:
-        return [
-            locate(variables, run, print) for locate in (discovery.locate_rabbitmq, discovery.locate_database)
-        ]
+        return [locate(variables, run, print) for locate in (where.locate_rabbitmq, where.locate_database)]
 
 
 @pytest.mark.usefixtures("nothing_in_cache")
@@ -40,11 +38,11 @@ def test_given_url_goes_before_any_lane() -> None:
 
 
 def test_lanes_keep_their_downloads_apart() -> None:
-    sets = [lane.rabbitmq for lane in (lanes.USUAL, lanes.NEWER, lanes.NEWEST)]
+    sets = [lane.rabbitmq for lane in (where.USUAL, where.NEWER, where.NEWEST)]
 
     assert len({packages.cache_folder(each.release) for each in sets}) == 3
 
 
 @pytest.mark.parametrize("nothing", [{}, {"MAILPACT_TEST_DEBIAN": ""}], ids=["unset", "empty"])
 def test_without_a_name_it_is_the_usual_lane(nothing: dict[str, str]) -> None:
-    assert lanes.chosen(nothing) is lanes.USUAL
+    assert where.chosen_lane(nothing) is where.USUAL

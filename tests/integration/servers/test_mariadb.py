@@ -6,7 +6,7 @@ import pymysql
 import pytest
 from pymysql.cursors import Cursor
 
-from tests.servers.mariadb import MariaDB
+from tests.servers.database import MariaDB
 
 
 def connect(url: str) -> "pymysql.Connection[Cursor]":

@@ -11,11 +11,10 @@ import pika.exceptions
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from tests.servers.discovery import OnDisk
-from tests.servers.managed_rabbitmq import ManagedRabbitmq
 from tests.servers.plugin import SERVERS
-from tests.servers.rabbitmq import Rabbitmq
+from tests.servers.rabbitmq import ManagedRabbitmq, Rabbitmq
 from tests.servers.run_folder import RunFolder
+from tests.servers.where import OnDisk
 
 PATIENCE_SECONDS = 20
 QUORUM = {"x-queue-type": "quorum"}

@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 20
 # The servers themselves, and a grandchild that has left its parent, its session and its folder.
 RUN = """
 import os, signal, subprocess, sys
-from tests.servers.servers import Servers
+from tests.servers.where import Servers
 servers = Servers(print)
 print(servers.run.path)
 print(servers.rabbitmq.port, servers.mariadb.port)
