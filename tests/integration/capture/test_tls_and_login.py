@@ -14,7 +14,7 @@ import pytest
 from mailpact_capture.accounts import read_accounts
 from mailpact_capture.errors import AccountsFileError
 from mailpact_capture.service import Settings
-from tests.certificates import make_certificate
+from tests.certificates import Authority
 
 TLS = Settings(offers_starttls=True, allowed_hosts=("capture",))
 MAIL = b"Subject: secret way\r\n\r\nx\r\n"
@@ -140,10 +140,11 @@ async def test_client_that_does_not_trust_the_certificate_is_listed_with_the_rea
 
 
 async def test_given_certificate_is_used(serve: Any, tmp_path: Path) -> None:
-    made = make_certificate(tmp_path, "localhost")
-    settings = Settings(certificate=(made.certificate, made.key))
+    authority = Authority(tmp_path)
+    file = authority.certificate("localhost")
+    settings = Settings(certificate=(file, file))
     async with serve(None, settings) as server:
-        context = ssl.create_default_context(cafile=str(made.authority))
+        context = ssl.create_default_context(cafile=str(authority.ca_file))
 
         def work() -> None:
             with smtplib.SMTP_SSL("localhost", server.smtps_port, timeout=30, context=context) as client:
