@@ -21,12 +21,12 @@ _MYSQL_NAME = re.compile(r"/[0-9A-Za-z_$-]{1,64}")
 
 
 class SettingsError(Exception):
-    """A setting has a value that cannot be meant; the message names it and says what would be right."""
+    """A setting has an invalid value; the message names the setting and gives an example of a valid value."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostPort:
-    """An address to listen on or to connect to. Port 0 means: whichever is free."""
+    """An address to listen on or to connect to. Port 0 means any free port."""
 
     host: str
     port: int

@@ -1,8 +1,7 @@
-"""What happened to a message, and what operators read of it.
+"""The points on a message's journey, and the configuration of the logs.
 
-A message travels over the same points every time. Each room says so when one is reached, and three kinds of
-listeners hang on that one call: the demo prints the journey from it, later the metrics count it, and a test
-that wants to know what a crash costs lets the process die exactly there (see `Journey`).
+Each component reports when a message reaches a point. The demo prints the journey from these reports, and a crash test
+ends the process at one of the points (see `Journey`).
 """
 
 import logging
@@ -41,10 +40,10 @@ Watcher = Callable[[Point, str], None]
 
 
 class Journey:
-    """Tells everybody who watches which message reached which point.
+    """Reports to all watchers which message reached which point.
 
-    `die_at` ends the process with SIGKILL at the first message that reaches that point: no handler, no flush, as a
-    power cut would. It is how the crash tests place a crash instead of guessing at it with a sleep.
+    With `die_at`, the process ends with SIGKILL when the first message reaches that point: no handler runs and no
+    buffer is written, as in a power cut. Crash tests use this to crash at an exact point, without a sleep.
     """
 
     def __init__(self, *, die_at: Point | None = None) -> None:
@@ -56,7 +55,7 @@ class Journey:
         self._watchers.append(watcher)
 
     def reach(self, point: Point, message_id: str) -> None:
-        """Say that the message has reached the point."""
+        """Report that the message has reached the point."""
         for watcher in self._watchers:
             watcher(point, message_id)
         if point is self._die_at:
@@ -68,11 +67,11 @@ Ship = Callable[[str, str], None]
 
 
 def configure_logging(*, verbose: bool, service: str = "", ship: Ship | None = None) -> None:
-    """Send all logs to stderr: for people on a terminal, as one JSON object a line elsewhere.
+    """Send all logs to stderr: as text on a terminal, otherwise as one JSON object a line.
 
-    `verbose` shows what is normal too (info); without it only warnings and errors. Libraries never speak below
-    warning: at debug level aiormq logs whole frames, bodies and addresses included. `service` is the member of that
-    name in JSON; `ship` is given each record as well.
+    `verbose` adds the level info to warnings and errors. Libraries log from the level warning on: at the level debug
+    aiormq logs whole frames with bodies and addresses. `service` is the member of that name in JSON. `ship` receives
+    each record too.
     """
     stream = sys.stderr
     level = logging.INFO if verbose else logging.WARNING
@@ -102,7 +101,7 @@ def configure_logging(*, verbose: bool, service: str = "", ship: Ship | None = N
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    # Every loss of a connection is already one line of ours; the library's own would be a second and a third.
+    # Mailpact logs each loss of a connection once; the library would add two more lines.
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 

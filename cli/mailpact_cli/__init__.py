@@ -1,1 +1,1 @@
-"""The command `mailpact`: the only place that knows all rooms and puts them together."""
+"""The command `mailpact`: the only package that imports all components."""

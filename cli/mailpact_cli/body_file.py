@@ -1,4 +1,4 @@
-"""Reads the file or standard input that a person names, never more of it than may be used."""
+"""Reads a file or standard input up to a limit of bytes."""
 
 import sys
 from pathlib import Path

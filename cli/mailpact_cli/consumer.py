@@ -123,7 +123,7 @@ def consumer(
 
 
 def _health_listeners(health: HostPort | None, workers: int) -> list[socket.socket | None]:
-    """Return a socket for each worker: the first listens where the operator said, each other one port higher."""
+    """Return a socket for each worker: the first uses the given port, each further socket the next higher port."""
     if health is None:
         return [None] * workers
     first = listen(health)
@@ -132,7 +132,7 @@ def _health_listeners(health: HostPort | None, workers: int) -> list[socket.sock
 
 
 def _guarded(serve: Callable[[int], int], worker: int) -> int:
-    """Run one worker; say an expected error in one line, as the command does for itself."""
+    """Run one worker; report an expected error in one line, as the command does."""
     try:
         return serve(worker)
     except Exception as error:  # the outermost edge of this process; what is not expected is raised again

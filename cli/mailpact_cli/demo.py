@@ -72,7 +72,7 @@ class JourneyTimes:
 
 
 async def demonstrate(system: RunningSystem, *, as_json: bool, stopping: asyncio.Event) -> None:
-    """Run the demo and print its result, unless it is told to stop. Raises NotShown when no mail comes."""
+    """Run the demo and print its result, unless `stopping` is set before. Raises NotShown if no mail arrives."""
     show = asyncio.create_task(_show(system))
     stop = asyncio.create_task(stopping.wait())
     await asyncio.wait({show, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -118,7 +118,7 @@ async def _show(system: RunningSystem) -> Shown:
 
 
 async def _register(session: aiohttp.ClientSession, cms_url: str, reader: str) -> float:
-    """Fill in the web form and post it; give the moment at which it was posted."""
+    """Fill in the web form and post it; return the time of the post."""
     url = f"{cms_url}register"
     async with session.get(url) as page:
         form = _FormFields()
@@ -134,7 +134,7 @@ async def _register(session: aiohttp.ClientSession, cms_url: str, reader: str) -
 async def _captured_mail(
     session: aiohttp.ClientSession, viewer_url: str, reader: str, times: JourneyTimes
 ) -> str:
-    """Wait until the mail to the reader is captured; give the viewer's id of it."""
+    """Wait until the mail to the reader is captured; return its id in the viewer."""
     while True:
         times.captured.clear()
         query = {"query": f'to:"{reader}"'}

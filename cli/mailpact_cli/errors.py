@@ -22,7 +22,7 @@ _NO_OUTPUT = frozenset({errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO})
 
 
 class CommandError(Exception):
-    """A command cannot do what it was asked to."""
+    """A command cannot do its work; the message says why."""
 
 
 class PortTaken(CommandError):
@@ -30,7 +30,7 @@ class PortTaken(CommandError):
 
 
 class ServiceUnreachable(CommandError):
-    """Nobody answers at an address that a one-shot command needs."""
+    """A server that a command needs does not answer."""
 
 
 class NotShown(CommandError):

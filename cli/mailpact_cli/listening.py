@@ -11,7 +11,7 @@ PORTS_TO_TRY = 20
 
 
 def listen(address: HostPort) -> socket.socket:
-    """Listen where somebody asked for it; raises PortTaken when that is in use, SettingsError when it cannot be."""
+    """Listen on the given address. Raises PortTaken if the port is in use, SettingsError if the address is unusable."""
     try:
         found = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -36,7 +36,7 @@ def listen(address: HostPort) -> socket.socket:
 
 
 def listen_near(address: HostPort) -> socket.socket:
-    """Listen on a port that nobody asked for in particular: this one, else one of the next, else any free one."""
+    """Listen on this port if it is free, otherwise on one of the next ports, otherwise on any free port."""
     for port in range(address.port, address.port + PORTS_TO_TRY):
         try:
             return listen(HostPort(address.host, port))

@@ -1,7 +1,6 @@
-"""How options are declared: once, each with the environment variable that says the same.
+"""Declares each option once, together with its environment variable.
 
-`--amqp-url` is also `MAILPACT_AMQP_URL`. A value that cannot be meant is refused with the option's name and an
-example of a right one.
+`--amqp-url` is also `MAILPACT_AMQP_URL`. An invalid value is refused with the option's name and a valid example.
 """
 
 import ssl
@@ -36,17 +35,17 @@ def flag(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
 
 
 def switch(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
-    """Declare an option without a value that belongs to one call only: no environment variable says the same."""
+    """Declare an option without a value and without an environment variable."""
     return typer.Option(name, help=help)
 
 
 def argument(name: str, metavar: str, help: str) -> Any:  # noqa: A002  # typer's own word
-    """Declare an option with a value that belongs to one call only: no environment variable says the same."""
+    """Declare an option with a value and without an environment variable."""
     return typer.Option(name, metavar=metavar, help=help)
 
 
 def seconds(name: str, help: str, *, most: float) -> Any:  # noqa: A002  # typer's own word
-    """Declare an option with a number of seconds that belongs to one call only."""
+    """Declare an option with a number of seconds and without an environment variable."""
     return typer.Option(name, metavar="SECONDS", help=help, min=0, max=most)
 
 
@@ -129,14 +128,14 @@ def mail_address(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
 
 
 def sqlite_folder(url: DatabaseUrl) -> DatabaseUrl:
-    """Make the folder of an SQLite file; raise SettingsError when that cannot be. A server needs none."""
+    """Make the folder of an SQLite file; raise SettingsError if that fails. A server's database needs no folder."""
     if url.is_sqlite:
         make_folder(url.path.parent)
     return url
 
 
 def make_folder(folder: Path) -> Path:
-    """Make a folder for data that only its owner may read; raise SettingsError when that cannot be."""
+    """Make a folder for data that only its owner may read; raise SettingsError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

@@ -40,7 +40,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def announce(line: str) -> None:
-    """Log that a service has started, and where; in the same form as every later line."""
+    """Log that a service has started and where it listens, in the same format as later log records."""
     structlog.get_logger().info(line)
 
 

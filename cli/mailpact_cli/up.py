@@ -79,7 +79,7 @@ async def _serve(given: UpOptions, folder: Path, journey: Journey, stopping: asy
 
 
 async def _refuse_unreachable(url: AmqpUrl) -> None:
-    """Find out now whether the broker answers: a command that runs once must not wait for ever."""
+    """Check that the broker answers, because a command that runs once must not wait without a limit."""
     from mailpact.amqp.supervisor import dial, hang_up
 
     await hang_up(await dial(url, "up"))

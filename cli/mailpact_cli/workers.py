@@ -1,4 +1,4 @@
-"""Runs one command in several processes: starts them, hands signals on, starts again what was killed.
+"""Runs one command in several processes: starts them, forwards signals, and restarts processes that were killed.
 
 The processes are forked before anything is connected. A process that ends by itself with an error code ends all: a
 wrong setting would otherwise be tried for ever. A process that was killed is started again after a second.

@@ -1,12 +1,13 @@
 """Mends the properties of a message that pamqp cannot decode.
 
-A broker carries a message's properties without looking at them. pamqp raises at a timestamp in microseconds, at text
-that is not UTF-8, at an unknown type in the headers; aiormq then loses the whole connection, gets the same message
-again, and so on, until it and its innocent neighbours have come back 21 times and are dead letters. So such a
-property is mended before pamqp sees it: of text stays what can be read, a timestamp or headers are left out. The
-receiver then judges the message as it judges any other.
+A broker does not check a message's properties. pamqp raises an error for a timestamp in microseconds, for text that is
+not UTF-8 and for an unknown type in the headers. aiormq then closes the connection, and the broker delivers the same
+message again. After 21 deliveries this message, and all messages delivered together with it, are dead letters. So this
+module changes the property before pamqp reads it: unreadable characters of a text become question marks, and an
+unreadable timestamp or table of headers is removed. The receiver then handles the message like any other message.
 
-A payload is: class, weight, body size (12 bytes), one bit for each property that is there (2 bytes), the properties.
+A payload consists of class, weight and body size (12 bytes), a bit for each property that is present (2 bytes), and the
+properties.
 """
 
 from pamqp import decode
@@ -18,13 +19,13 @@ _PROPERTIES_AT = 14
 
 
 def decodable(payload: bytes) -> bytes:
-    """Return a content header frame's payload as it is, or mended if pamqp cannot decode it.
+    """Return the payload of a content header frame, changed only if pamqp cannot decode it.
 
-    Raises ValueError if it is cut short: then nothing can be told of it.
+    Raises ValueError if the payload ends too early.
     """
     try:
         ContentHeader().unmarshal(payload)
-    except Exception:  # noqa: BLE001  # from struct.error to RecursionError, whatever a stranger's bytes provoke
+    except Exception:  # noqa: BLE001  # a malformed payload can raise anything from struct.error to RecursionError
         return _mended(payload)
     return payload
 
@@ -67,7 +68,7 @@ def _mended_property(encoded: bytes, kind: str) -> bytes:
     except Exception:  # noqa: BLE001  # as above
         if kind != "shortstr":
             return b""
-        # One byte for each that cannot be read, so that the text cannot outgrow its 255 bytes.
+        # One byte replaces each unreadable byte, so that the text cannot become longer than 255 bytes.
         text = encoded[1:].decode("utf-8", "replace").replace("\ufffd", "?").encode()
         return len(text).to_bytes(1) + text
     return encoded

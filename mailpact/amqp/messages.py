@@ -1,4 +1,4 @@
-"""A message as it travels: body, AMQP properties, headers. Values only; the channels are elsewhere."""
+"""A message as a value: body, AMQP properties and headers. This module does no I/O."""
 
 import struct
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ HEADER_NAME_BYTES = 128  # pamqp cuts a longer name, and two of them could becom
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message with the properties that matter to us; None means that the publisher gave none."""
+    """A message with the properties that Mailpact uses; None means that the publisher did not set the property."""
 
     body: bytes
     content_type: str | None = None
@@ -29,7 +29,7 @@ class Message:
 
     @classmethod
     def received(cls, body: bytes, properties: commands.Basic.Properties) -> "Message":
-        """Take over what a publisher sent."""
+        """Return a received message with the publisher's properties and headers."""
         return cls(
             body=body,
             content_type=properties.content_type,
@@ -44,7 +44,7 @@ class Message:
         )
 
     def properties(self) -> commands.Basic.Properties:
-        """Return the properties to publish it with, always persistent (`delivery_mode` 2)."""
+        """Return the AMQP properties for publishing this message, always persistent (`delivery_mode` 2)."""
         return commands.Basic.Properties(
             content_type=self.content_type,
             content_encoding=self.content_encoding,
@@ -63,9 +63,9 @@ class Message:
 
         `message_id` is the property to publish it with.
 
-        What a broker would act on once more is left behind: priority, expiration, user id, CC and BCC, and the death
-        headers (RabbitMQ 3.10 never returns a message whose copied `x-death` looks to it like a cycle). So is a header
-        that can be decoded but not encoded again, or the message could never leave.
+        Properties and headers on which the broker would act again are removed: priority, expiration, user id, CC, BCC
+        and the `x-death` headers (RabbitMQ 3.10 never returns a message whose copied `x-death` looks like a cycle).
+        A header that can be decoded but not encoded is removed too; otherwise the message could not be published.
         """
         added = {**self.headers, **headers}
         kept = {name: _binary(value) for name, value in added.items() if not _is_left_behind(name)}

@@ -1,15 +1,15 @@
-"""What can become of a publish.
+"""The five possible outcomes of a publish.
 
-It has five ends, and only one of them means that the broker has the message. The one that costs mail when it is
-mistaken for another is UNKNOWN: under a memory alarm both of two publishes that had timed out were found in the queue
-afterwards. Whoever gets it publishes again with the same message id.
+Only CONFIRMED means that the broker has the message. UNKNOWN does not mean that the broker does not have the message:
+under a memory alarm, two publishes timed out and both messages were in the queue afterwards (measured). A caller that
+gets UNKNOWN publishes again with the same message id.
 """
 
 from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What became of one publish."""
+    """The outcome of one publish."""
 
     CONFIRMED = "confirmed"  # the broker has taken responsibility
     UNROUTABLE = "unroutable"  # returned: no queue is bound for it

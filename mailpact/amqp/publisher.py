@@ -1,6 +1,6 @@
-"""Publishes with confirms and `mandatory`, and says honestly what became of each message.
+"""Publishes messages with confirms and `mandatory`, and returns the outcome of each publish (`outcome.py`).
 
-What can become of a publish stands in `outcome.py`; a lost answer is never taken for a no.
+A publish without an answer is reported as UNKNOWN, never as a failure: the broker may have the message.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ Declare = Callable[[AbstractConnection], Awaitable[None]]
 
 @dataclass(slots=True, eq=False)
 class _Link:
-    """A channel that publishes go out on, until one of them gets no answer (spoiled) or is refused (withdrawn)."""
+    """A channel to publish on, until a publish gets no answer (`spoiled`) or is refused (`refused`)."""
 
     connection: AbstractConnection
     channel: AbstractChannel
@@ -41,7 +41,10 @@ class _Link:
 
 
 class Publisher:
-    """A supervised connection of its own for publishing: a blocked publisher must not stop anybody's acks."""
+    """Publishes on a supervised connection of its own.
+
+    While the broker blocks this connection, acks on the subscribers' connections still go out.
+    """
 
     def __init__(self, url: AmqpUrl, role: str, *, declare: Declare) -> None:
         self._supervisor = Supervisor(url, role)
@@ -75,13 +78,15 @@ class Publisher:
         """Publish one message; once its turn has come, wait at most 10 seconds for the broker's answer.
 
         The message needs an id. A second publish with an id that is still in flight is NOT_SENT: a returned message is
-        told from others by its id alone. After a nack or a return the channel takes nothing new and is replaced, at
-        most once a second, and the new one declares again: RabbitMQ 3.10 keeps refusing on the old channel after the
-        cause is gone (measured). Raises TypeError or ValueError for properties that AMQP cannot carry.
+        matched to its publish by its id alone. After a nack or a return the channel takes nothing new and is replaced,
+        at most once a second, and the new channel declares again: RabbitMQ 3.10 keeps refusing on the old channel
+        after the cause is gone (measured). Raises TypeError or ValueError for properties that AMQP cannot carry.
         """
         message_id = message.message_id
         if not message_id:
-            raise ValueError("a message without an id cannot be published: its return could not be told")
+            raise ValueError(
+                "a message without an id cannot be published, because a return could not be matched to it"
+            )
         async with self._window:
             link = self._link
             if link is None or message_id in self._ids:
@@ -133,7 +138,7 @@ class Publisher:
         self._connection = connection
         try:
             while True:
-                # Each time, because a channel also closes when somebody has deleted the exchange.
+                # Declare each time: a channel also closes when the exchange was deleted.
                 await self._declare(connection)
                 channel = await open_channel(connection, confirms=True)
                 self._supervisor.report_up()
@@ -176,14 +181,14 @@ class Publisher:
             await link.answered.wait()
 
     def _refuse(self, link: _Link) -> None:
-        """Offer this channel no more, and let those in flight on it have their answers."""
+        """Stop offering this channel; publishes in flight on the channel still get their answers."""
         link.refused.set()
         if self._link is link:
             self._link = None
             self._opened.clear()
 
     def _withdraw(self, link: _Link) -> None:
-        """Offer this channel no more; another may be on offer already."""
+        """Stop offering this channel; a newer channel may be offered already."""
         if not link.spoiled.done():
             link.spoiled.set_result(None)
         if self._link is link:

@@ -1,9 +1,9 @@
-"""Takes deliveries from one queue, each to be settled by hand exactly once.
+"""Consumes one queue. The receiver settles each delivery exactly once.
 
-The library starts a task for every delivery and kills those tasks when the connection goes; a mail that is being
-sent must not die with it. So a delivery is only handed over here, to a plain function that must not block, and is
-worked on in tasks of the receiver's own. An ack on a channel that is gone is no error: the broker has already put
-the message back and will deliver it again.
+aiormq starts a task for each delivery, and cancels these tasks when the connection is lost. A mail that is being sent
+must not be cancelled with them. So the subscriber only passes each delivery to a function, which must not block; the
+receiver does the work in its own tasks. An ack on a closed channel is not an error: the broker has already put the
+message back into the queue and will deliver it again.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ Declare = Callable[[AbstractConnection], Awaitable[None]]
 
 
 class SettledTwice(Exception):
-    """A delivery was settled a second time: a bug of the receiver; a broker would close the whole channel."""
+    """A delivery was settled a second time: a bug in the receiver. The broker would close the whole channel."""
 
 
 class Acks:
-    """The acks of one channel: those that come together go out together, in order, most of them as one frame."""
+    """Sends the acks of one channel in groups: acks of the same moment go out in order, most of them as one frame."""
 
     def __init__(self, channel: AbstractChannel) -> None:
         self.channel = channel
@@ -88,7 +88,7 @@ class Acks:
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """One message as delivered. `delivery_count` says how often it came back before (0 when not counted)."""
+    """One delivered message. `delivery_count` is how often the message was returned to its queue (0 if unknown)."""
 
     message: Message
     exchange: str
@@ -100,17 +100,17 @@ class Delivery:
     _is_settled: bool = field(default=False)
 
     async def ack(self) -> bool:
-        """Tell the broker that the message is done with; False when its channel is gone, so it will come again."""
+        """Acknowledge the message; return False if its channel is closed: the message will be delivered again."""
         self._settle()
         return await self._acks.ack(self._tag)
 
     async def requeue(self) -> bool:
-        """Give the message back to its queue, which counts towards the queue's delivery limit; False as for `ack`."""
+        """Return the message to its queue, which may count towards the delivery limit; return False as `ack` does."""
         self._settle()
         return await self._acks.refuse(self._tag, requeue=True)
 
     async def reject(self) -> bool:
-        """Have the broker dead-letter the message; False as for `ack`."""
+        """Have the broker dead-letter the message; return False as `ack` does."""
         self._settle()
         return await self._acks.refuse(self._tag, requeue=False)
 
@@ -121,7 +121,7 @@ class Delivery:
 
 
 class Subscriber:
-    """A supervised connection of its own that consumes one queue with at most `prefetch` unsettled deliveries."""
+    """Consumes one queue on a supervised connection of its own, with at most `prefetch` unsettled deliveries."""
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ class Subscriber:
         await self._supervisor.run(self._session)
 
     def pause(self) -> None:
-        """Have the broker deliver nothing until `resume`; deliveries that are out can still be settled."""
+        """Stop the broker from delivering until `resume`; earlier deliveries can still be settled."""
         self._is_paused = True
         self._changed.set()
 
@@ -159,7 +159,7 @@ class Subscriber:
         self._changed.set()
 
     async def stop_receiving(self) -> None:
-        """Hand over no more deliveries from now on; those that are out can still be acked."""
+        """Pass on no more deliveries from now on; earlier deliveries can still be acknowledged."""
         self._is_stopping = True
         if self._consuming is not None:
             channel, tag = self._consuming
@@ -180,7 +180,7 @@ class Subscriber:
         await self._until_over(channel, acks, over)
 
     async def _adjust(self, channel: AbstractChannel, acks: Acks, over: asyncio.Future[None]) -> None:
-        """Consume, or cancel the consuming, as is wanted now."""
+        """Start or cancel consuming, as `pause`, `resume` and `stop_receiving` have requested."""
         self._changed.clear()
         wanted = not (self._is_stopping or self._is_paused)
         async with asyncio.timeout(RPC_SECONDS):

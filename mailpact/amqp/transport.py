@@ -72,7 +72,7 @@ class _Transport(TransportFactory):
 
 
 class _FrameReader:
-    """Reads in aiormq's steps: the first byte of a frame (its type), six more (channel, size), then payload and end."""
+    """Reads frames in the same steps as aiormq: one byte (type), six bytes (channel, size), then payload and end."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self.closing_code, self.last_words = 0, ""

@@ -1,6 +1,6 @@
-"""The database's own clock: several hosts share the rows, and none of their clocks is to be trusted.
+"""The database's clock. Several hosts use the same rows, and the clock of a host may be wrong.
 
-Times are stored as whole microseconds since 1970 in UTC, the same on every database.
+Times are stored as whole microseconds since 1970 in UTC, on every database.
 """
 
 from typing import Any

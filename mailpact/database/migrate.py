@@ -1,6 +1,6 @@
-"""Brings a room's tables up to the schema that its code expects, at start, one process at a time.
+"""Migrates a component's tables to the schema that its code expects, at start, one process at a time.
 
-Each room has its own migrations and its own version table, so that CMS and consumer can share a database without
+Each component has its own migrations and its own version table, so that CMS and consumer can share a database without
 sharing a schema. Alembic costs a third of a second to import, so the stored revision is compared first and an
 up-to-date database never loads it.
 """
@@ -15,7 +15,7 @@ from mailpact.database.transactions import Database
 
 MAJOR_MINOR = re.compile(r"([0-9]+)\.([0-9]+)")
 
-_alembic = threading.Lock()  # Alembic works through global names; two rooms of one process must take turns
+_alembic = threading.Lock()  # Alembic uses global names, so two components of one process must take turns
 
 
 class SchemaUnknown(Exception):
@@ -23,14 +23,14 @@ class SchemaUnknown(Exception):
 
 
 async def migrate(database: Database, migrations: Path, *, head: str, version_table: str) -> None:
-    """Run what is missing up to revision `head` from the folder `migrations`.
+    """Run the missing migrations up to revision `head` from the folder `migrations`.
 
-    A second process waits until the first is done, and finds the work done. On SQLite all of it is one transaction.
-    MySQL commits each change of a table by itself, so what a crash there leaves half done has to bear being done
-    again: a migration makes only what is not there yet. Raises SchemaUnknown, DatabaseUnavailable.
+    A second process waits for the first and then finds nothing to do. On SQLite all migrations are one transaction.
+    MySQL commits each change of a table separately, so a crash can leave a migration half done. Each migration must
+    therefore be repeatable: it makes only what does not exist yet. Raises SchemaUnknown, DatabaseUnavailable.
 
-    A revision may be written MAJOR.MINOR: a newer minor one of the same major only adds what an older release can do
-    without, so it is accepted as it is found.
+    A revision may be written MAJOR.MINOR. A newer minor revision of the same major only adds things that an older
+    release does not need, so the older release accepts it.
     """
 
     def upgrade(connection: Connection) -> None:
@@ -42,7 +42,7 @@ async def migrate(database: Database, migrations: Path, *, head: str, version_ta
 
 
 def only_adds(stored: str | None, *, to: str) -> bool:
-    """Return whether the stored revision is a newer minor one than `to`, of the same major."""
+    """Return whether the stored revision has the same major version as `to` and a newer minor version."""
     newer, known = (MAJOR_MINOR.fullmatch(revision or "") for revision in (stored, to))
     if newer is None or known is None:
         return False
@@ -74,7 +74,7 @@ def _upgrade(
             command.upgrade(config, head)
     except CommandError as error:
         if stored is None:
-            raise  # then it is the folder or the head that is wrong: a bug of ours
+            raise  # the folder or the head is wrong: a bug in Mailpact
         raise SchemaUnknown(
             f"the tables have revision {stored!r} in {version_table}, which this release does not know;"
             " use the release that made them"

@@ -1,8 +1,8 @@
-"""HTTP headers that make a page harmless even if hostile text ever slipped through its escaping.
+"""HTTP headers that protect a page even if hostile text was not escaped.
 
-The pages are plain HTML with one stylesheet: no script runs, nothing is loaded from elsewhere, nobody may
-frame them, and forms post only to where they came from. Answers are not stored by browsers or proxies
-unless a handler says otherwise by a Cache-Control header of its own.
+The pages are plain HTML with one stylesheet: no script runs, nothing is loaded from other sites, no
+other site may show the pages in a frame, and forms post only to the same site. Browsers and proxies do not store
+answers, unless a handler sets a Cache-Control header.
 """
 
 from collections.abc import Mapping
@@ -31,11 +31,11 @@ DEFAULT_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def add_security_headers(app: web.Application) -> None:
-    """Return every answer of `app` the headers above; one that a handler has set itself stays as it is."""
+    """Add the headers above to every answer of `app`; a header that a handler has set is not changed."""
     app.on_response_prepare.append(_set_headers)
 
 
 async def _set_headers(_request: web.Request, response: web.StreamResponse) -> None:
     for name, value in DEFAULT_HEADERS.items():
         response.headers.setdefault(name, value)
-    response.headers["Server"] = "Mailpact"  # aiohttp would tell the versions of itself and of Python
+    response.headers["Server"] = "Mailpact"  # aiohttp would send its own version and that of Python

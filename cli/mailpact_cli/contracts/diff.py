@@ -1,4 +1,4 @@
-"""`mailpact contracts diff OLD NEW`: what changed between two schemas, or two contracts, and what breaks by it."""
+"""`mailpact contracts diff OLD NEW`: what changed between two schemas or two contracts, and which programs break."""
 
 import json
 from collections.abc import Iterator

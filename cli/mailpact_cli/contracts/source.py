@@ -1,4 +1,4 @@
-"""Which contracts a command is about: those that are installed, or a folder that the person names."""
+"""Finds the contracts that a command works on: the installed contracts, or a given folder."""
 
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,19 @@ def folder_option() -> Any:
 
 
 def read_contracts(folder: Path | None) -> Catalogue:
-    """Read the contracts that were asked for; raises PublishedFileError."""
+    """Read the installed contracts, or those of the given folder. Raises PublishedFileError."""
     return catalogue.load() if folder is None else catalogue.read(folder)
 
 
 def contracts_folder(folder: Path | None) -> Path:
-    """Return the folder that was asked for, without reading it."""
+    """Return the folder of the contracts without reading it."""
     return catalogue.installed_folder() if folder is None else folder
 
 
 def validator(published: Catalogue, contract: Contract, *, writer: bool = False) -> Validator:
     """Compile what readers accept, or what writers must obey; raises UnusableSchemaError.
 
-    A folder may be anybody's: with a pattern that explodes or a definition without end, no engine comes to an answer.
+    The folder may come from another team: with some patterns and with an endless definition no engine returns.
     """
     from mailpact_contract_tool.lint.schemas import unusable_fault
 

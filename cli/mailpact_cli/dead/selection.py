@@ -1,4 +1,4 @@
-"""The options that say which letters are meant, the same for every command of the group."""
+"""The options that select dead letters, the same for every command of the group."""
 
 import re
 from datetime import timedelta

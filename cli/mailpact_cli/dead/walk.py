@@ -1,4 +1,4 @@
-"""Runs a walk through the letters for a command: connects, counts, shows progress, and disconnects."""
+"""Connects to the broker, reads the dead letters one by one for a command, and shows the progress."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""`mailpact send`: validates one message, publishes it with a confirm, and waits for what becomes of it if asked to."""
+"""`mailpact send`: validates one message, publishes it with a confirm, and waits for its outcome with `--wait`."""
 
 import asyncio
 import json
@@ -59,7 +59,7 @@ def send(
     ] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Publish one message and print its id. Exit code 1 if it is invalid, or if --wait sees that there is no mail."""
+    """Publish one message and print its id. Exit code 1 if the message is invalid, or if its mail failed (--wait)."""
     configure_logging(verbose=False)
     parts = Parts(to or (), template, locale, data, attach or ())
     _refuse_what_makes_no_message(file, parts)
@@ -78,13 +78,13 @@ def _refuse_what_makes_no_message(file: Path | None, parts: Parts) -> None:
     if file is None and parts.is_empty:
         raise SettingsError("name a FILE with the message, - for standard input, or --template and --to")
     if parts.data is not None and parts.template is None:
-        raise SettingsError("--data are the data of a template; name it with --template")
+        raise SettingsError("--data needs --template: it holds the data of a template")
     if str(file) == "-" and str(parts.data) == "-":
         raise SettingsError("standard input can be the message or the data, not both")
 
 
 class _Sending:
-    """One message on its way."""
+    """Publishes one message and follows it."""
 
     def __init__(self, url: AmqpUrl, composed: Composed, wait: float | None, *, as_json: bool) -> None:
         self._url = url
@@ -95,7 +95,7 @@ class _Sending:
         self._events: list[StatusEvent] = []
 
     async def run(self) -> bool:
-        """Publish and wait; return whether nothing bad was heard. Raises BrokerUnreachable, ServiceUnreachable."""
+        """Publish and wait; return whether no failure was reported. Raises BrokerUnreachable, ServiceUnreachable."""
         from mailpact_cli.dialling import connected
         from mailpact_cli.send.events import listening
 

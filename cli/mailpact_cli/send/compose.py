@@ -40,7 +40,7 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A body that obeys what writers must obey, its contract, and who it is for."""
+    """A valid body, its contract and its recipients."""
 
     contract: Contract
     body: bytes
@@ -81,7 +81,7 @@ def compose(catalogue: Catalogue, file: Path | None, parts: Parts) -> Composed |
 
 
 def _refuse_data(catalogue: Catalogue, value: JsonObject) -> Refusal | None:
-    """Return how the data break the template's contract, where that is one of the published contracts."""
+    """Return why the template's contract refuses the data; None if it accepts them or is not published."""
     asked: Any = value.get("template")
     name = f"template/{asked['name']}/{asked['version']}" if asked is not None else ""
     if name not in catalogue.contracts:

@@ -1,4 +1,4 @@
-"""Listens to what becomes of one message: the status events that a consumer publishes."""
+"""Receives the status events that a consumer publishes about one message."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -57,7 +57,7 @@ class Listener:
 
 
 class Progress:
-    """Which recipients are not settled yet, and whether all that are got their mail."""
+    """Which recipients are still open, and whether all others got their mail."""
 
     def __init__(self, recipients: tuple[str, ...]) -> None:
         self._open = {canonical_address(address) for address in recipients}

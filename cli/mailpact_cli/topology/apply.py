@@ -25,7 +25,7 @@ def apply_topology(
     amqp_url: Annotated[AmqpUrl, options.amqp_url()] = options.DEFAULT_AMQP_URL,
     contracts: Annotated[Path | None, folder_option()] = None,
 ) -> None:
-    """Declare exchanges, queues and bindings on a broker; what is there already stays as it is."""
+    """Declare exchanges, queues and bindings on a broker; existing ones are not changed."""
     configure_logging(verbose=False)
     topology = read_contracts(contracts).topology
     for line in asyncio.run(_apply(amqp_url, topology)):

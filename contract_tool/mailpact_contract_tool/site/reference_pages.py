@@ -99,7 +99,7 @@ def commands_overview(commands: Sequence[Command]) -> str:
     codes = (
         ("0", "done; also after Ctrl-C or SIGTERM"),
         ("1", "the thing that was checked is wrong"),
-        ("2", "usage: an option, a variable or a folder that cannot be meant"),
+        ("2", "usage: an invalid option, variable or folder"),
         ("3", "a service cannot be reached, or a port that was asked for is in use"),
     )
     return (

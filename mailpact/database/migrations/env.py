@@ -1,4 +1,4 @@
-"""What Alembic runs: the room's migrations, on the connection and inside the transaction that it is given."""
+"""Runs a component's migrations for Alembic, on the connection and in the transaction of the caller."""
 
 from alembic import context
 
