@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import inspect, text
 
+from mailpact.database.engine import open_database
 from mailpact.database.migrate import SchemaUnknown, migrate
 from mailpact.database.transactions import Database
+from mailpact.settings import DatabaseUrl
 
 MIGRATION = """
 from alembic import op
@@ -24,6 +26,12 @@ def upgrade():
 """
 
 Releases = Callable[..., Path]
+
+
+@pytest.fixture
+def opened() -> Callable[[Path], Database]:
+    """Open a database file; leaving it closes it again."""
+    return lambda path: open_database(DatabaseUrl.of_file(path))
 
 
 @pytest.fixture
