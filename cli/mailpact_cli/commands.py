@@ -23,7 +23,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "contracts": ("mailpact_cli.contracts.command:app", "Read, check and publish contracts."),
     "topology": ("mailpact_cli.topology.command:app", "Show, declare and export exchanges and queues."),
     "send": ("mailpact_cli.send.command:send", "Publish one message and print its id."),
-    "status": ("mailpact_cli.status:status", "Say what became of a message, or of the mail for an address"),
+    "status": ("mailpact_cli.status:status", "Say what became of a message, or of the mail for an address."),
     "logs": ("mailpact_cli.logs.command:app", "Show the log records of all services, and collect them."),
     "doctor": ("mailpact_cli.doctor.command:doctor", "Find misconfigurations, and say what to do."),
     "template": ("mailpact_cli.template.command:app", "Show what a template of mail looks like."),

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import mail
 from tests.polyglot.workshops import Node, NotAvailable
-from tests.servers.toolchains import skip_without
+from tests.toolchains import skip_without
 
 pytestmark = pytest.mark.xdist_group("browser")
 

@@ -16,7 +16,7 @@ from tests.polyglot.mailpit import Mailpit, NoMailpit
 from tests.polyglot.pages import PAGES, lines_of_code, run
 from tests.polyglot.services import Service
 from tests.polyglot.workshops import BUILD_SECONDS
-from tests.servers.toolchains import skip_without
+from tests.toolchains import skip_without
 
 pytestmark = [pytest.mark.timeout(BUILD_SECONDS), pytest.mark.xdist_group("polyglot")]
 
