@@ -38,7 +38,7 @@ def up(
     configure_logging(verbose=False)
     for option, is_given in (("--json", as_json), ("--once", once)):
         if is_given and not demo:
-            raise SettingsError(f"{option} is about the demo; give --demo too")
+            raise SettingsError(f"{option} needs --demo")
     # A script that starts the demo has nobody who could press Ctrl-C.
     is_once = once or (demo and not sys.stdout.isatty())
     given = UpOptions(

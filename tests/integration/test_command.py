@@ -253,8 +253,8 @@ def test_raw_hash_is_of_the_bytes_that_the_viewer_gives(up: Up, folder: Path) ->
         (["consumer", "--prefetch", "0"], r"--prefetch"),
         (["devbroker", "--listen", "0.0.0.0:5672"], r"--unsafe-listen"),
         (["devbroker", "--status", "0.0.0.0:15672"], r"--status 0\.0\.0\.0:15672 is open"),
-        (["up", "--json"], r"--json is about the demo; give --demo too"),
-        (["up", "--once"], r"--once is about the demo; give --demo too"),
+        (["up", "--json"], r"--json needs --demo"),
+        (["up", "--once"], r"--once needs --demo"),
         (["devbroker", "--listen", "127.0.0.1:0", "--journal", "file"], r"journal file cannot be read"),
         (
             ["capture", "--smtp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--store", "file"],

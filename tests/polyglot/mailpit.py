@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from tests.servers import toolchains
+from tests import toolchains
 
 MODULE = "github.com/axllent/mailpit@v1.33.1"
 BUILD_SECONDS, START_SECONDS = 900, 60
