@@ -22,9 +22,8 @@ from benchmarks.consumer_speed import WARM, Contestant, Stage, Turn, staged
 from mailpact.amqp.topology import declare_all
 from mailpact.contracts import catalogue
 from mailpact_cli.log_shipping import Encoder
-from tests.servers.discovery import NotAvailable
 from tests.servers.rabbitmq import Rabbitmq
-from tests.servers.servers import Servers
+from tests.servers.where import NotAvailable, Servers
 
 ROUNDS, MAILS = 3, 3_000
 RECORDS = 100_000
