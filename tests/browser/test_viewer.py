@@ -125,6 +125,20 @@ def test_mail_is_marked_unread_by_its_key(page: Page, places: Any) -> None:
     )
 
 
+def test_names_of_the_views_are_not_broken_into_pieces(page: Page, places: Any) -> None:
+    send(places, "tabs", "views")
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(f"{places.viewer}ns/tabs/mail/latest")
+
+    heights = page.locator(".tabs a").evaluate_all("links => links.map(link => link.getClientRects().length)")
+    lines = page.locator(".tabs a").evaluate_all(
+        "links => links.map(link => { const range = document.createRange(); range.selectNodeContents(link);"
+        " return range.getClientRects().length })"
+    )
+
+    assert set(heights) == set(lines) == {1}
+
+
 @pytest.fixture(scope="module")
 def axe(pytestconfig: pytest.Config) -> str:
     """The source of axe-core, from npm."""
