@@ -62,11 +62,25 @@ async def _disturb(stage: Stage, trigger: Trigger, does: FaultCase, asked: Asked
     async with stage.disturbance:
         match does.fault:
             case Fault.CUT_BEFORE_CONFIRM:
-                return await _cut_before_confirm(stage, trigger, asked, does.message)
+                return await _unconfirmed(
+                    stage,
+                    trigger,
+                    asked,
+                    does.message,
+                    stage.tap.cut_before_confirm,
+                    "after its confirm was lost",
+                )
             case Fault.SAME_AGAIN:
                 return await _same_again(stage, trigger, asked, fence, does.message)
             case Fault.NACKED:
-                return await _nacked(stage, trigger, asked, does.message)
+                return await _unconfirmed(
+                    stage,
+                    trigger,
+                    asked,
+                    does.message,
+                    stage.tap.nack_instead,
+                    "after the broker refused it by a nack",
+                )
             case Fault.RETURNED:
                 return await _returned(stage, trigger, asked, does.message)
             case Fault.AWAY_AT_PUBLISH:
@@ -77,30 +91,19 @@ async def _disturb(stage: Stage, trigger: Trigger, does: FaultCase, asked: Asked
                 raise ValueError(f"{does.fault} is for consumers")
 
 
-async def _cut_before_confirm(stage: Stage, trigger: Trigger, asked: Asked, message: str) -> list[str]:
-    """Break the connection before the confirm arrives: the message is published again, or the request fails."""
+async def _unconfirmed(
+    stage: Stage, trigger: Trigger, asked: Asked, message: str, withhold: Callable[[bytes], None], when: str
+) -> list[str]:
+    """Have `withhold` keep the confirm from the program: the message is published again, or the request fails."""
     needle = asked.nonce.encode()
-    stage.tap.cut_before_confirm(needle)
+    withhold(needle)
     try:
         await _ask(stage, trigger, asked, message)
     except TriggerFailed:
         return [] if stage.tap.has_cut(needle) else [_unasked()]
     if not await _wait(stage, lambda: stage.tap.has_cut(needle)):
         return [_unasked()]
-    return await _published_again(stage, asked, "after its confirm was lost")
-
-
-async def _nacked(stage: Stage, trigger: Trigger, asked: Asked, message: str) -> list[str]:
-    """Have the broker refuse the message by a nack: it is published again, or the request fails."""
-    needle = asked.nonce.encode()
-    stage.tap.nack_instead(needle)
-    try:
-        await _ask(stage, trigger, asked, message)
-    except TriggerFailed:
-        return [] if stage.tap.has_cut(needle) else [_unasked()]
-    if not await _wait(stage, lambda: stage.tap.has_cut(needle)):
-        return [_unasked()]
-    return await _published_again(stage, asked, "after the broker refused it by a nack")
+    return await _published_again(stage, asked, when)
 
 
 async def _returned(stage: Stage, trigger: Trigger, asked: Asked, message: str) -> list[str]:
