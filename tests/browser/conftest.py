@@ -22,11 +22,12 @@ HOSTILE = '<script>document.title="owned"</script><img src=x onerror="document.t
 
 @dataclass(frozen=True)
 class Places:
-    """Where site and viewer are."""
+    """Where site and viewer are; `data` is the folder of their databases."""
 
     site: str
     viewer: str
-    mail_port: int = 0
+    mail_port: int
+    data: Path
 
 
 def mail(subject: str | None, text: str, sender: str = "Ada Lovelace <ada@example.org>") -> bytes:
@@ -65,7 +66,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
         with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
             for each in MAILS:
                 client.sendmail("bounce@example.org", ["reader@example.org", "hidden@example.org"], each)
-        yield Places(site=said["site"], viewer=said["viewer"], mail_port=port)
+        yield Places(site=said["site"], viewer=said["viewer"], mail_port=port, data=folder / ".mailpact")
     finally:
         process.kill()
         process.wait()

@@ -1,0 +1,136 @@
+"""An administrator's day and a reader's comment, as they see the site in a real Chromium."""
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+PASSWORD = "correct horse battery"
+WIDTHS = (1280, 390, 320)
+LONG_WORD = "Donaudampfschifffahrtsgesellschaft" * 8
+TEXT = (
+    f"# A heading\n\n{LONG_WORD}\n\n```\n{LONG_WORD}\n```\n\nمرحبا بكم في موقعنا\n\n- one\n- two\n\n> quoted"
+)
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+@pytest.fixture(params=["light", "dark"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    """The colour scheme that the browsers of a test ask for."""
+    return str(request.param)
+
+
+@pytest.fixture
+def open_page(browser: Any, scheme: str) -> Any:
+    """Open a page in a browser without cookies."""
+    contexts = []
+
+    def opened() -> Page:
+        context = browser.new_context(color_scheme=scheme)
+        contexts.append(context)
+        page: Page = context.new_page()
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def change(places: Any, statement: str, *values: str) -> None:
+    with closing(sqlite3.connect(places.data / "cms.db", timeout=20)) as connection, connection:
+        connection.execute(statement, values)
+
+
+def register(page: Page, places: Any, name: str, email: str) -> None:
+    page.goto(f"{places.site}register")
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("E-mail").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("main").get_by_role("button", name="Register").click()
+    expect(page.get_by_role("status")).to_contain_text("Thank you")
+    change(places, "UPDATE users SET confirmed_at = 1, delete_at = NULL WHERE email = ?", email)
+
+
+def log_in(page: Page, places: Any, email: str) -> None:
+    page.goto(f"{places.site}login")
+    page.get_by_label("E-mail").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("main").get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your account")
+
+
+def fits(page: Page, name: str) -> None:
+    """Check that the page that is shown scrolls sideways at no width."""
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
+
+
+def test_administrator_writes_a_page_and_moderates_a_comment(
+    open_page: Any, places: Any, scheme: str
+) -> None:
+    admin, reader, stranger = open_page(), open_page(), open_page()
+    title = f"Brewing tea, {scheme}"
+    register(admin, places, "Ada", f"ada.{scheme}@example.org")
+    change(places, "UPDATE users SET is_admin = 1 WHERE email = ?", f"ada.{scheme}@example.org")
+    log_in(admin, places, f"ada.{scheme}@example.org")
+
+    admin.goto(places.site)
+    fits(admin, f"home-{scheme}")
+    admin.get_by_role("link", name="New page").click()
+    fits(admin, f"new-page-{scheme}")
+    admin.get_by_label("Title").fill(title)
+    admin.get_by_label("Text").fill(TEXT)
+    admin.get_by_label("Published").check()
+    admin.get_by_role("button", name="Save the page").click()
+    expect(admin.get_by_role("status")).to_have_text("The page is saved.")
+    path = admin.url
+
+    stranger.goto(path)
+    expect(stranger.get_by_role("heading", level=1)).to_have_text(title)
+    assert stranger.get_by_text("مرحبا").evaluate("each => getComputedStyle(each).direction") == "rtl"
+    expect(stranger.get_by_text("There are no comments yet.")).to_be_visible()
+    fits(stranger, f"page-{scheme}")
+
+    register(reader, places, "Bob", f"bob.{scheme}@example.org")
+    log_in(reader, places, f"bob.{scheme}@example.org")
+    reader.goto(path)
+    reader.get_by_label("Your comment").fill(f"I like it.\n\n{LONG_WORD}")
+    reader.get_by_role("button", name="Send the comment").click()
+    expect(reader.get_by_text("Waiting for approval")).to_be_visible()
+    fits(reader, f"comment-waiting-{scheme}")
+
+    admin.get_by_role("link", name="Moderation").click()
+    fits(admin, f"moderation-{scheme}")
+    admin.get_by_role("button", name="Approve").click()
+    expect(admin.get_by_text("No comment waits")).to_be_visible()
+    stranger.reload()
+    expect(stranger.get_by_text("I like it.")).to_be_visible()
+    fits(stranger, f"comments-{scheme}")
+
+    reader.goto(path)
+    reader.get_by_role("link", name="Change or delete").click()
+    fits(reader, f"comment-form-{scheme}")
+    reader.get_by_role("button", name="Delete the comment").click()
+    expect(reader.get_by_role("status")).to_have_text("Your comment is deleted.")
+
+
+def test_second_editor_sees_both_texts(open_page: Any, places: Any, scheme: str) -> None:
+    editor = open_page()
+    register(editor, places, "Eve", f"eve.{scheme}@example.org")
+    change(places, "UPDATE users SET is_admin = 1 WHERE email = ?", f"eve.{scheme}@example.org")
+    log_in(editor, places, f"eve.{scheme}@example.org")
+    editor.goto(f"{places.site}pages/welcome")
+    editor.get_by_role("link", name="Edit this page").click()
+    change(places, "UPDATE pages SET version = version + 1 WHERE slug = 'welcome'")
+
+    editor.get_by_label("Text", exact=True).fill("My own words.")
+    editor.get_by_role("button", name="Save the page").click()
+
+    expect(editor.get_by_role("alert")).to_contain_text("Somebody else has changed this page")
+    expect(editor.get_by_label("Text", exact=True)).to_have_value("My own words.")
+    expect(editor.get_by_label("The page as it is now")).to_have_count(2)
+    fits(editor, f"conflict-{scheme}")
