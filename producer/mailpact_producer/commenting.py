@@ -13,8 +13,10 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from mailpact.database.transactions import Database
+from mailpact_producer.cache import page_key
 from mailpact_producer.comment_text import links_in
 from mailpact_producer.errors import ReaderBlocked, TooManyComments
+from mailpact_producer.invalidation import Changes, Keys
 from mailpact_producer.limits import limit_key
 from mailpact_producer.store import comments, limits, pages, users
 from mailpact_producer.store.comments import Comment, CommentState
@@ -27,8 +29,9 @@ MOST_IN_AN_HOUR: Final = 10
 class Commenting:
     """Stores comments and what becomes of them. Each change names who makes it."""
 
-    def __init__(self, database: Database, key: bytes) -> None:
+    def __init__(self, database: Database, changes: Changes, key: bytes) -> None:
         self._database = database
+        self._changes = changes
         self._key = key
 
     async def write(self, user: User, page_guid: str, text: str, form: str) -> CommentState | None:
@@ -46,7 +49,7 @@ class Commenting:
             comments.add(connection, page_guid, user.id, text, state, once=once)
             return state
 
-        return await self._database.transact(work)
+        return await self._changes.transact(work, lambda _connection: [page_key(page_guid)])
 
     async def change(self, user: User, comment_id: int, text: str) -> CommentState | None:
         """Store another text of the reader's own comment; None if the reader has no such comment.
@@ -58,12 +61,12 @@ class Commenting:
             state = self._admit(connection, user, text)
             return state if comments.change(connection, comment_id, user.id, text, state) else None
 
-        return await self._database.transact(work)
+        return await self._changes.transact(work, _page_of(comment_id))
 
     async def delete_own(self, user: User, comment_id: int) -> bool:
         """Delete the reader's own comment; False if the reader has no such comment."""
-        return await self._database.transact(
-            lambda connection: comments.remove(connection, comment_id, user_id=user.id)
+        return await self._changes.transact(
+            lambda connection: comments.remove(connection, comment_id, user_id=user.id), _page_of(comment_id)
         )
 
     async def find(self, comment_id: int) -> Comment | None:
@@ -88,11 +91,15 @@ class Commenting:
 
     async def approve(self, comment_id: int) -> None:
         """Show a comment to everybody."""
-        await self._database.transact(lambda connection: comments.approve(connection, comment_id))
+        await self._changes.transact(
+            lambda connection: comments.approve(connection, comment_id), _page_of(comment_id)
+        )
 
     async def delete(self, comment_id: int) -> None:
         """Delete anybody's comment."""
-        await self._database.transact(lambda connection: comments.remove(connection, comment_id))
+        await self._changes.transact(
+            lambda connection: comments.remove(connection, comment_id), _page_of(comment_id)
+        )
 
     async def block_author(self, comment_id: int) -> None:
         """Delete a comment, block its author, and delete what else of the author waits; spare administrators."""
@@ -108,7 +115,7 @@ class Commenting:
                 if each.is_waiting:
                     comments.remove(connection, each.id)
 
-        await self._database.transact(work)
+        await self._changes.transact(work, _page_of(comment_id))
 
     async def unblock(self, user_id: int) -> None:
         """Let a reader write comments again."""
@@ -124,3 +131,11 @@ class Commenting:
             raise TooManyComments
         is_trusted = comments.has_approved(connection, user.id) and not links_in(text)
         return CommentState.SHOWN if current.is_admin or is_trusted else CommentState.WAITING
+
+
+def _page_of(comment_id: int) -> Keys:
+    def keys(connection: Connection) -> Sequence[str]:
+        found = comments.find(connection, comment_id)
+        return [] if found is None else [page_key(found.page_guid)]
+
+    return keys

@@ -10,7 +10,9 @@ from sqlalchemy import Connection
 
 from mailpact.database import clock
 from mailpact.database.transactions import Database
+from mailpact_producer.cache import ALL_PAGES
 from mailpact_producer.errors import AddressKnown
+from mailpact_producer.invalidation import Changes
 from mailpact_producer.mailer import Mailer
 from mailpact_producer.passwords import PasswordHashing
 from mailpact_producer.store import comments, links, outbox, sessions, users
@@ -24,9 +26,16 @@ class Profile:
     """Changes accounts of readers who are logged in."""
 
     def __init__(
-        self, database: Database, passwords: PasswordHashing, mailer: Mailer, *, new_secret: Callable[[], str]
+        self,
+        database: Database,
+        changes: Changes,
+        passwords: PasswordHashing,
+        mailer: Mailer,
+        *,
+        new_secret: Callable[[], str],
     ) -> None:
         self._database = database
+        self._changes = changes
         self._passwords = passwords
         self._mailer = mailer
         self._new_secret = new_secret
@@ -136,7 +145,11 @@ class Profile:
             self._mailer.enqueue(connection, mail, message)
             return True
 
-        if await self._database.transact(work):
+        def keys(connection: Connection) -> Sequence[str]:
+            written = comments.of_reader(connection, user.id)
+            return [ALL_PAGES] if written else []
+
+        if await self._changes.transact(work, keys):
             self._mailer.committed(message)
 
 

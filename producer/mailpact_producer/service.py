@@ -3,9 +3,10 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 from uuid import uuid4
 
 from aiormq.abc import AbstractConnection
@@ -16,13 +17,14 @@ from mailpact.amqp.publisher import Publisher
 from mailpact.amqp.topology import declare_ingress
 from mailpact.contracts import catalogue
 from mailpact.database.engine import open_database
-from mailpact.database.transactions import Database
 from mailpact.settings import SettingsError
 from mailpact.telemetry import Journey
 from mailpact.web.serving import serving
 from mailpact_producer.events import CONTRACT, EARLIER_CONTRACT, Writer, mail_body
 from mailpact_producer.health import Health
 from mailpact_producer.housekeeping import keep_house
+from mailpact_producer.invalidation import CONTRACT as CACHE_CONTRACT
+from mailpact_producer.invalidation import Changes, Listener
 from mailpact_producer.limits import MailLimits
 from mailpact_producer.mail_gate import MailGate
 from mailpact_producer.mailer import Mailer
@@ -64,17 +66,36 @@ async def running(
         passwords = PasswordHashing(usable_cpus())
         stack.push_async_callback(passwords.close)
         await schema.prepare(database)
-        writers = {name: Writer(catalogue.load(), name) for name in (CONTRACT, EARLIER_CONTRACT)}
+        writers = {
+            name: Writer(catalogue.load(), name) for name in (CONTRACT, EARLIER_CONTRACT, CACHE_CONTRACT)
+        }
         writer = writers[CONTRACT]
         texts = _checked(MailTexts(settings.base_url, settings.site_name), writer, settings.base_url)
         publisher = Publisher(settings.amqp_url, "producer", declare=_declare)
         relay = Relay(database, publisher, writers, journey, new_token=lambda: str(uuid4()))
         await stack.enter_async_context(_relaying(publisher, relay))
+        origin = str(uuid4())
+        cache_listener = Listener(settings.amqp_url, catalogue.load(), origin=origin, now=time.monotonic)
+        await stack.enter_async_context(_in_background(cache_listener.run()))
+        cache_writer = writers[CACHE_CONTRACT]
+        changes = Changes(
+            database, cache_listener, cache_writer, origin=origin, nudge=relay.nudge, now_seconds=time.time
+        )
         key = await database.transact(pages.signing_key)
         mailer = Mailer(writer, texts, journey, key, nudge=relay.nudge, now_seconds=time.time)
         gate = MailGate(database, MailLimits(settings.mail_limit_mailbox, settings.mail_limit_network), key)
-        app = await make_site(settings, database, passwords, mailer, gate, key, writer.is_mailable)
-        await stack.enter_async_context(_keeping_house(database))
+        app = await make_site(
+            settings,
+            database,
+            passwords,
+            mailer,
+            gate,
+            key,
+            changes,
+            cache_listener.cache,
+            writer.is_mailable,
+        )
+        await stack.enter_async_context(_in_background(keep_house(database)))
         if health is not None:
             site_health = Health(database, gate, lambda: publisher.is_open)
             for collector in collectors:
@@ -95,8 +116,8 @@ def _checked(texts: MailTexts, writer: Writer, base_url: str) -> MailTexts:
 
 
 @asynccontextmanager
-async def _keeping_house(database: Database) -> AsyncIterator[None]:
-    task = asyncio.create_task(keep_house(database))
+async def _in_background(work: Coroutine[None, None, NoReturn]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
     try:
         yield
     finally:

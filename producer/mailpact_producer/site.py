@@ -8,7 +8,9 @@ from aiohttp import web
 
 from mailpact.database.transactions import Database
 from mailpact_producer.accounts import IsMailable
+from mailpact_producer.cache import PageCache
 from mailpact_producer.commenting import Commenting
+from mailpact_producer.invalidation import Changes
 from mailpact_producer.login import Login
 from mailpact_producer.mail_gate import MailGate
 from mailpact_producer.mailer import Mailer
@@ -43,6 +45,8 @@ async def make_site(
     mailer: Mailer,
     gate: MailGate,
     key: bytes,
+    changes: Changes,
+    cache: PageCache,
     is_mailable: IsMailable,
 ) -> web.Application:
     """Return the application. `key` is what the site signs with."""
@@ -53,15 +57,15 @@ async def make_site(
     asking = Asking(gate, Networks(settings.trusted_proxies))
     registrar = Registrar(database, passwords, mailer, new_secret=new_secret)
     recovery = Recovery(database, passwords, mailer, new_secret=new_secret)
-    profile = Profile(database, passwords, mailer, new_secret=new_secret)
+    profile = Profile(database, changes, passwords, mailer, new_secret=new_secret)
     nobody = await passwords.hash(new_secret())
     login = Login(database, passwords, key, nobody=nobody, new_secret=new_secret)
     tools = FormTools(Forms(csrf), notices, cookies, asking, is_mailable, common_passwords())
-    site_pages = Pages(database, tools.forms, settings.base_url, settings.site_name)
+    site_pages = Pages(database, cache, tools.forms, settings.base_url, settings.site_name)
     handlers = Handlers(
         pages=site_pages,
-        editor=Editor(database, tools),
-        comments=CommentForms(Commenting(database, key), site_pages, tools),
+        editor=Editor(database, changes, tools),
+        comments=CommentForms(Commenting(database, changes, key), site_pages, tools),
         registration=RegistrationForm(registrar, site_pages, tools),
         links=LinkPages(registrar, profile, tools),
         login=LoginForms(login, recovery, tools),

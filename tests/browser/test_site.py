@@ -10,9 +10,8 @@ from playwright.sync_api import Page, expect
 PASSWORD = "correct horse battery"
 WIDTHS = (1280, 390, 320)
 LONG_WORD = "Donaudampfschifffahrtsgesellschaft" * 8
-TEXT = (
-    f"# A heading\n\n{LONG_WORD}\n\n```\n{LONG_WORD}\n```\n\nمرحبا بكم في موقعنا\n\n- one\n- two\n\n> quoted"
-)
+ARABIC = "\u0645\u0631\u062d\u0628\u0627 \u0628\u0643\u0645"
+TEXT = f"# A heading\n\n{LONG_WORD}\n\n```\n{LONG_WORD}\n```\n\n{ARABIC}\n\n- one\n- two\n\n> quoted"
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -91,7 +90,7 @@ def test_administrator_writes_a_page_and_moderates_a_comment(
 
     stranger.goto(path)
     expect(stranger.get_by_role("heading", level=1)).to_have_text(title)
-    assert stranger.get_by_text("مرحبا").evaluate("each => getComputedStyle(each).direction") == "rtl"
+    assert stranger.get_by_text(ARABIC).evaluate("each => getComputedStyle(each).direction") == "rtl"
     expect(stranger.get_by_text("There are no comments yet.")).to_be_visible()
     fits(stranger, f"page-{scheme}")
 

@@ -22,9 +22,6 @@ ROOMS = {
 KERNEL = ROOT / "mailpact"
 SOURCES = sorted(path for folder in (KERNEL, *ROOMS.values()) for path in folder.rglob("*.py"))
 LONGEST_FUNCTION, LONGEST_FILE = 60, 400
-AWAITED = {  # modules whose second user is still to come
-    "mailpact.amqp.subscriber": 1,  # the site's cache
-}
 LARGEST_KERNEL = 3_600  # lines
 LARGEST_DEVBROKER = 2_400  # lines of code; whoever needs more uses RabbitMQ
 SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "base", "misc"}
@@ -115,7 +112,7 @@ def rooms_using(module: str, seen: frozenset[str] = frozenset()) -> set[str]:
 def test_each_module_of_the_kernel_is_used_by_at_least_two_rooms() -> None:
     users = {module: rooms_using(module) for module in KERNEL_MODULES}
 
-    assert {name: found for name, found in users.items() if len(found) < AWAITED.get(name, 2)} == {}
+    assert {name: found for name, found in users.items() if len(found) < 2} == {}
 
 
 def test_the_kernel_stays_small() -> None:

@@ -13,7 +13,9 @@ from uuid import UUID, uuid4, uuid5
 from aiohttp import web
 
 from mailpact.database.transactions import Database
+from mailpact_producer.cache import LISTS, page_key
 from mailpact_producer.errors import SlugTaken
+from mailpact_producer.invalidation import Changes, Keys
 from mailpact_producer.page_text import (
     MAX_BODY,
     MAX_SLUG,
@@ -52,8 +54,9 @@ _CHANGED_SINCE: Final = (
 class Editor:
     """Shows and takes the forms. Whoever is not an administrator is told that there is no such page."""
 
-    def __init__(self, database: Database, tools: FormTools) -> None:
+    def __init__(self, database: Database, changes: Changes, tools: FormTools) -> None:
         self._database = database
+        self._changes = changes
         self._tools = tools
 
     async def show_new(self, request: web.Request) -> web.StreamResponse:
@@ -71,7 +74,9 @@ class Editor:
             form = fields.get(FORM_FIELD, "")
             guid = str(uuid5(_NAMESPACE, form) if form else uuid4())
             try:
-                page = await self._database.transact(lambda connection: pages.add(connection, text, guid))
+                page = await self._changes.transact(
+                    lambda connection: pages.add(connection, text, guid), _keys(guid)
+                )
             except SlugTaken:
                 raise _slug_taken() from None
             return self._saved(page)
@@ -96,8 +101,8 @@ class Editor:
         async def take(fields: Mapping[str, str]) -> web.Response:
             text, version = _text(fields), _version(fields)
             try:
-                page = await self._database.transact(
-                    lambda connection: pages.change(connection, guid, version, text)
+                page = await self._changes.transact(
+                    lambda connection: pages.change(connection, guid, version, text), _keys(guid)
                 )
             except SlugTaken:
                 raise _slug_taken() from None
@@ -127,8 +132,8 @@ class Editor:
 
         async def take(fields: Mapping[str, str]) -> web.Response:
             version = _version(fields)
-            if not await self._database.transact(
-                lambda connection: pages.remove(connection, page.guid, version)
+            if not await self._changes.transact(
+                lambda connection: pages.remove(connection, page.guid, version), _keys(page.guid)
             ):
                 raise FormRefused(_CHANGED_SINCE, status=HTTPStatus.CONFLICT)
             response = see_other("/")
@@ -150,6 +155,10 @@ class Editor:
 
     async def _find(self, guid: str) -> Page | None:
         return await self._database.transact(lambda connection: pages.find(connection, guid))
+
+
+def _keys(guid: str) -> Keys:
+    return lambda _connection: [page_key(guid), LISTS]
 
 
 def _turned_away(request: web.Request) -> web.Response:

@@ -70,6 +70,10 @@ class Notices:
         request[_SHOWN] = notice is not None
         return notice
 
+    def has(self, request: web.Request) -> bool:
+        """Return whether there is a notice for the page that answers this request."""
+        return self._read(request) is not None
+
     def middleware(self) -> Middleware:
         """Return what lets the browser forget a notice once an answer shows it."""
 

@@ -1,17 +1,19 @@
 """The home page, and the pages that it lists. Drafts are there for administrators only."""
 
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Final
 from uuid import UUID
 
 from aiohttp import web
 
 from mailpact.database.transactions import Database
+from mailpact_producer.cache import LISTS, Kept, PageCache, page_key
 from mailpact_producer.comment_text import MAX_COMMENT
 from mailpact_producer.markup import excerpt, to_html
 from mailpact_producer.store import comments, pages
 from mailpact_producer.web.feed import FEED_TYPE, atom, sitemap
 from mailpact_producer.web.forms import Forms
-from mailpact_producer.web.render import render
+from mailpact_producer.web.render import FRAME, render
 from mailpact_producer.web.session import is_admin, reader
 
 PER_PAGE: Final = 10
@@ -26,8 +28,11 @@ _MOST_DIGITS: Final = 6
 class Pages:
     """What can be read on the site; `base_url` has no slash at its end."""
 
-    def __init__(self, database: Database, forms: Forms, base_url: str, site_name: str) -> None:
+    def __init__(
+        self, database: Database, cache: PageCache, forms: Forms, base_url: str, site_name: str
+    ) -> None:
         self._database = database
+        self._cache = cache
         self._forms = forms
         self._base_url = base_url
         self._site_name = site_name
@@ -35,6 +40,13 @@ class Pages:
     async def home(self, request: web.Request) -> web.Response:
         """List the pages, the newest first, ten on a page of the list."""
         number = _page_number(request.query.get("page", "1"))
+
+        async def make() -> tuple[str, web.Response]:
+            return LISTS, await self._home(request, number)
+
+        return await self._cached(request, ("home", number), make)
+
+    async def _home(self, request: web.Request, number: int) -> web.Response:
         has_drafts, offset = is_admin(request), (number - 1) * PER_PAGE
         # One page more than is shown tells whether there are older pages.
         found = await self._database.transact(
@@ -51,24 +63,46 @@ class Pages:
     async def page(self, request: web.Request) -> web.Response:
         """Show the page with the guid in the address, which stays when the page gets another title."""
         guid = read_guid(request.match_info["guid"])
-        return await self._show(request, await self._find(guid) if guid else None)
+
+        async def make() -> tuple[str, web.Response]:
+            return await self._show(request, await self._find(guid) if guid else None)
+
+        return await self._cached(request, ("guid", guid, request.query.get("comments")), make)
 
     async def page_by_slug(self, request: web.Request) -> web.Response:
         """Show the page with the readable address."""
         slug = request.match_info["slug"]
-        found = await self._database.transact(lambda connection: pages.find_slug(connection, slug))
-        return await self._show(request, found)
 
-    async def feed(self, _request: web.Request) -> web.Response:
+        async def make() -> tuple[str, web.Response]:
+            found = await self._database.transact(lambda connection: pages.find_slug(connection, slug))
+            return await self._show(request, found)
+
+        return await self._cached(request, ("slug", slug, request.query.get("comments")), make)
+
+    async def feed(self, request: web.Request) -> web.Response:
         """Return the newest pages as an Atom feed."""
+
+        async def make() -> tuple[str, web.Response]:
+            return LISTS, await self._feed()
+
+        return await self._cached(request, "feed", make)
+
+    async def _feed(self) -> web.Response:
         newest = await self._database.transact(
             lambda connection: pages.listed(connection, has_drafts=False, offset=0, limit=FEED_PAGES)
         )
         body = atom(self._site_name, self._base_url, newest)
         return web.Response(body=body, content_type=FEED_TYPE, charset="utf-8")
 
-    async def sitemap(self, _request: web.Request) -> web.Response:
+    async def sitemap(self, request: web.Request) -> web.Response:
         """Return the addresses of the pages, for search engines."""
+
+        async def make() -> tuple[str, web.Response]:
+            return LISTS, await self._sitemap()
+
+        return await self._cached(request, "sitemap", make)
+
+    async def _sitemap(self) -> web.Response:
         found = await self._database.transact(
             lambda connection: pages.listed(connection, has_drafts=False, offset=0, limit=SITEMAP_PAGES)
         )
@@ -88,11 +122,28 @@ class Pages:
         """Return the values for the template of a page. Raises the HTTP error 404 if the page may not be seen."""
         return await self._values(request, await self._find(guid) if guid else None)
 
-    async def _show(self, request: web.Request, page: pages.Page | None) -> web.Response:
+    async def _show(self, request: web.Request, page: pages.Page | None) -> tuple[str, web.Response]:
         values = await self._values(request, page)
+        key = page_key(page.guid) if page is not None else ""
         if reader(request) is not None:
-            return self._forms.show(request, "page.html", values)
-        return render(request, "page.html", {**values, "fields": {}, "errors": {}, "trouble": ""})
+            return key, self._forms.show(request, "page.html", values)
+        return key, render(request, "page.html", {**values, "fields": {}, "errors": {}, "trouble": ""})
+
+    async def _cached(
+        self, request: web.Request, name: Hashable, make: Callable[[], Awaitable[tuple[str, web.Response]]]
+    ) -> web.Response:
+        """Return what is kept under the name, or else what `make` makes; what differs for one person is not kept."""
+        if not request.app[FRAME].is_plain(request):
+            return (await make())[1]
+        kept = self._cache.get(name)
+        if kept is None:
+            generation = self._cache.generation
+            key, made = await make()
+            body = made.body
+            assert isinstance(body, bytes)  # noqa: S101  # every page is rendered as a whole
+            kept = Kept(body, made.content_type)
+            self._cache.keep(name, key, kept, generation=generation)
+        return web.Response(body=kept.body, content_type=kept.content_type, charset="utf-8")
 
     async def _values(self, request: web.Request, page: pages.Page | None) -> dict[str, object]:
         if page is None or not (page.is_published or is_admin(request)):

@@ -20,6 +20,10 @@ class Frame:
         self._csrf = csrf
         self._site_name = site_name
 
+    def is_plain(self, request: web.Request) -> bool:
+        """Return whether a page looks for this request as the page does for every stranger."""
+        return reader(request) is None and not self._notices.has(request)
+
     def values(self, request: web.Request) -> Mapping[str, Any]:
         """Return the layout's values for the page that answers this request."""
         notice = self._notices.show(request)
