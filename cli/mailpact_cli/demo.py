@@ -12,6 +12,8 @@ from html.parser import HTMLParser
 
 import aiohttp
 from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
 
 from mailpact.telemetry import Point
 from mailpact_cli.errors import NotShown
@@ -183,7 +185,7 @@ def _as_object(system: RunningSystem, shown: Shown) -> dict[str, object]:
 
 def _print_journey(system: RunningSystem, shown: Shown) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"\n{shown.mail.to} registered, and got mail: [bold]{shown.mail.subject}[/bold]\n")
+    console.print(f"\n{shown.mail.to} registered, and got mail: [bold]{escape(shown.mail.subject)}[/bold]\n")
     console.print(f"[dim]{'':<24}{'ms':>7}[/dim]")
     for point, (stage, meaning) in STAGES.items():
         ms = shown.registered_ms if point is None else shown.reached_ms.get(point)
@@ -197,8 +199,8 @@ def _print_journey(system: RunningSystem, shown: Shown) -> None:
         ("viewer", system.viewer_url),
         ("site", system.cms_url),
     ):
-        console.print(f"{name:<8}[link={url}]{url}[/link]")
-    console.print(f"{'broker':<8}{system.amqp_link}\n")
+        console.print(Text.assemble(f"{name:<8}", (url, f"link {url}")))
+    console.print(Text(f"{'broker':<8}{system.amqp_link}\n"))
 
 
 def _milliseconds(seconds: float) -> float:

@@ -4,6 +4,7 @@ The users have no password: RabbitMQ refuses their login until an operator sets 
 holds none. Permissions are RabbitMQ's three regular expressions over the names of exchanges and queues:
 
     mailpact-producer   declares the public exchange, publishes to it and its log records; reads nothing
+    mailpact-site       what a producer does; tells and hears what the site's processes have cached
     mailpact-consumer   declares its part, reads what waits for mail, publishes; reads no dead letters
     mailpact-observer   reads copies of messages, events and log records through private queues; publishes to none
     mailpact-operator   declares, reads and publishes in all of it: `topology apply`, the tools for dead letters, `logs`
@@ -17,15 +18,17 @@ from collections.abc import Iterable
 from mailpact.contracts.catalogue import Exchange, Queue, Topology
 from mailpact.contracts.parse import JsonObject, JsonValue
 
-USERS = ("mailpact-producer", "mailpact-consumer", "mailpact-observer", "mailpact-operator")
+USERS = ("mailpact-producer", "mailpact-site", "mailpact-consumer", "mailpact-observer", "mailpact-operator")
 INGRESS = "email"
 _CONSUMER = "consumer"
 LOGS = "logs"
+CACHE = "cache.invalidation"
 LOG_QUEUE = "logs.all"
 LOG_POLICY = "mailpact-logs"
 MOST_LOG_RECORDS, MOST_LOG_BYTES = 100_000, 100_000_000
 _OBSERVED = ("email", "email.status", LOGS)
 _PRIVATE_QUEUES = r"amq\.gen-.*"  # what RabbitMQ calls a queue that is declared without a name
+_CACHE_QUEUES = r"cache\.invalidation\..+"  # one for each process of the site
 _DEAD_LETTER_EXCHANGE = "x-dead-letter-exchange"
 
 
@@ -69,6 +72,14 @@ def _permissions(user: str, topology: Topology) -> JsonObject:
         case "mailpact-producer":
             written = [INGRESS, *(name for name in exchanges if name == LOGS)]
             return {"configure": _names([INGRESS]), "write": _names(written), "read": _names([])}
+        case "mailpact-site":
+            told = [name for name in exchanges if name == CACHE]
+            logs = [name for name in exchanges if name == LOGS]
+            return {
+                "configure": _names([INGRESS, *told], own=_CACHE_QUEUES),
+                "write": _names([INGRESS, *logs, *told], own=_CACHE_QUEUES),
+                "read": _names(told, own=_CACHE_QUEUES),
+            }
         case "mailpact-consumer":
             return _consumer_permissions(topology)
         case "mailpact-observer":

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import re
+import socket
 from collections.abc import Awaitable, Callable
 
+import aiohttp
 import aiormq
 import pytest
 from aiormq.abc import AbstractChannel, DeliveredMessage
@@ -19,6 +22,8 @@ from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.service import running
 from mailpact_consumer.settings import ConsumerSettings
 from mailpact_contract_tool.publish.definitions import USERS, definitions
+from mailpact_producer.service import running as producer_running
+from mailpact_producer.settings import ProducerSettings
 
 TOPOLOGY = catalogue.load().topology
 RECORD = {"timestamp": "2026-11-24T09:00:00Z", "level": "info"}
@@ -145,6 +150,16 @@ FORBIDDEN: dict[str, tuple[str, Callable[[AbstractChannel], Awaitable[object]]]]
         "mailpact-producer",
         lambda channel: channel.queue_bind("email", "email", ""),
     ),
+    "a site reads no mail": ("mailpact-site", lambda channel: channel.basic_get("email.work")),
+    "a site declares no other queue": ("mailpact-site", lambda channel: channel.queue_declare("mine")),
+    "a site listens to nobody's mail": (
+        "mailpact-site",
+        lambda channel: channel.queue_bind("email", "email", ""),
+    ),
+    "a producer tells nobody about the cache": (
+        "mailpact-producer",
+        lambda channel: publish(channel, "cache.invalidation"),
+    ),
     "a consumer reads no dead letter": ("mailpact-consumer", lambda channel: channel.basic_get("email.dead")),
     "a consumer declares nothing else": (
         "mailpact-consumer",
@@ -173,6 +188,47 @@ async def test_users_may_do_no_more_than_their_part(imported, promise) -> None:
         channel = await connection.channel(publisher_confirms=True)
         with pytest.raises(ChannelAccessRefused):
             await act(channel)
+
+
+async def test_site_hears_what_another_process_of_the_site_says_about_the_cache(imported) -> None:
+    imported.set_passwords()
+
+    async with aiormq.connect(imported.url("mailpact-site")) as connection:
+        channel = await connection.channel(publisher_confirms=True)
+        await channel.exchange_declare("cache.invalidation", exchange_type="fanout", durable=True)
+        await channel.queue_declare("cache.invalidation.one", exclusive=True, auto_delete=True)
+        await channel.queue_bind("cache.invalidation.one", "cache.invalidation", "")
+        await channel.basic_publish(b"said", exchange="cache.invalidation", mandatory=False)
+        taken = await channel.basic_get("cache.invalidation.one", no_ack=True)
+
+    assert taken.body == b"said"
+
+
+@pytest.mark.parametrize("user", ["mailpact-producer", "mailpact-site"])
+async def test_site_mails_with_the_rights_of_either_user(imported, tmp_path, user) -> None:
+    imported.set_passwords()
+    listener = socket.create_server(("127.0.0.1", 0))
+    site = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    settings = ProducerSettings(
+        site, AmqpUrl.parse(imported.url(user)), DatabaseUrl.of_file(tmp_path / "cms.db")
+    )
+    cookies = aiohttp.CookieJar(unsafe=True)
+
+    async with (
+        producer_running(settings, listener, journey=Journey()),
+        aiohttp.ClientSession(cookie_jar=cookies) as session,
+    ):
+        async with session.get(f"{site}/register") as page:
+            fields = dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', await page.text()))
+        fields |= {"name": "Ada", "email": "ada@example.org", "password": "correct horse battery"}
+        async with session.post(f"{site}/register", data=fields) as answer:
+            assert answer.status == 200
+        async with aiormq.connect(imported.url("mailpact-operator")) as connection, asyncio.timeout(30):
+            channel = await connection.channel()
+            while (taken := await channel.basic_get("email.work", no_ack=True)).delivery_tag is None:
+                await asyncio.sleep(0.05)
+
+    assert b"confirm-address" in taken.body
 
 
 async def test_observer_sees_copies_through_a_private_queue(imported) -> None:
