@@ -95,6 +95,7 @@ async def test_changed_page_is_seen_on_its_page_and_in_the_list_of_both(
         await comes_true(is_seen)
 
 
+@pytest.mark.parametrize("real_servers", [()], indirect=True, ids=["embedded"])  # a broker that ends
 async def test_nothing_is_answered_from_memory_while_the_broker_is_away(
     start_site: Any, broker: Any, data: Any
 ) -> None:
