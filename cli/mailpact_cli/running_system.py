@@ -70,7 +70,9 @@ async def running_system(given: UpOptions, folder: Path, journey: Journey) -> As
     from mailpact_producer.settings import ProducerSettings
 
     listeners = _listen(given)
-    cms_url, viewer_url = site_url(listeners.cms), f"http://{bound_address(listeners.viewer)}"
+    cms_url, viewer_url = (
+        f"http://{bound_address(listener)}" for listener in (listeners.cms, listeners.viewer)
+    )
     smtp = bound_address(listeners.smtp)
     smtp_url = SmtpUrl(smtp.host, smtp.port)
     async with AsyncExitStack() as stack:
@@ -93,7 +95,7 @@ async def running_system(given: UpOptions, folder: Path, journey: Journey) -> As
         )
         consumer = await stack.enter_async_context(consumer_running(consumer_settings, journey=journey))
         producer_settings = ProducerSettings(
-            base_url=cms_url,
+            base_url=site_url(listeners.cms),
             amqp_url=amqp_url,
             database_url=given.database_url or DatabaseUrl.of_file(folder / "cms.db"),
             mail_limit_network=0,  # the developer's own machine is the only network that can reach the site
