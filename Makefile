@@ -54,10 +54,13 @@ test-faults: $(VENV)/dev.lock ## Run crashes and outages, and break 10,000 conve
 		$(ARGS)
 	@$(BIN)/python -m pytest -q -m long --ignore tests/faults $(ARGS)
 
-bench: bench-validation bench-devbroker bench-smtp-client bench-capture bench-consumer ## Measure what has a number to reach; exit 1 where one is missed (some minutes)
+bench: bench-validation bench-rendering bench-devbroker bench-smtp-client bench-capture bench-consumer ## Measure what has a number to reach; exit 1 where one is missed (some minutes)
 
 bench-validation: $(VENV)/dev.lock ## Validation beside jsonschema
 	@$(BIN)/python benchmarks/validation.py $(ARGS)
+
+bench-rendering: $(VENV)/dev.lock ## Rendering a mail beside the standard library
+	@$(BIN)/python benchmarks/rendering.py $(ARGS)
 
 bench-devbroker: $(VENV)/dev.lock ## 200,000 messages through the development broker
 	@$(BIN)/python benchmarks/devbroker_soak.py $(ARGS)
