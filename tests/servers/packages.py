@@ -57,6 +57,7 @@ class PackageSet:
 MAIL_TOOLS = PackageSet(
     "mail-tools", ("postfix", "swaks", "sasl2-bin", "libsasl2-2", "libsasl2-modules", "libsasl2-modules-db")
 )
+NGINX = PackageSet("nginx", ("nginx", "nginx-common"))
 CHROMIUM = PackageSet("chromium", ("chromium", "chromium-common"))
 
 

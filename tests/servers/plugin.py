@@ -29,7 +29,7 @@ from tests.servers.where import NotAvailable, Servers
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LANE_NAMES = {"rabbitmq", "mariadb"}
-NAMES = LANE_NAMES | {"chromium", "smtp_sink", "swaks", "postfix"}
+NAMES = LANE_NAMES | {"chromium", "smtp_sink", "swaks", "postfix", "nginx"}
 SERVERS = pytest.StashKey[Servers]()
 WORKER_OUTPUT = "mailpact_real_servers"
 
@@ -123,6 +123,12 @@ def postfix(pytestconfig: pytest.Config) -> Iterator[Postfix]:
     server = Postfix(pytestconfig.stash[SERVERS].run, program)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def nginx(pytestconfig: pytest.Config) -> Program:
+    """A reverse proxy."""
+    return _program(pytestconfig, programs.NGINX)
 
 
 def _program(config: pytest.Config, name: ProgramName) -> Program:

@@ -1,4 +1,4 @@
-"""Programs that tests run: a browser, a mail sink, a mail client. Installed ones first, else from Debian's packages."""
+"""Programs that tests run: browser, mail sink, proxy and others. Installed ones first, else from Debian's packages."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,8 @@ SWAKS = ProgramName("swaks", ("swaks",), packages.MAIL_TOOLS, "usr/bin/swaks")
 POSTFIX = ProgramName(
     "Postfix", (), packages.MAIL_TOOLS, "usr/lib/postfix/sbin/master"
 )  # an installed one is not ours
-ALL_PROGRAMS = (CHROMIUM, SMTP_SINK, SWAKS, POSTFIX)
+NGINX = ProgramName("nginx", ("nginx",), packages.NGINX, "usr/sbin/nginx")
+ALL_PROGRAMS = (CHROMIUM, SMTP_SINK, SWAKS, POSTFIX, NGINX)
 
 
 @dataclass(frozen=True, slots=True)
