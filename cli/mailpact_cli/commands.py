@@ -19,6 +19,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "capture": ("mailpact_cli.capture:capture", "Run a mail server that keeps and shows mail."),
     "producer": ("mailpact_cli.producer:producer", "Run the site on which readers register."),
+    "create-admin": ("mailpact_cli.create_admin:create_admin", "Make an administrator of the site."),
     "consumer": ("mailpact_cli.consumer:consumer", "Run a consumer, which turns messages into mail."),
     "contracts": ("mailpact_cli.contracts.command:app", "Read, check and publish contracts."),
     "topology": ("mailpact_cli.topology.command:app", "Show, declare and export exchanges and queues."),

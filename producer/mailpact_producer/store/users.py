@@ -102,6 +102,11 @@ def confirm(connection: Connection, user_id: int) -> None:
     )
 
 
+def make_administrator(connection: Connection, user_id: int) -> None:
+    """Let a reader write and delete pages."""
+    connection.execute(update(users).where(users.c.id == user_id).values(is_admin=1))
+
+
 def set_password(connection: Connection, user_id: int, password_hash: str) -> None:
     """Store another password."""
     connection.execute(update(users).where(users.c.id == user_id).values(password_hash=password_hash))

@@ -18,7 +18,7 @@ from mailpact_producer.settings import parse_networks
 from tests.certificates import make_certificate
 from tests.integration.producer.conftest import HIDDEN
 from tests.servers.plugin import SERVERS
-from tests.servers.private_process import PrivateProcess
+from tests.servers.run_folder import PrivateProcess
 
 PAGE = Path(__file__).parents[3] / "docs/how-to/behind-nginx.md"
 PATIENCE_SECONDS = 20
