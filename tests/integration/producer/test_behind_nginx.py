@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import pytest
 
 from mailpact_producer.settings import parse_networks
-from tests.certificates import make_certificate
+from tests.certificates import Authority
 from tests.integration.producer.conftest import HIDDEN
 from tests.servers.plugin import SERVERS
 from tests.servers.run_folder import PrivateProcess
@@ -59,11 +59,12 @@ async def proxy(
     run = pytestconfig.stash[SERVERS].run
     port, plain_port = run.reserve_port(), run.reserve_port()
     site_port = int(site.url.rpartition(":")[2])
-    made = make_certificate(tmp_path, HOST)
+    authority = Authority(tmp_path)
+    pem = str(authority.certificate(HOST))
     (block,) = re.findall(r"```nginx\n(.*?)```", PAGE.read_text(), re.DOTALL)
     for written, here in (
-        ("/etc/ssl/cms.example.pem", str(made.certificate)),
-        ("/etc/ssl/cms.example.key", str(made.key)),
+        ("/etc/ssl/cms.example.pem", pem),
+        ("/etc/ssl/cms.example.key", pem),
         ("listen 80 ", f"listen 127.0.0.1:{plain_port} "),
         ("listen 443 ", f"listen 127.0.0.1:{port} "),
         ("127.0.0.1:8080", f"127.0.0.1:{site_port}"),
@@ -81,9 +82,9 @@ async def proxy(
         f"events {{}}\nhttp {{ access_log off; keepalive_timeout 1s;\n{temporary}{block}}}\n"
     )
     words = [str(nginx.path), "-p", str(tmp_path), "-e", "stderr", "-c", str(tmp_path / "nginx.conf")]
-    process = PrivateProcess(run, run.folder("nginx"), words, nginx.environment, "log")
+    process = PrivateProcess(run, run.folder("nginx")).begin(words, nginx.environment, "log")
     await asyncio.to_thread(process.wait_until, "it listens", lambda: _listens(port))
-    yield Proxy(port, plain_port, site_port, ssl.create_default_context(cafile=made.authority))
+    yield Proxy(port, plain_port, site_port, ssl.create_default_context(cafile=authority.ca_file))
     process.stop()
 
 
