@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Connection, select, update
 
 from mailpact.amqp.outcome import Outcome
-from mailpact.amqp.publisher import Publisher
+from mailpact.amqp.publisher import WINDOW, Publisher
 from mailpact.database import clock
 from mailpact.database.transactions import Database, DatabaseUnavailable
 from mailpact_consumer.inbox import Inbox, Reported
@@ -38,7 +38,9 @@ class Events:
         self._database = database
         self._inbox = inbox
         self._publisher = publisher
-        self._running: set[asyncio.Task[None]] = set()
+        self._waiting: list[tuple[StatusEvent, Reported | None]] = []
+        self._running: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
 
     def recorded(self, reported: Reported, event: StatusEvent) -> None:
         """Publish an event that was just written to its row."""
@@ -63,35 +65,43 @@ class Events:
         """Publish what has been due for 15 seconds; return how many rows had any. Raises DatabaseUnavailable."""
         swept = await self._database.transact(_take_old)
         for reported, bodies in swept:
-            outcomes = [await self._publish(StatusEvent.read(body)) for body in bodies]
-            if all(outcomes):
+            outcomes = await self._publish([StatusEvent.read(body) for body in bodies])
+            if all(outcome is Outcome.CONFIRMED for outcome in outcomes):
                 self._inbox.reported(reported)
         return len(swept)
 
     async def finish(self, within_seconds: float) -> None:
         """Wait a little for what is in flight; what is not confirmed by then lies in its row."""
-        if self._running:
-            _, unfinished = await asyncio.wait(self._running, timeout=within_seconds)
+        if self._running is not None:
+            _, unfinished = await asyncio.wait({self._running}, timeout=within_seconds)
             for task in unfinished:
                 task.cancel()
 
     def _start(self, event: StatusEvent, reported: Reported | None) -> None:
         self._metrics.deliveries.labels(event.event).inc()
-        if not self._publisher.is_open or len(self._running) >= MOST_AT_ONCE:
+        if not self._publisher.is_open or len(self._waiting) >= MOST_AT_ONCE:
             return
-        task = asyncio.get_running_loop().create_task(self._publish_and_report(event, reported))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._waiting.append((event, reported))
+        if self._running is None:
+            self._running = asyncio.get_running_loop().create_task(self._publish_waiting())
 
-    async def _publish_and_report(self, event: StatusEvent, reported: Reported | None) -> None:
-        if await self._publish(event) and reported is not None:
-            self._inbox.reported(reported)
+    async def _publish_waiting(self) -> None:
+        """Publish one batch after the other; what comes while one is on its way is the next."""
+        try:
+            await asyncio.sleep(0)  # what this round of the loop records joins the batch
+            while batch := self._waiting[:WINDOW]:
+                del self._waiting[:WINDOW]
+                outcomes = await self._publish([event for event, _ in batch])
+                for outcome, (_, reported) in zip(outcomes, batch, strict=True):
+                    if outcome is Outcome.CONFIRMED and reported is not None:
+                        self._inbox.reported(reported)
+        finally:
+            self._running = None
 
-    async def _publish(self, event: StatusEvent) -> bool:
-        outcome = await self._publisher.publish(
-            event.message(), exchange=EXCHANGE, routing_key=event.event, mandatory=False
-        )
-        return outcome is Outcome.CONFIRMED
+    async def _publish(self, events: Sequence[StatusEvent]) -> Sequence[Outcome]:
+        messages = [(event.event, event.message()) for event in events]
+        async with self._turn:
+            return await self._publisher.publish_together(messages, exchange=EXCHANGE)
 
 
 def _take_old(connection: Connection) -> Sequence[tuple[Reported, Sequence[str]]]:

@@ -4,14 +4,17 @@ A publish without an answer is reported as UNKNOWN, never as a failure: the brok
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from aiormq.abc import AbstractChannel, AbstractConnection
+from aiormq.channel import Channel
 
+from mailpact.amqp import batch
 from mailpact.amqp.channels import RPC_SECONDS, open_channel, publish
-from mailpact.amqp.errors import AccessRefused, BrokerError
+from mailpact.amqp.errors import AccessRefused, BrokerError, talking
 from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome
 from mailpact.amqp.supervisor import Supervisor
@@ -97,19 +100,40 @@ class Publisher:
                 outcome = await self._publish(link, message, exchange, routing_key, mandatory=mandatory)
             finally:
                 self._ids.discard(message_id)
-                link.outstanding -= 1
-                if not link.outstanding:
-                    link.answered.set()
+                _end_publish(link)
             if outcome in REFUSED:
                 self._refuse(link)
             return outcome
+
+    async def publish_together(self, messages: Sequence[batch.Routed], *, exchange: str) -> Sequence[Outcome]:
+        """Publish messages that may go to nobody as one write, and wait at most 10 seconds for the answers.
+
+        The caller waits for one batch before the next. Ids may repeat, for nothing is returned. What `publish` says
+        about a nack holds for a batch too. Raises TypeError or ValueError for properties that AMQP cannot carry.
+        """
+        link = self._link
+        if link is None or not await _is_ready(link.connection):
+            return [Outcome.NOT_SENT] * len(messages)
+        channel = cast(Channel, link.channel)
+        sending = batch.new_batch(channel, len(messages))
+        link.outstanding += 1
+        try:
+            with self._withdrawing(link), talking():
+                async with asyncio.timeout(CONFIRM_SECONDS):
+                    await batch.send(channel, sending, messages, exchange)
+        finally:
+            _end_publish(link)
+        if not REFUSED.isdisjoint(sending.outcomes):
+            self._refuse(link)
+        return sending.outcomes
 
     async def _publish(
         self, link: _Link, message: Message, exchange: str, routing_key: str, *, mandatory: bool
     ) -> Outcome:
         if not await _is_ready(link.connection):
             return Outcome.NOT_SENT
-        try:
+        outcome = Outcome.UNKNOWN
+        with self._withdrawing(link):
             outcome = await publish(
                 link.channel,
                 message,
@@ -118,20 +142,24 @@ class Publisher:
                 mandatory=mandatory,
                 seconds=CONFIRM_SECONDS,
             )
+            if outcome is Outcome.UNKNOWN:
+                self._withdraw(link)
+        return outcome
+
+    @contextmanager
+    def _withdrawing(self, link: _Link) -> Iterator[None]:
+        """Take the channel out of use when a publish on it gets no answer; only a cancellation is raised again."""
+        try:
+            yield
         except AccessRefused as error:  # the user may not publish here; the refusal closes the channel
             self._supervisor.report_down(error)
             link.refused.set()
             self._withdraw(link)
-            return Outcome.UNKNOWN
         except BrokerError:
             self._withdraw(link)
-            return Outcome.UNKNOWN
         except asyncio.CancelledError:
             self._withdraw(link)
             raise
-        if outcome is Outcome.UNKNOWN:
-            self._withdraw(link)
-        return outcome
 
     async def _session(self, connection: AbstractConnection) -> NoReturn:
         loop = asyncio.get_running_loop()
@@ -194,6 +222,12 @@ class Publisher:
         if self._link is link:
             self._link = None
             self._opened.clear()
+
+
+def _end_publish(link: _Link) -> None:
+    link.outstanding -= 1
+    if not link.outstanding:
+        link.answered.set()
 
 
 async def _is_ready(connection: AbstractConnection) -> bool:
