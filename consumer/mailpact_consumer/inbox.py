@@ -12,12 +12,11 @@ locks, the whole table for an UPDATE with a list of one whole key.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, select, tuple_, update
 
 from mailpact.database import clock
 from mailpact.database.migrate import migrate
@@ -368,16 +367,17 @@ def _standing(connection: Connection, moves: Sequence[Transition]) -> dict[str, 
 
 
 def _clear(connection: Connection, reported: Sequence[Reported]) -> None:
-    def alike(one: Reported) -> tuple[int, int]:
-        return one.events, one.due_since
-
-    for (events, due_since), group in groupby(sorted(reported, key=alike), key=alike):
-        connection.execute(
-            update(inbox)
-            .where(
-                among([one.key for one in sorted(group, key=lambda one: one.key)]),
-                inbox.c.events == events,
-                inbox.c.due_since == due_since,
-            )
-            .values(due=None, due_since=None)
+    if not reported:
+        return
+    in_order = sorted(reported, key=lambda one: one.key)
+    as_published = [(*astuple(one.key), one.events, one.due_since) for one in in_order]
+    connection.execute(
+        update(inbox)
+        .where(
+            inbox.c.message_id.in_([one.key.message_id for one in in_order]),
+            tuple_(inbox.c.message_id, inbox.c.recipient_sha256, inbox.c.events, inbox.c.due_since).in_(
+                as_published
+            ),
         )
+        .values(due=None, due_since=None)
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -68,6 +69,7 @@ def look(connection: Connection, message_ids: Sequence[str]) -> Sequence[Sequenc
     return [found[message_id] for message_id in message_ids]
 
 
+@cache
 def insert_if_absent(dialect: str) -> Insert:
     """Return an INSERT that leaves a row of the same key as it is."""
     if dialect == "sqlite":
@@ -76,6 +78,7 @@ def insert_if_absent(dialect: str) -> Insert:
     return mysql.insert(inbox).on_duplicate_key_update(message_id=inbox.c.message_id)
 
 
+@cache
 def insert_or_mark_sent(dialect: str) -> Insert:
     """Return an INSERT of `sent` rows that makes a row of the same key `sent`, whatever its state."""
     if dialect == "sqlite":
