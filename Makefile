@@ -31,12 +31,13 @@ test-differential: $(VENV)/dev.lock ## Compare the development broker with Rabbi
 test-polyglot: $(VENV)/dev.lock ## Run contracts and how-to pages in Python, Go, Node, Java and Rust (at first minutes)
 	@$(BIN)/python -m pytest -q tests/polyglot $(ARGS)
 
-test-faults: $(VENV)/dev.lock ## Run crashes and outages, and break 10,000 conversations with the broker (minutes)
+test-faults: $(VENV)/dev.lock ## Run crashes and outages, break 10,000 conversations and 10,000 messages (minutes)
 	-@$(BIN)/python -m tests.servers fetch
 	@MAILPACT_TEST_FUZZ_STREAMS=10000 \
 	MAILPACT_TEST_MUTANTS=all \
 	MAILPACT_TEST_KIT_ROUNDS=10 \
 	MAILPACT_TEST_KILL_ROUNDS=50 \
+	MAILPACT_TEST_FUZZ_MESSAGES=10000 \
 	MAILPACT_TEST_SIBLING_PAIRS=25000 \
 	MAILPACT_TEST_CUTS_APART=1 \
 	MAILPACT_TEST_MUTATED_MAILS=30000 \
@@ -45,6 +46,7 @@ test-faults: $(VENV)/dev.lock ## Run crashes and outages, and break 10,000 conve
 		tests/integration/capture/test_mutated.py \
 		tests/integration/database/test_migrate.py \
 		tests/integration/devbroker/test_fuzz.py \
+		tests/integration/consumer/test_fuzz.py \
 		tests/integration/kit/test_mutants.py \
 		tests/integration/kit/test_mailpact.py \
 		tests/polyglot/test_contract_tests.py::test_the_sample_passes_every_case \

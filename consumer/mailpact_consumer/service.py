@@ -193,6 +193,7 @@ async def _wired(
         await services.inbox.finish()
         with suppress(DatabaseUnavailable):  # then the row looks dead after ten seconds, as after a crash
             await services.liveness.withdraw()
+        log.info("the consumer has stopped")
 
 
 @asynccontextmanager
@@ -295,6 +296,7 @@ def _subscriber(
     settings: ConsumerSettings, intake: Intake, declare: Declare, publishers: _Publishers
 ) -> Subscriber:
     async def declare_for_session(connection: AbstractConnection) -> None:
+        log.info("connected to the broker", role="consumer")
         await declare(connection)
         await publishers.wait_until_open()
         intake.begin_session()

@@ -14,6 +14,7 @@ from functools import partial
 from itertools import takewhile
 from typing import NoReturn
 
+import structlog
 from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
 
 from mailpact.amqp.channels import RPC_SECONDS, open_channel
@@ -25,6 +26,8 @@ from mailpact.settings import AmqpUrl
 CANCEL_SECONDS = 2  # a stopping process waits no longer; the deliveries come back to the queue in any case
 
 Declare = Callable[[AbstractConnection], Awaitable[None]]
+
+log = structlog.get_logger()
 
 
 class SettledTwice(Exception):
@@ -188,6 +191,7 @@ class Subscriber:
                 consumed = await channel.basic_consume(self._queue, partial(self._deliver, acks, over))
                 self._consuming = channel, str(consumed.consumer_tag)
                 self.started.set()
+                log.info("consuming has begun", queue=self._queue)
             elif self._is_paused and not self._is_stopping and self._consuming is not None:
                 _, tag = self._consuming
                 self._consuming = None

@@ -307,6 +307,12 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.fixture
+def free_port() -> int:
+    """A port of the loopback that was free a moment ago."""
+    return _free_port()
+
+
 @pytest.fixture(name="wait_until")
 def _wait_until() -> Callable[[str, Callable[[], object]], object]:
     """Wait for a fact, by its name."""
@@ -337,11 +343,12 @@ def on_both(real_servers: Any, tmp_path: Path) -> Iterator[Mailpact]:
 
 
 class ScriptedSmtp:
-    """A mail server in a thread; the replies to RCPT are eaten up, and then all is well."""
+    """A mail server in a thread; the replies to RCPT and to the final dot are used up, and then all is well."""
 
     def __init__(self) -> None:
         self.controller: Any = None
         self.rcpt_replies: list[str] = []
+        self.data_replies: list[str] = []
         self.mails: list[bytes] = []
 
     async def handle_RCPT(  # noqa: N802  # aiosmtpd's names
@@ -354,7 +361,9 @@ class ScriptedSmtp:
         return reply
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802  # as above
-        """Take a mail."""
+        """Take a mail, or answer the final dot as the test says."""
+        if self.data_replies:
+            return self.data_replies.pop(0)
         self.mails.append(bytes(envelope.content))
         return "250 OK"
 

@@ -179,6 +179,26 @@ class Rabbitmq(PrivateProcess):
         self.call(f"vm_memory_monitor:set_vm_memory_high_watermark({WATERMARK})")
         self._has_alarm = False
 
+    def add_user(self, name: str, password: str, vhost: str) -> None:
+        """Add a user who may do everything in a vhost."""
+        words = ", ".join(map(_binary, (name, password, "test")))
+        self.call(f"ok = rabbit_auth_backend_internal:add_user({words})")
+        self.give_rights(name, vhost)
+
+    def give_rights(self, user: str, vhost: str) -> None:
+        """Let a user do everything in a vhost."""
+        words = ", ".join(map(_binary, (user, vhost, ".*", ".*", ".*", "test")))
+        self.call(f"ok = rabbit_auth_backend_internal:set_permissions({words})")
+
+    def take_rights(self, user: str, vhost: str) -> None:
+        """Let a user log in to a vhost and do nothing there; open connections keep what they have."""
+        words = ", ".join(map(_binary, (user, vhost, "", "", "", "test")))
+        self.call(f"ok = rabbit_auth_backend_internal:set_permissions({words})")
+
+    def delete_user(self, name: str) -> None:
+        """Delete a user."""
+        self.call(f"ok = rabbit_auth_backend_internal:delete_user({_binary(name)}, {_binary('test')})")
+
     def close_connections(self, vhost: str) -> int:
         """Close every connection to a vhost as an operator would (320 CONNECTION_FORCED); give how many there were."""
         closed = self.call(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,12 +72,23 @@ async def publish(stage: Any, *domains: tuple[str, int]) -> None:
 async def test_forty_greylisted_and_forty_silent_recipients_hold_up_no_good_mail(
     stage: Any, server: Server, eventually: Any
 ) -> None:
-    async with stage.consumer(retry_schedule=Schedule.parse("10s 1m")):
-        await publish(stage, ("grey.example", 40), ("silent.example", 40), ("good.example", 50))
-        await eventually("the good ones are mails", lambda: len(server.good) == 50)
+    async def seconds_for(good: int) -> float:
+        began = time.monotonic()
+        await publish(stage, ("good.example", 100))
+        await eventually("the good ones are mails", lambda: len(server.good) == good)
+        return time.monotonic() - began
+
+    async with stage.consumer(retry_schedule=Schedule.parse("10s 1m")) as consumer:
+        async with asyncio.timeout(20):
+            await consumer.consuming.wait()
+        alone = await seconds_for(100)
+        await publish(stage, ("grey.example", 40), ("silent.example", 40))
+        held_up = await seconds_for(200)
         server.over.set()
 
-    assert all(recipient.endswith("@good.example") for recipient in server.good[:50])
+    assert all(recipient.endswith("@good.example") for recipient in server.good[:200])
+    # Twice: other programs may load the machine in one half of the test only.
+    assert held_up <= 2 * alone + 3
 
 
 async def test_suspect_that_is_put_off_lets_the_other_suspects_be_tried(

@@ -142,7 +142,7 @@ CONTENT_TYPES = [
 
 def broken(chance: Chance) -> tuple[bytes, commands.Basic.Properties]:
     """Return a message: a vector's body with up to three faults, and properties that may be of any kind."""
-    body = bytearray(chance.choice(SEEDS))
+    body = bytearray(chance.choice(SEEDS) or b"0")
     for _ in range(chance.randrange(4)):
         chance.choice(MUTATIONS)(chance, body)
         body = body or bytearray(b"0")

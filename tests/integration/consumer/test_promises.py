@@ -68,13 +68,13 @@ async def test_answer_lost_after_the_final_dot_is_counted_before_the_same_bytes_
     assert "ada@example.org" not in log
 
 
-async def test_twenty_copies_of_a_message_at_once_are_one_mail(stage: Any, eventually: Any) -> None:
+async def test_hundred_copies_of_a_message_at_once_are_one_mail(stage: Any, eventually: Any) -> None:
     acked: list[str] = []
     stage.journey.watch(lambda point, message_id: acked.append(message_id) if point is Point.ACKED else None)
 
     async with stage.consumer():
-        await asyncio.gather(*(stage.order(message_id=ID) for _ in range(20)))
-        await eventually("all are acked", lambda: len(acked) == 20)
+        await asyncio.gather(*(stage.order(message_id=ID) for _ in range(100)))
+        await eventually("all are acked", lambda: len(acked) == 100)
 
     assert len(stage.mail_server.mails) == 1
 
