@@ -14,7 +14,7 @@ from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome as Published
 from mailpact.amqp.subscriber import Delivery
 from mailpact.contracts.errors import ErrorCode, Refusal
-from mailpact_consumer.decide import Busy, Decision, Drop, Row, Send, conflicts, decide
+from mailpact_consumer.decide import Busy, Decision, Drop, Row, Send, Wait, conflicts, decide
 from mailpact_consumer.letter import letter_about_refusal
 from mailpact_consumer.message import KEY_HEADER, Identity, MailRequest, may_have_been_sent, replay_of
 from mailpact_consumer.outcomes import Held, LookAgain, Outcome, PutOff, Settled, Source
@@ -115,8 +115,10 @@ class Attempt:
                         results.append(Settled())
                     case Busy():
                         results.append(PutOff(0))
-                    case _:
-                        results.append(await one.fail(refusal, row))
+                    case Wait():
+                        results.append(await one.fail(refusal, row, is_uncertain=False))
+                    case Send() as send:
+                        results.append(await one.fail(refusal, row, is_uncertain=send.is_uncertain))
         return _combined(results)
 
     async def _go_on(self, decisions: Mapping[str, Decision]) -> list[Result]:

@@ -78,6 +78,8 @@ def one_line(text: str) -> str:
     A server's reply may hold anything, half surrogates included, which no header could carry.
     """
     line = " ".join(text.split())[:DETAIL_CHARACTERS]
+    if line.isascii() and line.isprintable():
+        return line
     return "".join(character if " " <= character <= "~" else "?" for character in line)
 
 

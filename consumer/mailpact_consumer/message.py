@@ -169,17 +169,12 @@ def read(
     if refusal is not None:
         return refusal
     assert isinstance(value, dict)  # noqa: S101  # what the schema has just said
-    request = MailRequest(
-        identity=identity,
-        contract=f"{reader.contract.name}/{reader.contract.major}",
-        recipients=(),
-        content="",
-        body_sha256=hashlib.sha256(message.body).hexdigest(),
-        timestamp=message.timestamp,
-    )
+    contract = f"{reader.contract.name}/{reader.contract.major}"
+    body_sha256 = hashlib.sha256(message.body).hexdigest()
     if reader.policy is None:
-        recipient = recipient_of(str(value["email"]))
-        return replace(request, recipients=(recipient,), content=str(value["message"]))
+        recipient, text = recipient_of(str(value["email"])), str(value["message"])
+        return MailRequest(identity, contract, (recipient,), text, body_sha256, message.timestamp)
+    request = MailRequest(identity, contract, (), "", body_sha256, message.timestamp)
     return _with_order(request, value, reader.policy, now)
 
 

@@ -5,9 +5,8 @@ the dead letters cannot be written now; or the row was not as it was seen, and t
 without a 250 takes its row out of `sending` before it ends, so that only a process that was killed leaves one.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from uuid import UUID, uuid5
 
 import structlog
 
@@ -28,23 +27,15 @@ from mailpact_consumer.reply import Accepted, DomainBusy, Permanent, Scope, Trou
 from mailpact_consumer.schedule import wait_seconds
 from mailpact_consumer.services import Services
 from mailpact_consumer.slots import Slot
-from mailpact_consumer.standing import Standing, Verdict
+from mailpact_consumer.standing import Standing, Tried, Verdict, failed_token
 from mailpact_consumer.status import About, Event, Failure, SmtpReply, StatusEvent, status_event
 
 MOST_UNANSWERED = 3  # copies that a reader may get of one mail, when a server takes mails and never says so
-TOKEN_NAMESPACE = UUID("0d3f5c77-6a1b-5e0f-8f52-7b9a4c2d6e18")
+UNRECORDED = "an earlier try ended without a record of its outcome"
 
 log = structlog.get_logger()
 
 Result = Settled | PutOff | Held | LookAgain
-
-
-@dataclass(frozen=True, slots=True)
-class _Tried:
-    """How a try ended, and the row as it is now."""
-
-    standing: Standing
-    answer: Accepted | Permanent | Trouble
 
 
 class RecipientTry:
@@ -101,7 +92,7 @@ class RecipientTry:
                 return PutOff(seconds)
 
     async def _send(self, send: Send) -> Result:
-        standing = Standing.of_row(send.seen)
+        standing = Standing.of_row(send.seen, is_uncertain=send.is_uncertain)
         if send.reopens:
             standing = replace(standing, unanswered=0, tried_seconds=0.0)
         period, now = self._request.period, self._services.utc_now()
@@ -111,22 +102,22 @@ class RecipientTry:
         if too_early > 0:
             return await self._defer(standing, wait=too_early, attempts=standing.attempts)
         tried = await self._hand_over(send, standing)
-        if not isinstance(tried, _Tried):
+        if not isinstance(tried, Tried):
             return tried
         return await self._record(tried)
 
-    async def _hand_over(self, send: Send, standing: Standing) -> _Tried | Result:
+    async def _hand_over(self, send: Send, standing: Standing) -> Tried | Result:
         """Make the try as far as the server's answer; the connection is free again afterwards."""
         services = self._services
         async with services.mail_server.transaction(self._recipient.address) as transaction:
             if isinstance(transaction, DomainBusy):
                 return PutOff(0)
             if isinstance(transaction, Trouble):
-                return _Tried(standing, transaction)
+                return Tried(standing, transaction)
             with self._slot.given_back_when_slow():
                 refusal = await transaction.envelope(services.settings.sender, self._recipient.address)
                 if refusal is not None:
-                    return _Tried(standing, refusal)
+                    return Tried(standing, refusal)
                 trusted_since = services.liveness.trusted_since()
                 claim = await self._claim(send)
                 if claim is None:
@@ -139,7 +130,7 @@ class RecipientTry:
                 if trusted_since is None or services.liveness.trusted_since() != trusted_since:
                     await self._defer(claimed, wait=0.0, attempts=claim.attempts - 1, event=None)
                     return Held(Source.INBOX, "no sign of life could be left there for 8 seconds")
-                return _Tried(claimed, await self._data(transaction, mail))
+                return Tried(claimed, await self._data(transaction, mail))
 
     async def _claim(self, send: Send) -> Claim | None:
         services = self._services
@@ -174,7 +165,7 @@ class RecipientTry:
         finally:
             self._services.in_data.discard(transaction)
 
-    async def _record(self, tried: _Tried) -> Result:
+    async def _record(self, tried: Tried) -> Result:
         services, standing = self._services, tried.standing
         match tried.answer:
             case Accepted() as accepted:
@@ -267,6 +258,9 @@ class RecipientTry:
         reply: SmtpReply | None = None,
     ) -> Result:
         """Write the row `deferred`; the caller sees to the retry copy."""
+        if standing.is_uncertain:
+            self._warn_of_earlier_try()
+            event = Event.UNCERTAIN
         written = self._event(event, attempts, reply=reply) if event is not None else None
         transition = Transition(
             self._subject,
@@ -291,9 +285,12 @@ class RecipientTry:
             Verdict(standing, State.EXPIRED, ErrorCode.EXPIRED, detail, attempts, reply=None)
         )
 
-    async def fail(self, refusal: Refusal, row: Row | None) -> Result:
-        """End this recipient's mail without a try: the message cannot become a mail any more."""
-        seen = Standing.of_row(row)
+    async def fail(self, refusal: Refusal, row: Row | None, *, is_uncertain: bool) -> Result:
+        """End this recipient's mail without a try: the message cannot become a mail any more.
+
+        `is_uncertain` says that an earlier try may have been a mail.
+        """
+        seen = Standing.of_row(row, is_uncertain=is_uncertain)
         verdict = Verdict(seen, State.FAILED, refusal.code, refusal.detail, seen.attempts, None)
         result = await self._end(self._verdict or verdict)
         self.is_settled = isinstance(result, Settled)
@@ -301,9 +298,14 @@ class RecipientTry:
 
     async def _end(self, verdict: Verdict) -> Result:
         """Write the letter, then the row."""
-        self._verdict = verdict
         services, standing, request = self._services, verdict.standing, self._request
-        token = self._failed_token(verdict)
+        if standing.seen is None and await self._has_row():
+            self._verdict = None
+            return (
+                LookAgain()
+            )  # a first delivery was tried without a look; the message was settled or tried before
+        self._verdict = verdict
+        token = failed_token(self._subject.key, verdict)
         failure = RecipientFailure(
             verdict.code, verdict.detail, self._recipient.address, verdict.attempts, token
         )
@@ -328,7 +330,7 @@ class RecipientTry:
             token,
             attempts=verdict.attempts,
             unanswered=standing.unanswered,
-            is_uncertain=verdict.is_uncertain,
+            is_uncertain=verdict.is_uncertain or standing.is_uncertain,
             smtp_code=verdict.reply.code if verdict.reply is not None else None,
             last_reply=verdict.reply.words if verdict.reply is not None else None,
             event=event.line,
@@ -336,6 +338,9 @@ class RecipientTry:
         self._verdict = None
         if not await services.settlement.moved(transition, event, events=standing.events + 1):
             return LookAgain()
+        if standing.is_uncertain:
+            self._warn_of_earlier_try()
+            services.settlement.announce(self._event(Event.UNCERTAIN, verdict.attempts))
         log.warning(
             "mail cannot be delivered",
             message_id=request.message_id,
@@ -360,15 +365,17 @@ class RecipientTry:
             wait_seconds=0.0,
         )
         if await self._services.settlement.moved(transition, None, events=standing.events):
-            self._verdict = replace(verdict, standing=replace(standing, seen=Seen(State.DEFERRED, token)))
+            let_go = replace(standing, seen=Seen(State.DEFERRED, token), is_claimed=False)
+            self._verdict = replace(verdict, standing=let_go)
         else:
             self._verdict = None
 
-    def _failed_token(self, verdict: Verdict) -> str:
-        # The same for the same failure: a letter that a crash made twice reopens it in either copy.
-        key = self._subject.key
-        name = f"{key.message_id}\0{key.recipient_sha256}\0{verdict.code}\0{verdict.attempts}"
-        return str(uuid5(TOKEN_NAMESPACE, name))
+    async def _has_row(self) -> bool:
+        rows = await self._services.inbox.rows(self._request.message_id)
+        return any(row.recipient_sha256 == self._recipient.sha256 for row in rows)
+
+    def _warn_of_earlier_try(self) -> None:
+        log.warning("mail may go out twice", message_id=self._request.message_id, reason=UNRECORDED)
 
     def _event(
         self,

@@ -62,6 +62,7 @@ class Settlement:
         self._retries = retries
         self._journey = journey
         self._ids = InFlight()
+        self._log = log.bind()  # the module's logger is bound anew for each line
 
     async def sent(self, sent: Sent, event: StatusEvent, *, events: int, timestamp: datetime | None) -> None:
         """Record the mail that the server took; `events` counts the row's status events with this one.
@@ -72,7 +73,7 @@ class Settlement:
         recorded_at = await _until_committed(lambda: self._inbox.record_sent(sent))
         key = sent.subject.key
         self._journey.reach(Point.SENT, key.message_id)
-        log.info("mail sent", message_id=key.message_id, smtp_code=sent.smtp_code)
+        self._log.info("mail sent", message_id=key.message_id, smtp_code=sent.smtp_code)
         self._events.recorded(Reported(key, events, recorded_at), event)
 
     async def moved(self, transition: Transition, event: StatusEvent | None, *, events: int) -> bool:

@@ -1,40 +1,49 @@
 """What a try knows of its recipient's row, and of a failure whose letter is being written. Values only."""
 
 from dataclasses import dataclass
+from uuid import UUID, uuid5
 
 from mailpact.contracts.errors import ErrorCode
 from mailpact_consumer.decide import Row, State
 from mailpact_consumer.inbox import Claim, Seen
+from mailpact_consumer.inbox_sql import Key
+from mailpact_consumer.reply import Accepted, Permanent, Trouble
 from mailpact_consumer.status import SmtpReply
+
+TOKEN_NAMESPACE = UUID("0d3f5c77-6a1b-5e0f-8f52-7b9a4c2d6e18")
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The row as this try knows it: what the next transition compares and counts on. `seen` is None without a row."""
+    """The row as this try knows it: what the next transition compares and counts on. `seen` is None without a row.
+
+    `is_claimed` says that this try has put the row to `sending`. `is_uncertain` says that an earlier try may have been
+    a mail and that the row does not count this yet: a claim counts it, and so must any other transition.
+    """
 
     seen: Seen | None
     attempts: int
     unanswered: int
     events: int
     tried_seconds: float
+    is_claimed: bool = False
+    is_uncertain: bool = False
 
     @classmethod
-    def of_row(cls, row: Row | None) -> "Standing":
+    def of_row(cls, row: Row | None, *, is_uncertain: bool) -> "Standing":
         """Return what a row says as it was read; None stands for no row."""
         if row is None:
-            return cls(None, 0, 0, 0, 0.0)
-        return cls(Seen(row.state, row.token), row.attempts, row.unanswered, row.events, row.tried_seconds)
+            return cls(None, 0, 0, 0, 0.0, is_uncertain=is_uncertain)
+        seen = Seen(row.state, row.token)
+        return cls(
+            seen, row.attempts, row.unanswered, row.events, row.tried_seconds, is_uncertain=is_uncertain
+        )
 
     @classmethod
     def of_claim(cls, claim: Claim) -> "Standing":
         """Return what the row says since it was claimed."""
         seen = Seen(State.SENDING, claim.token)
-        return cls(seen, claim.attempts, claim.unanswered, claim.events, claim.tried_seconds)
-
-    @property
-    def is_claimed(self) -> bool:
-        """Whether this try has put the row to `sending`."""
-        return self.seen is not None and self.seen.state is State.SENDING
+        return cls(seen, claim.attempts, claim.unanswered, claim.events, claim.tried_seconds, is_claimed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +57,20 @@ class Verdict:
     attempts: int
     reply: SmtpReply | None
     is_uncertain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How a try ended, and the row as it is now."""
+
+    standing: Standing
+    answer: Accepted | Permanent | Trouble
+
+
+def failed_token(key: Key, verdict: Verdict) -> str:
+    """Return the token of a failure: the same for the same failure, so that either copy of its letter reopens it.
+
+    A crash can make a letter twice.
+    """
+    name = f"{key.message_id}\0{key.recipient_sha256}\0{verdict.code}\0{verdict.attempts}"
+    return str(uuid5(TOKEN_NAMESPACE, name))

@@ -22,6 +22,7 @@ TYPE = "email-status.v1"
 APP_ID = "mailpact-consumer"
 EVENT_NAMESPACE = UUID("b7a1f0de-3c52-5d1b-9a44-0c6d8b1e7f23")
 
+_JSON = json.JSONEncoder(separators=(",", ":"))  # `json.dumps` would make one for each event
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?=\s|$)")
 _PUBLISHER_ID_CHARACTERS = 255
 LEAST_CODE, GREATEST_CODE = 200, 599  # of the contract
@@ -139,7 +140,7 @@ def status_event(
         body["error"] = _error(failure)
     if about.metadata:
         body["metadata"] = dict(about.metadata)
-    return StatusEvent(event_id, event, key, occurred_at, json.dumps(body, separators=(",", ":")))
+    return StatusEvent(event_id, event, key, occurred_at, _JSON.encode(body))
 
 
 def _moment(at: datetime) -> str:
@@ -151,7 +152,8 @@ def _smtp(reply: SmtpReply) -> dict[str, object]:
     enhanced = _ENHANCED.match(reply.text)
     if enhanced is not None:
         smtp["enhanced"] = enhanced[1]
-    return {**smtp, "reply": reply.words} if reply.words else smtp
+    words = reply.words
+    return {**smtp, "reply": words} if words else smtp
 
 
 def _error(failure: Failure | Refusal) -> dict[str, object]:

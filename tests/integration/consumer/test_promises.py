@@ -79,6 +79,20 @@ async def test_hundred_copies_of_a_message_at_once_are_one_mail(stage: Any, even
     assert len(stage.mail_server.mails) == 1
 
 
+async def test_copies_of_a_message_that_is_refused_are_one_letter(stage: Any, eventually: Any) -> None:
+    acked: list[str] = []
+    stage.journey.watch(lambda point, message_id: acked.append(message_id) if point is Point.ACKED else None)
+    stage.mail_server.rcpt_replies = ["550 5.1.1 no such user"] * 20
+
+    async with stage.consumer():
+        await asyncio.gather(*(stage.order(message_id=ID) for _ in range(20)))
+        await eventually("all are acked", lambda: len(acked) == 20)
+
+    assert stage.mail_server.mails == []
+    assert await stage.row("state") == ("failed",)
+    assert await stage.waiting("email.dead") == 1
+
+
 async def test_same_id_with_another_body_is_a_letter_and_never_dropped(stage: Any, eventually: Any) -> None:
     async with stage.consumer():
         await stage.order(message="first", message_id=ID)

@@ -285,10 +285,14 @@ class Consumers(RuleBasedStateMachine):
             f"token-{next(self.numbers)}",
             attempts=1,
             unanswered=unanswered,
-            is_uncertain=is_uncertain,
+            # A claim counts an earlier try that may have been a mail; without a claim this transition has to.
+            is_uncertain=is_uncertain or (process.claim is None and self.is_taken_over(process)),
             wait_seconds=0.0,
         )
         process.step = "to put off" if self.run(process.inbox.move(transition)) else "delivered"
+
+    def is_taken_over(self, process: Process) -> bool:
+        return process.send is not None and process.send.is_uncertain
 
     def write_letter(self, process: Process) -> None:
         process.is_refused = True
