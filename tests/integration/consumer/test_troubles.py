@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from mailpact.amqp.errors import TopologyMismatch
+from mailpact.telemetry import Point
 from mailpact_consumer.slots import LETTER_SLOTS
 
 ID = "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11"
@@ -133,6 +134,8 @@ async def test_every_letter_has_its_reason_though_more_messages_wait_for_one_tha
     stage: Any, eventually: Any, log: Log
 ) -> None:
     ids = {str(uuid4()) for _ in range(LETTER_SLOTS + 8)}
+    put_off: list[str] = []
+    stage.journey.watch(lambda point, key: put_off.append(key) if point is Point.PUT_OFF else None)
 
     async with stage.consumer(), operating(stage) as channel:
         await stage.publish(b"the queue is there")
@@ -140,7 +143,7 @@ async def test_every_letter_has_its_reason_though_more_messages_wait_for_one_tha
         await channel.queue_unbind("email.dead", "email.dlx", "")
         for message_id in ids:
             await stage.publish(b"not json", message_id=message_id)
-        await eventually("some are put off", lambda: stage.waiting("email.retry.1s"))
+        await eventually("some are put off", lambda: put_off)
         await channel.queue_bind("email.dead", "email.dlx", "")
         letters = [await stage.take_letter() for _ in ids]
 
@@ -219,7 +222,7 @@ async def test_what_was_held_when_the_queue_went_is_given_up_and_sent_once(
 
     async with stage.consumer(), operating(stage) as channel:
         await stage.order("first@example.org")
-        await eventually("the queue is there", lambda: stage.mail_server.mails)
+        await eventually("the first one is recorded", lambda: is_sent(stage))
         with stage.locked_inbox():
             await stage.publish_without_id(b'{"email": "old@example.org", "message": "m"}')
             await eventually("it is held", lambda: log(HELD))
@@ -229,6 +232,10 @@ async def test_what_was_held_when_the_queue_went_is_given_up_and_sent_once(
         await eventually("it is a mail", lambda: len(stage.mail_server.mails) == 2)
 
     assert [recipient for recipient, _ in stage.mail_server.mails] == ["first@example.org", "new@example.org"]
+
+
+async def is_sent(stage: Any) -> bool:
+    return bool(stage.mail_server.mails) and await stage.rows("state") == [("sent",)]
 
 
 async def _work_given_up() -> None:
