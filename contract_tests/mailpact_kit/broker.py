@@ -108,10 +108,13 @@ class Broker:
                 route.queue, route.exchange, route.routing_key, timeout=REQUEST_SECONDS
             )
 
-    async def cancel_consumers(self) -> None:
-        """Delete the queue, so that the broker cancels its consumers, and declare the queue again."""
-        assert self._connection is not None  # noqa: S101  # open() came before
+    async def delete_queue(self) -> None:
+        """Delete the program's queue; the broker cancels the queue's consumers."""
         await self._opened().queue_delete(self.queue, timeout=REQUEST_SECONDS)
+
+    async def declare(self) -> None:
+        """Declare the topology again."""
+        assert self._connection is not None  # noqa: S101  # open() came before
         await declare_all(self._connection, self._topology)
 
     def _routes(self) -> list[QueueBinding]:

@@ -80,6 +80,8 @@ class Ledger:
         self.subscriptions: list[Subscription] = []
         self.unknown_settlements: list[Event] = []
         self.polls: list[Event] = []
+        self.cancellations = 0
+        """How often the broker has cancelled a consumer of the program."""
         self._channels: dict[tuple[int, int], _Channel] = {}
 
     def take(self, event: Event) -> None:
@@ -134,6 +136,8 @@ class Ledger:
                 self.deliveries[str(event.properties.get("message_id"))].append(delivery)
                 if isinstance(tag, int):
                     channel.open_deliveries[tag] = delivery
+            case "basic.cancel":
+                self.cancellations += 1
             case "basic.return":
                 self._returned(channel, event)
             case "basic.ack" | "basic.nack":

@@ -36,9 +36,14 @@ def judge_publishes(
 ) -> list[str]:
     """Return what is wrong with what a producer published for a request, `everything` being what it ever published.
 
-    Each message is judged by the contract that its `type` property names, or by the first of `contracts`.
+    Each message is judged by the contract that its `type` property names, or by the first of `contracts`. What the
+    program publishes to other exchanges and not for the request, such as its log, is another contract's matter.
     """
     published = about(everything, asked)
+    exchanges = {each.wire.exchange for each in contracts}
+    everything = [
+        each for each in everything if each in published or each.event.arguments.get("exchange") in exchanges
+    ]
     if not published:
         return ["nothing was published for the request"]
     problems: list[str] = []
