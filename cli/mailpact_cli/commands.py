@@ -19,14 +19,23 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "capture": ("mailpact_cli.capture:capture", "Run a mail server that keeps and shows mail."),
     "producer": ("mailpact_cli.producer:producer", "Run the site on which readers register."),
-    "create-admin": ("mailpact_cli.create_admin:create_admin", "Make an administrator of the site."),
+    "create-admin": (
+        "mailpact_cli.create_admin:create_admin",
+        "Make an administrator of the site, and mail a link.",
+    ),
     "consumer": ("mailpact_cli.consumer:consumer", "Run a consumer, which turns messages into mail."),
     "contracts": ("mailpact_cli.contracts.command:app", "Read, check and publish contracts."),
     "topology": ("mailpact_cli.topology.command:app", "Show, declare and export exchanges and queues."),
     "send": ("mailpact_cli.send.command:send", "Publish one message and print its id."),
     "status": ("mailpact_cli.status:status", "Say what became of a message, or of the mail for an address."),
-    "logs": ("mailpact_cli.logs.command:app", "Show the log records of all services, and collect them."),
-    "doctor": ("mailpact_cli.doctor.command:doctor", "Find misconfigurations, and say what to do."),
+    "logs": (
+        "mailpact_cli.logs.command:app",
+        "Show the log records of all services in order, and collect them.",
+    ),
+    "doctor": (
+        "mailpact_cli.doctor.command:doctor",
+        "Find misconfigurations of broker, mail server, databases and ports, and say what to do.",
+    ),
     "template": ("mailpact_cli.template.command:app", "Show what a template of mail looks like."),
     "dead": ("mailpact_cli.dead.command:app", "List, show, replay and drop dead letters."),
 }

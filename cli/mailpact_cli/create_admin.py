@@ -26,7 +26,7 @@ def create_admin(
         str, options.text("--site-name", "NAME", "The site's name, on its pages and in its mails.")
     ] = SITE_NAME,
 ) -> None:
-    """Make an administrator of the site, and mail a link to choose a password.
+    """Make an administrator of the site, and mail a link. The link serves to choose a password.
 
     An account that is there already becomes an administrator's. The running site sends the mail.
     """

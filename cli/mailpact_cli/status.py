@@ -36,7 +36,10 @@ def status(
     ] = DatabaseUrl("sqlite:///.mailpact/inbox.db"),
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Say what became of a message, or of the mail for an address: sent, waiting, failed, and the last reply."""
+    """Say what became of a message, or of the mail for an address.
+
+    It was sent, it waits, or it failed; the last reply of the mail server is shown.
+    """
     configure_logging(verbose=False)
     mails = read_inbox(inbox_url, lambda connection: _look(connection, about))
     if as_json:

@@ -135,14 +135,6 @@ def test_a_broken_rule_is_named(load: Loading, tmp_path: Path, right: str, wrong
     assert any(found.startswith(fault) for found in faults), faults
 
 
-def test_the_tests_own_file_is_one_that_docker_compose_loads(load: Loading) -> None:
-    services = loaded(load(ROOT / "tests" / "servers" / "compose.yaml"))["services"]
-
-    assert [port["host_ip"] for service in services.values() for port in service["ports"]] == [
-        "127.0.0.1"
-    ] * 3
-
-
 def test_the_dockerfile_keeps_its_rules() -> None:
     assert dockerfile_faults(DOCKERFILE.read_text()) == []
 
