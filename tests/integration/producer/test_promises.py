@@ -20,11 +20,12 @@ from mailpact_producer import relay
 RUNNER = """
 import asyncio, socket, sys
 from mailpact.settings import AmqpUrl, DatabaseUrl
-from mailpact.telemetry import Journey, Point
+from mailpact.telemetry import Journey, Point, configure_logging
 from mailpact_producer.service import running
 from mailpact_producer.settings import ProducerSettings
 
 async def main(amqp_url, database_url, die_at):
+    configure_logging(verbose=True)  # to stderr: stdout tells the URL alone
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -234,7 +235,7 @@ async def die_while_registering(browser: Any, broker: Any, data: Any, folder: Pa
     try:
         assert process.stdout is not None
         url = (await asyncio.to_thread(process.stdout.readline)).decode().strip()
-        assert url, (folder / "cms.log").read_text()
+        assert url.startswith("http://"), url + (folder / "cms.log").read_text()
         with suppress(aiohttp.ClientError):  # it may die before it answers
             await browser(url).register("ada@example.org")
         assert await asyncio.to_thread(process.wait, 20) == -signal.SIGKILL
