@@ -24,7 +24,9 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-ALLOWED = re.compile("main|article|h[1-6]|p|a|time|aside|strong|em|ul|ol|li|blockquote|pre|code|span|nav")
+ALLOWED = re.compile(
+    "main|article|section|h[1-6]|p|a|time|aside|strong|em|ul|ol|li|blockquote|pre|code|span|nav"
+)
 
 
 class Elements(HTMLParser):
