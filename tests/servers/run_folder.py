@@ -187,7 +187,8 @@ class PrivateProcess:
         try:
             self._process.wait(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self.kill()
+            # A subclass's `kill` may first ask the server for something, and this one answers no more.
+            PrivateProcess.kill(self)
 
     def kill(self) -> None:
         """Kill the process as a power cut would (SIGKILL)."""
