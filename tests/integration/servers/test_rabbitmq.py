@@ -16,6 +16,8 @@ from tests.servers.rabbitmq import ManagedRabbitmq, Rabbitmq
 from tests.servers.run_folder import RunFolder
 from tests.servers.where import OnDisk
 
+# Longer than a start (90 s) and a call (60 s) may take: their own errors say what the node did, this limit does not.
+pytestmark = pytest.mark.timeout(180)
 PATIENCE_SECONDS = 20
 QUORUM = {"x-queue-type": "quorum"}
 
