@@ -20,7 +20,7 @@ help: ## Show this list
 demo: $(VENV)/runtime.lock ## Register a reader and show the mail: ARGS='--once --json' for scripts
 	@$(BIN)/python -m mailpact_cli up --demo $(ARGS)
 
-test: $(VENV)/dev.lock ## Run the tests, on RabbitMQ and MariaDB too (about thirteen minutes)
+test: $(VENV)/dev.lock ## Run the tests, on RabbitMQ and MariaDB too (about a quarter of an hour)
 	-@$(BIN)/python -m tests.servers fetch
 	@$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadgroup --ignore tests/differential --ignore tests/polyglot/test_java.py --ignore tests/polyglot/test_rust.py $(ARGS)
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 
 def test_registrations_go_on_without_a_consumer_and_the_mails_come_when_it_is_back(
     mailpact: Any, wait_until: Any
@@ -76,6 +78,7 @@ def test_capture_server_away_the_mail_waits_and_arrives_once(mailpact: Any, wait
     assert consumer.log().count("consuming pauses") == 1
 
 
+@pytest.mark.long  # half a minute of waiting for the lease; test_promises of the producer kills at the same step
 def test_registration_survives_a_crash_between_its_commit_and_the_publish(
     mailpact: Any, wait_until: Any
 ) -> None:

@@ -76,6 +76,7 @@ def test_search_knows_the_error_codes(site: Path) -> None:
     assert "duplicate_key" in (site / "searchindex.js").read_text(encoding="utf-8")
 
 
+@pytest.mark.long  # .ci/run publishes from the wheel too
 def test_an_installed_wheel_makes_what_the_checkout_makes_wherever_and_whenever(
     site: Path, edition: Path, tmp_path: Path
 ) -> None:
