@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import keeper
-from tests.servers.run_folder import RunFolder
+from tests.servers import keeper, run_folder
+from tests.servers.run_folder import PrivateProcess, RunFolder
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 20
@@ -59,8 +59,8 @@ def test_killed_run_leaves_no_process_no_port_and_no_folder() -> None:
 # As a worker of pytest-xdist is: started by a run, with a run of its own; and it dies with the first.
 WITHIN = """
 import ctypes, os, signal, subprocess, sys
-from tests.servers import keeper
-from tests.servers.run_folder import RunFolder
+from tests.servers import keeper, run_folder
+from tests.servers.run_folder import PrivateProcess, RunFolder
 run = RunFolder()
 os.environ[keeper.VARIABLE] = str(run.path)
 if len(sys.argv) == 1:
@@ -101,6 +101,22 @@ def test_ended_run_leaves_nothing_even_without_its_keeper() -> None:
     run.close()
 
     assert (run.path.exists(), child.returncode) == (False, -signal.SIGKILL)
+
+
+def test_server_that_does_not_stop_is_killed_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asked(PrivateProcess):
+        def kill(self) -> None:
+            raise AssertionError("it answers no more")
+
+    monkeypatch.setattr(run_folder, "STOP_SECONDS", 0.1)
+    with RunFolder() as run:
+        deaf = Asked(run, run.path).begin(
+            ["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1; done"], {}, "log"
+        )
+        deaf.wait_until("it is deaf", lambda: "deaf" in deaf.log())
+        deaf.stop()
+
+        assert not deaf.is_running
 
 
 def test_farewell_is_run_at_the_end(tmp_path: Path) -> None:
