@@ -42,6 +42,7 @@ class Acks:
         self._unsettled: dict[int, None] = {}
         self._to_ack: set[int] = set()
         self._flushing: asyncio.Task[bool] | None = None
+        self._writing = asyncio.Lock()
 
     def delivered(self, tag: int) -> None:
         """Note a delivery, in the order of the tags."""
@@ -71,12 +72,16 @@ class Acks:
 
     async def _flush(self) -> bool:
         await asyncio.sleep(0)  # what this round of the loop settles joins
-        self._flushing, tags = None, self._to_ack
-        self._to_ack = set()
-        first = list(takewhile(tags.__contains__, self._unsettled))
-        for tag in tags:
-            self._unsettled.pop(tag, None)
-        later = sorted(tags.difference(first))
+        # One after the other: an ack of several deliveries also names those that an earlier group is still to ack.
+        async with self._writing:
+            self._flushing, tags = None, self._to_ack
+            self._to_ack = set()
+            first = list(takewhile(tags.__contains__, self._unsettled))
+            for tag in tags:
+                self._unsettled.pop(tag, None)
+            return await self._write(first, sorted(tags.difference(first)))
+
+    async def _write(self, first: list[int], later: list[int]) -> bool:
         try:
             with talking():
                 async with asyncio.timeout(RPC_SECONDS):
