@@ -248,7 +248,7 @@ class Contestant:
 
     def __init__(self, servers: Servers, stage: Stage, name: str) -> None:
         folder = servers.run.folder(name)
-        self._stage = stage
+        self._name, self._stage = name, stage
         self._process = PrivateProcess(servers.run, folder).begin(
             stage.words(name), {"PYTHONPATH": ""}, "log"
         )
@@ -263,6 +263,16 @@ class Contestant:
                 )
             time.sleep(0.005)
         return time.perf_counter(), self._cpu_seconds()
+
+    def turn(self, mails: int) -> Turn:
+        """Measure from the first tenth of the mails to the last mail, and end the process."""
+        try:
+            began, cpu_began = self.wait_for(mails // WARM)
+            ended, cpu_ended = self.wait_for(mails)
+        finally:
+            self.stop()
+        measured = mails - mails // WARM
+        return Turn(self._name, measured / (ended - began), (cpu_ended - cpu_began) * 1000 / measured)
 
     def resident_mib(self) -> float:
         """Return the memory that the process takes."""
@@ -281,14 +291,7 @@ class Contestant:
 def take_turn(servers: Servers, name: str, contestant: str, mails: int) -> Turn:
     """Let one contestant send its mails."""
     with staged(servers, name, mails, is_html=contestant == HTML) as stage:
-        running = Contestant(servers, stage, contestant)
-        try:
-            began, cpu_began = running.wait_for(mails // WARM)
-            ended, cpu_ended = running.wait_for(mails)
-        finally:
-            running.stop()
-    measured = mails - mails // WARM
-    return Turn(contestant, measured / (ended - began), (cpu_ended - cpu_began) * 1000 / measured)
+        return Contestant(servers, stage, contestant).turn(mails)
 
 
 def memory(servers: Servers, mails: int) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import aiormq
 
-from benchmarks.consumer_speed import WARM, Contestant, Stage, Turn, staged
+from benchmarks.consumer_speed import Contestant, Stage, Turn, staged
 from mailpact.amqp.topology import declare_all
 from mailpact.contracts import catalogue
 from mailpact_cli.log_shipping import Encoder
@@ -70,14 +70,7 @@ def take_turn(servers: Servers, broker: Rabbitmq, name: str, mode: str, mails: i
         asyncio.run(prepare(stage.amqp_url, RECORDS if mode == "saturated" else 0))
         if mode == "refused":
             stage = replace(stage, amqp_url=limited_user(broker, name))
-        running = Contestant(servers, stage, mode)
-        try:
-            began, cpu_began = running.wait_for(mails // WARM)
-            ended, cpu_ended = running.wait_for(mails)
-        finally:
-            running.stop()
-    measured = mails - mails // WARM
-    return Turn(mode, measured / (ended - began), (cpu_ended - cpu_began) * 1000 / measured)
+        return Contestant(servers, stage, mode).turn(mails)
 
 
 def limited_user(broker: Rabbitmq, vhost: str) -> str:
