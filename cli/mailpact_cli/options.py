@@ -1,17 +1,16 @@
 """Declares each option once, together with its environment variable.
 
 `--amqp-url` is also `MAILPACT_AMQP_URL`. An invalid value is refused with the option's name and a valid example.
+The parsers of the consumer's options import what they need when they run: most commands have none of these options.
 """
 
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from mailpact.contracts import catalogue
-from mailpact.contracts.validate import accepts_address
 from mailpact.settings import (
     AmqpUrl,
     DatabaseUrl,
@@ -20,8 +19,10 @@ from mailpact.settings import (
     SmtpUrl,
     parse_base_url,
 )
-from mailpact_consumer.mailbox import Identities, Mailbox
-from mailpact_consumer.schedule import Schedule, ScheduleError
+
+if TYPE_CHECKING:
+    from mailpact_consumer.mailbox import Identities, Mailbox
+    from mailpact_consumer.schedule import Schedule
 
 DEFAULT_AMQP_URL = AmqpUrl("127.0.0.1", 5672)
 ENVIRONMENT_PREFIX = "MAILPACT_"
@@ -145,7 +146,9 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def _parse_mailbox(text: str) -> Mailbox:
+def _parse_mailbox(text: str) -> "Mailbox":
+    from mailpact_consumer.mailbox import Mailbox
+
     try:
         mailbox = Mailbox.parse(text)
     except ValueError as error:
@@ -169,11 +172,16 @@ def identities(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
     return _parsed(name, _parse_identities, "ADDRESSES", help)
 
 
-def _parse_identities(text: str) -> Identities:
+def _parse_identities(text: str) -> "Identities":
+    from mailpact_consumer.mailbox import Identities
+
     return Identities.of(_parse_mail_address(word.strip()) for word in text.split(",") if word.strip())
 
 
 def _parse_mail_address(text: str) -> str:
+    from mailpact.contracts import catalogue
+    from mailpact.contracts.validate import accepts_address
+
     # The contract's own rule: what may stand in `email` may also be the sender.
     if not accepts_address(catalogue.load().contract("email/1"), text):
         raise SettingsError(f"{text!r} is not a plain ASCII address, for example cms@mail.example")
@@ -185,7 +193,9 @@ def schedule(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
     return _parsed(name, _parse_schedule, "STEPS", help)
 
 
-def _parse_schedule(text: str) -> Schedule:
+def _parse_schedule(text: str) -> "Schedule":
+    from mailpact_consumer.schedule import Schedule, ScheduleError
+
     try:
         return Schedule.parse(text)
     except ScheduleError as error:
