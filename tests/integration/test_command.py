@@ -402,7 +402,10 @@ def test_ctrl_c_at_any_moment_is_one_line_and_130(folder: Path, module: str) -> 
         _, said = process.communicate(timeout=PATIENCE_SECONDS)
 
     lines = [line for line in said.splitlines() if not line.startswith("import time:")]
-    assert (process.returncode, lines) == (130, ["mailpact: interrupted"])
+    # CPython ends itself by SIGINT if the interrupt came while `exec` ran a text, as it does for each dataclass.
+    # A shell says 130 for both.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert lines == ["mailpact: interrupted"]
 
 
 def test_options_are_variables_too(folder: Path) -> None:
