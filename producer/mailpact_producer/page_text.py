@@ -53,7 +53,7 @@ def read_page_text(fields: Mapping[str, str]) -> PageText | FieldErrors:
         errors[PageField.TITLE] = f"The title is too long: {MAX_TITLE} characters at most."
     elif any(unicodedata.category(each) in NOT_IN_NAMES for each in title) or _NOT_IN_XML.search(title):
         errors[PageField.TITLE] = "The title has a character that cannot be shown."
-    if slug and (len(slug) > MAX_SLUG or not _SLUG.fullmatch(slug)):
+    if slug and not is_slug(slug):
         errors[PageField.SLUG] = (
             f"Please use small letters from a to z, digits, and single hyphens between them: {MAX_SLUG} at most."
         )
@@ -62,6 +62,11 @@ def read_page_text(fields: Mapping[str, str]) -> PageText | FieldErrors:
     elif len(body) > MAX_BODY:
         errors[PageField.BODY] = f"The text is too long: {len(body)} characters. {MAX_BODY} are allowed."
     return errors or PageText(title, slug or None, body, PageField.PUBLISHED in fields)
+
+
+def is_slug(text: str) -> bool:
+    """Return whether a page can have this text in its address."""
+    return len(text) <= MAX_SLUG and _SLUG.fullmatch(text) is not None
 
 
 def readable(typed: str) -> str:

@@ -21,6 +21,7 @@ from mailpact_producer.registration import Registrar
 from mailpact_producer.settings import ProducerSettings
 from mailpact_producer.tokens import SECRET_BYTES
 from mailpact_producer.web.account import AccountPage
+from mailpact_producer.web.api import Api
 from mailpact_producer.web.application import Handlers, make_application
 from mailpact_producer.web.asking import Asking, FormTools
 from mailpact_producer.web.comments import CommentForms
@@ -70,6 +71,7 @@ async def make_site(
         links=LinkPages(registrar, profile, tools),
         login=LoginForms(login, recovery, tools),
         account=AccountPage(profile, tools),
+        api=Api(database, settings.base_url),
     )
     middlewares = [notices.middleware(), sessions(login, cookies)]
     frame = Frame(notices, csrf, settings.site_name)

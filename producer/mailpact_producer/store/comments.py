@@ -58,6 +58,14 @@ def listed(
     return [_comment(row) for row in rows]
 
 
+def shown_after(connection: Connection, page_guid: str, after: int, limit: int) -> Sequence[Comment]:
+    """Return the comments on a page that everybody may see, the oldest first, from the first id above `after` on."""
+    query = _query().where(
+        comments.c.page_guid == page_guid, comments.c.state == CommentState.SHOWN, comments.c.id > after
+    )
+    return [_comment(row) for row in connection.execute(query.order_by(comments.c.id).limit(limit))]
+
+
 def queue(connection: Connection) -> Sequence[Comment]:
     """Return the comments that wait for approval or are reported, the oldest first."""
     query = _query().where(or_(comments.c.state == CommentState.WAITING, _is_reported()))

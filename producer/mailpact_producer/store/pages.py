@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, case, delete, insert, select, update
+from sqlalchemy import Connection, Row, and_, case, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mailpact.database import clock
@@ -13,6 +13,8 @@ from mailpact_producer.errors import SlugTaken
 from mailpact_producer.page_text import PageText, slug_of
 from mailpact_producer.store import comments
 from mailpact_producer.store.schema import pages, site_key
+
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 WELCOME_PAGE: Final = "6f1d2c1e-0d3b-4f7a-9a55-5b8f5d0c7e01"
 """The page that the first migration makes, and that readers are sent to when no other is known."""
@@ -36,6 +38,11 @@ class Page:
         """The page's address on the site."""
         return f"/pages/{self.slug}"
 
+    @property
+    def position(self) -> tuple[int, str]:
+        """The page's place in the list: microseconds since 1970, and the guid."""
+        return (self.published_at - _BEGINNING) // timedelta(microseconds=1), self.guid
+
 
 def listed(connection: Connection, *, has_drafts: bool, offset: int, limit: int) -> Sequence[Page]:
     """Return pages, the newest first."""
@@ -43,6 +50,17 @@ def listed(connection: Connection, *, has_drafts: bool, offset: int, limit: int)
     if not has_drafts:
         query = query.where(pages.c.is_published == 1)
     return [_page(row) for row in connection.execute(query)]
+
+
+def published_after(connection: Connection, after: tuple[int, str] | None, limit: int) -> Sequence[Page]:
+    """Return published pages, the newest first, from the page behind `after` on: a page's `position`."""
+    query = select(pages).where(pages.c.is_published == 1).limit(limit)
+    if after is not None:
+        published_at, guid = after
+        is_older = pages.c.published_at < published_at
+        query = query.where(or_(is_older, and_(pages.c.published_at == published_at, pages.c.guid > guid)))
+    rows = connection.execute(query.order_by(pages.c.published_at.desc(), pages.c.guid))
+    return [_page(row) for row in rows]
 
 
 def find(connection: Connection, guid: str) -> Page | None:
@@ -153,4 +171,4 @@ def _page(row: Row[*tuple[Any, ...]]) -> Page:
 
 
 def _moment(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / clock.SECOND, UTC)
+    return _BEGINNING + timedelta(microseconds=microseconds)  # exact, as `position` has to be

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import aiohttp_jinja2
 from aiohttp import web
-from aiohttp.typedefs import Middleware
+from aiohttp.typedefs import Handler, Middleware
 from jinja2 import PackageLoader, StrictUndefined
 
 from mailpact.web.assets import add_asset_routes
 from mailpact_producer.web.account import AccountPage
+from mailpact_producer.web.api import Api
 from mailpact_producer.web.comments import CommentForms
 from mailpact_producer.web.editor import Editor
 from mailpact_producer.web.failures import REPORTS, failure_pages
@@ -19,6 +20,7 @@ from mailpact_producer.web.headers import add_site_headers
 from mailpact_producer.web.links import LinkPages
 from mailpact_producer.web.login import LoginForms
 from mailpact_producer.web.pages import Pages
+from mailpact_producer.web.problems import is_api
 from mailpact_producer.web.register import RegistrationForm
 from mailpact_producer.web.render import FRAME, Frame
 from mailpact_producer.web.reports import Reports
@@ -36,14 +38,16 @@ class Handlers:
     links: LinkPages
     login: LoginForms
     account: AccountPage
+    api: Api
 
 
 def make_application(
     handlers: Handlers, frame: Frame, middlewares: Sequence[Middleware], *, is_https: bool
 ) -> web.Application:
     """Make the site; whoever serves it ends it."""
+    for_people = [_for_people(each) for each in middlewares]
     app = web.Application(
-        middlewares=[failure_pages, tracing, *middlewares, failure_pages], client_max_size=MAX_BODY_BYTES
+        middlewares=[failure_pages, tracing, *for_people, failure_pages], client_max_size=MAX_BODY_BYTES
     )
     app[REPORTS] = Reports()
     app[FRAME] = frame
@@ -61,6 +65,18 @@ def make_application(
     return app
 
 
+def _for_people(middleware: Middleware) -> Middleware:
+    """Return the middleware, but for the API, which has neither sessions nor cookies."""
+
+    @web.middleware
+    async def unless_api(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if is_api(request.path):
+            return await handler(request)
+        return await middleware(request, handler)
+
+    return unless_api
+
+
 def _routes(handlers: Handlers) -> list[web.RouteDef]:
     registration, links, login, account = (
         handlers.registration,
@@ -75,6 +91,7 @@ def _routes(handlers: Handlers) -> list[web.RouteDef]:
         web.get("/pages/{slug}", handlers.pages.page_by_slug),
         web.get(FEED_PATH, handlers.pages.feed),
         web.get("/sitemap.xml", handlers.pages.sitemap),
+        *handlers.api.routes(),
         web.post("/page/{guid}/comments", comments.write),
         web.get("/comments/{id}", comments.show_edit),
         web.post("/comments/{id}", comments.edit),

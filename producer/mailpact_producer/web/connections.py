@@ -24,6 +24,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from mailpact_producer.web.headers import HEADERS
+from mailpact_producer.web.problems import PROBLEM_TYPE, is_api, problem
 from mailpact_producer.web.reports import Reports
 
 HEAD_SECONDS: Final = 10.0
@@ -227,6 +228,14 @@ def refusal(status: HTTPStatus, headers: Mapping[str, str]) -> web.Response:
     return response
 
 
+def api_refusal(status: HTTPStatus, headers: Mapping[str, str]) -> web.Response:
+    """Return a problem (RFC 9457) with the site's headers; the connection ends with it."""
+    body = problem(status).body
+    response = _Refusal(status=status, body=body, content_type=PROBLEM_TYPE, headers=headers)
+    response.force_close()
+    return response
+
+
 class _Server(web.Server):
     """Makes watched connections."""
 
@@ -258,10 +267,13 @@ class _Server(web.Server):
 
     def _refused(self, request: web.BaseRequest) -> web.Response | None:
         if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
-            return refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, self._watching.headers)
+            return self._refusal(request, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
         if request.headers.get(hdrs.EXPECT, "100-continue").strip().lower() != "100-continue":
-            return refusal(HTTPStatus.EXPECTATION_FAILED, self._watching.headers)
+            return self._refusal(request, HTTPStatus.EXPECTATION_FAILED)
         return None
+
+    def _refusal(self, request: web.BaseRequest, status: HTTPStatus) -> web.Response:
+        return (api_refusal if is_api(request.path) else refusal)(status, self._watching.headers)
 
 
 class WatchedRunner(web.AppRunner):

@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 
 from mailpact.database.transactions import DatabaseUnavailable
 from mailpact_producer.errors import TooBusy
+from mailpact_producer.web.problems import is_api, problem
 from mailpact_producer.web.render import render
 from mailpact_producer.web.reports import Reports
 
@@ -61,24 +62,24 @@ log = structlog.get_logger()
 
 @web.middleware
 async def failure_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every failure of a handler into a page."""
+    """Turn every failure of a handler into a page, and into a problem if the API was asked."""
     try:
         return await handler(request)
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
-        response = _page(request, HTTPStatus(error.status))
+        response = _answer(request, HTTPStatus(error.status), error)
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
     except (TooBusy, DatabaseUnavailable) as error:
         note_unavailable(request, error)
-        response = _page(request, HTTPStatus.SERVICE_UNAVAILABLE)
+        response = _answer(request, HTTPStatus.SERVICE_UNAVAILABLE)
         response.headers["Retry-After"] = str(RETRY_SECONDS)
         return response
     except (web.RequestPayloadError, HttpProcessingError):
         log.debug("a request's body could not be read", page=route(request))
-        return _page(request, HTTPStatus.BAD_REQUEST)
+        return _answer(request, HTTPStatus.BAD_REQUEST)
     except ConnectionError:
         raise  # the client has left: there is nobody to answer
     except Exception as error:  # noqa: BLE001  # the outermost loop: a bug in one request must not end the site
@@ -89,7 +90,7 @@ async def failure_pages(request: web.Request, handler: Handler) -> web.StreamRes
             kind=type(error).__name__,
             stack="".join(traceback.format_tb(error.__traceback__)),
         )
-        return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR)
+        return _answer(request, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def route(request: web.Request) -> str:
@@ -107,6 +108,9 @@ def note_unavailable(request: web.Request, error: Exception) -> None:
         )
 
 
-def _page(request: web.Request, status: HTTPStatus) -> web.Response:
+def _answer(request: web.Request, status: HTTPStatus, error: Exception | None = None) -> web.Response:
+    """Return what a person is told about the failure, or a program that asked the API."""
+    if is_api(request.path):
+        return problem(status, error)
     title, text = _WORDS.get(status, _OTHERWISE)
     return render(request, "failure.html", {"title": title, "text": text}, status=status)
