@@ -178,7 +178,7 @@ class Topology:
     bindings: tuple[QueueBinding, ...]
 
     def declared_by(self, who: str) -> "Topology":
-        """Return what "producer", "consumer" or "operator" declares: with the bindings between these."""
+        """Return what "producer", "site", "consumer" or "operator" declares: with the bindings between these."""
         exchanges = tuple(row for row in self.exchanges if who in row.declared_by)
         queues = tuple(row for row in self.queues if who in row.declared_by)
         names = {row.name for row in exchanges} | {row.name for row in queues}

@@ -61,7 +61,7 @@ async def make_administrator(
         users.make_administrator(connection, user.id)
         expires_at = links.add(connection, at_rest(secret), LinkPurpose.RESET, user.id)
         mail = mailer.texts.reset_password(user.email, user.name, secret, expires_at)
-        mailer.enqueue(connection, mail, message)
+        mailer.enqueue(connection, mail, message, user_id=user.id)
 
     try:
         await database.transact(work)

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from mailpact.database.transactions import Database, DatabaseUnavailable
 from mailpact.health import Condition, health_app
 from mailpact_producer.mail_gate import MailGate
+from mailpact_producer.mail_status import StatusListener
 from mailpact_producer.store import outbox
 from mailpact_producer.store.outbox import Backlog
 
@@ -24,9 +25,16 @@ LONGEST_WAIT_SECONDS: Final = 120.0
 class Health:
     """Looks at the site; `is_connected` tells whether the broker takes messages from this process."""
 
-    def __init__(self, database: Database, gate: MailGate, is_connected: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        gate: MailGate,
+        statuses: StatusListener,
+        is_connected: Callable[[], bool],
+    ) -> None:
         self._database = database
         self._gate = gate
+        self._statuses = statuses
         self._is_connected = is_connected
         self.registry = CollectorRegistry()
         self._pending = self._gauge("cms_outbox_pending", "Messages that the broker has not confirmed yet.")
@@ -37,6 +45,9 @@ class Health:
             "cms_mails_granted", "Mails that were asked for and sent, since the start."
         )
         self._withheld = self._gauge("cms_mails_withheld", "Mails over a limit, since the start.")
+        self._recorded = self._gauge("cms_status_events_recorded", "Status events of the site's mails.")
+        self._foreign = self._gauge("cms_status_events_foreign", "Status events of other publishers' mails.")
+        self._invalid = self._gauge("cms_status_events_invalid", "Status events that break their contract.")
 
     async def conditions(self) -> Iterable[Condition]:
         """Return what the site needs: the database; and, not required, that mail flows."""
@@ -81,6 +92,9 @@ class Health:
         self._connected.set(self._is_connected())
         self._granted.set(self._gate.granted)
         self._withheld.set(self._gate.withheld)
+        self._recorded.set(self._statuses.recorded)
+        self._foreign.set(self._statuses.foreign)
+        self._invalid.set(self._statuses.invalid)
         try:
             backlog = await self._database.transact(outbox.backlog)
         except DatabaseUnavailable:

@@ -7,7 +7,7 @@ import structlog
 from sqlalchemy import Connection
 
 from mailpact.database.transactions import Database, DatabaseUnavailable
-from mailpact_producer.store import limits, links, login_delays, outbox, sessions, users
+from mailpact_producer.store import limits, links, login_delays, mails, outbox, sessions, users
 
 FIRST_SECONDS: Final = 30.0
 EVERY_SECONDS: Final = 300.0
@@ -37,5 +37,6 @@ def clean(connection: Connection) -> int:
     links.purge(connection)
     limits.purge(connection)
     outbox.purge(connection, limit=MOST_MESSAGES)
+    mails.purge(connection, limit=MOST_MESSAGES)
     login_delays.purge(connection)
     return users.remove_overdue(connection, limit=MOST_USERS)

@@ -12,7 +12,7 @@ from mailpact_producer import tokens, trace
 from mailpact_producer.errors import ContractBroken
 from mailpact_producer.events import CONTRACT, Writer, mail_body
 from mailpact_producer.mails import Mail, MailTexts
-from mailpact_producer.store import outbox
+from mailpact_producer.store import mails, outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,14 @@ class Mailer:
         message_id = tokens.message_id(self._key, form, what, email) if form else str(uuid4())
         return NewMessage(message_id, trace.current.get())
 
-    def enqueue(self, connection: Connection, mail: Mail, new: NewMessage) -> None:
-        """Store the message of a mail; it exists if this transaction is committed. Raises ContractBroken."""
+    def enqueue(
+        self, connection: Connection, mail: Mail, new: NewMessage, *, user_id: int | None = None
+    ) -> None:
+        """Store the message of a mail; it exists if this transaction is committed. Raises ContractBroken.
+
+        `user_id` is the reader whose mail it is, so that administrators see what becomes of it; None for a mail to
+        somebody who is a reader no more.
+        """
         message = self._writer.message(
             mail_body(mail),
             message_id=new.id,
@@ -62,6 +68,8 @@ class Mailer:
         if isinstance(message, Refusal):
             raise ContractBroken(f"{CONTRACT} refuses our message: {message.code}, {message.detail}")
         outbox.enqueue(connection, message, contract=CONTRACT)
+        if user_id is not None:
+            mails.add(connection, new.id, user_id=user_id, template=mail.template, email=mail.to)
 
     def committed(self, new: NewMessage) -> None:
         """Note that the transaction with the message is committed."""

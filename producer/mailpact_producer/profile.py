@@ -58,7 +58,7 @@ class Profile:
             links.void(connection, LinkPurpose.RESET, user.id)
             links.void(connection, LinkPurpose.CHANGE, user.id)
             mail = self._mailer.texts.password_changed(user.email, user.name)
-            self._mailer.enqueue(connection, mail, message)
+            self._mailer.enqueue(connection, mail, message, user_id=user.id)
             return True
 
         if await self._database.transact(work):
@@ -75,12 +75,12 @@ class Profile:
                 return False
             owner = users.find(connection, email)
             if owner is not None and owner.id != user.id:
-                mail = texts.account_exists(owner.email, owner.name)
+                whose, mail = owner.id, texts.account_exists(owner.email, owner.name)
             else:
-                hashed = at_rest(secret)
+                whose, hashed = user.id, at_rest(secret)
                 expires_at = links.add(connection, hashed, LinkPurpose.CHANGE, user.id, email=email)
                 mail = texts.change_address(email, user.name, secret, expires_at)
-            self._mailer.enqueue(connection, mail, message)
+            self._mailer.enqueue(connection, mail, message, user_id=whose)
             return True
 
         if await self._database.transact(work):
@@ -105,7 +105,7 @@ class Profile:
             links.use(connection, at_rest(secret))
             links.void(connection, LinkPurpose.RESET, user.id)
             mail = self._mailer.texts.address_changed(user.email, user.name)
-            self._mailer.enqueue(connection, mail, message)
+            self._mailer.enqueue(connection, mail, message, user_id=user.id)
             return True
 
         try:

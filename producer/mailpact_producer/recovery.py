@@ -38,7 +38,7 @@ class Recovery:
                 return False
             expires_at = links.add(connection, at_rest(secret), LinkPurpose.RESET, user.id)
             mail = self._mailer.texts.reset_password(user.email, user.name, secret, expires_at)
-            self._mailer.enqueue(connection, mail, message)
+            self._mailer.enqueue(connection, mail, message, user_id=user.id)
             return True
 
         if await self._database.transact(work):
@@ -66,7 +66,7 @@ class Recovery:
             users.confirm(connection, user.id)
             sessions.end_all(connection, user.id)
             mail = self._mailer.texts.password_changed(user.email, user.name)
-            self._mailer.enqueue(connection, mail, message)
+            self._mailer.enqueue(connection, mail, message, user_id=user.id)
             return True
 
         is_done = await self._database.transact(work)

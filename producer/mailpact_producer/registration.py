@@ -103,7 +103,7 @@ class Registrar:
             else:
                 expires_at = links.add(connection, at_rest(secret), LinkPurpose.CONFIRM, user.id)
                 mail = texts.confirm_address(user.email, user.name, secret, expires_at)
-            self._mailer.enqueue(connection, mail, message)
+            self._mailer.enqueue(connection, mail, message, user_id=user.id)
             return True
 
         if await self._database.transact(work):

@@ -27,6 +27,7 @@ from mailpact_producer.invalidation import CONTRACT as CACHE_CONTRACT
 from mailpact_producer.invalidation import Changes, Listener
 from mailpact_producer.limits import MailLimits
 from mailpact_producer.mail_gate import MailGate
+from mailpact_producer.mail_status import StatusListener
 from mailpact_producer.mailer import Mailer
 from mailpact_producer.mails import MailTexts
 from mailpact_producer.passwords import PasswordHashing, usable_cpus
@@ -77,6 +78,8 @@ async def running(
         origin = str(uuid4())
         cache_listener = Listener(settings.amqp_url, catalogue.load(), origin=origin, now=time.monotonic)
         await stack.enter_async_context(_in_background(cache_listener.run()))
+        statuses = StatusListener(settings.amqp_url, catalogue.load(), database, now=time.monotonic)
+        await stack.enter_async_context(_in_background(statuses.run()))
         cache_writer = writers[CACHE_CONTRACT]
         changes = Changes(
             database, cache_listener, cache_writer, origin=origin, nudge=relay.nudge, now_seconds=time.time
@@ -97,7 +100,7 @@ async def running(
         )
         await stack.enter_async_context(_in_background(keep_house(database)))
         if health is not None:
-            site_health = Health(database, gate, lambda: publisher.is_open)
+            site_health = Health(database, gate, statuses, lambda: publisher.is_open)
             for collector in collectors:
                 site_health.registry.register(collector)
             await stack.enter_async_context(serving(site_health.application(), health))

@@ -4,7 +4,7 @@ The users have no password: RabbitMQ refuses their login until an operator sets 
 holds none. Permissions are RabbitMQ's three regular expressions over the names of exchanges and queues:
 
     mailpact-producer   declares the public exchange, publishes to it and its log records; reads nothing
-    mailpact-site       what a producer does; tells and hears what the site's processes have cached
+    mailpact-site       what a producer does; tells its processes what has changed; reads status events
     mailpact-consumer   declares its part, reads what waits for mail, publishes; reads no dead letters
     mailpact-observer   reads copies of messages, events and log records through private queues; publishes to none
     mailpact-operator   declares, reads and publishes in all of it: `topology apply`, the tools for dead letters, `logs`
@@ -21,6 +21,7 @@ from mailpact.contracts.parse import JsonObject, JsonValue
 USERS = ("mailpact-producer", "mailpact-site", "mailpact-consumer", "mailpact-observer", "mailpact-operator")
 INGRESS = "email"
 _CONSUMER = "consumer"
+_SITE = "site"
 LOGS = "logs"
 CACHE = "cache.invalidation"
 LOG_QUEUE = "logs.all"
@@ -73,13 +74,7 @@ def _permissions(user: str, topology: Topology) -> JsonObject:
             written = [INGRESS, *(name for name in exchanges if name == LOGS)]
             return {"configure": _names([INGRESS]), "write": _names(written), "read": _names([])}
         case "mailpact-site":
-            told = [name for name in exchanges if name == CACHE]
-            logs = [name for name in exchanges if name == LOGS]
-            return {
-                "configure": _names([INGRESS, *told], own=_CACHE_QUEUES),
-                "write": _names([INGRESS, *logs, *told], own=_CACHE_QUEUES),
-                "read": _names(told, own=_CACHE_QUEUES),
-            }
+            return _site_permissions(topology)
         case "mailpact-consumer":
             return _consumer_permissions(topology)
         case "mailpact-observer":
@@ -88,6 +83,21 @@ def _permissions(user: str, topology: Topology) -> JsonObject:
             return {"configure": own, "write": own, "read": observed}
         case _:
             return dict.fromkeys(("configure", "write", "read"), everything)
+
+
+def _site_permissions(topology: Topology) -> JsonObject:
+    """Return the permissions of the site; binding a queue needs write access to the queue."""
+    names = [exchange.name for exchange in topology.exchanges]
+    told = [name for name in names if name == CACHE]
+    logs = [name for name in names if name == LOGS]
+    own = topology.declared_by(_SITE)
+    heard = [exchange.name for exchange in own.exchanges]
+    queues = [queue.name for queue in own.queues]
+    return {
+        "configure": _names([INGRESS, *told, *heard, *queues], own=_CACHE_QUEUES),
+        "write": _names([INGRESS, *logs, *told, *queues], own=_CACHE_QUEUES),
+        "read": _names([*told, *heard, *queues], own=_CACHE_QUEUES),
+    }
 
 
 def _consumer_permissions(topology: Topology) -> JsonObject:

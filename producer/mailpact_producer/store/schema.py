@@ -21,7 +21,7 @@ from mailpact.database.mysql import TABLE
 from mailpact.database.transactions import Database
 
 VERSION_TABLE: Final = "producer_version"
-HEAD: Final = "0006"
+HEAD: Final = "0007"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 metadata = MetaData()
@@ -81,6 +81,25 @@ outbox = Table(
     Column("published_at", BigInteger),
     Column("traceparent", String(55)),  # the trace context of the request that caused the message
     Index("ix_outbox_due", "state", "available_at", "id"),
+    **TABLE,
+)
+
+mails = Table(
+    "mails",
+    metadata,
+    Column("message_id", String(36), primary_key=True),
+    Column("user_id", BigInteger, nullable=False),  # whose account the mail is about
+    Column("template", String(64), nullable=False),
+    Column("email", String(254), nullable=False),  # where it was sent
+    Column("made_at", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("occurred_at", BigInteger, nullable=False),  # of the event; 0 before the first one
+    Column("smtp_code", SmallInteger),
+    Column("reply", String(500)),
+    Column("error", String(64)),
+    Index("ix_mails_user", "user_id", "made_at"),
+    Index("ix_mails_made", "made_at"),
     **TABLE,
 )
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from mailpact.database import clock
 from mailpact_producer.accounts import Registration, address_key
 from mailpact_producer.errors import AddressKnown
-from mailpact_producer.store import comments
+from mailpact_producer.store import comments, mails
 from mailpact_producer.store.schema import links, sessions, users
 
 UNCONFIRMED_DAYS: Final = 7
@@ -134,8 +134,9 @@ def blocked(connection: Connection) -> Sequence[User]:
 
 
 def remove(connection: Connection, user_id: int) -> None:
-    """Delete a reader, and the reader's sessions, links, comments and reports."""
+    """Delete a reader, and the reader's sessions, links, mails, comments and reports."""
     comments.remove_of_reader(connection, user_id)
+    mails.remove_of_reader(connection, user_id)
     connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
     connection.execute(delete(links).where(links.c.user_id == user_id))
     connection.execute(delete(users).where(users.c.id == user_id))

@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler, Middleware
 from jinja2 import PackageLoader, StrictUndefined
 
 from mailpact.web.assets import add_asset_routes
+from mailpact_producer.reports import Reports
 from mailpact_producer.web.account import AccountPage
 from mailpact_producer.web.api import Api
 from mailpact_producer.web.comments import CommentForms
@@ -23,7 +24,6 @@ from mailpact_producer.web.pages import Pages
 from mailpact_producer.web.problems import is_api
 from mailpact_producer.web.register import RegistrationForm
 from mailpact_producer.web.render import FRAME, Frame
-from mailpact_producer.web.reports import Reports
 from mailpact_producer.web.tracing import tracing
 
 

@@ -23,9 +23,9 @@ from typing import Any, Final
 import structlog
 from aiohttp import hdrs, web
 
+from mailpact_producer.reports import Reports
 from mailpact_producer.web.headers import HEADERS
 from mailpact_producer.web.problems import PROBLEM_TYPE, is_api, problem
-from mailpact_producer.web.reports import Reports
 
 HEAD_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 10.0

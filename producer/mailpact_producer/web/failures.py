@@ -12,9 +12,9 @@ from aiohttp.typedefs import Handler
 
 from mailpact.database.transactions import DatabaseUnavailable
 from mailpact_producer.errors import TooBusy
+from mailpact_producer.reports import Reports
 from mailpact_producer.web.problems import is_api, problem
 from mailpact_producer.web.render import render
-from mailpact_producer.web.reports import Reports
 
 RETRY_SECONDS: Final = 5
 

@@ -13,7 +13,7 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 from aiormq.exceptions import ChannelAccessRefused, ProbableAuthenticationError
 from pamqp.commands import Basic
 
-from mailpact.amqp.topology import declare_ingress
+from mailpact.amqp.topology import declare_all, declare_ingress
 from mailpact.contracts import catalogue
 from mailpact.settings import AmqpUrl, DatabaseUrl, SmtpUrl
 from mailpact.telemetry import Journey
@@ -156,6 +156,14 @@ FORBIDDEN: dict[str, tuple[str, Callable[[AbstractChannel], Awaitable[object]]]]
         "mailpact-site",
         lambda channel: channel.queue_bind("email", "email", ""),
     ),
+    "a producer reads no status events": (
+        "mailpact-producer",
+        lambda channel: channel.basic_get("email.status.site"),
+    ),
+    "a site tells nobody what became of a mail": (
+        "mailpact-site",
+        lambda channel: publish(channel, "email.status"),
+    ),
     "a producer tells nobody about the cache": (
         "mailpact-producer",
         lambda channel: publish(channel, "cache.invalidation"),
@@ -202,6 +210,20 @@ async def test_site_hears_what_another_process_of_the_site_says_about_the_cache(
         taken = await channel.basic_get("cache.invalidation.one", no_ack=True)
 
     assert taken.body == b"said"
+
+
+async def test_site_reads_what_became_of_its_mails(imported) -> None:
+    imported.set_passwords()
+
+    async with aiormq.connect(imported.url("mailpact-consumer")) as connection:
+        channel = await connection.channel(publisher_confirms=True)
+        await channel.basic_publish(b"{}", exchange="email.status", routing_key="sent")
+    async with aiormq.connect(imported.url("mailpact-site")) as connection:
+        await declare_all(connection, TOPOLOGY.declared_by("site"))
+        channel = await connection.channel()
+        taken = await channel.basic_get("email.status.site", no_ack=True)
+
+    assert taken.body == b"{}"
 
 
 @pytest.mark.parametrize("user", ["mailpact-producer", "mailpact-site"])

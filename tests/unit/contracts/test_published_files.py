@@ -199,6 +199,9 @@ def test_rooms_declare_what_they_use_and_an_operator_all():
         *(("email.retry", name.removeprefix("email.retry.")) for name in retries),
     ]
     assert ([exchange.name for exchange in producer.exchanges], producer.queues) == (["email"], ())
+    site = topology.declared_by("site")
+    assert [exchange.name for exchange in site.exchanges] == ["email.status"]
+    assert [(route.queue, route.routing_key) for route in site.bindings] == [("email.status.site", "#")]
     assert topology.declared_by("operator") == topology
 
 

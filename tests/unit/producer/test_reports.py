@@ -1,6 +1,6 @@
 """What happens often is one line a minute, and nothing is left uncounted."""
 
-from mailpact_producer.web.reports import Reports
+from mailpact_producer.reports import Reports
 
 
 def test_second_event_of_a_minute_is_counted_and_not_logged() -> None:
