@@ -22,7 +22,7 @@ demo: $(VENV)/runtime.lock ## Register a reader and show the mail: ARGS='--once 
 
 test: $(VENV)/dev.lock ## Run the tests, on RabbitMQ and MariaDB too (about a quarter of an hour)
 	-@$(BIN)/python -m tests.servers fetch
-	@$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadgroup --ignore tests/differential --ignore tests/polyglot/test_java.py --ignore tests/polyglot/test_rust.py $(ARGS)
+	@$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadgroup --ignore tests/differential --ignore tests/polyglot $(ARGS)
 
 test-differential: $(VENV)/dev.lock ## Compare the development broker with RabbitMQ, in Python, Go and Node (a minute)
 	-@$(BIN)/python -m tests.servers fetch

@@ -30,7 +30,7 @@ def on_mariadb(mariadb_server: Any, mariadb_url: str, rabbitmq_url: str, mailpac
 
 @pytest.mark.parametrize(
     "trouble",
-    [pytest.param(name, marks=[pytest.mark.long] if name == "stopped" else []) for name in TROUBLES],
+    [pytest.param(name, marks=[pytest.mark.long] if name != "killed" else []) for name in TROUBLES],
 )
 def test_database_that_goes_and_comes_back_costs_no_registration_that_was_accepted(
     on_mariadb: Any, mariadb_server: Any, mariadb_url: str, wait_until: Any, trouble: str

@@ -162,7 +162,8 @@ def test_a_command_that_sends_one_message_is_a_whole_producer(
 def test_trigger_that_fails_is_the_cases_problem(verify: Callable[..., Any]) -> None:
     program = [sys.executable, str(MUTANTS / "producer.py")]
 
-    done = verify("producer", "--trigger-cmd", "sh -c 'echo no luck; exit 3'", "--", *program)
+    trigger = ("--trigger-cmd", "sh -c 'echo no luck; exit 3'")
+    done = verify("producer", "--run", "P-MSG-0[12]", *trigger, "--", *program)
 
     assert done.exit_code == 1
     assert "ended with exit code 3: no luck" in done.text
@@ -193,6 +194,7 @@ def test_a_program_that_polls_is_ready(verify: Callable[..., Any], tmp_path: Pat
         text = text.replace('self.channel.basic_consume(SETTINGS["AMQP_QUEUE"], self.handle)', "pass")
         text = text.replace("consumer.channel.start_consuming()", "poll(consumer)")
         text = text.replace("def main():", POLL + "def main():")
+        text = text.replace("is_stopping = True", "raise SystemExit")
         (tmp_path / path.name).write_text(text)
 
     done = verify("consumer", "--run", "C-MSG-*", "--", sys.executable, str(tmp_path / "consumer.py"))
@@ -218,11 +220,17 @@ HOSTILE = {
     "has a detached child": ("setsid sleep 98761 & exec {consumer}", 0),
     "does not pass SIGTERM on": ("trap '' TERM; {consumer} & wait; wait", 1),
 }
+SLOW = {
+    "hangs",
+    "does not pass SIGTERM on",
+}  # the kit waits 20 s for an end, and 30 s until a program is ready
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc and adopted orphans are Linux's")
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name in SLOW else []) for name in HOSTILE]
+)
 def test_a_hostile_program_ends_with_its_exit_code_and_leaves_no_process(
     verify: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

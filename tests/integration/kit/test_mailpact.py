@@ -1,6 +1,7 @@
 """Our own programs, the samples and the mutants' originals keep the contract, seen from outside.
 
-`make test` runs each once, `make test-faults` ten times (MAILPACT_TEST_KIT_ROUNDS=10): the verdicts are the same.
+`make test` runs each once, and on RabbitMQ only our own programs. `make test-faults` runs all of them there, ten times
+(MAILPACT_TEST_KIT_ROUNDS=10): the verdicts are the same.
 """
 
 import os
@@ -42,7 +43,16 @@ def strictly(verify: Verify, broker_option: tuple[str, str]) -> Callable[..., No
     return run
 
 
-@pytest.mark.parametrize("name", CONSUMERS)
+@pytest.mark.parametrize(
+    ("broker_option", "name"),
+    [
+        ("devbroker", "mailpact"),
+        ("devbroker", "python"),
+        ("rabbitmq_url", "mailpact"),
+        pytest.param("rabbitmq_url", "python", marks=pytest.mark.long),
+    ],
+    indirect=["broker_option"],
+)
 def test_the_consumer_passes_every_case(strictly: Callable[..., None], name: str) -> None:
     serves, skipped = SERVED[name]
 
@@ -70,6 +80,9 @@ def test_the_producer_passes_every_case(strictly: Callable[..., None]) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "broker_option", ["devbroker", pytest.param("rabbitmq_url", marks=pytest.mark.long)], indirect=True
+)
 def test_a_form_that_keeps_the_contract_passes_every_case(strictly: Callable[..., None]) -> None:
     strictly(
         "producer",

@@ -126,3 +126,8 @@ def test_unknown_lane_is_refused_before_any_test(tmp_path: Path) -> None:
 
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "MAILPACT_TEST_DEBIAN=woody: there are sid and trixie" in done.stderr
+
+
+@pytest.mark.xdist_group("alone")
+def test_groups_of_tests_reach_the_workers(request: pytest.FixtureRequest) -> None:
+    assert "PYTEST_XDIST_WORKER" not in os.environ or request.node.nodeid.endswith("@alone")
