@@ -1,12 +1,12 @@
 """Address fields (From, To, Cc …) read one mailbox at a time: a bad mailbox spoils only itself.
 
     list    = mailbox *( ("," | ";") mailbox )
-    mailbox = [words] "<" address ">" | address ["(" name ")"] | words
+    mailbox = [words] "<" address ">" | [words] address ["(" name ")"] | words
     group   = words ":" list ";"                       its members are taken, its name is dropped
 
-Senders write more than RFC 5322 allows, and readers have to show all of it. `email.utils.getaddresses` is not used:
-since
-Python 3.11.10 and 3.12.6 one bad mailbox empties the whole list.
+Senders write more than RFC 5322 allows, and readers have to show all of it: commas are missing; quotes, comments and
+angle brackets are never closed. `email.utils.getaddresses` is not used: since Python 3.11.10 and 3.12.6 one bad mailbox
+empties the whole list.
 """
 
 import re
@@ -21,7 +21,7 @@ MAX_ADDRESSES: Final = 1000
 _TOKEN: Final = re.compile(
     r"""(?P<quoted>"(?:[^"\\]|\\.)*"?)
       | (?P<comment>\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*\))*\)?)
-      | (?P<angle><(?:"(?:[^"\\]|\\.)*"|[^<>"])*>?)
+      | (?P<angle><(?:@[^:<>"]*:)?(?:"(?:[^"\\]|\\.)*"|[^<>",;])*>?)
       | (?P<end>[,;])
       | (?P<colon>:)
       | (?P<text>(?:=\?[^?\s]+\?[bBqQ]\?[^?]*\?=|[^",;:<(])+)
@@ -29,6 +29,8 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _ROUTE: Final = re.compile(r"@[^:<>\s]*:")
+_WORD: Final = re.compile(r'"(?:[^"\\]|\\.)*"(?:@\S+)?|\S+', re.DOTALL)
+_AT: Final = re.compile(r" ?@ ?")
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -57,54 +59,82 @@ def addresses(values: Iterable[str]) -> tuple[Address, ...]:
 class _Mailbox:
     """The tokens of one mailbox."""
 
-    def __init__(self) -> None:
-        self.written: list[str] = []  # outside of angle brackets and comments, as it was written
-        self.words: list[str] = []  # the same, without quotes
+    def __init__(self, words: list[str]) -> None:
+        self.words = words  # outside of angle brackets and comments, as they were written
+        self.after: list[str] = []  # words behind the angle brackets
         self.comments: list[str] = []
         self.angle: str | None = None
 
     def take(self, kind: str, token: str) -> None:
         if kind == "comment":
-            self.comments.append(_QUOTED_PAIR.sub(r"\1", token[1:-1] if token.endswith(")") else token[1:]))
-        elif kind == "angle" and self.angle is None:
+            self.comments.append(_QUOTED_PAIR.sub(r"\1", token[1:-1]))
+        elif kind == "angle":
             self.angle = _ROUTE.sub("", token.strip("<>").strip(), count=1)
         else:
-            self.written.append(token)
-            self.words.append(_QUOTED_PAIR.sub(r"\1", token.strip('"')) if kind == "quoted" else token)
+            (self.words if self.angle is None else self.after).append(token.strip("<>"))
 
     def read(self) -> Iterator[Address]:
         """Yield the addresses: none of an empty mailbox, several where the commas between them are missing."""
-        name = _one_line(decode_words("".join(self.words)))
+        written = "".join([*self.words, *self.after])
         if self.angle is not None:
-            yield Address(name or self._comment(), self._decoded(self.angle))
-            return
-        written = "".join(self.written).strip()
-        parts = [written] if '"' in written else written.split()
-        if "@" in written and all("@" in part for part in parts):
-            yield from (Address(self._comment(), self._decoded(part)) for part in parts)
-        elif written:
-            yield Address(name, "") if " " in written else Address(self._comment(), self._decoded(written))
+            yield Address(_name(written) or self._comment(), _one_line(decode_words(self.angle)))
+        elif "=?" in written and "@" not in written and "@" in (decoded := decode_words(written)):
+            yield from addresses([decoded])  # the sender encoded the address together with the name
+        else:
+            yield from self._bare(_AT.sub("@", _one_line(written)))
+
+    def _bare(self, written: str) -> Iterator[Address]:
+        name: list[str] = []
+        words = _WORD.findall(written)
+        for word in words:
+            if "@" not in word or word.endswith('"'):
+                name.append(word)
+                continue
+            yield Address(_name(" ".join(name)) or self._comment(), _one_line(decode_words(word.strip("<>"))))
+            name = []
+        if len(words) == 1 and name:
+            yield Address(self._comment(), _name(words[0]))
+        elif name:
+            yield Address(_name(" ".join(name)), "")
 
     def _comment(self) -> str:
         return _one_line(decode_words(" ".join(self.comments)))
 
-    @staticmethod
-    def _decoded(address: str) -> str:
-        return _one_line(decode_words(address))
+
+def _name(written: str) -> str:
+    unquoted = _WORD.sub(
+        lambda word: _QUOTED_PAIR.sub(r"\1", word[0].strip('"')) if word[0].startswith('"') else word[0],
+        written,
+    )
+    return _one_line(decode_words(unquoted))
 
 
 def _mailboxes(value: str) -> Iterator[_Mailbox]:
-    mailbox = _Mailbox()
-    for match in _TOKEN.finditer(value):
-        kind, token = str(match.lastgroup), match[0]
+    mailbox = _Mailbox([])
+    for kind, token in _tokens(value):
         if kind == "end":
             yield mailbox
-            mailbox = _Mailbox()
-        elif kind == "colon" and mailbox.angle is None and "@" not in "".join(mailbox.written):
-            mailbox = _Mailbox()
+            mailbox = _Mailbox([])
+        elif kind == "colon" and mailbox.angle is None and "@" not in "".join(mailbox.words):
+            mailbox = _Mailbox([])
         else:
+            if kind == "angle" and mailbox.angle:  # a comma is missing before the words behind the last one
+                words, mailbox.after = mailbox.after, []
+                yield mailbox
+                mailbox = _Mailbox(words)
             mailbox.take(kind, token)
     yield mailbox
+
+
+def _tokens(value: str) -> Iterator[tuple[str, str]]:
+    """Yield each token and its kind. What opens a quote or comment that is never closed is left out."""
+    for match in _TOKEN.finditer(value):
+        kind, token = str(match.lastgroup), match[0]
+        opening = {"quoted": '"', "comment": "("}.get(kind)
+        if opening and not (len(token) > 1 and token.endswith('"' if kind == "quoted" else ")")):
+            yield from _tokens(value[match.start() :].replace(opening, " "))
+            return
+        yield kind, token
 
 
 def _one_line(text: str) -> str:

@@ -6,6 +6,7 @@ a wider codec is taken.
 """
 
 import codecs
+import re
 from typing import Final
 
 import webencodings  # type: ignore[import-untyped]  # it has no types
@@ -21,7 +22,23 @@ _WIDER: Final = {
     "macintosh": "mac-roman",
     "iso-2022-jp": "iso2022_jp_3",
 }
-_BEYOND_THE_TABLE: Final = {"utf-7": "utf-7", "cp437": "cp437", "cp850": "cp850", "iso-2022-kr": "iso2022_kr"}
+_DOS: Final = (437, 737, 775, 850, 852, 855, 857, 858, 860, 861, 862, 863, 864, 865, 869, 932, 936, 949, 950)
+_BEYOND_THE_TABLE: Final = {
+    **{f"{prefix}{number}": f"cp{number}" for number in _DOS for prefix in ("cp", "ibm")},
+    **dict.fromkeys(("utf-7", "unicode-1-1-utf-7"), "utf-7"),
+    **dict.fromkeys(("hz", "hz-gb-2312"), "hz"),
+    "utf_8": "utf-8",
+    "latin-1": "cp1252",
+    "iso-2022-kr": "iso2022_kr",
+    "johab": "johab",
+}
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
+)  # fmt: skip
+_META: Final = re.compile(
+    rb"""<meta\s[^>]{0,200}?charset\s*=\s*["']?([A-Za-z0-9_:.-]{1,40})""", re.IGNORECASE
+)
+_SNIFFED_BYTES: Final = 1024
 
 
 def encodable(text: str) -> str:
@@ -32,8 +49,12 @@ def encodable(text: str) -> str:
 def decode_bytes(content: bytes, label: str | None) -> str:
     """Return text decoded from the character set that it claims. Never raises.
 
-    Without a label, or with one that the table does not know, the text is UTF-8 if its bytes are, else windows-1252.
+    A byte order mark says more than the label (https://encoding.spec.whatwg.org/#decode). Without a label, or with one
+    that the table does not know, the text is UTF-8 if its bytes are, else windows-1252.
     """
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            return encodable(content[len(mark) :].decode(encoding, "replace"))
     codec = _codec(label) if label else None
     if codec is None or codec == "utf-8":
         return _guessed(content) if codec is None else content.decode("utf-8", "replace")
@@ -43,8 +64,18 @@ def decode_bytes(content: bytes, label: str | None) -> str:
         return content.decode("utf-8", "replace")
 
 
+def label_in_html(markup: bytes) -> str | None:
+    """Return the character set that an HTML text says it has; None if the text does not say one.
+
+    UTF-16 is not among them: a text in UTF-16 could not say so in ASCII.
+    """
+    match = _META.search(markup, 0, _SNIFFED_BYTES)
+    label = match[1].decode() if match else None
+    return None if label is None or label.lower().startswith("utf-16") else label
+
+
 def _codec(label: str) -> str | None:
-    name = label.strip().strip("'\"").lower()
+    name = label.partition("(")[0].strip().strip("'\"").lower()
     if name in ("us-ascii", "ascii"):
         return None  # senders that say so often send UTF-8
     encoding = webencodings.lookup(name)

@@ -6,6 +6,7 @@ Everything here takes any bytes or text, gives text that can be encoded as UTF-8
 """
 
 import binascii
+import codecs
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -23,7 +24,6 @@ MAX_HEADER_FIELDS: Final = 1000
 _FIELD: Final = re.compile(
     rb"([!-9;-~\x80-\xff]{1,200})[ \t]*:(.*)", re.DOTALL
 )  # RFC 5322, 4.5: obs-optional
-_LINE: Final = re.compile(rb"\r\n|\n")
 _FOLD: Final = re.compile(rb"[\r\n]+[ \t]*")
 _ENCODED_WORD: Final = re.compile(r"=\?([^?*\s]{1,64})(?:\*[^?\s]*)?\?([bq])\?([^?]*)\?=", re.IGNORECASE)
 _ENCODED_RUN: Final = re.compile(
@@ -31,9 +31,16 @@ _ENCODED_RUN: Final = re.compile(
     r"(?:\s*=\?[^?*\s]{1,64}(?:\*[^?\s]{0,64})?\?[bq]\?[^?]*\?=)*",
     re.IGNORECASE,
 )
+_COMMENT: Final = re.compile(r"\([^()]*\)")
+_ISO_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_ZONE: Final = re.compile(r" ?(?:GMT|UTC?)?([+-]\d\d):?(\d\d)\Z", re.IGNORECASE)
+_LEAP_SECOND: Final = re.compile(r"(\d\d:\d\d):60\b")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _PARAMETER: Final = re.compile(r';\s*([^\s=;"]{1,100})\s*=\s*("(?:[^"\\]|\\.)*"?|[^;]*)', re.DOTALL)
+_QUOTED_PAIR: Final = re.compile(r'\\(["\\])')
 _CONTINUED: Final = re.compile(r"(.+?)\*(\d{1,3})(\*?)\Z")
+_PADDING: Final = re.compile(rb"=+")
+_ONLY_BASE64: Final = re.compile(rb"[A-Za-z0-9+/\s]*")
 _NOT_BASE64: Final = bytes(
     set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 )
@@ -43,7 +50,8 @@ def split_fields(head: bytes) -> Fields:
     """Return the fields of a header in their order; a line that is no field and continues none is left out."""
     unfolded: list[tuple[bytes, list[bytes]]] = []
     is_in_field = False
-    for line in _LINE.split(head):
+    for ended in head.removeprefix(codecs.BOM_UTF8).split(b"\n"):
+        line = ended.rstrip(b"\r")
         if line[:1] in (b" ", b"\t"):
             if is_in_field:
                 unfolded[-1][1].append(line)
@@ -86,7 +94,7 @@ def _decode_run(match: re.Match[str]) -> str:
     words = _ENCODED_WORD.findall(match[0])
     texts: list[str] = []
     pending: list[tuple[str, bytes]] = []
-    for charset, encoding, payload in _joined_base64(words):
+    for charset, encoding, payload in _joined_payloads(words):
         if pending and pending[0][0] != charset:
             texts.append(_text_of(pending))
             pending = []
@@ -94,19 +102,25 @@ def _decode_run(match: re.Match[str]) -> str:
     return "".join([*texts, _text_of(pending)])
 
 
-def _joined_base64(words: list[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
-    """Yield the words, base64 that was cut within four characters joined again."""
+def _joined_payloads(words: list[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
+    """Yield the words, joined again where base64 was cut within four characters or quoted-printable within three."""
     held: tuple[str, str, str] | None = None
     for charset, encoding, payload in words:
         word = (charset.lower(), encoding.lower(), payload)
-        if held and held[:2] == word[:2] and word[1] == "b" and len(held[2]) % 4 and "=" not in held[2]:
-            held = (held[0], "b", held[2] + payload)
+        if held and held[:2] == word[:2] and _is_cut(word[1], held[2]):
+            held = (*word[:2], held[2] + payload)
             continue
         if held:
             yield held
         held = word
     if held:
         yield held
+
+
+def _is_cut(encoding: str, payload: str) -> bool:
+    if encoding == "b":
+        return len(payload) % 4 > 0 and "=" not in payload
+    return "=" in payload[-2:]
 
 
 def _payload_bytes(encoding: str, payload: str) -> bytes:
@@ -120,7 +134,23 @@ def _text_of(words: list[tuple[str, bytes]]) -> str:
 
 
 def decode_base64(octets: bytes) -> bytes:
-    """Return what base64 encodes; foreign characters are skipped, padding is forgiven (RFC 2045, 6.8)."""
+    """Return what base64 encodes; foreign characters are skipped, missing padding is forgiven (RFC 2045, 6.8).
+
+    What follows the padding is decoded too if it is base64, for some senders encode in pieces, and left out otherwise:
+    mailing lists append a text.
+    """
+    end = octets.find(b"=")
+    if end < 0 or not octets[end:].strip(b"=\r\n\t "):
+        return _decode_piece(octets)
+    pieces = [octets[:end]]
+    for piece in _PADDING.split(octets[end:])[1:]:
+        if not _ONLY_BASE64.fullmatch(piece):
+            break
+        pieces.append(piece)
+    return b"".join(map(_decode_piece, pieces))
+
+
+def _decode_piece(octets: bytes) -> bytes:
     letters = octets.translate(None, _NOT_BASE64)
     if len(letters) % 4 == 1:
         letters = letters[:-1]
@@ -130,10 +160,14 @@ def decode_base64(octets: bytes) -> bytes:
 def date(value: str) -> datetime | None:
     """Return the moment that a Date field names; None if the field is invalid.
 
-    A date without a zone is UTC (RFC 5322, 3.3: -0000).
+    A date without a zone is UTC (RFC 5322, 3.3: -0000). The forms of ISO 8601 and zones such as GMT+01:00 are read too.
     """
+    written = _ZONE.sub(r" \1\2", _COMMENT.sub(" ", value[:200]).strip())
     try:
-        moment = parsedate_to_datetime(value[:200])
+        if _ISO_DATE.match(written):
+            moment = datetime.fromisoformat(value.strip())
+        else:
+            moment = parsedate_to_datetime(_LEAP_SECOND.sub(r"\1:59", written))
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         moment.astimezone(UTC).isoformat()
     except (ValueError, TypeError, IndexError, OverflowError):
@@ -142,12 +176,11 @@ def date(value: str) -> datetime | None:
 
 
 def parameters(value: str) -> tuple[str, Mapping[str, str]]:
-    """Return a field's main value in lower case, and its parameters, decoded (RFC 2231.
-
-    And what senders do instead).
-    """
+    """Return a field's main value in lower case, and its parameters, decoded (RFC 2231 and what senders do instead)."""
     value = value[:MAX_VALUE_CHARACTERS]
     main = value.partition(";")[0].strip().lower()
+    if "=" in main and "/" not in main:  # a parameter without the main value before it
+        main, value = "", f";{value}"
     plain: dict[str, str] = {}
     extended: dict[str, str] = {}
     pieces: dict[str, list[tuple[int, bool, str]]] = {}
@@ -167,7 +200,7 @@ def _unquoted(written: str) -> str:
     if not written.startswith('"'):
         return written.strip()
     inner = written[1:-1] if len(written) > 1 and written.endswith('"') else written[1:]
-    return re.sub(r"\\(.)", r"\1", inner, flags=re.DOTALL)
+    return _QUOTED_PAIR.sub(r"\1", inner)  # any other backslash is one of a path on Windows
 
 
 def _extended(text: str) -> str:

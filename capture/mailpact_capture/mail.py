@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Final
 
 from mailpact_capture.addresses import Address, addresses
-from mailpact_capture.charsets import decode_bytes
-from mailpact_capture.headers import MAX_HEADER_FIELDS, Fields, date, decode_words, first
+from mailpact_capture.charsets import decode_bytes, label_in_html
+from mailpact_capture.headers import MAX_HEADER_FIELDS, Fields, date, decode_words
 from mailpact_capture.mime import Part, Reader
 
 MAX_SNIPPET_CHARACTERS: Final = 250  # as Mailpit
@@ -94,11 +94,11 @@ def parse(raw: bytes, *, text_limit: int | None = None) -> Mail:
     reader = Reader(raw)
     root = reader.read()
     fields, defect = root.fields, reader.defect
-    if len(fields) > MAX_HEADER_FIELDS:
-        fields, defect = fields[:MAX_HEADER_FIELDS], defect or f"more than {MAX_HEADER_FIELDS} header fields"
     values: dict[str, list[str]] = {}
     for name, value in fields:
         values.setdefault(name.lower(), []).append(value)
+    if len(fields) > MAX_HEADER_FIELDS:
+        fields, defect = fields[:MAX_HEADER_FIELDS], defect or f"more than {MAX_HEADER_FIELDS} header fields"
     texts, htmls, attachments = _read_body(raw, root, text_limit)
     senders = addresses(values.get("from", ()))
     return Mail(
@@ -109,9 +109,9 @@ def parse(raw: bytes, *, text_limit: int | None = None) -> Mail:
         cc=addresses(values.get("cc", ())),
         bcc=addresses(values.get("bcc", ())),
         reply_to=addresses(values.get("reply-to", ())),
-        subject=decode_words(first(fields, "subject")),
-        message_id=_message_id(first(fields, "message-id")),
-        date=date(first(fields, "date")),
+        subject=decode_words(values.get("subject", [""])[0]),
+        message_id=_message_id(values.get("message-id", [""])[0]),
+        date=date(values.get("date", [""])[0]),
         text="\n\n".join(texts),
         html="\n\n".join(htmls),
         attachments=attachments,
@@ -135,7 +135,9 @@ def _read_body(
         if shown is None or _is_file(part, is_first=not shown):
             others.append(part)
         else:
-            shown.append(decode_bytes(part.content(raw, limit), part.parameters.get("charset")))
+            content = part.content(raw, limit)
+            label = part.parameters.get("charset") or (label_in_html(content) if shown is htmls else None)
+            shown.append(decode_bytes(content, label))
     shown_ids = {match.casefold() for markup in htmls for match in _CID.findall(markup)} if others else set()
     return texts, htmls, tuple(Attachment(part, _is_inline(part, shown_ids)) for part in others)
 

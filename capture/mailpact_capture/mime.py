@@ -13,11 +13,17 @@ from mailpact_capture.headers import Fields, decode_base64, first, parameters, s
 
 MAX_PARTS: Final = 1000
 MAX_DEPTH: Final = 30
-MAX_HEADER_BYTES: Final = 256 * 1024
+MAX_HEADER_BYTES: Final = 256 * 1024  # of one header
+MAX_HEADERS_BYTES: Final = 1024 * 1024  # of all headers of a mail
+MAX_HEADER_LINES: Final = 100_000
+MAX_FIELD_BYTES: Final = 64 * 1024  # where a header is larger than MAX_HEADER_BYTES
 
-_HEADER_END: Final = re.compile(rb"\n\r?\n")
-_CONTENT_TYPE: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+/[!#$%&'*+\-.^_`|~0-9a-z]+\Z")
-_BOUNDARY_LINE: Final = re.compile(rb"^--(\S[^\r\n]{0,69}?)[ \t]*\r?$", re.MULTILINE)
+_EMPTY_LINE: Final = re.compile(rb"\r*\n")
+_HEADER_END: Final = re.compile(rb"\n\r*\n")
+_CONTENT_TYPE: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+/[!#$%&'*+\-.^_`|~0-9a-z]+(?=[\s(]|\Z)")
+_BOUNDARY_LINE: Final = re.compile(rb"^--(\S[^\r\n]{0,69}?)[ \t\r]*$", re.MULTILINE)
+_SOFT_BREAK: Final = re.compile(rb"=[ \t]+(?=\r?\n)")  # RFC 2045, 6.7: blanks at a line's end mean nothing
+_NOT_A_LETTER: Final = re.compile(r"[^a-z0-9]")
 
 
 @dataclass(slots=True)
@@ -45,14 +51,15 @@ class Part:
 
     def content(self, raw: bytes, limit: int | None = None) -> bytes:
         """Return the part's content decoded; `limit` bounds the bytes that are decoded, about."""
-        encoding = first(self.fields, "content-transfer-encoding").partition(";")[0].strip().lower()
+        written = re.split(r"[;(]", first(self.fields, "content-transfer-encoding").lower(), maxsplit=1)[0]
+        encoding = _NOT_A_LETTER.sub("", written)
         if self.content_type.startswith("message/") and encoding != "base64":
             encoding = ""
         end = self.end if limit is None else min(self.end, self.start + limit * 3)
         if encoding == "base64":
             return decode_base64(raw[self.start : end])
-        if encoding == "quoted-printable":
-            return binascii.a2b_qp(raw[self.start : end])
+        if encoding == "quotedprintable":
+            return binascii.a2b_qp(_SOFT_BREAK.sub(b"=", raw[self.start : end]))
         return raw[self.start : end]
 
     def leaves(self) -> Iterator["Part"]:
@@ -77,37 +84,36 @@ class Reader:
         self.defect = ""
         self._raw = raw
         self._count = 0
+        self._room = MAX_HEADERS_BYTES
 
     def read(self) -> Part:
         """Return the mail's outermost part."""
-        raw = self._raw
-        head_end, body = self._header(0, len(raw))
-        fields = split_fields(raw[:head_end])
-        if not fields and raw.strip():
-            body = 0  # no header at all: everything is text
-        if head_end == MAX_HEADER_BYTES:
-            self.defect = f"a header over {MAX_HEADER_BYTES // 1024} KiB"
-            body = len(raw)
-        return self._part("", fields, body, len(raw), 0, "text/plain")
+        fields, body = self._header(0, len(self._raw))
+        return self._part("", fields, body, len(self._raw), 0, "text/plain")
 
-    def _header(self, start: int, end: int) -> tuple[int, int]:
-        """Return where a header that begins at `start` ends and where its body begins."""
-        if self._raw.startswith((b"\n", b"\r\n"), start):
-            return start, min(end, start + (1 if self._raw[start : start + 1] == b"\n" else 2))
-        match = _HEADER_END.search(self._raw, start, min(end, start + MAX_HEADER_BYTES))
-        if match:
-            return match.start() + 1, match.end()
-        bound = min(end, start + MAX_HEADER_BYTES)
-        return bound, bound
+    def _header(self, start: int, end: int) -> tuple[Fields, int]:
+        """Return the fields of a header that begins at `start`, and where its body begins."""
+        room = min(MAX_HEADER_BYTES, self._room)
+        head, body, is_whole = read_header(self._raw, start, end, room)
+        self._room -= len(head)
+        if not is_whole:
+            self.defect = self.defect or f"a header over {room // 1024} KiB"
+        fields = split_fields(head)
+        if not fields and head.strip():
+            body = start  # no header at all: everything is content
+        return fields, body
 
     def _part(self, part_id: str, fields: Fields, start: int, end: int, depth: int, default: str) -> Part:
         main, given = parameters(first(fields, "content-type"))
         disposition, disposition_parameters = parameters(first(fields, "content-disposition"))
-        if not _CONTENT_TYPE.match(main):
-            main = "text/plain" if main else default
+        written = _CONTENT_TYPE.match(main)
+        main = written[0] if written else "text/plain" if main else default
         part = Part(part_id, fields, main, given, disposition, disposition_parameters, start, end)
-        if main.startswith("multipart/") and depth < MAX_DEPTH:
-            self._read_children(part, depth)
+        if main.startswith("multipart/"):
+            if depth < MAX_DEPTH:
+                self._read_children(part, depth)
+            else:
+                self.defect = self.defect or f"parts within parts, over {MAX_DEPTH} levels"
         if not part.part_id and not part.content_type.startswith("multipart/"):
             part.part_id = "1"
         return part
@@ -124,12 +130,11 @@ class Reader:
             part.end = part.start
         default = "message/rfc822" if part.content_type == "multipart/digest" else "text/plain"
         for number, (start, end) in enumerate(spans, start=1):
-            if self._count == MAX_PARTS:
-                self.defect = f"more than {MAX_PARTS} parts"
+            if self._count == MAX_PARTS or self._room <= 0:
+                self.defect = self.defect or f"more than {MAX_PARTS} parts"
                 return
             self._count += 1
-            head_end, body = self._header(start, end)
-            fields = split_fields(self._raw[start:head_end])
+            fields, body = self._header(start, end)
             part_id = f"{part.part_id}.{number}" if part.part_id else str(number)
             part.children.append(self._part(part_id, fields, body, end, depth + 1, default))
 
@@ -139,7 +144,7 @@ class Reader:
 
     def _spans(self, boundary: bytes, start: int, end: int) -> list[tuple[int, int]] | None:
         """Return where the parts between the boundary's lines lie; None if there is no such line."""
-        line = re.compile(rb"^--" + re.escape(boundary) + rb"(--)?[ \t]*\r?$", re.MULTILINE)
+        line = re.compile(rb"^--" + re.escape(boundary) + rb"(--)?[ \t\r]*$", re.MULTILINE)
         spans: list[tuple[int, int]] = []
         began = -1
         for match in line.finditer(self._raw, start, end):
@@ -156,9 +161,29 @@ class Reader:
         return at - 2 if self._raw[at - 2 : at] == b"\r\n" else at - 1
 
 
-def header_bytes(raw: bytes) -> bytes:
-    """Return the header of a mail, at most MAX_HEADER_BYTES of it."""
-    match = _HEADER_END.search(raw, 0, MAX_HEADER_BYTES)
-    return (
-        b"" if raw.startswith((b"\n", b"\r\n")) else raw[: match.start() + 1 if match else MAX_HEADER_BYTES]
-    )
+def read_header(raw: bytes, start: int, end: int, room: int = MAX_HEADER_BYTES) -> tuple[bytes, int, bool]:
+    """Return a header, where the body begins, and whether the header is whole.
+
+    Of a header over `room` bytes the beginnings of the fields are returned, as many as there is room for.
+    """
+    if empty := _EMPTY_LINE.match(raw, start, end):
+        return b"", empty.end(), True
+    found = _HEADER_END.search(raw, start, end)
+    head_end, body = (found.start() + 1, found.end()) if found else (end, end)
+    if head_end - start <= room:
+        return raw[start:head_end], body, True
+    return b"".join(_beginnings(raw, start, head_end, room)), body, False
+
+
+def _beginnings(raw: bytes, start: int, end: int, room: int) -> Iterator[bytes]:
+    in_field = 0
+    for _ in range(MAX_HEADER_LINES):
+        line_end = raw.find(b"\n", start, end) + 1 or end
+        if raw[start : start + 1] not in (b" ", b"\t"):
+            in_field = 0
+        line = raw[start : min(line_end, start + MAX_FIELD_BYTES - in_field)]
+        if start == end or len(line) > room:
+            return
+        if line:
+            yield line if line.endswith(b"\n") else line + b"\n"
+        in_field, room, start = in_field + len(line), room - len(line), line_end

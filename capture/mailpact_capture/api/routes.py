@@ -9,7 +9,7 @@ from mailpact_capture.api.shapes import headers_json, message_json, page_json
 from mailpact_capture.asking import id_of, namespace_of, number, query_of, stored_mail, there
 from mailpact_capture.headers import split_fields
 from mailpact_capture.limits import MAX_PAGE
-from mailpact_capture.mime import header_bytes
+from mailpact_capture.mime import read_header
 from mailpact_capture.records import Page
 from mailpact_capture.search import EVERYTHING, Query
 from mailpact_capture.store import Store
@@ -63,7 +63,7 @@ class Reading:
         _, raw = there(
             await self._store.raw(id_of(request), namespace=namespace_of(request), query=_latest(request))
         )
-        return web.json_response(headers_json(split_fields(header_bytes(raw))))
+        return web.json_response(headers_json(split_fields(read_header(raw, 0, len(raw))[0])))
 
     async def raw(self, request: web.Request) -> web.Response:
         """Answer with a mail's bytes exactly as they were received; `dl=1` makes a browser save them."""

@@ -18,7 +18,7 @@ from mailpact_capture.envelope import Envelope
 from mailpact_capture.headers import split_fields
 from mailpact_capture.ids import public_id
 from mailpact_capture.limits import MAX_MESSAGE_BYTES, MAX_RECIPIENTS
-from mailpact_capture.mime import header_bytes
+from mailpact_capture.mime import read_header
 from mailpact_capture.store import Store
 from mailpact_capture.writes import Arrival
 
@@ -58,7 +58,7 @@ class Sending:
         """Store the body as a mail, byte for byte; its envelope is made of its header fields."""
         raw = await body_of(request, MAX_MESSAGE_BYTES)
         values: dict[str, list[str]] = {}
-        for name, value in split_fields(header_bytes(raw)):
+        for name, value in split_fields(read_header(raw, 0, len(raw))[0]):
             values.setdefault(name.lower(), []).append(value)
         sender = next((each.address for each in addresses(values.get("from", ()))), "")
         recipients = [

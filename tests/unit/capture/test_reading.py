@@ -1,6 +1,7 @@
 """Mail as mail programs read it: one bad thing spoils only itself."""
 
 import time
+from datetime import UTC
 
 import pytest
 from hypothesis import given
@@ -28,7 +29,18 @@ BOB = Address("", "bob@x.org")
         ("=?utf-8?Q?L=2C_Ada?= <ada@x.org>", [Address("L, Ada", "ada@x.org")]),
         ("<@relay.org:ada@x.org>", [ADA]),
         ("Mailer Daemon, bob@x.org", [Address("Mailer Daemon", ""), BOB]),
-        ('"never closed <ada@x.org>, bob@x.org', [Address('', '"never closed <ada@x.org>, bob@x.org')]),
+        ('"never closed <ada@x.org>, bob@x.org', [Address("never closed", "ada@x.org"), BOB]),
+        ("(never closed, bob@x.org", [Address("never closed", ""), BOB]),
+        ("<ada@x.org, bob@x.org", [ADA, BOB]),
+        ("<<ada@x.org>>, bob@x.org>", [ADA, BOB]),
+        ("Ada <ada@x.org> Bob <bob@x.org>", [Address("Ada", "ada@x.org"), Address("Bob", "bob@x.org")]),
+        ("Ada ada@x.org", [Address("Ada", "ada@x.org")]),
+        ('"L, Ada" ada@x.org', [Address("L, Ada", "ada@x.org")]),
+        ("ada @ x.org", [ADA]),
+        ("<@one.org,@two.org:ada@x.org>", [ADA]),
+        ("=?utf-8?q?Ada_=3Cada=40x=2Eorg=3E?=", [Address("Ada", "ada@x.org")]),
+        ("ada@[IPv6:::1]", [Address("", "ada@[IPv6:::1]")]),
+        ("MAILER-DAEMON", [Address("", "MAILER-DAEMON")]),
         ("", []),
         (" , ;", []),
     ],
@@ -48,6 +60,13 @@ def test_addresses_are_read_one_by_one(value: str, expected: list[Address]) -> N
         ("=?no-such-set?Q?abc?=", "abc"),
         ("=?utf-8?Q?a?= b =?utf-8?Q?c?=", "a b c"),
         ("plain =?broken", "plain =?broken"),
+        ("=?UTF-8?Q?a=?= =?UTF-8?Q?C3=A9?=", "aé"),
+        ("=?utf-8?Q?a b?=", "a b"),
+        ("=?utf-8?Q?a=0D=0ABcc:_x?=", "a  Bcc: x"),
+        ("=?hz-gb-2312?B?fns6OldWfn0=?=", "汉字"),
+        ("=?cp932?B?h0A=?=", "①"),
+        ("=?iso-2022-jp?B?GyRCRnxLXBsoQg==?=", "日本"),
+        ("=?utf-16le?B?AGE=?= =?utf-8?Q?b?=", "愀b"),
     ],
 )
 def test_encoded_words_are_joined_and_forgiven(written: str, decoded: str) -> None:
@@ -64,6 +83,15 @@ def test_encoded_words_are_joined_and_forgiven(written: str, decoded: str) -> No
         ('filename="=?utf-8?B?w6kucGRm?="', "é.pdf"),
         ('filename="a\\"b.pdf"', 'a"b.pdf'),
         ("filename=two words.pdf", "two words.pdf"),
+        ("filename*1=ng.pdf; filename*0=lo", "long.pdf"),
+        ("filename*0*=utf-8''%e2%82; filename*1*=%ac.pdf", "€.pdf"),
+        ("filename*0=a; filename*10=k; filename*2=c", "ack"),
+        ("filename*=iso-8859-1''%fc.pdf", "ü.pdf"),
+        ("filename*=no-such-set''%c3%a9.pdf", "é.pdf"),
+        ("FILENAME = up.pdf", "up.pdf"),
+        ('filename="C:\\dir\\new.pdf"', "C:\\dir\\new.pdf"),
+        ('filename="a;b.pdf"; filename="c.pdf"', "a;b.pdf"),
+        ('filename="a\0b\r\n c.pdf"', "a b c.pdf"),
         ('filename="never closed.pdf', "never closed.pdf"),
     ],
 )
@@ -73,6 +101,12 @@ def test_file_names_are_read_as_senders_mean_them(disposition: str, name: str) -
     (attachment,) = parse(head.encode()).attachments
 
     assert attachment.part.file_name() == name
+
+
+def test_disposition_may_be_missing_before_the_file_name() -> None:
+    raw = b"Content-Type: image/png\r\nContent-Disposition: filename=a.png\r\n\r\nx"
+
+    assert [each.part.file_name() for each in parse(raw).attachments] == ["a.png"]
 
 
 def test_contradicting_file_names_spoil_nothing_else() -> None:
@@ -101,10 +135,137 @@ def test_bad_header_lines_spoil_only_themselves() -> None:
         ("windows-1252", b"\x81", "\x81"),
         ("nobody-knows", "é".encode(), "é"),
         ("idna", b"x", "x"),
+        ("unicode_escape", b"\\x41", "\\x41"),
+        ("utf-16", b"\xfe\xff" + "hé".encode("utf-16-be"), "hé"),
+        ("utf-16", "hé".encode("utf-16"), "hé"),
+        ("utf-16le", "hé".encode("utf-16-le"), "hé"),
+        ("utf-8", b"\xef\xbb\xbfh", "h"),
+        ("iso-8859-1", b"\xef\xbb\xbf\xc3\xa9", "é"),
+        ("cp850", b"\x82", "é"),
+        ('"utf-8" (a comment)', "é".encode(), "é"),
+        ("ISO-8859-15 (Latin 9)", b"\xa4", "€"),
     ],
 )
 def test_character_sets_are_those_of_the_whatwg_table(charset: str, content: bytes, text: str) -> None:
     assert parse(b"Content-Type: text/plain; charset=%s\r\n\r\n" % charset.encode() + content).text == text
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        (b"<meta charset=shift_jis>\x93\xfa", "日"),
+        (b'<META http-equiv=Content-Type content="text/html; charset=iso-8859-7">\xeb', "λ"),
+        (b"<meta charset=utf-16>\xc3\xa9", "é"),
+        (b"<meta name=x>\xc3\xa9", "é"),
+    ],
+)
+def test_html_without_a_label_says_its_character_set_itself(markup: bytes, text: str) -> None:
+    html = parse(b"Content-Type: text/html\r\n\r\n" + markup).html
+
+    assert html.endswith(f">{text}")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content", "text"),
+    [
+        ("BASE64 ", b"aMOp", "hé"),
+        ('"base64"', b"aMOp", "hé"),
+        ("base64", b"aGk=\r\naGk=\r\n", "hihi"),
+        ("base64", b"aGVsbG8=\r\n\r\n-- \r\nsent by a list\r\n", "hello"),
+        ("base64", b"aG!k\0", "hi"),
+        ("base64", b"a", ""),
+        ("quoted printable", b"h=C3=A9", "hé"),
+        ("quoted-printable (x)", b"h=c3=a9", "hé"),
+        ("quoted-printable", b"a=\r\nb= \t\r\nc=3D=G1=", "abc==G1"),
+        ("8bit", "é".encode(), "é"),
+        ("x-nobody-knows", b"h=C3=A9", "h=C3=A9"),
+    ],
+)
+def test_broken_encodings_lose_nothing_that_can_be_read(encoding: str, content: bytes, text: str) -> None:
+    assert parse(f"Content-Transfer-Encoding: {encoding}\r\n\r\n".encode() + content).text == text
+
+
+@pytest.mark.parametrize(
+    ("written", "utc"),
+    [
+        ("Sat, 28 Nov 2026 08:00:00 +0100", "07:00:00"),
+        ("28 Nov 26 08:00 GMT", "08:00:00"),
+        ("Sat, 28 Nov 2026 08:00:00 -0000", "08:00:00"),
+        ("Sat, 28 Nov 2026 08:00:00 EST (New York)", "13:00:00"),
+        ("Sat, 28 Nov 2026 08:00:00 +01:00", "07:00:00"),
+        ("Sat, 28 Nov 2026 08:00:00 GMT+01:00", "07:00:00"),
+        ("Sat, 28 Nov 2026 08:00:60 +0000", "08:00:59"),
+        ("2026-11-28T08:00:00Z", "08:00:00"),
+        ("2026-11-28 08:00:00+01:00", "07:00:00"),
+        ("(a comment) Sat, 28 Nov 2026 08:00:00 +0100", "07:00:00"),
+        *((bad, None) for bad in (
+            "", "garbage", "Sat, 28 Nov 2026 25:00:00 +0000", "Sat, 00 Nov 2026 08:00:00 +0000", "9" * 300,
+            "Sat, 28 Nov 2026 08:00:00 +9999", "Fri, 31 Dec 9999 23:59:59 -1200", "2026-13-41", "\u0661",
+        )),
+    ],
+)  # fmt: skip
+def test_dates_are_read_as_senders_write_them_or_not_at_all(written: str, utc: str | None) -> None:
+    mail = parse(f"Date: {written}\r\nSubject: seen\r\n\r\n".encode())
+
+    assert mail.subject == "seen"
+    assert (mail.date and f"{mail.date.astimezone(UTC):%H:%M:%S}") == utc
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"\xef\xbb\xbfSubject: s\r\n\r\nbody", "body"),
+        (b"Subject: s\r\r\n\r\r\nbody", "body"),
+        (b"Subject: s\n\nbody", "body"),
+        (b"Subject: s\nTo: x\r\n\nbody", "body"),
+        (b"From ada@x.org Sat Nov 28 08:00:00 2026\r\nSubject: s\r\n\r\nbody", "body"),
+        (b"X-%s: y\r\n" % (b"x" * 300) + b"Subject: s\r\n\r\nbody", "body"),
+        (b"X: y\r\n" * 20_000 + b"Subject: s\r\n\r\nbody", "body"),
+        (b"X: " + b"y" * 1_000_000 + b"\r\nSubject: s\r\n\r\nbody", "body"),
+        (b"To: a@x.org" + b",\r\n a@x.org" * 50_000 + b"\r\nSubject: s\r\n\r\nbody", "body"),
+        (b"Subject: s\r\n \r\n\t\r\nTo: x\r\n\r\nbody", "body"),
+        (b"Subject: s\0\r\nTo\0: x\r\n\r\nbody", "body"),
+    ],
+    ids=[
+        "mark",
+        "CRCRLF",
+        "LF",
+        "mixed",
+        "mbox",
+        "long name",
+        "many",
+        "long",
+        "folded",
+        "blank folds",
+        "NUL",
+    ],
+)
+def test_unusual_header_spoils_neither_subject_nor_text(raw: bytes, text: str) -> None:
+    mail = parse(raw)
+
+    assert (mail.subject, mail.text) == ("s", text)
+
+
+def test_part_without_an_empty_line_is_all_text() -> None:
+    assert parse(multipart(b"no header here")).text == "no header here"
+
+
+@pytest.mark.parametrize(
+    ("kind", "content_type"),
+    [
+        (b"application/ms-tnef; name=winmail.dat", "application/ms-tnef"),
+        (b"application/pkcs7-signature; name=smime.p7s", "application/pkcs7-signature"),
+        (b"application/pgp-encrypted", "application/pgp-encrypted"),
+        (b"text/calendar; method=REQUEST", "text/calendar"),
+        (b"text/x-amp-html", "text/x-amp-html"),
+        (b"message/external-body; access-type=URL", "message/external-body"),
+        (b"application/pdf name=x.pdf", "application/pdf"),
+    ],
+)
+def test_what_is_neither_text_nor_html_is_an_attachment(kind: bytes, content_type: str) -> None:
+    mail = parse(multipart(b"\r\ntext", b"Content-Type: " + kind + b"\r\n\r\ncontent"))
+
+    assert (mail.text, [each.part.content_type for each in mail.attachments]) == ("text", [content_type])
 
 
 def multipart(*parts: bytes, kind: bytes = b"mixed") -> bytes:
