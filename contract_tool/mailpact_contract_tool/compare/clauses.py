@@ -7,8 +7,8 @@ the refusal is one clause with an alternative for each keyword.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from enum import StrEnum, auto
 from fractions import Fraction
 from typing import TypeAlias, cast
@@ -80,7 +80,7 @@ class Atom:
     name: str = ""
     names: frozenset[str] = frozenset()
     patterns: frozenset[str] = frozenset()
-    values: tuple[JsonValue, ...] = ()
+    values: tuple[JsonValue, ...] = field(default=(), hash=False)
     literal: Literal | None = None
 
     @property
@@ -88,20 +88,6 @@ class Atom:
         """Return the atom that holds exactly when this atom does not hold; some atoms have none."""
         literal = None if self.literal is None else self.literal.opposite
         return replace(self, op=_OPPOSITES[self.op], literal=literal)
-
-    def __hash__(self) -> int:
-        return hash(
-            (
-                self.op,
-                self.count,
-                self.bound,
-                self.name,
-                self.names,
-                self.patterns,
-                self.literal,
-                len(self.values),
-            )
-        )
 
     @property
     def about(self) -> Literal:
@@ -175,7 +161,7 @@ def keywords(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> Iterat
     elif kind == Kind.ARRAY:
         yield from _arrays(node)
     elif kind == Kind.OBJECT:
-        yield from _objects(node)
+        yield from _objects(node, store)
 
 
 def unit(item: Item) -> Keyword:
@@ -222,42 +208,26 @@ def _values(values: list[JsonValue], kind: Kind, store: Store) -> Keyword:
         else:
             refused.append((Atom(op=Op.OPAQUE_NOT, name=f"an enumeration of {len(fitting)} values"),))
         return [tuple((single,) for single in singles)], refused
-    return _array_value(fitting[0], store) if kind == Kind.ARRAY else _object_value(fitting[0], store)
+    return unit(Literal(_written_out(fitting[0], store), holds=True))
 
 
 def _size_of(value: JsonValue) -> int:
     return len(cast(list[JsonValue], value))  # of an object as well
 
 
-def _array_value(value: JsonValue, store: Store) -> Keyword:
-    items = [Literal(store.values([item]), holds=True) for item in cast(list[JsonValue], value)]
-    size = len(items)
-    accepted: list[Item] = [Atom(op=Op.SIZE_AT_LEAST, count=size), Atom(op=Op.SIZE_AT_MOST, count=size)]
-    accepted += [Atom(op=Op.ITEM, count=index, literal=item) for index, item in enumerate(items)]
-    refused: list[Alternative] = [(Atom(op=Op.SIZE_AT_LEAST, count=size + 1),)]
-    if size:
-        refused.append((Atom(op=Op.SIZE_AT_MOST, count=size - 1),))
-    refused += [_wrong_item(index, item.opposite) for index, item in enumerate(items)]
-    return [(tuple(accepted),)], refused
+def _written_out(value: JsonValue, store: Store) -> Node:
+    """Return the schema of exactly this array or object, with a subschema for each item or member."""
+    if isinstance(value, list):
+        sizes: dict[str, JsonValue] = {"minItems": len(value), "maxItems": len(value)}
+        items = {"prefixItems": tuple(store.values([item]) for item in value)} if value else {}
+        return store.make(Node(0, sizes, many=items))
+    members = {name: store.values([member]) for name, member in cast(JsonObject, value).items()}
+    closed = {"additionalProperties": store.never}
+    return store.make(Node(0, {"required": [*sorted(members)]}, closed, named={"properties": members}))
 
 
 def _wrong_item(index: int, literal: Literal) -> Alternative:
     return Atom(op=Op.SIZE_AT_LEAST, count=index + 1), Atom(op=Op.ITEM, count=index, literal=literal)
-
-
-def _object_value(value: JsonValue, store: Store) -> Keyword:
-    members = {
-        name: Literal(store.values([item]), holds=True) for name, item in cast(JsonObject, value).items()
-    }
-    names = frozenset(members)
-    accepted: list[Item] = [Atom(op=Op.OTHERS, names=names, literal=Literal(store.never, holds=True))]
-    refused: list[Alternative] = [
-        (Atom(op=Op.SOME_OTHER, names=names, literal=Literal(store.always, holds=True)),)
-    ]
-    for name, member in members.items():
-        accepted += [Atom(op=Op.PRESENT, name=name), Atom(op=Op.MEMBER, name=name, literal=member)]
-        refused += [(Atom(op=Op.ABSENT, name=name),), _wrong_member(name, member.opposite)]
-    return [(tuple(accepted),)], refused
 
 
 def _wrong_member(name: str, literal: Literal) -> Alternative:
@@ -278,7 +248,7 @@ def _applicators(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> It
     if "not" in node.one:
         yield unit(Literal(node.one["not"], holds=False))
     if "if" in node.one:
-        yield _conditional(node)
+        yield _conditional(node, store)
 
 
 def _single_values(branches: tuple[Node, ...]) -> list[JsonValue] | None:
@@ -310,18 +280,12 @@ def _one_of(branches: tuple[Node, ...], disjoint: Disjoint) -> Keyword:
     return [tuple(accepted)], refused
 
 
-def _conditional(node: Node) -> Keyword:
-    condition = node.one["if"]
-    accepted: list[Alternative] = []
-    refused: list[Alternative] = []
-    for holds, word in ((True, "then"), (False, "else")):
-        asked = Literal(condition, holds)
-        if word in node.one:
-            accepted.append((asked, Literal(node.one[word], holds=True)))
-            refused.append((asked, Literal(node.one[word], holds=False)))
-        else:
-            accepted.append((asked,))
-    return [tuple(accepted)], refused
+def _conditional(node: Node, store: Store) -> Keyword:
+    cases = [
+        (Literal(node.one["if"], holds), Literal(node.one.get(word, store.always), holds=True))
+        for holds, word in ((True, "then"), (False, "else"))
+    ]
+    return [tuple(cases)], [(asked, demanded.opposite) for asked, demanded in cases]
 
 
 def _numbers(node: Node) -> Iterator[Keyword]:
@@ -361,7 +325,7 @@ def _contains(node: Node) -> Iterator[Keyword]:
         yield [(holds(Op.HOLDS_AT_MOST, most),)], [holds(Op.HOLDS_AT_LEAST, most + 1)]
 
 
-def _objects(node: Node) -> Iterator[Keyword]:
+def _objects(node: Node, store: Store) -> Iterator[Keyword]:
     properties = node.named.get("properties", {})
     for name in node.names("required"):
         yield unit(Atom(op=Op.PRESENT, name=name))
@@ -377,21 +341,12 @@ def _objects(node: Node) -> Iterator[Keyword]:
         yield unit(Atom(op=Op.OTHERS, names=names, patterns=others, literal=literal))
     if "propertyNames" in node.one:
         yield unit(Atom(op=Op.NAMES, literal=Literal(node.one["propertyNames"], holds=True)))
-    yield from _dependents(node)
+    yield from _dependents(node, store)
 
 
-def _dependents(node: Node) -> Iterator[Keyword]:
-    required = cast(dict[str, list[str]], node.plain.get("dependentRequired", {}))
-    for name, others in sorted(required.items()):
-        present = Atom(op=Op.PRESENT, name=name)
-        together: Iterable[Item] = (Atom(op=Op.PRESENT, name=other) for other in others)
-        yield (
-            [((Atom(op=Op.ABSENT, name=name),), (present, *together))],
-            [(present, Atom(op=Op.ABSENT, name=other)) for other in others],
-        )
-    for name, child in sorted(node.named.get("dependentSchemas", {}).items()):
-        present = Atom(op=Op.PRESENT, name=name)
-        yield (
-            [((Atom(op=Op.ABSENT, name=name),), (present, Literal(child, holds=True)))],
-            [(present, Literal(child, holds=False))],
-        )
+def _dependents(node: Node, store: Store) -> Iterator[Keyword]:
+    required = cast(dict[str, JsonValue], node.plain.get("dependentRequired", {}))
+    children = [(name, store.make(Node(0, {"required": names}))) for name, names in sorted(required.items())]
+    for name, child in (*children, *sorted(node.named.get("dependentSchemas", {}).items())):
+        present, demanded = Atom(op=Op.PRESENT, name=name), Literal(child, holds=True)
+        yield [((present.opposite,), (present, demanded))], [(present, demanded.opposite)]
