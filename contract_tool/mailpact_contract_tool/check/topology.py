@@ -10,42 +10,35 @@ from collections.abc import Iterator
 from typing import cast
 
 from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact_contract_tool.compare.node import canonical
 from mailpact_contract_tool.compare.rules import Rule
-from mailpact_contract_tool.compare.verdict import NO_WITNESS, Change, Verdict
+from mailpact_contract_tool.compare.verdict import NO_WITNESS, Change, witnessed
 
+_OBJECTS = (
+    ("exchanges", Rule.TOPOLOGY_EXCHANGE_CHANGED, Rule.TOPOLOGY_EXCHANGE_REMOVED),
+    ("queues", Rule.TOPOLOGY_QUEUE_CHANGED, Rule.TOPOLOGY_QUEUE_REMOVED),
+    ("bindings", Rule.TOPOLOGY_BINDING_REMOVED, Rule.TOPOLOGY_BINDING_REMOVED),
+)
+"""Each list of topology.json, with the rules for a row that changed and for a row that is gone."""
 _OURS = ("purpose", "declared_by")  # for people; the broker does not know them
 
 
 def compare_topologies(old: JsonObject, new: JsonObject) -> list[Change]:
     """Return the changes between two topologies."""
-    return [
-        *_named(old, new, "exchanges", (Rule.TOPOLOGY_EXCHANGE_CHANGED, Rule.TOPOLOGY_EXCHANGE_REMOVED)),
-        *_named(old, new, "queues", (Rule.TOPOLOGY_QUEUE_CHANGED, Rule.TOPOLOGY_QUEUE_REMOVED)),
-        *_bindings(old, new),
-    ]
+    return [change for word, *rules in _OBJECTS for change in _objects(old, new, word, *rules)]
 
 
 def compare_error_codes(old: JsonObject, new: JsonObject) -> list[Change]:
     """Return the changes between two lists of error codes."""
     before, after = (
-        {str(row["code"]): index for index, row in enumerate(_rows(side, "errors"))} for side in (old, new)
+        {str(row["code"]): f"/errors/{index}" for index, row in enumerate(_rows(side, "errors"))}
+        for side in (old, new)
     )
-    removed = [
-        Change(Rule.ERROR_CODE_REMOVED, f"/errors/{before[code]}", Verdict.BREAKING, Verdict.COMPATIBLE, code)
-        for code in before
-        if code not in after
-    ]
-    return removed + [
-        Change(
-            Rule.ERROR_CODE_ADDED,
-            f"/errors/{after[code]}",
-            Verdict.COMPATIBLE,
-            Verdict.BREAKING,
-            NO_WITNESS,
-            code,
-        )
-        for code in after
-        if code not in before
+    removed = [(code, pointer) for code, pointer in before.items() if code not in after]
+    added = [(code, pointer) for code, pointer in after.items() if code not in before]
+    return [
+        *(witnessed(Rule.ERROR_CODE_REMOVED, pointer, code) for code, pointer in removed),
+        *(witnessed(Rule.ERROR_CODE_ADDED, pointer, NO_WITNESS, code) for code, pointer in added),
     ]
 
 
@@ -53,42 +46,27 @@ def _rows(document: JsonObject, word: str) -> list[JsonObject]:
     return cast(list[JsonObject], document.get(word, []))
 
 
-def _broken(rule: Rule, pointer: str, witness: JsonValue) -> Change:
-    return Change(rule, pointer, Verdict.BREAKING, Verdict.COMPATIBLE, witness)
-
-
-def _added(word: str, index: int) -> Change:
-    return Change(Rule.TOPOLOGY_ADDED, f"/{word}/{index}", Verdict.COMPATIBLE, Verdict.COMPATIBLE)
-
-
-def _named(old: JsonObject, new: JsonObject, word: str, rules: tuple[Rule, Rule]) -> Iterator[Change]:
-    changed, removed = rules
-    before, after = (
-        {str(row["name"]): (index, _declared(row)) for index, row in enumerate(_rows(side, word))}
-        for side in (old, new)
-    )
-    for name, (index, row) in before.items():
+def _objects(old: JsonObject, new: JsonObject, word: str, changed: Rule, removed: Rule) -> Iterator[Change]:
+    before, after = (_named(side, word) for side in (old, new))
+    for name, (pointer, row) in before.items():
         if name not in after:
-            yield _broken(removed, f"/{word}/{index}", row)
+            yield witnessed(removed, pointer, row)
         elif after[name][1] != row:
-            yield _broken(changed, f"/{word}/{after[name][0]}", row)
-    for name, (index, _) in after.items():
+            yield witnessed(changed, after[name][0], row)
+    for name, (pointer, _) in after.items():
         if name not in before:
-            yield _added(word, index)
+            yield witnessed(Rule.TOPOLOGY_ADDED, pointer)
 
 
-def _declared(row: JsonObject) -> JsonObject:
-    return {word: value for word, value in row.items() if word not in _OURS}
-
-
-def _bindings(old: JsonObject, new: JsonObject) -> Iterator[Change]:
-    before, after = (_rows(side, "bindings") for side in (old, new))
-    for index, row in enumerate(before):
-        if row not in after:
-            yield _broken(Rule.TOPOLOGY_BINDING_REMOVED, f"/bindings/{index}", row)
-    for index, row in enumerate(after):
-        if row not in before:
-            yield _added("bindings", index)
+def _named(topology: JsonObject, word: str) -> dict[JsonValue, tuple[str, JsonObject]]:
+    """Return the pointer of each row and what the broker knows of the row; the whole row names a binding."""
+    rows = [
+        {name: value for name, value in row.items() if name not in _OURS} for row in _rows(topology, word)
+    ]
+    return {
+        canonical(row) if word == "bindings" else row["name"]: (f"/{word}/{index}", row)
+        for index, row in enumerate(rows)
+    }
 
 
 def unreachable(binding: JsonObject, topology: JsonObject) -> list[Change]:
@@ -96,11 +74,11 @@ def unreachable(binding: JsonObject, topology: JsonObject) -> list[Change]:
     exchange = binding.get("exchange")
     row = next((row for row in _rows(topology, "exchanges") if row["name"] == exchange), None)
     if row is None:
-        return [_broken(Rule.TOPOLOGY_EXCHANGE_REMOVED, "/exchanges", {"exchange": exchange})]
+        return [witnessed(Rule.TOPOLOGY_EXCHANGE_REMOVED, "/exchanges", {"exchange": exchange})]
     writers = cast(JsonObject, binding.get("writers", {}))
     key = writers.get("routing_key")
     routes = [route for route in _rows(topology, "bindings") if route["exchange"] == exchange]
     reached = any(row["type"] != "direct" or route["routing_key"] == key for route in routes)
     if writers.get("mandatory") is False or row["type"] == "topic" or reached:
         return []
-    return [_broken(Rule.TOPOLOGY_BINDING_REMOVED, "/bindings", {"exchange": exchange, "routing_key": key})]
+    return [witnessed(Rule.TOPOLOGY_BINDING_REMOVED, "/bindings", {"exchange": exchange, "routing_key": key})]

@@ -10,7 +10,7 @@ from typing import cast
 from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact_contract_tool.compare.rules import Rule
 from mailpact_contract_tool.compare.schemas import compare
-from mailpact_contract_tool.compare.verdict import NO_WITNESS, Change, NoWitness, Verdict
+from mailpact_contract_tool.compare.verdict import NO_WITNESS, Change, Verdict, witnessed
 
 _LISTS = {
     "routing_keys": ("routing_key", Rule.ROUTING_KEY_REMOVED, Rule.ROUTING_KEY_ADDED),
@@ -48,16 +48,6 @@ def sent_and_taken(sender: JsonObject, receiver: JsonObject) -> list[Change]:
     return [change for change in changes if change.backward != Verdict.COMPATIBLE]
 
 
-def _change(
-    rule: Rule, pointer: str, backward: JsonValue | NoWitness, forward: JsonValue | NoWitness
-) -> Change:
-    """Return a change that breaks each direction for which a witness is given."""
-    verdicts = [
-        Verdict.COMPATIBLE if witness is NO_WITNESS else Verdict.BREAKING for witness in (backward, forward)
-    ]
-    return Change(rule, pointer, verdicts[0], verdicts[1], backward, forward)
-
-
 def _part(document: JsonObject, word: str) -> JsonObject:
     return cast(JsonObject, document.get(word, {}))
 
@@ -69,7 +59,7 @@ def _identity(old: JsonObject, new: JsonObject) -> Iterator[Change]:
         ("type", Rule.MESSAGE_TYPE_CHANGED),
     ):
         if old.get(word) != new.get(word):
-            yield _change(rule, f"/{word}", {word: old.get(word)}, {word: new.get(word)})
+            yield witnessed(rule, f"/{word}", {word: old.get(word)}, {word: new.get(word)})
 
 
 def _sent(old: JsonObject, new: JsonObject) -> Iterator[Change]:
@@ -80,7 +70,7 @@ def _sent(old: JsonObject, new: JsonObject) -> Iterator[Change]:
         back = _is_taken(yours, _part(old, "readers").get(taken), mine == yours)
         if mine != yours or not kept or not back:
             lost = NO_WITNESS if kept else {word: mine}
-            yield _change(rule, f"/writers/{word}", lost, NO_WITNESS if back else {word: yours})
+            yield witnessed(rule, f"/writers/{word}", lost, NO_WITNESS if back else {word: yours})
 
 
 def _is_taken(value: JsonValue, taken: JsonValue, same: bool) -> bool:  # noqa: FBT001  # one use above
@@ -99,10 +89,10 @@ def _list(old: JsonObject, new: JsonObject, word: str, names: tuple[str, Rule, R
     before, after = (cast(list[JsonValue], _part(side, "readers").get(word, [])) for side in (old, new))
     for index, value in enumerate(before):
         if value not in after and "#" not in after:
-            yield _change(removed, f"/readers/{word}/{index}", {singular: value}, NO_WITNESS)
+            yield witnessed(removed, f"/readers/{word}/{index}", {singular: value})
     for index, value in enumerate(after):
         if value not in before and "#" not in before:
-            yield _change(added, f"/readers/{word}/{index}", NO_WITNESS, {singular: value})
+            yield witnessed(added, f"/readers/{word}/{index}", NO_WITNESS, {singular: value})
 
 
 def _optional(old: JsonObject, new: JsonObject) -> Iterator[Change]:
@@ -110,9 +100,9 @@ def _optional(old: JsonObject, new: JsonObject) -> Iterator[Change]:
         word, otherwise = f"{name}_optional", name == "content_encoding"  # the default of the catalogue
         before, after = (_part(side, "readers").get(word, otherwise) is True for side in (old, new))
         if before and not after:
-            yield _change(Rule.AMQP_PROPERTY_REQUIRED_ADDED, f"/readers/{word}", {name: None}, NO_WITNESS)
+            yield witnessed(Rule.AMQP_PROPERTY_REQUIRED_ADDED, f"/readers/{word}", {name: None})
         elif after and not before:
-            yield _change(Rule.AMQP_PROPERTY_REQUIRED_REMOVED, f"/readers/{word}", NO_WITNESS, {name: None})
+            yield witnessed(Rule.AMQP_PROPERTY_REQUIRED_REMOVED, f"/readers/{word}", NO_WITNESS, {name: None})
 
 
 def _limits(old: JsonObject, new: JsonObject) -> Iterator[Change]:
@@ -120,9 +110,9 @@ def _limits(old: JsonObject, new: JsonObject) -> Iterator[Change]:
         before, after = (cast(int, _part(side, "limits").get(word, 0)) for side in (old, new))
         witness: JsonObject = {word.removeprefix("max_"): max(before, after)}
         if after < before:
-            yield _change(decreased, f"/limits/{word}", witness, NO_WITNESS)
+            yield witnessed(decreased, f"/limits/{word}", witness)
         elif after > before:
-            yield _change(increased, f"/limits/{word}", NO_WITNESS, witness)
+            yield witnessed(increased, f"/limits/{word}", NO_WITNESS, witness)
 
 
 def _rows(binding: JsonObject) -> dict[str, tuple[int, JsonObject]]:
@@ -138,9 +128,9 @@ def _properties(old: JsonObject, new: JsonObject) -> Iterator[Change]:
         was, now = (rows[name][1] if name in rows else {} for rows in (before, after))
         was_required, is_required = (row.get("writers") == "required" for row in (was, now))
         if is_required and not was_required:
-            yield _change(Rule.AMQP_PROPERTY_REQUIRED_ADDED, pointer, {name: None}, NO_WITNESS)
+            yield witnessed(Rule.AMQP_PROPERTY_REQUIRED_ADDED, pointer, {name: None})
         elif was_required and not is_required:
-            yield _change(Rule.AMQP_PROPERTY_REQUIRED_REMOVED, pointer, NO_WITNESS, {name: None})
+            yield witnessed(Rule.AMQP_PROPERTY_REQUIRED_REMOVED, pointer, NO_WITNESS, {name: None})
         elif was and now and _schema(was) != _schema(now):
             found = compare(_schema(was), _schema(now))
             shown = next((change for change in found.changes if change.backward == Verdict.BREAKING), None)

@@ -85,38 +85,30 @@ class _Walk:
                     put(pair.old),
                     put(pair.new),
                 )
-            elif name in new:
-                yield self._added(pair, name)
             else:
-                yield self._removed(pair, name)
+                yield self._member(pair, name)
         yield from self._required(pair)
 
     def _put_named(self, word: str, name: str, spot: Spot) -> Wrap:
         return lambda child: spot.wrap(self._store.with_named(spot.node, word, name, child))
 
-    def _added(self, pair: Pair, name: str) -> Edit:
-        required = name in pair.new.node.names("required") and name not in pair.old.node.names("required")
-        if required:
-            rule = Rule.PROPERTY_ADDED_REQUIRED
-        elif self._is_closed(pair.old.node):
-            rule = Rule.PROPERTY_ADDED_OPTIONAL_CLOSED
-        else:
-            rule = Rule.PROPERTY_ADDED_OPTIONAL_OPEN_TYPED
-        return self._member(pair, rule, name, with_required=required)
-
-    def _removed(self, pair: Pair, name: str) -> Edit:
-        closed = self._is_closed(pair.new.node)
-        rule = Rule.PROPERTY_REMOVED_CLOSED if closed else Rule.PROPERTY_REMOVED_OPEN
-        required = name in pair.old.node.names("required") and name not in pair.new.node.names("required")
-        return self._member(pair, rule, name, with_required=required)
-
-    def _member(self, pair: Pair, rule: Rule, name: str, *, with_required: bool) -> Edit:
+    def _member(self, pair: Pair, name: str) -> Edit:
+        """Return the edit of a member that only one side describes, with the `required` that comes or goes with it."""
         old, new = pair.old.node, pair.new.node
+        added = name in new.named.get("properties", {})
+        with_required = _comes_with_member(pair, name)
+        closed = self._is_closed(old if added else new)
+        if not added:
+            rule = Rule.PROPERTY_REMOVED_CLOSED if closed else Rule.PROPERTY_REMOVED_OPEN
+        elif with_required:
+            rule = Rule.PROPERTY_ADDED_REQUIRED
+        else:
+            rule = Rule.PROPERTY_ADDED_OPTIONAL_CLOSED if closed else Rule.PROPERTY_ADDED_OPTIONAL_OPEN_TYPED
         applied = self._store.with_named(old, "properties", name, new.named.get("properties", {}).get(name))
         undone = self._store.with_named(new, "properties", name, old.named.get("properties", {}).get(name))
         if with_required:
             applied, undone = self._toggled(applied, name), self._toggled(undone, name)
-        spot = pair.new if name in new.named.get("properties", {}) else pair.old
+        spot = pair.new if added else pair.old
         pointer = f"{spot.place.pointer}/properties/{escaped(name)}"
         return Edit(rule, pointer, pair.old.wrap(applied), pair.new.wrap(undone))
 
@@ -130,11 +122,9 @@ class _Walk:
 
     def _required(self, pair: Pair) -> Iterator[Edit]:
         old, new = pair.old.node, pair.new.node
-        members = {spot.node: spot.node.named.get("properties", {}) for spot in (pair.old, pair.new)}
         for name in sorted({*old.names("required")} ^ {*new.names("required")}):
-            added = name in new.names("required")
-            with_member = (name in members[new]) != (name in members[old]) and (name in members[new]) == added
-            if not with_member:
+            if not _comes_with_member(pair, name):
+                added = name in new.names("required")
                 spot, rule = (pair.new, Rule.REQUIRED_ADDED) if added else (pair.old, Rule.REQUIRED_REMOVED)
                 pointer = f"{spot.place.pointer}/required/{spot.node.names('required').index(name)}"
                 applied, undone = self._toggled(old, name), self._toggled(new, name)
@@ -148,15 +138,7 @@ class _Walk:
         else:
             closed = self._is_closed(new)
             rule = Rule.ADDITIONAL_PROPERTIES_CLOSED if closed else Rule.ADDITIONAL_PROPERTIES_OPENED
-            yield self._whole_child(pair, rule, word)
-
-    def _whole_child(self, pair: Pair, rule: Rule, word: str) -> Edit:
-        return pair.edit(
-            rule,
-            word,
-            self._store.with_one(pair.old.node, word, pair.new.node.one.get(word)),
-            self._store.with_one(pair.new.node, word, pair.old.node.one.get(word)),
-        )
+            yield pair.keywords(rule, word)
 
     def _child(self, pair: Pair, word: str) -> Iterator[Edit]:
         added, removed = _CHILDREN[word]
@@ -164,7 +146,7 @@ class _Walk:
         if all(here):
             yield from self._child_walk(pair, word)
         elif any(here):
-            yield self._whole_child(pair, added if here[1] else removed, word)
+            yield pair.keywords(added if here[1] else removed, word)
 
     def _child_walk(self, pair: Pair, word: str) -> Iterator[Edit]:
         """Walk into a subschema; a missing subschema accepts everything."""
@@ -203,10 +185,18 @@ class _Walk:
                 self._put_branch(pair.new, word, right),
             )
         added, removed = _BRANCHES[word]
+
+        def edit(rule: Rule, place: Place, applied: list[Node], undone: list[Node]) -> Edit:
+            before = self._store.with_many(pair.old.node, word, applied)
+            after = self._store.with_many(pair.new.node, word, undone)
+            return Edit(rule, place.pointer, pair.old.wrap(before), pair.new.wrap(after))
+
         for left in sorted(set(range(len(old))) - {left for left, _ in matched}):
-            yield self._branch(pair, removed, word, old[left].pointer, gone=left)
+            applied, undone = _moved(old_nodes, new_nodes, left)
+            yield edit(removed, old[left], applied, undone)
         for right in sorted(set(range(len(new))) - {right for _, right in matched}):
-            yield self._branch(pair, added, word, new[right].pointer, come=right)
+            undone, applied = _moved(new_nodes, old_nodes, right)
+            yield edit(added, new[right], applied, undone)
 
     def _listed(self, spot: Spot, document: Document, word: str) -> list[Place]:
         """Return the places of the branches; a `$ref` beside other keywords counts as a branch of `allOf`."""
@@ -224,46 +214,23 @@ class _Walk:
 
         return put
 
-    def _branch(
-        self,
-        pair: Pair,
-        rule: Rule,
-        word: str,
-        pointer: str,
-        *,
-        gone: int | None = None,
-        come: int | None = None,
-    ) -> Edit:
-        """Return the edit of a branch that only one side has."""
-        old, new = (spot.node.many.get(word, ()) for spot in (pair.old, pair.new))
-        if gone is not None:
-            applied, undone = [*old[:gone], *old[gone + 1 :]], [*new, old[gone]]
-        else:
-            come = come or 0
-            applied, undone = [*old, new[come]], [*new[:come], *new[come + 1 :]]
-        return Edit(
-            rule,
-            pointer,
-            pair.old.wrap(self._store.with_many(pair.old.node, word, applied)),
-            pair.new.wrap(self._store.with_many(pair.new.node, word, undone)),
-        )
-
     def _conditional(self, pair: Pair) -> Iterator[Edit]:
-        words = ("if", "then", "else")
-        old, new = pair.old.node, pair.new.node
-        changed = [word for word in words if old.one.get(word) is not new.one.get(word)]
+        old, new = pair.old.node.one, pair.new.node.one
+        changed = [word for word in ("if", "then", "else") if old.get(word) is not new.get(word)]
         if changed:
-            yield pair.edit(
-                Rule.CONDITIONAL_CHANGED,
-                next((word for word in changed if pair.new.has(word)), changed[0]),
-                self._with_words(old, new, words),
-                self._with_words(new, old, words),
-            )
+            yield pair.keywords(Rule.CONDITIONAL_CHANGED, *changed)
 
-    def _with_words(self, node: Node, other: Node, words: tuple[str, ...]) -> Node:
-        for word in words:
-            node = self._store.with_one(node, word, other.one.get(word))
-        return node
+
+def _comes_with_member(pair: Pair, name: str) -> bool:
+    """Tell whether only one side describes a member, and only this side requires it."""
+    nodes = pair.old.node, pair.new.node
+    described = [name in node.named.get("properties", {}) for node in nodes]
+    return described[0] != described[1] and described == [name in node.names("required") for node in nodes]
+
+
+def _moved(source: list[Node], target: list[Node], index: int) -> tuple[list[Node], list[Node]]:
+    """Return both lists of branches after one branch of the source has gone to the end of the target."""
+    return [*source[:index], *source[index + 1 :]], [*target, source[index]]
 
 
 def _matched(old: Sequence[Node], new: Sequence[Node], *, by_place: bool) -> list[tuple[int, int]]:

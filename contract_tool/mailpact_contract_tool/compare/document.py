@@ -5,13 +5,14 @@ documents that are too deep or too large to be compared in bounded time.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 from urllib.parse import unquote
 
 from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact.contracts.pointer import escaped, unescaped
+from mailpact_contract_tool.compare.circles import in_circles
 from mailpact_contract_tool.compare.draft import DRAFT, Schema, metaschema_fault
 from mailpact_contract_tool.compare.node import (
     DECIDING,
@@ -89,7 +90,7 @@ class Document:
         self._read: dict[str, Node] = {}
         self._targets = self._collect_targets()
         self._refuse_endless()
-        self._recursive = {pointer for pointer in self._targets if self._reaches(pointer, pointer)}
+        self._recursive = frozenset(in_circles(self._targets))
         for pointer in sorted(self._recursive):
             store.definitions[side + pointer] = self.node(self.place(pointer))
         self.node(self.root)
@@ -194,21 +195,20 @@ class Document:
     def _references(self, place: Place) -> list[str]:
         """Return the targets of all references in this schema; raises OutOfTime."""
         self._store.deadline.check()
-        return [self._pointer(inner) for inner in _all_below(place) if "$ref" in inner.keywords]
-
-    def _reaches(self, start: str, end: str) -> bool:
-        self._store.deadline.check()
-        return _is_reachable(start, end, lambda pointer: self._targets[pointer])
+        return [self._pointer(inner) for inner in _below(place) if "$ref" in inner.keywords]
 
     def _refuse_endless(self) -> None:
         """Refuse a definition that leads back to itself without looking into the document."""
-        ways: dict[str, set[str]] = {}
-        places = {pointer: self.place(pointer) for pointer in self._targets}
-        for pointer, place in places.items():
-            ways[pointer] = {self._pointer(inner) for inner in _in_place(place) if "$ref" in inner.keywords}
-        for pointer in sorted(ways):
-            if _is_reachable(pointer, pointer, lambda at: ways[at]):
-                raise SchemaError(pointer, "the schema is defined by itself, without end")
+        ways = {
+            pointer: [
+                self._pointer(inner)
+                for inner in _below(self.place(pointer), _IN_PLACE)
+                if "$ref" in inner.keywords
+            ]
+            for pointer in sorted(self._targets)
+        }
+        for pointer in in_circles(ways):
+            raise SchemaError(pointer, "the schema is defined by itself, without end")
 
 
 def _plain(word: str, value: JsonValue) -> JsonValue:
@@ -224,33 +224,13 @@ def _is_reference(place: Place) -> bool:
     return [word for word in place.keywords if word in DECIDING] == ["$ref"]
 
 
-def _all_below(place: Place) -> Iterator[Place]:
+def _below(place: Place, keywords: Collection[str] = DECIDING) -> Iterator[Place]:
+    """Yield the schema, and each schema inside it that is reached by these keywords."""
     todo = [place]
     while todo:
         at = todo.pop()
         yield at
-        todo += [child for _, child in at.children()]
-
-
-def _in_place(place: Place) -> Iterator[Place]:
-    todo = [place]
-    while todo:
-        at = todo.pop()
-        yield at
-        todo += [child for path, child in at.children() if path[0] in _IN_PLACE]
-
-
-def _is_reachable(start: str, end: str, ways: Callable[[str], frozenset[str] | set[str]]) -> bool:
-    seen: set[str] = set()
-    todo = list(ways(start))
-    while todo:
-        at = todo.pop()
-        if at == end:
-            return True
-        if at not in seen:
-            seen.add(at)
-            todo += ways(at)
-    return False
+        todo += [child for path, child in at.children() if path[0] in keywords]
 
 
 def _check_size(raw: JsonValue) -> None:
@@ -272,7 +252,7 @@ def _check_size(raw: JsonValue) -> None:
 
 
 def _check_identifiers(root: Place) -> None:
-    for place in _all_below(root):
+    for place in _below(root):
         if "$id" in place.keywords and place.pointer:
             raise SchemaError(
                 place.pointer + "/$id", "only the top of a schema may have an $id in the portable subset"

@@ -4,13 +4,12 @@ An edit holds two whole schemas: the old schema with only this change made (`app
 this change reverted (`undone`). So each change can be judged by itself at any place, also under `not` and in a branch.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
 
 from mailpact.contracts.parse import JsonValue
-from mailpact.contracts.pointer import escaped
 from mailpact_contract_tool.compare.clauses import kinds
 from mailpact_contract_tool.compare.document import Place
 from mailpact_contract_tool.compare.node import DECIDING, Kind, Node, Store, canonical
@@ -28,6 +27,12 @@ _DESCRIPTIONS = {
     "format": Rule.FORMAT_CHANGED,
     "$id": Rule.ID_CHANGED,
 }
+_ANY_CHANGE = {
+    ("multipleOf",): Rule.MULTIPLE_OF_CHANGED,
+    ("minContains", "maxContains"): Rule.CONTAINS_CHANGED,
+    ("dependentRequired",): Rule.DEPENDENT_REQUIRED_CHANGED,
+}
+"""Keywords of which any change has one rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +75,11 @@ class Pair:
         spot = self.new if self.new.has(word.partition("/")[0]) else self.old
         return f"{spot.place.pointer}/{word}"
 
-    def plain(self, rule: Rule, *words: str) -> Edit:
-        """Return an edit of keywords with plain values; the pointer names the first keyword that the new schema has."""
-        word = next((word for word in words if self.new.has(word)), words[0])
-        if not self.new.has(word):
-            word = next(word for word in words if self.old.has(word))
-        return self.edit(
-            rule,
-            word,
-            self.store.with_plain(self.old.node, self.new.node, *words),
-            self.store.with_plain(self.new.node, self.old.node, *words),
-        )
+    def keywords(self, rule: Rule, *words: str) -> Edit:
+        """Return an edit of whole keywords; the pointer names the first one that the new or else the old schema has."""
+        word = next(word for spot in (self.new, self.old) for word in words if spot.has(word))
+        old, new = self.old.node, self.new.node
+        return self.edit(rule, word, self.store.taking(old, new, *words), self.store.taking(new, old, *words))
 
     def differs(self, *words: str) -> bool:
         """Tell whether one of these keywords has a different value."""
@@ -99,17 +98,20 @@ def plain_edits(pair: Pair) -> Iterator[Edit]:
     yield from _sizes(pair)
     yield from _limit(pair, "minimum", "exclusiveMinimum", Rule.MINIMUM_INCREASED, Rule.MINIMUM_DECREASED)
     yield from _limit(pair, "maximum", "exclusiveMaximum", Rule.MAXIMUM_INCREASED, Rule.MAXIMUM_DECREASED)
-    yield from _presence(pair, "pattern", Rule.PATTERN_ADDED, Rule.PATTERN_REMOVED, Rule.PATTERN_CHANGED)
-    if pair.differs("multipleOf"):
-        yield pair.plain(Rule.MULTIPLE_OF_CHANGED, "multipleOf")
+    if pair.differs("pattern"):
+        added, removed = "pattern" not in pair.old.node.plain, "pattern" not in pair.new.node.plain
+        rule = Rule.PATTERN_ADDED if added else Rule.PATTERN_REMOVED if removed else Rule.PATTERN_CHANGED
+        yield pair.keywords(rule, "pattern")
     if pair.differs("uniqueItems"):
         unique = pair.new.node.plain.get("uniqueItems") is True
-        yield pair.plain(Rule.UNIQUE_ITEMS_ADDED if unique else Rule.UNIQUE_ITEMS_REMOVED, "uniqueItems")
-    if pair.differs("minContains", "maxContains"):
-        yield pair.plain(Rule.CONTAINS_CHANGED, "minContains", "maxContains")
-    if pair.differs("dependentRequired"):
-        yield pair.plain(Rule.DEPENDENT_REQUIRED_CHANGED, "dependentRequired")
-    yield from _outside(pair)
+        yield pair.keywords(Rule.UNIQUE_ITEMS_ADDED if unique else Rule.UNIQUE_ITEMS_REMOVED, "uniqueItems")
+    for words, rule in _ANY_CHANGE.items():
+        if pair.differs(*words):
+            yield pair.keywords(rule, *words)
+    old, new = pair.old.node.outside, pair.new.node.outside
+    for word in sorted({*old, *new}):
+        if old.get(word) != new.get(word):
+            yield pair.keywords(Rule.KEYWORD_OUTSIDE_SUBSET, word)
 
 
 def _annotations(pair: Pair) -> Iterator[Edit]:
@@ -130,7 +132,7 @@ def _types(pair: Pair) -> Iterator[Edit]:
     )
     if old != new:
         rule = Rule.TYPE_NARROWED if new < old else Rule.TYPE_WIDENED if new > old else Rule.TYPE_CHANGED
-        yield pair.plain(rule, "type")
+        yield pair.keywords(rule, "type")
 
 
 def _allowed(node: Node) -> dict[str, JsonValue] | None:
@@ -149,9 +151,9 @@ def _values(pair: Pair) -> Iterator[Edit]:
     if any({"enum", "const"} <= set(spot.node.plain) for spot in (pair.old, pair.new)) or (
         "const" in pair.old.node.plain and "const" in pair.new.node.plain
     ):
-        yield pair.plain(Rule.CONST_CHANGED, "const", "enum")
+        yield pair.keywords(Rule.CONST_CHANGED, "const", "enum")
     elif old is None or new is None:
-        yield pair.plain(Rule.ENUM_NARROWED if old is None else Rule.ENUM_WIDENED, "enum", "const")
+        yield pair.keywords(Rule.ENUM_NARROWED if old is None else Rule.ENUM_WIDENED, "enum", "const")
     else:
         yield from _members(pair, old, new)
 
@@ -182,7 +184,7 @@ def _sizes(pair: Pair) -> Iterator[Edit]:
         )
         if old != new:
             greater = new is None or (old is not None and new > old)
-            yield pair.plain(increased if greater else decreased, word)
+            yield pair.keywords(increased if greater else decreased, word)
 
 
 def _limit(pair: Pair, word: str, exclusive: str, increased: Rule, decreased: Rule) -> Iterator[Edit]:
@@ -192,7 +194,7 @@ def _limit(pair: Pair, word: str, exclusive: str, increased: Rule, decreased: Ru
     if old == new:
         return
     tighter = old is None or (new is not None and new > old)
-    yield pair.plain(increased if tighter == (upward == 1) else decreased, word, exclusive)
+    yield pair.keywords(increased if tighter == (upward == 1) else decreased, word, exclusive)
 
 
 def _tightest(node: Node, word: str, exclusive: str, upward: int) -> tuple[Fraction, bool] | None:
@@ -202,26 +204,3 @@ def _tightest(node: Node, word: str, exclusive: str, upward: int) -> tuple[Fract
         if name in node.plain
     ]
     return max(bounds, default=None)
-
-
-def _presence(pair: Pair, word: str, added: Rule, removed: Rule, changed: Rule) -> Iterator[Edit]:
-    if pair.differs(word):
-        both = word in pair.old.node.plain and word in pair.new.node.plain
-        yield pair.plain(changed if both else added if word in pair.new.node.plain else removed, word)
-
-
-def _outside(pair: Pair) -> Iterator[Edit]:
-    old, new = pair.old.node.outside, pair.new.node.outside
-    for word in sorted({*old, *new}):
-        if old.get(word) != new.get(word):
-            yield pair.edit(
-                Rule.KEYWORD_OUTSIDE_SUBSET,
-                escaped(word),
-                pair.store.make(replace(pair.old.node, outside=_taken(word, old, new))),
-                pair.store.make(replace(pair.new.node, outside=_taken(word, new, old))),
-            )
-
-
-def _taken(word: str, own: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
-    mine = {name: text for name, text in own.items() if name != word}
-    return {**mine, word: other[word]} if word in other else mine

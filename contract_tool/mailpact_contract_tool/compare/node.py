@@ -9,11 +9,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import cast
+from typing import TypeVar, cast
 
 from mailpact.contracts.parse import JsonValue
 from mailpact_contract_tool.compare.deadline import Deadline
 from mailpact_contract_tool.compare.draft import Schema
+
+_T = TypeVar("_T")
 
 
 class Kind(StrEnum):
@@ -133,11 +135,21 @@ class Store:
             node = self.definitions[node.reference]
         return node
 
-    def with_plain(self, node: Node, other: Node, *keywords: str) -> Node:
-        """Return the node with these keywords taken from the other node."""
-        kept = {word: value for word, value in node.plain.items() if word not in keywords}
-        taken = {word: other.plain[word] for word in keywords if word in other.plain}
-        return self.make(replace(node, plain={**kept, **taken}))
+    def taking(self, node: Node, other: Node, *keywords: str) -> Node:
+        """Return the node with these keywords as the other node has them; none of them holds several subschemas."""
+
+        def mixed(own: Mapping[str, _T], others: Mapping[str, _T]) -> dict[str, _T]:
+            kept = {word: value for word, value in own.items() if word not in keywords}
+            return kept | {word: others[word] for word in keywords if word in others}
+
+        return self.make(
+            replace(
+                node,
+                plain=mixed(node.plain, other.plain),
+                one=mixed(node.one, other.one),
+                outside=mixed(node.outside, other.outside),
+            )
+        )
 
     def with_values(self, node: Node, values: Iterable[JsonValue]) -> Node:
         """Return the node with an `enum` of exactly these values."""

@@ -9,15 +9,6 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 
-class Category(StrEnum):
-    """The programs that a change of this kind concerns."""
-
-    SCHEMA = "READER WRITER"
-    INFO = "INFO"
-    WIRE = "WIRE"
-    TOPOLOGY = "TOPOLOGY"
-
-
 class Rule(StrEnum):
     """Every kind of change; an added bound counts as narrower, and a removed bound counts as wider."""
 
@@ -111,25 +102,6 @@ class Rule(StrEnum):
     TOPOLOGY_QUEUE_REMOVED = "TOPOLOGY_QUEUE_REMOVED"
     TOPOLOGY_BINDING_REMOVED = "TOPOLOGY_BINDING_REMOVED"
     TOPOLOGY_ADDED = "TOPOLOGY_ADDED"
-
-
-_INFO = (
-    Rule.FORMAT_CHANGED,
-    Rule.DEFAULT_CHANGED,
-    Rule.DESCRIPTION_CHANGED,
-    Rule.ANNOTATION_CHANGED,
-    Rule.ID_CHANGED,
-)
-
-
-def category(rule: Rule) -> Category:
-    """Return the category of a rule."""
-    order = list(Rule)
-    if rule in _INFO:
-        return Category.INFO
-    if rule.startswith("TOPOLOGY_"):
-        return Category.TOPOLOGY
-    return Category.WIRE if order.index(rule) >= order.index(Rule.EXCHANGE_CHANGED) else Category.SCHEMA
 
 
 BOUNDS: Mapping[str, tuple[Rule, Rule]] = {

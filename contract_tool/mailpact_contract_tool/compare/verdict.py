@@ -55,6 +55,19 @@ class Change:
         }
 
 
+def witnessed(
+    rule: str,
+    pointer: str,
+    backward: JsonValue | NoWitness = NO_WITNESS,
+    forward: JsonValue | NoWitness = NO_WITNESS,
+) -> Change:
+    """Return a change that breaks each direction for which a witness is given."""
+    back, forth = (
+        Verdict.COMPATIBLE if witness is NO_WITNESS else Verdict.BREAKING for witness in (backward, forward)
+    )
+    return Change(rule, pointer, back, forth, backward, forward)
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """The verdicts as a whole, every change, and the reasons for unproven verdicts."""

@@ -1,8 +1,10 @@
 """Portable rules about references, keywords, types and members; open readers and closed writers."""
 
 from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
 
 from mailpact.contracts.parse import JsonObject
+from mailpact_contract_tool.compare.circles import in_circles
 from mailpact_contract_tool.lint.rules import Fault, Rule
 from mailpact_contract_tool.lint.subschemas import (
     BY_TYPE,
@@ -47,7 +49,7 @@ def endless_faults(root: JsonObject) -> Iterator[Fault]:
     named = definitions if isinstance(definitions, dict) else {}
     schemas = {reference_to(name): schema for name, schema in named.items() if isinstance(schema, dict)}
     used = {reference: _references(schema) for reference, schema in schemas.items()}
-    recursive = _in_cycles(used)
+    recursive = in_circles(used)
     for reference in recursive:
         yield Fault(
             Rule.REFERENCE_RECURSIVE,
@@ -66,32 +68,6 @@ def endless_faults(root: JsonObject) -> Iterator[Fault]:
         )
 
 
-def _in_cycles(used: Mapping[str, list[str]]) -> list[str]:
-    """Return the definitions that lead back to themselves, or lie between two definitions that do."""
-    left = {reference: {other for other in others if other in used} for reference, others in used.items()}
-    for _ in range(
-        2
-    ):  # first those that refer to nothing that is left, then those that nothing left refers to
-        users: dict[str, list[str]] = {reference: [] for reference in left}
-        for reference, others in left.items():
-            for other in others:
-                users[other].append(reference)
-        ends = [reference for reference, others in left.items() if not others]
-        while ends:
-            end = ends.pop()
-            for user in users[end]:
-                left[user].discard(end)
-                if not left[user]:
-                    ends.append(user)
-            del left[end]
-        reverse: dict[str, set[str]] = {reference: set() for reference in left}
-        for reference, others in left.items():
-            for other in others:
-                reverse[other].add(reference)
-        left = reverse
-    return list(left)
-
-
 def _written_out(
     root: JsonObject, schemas: Mapping[str, JsonObject], used: Mapping[str, list[str]]
 ) -> tuple[int, int]:
@@ -100,21 +76,14 @@ def _written_out(
     No definition leads back to itself.
     """
     top = {name: root[name] for name in root if name != "$defs"}
-    uses = {"": _references(top), **used}
+    uses = {**used, "": _references(top)}
     sizes: dict[str, tuple[int, int]] = {}
-    todo = [""]
-    while todo:
-        known = [reference for reference in uses[todo[-1]] if reference in schemas]
-        missing = dict.fromkeys(reference for reference in known if reference not in sizes)
-        if missing:
-            todo += missing
-            continue
-        schema = schemas.get(todo[-1], top)
-        size = sum(1 for _ in places(schema)) + sum(sizes[reference][0] for reference in known)
-        depth = 1 + max((sizes[reference][1] for reference in known), default=-1)
-        sizes[todo.pop()] = min(size, MOST_SUBSCHEMAS + 1), depth
-        while todo and todo[-1] in sizes:
-            todo.pop()
+    for name in TopologicalSorter(uses).static_order():
+        if name in uses:
+            known = [sizes[other] for other in uses[name] if other in sizes]
+            size = sum(1 for _ in places(schemas.get(name, top))) + sum(size for size, _ in known)
+            depth = 1 + max((depth for _, depth in known), default=-1)
+            sizes[name] = min(size, MOST_SUBSCHEMAS + 1), depth
     return sizes[""]
 
 

@@ -15,6 +15,7 @@ of 61 does not help against 61 * 61 * 61. What is found to be too big to be sear
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import TypeVar
 
 from mailpact_contract_tool.patterns.portable import Pattern
@@ -47,7 +48,7 @@ def backtracking_fault(pattern: Pattern) -> str | None:
             return "takes exponential time: a repetition in a repetition can split one text in many ways"
         if _exponential(automaton):
             return "takes exponential time: inside a repetition, one text can be read in two ways"
-        if not pattern.starts and automaton.loops():
+        if not pattern.starts and automaton.looping():
             return "takes quadratic time: it has a repetition and begins anywhere; begin it with ^"
         if _polynomial(automaton):
             return "takes quadratic time or more: two repetitions can share one text in many ways"
@@ -66,7 +67,6 @@ class _Automaton:
         self.after: defaultdict[int, set[int]] = defaultdict(set)
         self.repeats_nothing = False
         self._double: set[_Pair] = set()
-        self._component: dict[int, int] | None = None
         self._steps = 0
 
     def add(self, node: Tree) -> tuple[_Set, _Set, bool]:
@@ -124,22 +124,28 @@ class _Automaton:
             yield step
 
     def has_double_edge_in_loop(self) -> bool:
-        """Whether two ways of going on lead to the same state and from there back."""
-        return any(self.component(last) == self.component(first) for last, first in self._double)
+        """Return whether two ways of going on lead to the same state and from there back."""
+        return any(self.share_loop(last, first) for last, first in self._double)
 
-    def loops(self) -> bool:
-        """Whether anything is repeated."""
-        return any(self.in_loop(state) for state in range(len(self.characters)))
+    def looping(self) -> list[int]:
+        """Return the states that can be reached from themselves."""
+        return [state for state in range(len(self.characters)) if self._reachable[state] >> state & 1]
 
-    def in_loop(self, state: int) -> bool:
-        """Whether a state can be reached from itself."""
-        return any(self.component(following) == self.component(state) for following in self.after[state])
+    def share_loop(self, one: int, two: int) -> bool:
+        """Return whether each of two states can be reached from the other, or both are one state."""
+        return one == two or bool(self._reachable[one] >> two & self._reachable[two] >> one & 1)
 
-    def component(self, state: int) -> int:
-        """Return the number of the strongly connected component that a state is in."""
-        if self._component is None:
-            self._component = _components(len(self.characters), self.after)
-        return self._component[state]
+    @cached_property
+    def _reachable(self) -> list[int]:
+        """The states that can be reached from each state, as the bits of a number (Warshall's algorithm)."""
+        reached = [
+            sum(1 << following for following in self.after[state]) for state in range(len(self.characters))
+        ]
+        for middle in range(len(reached)):
+            for state, bits in enumerate(reached):
+                if bits >> middle & 1:
+                    reached[state] |= reached[middle]
+        return reached
 
     def meet(self, *states: int) -> bool:
         """Whether one character is read by all of these states."""
@@ -152,37 +158,6 @@ class _Automaton:
                 if max(least, other_least) <= min(most, other_most)
             )
         return bool(common)
-
-
-def _components(count: int, after: dict[int, set[int]]) -> dict[int, int]:
-    """Return each state the number of its strongly connected component (Kosaraju), without recursion."""
-    order: list[int] = []
-    seen: set[int] = set()
-    for root in range(count):
-        stack = [(root, iter(after[root]))] if root not in seen else []
-        seen.add(root)
-        while stack:
-            state, following = stack[-1]
-            step = next((next_state for next_state in following if next_state not in seen), None)
-            if step is None:
-                order.append(state)
-                stack.pop()
-            else:
-                seen.add(step)
-                stack.append((step, iter(after[step])))
-    before: defaultdict[int, set[int]] = defaultdict(set)
-    for state in range(count):
-        for following_state in after[state]:
-            before[following_state].add(state)
-    number: dict[int, int] = {}
-    for root in reversed(order):
-        todo = [root] if root not in number else []
-        while todo:
-            state = todo.pop()
-            if state not in number:
-                number[state] = root
-                todo += [earlier for earlier in before[state] if earlier not in number]
-    return number
 
 
 def _exponential(automaton: _Automaton) -> bool:
@@ -217,18 +192,14 @@ def _rejoined(
 
 
 def _inside(automaton: _Automaton, state: int) -> list[int]:
-    return [
-        following
-        for following in automaton.after[state]
-        if automaton.component(following) == automaton.component(state)
-    ]
+    return [following for following in automaton.after[state] if automaton.share_loop(following, state)]
 
 
 def _polynomial(automaton: _Automaton) -> bool:
     """Whether some (p, p, q) leads to (p, q, q), p unequal q, the first staying at p's loop and the third at q's."""
-    looping = [state for state in range(len(automaton.characters)) if automaton.in_loop(state)]
+    looping = automaton.looping()
     return any(
-        automaton.component(p) != automaton.component(q) and automaton.meet(p, q) and _shares(automaton, p, q)
+        not automaton.share_loop(p, q) and automaton.meet(p, q) and _shares(automaton, p, q)
         for p, q in automaton.counted((p, q) for p in looping for q in looping)
     )
 
