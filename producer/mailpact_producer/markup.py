@@ -36,13 +36,15 @@ def to_html(markdown: str) -> str:
         if token.nesting == 1 and token.tag in _BLOCKS:
             token.attrSet("dir", "auto")
     html: str = _PARSER.renderer.render(tokens, _PARSER.options, {})
-    return nh3.clean(
+    cleaned = nh3.clean(
         html,
         tags=set(_TAGS),
         attributes={name: set(names) for name, names in _ATTRIBUTES.items()},
         url_schemes=set(_SCHEMES),
         link_rel=_LINK_REL,
     )
+    # Long lines of code scroll sideways, also for somebody who has only a keyboard.
+    return cleaned.replace("<pre>", '<pre tabindex="0">')
 
 
 def excerpt(markdown: str) -> str:

@@ -15,6 +15,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.command import MAILPACT, environment
+from tests.polyglot.workshops import Node, NotAvailable
+from tests.toolchains import skip_without
 
 PATIENCE_SECONDS = 30
 HOSTILE = '<script>document.title="owned"</script><img src=x onerror="document.title=\'owned\'">'
@@ -98,3 +100,13 @@ def browser(chromium: Any) -> Iterator[Browser]:
         )
         yield started
         started.close()
+
+
+@pytest.fixture(scope="module")
+def axe(pytestconfig: pytest.Config) -> str:
+    """The source of axe-core, from npm."""
+    try:
+        folder = Node().folder
+    except NotAvailable as error:
+        skip_without(pytestconfig, str(error))
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")

@@ -9,8 +9,6 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import mail
-from tests.polyglot.workshops import Node, NotAvailable
-from tests.toolchains import skip_without
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -137,16 +135,6 @@ def test_names_of_the_views_are_not_broken_into_pieces(page: Page, places: Any) 
     )
 
     assert set(heights) == set(lines) == {1}
-
-
-@pytest.fixture(scope="module")
-def axe(pytestconfig: pytest.Config) -> str:
-    """The source of axe-core, from npm."""
-    try:
-        folder = Node().folder
-    except NotAvailable as error:
-        skip_without(pytestconfig, str(error))
-    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.timeout(300)

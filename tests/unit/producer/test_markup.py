@@ -49,3 +49,7 @@ def test_hostile_text_takes_no_more_than_two_seconds(opening: str) -> None:
 )  # fmt: skip
 def test_excerpt_is_the_text_of_the_first_paragraph(markdown: str, text: str) -> None:
     assert excerpt(markdown) == text
+
+
+def test_code_can_be_scrolled_with_the_keyboard() -> None:
+    assert to_html("```\n<pre> x\n```") == '<pre tabindex="0"><code>&lt;pre&gt; x\n</code></pre>\n'
