@@ -3,6 +3,7 @@
 ProducerError
 ├── AddressKnown      somebody has registered this address; the caller must not let anybody see a difference
 ├── SlugTaken         another page has this address
+├── TooComplex        the Markdown of a page takes too long to be made HTML
 ├── ReaderBlocked     an administrator lets this reader write no comments
 ├── TooManyComments   this reader has written many comments in the last hour
 ├── TooBusy           more passwords wait to be hashed than is good for the machine; trying again later helps
@@ -21,6 +22,10 @@ class AddressKnown(ProducerError):
 
 class SlugTaken(ProducerError):
     """Another page has this address already."""
+
+
+class TooComplex(ProducerError):
+    """A text takes more steps to be parsed than any text that people write."""
 
 
 class ReaderBlocked(ProducerError):

@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Final
 
 from mailpact_producer.accounts import NOT_IN_NAMES, FieldErrors
+from mailpact_producer.errors import TooComplex
+from mailpact_producer.markup import require_simple
 
 MAX_TITLE: Final = 200  # characters
 MAX_SLUG: Final = 100  # characters
@@ -61,6 +63,11 @@ def read_page_text(fields: Mapping[str, str]) -> PageText | FieldErrors:
         errors[PageField.BODY] = "Please enter a text."
     elif len(body) > MAX_BODY:
         errors[PageField.BODY] = f"The text is too long: {len(body)} characters. {MAX_BODY} are allowed."
+    else:
+        try:
+            require_simple(body)
+        except TooComplex:
+            errors[PageField.BODY] = "The text has too many brackets, quotes or link definitions to be shown."
     return errors or PageText(title, slug or None, body, PageField.PUBLISHED in fields)
 
 

@@ -36,6 +36,7 @@ from mailpact_producer.web.notices import Notices
 from mailpact_producer.web.pages import Pages
 from mailpact_producer.web.register import RegistrationForm
 from mailpact_producer.web.render import Frame
+from mailpact_producer.web.rendering import Rendering
 from mailpact_producer.web.session import sessions
 
 
@@ -62,7 +63,8 @@ async def make_site(
     nobody = await passwords.hash(new_secret())
     login = Login(database, passwords, key, nobody=nobody, new_secret=new_secret)
     tools = FormTools(Forms(csrf), notices, cookies, asking, is_mailable, common_passwords())
-    site_pages = Pages(database, cache, tools.forms, settings.base_url, settings.site_name)
+    rendering = Rendering()
+    site_pages = Pages(database, cache, tools.forms, rendering, settings.base_url, settings.site_name)
     handlers = Handlers(
         pages=site_pages,
         editor=Editor(database, changes, tools),
@@ -71,7 +73,7 @@ async def make_site(
         links=LinkPages(registrar, profile, tools),
         login=LoginForms(login, recovery, tools),
         account=AccountPage(profile, tools),
-        api=Api(database, settings.base_url),
+        api=Api(database, rendering, settings.base_url),
     )
     middlewares = [notices.middleware(), sessions(login, cookies)]
     frame = Frame(notices, csrf, settings.site_name)

@@ -19,10 +19,10 @@ from urllib.parse import urlencode
 from aiohttp import ETag, web
 
 from mailpact.database.transactions import Database
-from mailpact_producer.markup import excerpt, to_html
 from mailpact_producer.page_text import is_slug
 from mailpact_producer.store import comments, pages
 from mailpact_producer.web.problems import API_PATH, WrongParameter
+from mailpact_producer.web.rendering import Rendering
 
 PAGES_PATH: Final = f"{API_PATH}/pages"
 DESCRIPTION_PATH: Final = f"{API_PATH}/openapi.json"
@@ -39,8 +39,9 @@ Json = Mapping[str, object]
 class Api:
     """Answers programs; `base_url` has no slash at its end."""
 
-    def __init__(self, database: Database, base_url: str) -> None:
+    def __init__(self, database: Database, rendering: Rendering, base_url: str) -> None:
         self._database = database
+        self._rendering = rendering
         self._base_url = base_url
         self._description = (resources.files(__package__) / "openapi.json").read_bytes()
 
@@ -63,7 +64,9 @@ class Api:
         some = await self._database.transact(
             lambda connection: pages.published_after(connection, after, limit + 1)
         )
-        shown = [self._head(page) | {"excerpt": excerpt(page.body)} for page in some[:limit]]
+        shown = [
+            self._head(page) | {"excerpt": await self._rendering.excerpt(page.body)} for page in some[:limit]
+        ]
         cursors = ["{}.{}".format(*page.position) for page in some[:limit]]
         return _answer(request, {"pages": shown, "next": self._next(PAGES_PATH, limit, cursors, some)})
 
@@ -71,7 +74,8 @@ class Api:
         """Answer with one page."""
         _require_known(request, ())
         page = await self._page(request)
-        return _answer(request, self._head(page) | {"markdown": page.body, "html": to_html(page.body)})
+        html = await self._rendering.html(page.body)
+        return _answer(request, self._head(page) | {"markdown": page.body, "html": html})
 
     async def list_comments(self, request: web.Request) -> web.StreamResponse:
         """Answer with a part of the comments on a page, the oldest first."""

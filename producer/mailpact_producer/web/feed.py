@@ -1,11 +1,10 @@
 """The Atom feed (RFC 4287) and the sitemap (sitemaps.org) of the site's pages. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from mailpact_producer.markup import to_html
 from mailpact_producer.store.pages import Page
 
 FEED_PATH: Final = "/feed.atom"
@@ -16,8 +15,11 @@ _SITEMAP: Final = "http://www.sitemaps.org/schemas/sitemap/0.9"
 _BEGINNING: Final = datetime.fromtimestamp(0, UTC)
 
 
-def atom(site_name: str, base_url: str, pages: Sequence[Page]) -> bytes:
-    """Return the feed of these pages, the newest first; `base_url` has no slash at its end."""
+def atom(site_name: str, base_url: str, pages: Sequence[Page], html: Mapping[str, str]) -> bytes:
+    """Return the feed of these pages, the newest first; `html` has their text by guid.
+
+    `base_url` has no slash at its end.
+    """
     feed = ET.Element("feed", xmlns=_ATOM)
     _add(feed, "id", f"{base_url}/")
     _add(feed, "title", site_name)
@@ -32,7 +34,7 @@ def atom(site_name: str, base_url: str, pages: Sequence[Page]) -> bytes:
         _add(entry, "link", rel="alternate", type="text/html", href=base_url + page.path)
         _add(entry, "published", _iso(page.published_at))
         _add(entry, "updated", _iso(page.updated_at))
-        _add(entry, "content", to_html(page.body), type="html")
+        _add(entry, "content", html[page.guid], type="html")
     return _document(feed)
 
 

@@ -9,11 +9,11 @@ from aiohttp import web
 from mailpact.database.transactions import Database
 from mailpact_producer.cache import LISTS, Kept, PageCache, page_key
 from mailpact_producer.comment_text import MAX_COMMENT
-from mailpact_producer.markup import excerpt, to_html
 from mailpact_producer.store import comments, pages
 from mailpact_producer.web.feed import FEED_TYPE, atom, sitemap
 from mailpact_producer.web.forms import Forms
 from mailpact_producer.web.render import FRAME, render
+from mailpact_producer.web.rendering import Rendering
 from mailpact_producer.web.session import is_admin, reader
 
 PER_PAGE: Final = 10
@@ -29,11 +29,18 @@ class Pages:
     """What can be read on the site; `base_url` has no slash at its end."""
 
     def __init__(
-        self, database: Database, cache: PageCache, forms: Forms, base_url: str, site_name: str
+        self,
+        database: Database,
+        cache: PageCache,
+        forms: Forms,
+        rendering: Rendering,
+        base_url: str,
+        site_name: str,
     ) -> None:
         self._database = database
         self._cache = cache
         self._forms = forms
+        self._rendering = rendering
         self._base_url = base_url
         self._site_name = site_name
 
@@ -56,7 +63,7 @@ class Pages:
         )
         if number > 1 and not found:
             raise web.HTTPNotFound
-        shown = [(page, excerpt(page.body)) for page in found[:PER_PAGE]]
+        shown = [(page, await self._rendering.excerpt(page.body)) for page in found[:PER_PAGE]]
         values = {"pages": shown, "number": number, "has_older": len(found) > PER_PAGE}
         return render(request, "home.html", values)
 
@@ -91,7 +98,8 @@ class Pages:
         newest = await self._database.transact(
             lambda connection: pages.listed(connection, has_drafts=False, offset=0, limit=FEED_PAGES)
         )
-        body = atom(self._site_name, self._base_url, newest)
+        html = {page.guid: await self._rendering.html(page.body) for page in newest}
+        body = atom(self._site_name, self._base_url, newest, html)
         return web.Response(body=body, content_type=FEED_TYPE, charset="utf-8")
 
     async def sitemap(self, request: web.Request) -> web.Response:
@@ -161,7 +169,7 @@ class Pages:
         )
         return {
             "page": page,
-            "html": to_html(page.body),
+            "html": await self._rendering.html(page.body),
             "canonical": self._base_url + page.path,
             "comments": found[:COMMENTS_PER_PAGE],
             "number": number,

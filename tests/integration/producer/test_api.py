@@ -322,7 +322,7 @@ async def test_description_that_is_served_is_the_file_and_names_each_route(site:
 
     described = assert_described(answer, DESCRIPTION["paths"]["/api/openapi.json"]["get"])
     no_database: Any = None
-    routes = Api(no_database, "").routes()
+    routes = Api(no_database, no_database, "").routes()
     assert described == DESCRIPTION
     assert {(route.path, route.method) for route in routes} == {
         (path, "GET") for path in DESCRIPTION["paths"]

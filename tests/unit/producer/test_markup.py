@@ -1,10 +1,11 @@
 """Markdown becomes HTML that holds nothing but what a page may hold."""
 
-import time
+from html import escape
 
 import pytest
 
-from mailpact_producer.markup import excerpt, to_html
+from mailpact_producer.errors import TooComplex
+from mailpact_producer.markup import excerpt, require_simple, to_html
 
 
 @pytest.mark.parametrize(
@@ -29,13 +30,32 @@ def test_markdown_becomes_html(markdown: str, html: str) -> None:
     assert to_html(markdown) == html
 
 
-@pytest.mark.parametrize("opening", [">", "- ", "[", "*", "![", "`", "<", "(", "1. ", "\\", "&#"])
-def test_hostile_text_takes_no_more_than_two_seconds(opening: str) -> None:
-    began = time.process_time()
+# Each is repeated up to the greatest length of a page.
+DEEP = [
+    "[", "![", "[a\n", "[<a>", "[*a", "[a](", "[]", "[a][b]", "*a", "*_", "**a ", "*a**b", "`",
+    "`a", ">", "> ", "> - ", "- ", "- a\n", "1. ", "1) a\n 2) b\n", "#\n", "|a|b|\n|-|-|\n", "<",
+    "<a b=\"", "<http://a>", "(", "\\", "&#", "&amp;", "]", "a\n", "a\n=\n", "~~~\n", "\t",
+    "    a\n", "[a]: b\n", "[]:\n", "[x]: <",
+]  # fmt: skip
+TOO_DEEP = ["[a]: /b\n> ```\n= ", '`**" ```\n>[a]: /b\n']
 
-    to_html(opening * (16_000 // len(opening)))
 
-    assert time.process_time() - began < 1
+def repeated(unit: str) -> str:
+    return (unit * 16_000)[:16_000]
+
+
+@pytest.mark.parametrize("unit", DEEP)
+def test_hostile_text_that_takes_a_time_as_long_as_the_text_is_shown(unit: str) -> None:
+    require_simple(repeated(unit))
+
+
+@pytest.mark.parametrize("unit", TOO_DEEP)
+def test_text_whose_time_grows_with_the_square_of_its_length_is_refused_and_shown_as_it_is(unit: str) -> None:
+    with pytest.raises(TooComplex):
+        require_simple(repeated(unit))
+
+    assert to_html(repeated(unit)) == f'<p dir="auto">{escape(repeated(unit))}</p>\n'
+    assert excerpt(repeated(unit)) is not None
 
 
 @pytest.mark.parametrize(
