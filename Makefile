@@ -50,8 +50,8 @@ test-faults: $(VENV)/dev.lock ## Run crashes and outages, break 10,000 conversat
 		tests/integration/kit/test_mutants.py \
 		tests/integration/kit/test_mailpact.py \
 		tests/polyglot/test_contract_tests.py::test_the_sample_passes_every_case \
-		tests/unit/contracts/compatibility/test_deadline.py \
-		tests/unit/contracts/compatibility/test_keywords.py \
+		tests/properties/contracts/test_deadline.py \
+		tests/properties/contracts/test_keywords.py \
 		tests/properties/contracts/test_siblings.py \
 		$(ARGS)
 	@$(BIN)/python -m pytest -q -m long --ignore tests/faults $(ARGS)

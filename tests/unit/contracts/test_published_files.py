@@ -269,6 +269,7 @@ def test_unknown_contract_is_named_with_those_that_there_are():
         ("email/1/writer.schema.json", b"[" * 10_000, "nested deeper"),
         ("email/1/writer.schema.json", b" " * 10_000_000, "10000000 bytes"),
     ],
+    ids=lambda value: None if isinstance(value, str) or value is None else f"{len(value)} bytes",
 )
 def test_damaged_file_is_named_with_its_fault(copied, file, content, fault):
     if content is None:
