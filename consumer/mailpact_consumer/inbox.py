@@ -12,23 +12,23 @@ locks, the whole table for an UPDATE with a list of one whole key.
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, tuple_, update
+from sqlalchemy import Connection, delete, select, update
 
 from mailpact.database import clock
 from mailpact.database.migrate import migrate
 from mailpact.database.transactions import Database
 from mailpact_consumer.decide import REOPENED_BY_REPLAY, TERMINAL, UNFINISHED, Row, Send, State
 from mailpact_consumer.grouping import Grouping
+from mailpact_consumer.inbox_group import Found, Group
 from mailpact_consumer.inbox_sql import (
     Key,
     among,
     appended,
     insert_if_absent,
-    insert_or_mark_sent,
     is_key,
     look,
     microseconds,
@@ -181,42 +181,28 @@ class Inbox:
     def _write(self, connection: Connection, writes: Sequence[Write]) -> Sequence[Any]:
         claims = [one for one in writes if isinstance(one, ClaimRequest)]
         moves = [one for one in writes if isinstance(one, Transition)]
-        sent = [one for one in writes if isinstance(one, Sent)]
-        reported = [one for one in writes if isinstance(one, Reported)]
-        # A value, not the function: the driver joins rows of values into one statement.
-        now: int = connection.execute(select(clock.now())).scalar_one() if claims or moves or sent else 0
-        self._record_sent(connection, sent, now)
-        claimed = self._claim(connection, claims, now)
+        taken = [one for one in claims if one.send.seen is not None]
+        known: int | None = None
+        if moves or taken:
+            known = connection.execute(select(clock.now())).scalar_one()
+            self._take_all(connection, taken, known)
+        group = Group(connection, self._owner, known)
+        _record_sent(group, [one for one in writes if isinstance(one, Sent)])
+        _claim_new(group, [one for one in claims if one.send.seen is None])
+        _clear(group, [one for one in writes if isinstance(one, Reported)])
+        # The look locks: two processes that claim one id for two bodies must not miss each other's rows.
+        now, found = group.execute(sorted({one.subject.key.message_id for one in claims}))
+        claimed = _good_claims(connection, claims, found, now)
         moved = self._move(connection, moves, now)
-        _clear(connection, reported)
         results: dict[str, Any] = {**claimed, **{token: now for token, is_moved in moved.items() if is_moved}}
         return [
             results.get(one.token) if isinstance(one, ClaimRequest | Transition) else now for one in writes
         ]
 
-    def _claim(self, connection: Connection, claims: Sequence[ClaimRequest], now: int) -> dict[str, Claim]:
-        """Make or take over the rows, as far as nobody else did; a claim is good if its token then stands there."""
-        if not claims:
-            return {}
-        in_order = sorted(claims, key=lambda one: one.subject.key)
-        self._insert(
-            connection,
-            [
-                {
-                    **self._new_row(one.subject, State.SENDING, one.token, now, attempts=1),
-                    "uncertain": int(one.send.is_uncertain),
-                    "due": one.event,
-                    "due_since": now if one.event else None,
-                    "events": int(one.event is not None),
-                }
-                for one in in_order
-                if one.send.seen is None
-            ],
-        )
-        for one in in_order:
+    def _take_all(self, connection: Connection, claims: Sequence[ClaimRequest], now: int) -> None:
+        for one in sorted(claims, key=lambda one: one.subject.key):
             if one.send.seen is not None:
                 self._take(connection, one, one.send.seen, now)
-        return _good_claims(connection, claims, now)
 
     def _take(self, connection: Connection, one: ClaimRequest, seen: Row, now: int) -> None:
         if seen.state not in (REOPENED_BY_REPLAY if one.send.reopens else UNFINISHED):
@@ -274,16 +260,6 @@ class Inbox:
                 moved[one.token] = changed.rowcount == 1
         return moved
 
-    def _record_sent(self, connection: Connection, sent: Sequence[Sent], now: int) -> None:
-        rows = [
-            self._new_row(one.subject, State.SENT, one.token, now, attempts=one.attempts)
-            | {"smtp_code": one.smtp_code, "last_reply": one.last_reply, "ended_at": now, "uncertain": 0}
-            | {"due": one.event, "due_since": now, "events": 1}
-            for one in sorted(sent, key=lambda one: one.subject.key)
-        ]
-        if rows:
-            connection.execute(insert_or_mark_sent(connection.dialect.name), rows)
-
     def _insert(self, connection: Connection, rows: list[dict[str, object]]) -> None:
         if rows:
             connection.execute(insert_if_absent(connection.dialect.name), rows)
@@ -317,44 +293,85 @@ def _outcome(one: Transition, now: int) -> dict[str, object]:
     }
 
 
-def _good_claims(connection: Connection, claims: Sequence[ClaimRequest], now: int) -> dict[str, Claim]:
-    """Return the claims whose token stands in the row, and take back those that met another body.
+def _record_sent(group: Group, sent: Sequence[Sent]) -> None:
+    group.record_sent(
+        [
+            (
+                *_of_subject(one.subject),
+                one.token,
+                one.attempts,
+                one.smtp_code,
+                one.last_reply,
+                one.event,
+            )
+            for one in sorted(sent, key=lambda one: one.subject.key)
+        ]
+    )
 
-    The look locks: two processes that claim one id for two bodies must not miss each other's rows.
-    """
-    ids = {one.subject.key.message_id for one in claims}
-    query = select(inbox).where(inbox.c.message_id.in_(ids)).with_for_update()
-    found = connection.execute(query).all()
-    bodies = {row.token: row.body_sha256 for row in found}
-    good = {}
+
+def _claim_new(group: Group, claims: Sequence[ClaimRequest]) -> None:
+    in_order = sorted(claims, key=lambda one: one.subject.key)
+    for has_event in (False, True):
+        group.claim_new(
+            [
+                (*_of_subject(one.subject), one.token, int(one.send.is_uncertain), one.event)
+                for one in in_order
+                if (one.event is not None) is has_event
+            ],
+            has_event=has_event,
+        )
+
+
+def _of_subject(subject: Subject) -> tuple[object, ...]:
+    key = subject.key
+    return (
+        key.message_id,
+        key.recipient_sha256,
+        subject.body_sha256,
+        subject.publisher_id,
+        subject.template_digest,
+    )
+
+
+def _clear(group: Group, reported: Sequence[Reported]) -> None:
+    group.clear(
+        [
+            (one.key.message_id, one.key.recipient_sha256, one.events, one.due_since)
+            for one in sorted(reported, key=lambda one: one.key)
+        ]
+    )
+
+
+def _good_claims(
+    connection: Connection, claims: Sequence[ClaimRequest], found: Sequence[Found], now: int
+) -> dict[str, Claim]:
+    """Return the claims whose token stands in the row, and take back those that met another body."""
+    by_token = {row.token: row for row in found}
+    bodies: dict[str, set[str]] = {}
+    first_seen: dict[str, int] = {}
+    for row in found:
+        bodies.setdefault(row.message_id, set()).add(row.body_sha256)
+        first_seen[row.message_id] = min(row.first_seen, first_seen.get(row.message_id, row.first_seen))
+    good: dict[str, Claim] = {}
     for one in claims:
-        key = one.subject.key
-        if bodies.get(one.token) is None:
+        key, mine = one.subject.key, by_token.get(one.token)
+        if mine is None:
             continue
-        if any(
-            row.message_id == key.message_id and row.body_sha256 != one.subject.body_sha256 for row in found
-        ):
+        if bodies[key.message_id] != {one.subject.body_sha256}:
             if one.send.seen is None:
                 connection.execute(delete(inbox).where(is_key(key), inbox.c.token == one.token))
             continue
-        good[one.token] = one
-    first_seen: dict[str, int] = {}
-    for row in found:
-        first_seen[row.message_id] = min(row.first_seen, first_seen.get(row.message_id, row.first_seen))
-    return {
-        row.token: Claim(
-            token=row.token,
-            first_seen=first_seen[row.message_id],
-            attempts=row.attempts,
-            uncertain=row.uncertain,
-            unanswered=row.unanswered,
-            tried_seconds=(now - row.tried_since) / clock.SECOND,
-            events=row.events,
+        good[one.token] = Claim(
+            token=one.token,
+            first_seen=first_seen[key.message_id],
+            attempts=mine.attempts,
+            uncertain=mine.uncertain,
+            unanswered=mine.unanswered,
+            tried_seconds=(now - mine.tried_since) / clock.SECOND,
+            events=mine.events,
             written_at=now,
         )
-        for row in found
-        if row.token in good
-    }
+    return good
 
 
 def _standing(connection: Connection, moves: Sequence[Transition]) -> dict[str, bool]:
@@ -364,20 +381,3 @@ def _standing(connection: Connection, moves: Sequence[Transition]) -> dict[str, 
     query = select(inbox.c.token).where(among([one.subject.key for one in moves]))
     tokens = set(connection.execute(query).scalars())
     return {one.token: one.token in tokens for one in moves}
-
-
-def _clear(connection: Connection, reported: Sequence[Reported]) -> None:
-    if not reported:
-        return
-    in_order = sorted(reported, key=lambda one: one.key)
-    as_published = [(*astuple(one.key), one.events, one.due_since) for one in in_order]
-    connection.execute(
-        update(inbox)
-        .where(
-            inbox.c.message_id.in_([one.key.message_id for one in in_order]),
-            tuple_(inbox.c.message_id, inbox.c.recipient_sha256, inbox.c.events, inbox.c.due_since).in_(
-                as_published
-            ),
-        )
-        .values(due=None, due_since=None)
-    )

@@ -9,12 +9,8 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Insert,
-    Integer,
-    Text,
     and_,
     func,
-    literal_column,
-    null,
     select,
     tuple_,
 )
@@ -76,33 +72,6 @@ def insert_if_absent(dialect: str) -> Insert:
         return sqlite.insert(inbox).on_conflict_do_nothing(index_elements=inbox.primary_key.columns)
     # Not INSERT IGNORE, which would also cut what is too long.
     return mysql.insert(inbox).on_duplicate_key_update(message_id=inbox.c.message_id)
-
-
-@cache
-def insert_or_mark_sent(dialect: str) -> Insert:
-    """Return an INSERT of `sent` rows that makes a row of the same key `sent`, whatever its state."""
-    if dialect == "sqlite":
-        for_sqlite = sqlite.insert(inbox)
-        return for_sqlite.on_conflict_do_update(
-            index_elements=inbox.primary_key.columns, set_=_sent(for_sqlite.excluded)
-        )
-    for_mysql = mysql.insert(inbox)
-    return for_mysql.on_duplicate_key_update(**_sent(for_mysql.inserted))
-
-
-def _sent(new: Any) -> dict[str, Any]:  # SQLAlchemy's two dialects have a type each
-    # Without bound values: PyMySQL joins many rows into one statement only if all values belong to the rows.
-    return {
-        "due_since": func.coalesce(inbox.c.due_since, new.due_since),
-        "due": func.coalesce(inbox.c.due, literal_column("''", Text)) + new.due,
-        "events": inbox.c.events + literal_column("1", Integer),
-        "state": new.state,
-        "owner": new.owner,
-        "smtp_code": new.smtp_code,
-        "last_reply": new.last_reply,
-        "next_try_at": null(),
-        "ended_at": new.ended_at,
-    }
 
 
 def appended(event: str | None, now: int) -> dict[str, Any]:

@@ -133,7 +133,7 @@ async def running(
     is not as the contract says. Raises TemplateFolderError when the operator's templates cannot be used.
     """
     async with (
-        open_database(settings.inbox_url) as database,
+        open_database(settings.inbox_url, joins_statements=True) as database,
         _wired(settings, database, journey, health, collectors) as consumer,
     ):
         yield consumer

@@ -19,13 +19,18 @@ BUSY_MILLISECONDS = 5000
 SQLITE_CONNECTIONS = 1
 
 
-def open_database(url: DatabaseUrl) -> Database:
-    """Open the database; nothing is read or written yet. The caller closes it with `Database.close`."""
+def open_database(url: DatabaseUrl, *, joins_statements: bool = False) -> Database:
+    """Open the database; nothing is read or written yet. The caller closes it with `Database.close`.
+
+    `joins_statements` lets a server take several statements in one packet; only work that builds such packets asks for
+    it, because it would also let an injected statement run.
+    """
     if url.is_sqlite:
         engine = _sqlite_engine(url)
         return Database(engine, _threads(SQLITE_CONNECTIONS), for_migrations=engine)
     for_migrations = mysql_migration_engine(url.url)
-    return Database(mysql_engine(url.url), _threads(CONNECTIONS), for_migrations=for_migrations)
+    engine = mysql_engine(url.url, joins_statements=joins_statements)
+    return Database(engine, _threads(CONNECTIONS), for_migrations=for_migrations)
 
 
 def _threads(count: int) -> ThreadPoolExecutor:

@@ -7,7 +7,8 @@ due rows locks the gap behind the last row, and the site's INSERT waits for that
 
 from typing import Any, Final
 
-from sqlalchemy import Engine, NullPool, create_engine
+from pymysql.constants import CLIENT
+from sqlalchemy import Connection, Engine, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 CONNECTIONS: Final = 5
@@ -18,6 +19,9 @@ LOCK_SECONDS: Final = (
 )
 RECYCLE_SECONDS: Final = 1800  # a firewall on the way may drop idle connections
 MIGRATION_SECONDS: Final = 3600  # rewriting a large table may take long
+
+# SQLAlchemy's own flag is replaced, so it is repeated: `rowcount` is the number of rows found.
+_JOINING: Final = {"client_flag": CLIENT.MULTI_STATEMENTS | CLIENT.FOUND_ROWS}
 
 TABLE: Final[dict[str, Any]] = {
     "mysql_engine": "InnoDB",
@@ -49,8 +53,11 @@ _SESSION: Final = (
 )
 
 
-def mysql_engine(url: str) -> Engine:
-    """Return the engine for short transactions; nothing is connected yet."""
+def mysql_engine(url: str, *, joins_statements: bool = False) -> Engine:
+    """Return the engine for short transactions; nothing is connected yet.
+
+    With `joins_statements` the server takes several statements in one packet (see `joins_statements` below).
+    """
     return create_engine(
         url,
         pool_size=CONNECTIONS,
@@ -59,7 +66,7 @@ def mysql_engine(url: str) -> Engine:
         pool_recycle=RECYCLE_SECONDS,
         isolation_level="READ COMMITTED",
         hide_parameters=True,  # an error's text gets into logs, and addresses must not
-        connect_args=_connect_arguments(ANSWER_SECONDS),
+        connect_args=_connect_arguments(ANSWER_SECONDS) | (_JOINING if joins_statements else {}),
     )
 
 
@@ -72,6 +79,12 @@ def mysql_migration_engine(url: str) -> Engine:
         hide_parameters=True,  # an error's text gets into logs, and addresses must not
         connect_args=_connect_arguments(MIGRATION_SECONDS),
     )
+
+
+def joins_statements(connection: Connection) -> bool:
+    """Return whether the server takes several statements, separated by semicolons, in one packet on this connection."""
+    driver = connection.connection.dbapi_connection
+    return bool(getattr(driver, "client_flag", 0) & CLIENT.MULTI_STATEMENTS)
 
 
 def was_in_the_way(error: DBAPIError) -> bool:

@@ -3,15 +3,17 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Connection, event, select, update
+from sqlalchemy import Connection, event, select, text, update
 
 from mailpact.database import clock
-from mailpact.database.transactions import Database
+from mailpact.database.engine import open_database
+from mailpact.database.transactions import Database, DatabaseUnavailable
+from mailpact.settings import DatabaseUrl
 from mailpact_consumer.decide import Row, Send, State
 from mailpact_consumer.inbox import Claim, ClaimRequest, Inbox, Seen, Sent, Subject, Transition
 from mailpact_consumer.inbox_sql import Key
@@ -31,7 +33,7 @@ from mailpact_consumer.inbox_sql import Key
 
 async def main():
     url, owner = sys.argv[1:]
-    database = open_database(DatabaseUrl.parse(url))
+    database = open_database(DatabaseUrl.parse(url), joins_statements=True)
     consumer = Inbox(database, owner)
     keys = [Key(f"message {number}", "r" * 64) for number in range(100)]
     await consumer.rows("none")
@@ -49,6 +51,12 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+@pytest.fixture
+def opened() -> Callable[[str], Database]:
+    """Open a database as one more consumer would: the statements of a group are one packet."""
+    return lambda url: open_database(DatabaseUrl.parse(url), joins_statements=True)
 
 
 @pytest.fixture
@@ -154,8 +162,8 @@ async def test_sent_is_never_overwritten_and_absorbs_what_others_do_at_once(shar
 
 
 async def test_claims_of_many_messages_at_once_are_never_in_the_way(shared: Database) -> None:
-    errors: list[Any] = []
-    event.listen(shared._engine, "handle_error", errors.append)
+    undone: list[Any] = []
+    event.listen(shared._engine, "rollback", undone.append)
     keys = [new_key() for _ in range(200)]
 
     async def send(key: Key) -> None:
@@ -165,7 +173,7 @@ async def test_claims_of_many_messages_at_once_are_never_in_the_way(shared: Data
     await asyncio.gather(*(send(key) for key in keys))
 
     states = await shared.transact(lambda c: c.execute(select(inbox.c.state)).scalars().all())
-    assert (states, errors) == ([State.SENT] * 200, [])
+    assert (states, undone) == ([State.SENT] * 200, [])
 
 
 async def test_claims_and_ends_read_only_the_rows_that_they_are_about(shared: Database) -> None:
@@ -200,6 +208,33 @@ async def test_claim_whose_commit_was_not_confirmed_is_found_by_its_token(
             await claim(remote, key, "me", NEW)
 
     assert (await the_row(shared, key)).token == token_of("me", key)
+
+
+async def test_group_is_written_again_when_the_server_has_closed_the_idle_connection(
+    shared: Database, opened: Any, mariadb_url: str
+) -> None:
+    key = new_key()
+    await claim(shared, key, "me", NEW)
+
+    def close_others(connection: Connection) -> None:
+        others = text(
+            "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        )
+        for number in connection.execute(others).scalars().all():
+            connection.execute(text(f"KILL {number}"))
+
+    async with opened(mariadb_url) as other:
+        await other.transact(close_others)
+    await mark_sent(Inbox(shared, "me"), key)
+
+    assert (await the_row(shared, key)).state is State.SENT
+
+
+async def test_group_without_its_table_is_tried_again_later(shared: Database) -> None:
+    await shared.transact(lambda connection: connection.execute(text("DROP TABLE inbox")))
+
+    with pytest.raises(DatabaseUnavailable, match="inbox"):
+        await claim(shared, new_key(), "me", NEW)
 
 
 async def test_owner_is_alive_for_ten_seconds_after_its_last_sign(shared: Database) -> None:

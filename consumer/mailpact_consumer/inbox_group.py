@@ -1,0 +1,201 @@
+"""Builds the statements of one group of the inbox's most frequent writes, and sends them to the database together.
+
+On MySQL and MariaDB the statements are one packet with one wait for the answer. A wait costs more than the network: the
+thread that has waited gets the interpreter back from the event loop's thread after up to 5 ms. SQLite has no network,
+and takes one statement at a time.
+
+The statements are text, because SQLAlchemy needs more CPU time to build such statements than all other work on a group
+takes. The caller sorts the rows by their keys (see `inbox.py`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import DBAPIError
+
+from mailpact.database import clock
+from mailpact.database.mysql import joins_statements
+
+NEW_CLAIM: Final = (
+    "message_id, recipient_sha256, body_sha256, publisher_id, template_digest, token, uncertain, due"
+)
+SENT: Final = (
+    "message_id, recipient_sha256, body_sha256, publisher_id, template_digest, token,"
+    " attempts, smtp_code, last_reply, due"
+)
+
+Values = Sequence[object]
+
+
+class Found(NamedTuple):
+    """A row of a message for which a claim was written."""
+
+    message_id: str
+    token: str
+    body_sha256: str
+    first_seen: int
+    attempts: int
+    uncertain: int
+    unanswered: int
+    tried_since: int
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What the databases write differently: a refused row of an INSERT, many rows, and a lock."""
+
+    on_duplicate: str
+    refused: str
+    rows: str
+    lock: str
+    concatenated: str
+
+
+_SQLITE: Final = _Words(
+    on_duplicate="ON CONFLICT (message_id, recipient_sha256) DO UPDATE SET",
+    refused="excluded.{}",
+    rows="VALUES ",
+    lock="",
+    concatenated="{} || {}",
+)
+_MYSQL: Final = _Words(
+    on_duplicate="ON DUPLICATE KEY UPDATE",
+    refused="VALUES({})",
+    rows="",
+    lock=" FOR UPDATE",
+    concatenated="CONCAT({}, {})",
+)
+
+
+class Group:
+    """The statements of one group, in the order in which they are added.
+
+    `now` is the time by the database's clock in microseconds since 1970; None takes the time of the group's start.
+    """
+
+    def __init__(self, connection: Connection, owner: str, now: int | None = None) -> None:
+        self._connection = connection
+        self._words = _SQLITE if connection.dialect.name == "sqlite" else _MYSQL
+        self._owner = owner
+        self._statements: list[tuple[str, Values]] = []
+        if now is not None:
+            self._now = str(now)
+        elif joins_statements(connection):
+            self._now = "@mailpact_now"
+            self._add(f"SET {self._now} = {clock.now().compile(dialect=connection.dialect)}")
+        else:
+            self._now = str(connection.execute(select(clock.now())).scalar_one())
+
+    def record_sent(self, rows: Sequence[Values]) -> None:
+        """Make rows `sent`, whatever their state; each of `rows` has the values of SENT, and `due` is not None."""
+        refused, now = self._words.refused.format, self._now
+        due = self._words.concatenated.format("COALESCE(inbox.due, '')", refused("due"))
+        replaced = ("state", "owner", "smtp_code", "last_reply", "ended_at")
+        self._insert(
+            f"{SENT}, state, owner, first_seen, tried_since, ended_at, due_since, uncertain, events",
+            rows,
+            f"'sent', '{self._owner}', {now}, {now}, {now}, {now}, 0, 1",
+            f"due_since = COALESCE(inbox.due_since, {refused('due_since')}), due = {due},"
+            " events = inbox.events + 1, next_try_at = NULL, "
+            + ", ".join([f"{name} = {refused(name)}" for name in replaced]),
+        )
+
+    def claim_new(self, rows: Sequence[Values], *, has_event: bool) -> None:
+        """Write `sending` rows, and leave a row of the same key as it is; each of `rows` has NEW_CLAIM's values.
+
+        `has_event` says that `due` of each of these rows is a status event.
+        """
+        now = self._now
+        self._insert(
+            f"{NEW_CLAIM}, state, owner, attempts, first_seen, tried_since, due_since, events",
+            rows,
+            f"'sending', '{self._owner}', 1, {now}, {now}, {f'{now}, 1' if has_event else 'NULL, 0'}",
+            "message_id = inbox.message_id",  # not INSERT IGNORE, which would also cut what is too long
+        )
+
+    def clear(self, published: Sequence[Values]) -> None:
+        """Forget confirmed status events; each of `published` has both values of the key, `events` and `due_since`."""
+        if not published:
+            return
+        ids = [row[0] for row in published]
+        self._add(
+            f"UPDATE inbox SET due = NULL, due_since = NULL WHERE message_id IN ({_marks(len(ids))})"  # noqa: S608  # every value is a parameter
+            " AND (message_id, recipient_sha256, events, due_since) IN"
+            f" ({self._words.rows}{_rows(published, '')})",
+            [*ids, *chain.from_iterable(published)],
+        )
+
+    def execute(self, message_ids: Sequence[str]) -> tuple[int, Sequence[Found]]:
+        """Execute the statements; return the group's time and the rows of the messages, which stay locked.
+
+        Raises DBAPIError, like SQLAlchemy.
+        """
+        if message_ids:
+            self._add(
+                f"SELECT {self._now}, {', '.join(Found._fields)} FROM inbox"  # noqa: S608  # as above
+                f" WHERE message_id IN ({_marks(len(message_ids))}){self._words.lock}",
+                message_ids,
+            )
+        else:
+            self._add(f"SELECT {self._now}")
+        rows = _execute(self._connection, self._statements)
+        now = rows[0][0] if rows else self._now  # there is a row, unless the time was known before
+        return int(now), [Found(*row[1:]) for row in rows if message_ids]
+
+    def _insert(self, names: str, rows: Sequence[Values], constants: str, changes: str) -> None:
+        if rows:
+            self._add(
+                f"INSERT INTO inbox ({names}) VALUES {_rows(rows, constants)}"  # noqa: S608  # as above
+                f" {self._words.on_duplicate} {changes}",
+                [*chain.from_iterable(rows)],
+            )
+
+    def _add(self, text: str, values: Values = ()) -> None:
+        self._statements.append((text, values))
+
+
+def _rows(rows: Sequence[Values], constants: str) -> str:
+    """Return rows of question marks, each followed by the same constants."""
+    row = f"({_marks(len(rows[0]))}{constants and ', '}{constants})"
+    return ", ".join([row] * len(rows))
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)
+
+
+def _execute(connection: Connection, statements: Sequence[tuple[str, Values]]) -> Sequence[Any]:
+    """Execute the statements in order, together if possible, and return the rows of the last one."""
+    dialect = connection.dialect
+    mark = "?" if dialect.name == "sqlite" else "%s"
+    driver: Any = connection.connection  # the interface of the driver beneath SQLAlchemy
+    cursor = driver.cursor()
+    marked = [(text.replace("?", mark), values) for text, values in statements]
+    try:
+        if joins_statements(connection):
+            cursor.execute(";".join([cursor.mogrify(text, tuple(values)) for text, values in marked]))
+            while cursor.nextset():
+                pass
+        else:
+            for text, values in marked:
+                cursor.execute(text, tuple(values))
+        return list(cursor.fetchall())
+    except dialect.loaded_dbapi.Error as error:
+        is_lost = dialect.is_disconnect(error, driver, cursor)
+        if is_lost:
+            connection.invalidate()
+        raise DBAPIError.instance(
+            None,
+            None,
+            error,
+            dialect.loaded_dbapi.Error,
+            hide_parameters=True,
+            connection_invalidated=is_lost,
+            dialect=dialect,
+        ) from error
+    finally:
+        cursor.close()
