@@ -4,6 +4,7 @@ Raises 400 or 404 where it cannot be answered.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
@@ -45,6 +46,13 @@ def query_of(request: web.Request, *, required: bool = False) -> Query:
     if required and not text.strip():
         raise bad_request("no search query")
     return parsed(text, request.query.get("tz", ""), before)
+
+
+def narrowing(query: Query) -> Query:
+    """Return a query before something is changed by it; raise 400 for one such as `""`, which finds every mail."""
+    if query == EVERYTHING:
+        raise bad_request("the search has no words, so it would find every mail; nothing was changed")
+    return query
 
 
 def parsed(text: str, zone_name: str = "", before: str = "") -> Query:
@@ -103,21 +111,44 @@ async def body_of(request: web.Request, most: int = MAX_JSON_BYTES) -> bytes:
     return bytes(content)
 
 
+class _TwiceError(Exception):
+    """A member stands twice in a JSON object."""
+
+
+def _once_each(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        raise _TwiceError
+    return found
+
+
 async def json_of(request: web.Request, most: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """Return the body's JSON object with its keys in lower case (Mailpit reads them in any case).
 
     Empty without a body.
     """
     content = await body_of(request, most)
-    if not content.strip():
+    if not content:
         return {}
     try:
-        value = json.loads(content)
+        value = json.loads(content, object_pairs_hook=_once_each)
+    except _TwiceError as error:
+        raise bad_request("a member stands twice in the body; nothing was changed") from error
     except (ValueError, RecursionError) as error:
         raise bad_request("the body is not JSON; nothing was changed") from error
     if not isinstance(value, dict):
         raise bad_request("the body is not a JSON object; nothing was changed")
-    return {key.lower(): each for key, each in value.items()}
+    members = {key.lower(): each for key, each in value.items()}
+    if len(members) < len(value):
+        raise bad_request("a member stands twice in the body, in different case; nothing was changed")
+    return members
+
+
+def only(names: Iterable[str], *known: str) -> None:
+    """Raise 400 if there is a name that is not known: what it was to say is unknown, so nothing is changed."""
+    for name in names:
+        if name not in known:
+            raise bad_request(f"{name[:60]!r} is not known here; nothing was changed")
 
 
 def texts(body: dict[str, Any], name: str) -> tuple[str, ...]:

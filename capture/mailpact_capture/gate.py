@@ -2,16 +2,15 @@
 
 A page that somebody opens in a browser can make the browser ask http://127.0.0.1:8025 too. The browser then says
 where the page is from: `Origin` and `Sec-Fetch-Site`. A foreign page is answered with 403; only a link that somebody
-follows (a navigation of a whole tab) is let in, and it never changes anything. A page can hide where it is from by
-having
-its own host name point to 127.0.0.1 (DNS rebinding); then `Host` is that name, and a name that is not this server's
-gets 421.
+follows (a navigation of a whole tab) is let in, and it never changes anything. A page can hide where it is from by DNS
+rebinding: its own host name points to 127.0.0.1. Then `Host` is that name, and a name that is not this server's gets
+421.
 """
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Collection, Mapping
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -20,37 +19,42 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 FOLLOWED_LINK: Final = web.RequestKey("followed_link", bool)
 
+_HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
+
 
 def is_own_host(host: str, bound_host: str, allowed: Collection[str] = ()) -> bool:
     """Tell whether a Host header names this server, on any port.
 
-    Its names are localhost, the loopback addresses, the address where it listens and those that are allowed.
+    Its names are localhost, the loopback addresses, the address where it listens and those that are allowed, in any
+    case and with or without the dot at the end.
     """
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
+    match = _HOST.fullmatch(host)
+    if match is None:
         return False
-    if name == "localhost" or name in allowed:
+    name = bare_name(match[1] or match[2])
+    if not match[1] and (name == "localhost" or name in allowed):
         return True
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
         return False
-    return address.is_loopback or str(address) == bound_host
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback or str(address) == bound_host
+
+
+def bare_name(name: str) -> str:
+    """Return a host's name as names are compared."""
+    return name.lower().removesuffix(".")
 
 
 def is_own_origin(origin: str, host: str) -> bool:
     """Tell whether an Origin header names the very server that is asked; `null` names no server."""
-    try:
-        parts = urlsplit(origin)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+    return origin.lower() in (f"http://{host}".lower(), f"https://{host}".lower())
 
 
-def is_foreign(headers: Mapping[str, str]) -> bool:
-    """Tell whether a browser says that another site's page made the request."""
-    return headers.get("Sec-Fetch-Site", "none").lower() not in ("same-origin", "none")
+def is_foreign(sites: Iterable[str]) -> bool:
+    """Tell whether a browser says, by Sec-Fetch-Site, that another site's page made the request."""
+    return any(site.lower() not in ("same-origin", "none") for site in sites)
 
 
 def is_followed_link(method: str, headers: Mapping[str, str]) -> bool:
@@ -64,20 +68,20 @@ def is_followed_link(method: str, headers: Mapping[str, str]) -> bool:
 
 def gate(bound_host: str, allowed: Collection[str] = ()) -> Middleware:
     """Return the middleware for a server that listens on `bound_host` and is also called by the allowed names."""
-    names = frozenset(name.lower() for name in allowed)
+    names = frozenset(map(bare_name, allowed))
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+        host, origins = request.headers.get("Host", ""), request.headers.getall("Origin", [])
         if not is_own_host(host, bound_host, names):
             text = "This server answers to localhost, its own address and the names given by --allowed-host only.\n"
             return web.Response(status=421, text=text)
         followed = False
-        if is_foreign(request.headers):
+        if is_foreign(request.headers.getall("Sec-Fetch-Site", [])):
             followed = is_followed_link(request.method, request.headers)
             if not followed:
                 return web.Response(status=403, text="Pages from elsewhere may not read the mails here.\n")
-        if origin is not None and not is_own_origin(origin, host):
+        if not all(is_own_origin(origin, host) for origin in origins):
             return web.Response(status=403, text="Pages from elsewhere may not read the mails here.\n")
         request[FOLLOWED_LINK] = followed
         return await handler(request)

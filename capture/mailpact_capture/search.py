@@ -147,6 +147,8 @@ def _parse_term(term: str, zone: tzinfo) -> Query | None:
             f"{key}: is not a key of the search; the keys are {', '.join(KEYS)}. "
             f'To search for the words, put them into quotes: "{written[:60]}"'
         )
+    if match and not words:
+        raise QueryError(f"nothing stands behind {key}: in the search")
     if not words:
         return None
     condition = _condition(key, words, zone)

@@ -28,6 +28,7 @@ from mailpact_capture.api.sending import Sending
 from mailpact_capture.api.smtp_sessions import SmtpSessions
 from mailpact_capture.api.wait import Waiting
 from mailpact_capture.certificate import Identities
+from mailpact_capture.connections import Runner
 from mailpact_capture.dialogues import Dialogues
 from mailpact_capture.envelope import Envelope
 from mailpact_capture.errors import StoreUnavailable
@@ -106,7 +107,8 @@ async def running(
         mails = await stack.enter_async_context(stores.opened(store, feed=feed, limit=limit))
         await stack.enter_async_context(_committing(mails, journey))
         hall = _hall(mails, settings)
-        await stack.enter_async_context(serving(_app(mails, hall, web, capture, settings), web))
+        app = _app(mails, hall, web, capture, settings)
+        await stack.enter_async_context(serving(app, web, runner=Runner))
         await stack.enter_async_context(_taking_mail(hall, smtp, smtps))
         yield capture
 

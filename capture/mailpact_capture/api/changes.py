@@ -8,7 +8,16 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from mailpact_capture.asking import bad_request, json_of, namespace_of, parsed, query_of, texts
+from mailpact_capture.asking import (
+    bad_request,
+    json_of,
+    namespace_of,
+    narrowing,
+    only,
+    parsed,
+    query_of,
+    texts,
+)
 from mailpact_capture.search import EVERYTHING, Condition, Query
 from mailpact_capture.store import Store
 
@@ -34,32 +43,43 @@ class Changing:
     async def delete(self, request: web.Request) -> web.Response:
         """Delete the mails with the IDs of the body, or all mails without a body or without IDs.
 
-        Mailpit also deletes all mails when it cannot read the body; here that is 400.
+        Mailpit also deletes all mails when the body or the query string says something else; here that is 400.
         """
-        ids = texts(await json_of(request), "IDs")
+        body = await json_of(request)
+        only(body, "ids")
+        only(request.query)
+        ids = texts(body, "IDs")
         await self._store.delete(with_ids(ids) if ids else EVERYTHING, namespace=namespace_of(request))
         return web.Response(text="ok")
 
     async def delete_found(self, request: web.Request) -> web.Response:
         """Delete what the query finds."""
-        await self._store.delete(query_of(request, required=True), namespace=namespace_of(request))
+        query = narrowing(query_of(request, required=True))
+        await self._store.delete(query, namespace=namespace_of(request))
         return web.Response(text="ok")
 
     async def mark(self, request: web.Request) -> web.Response:
         """Mark mails as read or unread: those with the IDs, those that the search finds, or all."""
         body = await json_of(request)
+        if not body:
+            raise bad_request("the body says nothing; nothing was changed")
+        only(body, "read", "ids", "search")
+        only(request.query, "tz")
         read, ids, search = body.get("read", False), texts(body, "IDs"), body.get("search", "")
         if not isinstance(read, bool) or not isinstance(search, str):
             raise bad_request("Read is not true or false, or Search is not a text; nothing was changed")
         if ids and search:
             raise bad_request("either IDs or Search may be given, not both")
         query = with_ids(ids) if ids else parsed(search, request.query.get("tz", ""))
+        if search:
+            narrowing(query)
         await self._store.mark(query, read=read, namespace=namespace_of(request))
         return web.Response(text="ok")
 
     async def set_tags(self, request: web.Request) -> web.Response:
         """Give the mails with the IDs exactly these tags."""
         body = await json_of(request)
+        only(body, "tags", "ids")
         tags, ids = tuple(map(_tag, texts(body, "Tags"))), texts(body, "IDs")
         if len(tags) > MAX_TAGS:
             raise bad_request(f"more than {MAX_TAGS} tags")

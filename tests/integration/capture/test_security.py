@@ -1,9 +1,12 @@
 """What the server does not do and does not tell, whoever asks."""
 
+import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 
+from mailpact_capture import connections
 from mailpact_capture.accounts import Accounts
 
 
@@ -65,3 +68,71 @@ async def test_foreign_page_can_neither_change_nor_read(
 ) -> None:
     async with server.web.request(method, server.url + path, headers=headers, json={"rules": []}) as answer:
         assert answer.status == 403
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /?mail=ada@x.org HTTP/9.1\r\nHost: localhost\r\n\r\n", b"400"),
+        (b"GET /" + b"ada@x.org/" * 2000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nCookie: ada@x.org\x01\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: ada@x.org\r\n\r\n", b"400"),
+        (b"GET /ada@x.org HTTP/1.1\r\n\r\n", b"400"),
+        (b"ada@x.org\r\n\r\n", b"400"),
+        (
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\nada@x.org",
+            b"415",
+        ),
+    ],
+    ids=["version", "long", "control", "two hosts", "no host", "no HTTP", "compressed"],
+)
+async def test_what_is_not_http_is_neither_repeated_nor_logged(
+    server: Any, capfd: pytest.CaptureFixture[str], head: bytes, status: bytes
+) -> None:
+    host, port = str(server.url).removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+
+    writer.write(head)
+    async with asyncio.timeout(60):
+        answer = await reader.read()
+
+    writer.close()
+    assert answer.split(b" ", 2)[1] == status
+    assert b"Server: Mailpact\r\n" in answer
+    assert b"nosniff" in answer
+    assert b"ada@x.org" not in answer
+    assert "ada@x.org" not in "".join(capfd.readouterr())
+
+
+async def test_request_that_is_never_finished_is_given_up(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
+    host, port = str(server.url).removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+
+    writer.write(b"GET / HTTP/1.1\r\nHost: local")
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(60):
+            assert await reader.read() == b""
+
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Origin", "http://127.0.0.1"), ("Origin", "http://evil.example")],
+        [("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "cross-site")],
+        [("Sec-Fetch-Site", "same-site")],
+        [("Origin", "")],
+        [("Host", "evil.example@127.0.0.1")],
+    ],
+)
+async def test_page_cannot_hide_where_it_is_from(server: Any, headers: list[tuple[str, str]]) -> None:
+    await server.send(b"Subject: kept\r\n\r\nx\r\n")
+
+    async with server.web.delete(server.url + "/api/v1/messages", headers=headers) as answer:
+        assert answer.status in (403, 421)
+
+    assert (await server.json("/api/v1/messages"))["total"] == 1
