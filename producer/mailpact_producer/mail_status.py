@@ -21,7 +21,7 @@ from mailpact.amqp.errors import BrokerLost, TopologyMismatch, talking
 from mailpact.amqp.messages import Message
 from mailpact.amqp.subscriber import Delivery, Subscriber
 from mailpact.amqp.topology import declare_all
-from mailpact.contracts.catalogue import Catalogue
+from mailpact.contracts.catalogue import Catalogue, Topology
 from mailpact.contracts.errors import Refusal
 from mailpact.contracts.parse import parse
 from mailpact.contracts.validate import Validator
@@ -50,7 +50,7 @@ class StatusListener:
         contract = catalogue.contract(CONTRACT)
         self._binding = contract.wire
         self._reader = Validator(contract.schema)
-        self._topology = catalogue.topology.declared_by(DECLARED_BY)
+        self._topology = _what_the_queue_needs(catalogue.topology.declared_by(DECLARED_BY))
         self._database = database
         self._now = now
         self._reports = Reports()
@@ -128,3 +128,11 @@ class StatusListener:
                 "a status event breaks its contract and is skipped", code=value.code, unlogged_before=more
             )
         return None
+
+
+def _what_the_queue_needs(topology: Topology) -> Topology:
+    """Return the queue with its exchanges: what is wrong with another exchange keeps no event from the site."""
+    routes = tuple(route for route in topology.bindings if route.queue == QUEUE)
+    sources = {route.exchange for route in routes}
+    exchanges = tuple(each for each in topology.exchanges if each.name in sources)
+    return Topology(exchanges, tuple(each for each in topology.queues if each.name == QUEUE), routes)

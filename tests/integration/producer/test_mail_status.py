@@ -99,6 +99,23 @@ async def test_states_follow_the_events_and_foreign_or_broken_events_stop_nothin
         await all_taken(broker)
 
 
+async def test_wrong_exchange_of_the_cache_keeps_no_event_from_the_site(
+    start_site: Any, broker: Any, data: Any
+) -> None:
+    async with broker.running():
+        connection = await aiormq.connect(broker.url.url)
+        channel = await connection.channel()
+        await channel.exchange_delete("cache.invalidation")
+        await channel.exchange_declare("cache.invalidation", exchange_type="topic", durable=True)
+        await connection.close()
+        site = await start_site()
+        await site.register(ADA)
+
+        await publish(broker, event(ids(data)[0], "sent"))
+
+        await becomes(data, "SELECT state FROM mails", [("sent",)])
+
+
 async def test_site_serves_pages_without_the_broker_and_learns_later(
     site: Any, broker: Any, data: Any
 ) -> None:
