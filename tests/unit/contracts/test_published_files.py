@@ -200,7 +200,7 @@ def test_rooms_declare_what_they_use_and_an_operator_all():
     ]
     assert ([exchange.name for exchange in producer.exchanges], producer.queues) == (["email"], ())
     site = topology.declared_by("site")
-    assert [exchange.name for exchange in site.exchanges] == ["email.status"]
+    assert [exchange.name for exchange in site.exchanges] == ["email.status", "cache.invalidation"]
     assert [(route.queue, route.routing_key) for route in site.bindings] == [("email.status.site", "#")]
     assert topology.declared_by("operator") == topology
 
