@@ -3,6 +3,7 @@
 Times are stored as whole microseconds since 1970 in UTC, on every database.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import BigInteger
@@ -11,6 +12,11 @@ from sqlalchemy.sql.functions import FunctionElement
 
 SECOND = 1_000_000
 """One second in the unit of stored times, microseconds."""
+
+
+def moment(microseconds: int) -> datetime:
+    """Return a stored time, in UTC."""
+    return datetime.fromtimestamp(microseconds / SECOND, UTC)
 
 
 class now(FunctionElement[int]):  # noqa: N801  # reads as the SQL function that it is

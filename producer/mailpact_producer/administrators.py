@@ -14,13 +14,15 @@ from mailpact.contracts import catalogue
 from mailpact.database.transactions import Database
 from mailpact.settings import SettingsError
 from mailpact.telemetry import Journey
+from mailpact_producer import audit
 from mailpact_producer.accounts import Registration, Wrong, read_email
+from mailpact_producer.audit import OPERATOR, Act
 from mailpact_producer.errors import AddressKnown, ContractBroken
 from mailpact_producer.events import CONTRACT, Writer
 from mailpact_producer.mailer import Mailer
 from mailpact_producer.mails import MailTexts
 from mailpact_producer.passwords import PasswordHashing
-from mailpact_producer.store import links, pages, schema, sessions, users
+from mailpact_producer.store import audit_log, links, pages, schema, sessions, users
 from mailpact_producer.store.users import User
 from mailpact_producer.tokens import LinkPurpose, at_rest
 
@@ -59,6 +61,7 @@ async def make_administrator(
     def work(connection: Connection) -> None:
         user = _account(connection, email, unknown)
         users.make_administrator(connection, user.id)
+        audit_log.add(connection, OPERATOR, Act.ADMIN_CREATED, audit.reader(user.id))
         expires_at = links.add(connection, at_rest(secret), LinkPurpose.RESET, user.id)
         mail = mailer.texts.reset_password(user.email, user.name, secret, expires_at)
         mailer.enqueue(connection, mail, message, user_id=user.id)

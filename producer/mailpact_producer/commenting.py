@@ -6,19 +6,21 @@ writes nothing more, and the comments of that reader that wait are deleted.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import uuid4
 
 from sqlalchemy import Connection
 
 from mailpact.database.transactions import Database
+from mailpact_producer import audit
+from mailpact_producer.audit import Act
 from mailpact_producer.cache import page_key
 from mailpact_producer.comment_text import links_in
 from mailpact_producer.errors import ReaderBlocked, TooManyComments
 from mailpact_producer.invalidation import Changes, Keys
 from mailpact_producer.limits import limit_key
-from mailpact_producer.store import comments, limits, pages, users
+from mailpact_producer.store import audit_log, comments, limits, pages, users
 from mailpact_producer.store.comments import Comment, CommentState
 from mailpact_producer.store.users import User
 
@@ -40,13 +42,16 @@ class Commenting:
         Raises ReaderBlocked, TooManyComments.
         """
         once = hashlib.sha256(f"{user.id}\0{form or uuid4()}".encode()).hexdigest()
+        who = audit.current.get()
 
         def work(connection: Connection) -> CommentState | None:
             page = pages.find(connection, page_guid)
             if page is None or not (page.is_published or user.is_admin):
                 return None
             state = self._admit(connection, user, text)
-            comments.add(connection, page_guid, user.id, text, state, once=once)
+            number = comments.add(connection, page_guid, user.id, text, state, once=once)
+            if number is not None:
+                audit_log.add(connection, who, Act.COMMENT_CREATED, audit.comment(number))
             return state
 
         return await self._changes.transact(work, lambda _connection: [page_key(page_guid)])
@@ -56,18 +61,28 @@ class Commenting:
 
         Raises ReaderBlocked, TooManyComments.
         """
+        who = audit.current.get()
 
         def work(connection: Connection) -> CommentState | None:
             state = self._admit(connection, user, text)
-            return state if comments.change(connection, comment_id, user.id, text, state) else None
+            if not comments.change(connection, comment_id, user.id, text, state):
+                return None
+            audit_log.add(connection, who, Act.COMMENT_EDITED, audit.comment(comment_id))
+            return state
 
         return await self._changes.transact(work, _page_of(comment_id))
 
     async def delete_own(self, user: User, comment_id: int) -> bool:
         """Delete the reader's own comment; False if the reader has no such comment."""
-        return await self._changes.transact(
-            lambda connection: comments.remove(connection, comment_id, user_id=user.id), _page_of(comment_id)
-        )
+        who = audit.current.get()
+
+        def work(connection: Connection) -> bool:
+            is_done = comments.remove(connection, comment_id, user_id=user.id)
+            if is_done:
+                audit_log.add(connection, who, Act.COMMENT_DELETED, audit.comment(comment_id))
+            return is_done
+
+        return await self._changes.transact(work, _page_of(comment_id))
 
     async def find(self, comment_id: int) -> Comment | None:
         """Return a comment; None if there is no such comment."""
@@ -75,11 +90,13 @@ class Commenting:
 
     async def report(self, user: User, comment_id: int) -> None:
         """Note that a reader finds a comment wrong."""
+        who = audit.current.get()
 
         def work(connection: Connection) -> None:
             found = comments.find(connection, comment_id)
-            if found is not None and not found.is_waiting:
-                comments.report(connection, comment_id, user.id)
+            is_shown = found is not None and not found.is_waiting
+            if is_shown and comments.report(connection, comment_id, user.id):
+                audit_log.add(connection, who, Act.COMMENT_REPORTED, audit.comment(comment_id))
 
         await self._database.transact(work)
 
@@ -91,18 +108,15 @@ class Commenting:
 
     async def approve(self, comment_id: int) -> None:
         """Show a comment to everybody."""
-        await self._changes.transact(
-            lambda connection: comments.approve(connection, comment_id), _page_of(comment_id)
-        )
+        await self._moderate(comment_id, comments.approve, Act.COMMENT_APPROVED)
 
     async def delete(self, comment_id: int) -> None:
         """Delete anybody's comment."""
-        await self._changes.transact(
-            lambda connection: comments.remove(connection, comment_id), _page_of(comment_id)
-        )
+        await self._moderate(comment_id, comments.remove, Act.COMMENT_REMOVED)
 
     async def block_author(self, comment_id: int) -> None:
         """Delete a comment, block its author, and delete what else of the author waits; spare administrators."""
+        who = audit.current.get()
 
         def work(connection: Connection) -> None:
             found = comments.find(connection, comment_id)
@@ -110,18 +124,34 @@ class Commenting:
             if found is None or author is None or author.is_admin:
                 return
             users.set_blocked(connection, author.id, is_blocked=True)
-            comments.remove(connection, comment_id)
+            audit_log.add(connection, who, Act.READER_BLOCKED, audit.reader(author.id))
             for each in comments.of_reader(connection, author.id):
-                if each.is_waiting:
+                if each.is_waiting or each.id == comment_id:
                     comments.remove(connection, each.id)
+                    audit_log.add(connection, who, Act.COMMENT_REMOVED, audit.comment(each.id))
 
         await self._changes.transact(work, _page_of(comment_id))
 
     async def unblock(self, user_id: int) -> None:
         """Let a reader write comments again."""
-        await self._database.transact(
-            lambda connection: users.set_blocked(connection, user_id, is_blocked=False)
-        )
+        who = audit.current.get()
+
+        def work(connection: Connection) -> None:
+            user = users.by_id(connection, user_id)
+            if user is not None and user.is_blocked:
+                users.set_blocked(connection, user_id, is_blocked=False)
+                audit_log.add(connection, who, Act.READER_UNBLOCKED, audit.reader(user_id))
+
+        await self._database.transact(work)
+
+    async def _moderate(self, comment_id: int, do: Callable[[Connection, int], bool], act: Act) -> None:
+        who = audit.current.get()
+
+        def work(connection: Connection) -> None:
+            if do(connection, comment_id):
+                audit_log.add(connection, who, act, audit.comment(comment_id))
+
+        await self._changes.transact(work, _page_of(comment_id))
 
     def _admit(self, connection: Connection, user: User, text: str) -> CommentState:
         current = users.by_id(connection, user.id)

@@ -7,17 +7,19 @@ longer, for the account as seen from one network and for the network as a whole.
 import asyncio
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy import Connection
 
 from mailpact.database.transactions import Database
+from mailpact_producer import audit
 from mailpact_producer.accounts import address_key
+from mailpact_producer.audit import Act, Who
 from mailpact_producer.errors import TooManyAttempts
 from mailpact_producer.limits import limit_key
 from mailpact_producer.passwords import PasswordHashing
-from mailpact_producer.store import login_delays, sessions, users
+from mailpact_producer.store import audit_log, login_delays, sessions, users
 from mailpact_producer.store.users import User
 from mailpact_producer.tokens import at_rest
 
@@ -60,22 +62,42 @@ class Login:
         await self._wait_for_turn(names)
         user = await self._database.transact(lambda connection: users.find(connection, email))
         is_right = await self._passwords.matches(user.password_hash if user else self._nobody, password)
+        who = audit.current.get()
         if user is None or not is_right:
+            # For an unknown address, too: both cost the same work.
+            on = "" if user is None else audit.reader(user.id)
+            await self._note(who, Act.LOGIN_FAILED, on)
             return None
         new_hash = None
         if self._passwords.is_outdated(user.password_hash):
             new_hash = await self._passwords.hash(password)
         secret = self._new_secret() if user.is_confirmed else None
-        await self._database.transact(lambda connection: _begin(connection, user, names, new_hash, secret))
+        act = Act.LOGIN_FAILED if secret is None else Act.LOGGED_IN
+        whose = replace(who, account=user.id)
+
+        def begin(connection: Connection) -> None:
+            _begin(connection, user, names, new_hash, secret)
+            audit_log.add(connection, whose, act, audit.reader(user.id))
+
+        await self._database.transact(begin)
         return LoggedIn(user, secret)
 
     async def log_out(self, secret: str) -> None:
         """End a session; to end it twice does no harm."""
-        await self._database.transact(lambda connection: sessions.end(connection, at_rest(secret)))
+        who = audit.current.get()
+
+        def end(connection: Connection) -> None:
+            if sessions.end(connection, at_rest(secret)) and who.account is not None:
+                audit_log.add(connection, who, Act.LOGGED_OUT, audit.reader(who.account))
+
+        await self._database.transact(end)
 
     async def reader(self, secret: str) -> User | None:
         """Return who is logged in under a session; None if it has ended."""
         return await self._database.transact(lambda connection: sessions.reader(connection, at_rest(secret)))
+
+    async def _note(self, who: Who, act: Act, on: str) -> None:
+        await self._database.transact(lambda connection: audit_log.add(connection, who, act, on))
 
     def _delays(self, email: str, network: str) -> tuple[str, str]:
         account = f"{address_key(email)}\0{network}"

@@ -43,6 +43,17 @@ class MailGate:
             log.info("a mail was not sent because of a limit", limit=admission.name.lower())
         return admission
 
+    async def admit_mailbox(self, email: str) -> bool:
+        """Count a mail that an administrator sends, for the mailbox alone; False if the mailbox has had its mails.
+
+        Raises DatabaseUnavailable.
+        """
+        most = self._limits.mailbox
+        key = limit_key(self._secret, "mailbox", folded_mailbox(email))
+        return not most or await self._database.transact(
+            lambda connection: counts.take(connection, key, most=most)
+        )
+
     async def _counted(self, email: str, network: str) -> Admission:
         mailbox_key = limit_key(self._secret, "mailbox", folded_mailbox(email))
         network_key = limit_key(self._secret, "network", network)

@@ -14,6 +14,14 @@ CONFIRM_PATH: Final = "/confirm"
 RESET_PATH: Final = "/reset"
 CHANGE_PATH: Final = "/change-address"
 
+CONFIRM_ADDRESS: Final = "confirm-address"
+ACCOUNT_EXISTS: Final = "account-exists"
+RESET_PASSWORD: Final = "reset-password"  # noqa: S105  # a template
+PASSWORD_CHANGED: Final = "password-changed"  # noqa: S105  # a template
+CHANGE_ADDRESS: Final = "change-address"
+ADDRESS_CHANGED: Final = "address-changed"
+ACCOUNT_DELETED: Final = "account-deleted"
+
 
 @dataclass(frozen=True, slots=True)
 class Mail:
@@ -44,11 +52,11 @@ class MailTexts:
             "confirm_url": self._link(CONFIRM_PATH, secret),
             "valid_minutes": VALID_MINUTES[LinkPurpose.CONFIRM],
         }
-        return self._mail(to, "confirm-address", name, link, expires_at)
+        return self._mail(to, CONFIRM_ADDRESS, name, link, expires_at)
 
     def account_exists(self, to: str, name: str) -> Mail:
         """Return the mail to somebody who registers an address that has an account."""
-        return self._mail(to, "account-exists", name, {"login_url": f"{self._base_url}/login"})
+        return self._mail(to, ACCOUNT_EXISTS, name, {"login_url": f"{self._base_url}/login"})
 
     def reset_password(self, to: str, name: str, secret: str, expires_at: int) -> Mail:
         """Return the mail with the link where a new password is chosen."""
@@ -56,11 +64,11 @@ class MailTexts:
             "reset_url": self._link(RESET_PATH, secret),
             "valid_minutes": VALID_MINUTES[LinkPurpose.RESET],
         }
-        return self._mail(to, "reset-password", name, link, expires_at)
+        return self._mail(to, RESET_PASSWORD, name, link, expires_at)
 
     def password_changed(self, to: str, name: str) -> Mail:
         """Return the mail that tells of a new password."""
-        return self._mail(to, "password-changed", name, {"forgot_url": f"{self._base_url}/forgot"})
+        return self._mail(to, PASSWORD_CHANGED, name, {"forgot_url": f"{self._base_url}/forgot"})
 
     def change_address(self, to: str, name: str, secret: str, expires_at: int) -> Mail:
         """Return the mail to a new address that asks to confirm it."""
@@ -68,15 +76,15 @@ class MailTexts:
             "confirm_url": self._link(CHANGE_PATH, secret),
             "valid_minutes": VALID_MINUTES[LinkPurpose.CHANGE],
         }
-        return self._mail(to, "change-address", name, link, expires_at)
+        return self._mail(to, CHANGE_ADDRESS, name, link, expires_at)
 
     def address_changed(self, to: str, name: str) -> Mail:
         """Return the mail to the old address that tells of the change."""
-        return self._mail(to, "address-changed", name, {"site_url": f"{self._base_url}/"})
+        return self._mail(to, ADDRESS_CHANGED, name, {"site_url": f"{self._base_url}/"})
 
     def account_deleted(self, to: str, name: str) -> Mail:
         """Return the mail that tells that the account is deleted."""
-        return self._mail(to, "account-deleted", name, {"site_url": f"{self._base_url}/"})
+        return self._mail(to, ACCOUNT_DELETED, name, {"site_url": f"{self._base_url}/"})
 
     def _link(self, path: str, secret: str) -> str:
         return f"{self._base_url}{path}?token={secret}"

@@ -4,20 +4,25 @@ Each change asks for the password once more, so that an open session alone is no
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
 from mailpact.database import clock
 from mailpact.database.transactions import Database
+from mailpact_producer import audit
+from mailpact_producer.audit import Act
 from mailpact_producer.cache import ALL_PAGES
 from mailpact_producer.errors import AddressKnown
 from mailpact_producer.invalidation import Changes
 from mailpact_producer.mailer import Mailer
+from mailpact_producer.mails import CHANGE_ADDRESS
 from mailpact_producer.passwords import PasswordHashing
-from mailpact_producer.store import comments, links, outbox, sessions, users
+from mailpact_producer.store import audit_log, comments, links, mails, outbox, sessions, users
 from mailpact_producer.store.comments import Comment
 from mailpact_producer.store.links import Link
+from mailpact_producer.store.mails import SentMail
 from mailpact_producer.store.users import User
 from mailpact_producer.tokens import LinkPurpose, at_rest
 
@@ -48,6 +53,7 @@ class Profile:
         """Store another password, end all other sessions, and tell the reader."""
         password_hash = await self._passwords.hash(password)
         message = self._mailer.new_message(form, "password", user.email)
+        who = audit.current.get()
 
         def work(connection: Connection) -> bool:
             # The reader's row is locked, so that a form that is posted twice sends one mail.
@@ -57,6 +63,7 @@ class Profile:
             sessions.end_all(connection, user.id, but=at_rest(session))
             links.void(connection, LinkPurpose.RESET, user.id)
             links.void(connection, LinkPurpose.CHANGE, user.id)
+            audit_log.add(connection, who, Act.PASSWORD_CHANGED, audit.reader(user.id))
             mail = self._mailer.texts.password_changed(user.email, user.name)
             self._mailer.enqueue(connection, mail, message, user_id=user.id)
             return True
@@ -95,6 +102,7 @@ class Profile:
     async def change_address(self, secret: str) -> bool:
         """Store the new address and tell the old one; False if the link does not work (any more)."""
         message = self._mailer.new_message()
+        who = audit.current.get()
 
         def work(connection: Connection) -> bool:
             link = links.find(connection, at_rest(secret), LinkPurpose.CHANGE)
@@ -104,6 +112,8 @@ class Profile:
             users.set_email(connection, user.id, link.email)
             links.use(connection, at_rest(secret))
             links.void(connection, LinkPurpose.RESET, user.id)
+            owner = replace(who, account=user.id)  # whoever opens the link, perhaps without a session
+            audit_log.add(connection, owner, Act.ADDRESS_CHANGED, audit.reader(user.id))
             mail = self._mailer.texts.address_changed(user.email, user.name)
             self._mailer.enqueue(connection, mail, message, user_id=user.id)
             return True
@@ -130,17 +140,24 @@ class Profile:
 
     async def export(self, user: User) -> Mapping[str, object]:
         """Return what is stored about a reader, as names and values for people."""
-        written = await self._database.transact(lambda connection: comments.of_reader(connection, user.id))
-        return exported(user, written)
+        who = audit.current.get()
+
+        def work(connection: Connection) -> tuple[Sequence[Comment], Sequence[SentMail]]:
+            audit_log.add(connection, who, Act.ACCOUNT_EXPORTED, audit.reader(user.id))
+            return comments.of_reader(connection, user.id), mails.of_reader(connection, user.id)
+
+        return exported(user, *await self._database.transact(work))
 
     async def delete(self, user: User) -> None:
         """Delete the account and all that belongs to it, and tell the reader."""
         message = self._mailer.new_message()
+        who = audit.current.get()
 
         def work(connection: Connection) -> bool:
             if users.by_id(connection, user.id) is None:
                 return False
             users.remove(connection, user.id)
+            audit_log.add(connection, who, Act.ACCOUNT_DELETED, audit.reader(user.id))
             mail = self._mailer.texts.account_deleted(user.email, user.name)
             self._mailer.enqueue(connection, mail, message)
             return True
@@ -153,8 +170,12 @@ class Profile:
             self._mailer.committed(message)
 
 
-def exported(user: User, written: Sequence[Comment]) -> Mapping[str, object]:
-    """Return what is stored about a reader, as names and values for people."""
+def exported(user: User, written: Sequence[Comment], mailed: Sequence[SentMail]) -> Mapping[str, object]:
+    """Return what is stored about a reader, as names and values for people.
+
+    Mails that asked to confirm another address are left out: the file would else tell whether an address that the
+    reader wanted to have is somebody's already.
+    """
     return {
         "name": user.name,
         "email": user.email,
@@ -163,6 +184,11 @@ def exported(user: User, written: Sequence[Comment]) -> Mapping[str, object]:
         "comments": [
             {"page": comment.page_guid, "written_at": comment.created_at.isoformat(), "text": comment.body}
             for comment in written
+        ],
+        "mails": [
+            {"mail": mail.template, "to": mail.email, "at": _iso(mail.made_at), "state": mail.state}
+            for mail in mailed
+            if mail.template != CHANGE_ADDRESS
         ],
     }
 

@@ -5,13 +5,16 @@ and a mail tells of the change.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from mailpact.database.transactions import Database
+from mailpact_producer import audit
+from mailpact_producer.audit import Act
 from mailpact_producer.mailer import Mailer
 from mailpact_producer.passwords import PasswordHashing
-from mailpact_producer.store import links, outbox, sessions, users
+from mailpact_producer.store import audit_log, links, outbox, sessions, users
 from mailpact_producer.store.links import Link
 from mailpact_producer.tokens import LinkPurpose, at_rest
 
@@ -54,6 +57,7 @@ class Recovery:
         """Store the new password; False if the link does not work (any more). Raises TooBusy."""
         password_hash = await self._passwords.hash(password)
         message = self._mailer.new_message()
+        who = audit.current.get()
 
         def work(connection: Connection) -> bool:
             link = links.find(connection, at_rest(secret), LinkPurpose.RESET)
@@ -65,6 +69,8 @@ class Recovery:
             users.set_password(connection, user.id, password_hash)
             users.confirm(connection, user.id)
             sessions.end_all(connection, user.id)
+            owner = replace(who, account=user.id)
+            audit_log.add(connection, owner, Act.PASSWORD_RESET, audit.reader(user.id))
             mail = self._mailer.texts.password_changed(user.email, user.name)
             self._mailer.enqueue(connection, mail, message, user_id=user.id)
             return True

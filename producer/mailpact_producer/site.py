@@ -16,6 +16,7 @@ from mailpact_producer.mail_gate import MailGate
 from mailpact_producer.mailer import Mailer
 from mailpact_producer.passwords import PasswordHashing
 from mailpact_producer.profile import Profile
+from mailpact_producer.readers import Readers
 from mailpact_producer.recovery import Recovery
 from mailpact_producer.registration import Registrar
 from mailpact_producer.settings import ProducerSettings
@@ -24,6 +25,8 @@ from mailpact_producer.web.account import AccountPage
 from mailpact_producer.web.api import Api
 from mailpact_producer.web.application import Handlers, make_application
 from mailpact_producer.web.asking import Asking, FormTools
+from mailpact_producer.web.audit import AuditPage
+from mailpact_producer.web.auditing import auditing
 from mailpact_producer.web.comments import CommentForms
 from mailpact_producer.web.cookies import Cookies
 from mailpact_producer.web.csrf import Csrf
@@ -31,9 +34,11 @@ from mailpact_producer.web.editor import Editor
 from mailpact_producer.web.forms import Forms
 from mailpact_producer.web.links import LinkPages
 from mailpact_producer.web.login import LoginForms
+from mailpact_producer.web.mail_watch import watching_mail
 from mailpact_producer.web.network import Networks
 from mailpact_producer.web.notices import Notices
 from mailpact_producer.web.pages import Pages
+from mailpact_producer.web.readers import ReaderPages
 from mailpact_producer.web.register import RegistrationForm
 from mailpact_producer.web.render import Frame
 from mailpact_producer.web.rendering import Rendering
@@ -56,7 +61,8 @@ async def make_site(
     cookies = Cookies(is_https=settings.is_https)
     csrf = Csrf(key, cookies, settings.base_url)
     notices = Notices(key, cookies)
-    asking = Asking(gate, Networks(settings.trusted_proxies))
+    networks = Networks(settings.trusted_proxies)
+    asking = Asking(gate, networks)
     registrar = Registrar(database, passwords, mailer, new_secret=new_secret)
     recovery = Recovery(database, passwords, mailer, new_secret=new_secret)
     profile = Profile(database, changes, passwords, mailer, new_secret=new_secret)
@@ -74,8 +80,15 @@ async def make_site(
         login=LoginForms(login, recovery, tools),
         account=AccountPage(profile, tools),
         api=Api(database, rendering, settings.base_url),
+        readers=ReaderPages(Readers(database, mailer, gate, new_secret=new_secret), tools),
+        audit=AuditPage(database),
     )
-    middlewares = [notices.middleware(), sessions(login, cookies)]
+    middlewares = [
+        notices.middleware(),
+        sessions(login, cookies),
+        auditing(networks),
+        watching_mail(database),
+    ]
     frame = Frame(notices, csrf, settings.site_name)
     return make_application(handlers, frame, middlewares, is_https=settings.is_https)
 

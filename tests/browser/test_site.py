@@ -1,6 +1,8 @@
 """An administrator's day and a reader's comment, as they see the site in a real Chromium."""
 
+import json
 import sqlite3
+import urllib.request
 from contextlib import closing
 from typing import Any
 
@@ -133,3 +135,83 @@ def test_second_editor_sees_both_texts(open_page: Any, places: Any, scheme: str)
     expect(editor.get_by_label("Text", exact=True)).to_have_value("My own words.")
     expect(editor.get_by_label("The page as it is now")).to_have_count(2)
     fits(editor, f"conflict-{scheme}")
+
+
+def script_faults(places: Any, *rules: dict[str, Any]) -> None:
+    """Make the mail server refuse what the rules say; without a rule it takes everything."""
+    request = urllib.request.Request(  # our own server
+        f"{places.viewer}api/mailpact/v1/faults",
+        data=json.dumps({"rules": rules}).encode(),
+        headers={"Content-Type": "application/json"},
+        method="PUT",
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 200
+
+
+def link_of_latest_mail(page: Page, places: Any, email: str) -> str:
+    """Return the link in the latest mail to this address, from the viewer."""
+    page.goto(f"{places.viewer}?query=to:{email}")
+    page.get_by_role("main").get_by_role("listitem").first.get_by_role("link").first.click()
+    link = page.frame_locator("iframe").get_by_role("link").first.get_attribute("href")
+    assert link is not None
+    return link
+
+
+def reload_until(page: Page, text: str) -> None:
+    """Load the page again until the text is on it."""
+    for _ in range(600):
+        if page.get_by_text(text).count():
+            return
+        page.wait_for_timeout(100)
+        page.reload()
+    raise AssertionError(f"{text!r} never came")
+
+
+def test_administrator_looks_after_a_mail_that_was_refused(open_page: Any, places: Any, scheme: str) -> None:
+    admin, reader = open_page(), open_page()
+    boss, bob = f"boss.{scheme}@example.org", f"robert.{scheme}@example.org"
+    register(admin, places, "Grace", boss)
+    change(places, "UPDATE users SET is_admin = 1 WHERE email = ?", boss)
+    log_in(admin, places, boss)
+    script_faults(places, {"stage": "rcpt", "recipient": bob, "code": 550, "text": "5.1.1 no such user"})
+    reader.goto(f"{places.site}register")
+    reader.get_by_label("Name").fill(f"Robert {LONG_WORD[:90]}")
+    reader.get_by_label("E-mail").fill(bob)
+    reader.get_by_label("Password").fill(PASSWORD)
+    reader.get_by_role("main").get_by_role("button", name="Register").click()
+    expect(reader.get_by_role("status")).to_contain_text("Thank you")
+
+    admin.get_by_role("link", name="Readers").click()
+    fits(admin, f"readers-{scheme}")
+    admin.get_by_label("A part of the address").fill(bob.upper())
+    admin.get_by_role("button", name="Search").click()
+    expect(admin.get_by_role("link", name="Robert")).to_have_count(1)
+    assert bob not in admin.url
+    fits(admin, f"readers-search-{scheme}")
+    admin.get_by_role("link", name="Robert").click()
+    reload_until(admin, "The mail server said: 550")
+    expect(admin.get_by_text("5.1.1 no such user")).to_be_visible()
+    fits(admin, f"reader-failed-{scheme}")
+
+    script_faults(places)
+    admin.get_by_role("button", name="Send again").click()
+    expect(admin.get_by_role("status")).to_contain_text("on its way again")
+    reload_until(admin, "· Sent")
+    expect(admin.get_by_text("Confirm your address", exact=True)).to_have_count(2)
+    fits(admin, f"reader-sent-{scheme}")
+
+    link = link_of_latest_mail(reader, places, bob)
+    reader.goto(link)
+    reader.get_by_role("button", name="Confirm").click()
+    expect(reader.get_by_role("status")).to_contain_text("Your address is confirmed.")
+    reader.goto(link)
+    expect(reader.get_by_role("heading", level=1)).to_contain_text("link")
+
+    admin.get_by_role("link", name="Audit log").click()
+    fits(admin, f"audit-{scheme}")
+    admin.get_by_label("Kind").select_option("Mail sent again")
+    admin.get_by_role("button", name="Show").click()
+    expect(admin.get_by_text("mail of reader").first).to_be_visible()
+    expect(admin.get_by_role("link", name="Grace").first).to_be_visible()
+    fits(admin, f"audit-kind-{scheme}")

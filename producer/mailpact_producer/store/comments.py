@@ -92,16 +92,16 @@ def has_approved(connection: Connection, user_id: int) -> bool:
 
 def add(
     connection: Connection, page_guid: str, user_id: int, body: str, state: CommentState, *, once: str
-) -> bool:
-    """Store a comment; False if a comment was stored under `once` before."""
+) -> int | None:
+    """Store a comment and return its id; None if a comment was stored under `once` before."""
     new = insert(comments).values(
         page_guid=page_guid, user_id=user_id, body=body, state=state, created_at=clock.now(), once=once
     )
     try:
-        connection.execute(new)
+        key = connection.execute(new).inserted_primary_key
     except IntegrityError:
-        return False
-    return True
+        return None
+    return None if key is None else int(key[0])
 
 
 def change(connection: Connection, comment_id: int, user_id: int, body: str, state: CommentState) -> bool:
@@ -137,13 +137,13 @@ def remove_of_reader(connection: Connection, user_id: int) -> None:
     connection.execute(delete(comments).where(comments.c.user_id == user_id))
 
 
-def report(connection: Connection, comment_id: int, user_id: int) -> None:
-    """Note that a reader finds a comment wrong; a second report of the same reader changes nothing."""
+def report(connection: Connection, comment_id: int, user_id: int) -> bool:
+    """Note that a reader finds a comment wrong; False if the reader has reported the comment before."""
     known = select(reports.c.user_id).where(reports.c.comment_id == comment_id, reports.c.user_id == user_id)
-    if connection.execute(known).first() is None:
-        connection.execute(
-            insert(reports).values(comment_id=comment_id, user_id=user_id, created_at=clock.now())
-        )
+    if connection.execute(known).first() is not None:
+        return False
+    connection.execute(insert(reports).values(comment_id=comment_id, user_id=user_id, created_at=clock.now()))
+    return True
 
 
 def approve(connection: Connection, comment_id: int) -> bool:

@@ -62,6 +62,18 @@ def find(connection: Connection, hashed: str, purpose: LinkPurpose) -> Link | No
     return Link(row.user_id, row.email, row.used_at is not None, row.expires_at <= row.now)
 
 
+def wanted_address(connection: Connection, user_id: int) -> str | None:
+    """Return the address that a link of the reader, which works, would change the account to; None without one."""
+    query = select(links.c.email).where(
+        links.c.user_id == user_id,
+        links.c.purpose == LinkPurpose.CHANGE,
+        links.c.used_at.is_(None),
+        links.c.expires_at > clock.now(),
+    )
+    email: str | None = connection.execute(query).scalars().first()
+    return email
+
+
 def use(connection: Connection, hashed: str) -> None:
     """Note that the link was used."""
     connection.execute(update(links).where(links.c.id == hashed).values(used_at=clock.now()))

@@ -6,6 +6,7 @@ change it. The row is deleted with the message's row in the outbox, or with its 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, insert, select, update
@@ -33,6 +34,11 @@ class SentMail:
     made_at: int
     progress: Progress
     outbox: State | None
+
+    @property
+    def moment(self) -> datetime:
+        """When the site made the mail."""
+        return clock.moment(self.made_at)
 
     @property
     def state(self) -> str:

@@ -21,7 +21,7 @@ from mailpact.database.mysql import TABLE
 from mailpact.database.transactions import Database
 
 VERSION_TABLE: Final = "producer_version"
-HEAD: Final = "0007"
+HEAD: Final = "0008"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 metadata = MetaData()
@@ -171,6 +171,19 @@ reports = Table(
     Column("user_id", BigInteger, primary_key=True, autoincrement=False),
     Column("created_at", BigInteger, nullable=False),
     Index("ix_reports_user", "user_id"),
+    **TABLE,
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", _RowId, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("act", String(32), nullable=False),
+    Column("account", BigInteger),  # who acted; the account may be deleted by now
+    Column("object", String(80), nullable=False),
+    Column("network", String(50), nullable=False),
+    Index("ix_audit_log_act", "act", "id"),
     **TABLE,
 )
 

@@ -33,9 +33,9 @@ def reader(connection: Connection, hashed: str) -> User | None:
     return user
 
 
-def end(connection: Connection, hashed: str) -> None:
-    """End one session."""
-    connection.execute(delete(sessions).where(sessions.c.id == hashed))
+def end(connection: Connection, hashed: str) -> bool:
+    """End one session; False if there is no such session."""
+    return connection.execute(delete(sessions).where(sessions.c.id == hashed)).rowcount > 0
 
 
 def end_all(connection: Connection, user_id: int, *, but: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, case, delete, insert, select, update
@@ -34,6 +35,16 @@ class User:
     def is_confirmed(self) -> bool:
         """Whether the reader has proved that the address is theirs."""
         return self.confirmed_at is not None
+
+    @property
+    def registered_at(self) -> datetime:
+        """When the reader registered."""
+        return clock.moment(self.created_at)
+
+    @property
+    def has_confirmed_at(self) -> datetime | None:
+        """When the reader confirmed the address; None for an address that is not confirmed."""
+        return None if self.confirmed_at is None else clock.moment(self.confirmed_at)
 
 
 def add(connection: Connection, registration: Registration, *, password_hash: str) -> None:
@@ -130,6 +141,20 @@ def set_blocked(connection: Connection, user_id: int, *, is_blocked: bool) -> No
 def blocked(connection: Connection) -> Sequence[User]:
     """Return the readers who may not write comments."""
     rows = connection.execute(_query().where(users.c.is_blocked == 1).order_by(users.c.id))
+    return [user for user in map(_user, rows) if user is not None]
+
+
+def listed(connection: Connection, *, before: int | None, limit: int) -> Sequence[User]:
+    """Return readers, the latest first; `before` is an id."""
+    query = _query() if before is None else _query().where(users.c.id < before)
+    rows = connection.execute(query.order_by(users.c.id.desc()).limit(limit))
+    return [user for user in map(_user, rows) if user is not None]
+
+
+def search(connection: Connection, text: str, *, limit: int) -> Sequence[User]:
+    """Return readers whose address holds the text, in any case, the latest first."""
+    query = _query().where(users.c.email_key.contains(text.casefold(), autoescape=True))
+    rows = connection.execute(query.order_by(users.c.id.desc()).limit(limit))
     return [user for user in map(_user, rows) if user is not None]
 
 

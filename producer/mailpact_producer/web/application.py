@@ -12,6 +12,7 @@ from mailpact.web.assets import add_asset_routes
 from mailpact_producer.reports import Reports
 from mailpact_producer.web.account import AccountPage
 from mailpact_producer.web.api import Api
+from mailpact_producer.web.audit import AuditPage
 from mailpact_producer.web.comments import CommentForms
 from mailpact_producer.web.editor import Editor
 from mailpact_producer.web.failures import REPORTS, failure_pages
@@ -22,6 +23,7 @@ from mailpact_producer.web.links import LinkPages
 from mailpact_producer.web.login import LoginForms
 from mailpact_producer.web.pages import Pages
 from mailpact_producer.web.problems import is_api
+from mailpact_producer.web.readers import ReaderPages
 from mailpact_producer.web.register import RegistrationForm
 from mailpact_producer.web.render import FRAME, Frame
 from mailpact_producer.web.tracing import tracing
@@ -39,6 +41,8 @@ class Handlers:
     login: LoginForms
     account: AccountPage
     api: Api
+    readers: ReaderPages
+    audit: AuditPage
 
 
 def make_application(
@@ -103,6 +107,11 @@ def _routes(handlers: Handlers) -> list[web.RouteDef]:
         web.post("/moderation/comments/{id}/delete", comments.remove),
         web.post("/moderation/comments/{id}/block", comments.block),
         web.post("/moderation/readers/{id}/unblock", comments.unblock),
+        web.get("/readers", handlers.readers.show_list),
+        web.post("/readers", handlers.readers.search),
+        web.get("/readers/{id}", handlers.readers.show),
+        web.post("/readers/{id}/mails/{message_id}/again", handlers.readers.send_again),
+        web.get("/audit", handlers.audit.show),
         web.get("/edit", handlers.editor.show_new),
         web.post("/edit", handlers.editor.take_new),
         web.get("/edit/{guid}", handlers.editor.show),

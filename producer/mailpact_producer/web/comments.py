@@ -13,17 +13,17 @@ from mailpact_producer.errors import ReaderBlocked, TooManyComments
 from mailpact_producer.limits import HOUR_SECONDS
 from mailpact_producer.store.comments import Comment, CommentState
 from mailpact_producer.store.users import User
+from mailpact_producer.web.admins import require_admin, required_number, turned_away
 from mailpact_producer.web.asking import FormTools
 from mailpact_producer.web.forms import FORM_FIELD, FormRefused, see_other
 from mailpact_producer.web.notices import NoticeKind
 from mailpact_producer.web.pages import Pages, read_guid
-from mailpact_producer.web.session import is_admin, reader
+from mailpact_producer.web.session import reader
 
 _BLOCKED: Final = (
     "You cannot write comments on this site. Please write to the people who run it if this is a mistake."
 )
 _TOO_MANY: Final = "You have written many comments in the last hour. Please try again later."
-_MOST_DIGITS: Final = 18
 _LIMITS: Final = {"max_comment": MAX_COMMENT}
 
 
@@ -106,9 +106,9 @@ class CommentForms:
 
     async def show_queue(self, request: web.Request) -> web.Response:
         """Show an administrator what has to be looked at."""
-        if reader(request) is None:
-            return see_other("/login")
-        _require_admin(request)
+        away = turned_away(request)
+        if away is not None:
+            return away
         waiting, blocked = await self._commenting.queue()
         return self._tools.forms.show(request, "moderation.html", {"waiting": waiting, "blocked": blocked})
 
@@ -129,8 +129,8 @@ class CommentForms:
         return await self._moderate(request, self._commenting.unblock)
 
     async def _moderate(self, request: web.Request, act: Callable[[int], Awaitable[None]]) -> web.Response:
-        _require_admin(request)
-        number = _number(request)
+        require_admin(request)
+        number = required_number(request)
         waiting, blocked = await self._commenting.queue()
 
         async def take(_fields: Mapping[str, str]) -> web.Response:
@@ -149,13 +149,13 @@ class CommentForms:
         return response
 
     async def _own(self, request: web.Request, user: User) -> Comment:
-        comment = await self._commenting.find(_number(request))
+        comment = await self._commenting.find(required_number(request))
         if comment is None or comment.user_id != user.id:
             raise web.HTTPNotFound
         return comment
 
     async def _shown(self, request: web.Request) -> Comment:
-        comment = await self._commenting.find(_number(request))
+        comment = await self._commenting.find(required_number(request))
         if comment is None or comment.is_waiting:
             raise web.HTTPNotFound
         return comment
@@ -184,15 +184,3 @@ def _reader(request: web.Request) -> User:
     if user is None:
         raise web.HTTPForbidden
     return user
-
-
-def _require_admin(request: web.Request) -> None:
-    if not is_admin(request):
-        raise web.HTTPNotFound
-
-
-def _number(request: web.Request) -> int:
-    text = request.match_info["id"]
-    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
-        raise web.HTTPNotFound
-    return int(text)

@@ -7,13 +7,17 @@ beside it. Only the next post of that form replaces the page, so neither editor'
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 from uuid import UUID, uuid4, uuid5
 
 from aiohttp import web
+from sqlalchemy import Connection
 
 from mailpact.database.transactions import Database
+from mailpact_producer import audit
+from mailpact_producer.audit import Act, Who
 from mailpact_producer.cache import LISTS, page_key
 from mailpact_producer.errors import SlugTaken
 from mailpact_producer.invalidation import Changes, Keys
@@ -25,13 +29,13 @@ from mailpact_producer.page_text import (
     PageText,
     read_page_text,
 )
-from mailpact_producer.store import pages
+from mailpact_producer.store import audit_log, pages
 from mailpact_producer.store.pages import Page
+from mailpact_producer.web.admins import require_admin, turned_away
 from mailpact_producer.web.asking import FormTools
 from mailpact_producer.web.forms import FORM_FIELD, FormRefused, see_other
 from mailpact_producer.web.notices import NoticeKind
 from mailpact_producer.web.pages import read_guid
-from mailpact_producer.web.session import is_admin, reader
 
 _NAMESPACE: Final = UUID("0d0b4b60-64f1-4b9e-9c0c-6a0f5b0c7e55")
 """Of the guids that are made of the names of forms: a form that is posted twice makes one page."""
@@ -62,22 +66,22 @@ class Editor:
 
     async def show_new(self, request: web.Request) -> web.StreamResponse:
         """Show the form of a new page."""
-        if not is_admin(request):
-            return _turned_away(request)
+        away = turned_away(request)
+        if away is not None:
+            return away
         return self._tools.forms.show(request, "page-form.html", _form("/edit"))
 
     async def take_new(self, request: web.Request) -> web.StreamResponse:
         """Store a new page."""
-        _require_admin(request)
+        require_admin(request)
 
         async def take(fields: Mapping[str, str]) -> web.Response:
             text = await _text(fields)
             form = fields.get(FORM_FIELD, "")
             guid = str(uuid5(_NAMESPACE, form) if form else uuid4())
+            who = audit.current.get()
             try:
-                page = await self._changes.transact(
-                    lambda connection: pages.add(connection, text, guid), _keys(guid)
-                )
+                page = await self._changes.transact(partial(_add, text=text, guid=guid, who=who), _keys(guid))
             except SlugTaken:
                 raise _slug_taken() from None
             return self._saved(page)
@@ -88,22 +92,23 @@ class Editor:
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """Show the form of a page."""
-        if not is_admin(request):
-            return _turned_away(request)
+        away = turned_away(request)
+        if away is not None:
+            return away
         page = await self._page(request)
         return self._tools.forms.show(request, "page-form.html", _form(_path(page)), fields=_fields(page))
 
     async def take(self, request: web.Request) -> web.StreamResponse:
         """Store another text of a page, unless somebody else has changed the page meanwhile."""
-        _require_admin(request)
+        require_admin(request)
         guid = _guid(request)
         context = _form(f"/edit/{guid}")
 
         async def take(fields: Mapping[str, str]) -> web.Response:
-            text, version = await _text(fields), _version(fields)
+            text, version, who = await _text(fields), _version(fields), audit.current.get()
             try:
                 page = await self._changes.transact(
-                    lambda connection: pages.change(connection, guid, version, text), _keys(guid)
+                    partial(_change, text=text, guid=guid, version=version, who=who), _keys(guid)
                 )
             except SlugTaken:
                 raise _slug_taken() from None
@@ -122,20 +127,19 @@ class Editor:
 
     async def show_delete(self, request: web.Request) -> web.StreamResponse:
         """Show the page's title and the button that deletes the page."""
-        if not is_admin(request):
-            return _turned_away(request)
+        away = turned_away(request)
+        if away is not None:
+            return away
         return self._tools.forms.show(request, "page-delete.html", {"page": await self._page(request)})
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """Delete the page, unless somebody else has changed the page meanwhile."""
-        _require_admin(request)
+        require_admin(request)
         page = await self._page(request)
 
         async def take(fields: Mapping[str, str]) -> web.Response:
-            version = _version(fields)
-            if not await self._changes.transact(
-                lambda connection: pages.remove(connection, page.guid, version), _keys(page.guid)
-            ):
+            remove = partial(_remove, guid=page.guid, version=_version(fields), who=audit.current.get())
+            if not await self._changes.transact(remove, _keys(page.guid)):
                 raise FormRefused(_CHANGED_SINCE, status=HTTPStatus.CONFLICT)
             response = see_other("/")
             self._tools.notices.set(response, NoticeKind.PAGE_DELETED)
@@ -158,19 +162,35 @@ class Editor:
         return await self._database.transact(lambda connection: pages.find(connection, guid))
 
 
+def _add(connection: Connection, text: PageText, guid: str, who: Who) -> Page:
+    is_new = pages.find(connection, guid) is None
+    page = pages.add(connection, text, guid)
+    if is_new:
+        audit_log.add(connection, who, Act.PAGE_CREATED, audit.page(guid))
+        if page.is_published:
+            audit_log.add(connection, who, Act.PAGE_PUBLISHED, audit.page(guid))
+    return page
+
+
+def _change(connection: Connection, text: PageText, guid: str, version: int, who: Who) -> Page | None:
+    before = pages.find(connection, guid)
+    page = pages.change(connection, guid, version, text)
+    if page is not None:
+        audit_log.add(connection, who, Act.PAGE_EDITED, audit.page(guid))
+        if page.is_published and before is not None and not before.is_published:
+            audit_log.add(connection, who, Act.PAGE_PUBLISHED, audit.page(guid))
+    return page
+
+
+def _remove(connection: Connection, guid: str, version: int, who: Who) -> bool:
+    is_done = pages.remove(connection, guid, version)
+    if is_done:
+        audit_log.add(connection, who, Act.PAGE_DELETED, audit.page(guid))
+    return is_done
+
+
 def _keys(guid: str) -> Keys:
     return lambda _connection: [page_key(guid), LISTS]
-
-
-def _turned_away(request: web.Request) -> web.Response:
-    if reader(request) is None:
-        return see_other("/login")
-    raise web.HTTPNotFound
-
-
-def _require_admin(request: web.Request) -> None:
-    if not is_admin(request):
-        raise web.HTTPNotFound
 
 
 def _guid(request: web.Request) -> str:

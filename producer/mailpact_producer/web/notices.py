@@ -32,6 +32,7 @@ class NoticeKind(StrEnum):
     DELETED = "deleted"
     PAGE_SAVED = "page-saved"
     PAGE_DELETED = "page-deleted"
+    MAIL_SENT_AGAIN = "mail-sent-again"
     COMMENT_SHOWN = "comment-shown"
     COMMENT_WAITING = "comment-waiting"
     COMMENT_DELETED = "comment-deleted"

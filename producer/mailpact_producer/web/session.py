@@ -11,6 +11,9 @@ from mailpact_producer.web.cookies import Cookies
 
 _READER: Final = web.RequestKey("READER", User)
 
+WAITING_MINUTES: Final = web.RequestKey("WAITING_MINUTES", int)
+"""How long the oldest message has waited in the outbox, if that is too long and an administrator is to know."""
+
 
 def reader(request: web.Request) -> User | None:
     """Return the reader who sent this request; None if nobody is logged in."""

@@ -1,0 +1,45 @@
+"""The audit log: entries are added and read, and never changed or deleted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select
+
+from mailpact.database import clock
+from mailpact_producer.audit import Act, Who
+from mailpact_producer.store.schema import audit_log, users
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry; `name` is that of the account that acted, None if there is no such account any more."""
+
+    id: int
+    at: datetime
+    act: str
+    account: int | None
+    name: str | None = field(repr=False)
+    object: str
+    network: str
+
+
+def add(connection: Connection, who: Who, act: Act, on: str = "") -> None:
+    """Add an entry, kept if this transaction is committed. `on` names an object, as `audit` does."""
+    connection.execute(
+        insert(audit_log).values(at=clock.now(), act=act, account=who.account, object=on, network=who.network)
+    )
+
+
+def listed(connection: Connection, *, act: Act | None, before: int | None, limit: int) -> Sequence[Entry]:
+    """Return entries, the latest first; `before` is the id that the entries are older than."""
+    query = select(audit_log, users.c.name).join(users, users.c.id == audit_log.c.account, isouter=True)
+    if act is not None:
+        query = query.where(audit_log.c.act == act)
+    if before is not None:
+        query = query.where(audit_log.c.id < before)
+    rows = connection.execute(query.order_by(audit_log.c.id.desc()).limit(limit))
+    return [
+        Entry(row.id, clock.moment(row.at), row.act, row.account, row.name, row.object, row.network)
+        for row in rows
+    ]

@@ -1,0 +1,25 @@
+"""Tells the audit log who sends each request."""
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from mailpact_producer import audit
+from mailpact_producer.audit import Who
+from mailpact_producer.web.network import Networks
+from mailpact_producer.web.session import reader
+
+
+def auditing(networks: Networks) -> Middleware:
+    """Return what notes the account and the network of a request; the session is looked up before."""
+
+    @web.middleware
+    async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+        user = reader(request)
+        who = Who(None if user is None else user.id, networks.of(request))
+        token = audit.current.set(who)
+        try:
+            return await handler(request)
+        finally:
+            audit.current.reset(token)
+
+    return note
