@@ -31,6 +31,15 @@ class ReaderPages:
         self._readers = readers
         self._tools = tools
 
+    def routes(self) -> list[web.RouteDef]:
+        """Return the addresses of the pages."""
+        return [
+            web.get("/readers", self.show_list),
+            web.post("/readers", self.search),
+            web.get("/readers/{id}", self.show),
+            web.post("/readers/{id}/mails/{message_id}/again", self.send_again),
+        ]
+
     async def show_list(self, request: web.Request) -> web.Response:
         """Show readers, the latest first."""
         away = turned_away(request)
