@@ -17,12 +17,12 @@ from typing import NoReturn
 
 import structlog
 from aiormq.abc import AbstractConnection, DeliveredMessage
-from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity, ChannelPreconditionFailed
+from aiormq.exceptions import ChannelPreconditionFailed
 from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mailpact.amqp.backoff import backoff_seconds
-from mailpact.amqp.channels import RPC_SECONDS, open_channel
+from mailpact.amqp.channels import RPC_SECONDS, consume, look_at, open_channel
 from mailpact.amqp.errors import reason
 from mailpact.amqp.outcome import Outcome
 from mailpact.amqp.publisher import Publisher
@@ -79,7 +79,7 @@ class Bridge:
         """
 
         async def declare_and_remember(connection: AbstractConnection) -> None:
-            if await _look(connection, WORK_QUEUE) is None:
+            if await look_at(connection, WORK_QUEUE) is None:
                 try:
                     await self._database.transact(_forget)
                 except DatabaseUnavailable:
@@ -100,12 +100,12 @@ class Bridge:
             await asyncio.sleep(PROBE_SECONDS)
 
     async def _move_if_due(self, connection: AbstractConnection) -> None:
-        if await _look(connection, WORK_QUEUE) is None:
+        if await look_at(connection, WORK_QUEUE) is None:
             return
         if self._must_forget:
             await self._database.transact(_forget)
             self._must_forget = False
-        found = await _look(connection, LEGACY_QUEUE)
+        found = await look_at(connection, LEGACY_QUEUE)
         if found is None:
             await self._database.transact(_note_no_queue)
             return
@@ -132,15 +132,17 @@ class Bridge:
 
         async with asyncio.timeout(RPC_SECONDS):
             await channel.basic_qos(prefetch_count=PREFETCH)
-            await channel.basic_consume(LEGACY_QUEUE, receive)
+            await consume(channel, LEGACY_QUEUE, receive)
         loop = asyncio.get_running_loop()
         next_look = loop.time() + PROBE_SECONDS
         try:
             while not channel.is_closed:
                 if loop.time() >= next_look:
-                    found = await _look(connection, LEGACY_QUEUE)
-                    if found is None or found[1] > 1:
-                        log.warning("the bridge stops: the legacy queue has another consumer, or is gone")
+                    found = await look_at(connection, LEGACY_QUEUE)
+                    if found is None or found[1] != 1:  # 0: the broker has lost the bridge's subscription
+                        log.warning(
+                            "the bridge stops: the legacy queue is gone, or is not consumed by the bridge alone"
+                        )
                         return
                     next_look = loop.time() + PROBE_SECONDS
                 try:
@@ -194,18 +196,6 @@ class Bridge:
     def _release(self, connection: Connection) -> None:
         mine = update(bridges).where(bridges.c.owner == self._owner).values(owner="")
         connection.execute(mine)
-
-
-async def _look(connection: AbstractConnection, queue: str) -> tuple[int, int] | None:
-    """Return how many messages wait in a queue and how many consumers it has; None when it cannot be used."""
-    channel = await open_channel(connection)  # its own: a refusal closes the channel that it came on
-    try:
-        async with asyncio.timeout(RPC_SECONDS):
-            found = await channel.queue_declare(queue, passive=True)
-            await channel.close()
-    except (ChannelNotFoundEntity, ChannelLockedResource):
-        return None
-    return int(found.message_count or 0), int(found.consumer_count or 0)
 
 
 async def _is_fanout(connection: AbstractConnection) -> bool:

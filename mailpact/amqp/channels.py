@@ -1,17 +1,19 @@
 """Opens channels, publishes one message on a channel, and limits how long the broker may take to answer."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
-from aiormq.abc import AbstractChannel, AbstractConnection
-from aiormq.exceptions import DeliveryError, PublishError
+from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
+from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity, DeliveryError, PublishError
 
 from mailpact.amqp.errors import BrokerLost, talking
 from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome
 
 RPC_SECONDS = 10  # aiormq itself would wait for ever; its own `timeout=` can lose a cancellation (bpo-37658)
+LARGEST_PREFETCH = 65_535  # the largest number that the protocol can carry there
 
 
 async def open_channel(connection: AbstractConnection, *, confirms: bool = False) -> AbstractChannel:
@@ -21,6 +23,23 @@ async def open_channel(connection: AbstractConnection, *, confirms: bool = False
         raise BrokerLost("the connection was closed")
     async with asyncio.timeout(RPC_SECONDS):
         return await connection.channel(publisher_confirms=confirms)
+
+
+async def consume(
+    channel: AbstractChannel, queue: str, receive: Callable[[DeliveredMessage], Coroutine[Any, Any, None]]
+) -> str:
+    """Start consuming a queue on a channel whose prefetch is set; return the consumer's tag. Raises as aiormq does."""
+    # When a quorum queue is deleted and declared again at once, RabbitMQ 3 renews the subscription by itself, and then
+    # drops in its channel what it should deliver. It cannot do so on a channel that has a limit of its own, and then
+    # cancels the consumer, as RabbitMQ 4 does in any case. Consuming must begin without the limit.
+    server = channel.connection.server_properties
+    must_limit = server.get("product") == "RabbitMQ" and str(server.get("version")).startswith("3.")
+    if must_limit:
+        await channel.basic_qos(prefetch_count=0, global_=True)
+    consumed = await channel.basic_consume(queue, receive)
+    if must_limit:
+        await channel.basic_qos(prefetch_count=LARGEST_PREFETCH, global_=True)
+    return str(consumed.consumer_tag)
 
 
 @asynccontextmanager
@@ -33,6 +52,19 @@ async def short_channel(connection: AbstractConnection) -> AsyncIterator[Abstrac
     async with asyncio.timeout(RPC_SECONDS):
         yield channel
         await channel.close()
+
+
+async def look_at(connection: AbstractConnection, queue: str) -> tuple[int, int] | None:
+    """Return how many messages are ready in a queue and how many consumers it has; None if it cannot be used.
+
+    Raises as `open_channel` does.
+    """
+    try:
+        async with short_channel(connection) as channel:
+            found = await channel.queue_declare(queue, passive=True)
+    except (ChannelNotFoundEntity, ChannelLockedResource):
+        return None
+    return int(found.message_count or 0), int(found.consumer_count or 0)
 
 
 async def publish(

@@ -17,10 +17,11 @@ from typing import NoReturn
 import structlog
 from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
 
-from mailpact.amqp.channels import RPC_SECONDS, open_channel
+from mailpact.amqp.channels import RPC_SECONDS, consume, look_at, open_channel
 from mailpact.amqp.errors import BrokerError, BrokerLost, talking, why_closed
 from mailpact.amqp.messages import Message
 from mailpact.amqp.supervisor import Supervisor
+from mailpact.amqp.watchdog import LOOK_SECONDS, Look, Watchdog
 from mailpact.settings import AmqpUrl
 
 CANCEL_SECONDS = 2  # a stopping process waits no longer; the deliveries come back to the queue in any case
@@ -47,6 +48,11 @@ class Acks:
     def delivered(self, tag: int) -> None:
         """Note a delivery, in the order of the tags."""
         self._unsettled[tag] = None
+
+    @property
+    def unsettled(self) -> int:
+        """How many deliveries are unsettled."""
+        return len(self._unsettled)
 
     async def ack(self, tag: int) -> bool:
         """Ack a delivery; return False when its channel is gone."""
@@ -150,6 +156,8 @@ class Subscriber:
         self._is_stopping = False
         self._is_paused = False
         self._changed = asyncio.Event()
+        self._watchdog = Watchdog()
+        self._delivered = 0
         self.started = asyncio.Event()
 
     async def run(self) -> NoReturn:
@@ -185,7 +193,11 @@ class Subscriber:
         acks = Acks(channel)
         await self._adjust(channel, acks, over)
         self._supervisor.report_up()
-        await self._until_over(channel, acks, over)
+        watching = asyncio.create_task(self._watch(connection, acks, over))
+        try:
+            await self._until_over(channel, acks, over)
+        finally:
+            watching.cancel()
 
     async def _adjust(self, channel: AbstractChannel, acks: Acks, over: asyncio.Future[None]) -> None:
         """Start or cancel consuming, as `pause`, `resume` and `stop_receiving` have requested."""
@@ -193,15 +205,36 @@ class Subscriber:
         wanted = not (self._is_stopping or self._is_paused)
         async with asyncio.timeout(RPC_SECONDS):
             if wanted and self._consuming is None:
-                consumed = await channel.basic_consume(self._queue, partial(self._deliver, acks, over))
-                self._consuming = channel, str(consumed.consumer_tag)
+                tag = await consume(channel, self._queue, partial(self._deliver, acks, over))
+                self._consuming = channel, tag
+                self._watchdog.forget()
                 self.started.set()
                 log.info("consuming has begun", queue=self._queue)
             elif self._is_paused and not self._is_stopping and self._consuming is not None:
                 _, tag = self._consuming
                 self._consuming = None
-                self.started.clear()
                 await channel.basic_cancel(tag)
+                self.started.clear()
+
+    async def _watch(
+        self, connection: AbstractConnection, acks: Acks, over: asyncio.Future[None]
+    ) -> NoReturn:
+        """End the session when the broker has lost the subscription without saying so."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            consuming, found = self._consuming, None
+            if consuming is None or self._is_stopping:
+                continue
+            with suppress(BrokerError), talking():
+                found = await look_at(connection, self._queue) or (0, 0)
+            if found is None or self._consuming is not consuming:
+                continue  # the broker is busy or lost, or consuming was paused meanwhile
+            has_room = acks.unsettled < self._prefetch
+            why = self._watchdog.why_lost(Look(*found, delivered=self._delivered, has_room=has_room))
+            if why is not None and not over.done():
+                over.set_exception(
+                    BrokerLost(f"the broker has lost the subscription to {self._queue}: {why}")
+                )
 
     async def _until_over(self, channel: AbstractChannel, acks: Acks, over: asyncio.Future[None]) -> NoReturn:
         closing = channel.closing
@@ -226,6 +259,7 @@ class Subscriber:
 
     async def _deliver(self, acks: Acks, over: asyncio.Future[None], delivered: DeliveredMessage) -> None:
         acks.delivered(delivered.delivery_tag or 0)
+        self._delivered += 1
         if self._is_stopping:
             return  # it is unsettled, so it goes back to the queue with the channel
         try:

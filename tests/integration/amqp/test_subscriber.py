@@ -10,6 +10,7 @@ from aiormq.abc import AbstractChannel, AbstractConnection
 from pamqp import commands
 from pamqp.frame import marshal
 
+from mailpact.amqp import channels
 from mailpact.amqp import subscriber as subscriber_module
 from mailpact.amqp.errors import TopologyMismatch
 from mailpact.amqp.subscriber import Delivery, SettledTwice, Subscriber
@@ -423,6 +424,7 @@ async def test_paused_it_gets_nothing_and_can_settle_and_resumed_it_gets_the_res
 ) -> None:
     receiver = Receiver(broker.url)
     async with while_running(receiver.run()):
+        await receiver.subscriber.started.wait()
         await publish(channel, b"1")
         await wait_until("one is delivered", lambda: receiver.deliveries)
         receiver.subscriber.pause()
@@ -434,3 +436,93 @@ async def test_paused_it_gets_nothing_and_can_settle_and_resumed_it_gets_the_res
         await wait_until("the other is delivered", lambda: len(receiver.deliveries) == 2)
 
     assert (acked, meanwhile, receiver.bodies) == (True, 1, [b"1", b"2"])
+
+
+async def test_a_queue_that_is_deleted_and_declared_again_at_once_is_consumed_again(
+    broker: Any, channel: AbstractChannel, queue: str, while_running: Any, wait_until: Any
+) -> None:
+    """RabbitMQ 3 would renew the subscription by itself and then deliver nothing."""
+    receiver = Receiver(broker.url)
+    async with while_running(receiver.run()):
+        await receiver.subscriber.started.wait()
+        for turn in range(2):
+            await channel.queue_delete(QUEUE)
+            await declare(channel.connection)
+            await publish(channel, b"%d" % turn)
+            await wait_until(f"message {turn} is delivered", lambda: len(receiver.deliveries) > turn)  # noqa: B023  # asked at once
+
+    assert receiver.bodies == [b"0", b"1"]
+
+
+async def lose_subscription(receiver: Receiver) -> None:
+    """Have the broker lose the subscription without a word to the subscriber."""
+    library_channel, tag = receiver.subscriber._consuming
+    library_channel.consumers.clear()  # so that the library does not report the cancellation either
+    callbacks = [*library_channel.on_consumer_cancel_callbacks]
+    library_channel.on_consumer_cancel_callbacks.clear()
+    await library_channel.basic_cancel(tag)
+    assert callbacks
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_a_subscription_that_the_broker_loses_without_a_word_is_found_and_made_again(
+    others: int,
+    broker: Any,
+    channel: AbstractChannel,
+    queue: str,
+    while_running: Any,
+    wait_until: Any,
+    logged: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subscriber_module, "LOOK_SECONDS", 0.1)
+    receiver = Receiver(broker.url)
+    await channel.basic_qos(prefetch_count=1)
+    for _ in range(others):  # it takes one message and never settles it
+        await channel.basic_consume(QUEUE, lambda _: asyncio.sleep(0))
+    async with while_running(receiver.run()):
+        await receiver.subscriber.started.wait()
+        await lose_subscription(receiver)
+        await publish(channel, b"a", b"b")
+        await wait_until("what the others leave is delivered", lambda: len(receiver.deliveries) == 2 - others)
+        await receiver.subscriber.started.wait()
+
+    why = "messages wait and none is delivered" if others else "the queue has no consumer any more"
+    reasons = [entry["reason"] for entry in logged if "role" in entry and "reason" in entry]
+    assert len(reasons) == 1
+    assert reasons[0].startswith("the broker has lost the subscription to work: ")
+    assert reasons[0].endswith(why)
+    assert [entry["event"] for entry in logged].count("consuming has begun") == 2
+
+
+async def test_nothing_is_asked_of_the_broker_while_consuming_is_paused(
+    broker: Any,
+    channel: AbstractChannel,
+    queue: str,
+    while_running: Any,
+    wait_until: Any,
+    logged: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subscriber_module, "LOOK_SECONDS", 0.01)
+    looks = Counter[str]()
+
+    async def look_at(connection: AbstractConnection, name: str) -> tuple[int, int] | None:
+        looks["asked"] += 1
+        return await channels.look_at(connection, name)
+
+    monkeypatch.setattr(subscriber_module, "look_at", look_at)
+    receiver = Receiver(broker.url)
+    async with while_running(receiver.run()):
+        await wait_until("the broker is asked", lambda: looks["asked"] > 3)
+        receiver.subscriber.pause()
+        await wait_until("it consumes no more", lambda: not receiver.subscriber.started.is_set())
+        await publish(channel, b"a")
+        asked = looks["asked"]
+        await asyncio.sleep(0.3)  # thirty looks' time
+        asked_meanwhile = looks["asked"] - asked
+        receiver.subscriber.resume()
+        await wait_until("it is delivered", lambda: receiver.bodies == [b"a"])
+
+    assert asked_meanwhile <= 1  # the look of the moment in which consuming was paused
+    assert [entry for entry in logged if "reason" in entry] == []
