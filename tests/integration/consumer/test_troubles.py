@@ -13,7 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from mailpact.amqp.errors import TopologyMismatch
+from mailpact.contracts import catalogue
 from mailpact.telemetry import Point
+from mailpact_consumer.queues import WORK_QUEUE
 from mailpact_consumer.slots import LETTER_SLOTS
 
 ID = "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11"
@@ -232,6 +234,24 @@ async def test_what_was_held_when_the_queue_went_is_given_up_and_sent_once(
         await eventually("it is a mail", lambda: len(stage.mail_server.mails) == 2)
 
     assert [recipient for recipient, _ in stage.mail_server.mails] == ["first@example.org", "new@example.org"]
+
+
+async def test_work_queue_that_somebody_deletes_and_declares_again_at_once_is_bound_and_consumed_again(
+    stage: Any, eventually: Any, log: Log
+) -> None:
+    work = next(queue for queue in catalogue.load().topology.queues if queue.name == WORK_QUEUE)
+    async with stage.consumer() as consumer, operating(stage) as channel:
+        await consumer.consuming.wait()
+        await channel.queue_delete(work.name)
+        await channel.queue_declare(work.name, durable=work.durable, arguments=work.arguments)
+        await stage.order()
+        await eventually("it is a mail", lambda: stage.mail_server.mails)
+
+    assert len(stage.mail_server.mails) == 1
+    lost = log("connection to the broker lost, trying again")
+    assert "the broker ended the consuming of email.work: the queue was deleted" in [
+        entry["reason"] for entry in lost
+    ]
 
 
 async def is_sent(stage: Any) -> bool:
