@@ -10,13 +10,13 @@ from uuid import uuid4
 
 import aiormq
 import pytest
+from pamqp import commands
 from structlog.testing import capture_logs
 
 from mailpact.amqp.errors import TopologyMismatch
 from mailpact.contracts import catalogue
 from mailpact.telemetry import Point
 from mailpact_consumer.queues import WORK_QUEUE
-from mailpact_consumer.slots import LETTER_SLOTS
 
 ID = "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11"
 HELD, AGAIN, TWICE = "mail waits, trying again for ever", "mail goes out again", "mail may go out twice"
@@ -133,9 +133,11 @@ async def test_letter_that_nobody_is_bound_for_is_written_later_and_the_server_n
 
 
 async def test_every_letter_has_its_reason_though_more_messages_wait_for_one_than_there_are_places(
-    stage: Any, eventually: Any, log: Log
+    stage: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = {str(uuid4()) for _ in range(LETTER_SLOTS + 8)}
+    monkeypatch.setattr("mailpact_consumer.slots.LETTER_SLOTS", 3)
+    monkeypatch.setattr("mailpact.amqp.publisher.REPLACE_SECONDS", 2)  # then the binding is made again
+    ids = {str(uuid4()) for _ in range(6)}
     put_off: list[str] = []
     stage.journey.watch(lambda point, key: put_off.append(key) if point is Point.PUT_OFF else None)
 
@@ -144,7 +146,8 @@ async def test_every_letter_has_its_reason_though_more_messages_wait_for_one_tha
         await stage.take_letter()
         await channel.queue_unbind("email.dead", "email.dlx", "")
         for message_id in ids:
-            await stage.publish(b"not json", message_id=message_id)
+            properties = commands.Basic.Properties(message_id=message_id)
+            await channel.basic_publish(b"not json", exchange="email", properties=properties, mandatory=True)
         await eventually("some are put off", lambda: put_off)
         await channel.queue_bind("email.dead", "email.dlx", "")
         letters = [await stage.take_letter() for _ in ids]
