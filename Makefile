@@ -94,6 +94,9 @@ test-trixie test-sid: test-%: $(VENV)/dev.lock
 	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadgroup --ignore tests/differential --real-servers $(ARGS) && \
 	{ test $* = sid || $(BIN)/python -m pytest -q tests/differential --real-servers $(ARGS); } # 4.0 is followed, 4.3 is not
 
+test-newest-python: $(VENV)/dev.lock ## Run the capture server's tests on the newest CPython of Debian sid (three minutes)
+	@$(BIN)/python -m tests.newest_python $(ARGS)
+
 test-unit: $(VENV)/dev.lock ## Run the tests that start nothing, with fewer random examples (seconds)
 	@$(BIN)/python -m pytest -q -n 2 -m "not long" --hypothesis-profile=quick --ignore tests/house/test_wheel.py tests/unit tests/house $(ARGS)
 

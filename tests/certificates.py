@@ -13,6 +13,12 @@ NOW = datetime.now(UTC)
 LIFETIME = timedelta(days=1)
 
 
+SIGNS_CERTIFICATES = x509.KeyUsage(
+    key_cert_sign=True, crl_sign=True, digital_signature=False, content_commitment=False, key_encipherment=False,
+    data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+)  # fmt: skip
+
+
 class Authority:
     """A certificate authority, whose files lie in `folder`."""
 
@@ -23,6 +29,8 @@ class Authority:
         certificate = (
             self._builder(self._name, self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(SIGNS_CERTIFICATES, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         self.ca_file = folder / "ca.pem"
@@ -40,6 +48,10 @@ class Authority:
         certificate = (
             self._builder(subject, key.public_key(), ended=ended)
             .add_extension(x509.SubjectAlternativeName([name]), critical=False)
+            # Since Python 3.13 a client refuses a certificate without the next one (VERIFY_X509_STRICT).
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+            )
             .sign(self._key, hashes.SHA256())
         )
         file = self._folder / f"{host}{'.ended' if ended else ''}.pem"
