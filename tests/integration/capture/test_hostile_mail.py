@@ -47,7 +47,9 @@ HOSTILE = b"\r\n".join((
     b"--b--",
     b"",
 ))  # fmt: skip
-ALIVE = re.compile(rb"<(?:script>|svg onload|img src=x)|href=.javascript|\" ?on(?:click|load)=", re.IGNORECASE)
+ALIVE = re.compile(
+    rb"<(?:script>|svg onload|img src=x)|href=.javascript|\" ?on(?:click|load)=", re.IGNORECASE
+)
 
 
 @pytest.mark.parametrize(
