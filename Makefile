@@ -56,7 +56,7 @@ test-faults: $(VENV)/dev.lock ## Run crashes and outages, break 10,000 conversat
 		$(ARGS)
 	@$(BIN)/python -m pytest -q -m long --ignore tests/faults $(ARGS)
 
-bench: bench-validation bench-rendering bench-devbroker bench-smtp-client bench-capture bench-consumer ## Measure what has a number to reach; exit 1 where one is missed (some minutes)
+bench: bench-validation bench-rendering bench-devbroker bench-smtp-client bench-capture bench-consumer bench-site ## Measure what has a number to reach; exit 1 where one is missed (some minutes)
 
 bench-validation: $(VENV)/dev.lock ## Validation beside jsonschema
 	@$(BIN)/python benchmarks/validation.py $(ARGS)
@@ -72,6 +72,9 @@ bench-consumer: $(VENV)/dev.lock benchmarks/.venv/requirements.lock ## The consu
 
 bench-capture: $(VENV)/dev.lock ## The capture server beside Mailpit, which is built by go install (two minutes)
 	@$(BIN)/python -m benchmarks.capture_speed $(ARGS)
+
+bench-site: $(VENV)/dev.lock ## The site: registrations beside argon2id, outages, page reads (three minutes)
+	@$(BIN)/python -m benchmarks.site_speed $(ARGS)
 
 bench-smtp-client: $(VENV)/dev.lock benchmarks/.venv/requirements.lock ## The consumer's SMTP client beside aiosmtplib
 	@$(BIN)/python -m benchmarks.smtp_client $(ARGS)
