@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 import structlog
-from aiormq.abc import AbstractConnection, DeliveredMessage
+from aiormq.abc import AbstractConnection
 from aiormq.exceptions import ChannelPreconditionFailed
 from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -28,6 +28,7 @@ from mailpact.amqp.outcome import Outcome
 from mailpact.amqp.publisher import Publisher
 from mailpact.amqp.subscriber import Acks, Delivery, delivery_of
 from mailpact.amqp.supervisor import Supervisor
+from mailpact.amqp.transport import Delivered
 from mailpact.database.transactions import Database, DatabaseUnavailable
 from mailpact.settings import AmqpUrl
 from mailpact_consumer.letter import bridged
@@ -126,8 +127,8 @@ class Bridge:
         acks, incoming = Acks(channel), asyncio.Queue[Delivery | None]()
         channel.on_consumer_cancel_callbacks.add(lambda _: incoming.put_nowait(None))
 
-        async def receive(delivered: DeliveredMessage) -> None:
-            acks.delivered(delivered.delivery_tag or 0)
+        def receive(delivered: Delivered) -> None:
+            acks.delivered(delivered.tag)
             incoming.put_nowait(delivery_of(delivered, acks))
 
         async with asyncio.timeout(RPC_SECONDS):

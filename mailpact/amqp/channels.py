@@ -1,16 +1,25 @@
-"""Opens channels, publishes one message on a channel, and limits how long the broker may take to answer."""
+"""Opens channels, consumes and publishes on a channel, and limits how long the broker may take to answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import cast
 
-from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
-from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity, DeliveryError, PublishError
+from aiormq.abc import AbstractChannel, AbstractConnection, ChannelFrame, DeliveredMessage
+from aiormq.channel import Channel
+from aiormq.exceptions import (
+    ChannelInvalidStateError,
+    ChannelLockedResource,
+    ChannelNotFoundEntity,
+    DeliveryError,
+    PublishError,
+)
+from pamqp.commands import Basic
 
 from mailpact.amqp.errors import BrokerLost, talking
 from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.transport import Connection, Receive
 
 RPC_SECONDS = 10  # aiormq itself would wait for ever; its own `timeout=` can lose a cancellation (bpo-37658)
 LARGEST_PREFETCH = 65_535  # the largest number that the protocol can carry there
@@ -25,10 +34,12 @@ async def open_channel(connection: AbstractConnection, *, confirms: bool = False
         return await connection.channel(publisher_confirms=confirms)
 
 
-async def consume(
-    channel: AbstractChannel, queue: str, receive: Callable[[DeliveredMessage], Coroutine[Any, Any, None]]
-) -> str:
-    """Start consuming a queue on a channel whose prefetch is set; return the consumer's tag. Raises as aiormq does."""
+async def consume(channel: AbstractChannel, queue: str, receive: Receive) -> str:
+    """Start consuming a queue on a channel whose prefetch is set; return the consumer's tag. Raises as aiormq does.
+
+    `receive` gets every delivery on the channel; the channel belongs to one of our connections.
+    """
+    cast(Connection, channel.connection).pass_deliveries_on(channel.number, receive)
     # When a quorum queue is deleted and declared again at once, RabbitMQ 3 renews the subscription by itself, and then
     # drops in its channel what it should deliver. It cannot do so on a channel that has a limit of its own, and then
     # cancels the consumer, as RabbitMQ 4 does in any case. Consuming must begin without the limit.
@@ -36,10 +47,27 @@ async def consume(
     must_limit = server.get("product") == "RabbitMQ" and str(server.get("version")).startswith("3.")
     if must_limit:
         await channel.basic_qos(prefetch_count=0, global_=True)
-    consumed = await channel.basic_consume(queue, receive)
+    consumed = await channel.basic_consume(queue, _deliver_nothing)
     if must_limit:
         await channel.basic_qos(prefetch_count=LARGEST_PREFETCH, global_=True)
     return str(consumed.consumer_tag)
+
+
+async def _deliver_nothing(delivered: DeliveredMessage) -> None:
+    # The connection passes deliveries on before aiormq sees them.
+    del delivered
+
+
+async def send_together(channel: AbstractChannel, acks: Sequence[Basic.Ack]) -> None:
+    """Send acks as one write, and wait until they are written. Raises AMQPError."""
+    if channel.is_closed:
+        raise ChannelInvalidStateError("the channel is closed")
+    concrete = cast(Channel, channel)
+    written = concrete.create_future()
+    await concrete.write_queue.put(
+        ChannelFrame.marshall(channel_number=channel.number, frames=acks, drain_future=written)
+    )
+    await written
 
 
 @asynccontextmanager

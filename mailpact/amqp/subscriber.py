@@ -1,9 +1,8 @@
 """Consumes one queue. The receiver settles each delivery exactly once.
 
-aiormq starts a task for each delivery, and cancels these tasks when the connection is lost. A mail that is being sent
-must not be cancelled with them. So the subscriber only passes each delivery to a function, which must not block; the
-receiver does the work in its own tasks. An ack on a closed channel is not an error: the broker has already put the
-message back into the queue and will deliver it again.
+The subscriber passes each delivery to a function, which must not block; the receiver does the work in its own tasks. So
+a mail that is being sent is not cancelled when the connection is lost. An ack on a closed channel is not an error: the
+broker has already put the message back into the queue and will deliver it again.
 """
 
 import asyncio
@@ -15,12 +14,14 @@ from itertools import takewhile
 from typing import NoReturn
 
 import structlog
-from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
+from aiormq.abc import AbstractChannel, AbstractConnection
+from pamqp.commands import Basic
 
-from mailpact.amqp.channels import RPC_SECONDS, consume, look_at, open_channel
+from mailpact.amqp.channels import RPC_SECONDS, consume, look_at, open_channel, send_together
 from mailpact.amqp.errors import BrokerError, BrokerLost, talking, why_closed
 from mailpact.amqp.messages import Message
 from mailpact.amqp.supervisor import Supervisor
+from mailpact.amqp.transport import Delivered
 from mailpact.amqp.watchdog import LOOK_SECONDS, Look, Watchdog
 from mailpact.settings import AmqpUrl
 
@@ -88,13 +89,12 @@ class Acks:
             return await self._write(first, sorted(tags.difference(first)))
 
     async def _write(self, first: list[int], later: list[int]) -> bool:
+        frames = [Basic.Ack(first[-1], multiple=len(first) > 1)] if first else []
+        frames += [Basic.Ack(tag) for tag in later]
         try:
             with talking():
                 async with asyncio.timeout(RPC_SECONDS):
-                    if first:
-                        await self.channel.basic_ack(first[-1], multiple=len(first) > 1, wait=not later)
-                    for tag in later:
-                        await self.channel.basic_ack(tag, wait=tag == later[-1])
+                    await send_together(self.channel, frames)
         except BrokerError:
             return False
         return True
@@ -257,28 +257,28 @@ class Subscriber:
         why = "the queue was deleted" if over.done() else why_closed(closing)
         raise BrokerLost(f"the broker ended the consuming of {self._queue}: {why}")
 
-    async def _deliver(self, acks: Acks, over: asyncio.Future[None], delivered: DeliveredMessage) -> None:
-        acks.delivered(delivered.delivery_tag or 0)
+    def _deliver(self, acks: Acks, over: asyncio.Future[None], delivered: Delivered) -> None:
+        acks.delivered(delivered.tag)
         self._delivered += 1
         if self._is_stopping:
             return  # it is unsettled, so it goes back to the queue with the channel
         try:
             self._receive(delivery_of(delivered, acks))
-        except Exception as error:  # noqa: BLE001  # the library would lose it in a log; the session raises it
+        except Exception as error:  # noqa: BLE001  # it would end the connection's reader; the session raises it
             if not over.done():
                 over.set_exception(error)
 
 
-def delivery_of(delivered: DeliveredMessage, acks: Acks) -> Delivery:
-    """Return what the library delivered, to be settled through `acks`."""
-    message = Message.received(delivered.body, delivered.header.properties)
+def delivery_of(delivered: Delivered, acks: Acks) -> Delivery:
+    """Return what the broker delivered, to be settled through `acks`."""
+    message = Message.received(delivered.body, delivered.properties)
     count = message.headers.get("x-delivery-count", 0)
     return Delivery(
         message=message,
-        exchange=delivered.exchange or "",
-        routing_key=delivered.routing_key or "",
-        redelivered=bool(delivered.redelivered),
+        exchange=delivered.exchange,
+        routing_key=delivered.routing_key,
+        redelivered=delivered.redelivered,
         delivery_count=count if isinstance(count, int) else 0,
-        _tag=delivered.delivery_tag or 0,
+        _tag=delivered.tag,
         _acks=acks,
     )

@@ -5,7 +5,9 @@ import random
 from typing import Any, cast
 
 import pytest
-from aiormq.abc import AbstractChannel
+from aiormq.abc import AbstractChannel, ChannelFrame
+from pamqp import frame
+from pamqp.commands import Basic
 
 from mailpact.amqp.subscriber import Acks
 
@@ -18,8 +20,22 @@ class SlowChannel:
     def __init__(self, chance: random.Random) -> None:
         self.open = set(range(1, DELIVERIES + 1))
         self._chance = chance
+        self.number, self.is_closed, self.write_queue = 1, False, self
 
-    async def basic_ack(self, tag: int, *, multiple: bool = False, wait: bool = True) -> None:
+    async def put(self, written: ChannelFrame) -> None:
+        """Take what the channel writes."""
+        rest = written.payload
+        while rest:
+            size, _, ack = frame.unmarshal(rest)
+            assert isinstance(ack, Basic.Ack)
+            await self._ack(ack.delivery_tag or 0, multiple=ack.multiple)
+            rest = rest[size:]
+        written.drain()
+
+    def create_future(self) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().create_future()
+
+    async def _ack(self, tag: int, *, multiple: bool) -> None:
         await self._pause()
         covered = {each for each in self.open if each <= tag} if multiple else {tag} & self.open
         assert covered, f"PRECONDITION_FAILED - unknown delivery tag {tag}"
