@@ -72,7 +72,8 @@ class Consumer:
     async def handle(self, delivery: Delivery, is_ours: IsOurs, slot: Slot) -> None:
         """Settle one delivery, or leave it unsettled when stopping or when it is not ours any more."""
         services = self._services
-        identity = identify(delivery.message, assigned_id=services.new_id())
+        assigned_id = "" if delivery.message.message_id else services.new_id()
+        identity = identify(delivery.message, assigned_id=assigned_id)
         services.journey.reach(Point.RECEIVED, identity.key)
         request = read(delivery.message, self._served, identity, now=services.utc_now())
         work: Attempt | RefusedMessage

@@ -4,13 +4,15 @@ An event is written when the outcome is recorded and lies in the inbox until the
 derived, so that a copy published after a crash is known for one.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from uuid import UUID, uuid5
+from json.encoder import encode_basestring_ascii
+from uuid import UUID
 
 from mailpact.amqp.messages import Message
 from mailpact.contracts.errors import ErrorCode, Refusal
@@ -118,7 +120,7 @@ def status_event(
 ) -> StatusEvent:
     """Return a status event. `occurred_at` is aware; `template_changed` belongs to an uncertain send."""
     key = about.identity.key
-    event_id = str(uuid5(EVENT_NAMESPACE, f"{key}\0{recipient or ''}\0{event}\0{attempt}"))
+    event_id = _event_id(f"{key}\0{recipient or ''}\0{event}\0{attempt}")
     body: dict[str, object] = {
         "id": event_id,
         "event": event,
@@ -140,7 +142,23 @@ def status_event(
         body["error"] = _error(failure)
     if about.metadata:
         body["metadata"] = dict(about.metadata)
-    return StatusEvent(event_id, event, key, occurred_at, _JSON.encode(body))
+    return StatusEvent(event_id, event, key, occurred_at, _object(body))
+
+
+def _event_id(name: str) -> str:
+    """Return the UUID v5 of a name in our namespace (RFC 9562 5.5); the library's classes take three times as long."""
+    digits = hashlib.sha1(EVENT_NAMESPACE.bytes + name.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
+
+
+def _object(members: Mapping[str, object]) -> str:
+    """Return members with plain names as JSON; the library's encoder is only worth its start for values in values."""
+    pieces = [
+        f'"{name}":{encode_basestring_ascii(value) if isinstance(value, str) else _JSON.encode(value)}'
+        for name, value in members.items()
+    ]
+    return f"{{{','.join(pieces)}}}"
 
 
 def _moment(at: datetime) -> str:

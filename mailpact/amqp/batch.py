@@ -6,6 +6,7 @@ and one future ends when the last confirm has come. The messages are not `mandat
 """
 
 import asyncio
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -13,12 +14,13 @@ from typing import Any, cast
 from aiormq.abc import ChannelFrame
 from aiormq.channel import Channel
 from pamqp import commands
-from pamqp.body import ContentBody
 from pamqp.frame import marshal
-from pamqp.header import ContentHeader
 
 from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome
+
+FRAME_START = struct.Struct(">BHI")
+HEADER_FRAME, BODY_FRAME, FRAME_END = 2, 3, b"\xce"
 
 Routed = tuple[str, Message]
 """A message, and its routing key before it."""
@@ -96,6 +98,10 @@ def _frames(channel: Channel, messages: Sequence[Routed], exchange: str) -> Iter
             )
         yield methods[routing_key]
         body = message.body
-        yield marshal(ContentHeader(properties=message.properties(), body_size=len(body)), number)
+        yield _frame(HEADER_FRAME, number, message.content_header())
         for start in range(0, len(body), most):
-            yield marshal(ContentBody(body[start : start + most]), number)
+            yield _frame(BODY_FRAME, number, body[start : start + most])
+
+
+def _frame(kind: int, channel: int, payload: bytes) -> bytes:
+    return FRAME_START.pack(kind, channel, len(payload)) + payload + FRAME_END

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -124,3 +125,16 @@ def test_republishing_keeps_text_that_is_not_utf_8_as_bytes() -> None:
     again = Message(b"", headers={"name": b"caf\xe9"}).republished(message_id="id", headers={})
 
     assert over_the_wire(again.properties()).headers == {"name": bytearray(b"caf\xe9")}
+
+
+@given(messages, st.sampled_from(["", "x" * 255, "x" * 90, None]))
+def test_content_header_is_what_the_library_would_encode(message: Message, app_id: str | None) -> None:
+    for each in (replace(message, app_id=app_id), replace(message, app_id=app_id, headers={})):
+        encoded = ContentHeader(properties=each.properties(), body_size=len(each.body)).marshal()
+
+        assert each.content_header() == encoded
+
+
+def test_text_that_is_too_long_for_a_property_is_refused() -> None:
+    with pytest.raises(TypeError, match="255"):
+        Message(b"", app_id="x" * 256).content_header()

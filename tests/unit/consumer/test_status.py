@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from uuid import uuid5
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,15 @@ from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import parse
 from mailpact.contracts.validate import Validator
 from mailpact_consumer.message import Identity
-from mailpact_consumer.status import About, Event, Failure, SmtpReply, StatusEvent, status_event
+from mailpact_consumer.status import (
+    EVENT_NAMESPACE,
+    About,
+    Event,
+    Failure,
+    SmtpReply,
+    StatusEvent,
+    status_event,
+)
 
 KEY = "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11"
 NOW = datetime(2026, 11, 28, 9, 0, 0, 250_000, tzinfo=UTC)
@@ -105,3 +114,15 @@ def test_uncertain_event_says_when_the_template_was_edited_and_is_silent_otherwi
     assert json.loads(changed.body)["template_changed"] is True
     assert "template_changed" not in json.loads(unchanged.body)
     assert refusal_of(changed) is None
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.sampled_from(Event), st.integers(0, 9))
+def test_id_of_an_event_is_derived_from_what_the_event_is_about(
+    recipient: str, event: Event, attempt: int
+) -> None:
+    about = About(Identity(KEY, None, is_known=True), "email/1", {"a": recipient})
+
+    made = status_event(about, event, recipient=recipient, attempt=attempt, occurred_at=NOW)
+
+    assert made.id == str(uuid5(EVENT_NAMESPACE, f"{KEY}\0{recipient}\0{event}\0{attempt}"))
+    assert made.body == json.dumps(json.loads(made.body), separators=(",", ":"))
