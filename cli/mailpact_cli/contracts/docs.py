@@ -15,7 +15,7 @@ from mailpact_cli.commands import commands
 from mailpact_cli.contracts.source import folder_option, read_contracts
 
 if TYPE_CHECKING:
-    from mailpact_contract_tool.site.reference_pages import Command, Option
+    from mailpact_contract_tool.site.pages import Command, Option
 
 
 def docs(
@@ -57,7 +57,7 @@ def docs(
 
 def commands_described(root: object) -> "tuple[Command, ...]":
     """Describe every command below the group `mailpact` as its page shows it."""
-    from mailpact_contract_tool.site.reference_pages import Command
+    from mailpact_contract_tool.site.pages import Command
 
     return tuple(
         Command(f"mailpact {words}", command.help or "", tuple(_options(command)))
@@ -66,7 +66,7 @@ def commands_described(root: object) -> "tuple[Command, ...]":
 
 
 def _options(command: TyperCommand | TyperGroup) -> "Iterator[Option]":
-    from mailpact_contract_tool.site.reference_pages import Option
+    from mailpact_contract_tool.site.pages import Option
 
     for parameter in command.params:
         named = parameter.param_type_name == "option"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date
-from typing import TypeVar
+from typing import Any
 
 from mailpact.contracts.catalogue import parse_file
 from mailpact.contracts.parse import JsonObject
@@ -15,10 +15,15 @@ from mailpact_contract_tool.compare.schemas import compare
 from mailpact_contract_tool.compare.verdict import Change, Comparison, worst
 from mailpact_contract_tool.folder import forms
 from mailpact_contract_tool.folder.documents import Files, Unreadable, read_object
+from mailpact_contract_tool.folder.layout import contract_folders
 
 WAIVERS = "compat-waivers.json"
-
-_T = TypeVar("_T")
+_KINDS: tuple[tuple[Callable[[JsonObject], bool], Callable[[JsonObject, JsonObject], list[Change]]], ...] = (
+    (lambda document: {"exchanges", "queues", "bindings"} <= document.keys(), compare_topologies),
+    (lambda document: isinstance(document.get("errors"), list), compare_error_codes),
+    (lambda document: {"exchange", "writers", "readers"} <= document.keys(), compare_bindings),
+)
+"""How a document of each kind is known, and how two of the kind are compared; any other document is a schema."""
 
 
 class UnreadableDocument(Exception):
@@ -45,14 +50,14 @@ def compare_documents(old: Schema, new: Schema, old_file: str, new_file: str) ->
     Raises UnreadableDocument, which names the file at fault.
     """
     try:
-        if isinstance(old, bool) or isinstance(new, bool):
-            return compare(old, new)
-        if _is_topology(old) and _is_topology(new):
-            return _from_changes(compare_topologies(old, new))
-        if _is_error_list(old) and _is_error_list(new):
-            return _from_changes(compare_error_codes(old, new))
-        if _is_binding(old) and _is_binding(new):
-            return _from_changes(compare_bindings(old, new))
+        for is_of_kind, changed in _KINDS:
+            if isinstance(old, dict) and isinstance(new, dict) and is_of_kind(old) and is_of_kind(new):
+                changes = changed(old, new)
+                backward, forward = (
+                    (change.backward for change in changes),
+                    (change.forward for change in changes),
+                )
+                return Comparison(worst(backward), worst(forward), tuple(changes))
         return compare(old, new)
     except SchemaError as error:
         raise UnreadableDocument(f"{new_file if error.side == 'new' else old_file}: {error}") from error
@@ -62,33 +67,16 @@ def compare_documents(old: Schema, new: Schema, old_file: str, new_file: str) ->
         ) from error
 
 
-def _is_topology(document: JsonObject) -> bool:
-    return {"exchanges", "queues", "bindings"} <= set(document)
-
-
-def _is_error_list(document: JsonObject) -> bool:
-    return isinstance(document.get("errors"), list)
-
-
-def _is_binding(document: JsonObject) -> bool:
-    return {"exchange", "writers", "readers"} <= set(document)
-
-
-def _from_changes(changes: list[Change]) -> Comparison:
-    return Comparison(
-        worst(change.backward for change in changes),
-        worst(change.forward for change in changes),
-        tuple(changes),
-    )
-
-
 def read_contracts(files: Files) -> list[Contract]:
     """Return the contracts that index.json names, each with its history; raises UnreadableDocument."""
-
-    def build(index: JsonObject) -> list[Contract]:
-        return [_contract(files, entry) for entry in index["contracts"]]  # type: ignore[union-attr, arg-type]  # see _formed
-
-    return _formed("index.json", files, build)
+    folders = {folder.path: folder for folder in contract_folders(files)}
+    found = []
+    for row in _of_form("index.json", files, forms.INDEX)["contracts"]:
+        path = f"{row['name']}/{row['major']}"
+        versions = folders[path].history() if path in folders else {}
+        published = [read_release(files, f"{path}/history/{version}", version) for version in versions]
+        found.append(Contract(path, read_release(files, path, row["version"]), tuple(published)))
+    return found
 
 
 def read_topology(files: Files) -> JsonObject | None:
@@ -103,46 +91,29 @@ def read_waivers(files: Files) -> list[Waiver]:
     """
     if WAIVERS not in files:
         return []
-    return _formed(WAIVERS, files, lambda document: [_waiver(row) for row in document["waivers"]])  # type: ignore[union-attr, arg-type]  # see _formed
-
-
-def _formed(file: str, files: Files, build: Callable[[JsonObject], _T]) -> _T:
-    """Build a value from a document; raises UnreadableDocument, which names the file, if the form is wrong."""
-    document = read_document(files, file)
     try:
-        return build(document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UnreadableDocument(f"{file}: is not of the published form: {error!r}") from error
+        return [
+            Waiver(
+                row["contract"],
+                row["rule"],
+                row["pointer"],
+                row["reason"].strip(),
+                date.fromisoformat(row["expires"]),
+            )
+            for row in _of_form(WAIVERS, files, forms.WAIVERS)["waivers"]
+        ]
+    except ValueError as error:
+        raise UnreadableDocument(f"{WAIVERS}: {error}") from error
 
 
-def _of_form(file: str, files: Files, form: JsonObject) -> JsonObject:
+def _of_form(file: str, files: Files, form: JsonObject) -> Any:
+    """Return a document; raises UnreadableDocument, which names the file and the place, if its form is wrong."""
     document = read_document(files, file)
     fault = next(forms.form_faults(document, form), None)
     if fault is not None:
         pointer, sentence = fault
         raise UnreadableDocument(f"{file}: at {pointer or 'the top'}: {sentence}")
     return document
-
-
-def _contract(files: Files, entry: JsonObject) -> Contract:
-    folder = str(entry["schema"]).rpartition("/")[0]
-    versions = {
-        path.removeprefix(f"{folder}/history/").partition("/")[0]
-        for path in files
-        if path.startswith(f"{folder}/history/")
-    }
-    return Contract(
-        f"{entry['name']}/{entry['major']}",
-        read_release(files, folder, str(entry["version"])),
-        tuple(
-            read_release(files, f"{folder}/history/{version}", version)
-            for version in sorted(versions, key=_order)
-        ),
-    )
-
-
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))
 
 
 def read_release(files: Files, folder: str, version: str) -> Release:
@@ -158,16 +129,3 @@ def read_release(files: Files, folder: str, version: str) -> Release:
         read_document(files, f"{within}writer.schema.json"),
         _of_form(binding, files, forms.BINDING) if binding in files else None,
     )
-
-
-def _waiver(row: JsonObject) -> Waiver:
-    waiver = Waiver(
-        contract=str(row["contract"]),
-        rule=str(row["rule"]),
-        pointer=str(row["pointer"]),
-        reason=str(row["reason"]).strip(),
-        expires=date.fromisoformat(str(row["expires"])),
-    )
-    if not waiver.reason:
-        raise ValueError("a waiver needs a reason")
-    return waiver

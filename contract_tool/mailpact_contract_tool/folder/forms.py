@@ -13,6 +13,7 @@ _TEXT: JsonObject = {"type": "string", "minLength": 1}
 _ANY_TEXT: JsonObject = {"type": "string"}
 _TRUTH: JsonObject = {"type": "boolean"}
 _COUNT: JsonObject = {"type": "integer", "minimum": 1}
+_DAY: JsonObject = {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
 _TEXTS: JsonObject = {"type": "array", "items": _ANY_TEXT}
 
 
@@ -37,7 +38,7 @@ INDEX = _object(
                         _object({"path": _TEXT, "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"}})
                     ),
                 },
-                {"deprecated": {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}},
+                {"deprecated": _DAY},
             )
         )
     }
@@ -94,6 +95,21 @@ TOPOLOGY = _object(
     }
 )
 ERRORS = _object({"errors": _list(_object({"code": _TEXT, "meaning": _TEXT, "publisher": _TEXT}))})
+WAIVERS = _object(
+    {
+        "waivers": _list(
+            _object(
+                {
+                    "contract": _TEXT,
+                    "rule": _TEXT,
+                    "pointer": _ANY_TEXT,
+                    "reason": {"type": "string", "pattern": "[^\\s]"},
+                    "expires": _DAY,
+                }
+            )
+        )
+    }
+)
 _PIECES = _list(
     _object({"text": _ANY_TEXT, "times": {"type": "integer", "minimum": 0, "maximum": 4_000_000}})
 )

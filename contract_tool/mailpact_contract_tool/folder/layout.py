@@ -57,13 +57,18 @@ class ContractFolder:
         return tuple(path for path in self.files if path.startswith(folder) and path.endswith(".json"))
 
     def history(self) -> dict[str, tuple[str, ...]]:
-        """Return the paths of the published files by version, in no order."""
+        """Return the paths of the published files by version, the oldest version first."""
         found: dict[str, list[str]] = {}
         for path in self.files:
             match = _HISTORY.fullmatch(path.removeprefix(f"{self.path}/"))
             if match:
                 found.setdefault(match["version"], []).append(path)
-        return {version: tuple(paths) for version, paths in found.items()}
+        return {version: tuple(found[version]) for version in sorted(found, key=_order)}
+
+
+def _order(version: str) -> list[int]:
+    """Return the numbers of a version; a part that is no number counts as -1."""
+    return [int(part) if part.isdecimal() and len(part) < 10 else -1 for part in version.split(".")]
 
 
 def contract_folders(paths: Iterable[str]) -> list[ContractFolder]:

@@ -51,7 +51,7 @@ def document(
 
 def _channel_name(contract: Described) -> str:
     """Name a channel by its exchange, and by its routing key where there is one."""
-    binding = _binding(contract)
+    binding = contract.wire
     return ".".join(
         filter(None, (binding["exchange"], _MEMBER.sub(r"\1", binding["writers"]["routing_key"])))
     )
@@ -67,7 +67,7 @@ def _channels(contracts: Sequence[Described], topology: dict[str, Any]) -> Itera
 
 def _channel(contracts: Sequence[Described], topology: dict[str, Any]) -> JsonObject:
     """Describe what `contracts` share: one exchange, one routing key."""
-    binding = _binding(contracts[0])
+    binding = contracts[0].wire
     routing_key = binding["writers"]["routing_key"]
     exchange = _exchange(binding["exchange"], topology)
     messages = [message for contract in contracts for message in _message_names(contract).values()]
@@ -115,7 +115,7 @@ def _queues(exchange: str, topology: dict[str, Any]) -> Iterator[JsonObject]:
 
 def _operations(contracts: Sequence[Described]) -> Iterator[tuple[str, JsonObject]]:
     for contract in contracts:
-        binding = _binding(contract)
+        binding = contract.wire
         channel = f"#/channels/{_channel_name(contract)}"
         for side, action in _SIDES.items():
             operation: JsonObject = {
@@ -124,20 +124,20 @@ def _operations(contracts: Sequence[Described]) -> Iterator[tuple[str, JsonObjec
                 "channel": {"$ref": channel},
                 "messages": [{"$ref": f"{channel}/messages/{_message_names(contract)[side]}"}],
                 "bindings": {
-                    "amqp": {**(_publishing(binding) if side == "writer" else {"ack": True}), **_AMQP}
+                    "amqp": {**(_publishing(contract) if side == "writer" else {"ack": True}), **_AMQP}
                 },
             }
             if side == "writer":
-                operation["x-mailpact-publish"] = {"confirms": True, "mandatory": _is_mandatory(binding)}
+                operation["x-mailpact-publish"] = {"confirms": True, "mandatory": contract.is_mandatory}
             else:
                 operation["x-mailpact-readers"] = binding["readers"]
             yield f"{action}-{key(contract.name)}", operation
 
 
-def _publishing(binding: dict[str, Any]) -> JsonObject:
-    properties = {row["name"]: row for row in binding["properties"]}
+def _publishing(contract: Described) -> JsonObject:
+    properties = {row["name"]: row for row in contract.wire["properties"]}
     publishing: JsonObject = {
-        "mandatory": _is_mandatory(binding),
+        "mandatory": contract.is_mandatory,
         "timestamp": "timestamp" in properties,
     }
     mode = properties.get("delivery_mode", {}).get("value")
@@ -146,7 +146,7 @@ def _publishing(binding: dict[str, Any]) -> JsonObject:
 
 def _messages(contracts: Sequence[Described]) -> Iterator[tuple[str, JsonObject]]:
     for contract in contracts:
-        binding = _binding(contract)
+        binding = contract.wire
         for side, name in _message_names(contract).items():
             schema = contract.schemas[side]
             message: JsonObject = {
@@ -192,16 +192,6 @@ def _at_home(schema: JsonObject, home: str) -> JsonObject:
 
 def _message_names(contract: Described) -> dict[str, str]:
     return {side: f"{key(contract.name)}-{side}" for side in _SIDES}
-
-
-def _binding(contract: Described) -> dict[str, Any]:
-    binding: Any = contract.binding
-    return dict(binding)
-
-
-def _is_mandatory(binding: dict[str, Any]) -> bool:
-    """Return whether the broker must return a message that reaches no queue; true by default."""
-    return bool(binding["writers"].get("mandatory", True))
 
 
 def _exchange(name: str, topology: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 from mailpact.contracts.catalogue import Catalogue
 from mailpact.contracts.parse import JsonObject
@@ -25,6 +26,16 @@ class Described:
     schemas: Mapping[str, JsonObject]
     binding: JsonObject | None
     files: Mapping[str, bytes]
+
+    @property
+    def wire(self) -> dict[str, Any]:
+        """Return the binding of a contract that travels by itself."""
+        return cast(dict[str, Any], self.binding)
+
+    @property
+    def is_mandatory(self) -> bool:
+        """Return whether the broker must return a message that reaches no queue; true by default."""
+        return bool(self.wire["writers"].get("mandatory", True))
 
 
 def describe(catalogue: Catalogue, published: Mapping[str, bytes]) -> tuple[Described, ...]:

@@ -9,19 +9,18 @@ that was interrupted is finished by running it again.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from mailpact.contracts.errors import CatalogueError, UnknownContractError
-from mailpact.contracts.parse import JsonObject
+from mailpact_contract_tool.check.reading import UnreadableDocument, read_release
 from mailpact_contract_tool.check.versions import Contract, check
-from mailpact_contract_tool.check.versions import Release as Version
 from mailpact_contract_tool.check.wire import compare_bindings
 from mailpact_contract_tool.compare.schemas import compare
 from mailpact_contract_tool.compare.verdict import NO_WITNESS, Change
-from mailpact_contract_tool.folder.documents import Files, Unreadable, read_object
+from mailpact_contract_tool.folder.documents import Files
 from mailpact_contract_tool.folder.forms import INDEX as INDEX_FORM
 from mailpact_contract_tool.folder.layout import ContractFolder, contract_folders
 from mailpact_contract_tool.lint.collected import Collected
@@ -69,7 +68,7 @@ def plan_release(files: Files, name: str) -> Release:
         raise ReleaseRefused(
             f"nothing has changed in {name} since version {entry['version']}: nothing to release"
         )
-    changes = [] if entry is None else _changes(files, folder, _minor(entry["version"]), working)
+    changes = [] if entry is None else _changes(files, folder, _minor(entry["version"]))
     history = {f"{name}/history/{version}/{file}": body for file, body in working.items()}
     current = {f"{name}/{file}": body for file, body in working.items()}
     release = Release(
@@ -118,17 +117,15 @@ def _version(files: Files, folder: ContractFolder, version: str) -> dict[str, by
     return {path.removeprefix(prefix): files[path] for path in folder.files if path.startswith(prefix)}
 
 
-def _changes(
-    files: Files, folder: ContractFolder, newest: int, working: dict[str, bytes]
-) -> list[tuple[str, Change]]:
+def _changes(files: Files, folder: ContractFolder, newest: int) -> list[tuple[str, Change]]:
     """Return the changes since the newest version, with their files; raise ReleaseRefused if a version would break."""
-    now = _compared_version(folder, "as it is", working)
-    published = tuple(
-        _compared_version(folder, version, _version(files, folder, version))
-        for version in sorted(folder.history(), key=_minor)
-        if _minor(version) <= newest
-    )
     try:
+        now = read_release(files, folder.path, "as it is")
+        published = tuple(
+            read_release(files, f"{folder.path}/history/{version}", version)
+            for version in folder.history()
+            if _minor(version) <= newest
+        )
         checked = check([Contract(folder.path, now, published)], None, (), date.min)
         then = published[-1]
         changes = [
@@ -139,7 +136,7 @@ def _changes(
             changes += [
                 ("messages on their way", change) for change in compare_bindings(then.binding, now.binding)
             ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (UnreadableDocument, ValueError) as error:
         raise ReleaseRefused(f"{folder.path} cannot be compared with what was published: {error}") from error
     reasons = [_reason(one.question, change) for one in checked for change in one.changes]
     if reasons:
@@ -148,23 +145,6 @@ def _changes(
             reasons,
         )
     return changes
-
-
-def _compared_version(folder: ContractFolder, version: str, named: Mapping[str, bytes | None]) -> Version:
-    def document(name: str) -> JsonObject:
-        value = read_object(named, name)
-        if isinstance(value, Unreadable):
-            raise ReleaseRefused(
-                f"{name} of {folder.path}, {version}, cannot be read; mailpact contracts lint says why"
-            )
-        return value
-
-    return Version(
-        version,
-        document("schema.json"),
-        document("writer.schema.json"),
-        None if folder.is_template else document("binding.json"),
-    )
 
 
 def _reason(question: str, change: Change) -> str:
@@ -240,46 +220,47 @@ def _new_entry(index: Any, folder: ContractFolder) -> dict[str, Any]:
 
 def _refuse_edits(files: Files, index: Any, folder: ContractFolder, version: str) -> None:
     """Raise ReleaseRefused if published files were edited; files of an interrupted release do not count."""
-    edits = [
-        finding
-        for finding in published_findings(files, entries_of(index), [folder])
-        if finding.rule is Rule.PUBLISHED_VERSION_EDITED
-        and finding.file.startswith(f"{folder.path}/")
-        and not finding.file.startswith(f"{folder.path}/history/{version}/")
-    ]
-    if edits:
-        raise ReleaseRefused(
-            f"{folder.path} is not released: what was published has been changed",
-            (_line(edit) for edit in edits),
-        )
+    _refuse(
+        f"{folder.path} is not released: what was published has been changed",
+        (
+            finding
+            for finding in published_findings(files, entries_of(index), [folder])
+            if finding.rule is Rule.PUBLISHED_VERSION_EDITED
+            and finding.file.startswith(f"{folder.path}/")
+            and not finding.file.startswith(f"{folder.path}/history/{version}/")
+        ),
+    )
 
 
 def _refuse_unusable(files: Files, folder: ContractFolder) -> None:
     """Raise ReleaseRefused if an engine must not compile a schema."""
-    findings = [
-        finding
-        for finding in lint(files)
-        if finding.file in folder.working_files and finding.rule.startswith(("EC-FILE", "EC-PORT"))
-    ]
-    if findings:
-        raise ReleaseRefused(
-            f"{folder.path} is not released: mend what the linter finds ({len(findings)})",
-            (_line(finding) for finding in findings[:_MOST_LINES]),
-        )
+    _refuse(
+        f"{folder.path} is not released: mend what the linter finds",
+        (
+            finding
+            for finding in lint(files)
+            if finding.file in folder.working_files and finding.rule.startswith(("EC-FILE", "EC-PORT"))
+        ),
+    )
 
 
 def _refuse_findings(files: Files, release: Release) -> None:
     """Raise ReleaseRefused for findings after the release; unreleased changes of other contracts do not count."""
-    findings = [
-        finding
-        for finding in lint({**files, **dict(release.files)})
-        if finding.rule is not Rule.UNRELEASED_CHANGES or finding.file.startswith(f"{release.contract}/")
-    ]
-    if findings:
-        raise ReleaseRefused(
-            f"{release.contract} is not released: mend what the linter finds ({len(findings)})",
-            (_line(finding) for finding in findings[:_MOST_LINES]),
-        )
+    _refuse(
+        f"{release.contract} is not released: mend what the linter finds",
+        (
+            finding
+            for finding in lint({**files, **dict(release.files)})
+            if finding.rule is not Rule.UNRELEASED_CHANGES or finding.file.startswith(f"{release.contract}/")
+        ),
+    )
+
+
+def _refuse(fault: str, findings: Iterable[Finding]) -> None:
+    """Raise ReleaseRefused if there are findings, with the first of them as reasons."""
+    found = [*findings]
+    if found:
+        raise ReleaseRefused(f"{fault} ({len(found)})", (_line(finding) for finding in found[:_MOST_LINES]))
 
 
 def _line(finding: Finding) -> str:

@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|$~])")
 _LINK = re.compile(
@@ -16,35 +16,34 @@ _HEADING = re.compile(r"#{1,6} ")
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 
 
+class Markdown(str):
+    """A text that is Markdown already."""
+
+    __slots__ = ()
+
+
 def escaped(text: str) -> str:
     """Write a text so that none of it is read as Markdown; line ends become spaces."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
-def code(text: str) -> str:
+def code(text: str) -> Markdown:
     """Write a text as code within a line, fit for a cell of a table."""
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     room = " " if text[:1] in ("`", " ") or text[-1:] in ("`", " ") else ""
-    return f"{fence}{room}{text}{room}{fence}".replace("|", "\\|")
+    return Markdown(f"{fence}{room}{text}{room}{fence}".replace("|", "\\|"))
 
 
-def block(text: str, language: str = "text") -> str:
+def block(text: str, language: str = "text") -> Markdown:
     """Write a text as code in lines of its own."""
     fence = "`" * max(3, max((len(run) for run in re.findall("`+", text)), default=0) + 1)
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}\n"
+    return Markdown(f"{fence}{language}\n{text.rstrip()}\n{fence}\n")
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Write a table of cells that are Markdown already."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def toctree(entries: Iterable[str], *, caption: str = "", hidden: bool = False) -> str:
-    """Write what Sphinx makes the navigation of."""
+def toctree(entries: Iterable[str], caption: str = "") -> Markdown:
+    """Return the list that Sphinx makes the navigation from; the page itself does not show the list."""
     options = [f":caption: {caption}"] if caption else []
-    options += [":hidden:"] if hidden else []
-    return "```{toctree}\n" + "\n".join([*options, "", *entries]) + "\n```\n"
+    return Markdown("```{toctree}\n" + "\n".join([*options, ":hidden:", "", *entries]) + "\n```\n")
 
 
 def apart(page: str) -> str:
@@ -57,7 +56,7 @@ def body(page: str) -> str:
     return page.partition("\n")[2].strip() + "\n" if page.startswith("# ") else page
 
 
-def lowered(page: str) -> str:
+def lowered(page: str) -> Markdown:
     """Write a page's headings one level lower; what looks like one in a block of code stays."""
     fence, lines = "", []
     for line in page.splitlines():
@@ -65,10 +64,10 @@ def lowered(page: str) -> str:
         if found:
             fence = "" if fence == found[1] else fence or found[1]
         lines.append(f"#{line}" if not fence and _HEADING.match(line) else line)
-    return "\n".join(lines) + "\n"
+    return Markdown("\n".join(lines) + "\n")
 
 
-def relinked(page: str, *, at: str, to: str, places: Mapping[str, str]) -> str:
+def relinked(page: str, *, at: str, to: str, places: Mapping[str, str]) -> Markdown:
     """Lead a page's links to this site: it stood at the path `at` and stands at `to` now.
 
     `places` gives the page of this site for each path that has one. What has none keeps its words and loses its link.
@@ -85,4 +84,4 @@ def relinked(page: str, *, at: str, to: str, places: Mapping[str, str]) -> str:
         relative = posixpath.relpath(place, posixpath.dirname(to) or ".")
         return f"[{words}]({relative}{'#' + anchor if anchor else ''})"
 
-    return _LINK.sub(link, page)
+    return Markdown(_LINK.sub(link, page))

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from mailpact.contracts.catalogue import Catalogue
 from mailpact_contract_tool.publish.described import describe
-from mailpact_contract_tool.site.pages import Material
-from mailpact_contract_tool.site.reference_pages import Command
+from mailpact_contract_tool.site.pages import Command, Material
+
+_TEMPLATES = Path(__file__).with_name("templates")
 
 
 def material(
@@ -19,6 +20,10 @@ def material(
         published=published,
         rules=_pages("rules", beside="contract_tool"),
         how_to=_pages("how-to", beside="docs"),
+        templates={
+            path.name.removesuffix(".md.jinja"): path.read_text(encoding="utf-8")
+            for path in _TEMPLATES.glob("*.md.jinja")
+        },
         commands=commands,
         archive=archive,
     )

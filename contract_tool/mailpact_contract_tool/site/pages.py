@@ -1,51 +1,80 @@
-"""Puts the site's pages together, by their paths: what Sphinx makes HTML of.
+"""Puts the site's pages together, by their paths; Sphinx makes HTML of them.
 
 index.md                 what it is, and a message in one minute
 contracts/…              a page for each contract, and one for its vectors
 how-to/…                 taken from docs/how-to
 errors/…  rules/…        a page for each error code and each rule
 commands/…               a page for each command
+
+The templates write the pages. Each text that a template shows is escaped, except a text that is Markdown already.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import DictLoader, Environment, StrictUndefined
 
 from mailpact.contracts.catalogue import ErrorMeaning
 from mailpact_contract_tool.publish.bundle import key
 from mailpact_contract_tool.publish.described import Described
-from mailpact_contract_tool.site import contract_pages, reference_pages
-from mailpact_contract_tool.site.markdown import apart, relinked, toctree
-from mailpact_contract_tool.site.reference_pages import Command
+from mailpact_contract_tool.site.markdown import (
+    Markdown,
+    apart,
+    block,
+    body,
+    code,
+    escaped,
+    lowered,
+    relinked,
+    toctree,
+)
+from mailpact_contract_tool.site.members import members
+from mailpact_contract_tool.site.vectors import vectors
 
-_START = """\
-# Mailpact's contracts
+_FILTERS = {
+    "as_is": Markdown,
+    "block": block,
+    "body": body,
+    "code": code,
+    "json": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+    "key": key,
+    "lowered": lowered,
+    "toctree": toctree,
+}
 
-Mailpact turns messages into mail: a program in any language publishes a small JSON message, and exactly the mail that
-its contract promises is sent. Here is what such a program needs to know.
 
-"""
-_WRITE = "- **Write the program:** [publish a mail](how-to/publish.md), with whole programs in several languages.\n"
-_NEXT = """
-## What next
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option or an argument of a command; `default` is empty if it has none."""
 
-{write}- **Take the files:** [the tarball and its hash](#the-tarball) hold schemas, vectors and types for your build.
-- **Know the contract:** [every contract](contracts/index.md), member by member.
-- **A message was refused?** [Its error code](errors/index.md) says what to do.
-- **Change a contract?** [The rules](rules/index.md) say what breaks whom; [the commands](commands/index.md) check it.
+    words: str
+    variable: str
+    meaning: str
+    default: str
 
-## The tarball
 
-[{archive}](files/{archive}) with its [SHA-256](files/{archive}.sha256). It is the same, byte for byte, wherever it is
-made from these contracts. [asyncapi.json](files/asyncapi.json) says the same as an AsyncAPI 3 document.
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command by the words that call it, such as "mailpact contracts list"."""
 
-"""
+    words: str
+    help: str
+    options: tuple[Option, ...]
+
+    @property
+    def page(self) -> str:
+        """The name of its page."""
+        return self.words.replace(" ", "-")
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """All that the site is made from.
+    """Everything that the site is made from.
 
-    `published` are the published files, `rules` and `how_to` the pages of those folders by their paths without `.md`.
+    `published` holds the published files. `rules` and `how_to` hold the pages of those folders by their paths without
+    `.md`, and `templates` holds the templates by their names.
     """
 
     contracts: Sequence[Described]
@@ -53,30 +82,87 @@ class Material:
     published: Mapping[str, bytes]
     rules: Mapping[str, str]
     how_to: Mapping[str, str]
+    templates: Mapping[str, str]
     commands: Sequence[Command]
     archive: str
 
 
 def pages(material: Material) -> dict[str, str]:
-    """Return all pages, Markdown by its path."""
-    places = _places(material)
+    """Return all pages, Markdown by its path; raises PublishedFileError for a vector that is no JSON object."""
+    site, archive = _Site(material), material.archive
+    start = _section(material.published.get("README.md", b"").decode(), "## Publish a message")
+    start = site.taken(start, "contracts/README.md", "index.md")
+    how_to = [f"how-to/{name}" for name in sorted(material.how_to)]
     return {
-        "index.md": _index(material, places),
-        **_contracts(material, places),
+        "index.md": site.page("index", taken=start, how_to=how_to, archive=archive),
+        "contracts/index.md": site.page("contracts", contracts=material.contracts),
+        **dict(site.contracts()),
         **{
-            f"how-to/{name}.md": relinked(
-                page, at=f"docs/how-to/{name}.md", to=f"how-to/{name}.md", places=places
-            )
+            f"how-to/{name}.md": site.taken(page, f"docs/how-to/{name}.md", f"how-to/{name}.md")
             for name, page in material.how_to.items()
         },
-        **_errors(material),
-        **_rules(material, places),
-        **_commands(material),
+        "errors/index.md": site.page("errors", errors=material.errors),
+        **dict(site.errors()),
+        "rules/index.md": site.page("rules", rules=sorted(map(_rule, material.rules.items()))),
+        **{
+            _rule_page(path): apart(
+                site.taken(page, f"contract_tool/rules/{path}.md", _rule_page(path))
+                + "\n[All rules](index.md)\n"
+            )
+            for path, page in material.rules.items()
+        },
+        "commands/index.md": site.page("commands", commands=material.commands),
+        **{f"commands/{one.page}.md": site.page("command", command=one) for one in material.commands},
     }
 
 
+class _Site:
+    """Writes pages from the material, by templates or from pages of the repository."""
+
+    def __init__(self, material: Material) -> None:
+        self._material = material
+        self._places = _places(material)
+        self._templates = Environment(  # noqa: S701  # the pages are Markdown: `finalize` escapes them
+            loader=DictLoader(material.templates),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            finalize=lambda value: value if isinstance(value, Markdown) else escaped(str(value)),
+        )
+        self._templates.filters |= _FILTERS
+
+    def page(self, template: str, **values: Any) -> str:
+        """Fill a template."""
+        return self._templates.get_template(template).render(values)
+
+    def taken(self, page: str, at: str, to: str) -> Markdown:
+        """Return a page of the repository at the path `at`, with links that are right at the path `to` of the site."""
+        return relinked(page, at=at, to=to, places=self._places)
+
+    def contracts(self) -> Iterator[tuple[str, str]]:
+        """Yield the page of each contract, and the page of its vectors."""
+        for contract in self._material.contracts:
+            page, readme = f"contracts/{key(contract.name)}", contract.files.get("README.md", b"").decode()
+            values = {
+                "contract": contract,
+                "vectors": [*vectors(contract)],
+                "members": members(contract.schemas["writer"]),
+                "taken": self.taken(readme, f"contracts/{contract.name}/README.md", f"{page}.md"),
+                "changelog": contract.files.get("CHANGELOG.md", b"").decode(),
+            }
+            yield f"{page}.md", self.page("contract", **values)
+            yield f"{page}-vectors.md", self.page("vectors", **values)
+
+    def errors(self) -> Iterator[tuple[str, str]]:
+        """Yield the page of each error code, with the vectors that are refused with it."""
+        shown = [(contract, one) for contract in self._material.contracts for one in vectors(contract)]
+        for name, error in self._material.errors.items():
+            found = [(contract, one) for contract, one in shown if one.code == name]
+            yield f"errors/{name}.md", self.page("error", name=name, error=error, vectors=found)
+
+
 def _places(material: Material) -> dict[str, str]:
-    """Say where what the repository's pages link to stands on this site."""
+    """Return the page of the site for each path of the repository that a page links to."""
     return {
         **{
             f"contracts/{path}": f"files/contracts/{path}"
@@ -97,85 +183,26 @@ def _places(material: Material) -> dict[str, str]:
     }
 
 
-def _index(material: Material, places: Mapping[str, str]) -> str:
-    words = material.published.get("README.md", b"").decode()
-    taken = _section(words, "## Publish a message")
-    how_to = [f"how-to/{name}" for name in sorted(material.how_to)]
-    write = _WRITE if "publish" in material.how_to else ""
-    return (
-        _START
-        + relinked(taken, at="contracts/README.md", to="index.md", places=places)
-        + _NEXT.format(archive=material.archive, write=write)
-        + toctree(["contracts/index"], hidden=True)
-        + (toctree(how_to, caption="How to", hidden=True) if how_to else "")
-        + toctree(["errors/index", "rules/index", "commands/index"], caption="Look up", hidden=True)
-    )
-
-
 def _section(page: str, heading: str) -> str:
-    """Return one section of a page, from its heading to the next of its level; empty if it is not there."""
+    """Return one section of a page, from its heading to the next heading of its level; "" if there is none."""
     _, found, rest = f"\n{page}".partition(f"\n{heading}\n")
     return f"{heading}\n{rest.partition(chr(10) + '## ')[0]}\n" if found else ""
 
 
-def _contracts(material: Material, places: Mapping[str, str]) -> dict[str, str]:
-    names = [key(contract.name) for contract in material.contracts]
-    written = {
-        "contracts/index.md": contract_pages.overview(material.contracts) + "\n" + toctree(names, hidden=True)
-    }
-    for contract, name in zip(material.contracts, names, strict=True):
-        page = f"contracts/{name}.md"
-        taken = relinked(
-            contract.files.get("README.md", b"").decode(),
-            at=f"contracts/{contract.name}/README.md",
-            to=page,
-            places=places,
-        )
-        written[page] = (
-            contract_pages.contract_page(contract, taken=taken)
-            + "\n"
-            + toctree([f"{name}-vectors"], hidden=True)
-        )
-        written[f"contracts/{name}-vectors.md"] = contract_pages.vectors_page(contract)
-    return written
-
-
-def _errors(material: Material) -> dict[str, str]:
-    overview = reference_pages.errors_overview(material.errors) + "\n" + toctree(material.errors, hidden=True)
-    return {
-        "errors/index.md": overview,
-        **{
-            f"errors/{name}.md": reference_pages.error_page(name, error, material.contracts)
-            for name, error in material.errors.items()
-        },
-    }
-
-
 def _rule_page(path: str) -> str:
-    """Return where the page of a rule stands on the site: the names of lint rules and of changes differ."""
+    """Return the page of a rule on the site; the names of lint rules and of changes differ."""
     return f"rules/{path.rpartition('/')[2]}.md"
 
 
-def _rules(material: Material, places: Mapping[str, str]) -> dict[str, str]:
-    return {
-        "rules/index.md": reference_pages.rules_overview(material.rules),
-        **{
-            _rule_page(path): apart(
-                relinked(page, at=f"contract_tool/rules/{path}.md", to=_rule_page(path), places=places)
-                + "\n[All rules](index.md)\n"
-            )
-            for path, page in material.rules.items()
-        },
-    }
-
-
-def _commands(material: Material) -> dict[str, str]:
-    names = [command.page for command in material.commands]
-    overview = reference_pages.commands_overview(material.commands) + "\n" + toctree(names, hidden=True)
-    return {
-        "commands/index.md": overview,
-        **{
-            f"commands/{command.page}.md": reference_pages.command_page(command)
-            for command in material.commands
-        },
-    }
+def _rule(path_and_page: tuple[str, str]) -> tuple[str, str, str]:
+    """Return the name of a rule, the first sentence of its page as Markdown, and its category."""
+    path, page = path_and_page
+    category = next(
+        (line.partition(":")[2] for line in page.splitlines() if line.startswith("Category:")), ""
+    )
+    paragraphs = [" ".join(part.split()) for part in page.split("\n\n")]
+    said = next(
+        (part for part in paragraphs if part and not part.startswith(("#", "Category:", "File:"))), ""
+    )
+    sentence = said.partition(". ")[0].removesuffix(".").replace("|", "\\|") + "."
+    return path.rpartition("/")[2], sentence, category
