@@ -92,16 +92,7 @@ def read_waivers(files: Files) -> list[Waiver]:
     if WAIVERS not in files:
         return []
     try:
-        return [
-            Waiver(
-                row["contract"],
-                row["rule"],
-                row["pointer"],
-                row["reason"].strip(),
-                date.fromisoformat(row["expires"]),
-            )
-            for row in _of_form(WAIVERS, files, forms.WAIVERS)["waivers"]
-        ]
+        return [_waiver(row) for row in _of_form(WAIVERS, files, forms.WAIVERS)["waivers"]]
     except ValueError as error:
         raise UnreadableDocument(f"{WAIVERS}: {error}") from error
 
@@ -129,3 +120,10 @@ def read_release(files: Files, folder: str, version: str) -> Release:
         read_document(files, f"{within}writer.schema.json"),
         _of_form(binding, files, forms.BINDING) if binding in files else None,
     )
+
+
+def _waiver(row: Any) -> Waiver:
+    reason, expires = row["reason"].strip(), date.fromisoformat(row["expires"])
+    if not reason:
+        raise ValueError("a waiver needs a reason")
+    return Waiver(row["contract"], row["rule"], row["pointer"], reason, expires)

@@ -4,19 +4,27 @@ If a schema that must hold is an enumeration, or leads to one by `allOf`, `anyOf
 the answer. Membership in a list is decided by sets; everything else is decided by both engines.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from mailpact.contracts.parse import JsonValue
 from mailpact_contract_tool.compare.clauses import Literal, kinds
 from mailpact_contract_tool.compare.engines import Engines
-from mailpact_contract_tool.compare.node import Node, Store, canonical, kind_of, written
+from mailpact_contract_tool.compare.node import Kind, Node, Store, canonical, kind_of, written
 from mailpact_contract_tool.compare.outcome import NOTHING, Found, Outcome, first_of
 
 _DOUBTED = frozenset({"a value of an enumeration was not judged alike by both engines"})
 Values = dict[str, JsonValue]
 """Values by their canonical texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """Values that include every value that a schema accepts; if `exact`, the schema accepts all of them."""
+
+    values: Values
+    exact: bool
 
 
 class Listed:
@@ -25,12 +33,11 @@ class Listed:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._engines: dict[Node, Engines | None] = {}
-        self._values: dict[Node, Values | None] = {}
-        self._exactly: dict[Node, frozenset[str] | None] = {}
+        self._lists: dict[Node, _List | None] = {}
 
     def values_of(self, goal: Iterable[Literal]) -> Values | None:
         """Return values of which the answer must be one; None if no schema lists its values."""
-        lists = [values for one in goal if one.holds and (values := self._of(one.node)) is not None]
+        lists = [found.values for one in goal if one.holds and (found := self._of(one.node)) is not None]
         return min(lists, key=len, default=None)
 
     def one_of(self, values: Values, goal: frozenset[Literal]) -> Outcome:
@@ -48,61 +55,46 @@ class Listed:
         return Found(value) if sure else Found(value, _DOUBTED)
 
     def _accepts(self, node: Node, value: JsonValue, text: str) -> bool | None:
-        if (exact := self._exact(node)) is not None:
-            return text in exact
-        if node.plain.keys() & {"enum", "const"} and text not in (self._of(node) or {}):
-            return False
+        listed = self._of(node)
+        if listed is not None and (listed.exact or text not in listed.values):
+            return text in listed.values
         if node not in self._engines:
             schema = written(node, self._store)
             self._engines[node] = None if schema is None else Engines(schema, self._store.deadline)
         engines = self._engines[node]
         return None if engines is None else engines.accept(value)
 
-    def _exact(self, node: Node) -> frozenset[str] | None:
-        """Return the canonical texts of all accepted values; None if the schema is more than a combination of lists."""
-        if node not in self._exactly:
-            self._exactly[node] = None  # for a definition that leads to itself
-            self._exactly[node] = self._combined(self._store.target(node))
-        return self._exactly[node]
-
-    def _combined(self, node: Node) -> frozenset[str] | None:
-        if not node.plain.keys() <= {"type", "enum", "const"} or "prefixItems" in node.many:
-            return None
-        if node.one or node.named or node.outside:
-            return None
-        branches = {word: [self._exact(branch) for branch in node.many[word]] for word in node.many}
-        lists = [frozenset(map(canonical, values)) for values in node.lists]
-        for word, found in branches.items():
-            known = [branch for branch in found if branch is not None]
-            if len(known) < len(found):
-                return None
-            if word == "allOf":
-                lists += known
-            else:
-                times = Counter(text for branch in known for text in branch)
-                lists.append(frozenset(text for text, most in times.items() if word == "anyOf" or most == 1))
-        if not lists:
-            return None
-        accepted = frozenset.intersection(*lists)
-        if "type" in node.plain:
-            allowed = kinds(node.plain["type"])
-            accepted = frozenset(text for text in accepted if kind_of(json.loads(text)) in allowed)
-        return accepted
-
-    def _of(self, node: Node) -> Values | None:
+    def _of(self, node: Node) -> _List | None:
         """Return values that include every accepted value; None if there may be others."""
-        if node not in self._values:
-            self._values[node] = None  # for a definition that leads to itself
-            self._values[node] = self._collected(node)
-        return self._values[node]
+        if node not in self._lists:
+            self._lists[node] = None  # for a definition that leads to itself
+            self._lists[node] = self._joined(self._store.target(node))
+        return self._lists[node]
 
-    def _collected(self, node: Node) -> Values | None:
-        node = self._store.target(node)
+    def _joined(self, node: Node) -> _List | None:
+        """Join the lists of the schema itself and of its subschemas for the same value."""
         lists = [{canonical(value): value for value in values} for values in node.lists]
-        lists += [values for child in node.many.get("allOf", ()) if (values := self._of(child)) is not None]
-        for word in ("anyOf", "oneOf"):
+        exact = node.plain.keys() <= {"type", "enum", "const"} and "prefixItems" not in node.many
+        exact = exact and not (node.one or node.named or node.outside)
+        for word in ("allOf", "anyOf", "oneOf"):
             branches = [self._of(branch) for branch in node.many.get(word, ())]
             known = [branch for branch in branches if branch is not None]
-            if branches and len(known) == len(branches):
-                lists.append({text: value for branch in known for text, value in branch.items()})
-        return min(lists, key=len, default=None)
+            all_exact = len(known) == len(branches) and all(branch.exact for branch in known)
+            exact = exact and all_exact
+            if word == "allOf":
+                lists += [branch.values for branch in known]
+            elif branches and len(known) == len(branches):
+                times = Counter(text for branch in known for text in branch.values)
+                either = {text: value for branch in known for text, value in branch.values.items()}
+                once = word == "oneOf" and all_exact
+                lists.append({text: value for text, value in either.items() if times[text] == 1 or not once})
+        if not lists:
+            return None
+        types = kinds(node.plain["type"]) if "type" in node.plain else frozenset(Kind)
+        shortest = min(lists, key=len)
+        accepted = {
+            text: value
+            for text, value in shortest.items()
+            if kind_of(value) in types and all(text in other for other in lists)
+        }
+        return _List(accepted, exact)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, count, islice
-from math import ceil, floor, gcd, lcm
+from math import ceil, floor, gcd, inf, lcm
 
 from mailpact.contracts.parse import JsonValue
 from mailpact_contract_tool.compare.clauses import Atom, Op
@@ -29,8 +29,8 @@ def simple(atoms: Iterable[Atom], kind: Kind) -> Outcome:
 class _Range:
     """The demands of the atoms on a number, joined."""
 
-    low: Fraction | None = None
-    high: Fraction | None = None
+    low: Fraction | float = -inf
+    high: Fraction | float = inf
     only: set[Fraction] | None = None
     never: set[Fraction] = field(default_factory=set)
     factor: int = 1
@@ -39,9 +39,9 @@ class _Range:
 
     def add(self, atom: Atom) -> None:
         if atom.op in (Op.AT_LEAST, Op.MORE):
-            self.low = atom.bound if self.low is None else max(self.low, atom.bound)
+            self.low = max(self.low, atom.bound)
         if atom.op in (Op.AT_MOST, Op.LESS):
-            self.high = atom.bound if self.high is None else min(self.high, atom.bound)
+            self.high = min(self.high, atom.bound)
         if atom.op in (Op.MORE, Op.LESS):
             self.never.add(atom.bound)
         if atom.op == Op.MULTIPLE:
@@ -56,8 +56,7 @@ class _Range:
 
     def holds(self, value: Fraction) -> bool:
         return (
-            (self.low is None or value >= self.low)
-            and (self.high is None or value <= self.high)
+            self.low <= value <= self.high
             and value not in self.never
             and (not self.factored or value % self.factor == 0)
             and all(value % factor != 0 for factor in self.no_factors)
@@ -72,7 +71,7 @@ def number(atoms: Iterable[Atom], kind: Kind, asker: Asker) -> Outcome:
     if wanted.only is not None:
         fitting = sorted(value for value in wanted.only if wanted.holds(value))
         return Found(_json(fitting[0])) if fitting else NOTHING
-    if wanted.low is not None and wanted.high is not None and wanted.low > wanted.high:
+    if wanted.low > wanted.high:
         return NOTHING
     return _whole(wanted, asker) if kind == Kind.INTEGER else _broken(wanted)
 
@@ -86,8 +85,8 @@ def _whole(wanted: _Range, asker: Asker) -> Outcome:
     factor = wanted.factor
     if any(factor % other == 0 for other in wanted.no_factors):
         return NOTHING
-    low = None if wanted.low is None else ceil(wanted.low / factor)
-    high = None if wanted.high is None else floor(wanted.high / factor)
+    low = None if wanted.low == -inf else ceil(wanted.low / factor)
+    high = None if wanted.high == inf else floor(wanted.high / factor)
     for index in islice(_outward(low, high), _MOST_TRIED):
         asker.spend(0)
         if wanted.holds(Fraction(index * factor)):
@@ -114,9 +113,13 @@ def _broken(wanted: _Range) -> Outcome:
     if wanted.factored:
         return NOTHING
     low, high = wanted.low, wanted.high
-    if low is not None and low == high:
+    if isinstance(low, Fraction) and low == high:
         fits = low.denominator != 1 and wanted.holds(low)
         return Found(_json(low)) if fits else NOTHING
+    if isinstance(low, float):
+        low = high - 1000 if isinstance(high, Fraction) else Fraction(0)
+    if isinstance(high, float):
+        high = low + 1000
     for value in _between(low, high):
         exact = Fraction(float(value))
         if exact.denominator != 1 and wanted.holds(exact):
@@ -124,11 +127,7 @@ def _broken(wanted: _Range) -> Outcome:
     return unknown("no number between the bounds could be written as a double")
 
 
-def _between(low: Fraction | None, high: Fraction | None) -> Iterator[Fraction]:
-    if low is None:
-        low = Fraction(0) if high is None else high - 1000
-    if high is None:
-        high = low + 1000
+def _between(low: Fraction, high: Fraction) -> Iterator[Fraction]:
     for parts in range(2, 60):
         for index in range(1, parts):
             yield low + (high - low) * index / parts

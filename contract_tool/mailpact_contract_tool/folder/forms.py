@@ -13,7 +13,6 @@ _TEXT: JsonObject = {"type": "string", "minLength": 1}
 _ANY_TEXT: JsonObject = {"type": "string"}
 _TRUTH: JsonObject = {"type": "boolean"}
 _COUNT: JsonObject = {"type": "integer", "minimum": 1}
-_DAY: JsonObject = {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
 _TEXTS: JsonObject = {"type": "array", "items": _ANY_TEXT}
 
 
@@ -38,7 +37,7 @@ INDEX = _object(
                         _object({"path": _TEXT, "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"}})
                     ),
                 },
-                {"deprecated": _DAY},
+                {"deprecated": {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}},
             )
         )
     }
@@ -103,8 +102,8 @@ WAIVERS = _object(
                     "contract": _TEXT,
                     "rule": _TEXT,
                     "pointer": _ANY_TEXT,
-                    "reason": {"type": "string", "pattern": "[^\\s]"},
-                    "expires": _DAY,
+                    "reason": _ANY_TEXT,
+                    "expires": _ANY_TEXT,
                 }
             )
         )

@@ -9,15 +9,11 @@ from dataclasses import dataclass
 
 from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact.contracts.pointer import escaped, unescaped
+from mailpact_contract_tool.compare.node import MANY, NAMED, ONE
 
-ONE_SCHEMA = frozenset(
-    (
-        *("additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then"),
-        *("contentSchema", "unevaluatedItems", "unevaluatedProperties"),
-    )
-)
-NAMED_SCHEMAS = frozenset({"$defs", "dependentSchemas", "patternProperties", "properties"})
-LISTED_SCHEMAS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+ONE_SCHEMA = frozenset({*ONE, "contentSchema"})
+NAMED_SCHEMAS = frozenset({*NAMED, "$defs"})
+LISTED_SCHEMAS = frozenset(MANY)
 IN_PLACE = frozenset({"allOf", "anyOf", "dependentSchemas", "else", "if", "not", "oneOf", "then"})
 """Keywords whose subschemas look at the same value as the schema that they stand in."""
 ANNOTATIONS = frozenset(

@@ -11,13 +11,8 @@ from dataclasses import dataclass, field
 from mailpact.contracts.errors import CatalogueError
 from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact.contracts.pointer import unescaped
+from mailpact_contract_tool.lint.subschemas import LISTED_SCHEMAS, NAMED_SCHEMAS, ONE_SCHEMA
 
-_MAPS_OF_SCHEMAS = frozenset({"$defs", "dependentSchemas", "patternProperties", "properties"})
-_LISTS_OF_SCHEMAS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
-_SCHEMAS = frozenset(
-    {"additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then"}
-    | {"unevaluatedItems", "unevaluatedProperties"}
-)
 _OF_A_WHOLE_FILE = frozenset({"$id", "$schema", "examples"})
 
 
@@ -62,11 +57,11 @@ def _changed(keyword: str, value: JsonValue, change: Callable[[str], str]) -> Js
     match value:
         case str() if keyword == "$ref":
             return change(value)
-        case dict() if keyword in _MAPS_OF_SCHEMAS:
+        case dict() if keyword in NAMED_SCHEMAS:
             return {name: _schema(child, change) for name, child in value.items()}
-        case dict() if keyword in _SCHEMAS:
+        case dict() if keyword in ONE_SCHEMA:
             return with_references(value, change)
-        case list() if keyword in _LISTS_OF_SCHEMAS:
+        case list() if keyword in LISTED_SCHEMAS:
             return [_schema(child, change) for child in value]
         case _:
             return value

@@ -24,6 +24,20 @@ from mailpact_contract_tool.lint.vector_rules import Engine, assertions
 
 _NAME = re.compile(r"(?P<name>[a-z][a-z0-9-]*(?:/[a-z][a-z0-9-]*)*?)(?:/(?P<major>[1-9][0-9]{0,8}))?")
 _CLOSED = "additionalProperties"
+_WRONG: tuple[tuple[str, str, ErrorCode, JsonObject], ...] = (
+    ("not-json", "No JSON.", ErrorCode.INVALID_JSON, {"body": "{"}),
+    ("no-type", "Without a type.", ErrorCode.UNSUPPORTED_VERSION, {"properties": {"type": ""}}),
+    (
+        "no-content-type",
+        "Without a content type.",
+        ErrorCode.UNSUPPORTED_CONTENT_TYPE,
+        {"content_type": None},
+    ),
+)
+"""Vectors that break no keyword: path, description, error code, and what differs from the smallest message.
+
+Only the first one holds for a template, which has no AMQP properties.
+"""
 
 
 class DraftRefused(CatalogueError):
@@ -179,28 +193,11 @@ def _vectors(folder: ContractFolder, reader: JsonObject, writer: JsonObject) -> 
         return {}
     body = json.dumps(least, ensure_ascii=False)
     made: dict[str, JsonObject] = {
-        "valid/minimal": {"description": "The least message.", "body": body, **sent},
-        "invalid/not-json": {
-            "description": "No JSON.",
-            "body": "{",
-            **sent,
-            "error": {"code": ErrorCode.INVALID_JSON},
-        },
+        "valid/minimal": {"description": "The least message.", "body": body, **sent}
     }
-    if not folder.is_template:
-        made["invalid/no-type"] = {
-            "description": "Without a type.",
-            "body": body,
-            "properties": {"type": ""},
-            "error": {"code": ErrorCode.UNSUPPORTED_VERSION},
-        }
-        made["invalid/no-content-type"] = {
-            "description": "Without a content type.",
-            "body": body,
-            **sent,
-            "content_type": None,
-            "error": {"code": ErrorCode.UNSUPPORTED_CONTENT_TYPE},
-        }
+    for path, description, code, change in _WRONG[: 1 if folder.is_template else None]:
+        wrong: JsonObject = {"description": description, "body": body, **sent, **change}
+        made[f"invalid/{path}"] = {**wrong, "error": {"code": code}}
     for path, vector in (*_breaking(reader, "invalid", "error"), *_breaking(writer, "valid", "writer_error")):
         if path not in made and path.replace("valid/", "invalid/", 1) not in made:
             made[path] = {**vector, **sent}

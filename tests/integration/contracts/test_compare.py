@@ -194,7 +194,7 @@ def test_check_fails_with_the_version_and_the_document(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "fault"),
     [
-        ("index.json", '{"contracts": 5}', "index.json: is not of the published form"),
+        ("index.json", '{"contracts": 5}', "index.json: at /contracts: is not of the published form"),
         ("email/1/binding.json", '{"exchange": 5}', "email/1/binding.json: at "),
         ("topology.json", "[]", "topology.json: holds no JSON object"),
         (
@@ -204,7 +204,7 @@ def test_check_fails_with_the_version_and_the_document(tmp_path: Path) -> None:
         ),
         ("email/1/schema.json", '{"type": 5}', "email/1 1.0, schema.json: at /type: "),
         ("email/1/schema.json", "", "email/1/schema.json: not JSON"),
-        ("compat-waivers.json", "{}", "compat-waivers.json: is not of the published form"),
+        ("compat-waivers.json", "{}", "compat-waivers.json: at the top: is not of the published form"),
     ],
 )
 def test_check_names_the_file_that_it_cannot_read(tmp_path: Path, file: str, text: str, fault: str) -> None:
