@@ -88,14 +88,14 @@ def test_hostile_schema_is_judged_in_bounded_time(found):
             "type": "object",
             "properties": {"a": deep, "b": {"type": "string", "pattern": "^" + "a?" * 900 + "$"}},
         }
-    began = time.monotonic()
+    began = time.process_time()
 
     findings = found(
         "order/1/schema.json", {"$schema": "https://json-schema.org/draft/2020-12/schema", **deep}
     )
 
     assert Rule.PATTERN_EXPLODES in rules(findings)
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_schema_of_very_many_subschemas_is_judged_in_bounded_time(found):
@@ -104,12 +104,12 @@ def test_schema_of_very_many_subschemas_is_judged_in_bounded_time(found):
         "type": "object",
         "properties": {f"p{number}": {"type": "string", "maxLength": 5} for number in range(15_000)},
     }
-    began = time.monotonic()
+    began = time.process_time()
 
     findings = found("order/1/schema.json", schema)
 
     assert Rule.KEYWORD_UNTRIED in rules(findings)
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_vector_of_very_many_bytes_is_not_made(found):
