@@ -13,26 +13,23 @@ from mailpact_contract_tool.compare.schemas import compare
 from mailpact_contract_tool.compare.verdict import NO_WITNESS, Change, Verdict, witnessed
 
 _LISTS = {
-    "routing_keys": ("routing_key", Rule.ROUTING_KEY_REMOVED, Rule.ROUTING_KEY_ADDED),
-    "content_types": ("content_type", Rule.CONTENT_TYPE_REMOVED, Rule.CONTENT_TYPE_ADDED),
-    "content_encodings": ("content_encoding", Rule.CONTENT_ENCODING_REMOVED, Rule.CONTENT_ENCODING_ADDED),
+    "routing_keys": "routing_key",
+    "content_types": "content_type",
+    "content_encodings": "content_encoding",
 }
+"""What readers accept, as lists, and the name of one value; the rules are named after it."""
 _SENT = {
     "routing_key": ("routing_keys", Rule.ROUTING_KEY_CHANGED),
     "content_type": ("content_types", Rule.CONTENT_TYPE_CHANGED),
 }
-_LIMITS = {
-    "max_body_bytes": (Rule.MAX_BODY_BYTES_INCREASED, Rule.MAX_BODY_BYTES_DECREASED),
-    "max_depth": (Rule.MAX_DEPTH_INCREASED, Rule.MAX_DEPTH_DECREASED),
-    "max_headers_bytes": (Rule.MAX_HEADERS_BYTES_INCREASED, Rule.MAX_HEADERS_BYTES_DECREASED),
-}
+_LIMITS = ("max_body_bytes", "max_depth", "max_headers_bytes")
 
 
 def compare_bindings(old: JsonObject, new: JsonObject) -> list[Change]:
     """Return the changes between two bindings, for every message that the readers of the old binding accepted."""
     changes = [*_identity(old, new), *_sent(old, new)]
-    for word, (singular, removed, added) in _LISTS.items():
-        changes += _list(old, new, word, (singular, removed, added))
+    for word, singular in _LISTS.items():
+        changes += _list(old, new, word, singular)
     changes += [*_optional(old, new), *_limits(old, new), *_properties(old, new)]
     return changes
 
@@ -84,8 +81,8 @@ def _is_taken(value: JsonValue, taken: JsonValue, same: bool) -> bool:  # noqa: 
     return same and isinstance(value, str) and "{" in value
 
 
-def _list(old: JsonObject, new: JsonObject, word: str, names: tuple[str, Rule, Rule]) -> Iterator[Change]:
-    singular, removed, added = names
+def _list(old: JsonObject, new: JsonObject, word: str, singular: str) -> Iterator[Change]:
+    removed, added = Rule[f"{singular.upper()}_REMOVED"], Rule[f"{singular.upper()}_ADDED"]
     before, after = (cast(list[JsonValue], _part(side, "readers").get(word, [])) for side in (old, new))
     for index, value in enumerate(before):
         if value not in after and "#" not in after:
@@ -106,13 +103,13 @@ def _optional(old: JsonObject, new: JsonObject) -> Iterator[Change]:
 
 
 def _limits(old: JsonObject, new: JsonObject) -> Iterator[Change]:
-    for word, (increased, decreased) in _LIMITS.items():
+    for word in _LIMITS:
         before, after = (cast(int, _part(side, "limits").get(word, 0)) for side in (old, new))
         witness: JsonObject = {word.removeprefix("max_"): max(before, after)}
         if after < before:
-            yield witnessed(decreased, f"/limits/{word}", witness)
+            yield witnessed(Rule[f"{word.upper()}_DECREASED"], f"/limits/{word}", witness)
         elif after > before:
-            yield witnessed(increased, f"/limits/{word}", NO_WITNESS, witness)
+            yield witnessed(Rule[f"{word.upper()}_INCREASED"], f"/limits/{word}", NO_WITNESS, witness)
 
 
 def _rows(binding: JsonObject) -> dict[str, tuple[int, JsonObject]]:

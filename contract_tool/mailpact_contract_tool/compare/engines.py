@@ -46,7 +46,7 @@ class Engines:
         return verdicts.pop() if len(verdicts) == 1 else None
 
     def _is_cheap(self, value: JsonValue) -> bool:
-        texts = set(_texts(value))
+        texts = _texts(value)
         check = self._deadline.check
         return all(
             len(text) <= _SHORT
@@ -95,27 +95,24 @@ def _automaton(pattern: str) -> Automaton | None:
         return None
 
 
-def patterns(value: JsonValue) -> Iterator[str]:
+def patterns(schema: JsonValue) -> Iterator[str]:
     """Yield every string that may be a pattern."""
-    if isinstance(value, dict):
-        for name, member in value.items():
-            if name == "pattern" and isinstance(member, str):
-                yield member
-            if name == "patternProperties" and isinstance(member, dict):
-                yield from member
-            yield from patterns(member)
-    elif isinstance(value, list):
-        for item in value:
-            yield from patterns(item)
+    for value in _inside(schema):
+        if isinstance(value, dict):
+            named, single = value.get("patternProperties"), value.get("pattern")
+            yield from named if isinstance(named, dict) else ()
+            yield from [single] if isinstance(single, str) else ()
 
 
-def _texts(value: JsonValue) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, dict):
-        for name, member in value.items():
-            yield name
-            yield from _texts(member)
+def _texts(document: JsonValue) -> set[str]:
+    """Return every string of a document, and the names of all members."""
+    values = [*_inside(document)]
+    names = {name for value in values if isinstance(value, dict) for name in value}
+    return names | {value for value in values if isinstance(value, str)}
+
+
+def _inside(value: JsonValue) -> Iterator[JsonValue]:
+    """Yield a value and every value inside it."""
+    yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _inside(inner)
