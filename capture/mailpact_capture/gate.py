@@ -32,7 +32,7 @@ def is_own_host(host: str, bound_host: str, allowed: Collection[str] = ()) -> bo
     if match is None:
         return False
     name = bare_name(match[1] or match[2])
-    if not match[1] and (name == "localhost" or name in allowed):
+    if name == "localhost" or name in allowed:
         return True
     try:
         address = ipaddress.ip_address(name)

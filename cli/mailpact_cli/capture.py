@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,6 +71,7 @@ def capture(
     if store is not None:
         options.make_folder(store.absolute().parent)
     certificate = _pair(tls_certificate, tls_key)
+    names = tuple(map(host_name, allowed_host or ()))
 
     async def serve(stopping: asyncio.Event) -> None:
         from mailpact_capture.accounts import Accounts, read_accounts
@@ -78,7 +80,7 @@ def capture(
         settings = Settings(
             kept_mails=keep_mails,
             kept_bytes=keep_bytes,
-            allowed_hosts=tuple(allowed_host or ()),
+            allowed_hosts=names,
             offers_starttls=starttls,
             certificate=certificate,
             accounts=read_accounts(auth_file) if auth_file else Accounts(),
@@ -93,6 +95,15 @@ def capture(
             await stopping.wait()
 
     serve_until_stopped(serve)
+
+
+def host_name(text: str) -> str:
+    """Return a value of --allowed-host; raise SettingsError for what no Host header can be, such as one with a port."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", text):
+        raise SettingsError(
+            f"--allowed-host {text!r} is not a name or address without a port, such as `capture`"
+        )
+    return text
 
 
 def _pair(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:

@@ -2,9 +2,11 @@
 
 import pytest
 
+from mailpact.settings import SettingsError
 from mailpact_capture.gate import bare_name, is_foreign, is_own_host, is_own_origin
+from mailpact_cli.capture import host_name
 
-ALLOWED = frozenset(map(bare_name, ("Capture", "mail.test.")))
+ALLOWED = frozenset(map(bare_name, ("Capture", "mail.test.", "fd00::1")))
 
 
 @pytest.mark.parametrize(
@@ -12,7 +14,7 @@ ALLOWED = frozenset(map(bare_name, ("Capture", "mail.test.")))
     [
         "localhost", "LOCALHOST:8025", "localhost.", "localhost.:8025", "127.0.0.1", "127.0.0.1:1", "127.8.9.1",
         "[::1]", "[::1]:8025", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]", "capture", "CAPTURE:8025", "capture.",
-        "mail.test:80", "mail.test.", "10.0.0.5", "10.0.0.5:8025",
+        "mail.test:80", "mail.test.", "10.0.0.5", "10.0.0.5:8025", "[fd00::1]:8025",
     ],
 )  # fmt: skip
 def test_host_is_this_server(host: str) -> None:
@@ -62,3 +64,14 @@ def test_origin_is_foreign(origin: str) -> None:
 )  # fmt: skip
 def test_browser_says_where_a_page_is_from(sites: list[str], foreign: bool) -> None:
     assert is_foreign(sites) is foreign
+
+
+@pytest.mark.parametrize("name", ["capture", "Capture_1", "mail.test.", "10.0.0.7", "fd00::1"])
+def test_name_can_be_allowed(name: str) -> None:
+    assert host_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "capture:8025", "http://capture", "a b", "*", "[::1]", "a/b", "a,b"])
+def test_what_no_host_header_could_be_cannot_be_allowed(name: str) -> None:
+    with pytest.raises(SettingsError, match="without a port"):
+        host_name(name)
