@@ -81,7 +81,7 @@ async def _topology(connection: "AbstractConnection", topology: Topology) -> lis
     findings = [
         wrong(
             "topology",
-            f"{state.title} exists with other arguments, so the consumer will stop with 406: {state.difference}",
+            f"{state.title} exists with other arguments, so its program is refused with 406: {state.difference}",
             f"Move its messages away, delete the {state.title}, and run `mailpact topology apply`."
             " If a policy can give the wanted effect, remove the argument from the program that declares it.",
         )
@@ -104,7 +104,7 @@ async def _topology(connection: "AbstractConnection", topology: Topology) -> lis
             wrong(
                 "topology",
                 f"missing: {', '.join(others)}",
-                "Start a consumer, or run `mailpact topology apply`.",
+                "Start a consumer and the site, or run `mailpact topology apply`.",
             )
         )
     return findings or [ok("topology", f"{len(pieces)} exchanges and queues are as the contracts say")]
