@@ -12,6 +12,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from mailpact_consumer.schedule import Schedule
+from tests.conftest import REAL
 
 ID = "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11"
 
@@ -125,6 +126,32 @@ async def test_dead_letters_that_nobody_takes_hold_up_no_good_mail(
         await asyncio.gather(*(stage.publish(b"invalid") for _ in range(40)))
         await publish(stage, ("good.example", 20))
         await eventually("the good ones are mails", lambda: len(server.good) == 21)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("real_servers", [REAL], ids=["real servers"], indirect=True)
+async def test_memory_alarm_behind_invalid_messages_holds_up_no_good_mail(
+    stage: Any, server: Server, eventually: Any, rabbitmq_node: Any
+) -> None:
+    async with stage.consumer():
+        await stage.order("first@good.example")
+        await eventually("the queues are there", lambda: server.good)
+    await asyncio.gather(*(stage.publish(b"invalid") for _ in range(40)))
+    await publish(stage, ("good.example", 20))
+
+    await asyncio.to_thread(rabbitmq_node.raise_memory_alarm)
+    try:
+        async with stage.consumer():
+            await eventually("the good ones are mails", lambda: len(server.good) == 21)
+    finally:
+        await asyncio.to_thread(rabbitmq_node.clear_memory_alarm)
+
+    async with stage.consumer():
+        await eventually("each invalid one is a letter", lambda: has_letters(stage, 40))
+
+
+async def has_letters(stage: Any, count: int) -> bool:
+    return bool(await stage.waiting("email.dead") == count)
 
 
 async def test_recipient_who_is_always_answered_421_pauses_nothing(
