@@ -34,13 +34,11 @@ from mailpact.settings import AmqpUrl
 from mailpact_consumer.letter import bridged
 from mailpact_consumer.liveness import is_alive
 from mailpact_consumer.message import identify
-from mailpact_consumer.queues import WORK_QUEUE
+from mailpact_consumer.queues import INGRESS, REQUEUE_EXCHANGE, WORK_QUEUE
 from mailpact_consumer.schema import bridges, owners
 
 LEGACY_QUEUE = "email"
-INGRESS = "email"
 TWIN_KEYS = frozenset({"", "email"})
-REQUEUE_EXCHANGE = "email.requeue"
 PROBE_SECONDS = 30.0
 PREFETCH = 32
 

@@ -17,9 +17,7 @@ from mailpact.amqp.errors import BrokerLost, talking
 from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome
 from mailpact_consumer.dead_letter import DeadLetter, read_letter
-
-QUEUE = "email.dead"
-REPLAY_EXCHANGE = "email.requeue"
+from mailpact_consumer.queues import DEAD_QUEUE, REQUEUE_EXCHANGE
 
 
 class DeadQueueMissing(Exception):
@@ -42,7 +40,7 @@ class DeadQueue:
         for _ in range(self.waiting):
             with talking():
                 async with asyncio.timeout(RPC_SECONDS):
-                    got = await self._channel.basic_get(QUEUE)
+                    got = await self._channel.basic_get(DEAD_QUEUE)
             if got.delivery_tag is None:  # somebody else has taken the rest
                 return
             yield got.delivery_tag, read_letter(Message.received(got.body, got.header.properties))
@@ -60,10 +58,10 @@ async def dead_queue(connection: AbstractConnection) -> AsyncIterator[DeadQueue]
     channel = await open_channel(connection)
     try:
         async with asyncio.timeout(RPC_SECONDS):
-            declared = await channel.queue_declare(QUEUE, passive=True)
+            declared = await channel.queue_declare(DEAD_QUEUE, passive=True)
     except ChannelNotFoundEntity:
         raise DeadQueueMissing(
-            f"the broker has no queue {QUEUE}; start a consumer once, or run mailpact topology apply"
+            f"the broker has no queue {DEAD_QUEUE}; start a consumer once, or run mailpact topology apply"
         ) from None
     yield DeadQueue(channel, declared.message_count or 0)
     # The close is answered after everything before it has been worked on: then the letters are certainly gone.
@@ -86,14 +84,14 @@ class Replay:
     async def publish(self, message: Message) -> None:
         """Publish one message and wait for its confirm; raise ReplayStopped, BrokerLost."""
         try:
-            outcome = await publish(self._channel, message, exchange=REPLAY_EXCHANGE, seconds=RPC_SECONDS)
+            outcome = await publish(self._channel, message, exchange=REQUEUE_EXCHANGE, seconds=RPC_SECONDS)
         except BrokerLost as error:
             if "NOT_FOUND" not in str(error):
                 raise
             outcome = Outcome.UNROUTABLE  # the exchange does not exist, which closes the channel
         if outcome is Outcome.UNROUTABLE:
             raise ReplayStopped(
-                f"exchange {REPLAY_EXCHANGE} leads to no queue; start a consumer once, or run mailpact topology apply"
+                f"exchange {REQUEUE_EXCHANGE} leads to no queue; start a consumer once, or run mailpact topology apply"
             )
         if outcome is Outcome.NACKED:
             raise ReplayStopped("the broker refuses the message: the queue email.work is full")

@@ -19,8 +19,9 @@ from mailpact.database.transactions import Database, DatabaseUnavailable
 from mailpact_consumer.inbox import Inbox, Reported
 from mailpact_consumer.inbox_sql import Key, among
 from mailpact_consumer.metrics import Metrics
+from mailpact_consumer.queues import STATUS_EXCHANGE
 from mailpact_consumer.schema import inbox
-from mailpact_consumer.status import EXCHANGE, StatusEvent
+from mailpact_consumer.status import StatusEvent
 
 MOST_AT_ONCE = 1000
 SWEEP_SECONDS = 5.0
@@ -101,7 +102,7 @@ class Events:
     async def _publish(self, events: Sequence[StatusEvent]) -> Sequence[Outcome]:
         messages = [(event.event, event.message()) for event in events]
         async with self._turn:
-            return await self._publisher.publish_together(messages, exchange=EXCHANGE)
+            return await self._publisher.publish_together(messages, exchange=STATUS_EXCHANGE)
 
 
 def _take_old(connection: Connection) -> Sequence[tuple[Reported, Sequence[str]]]:

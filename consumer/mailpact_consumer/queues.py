@@ -5,9 +5,15 @@ from dataclasses import replace
 from mailpact.contracts.catalogue import Queue, QueueBinding, Topology
 from mailpact_consumer.schedule import Schedule
 
+# The consumer's names in the contract's topology; each stands here alone, and a test looks them up in the topology.
+INGRESS = "email"
 WORK_QUEUE = "email.work"
 RETRY_EXCHANGE = "email.retry"
 RETRY_PREFIX = "email.retry."
+REQUEUE_EXCHANGE = "email.requeue"
+DEAD_LETTER_EXCHANGE = "email.dlx"
+DEAD_QUEUE = "email.dead"
+STATUS_EXCHANGE = "email.status"
 
 
 def with_schedule(topology: Topology, schedule: Schedule) -> Topology:

@@ -28,11 +28,9 @@ from mailpact_consumer.events import Events
 from mailpact_consumer.in_flight import InFlight
 from mailpact_consumer.inbox import Inbox, Reported, Sent, Transition
 from mailpact_consumer.metrics import Metrics
+from mailpact_consumer.queues import DEAD_LETTER_EXCHANGE, RETRY_EXCHANGE
 from mailpact_consumer.schedule import Step
 from mailpact_consumer.status import StatusEvent
-
-DEAD_LETTER_EXCHANGE = "email.dlx"
-RETRY_EXCHANGE = "email.retry"
 
 T = TypeVar("T")
 

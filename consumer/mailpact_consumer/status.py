@@ -19,7 +19,6 @@ from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact_consumer.letter import one_line
 from mailpact_consumer.message import Identity
 
-EXCHANGE = "email.status"
 TYPE = "email-status.v1"
 APP_ID = "mailpact-consumer"
 EVENT_NAMESPACE = UUID("b7a1f0de-3c52-5d1b-9a44-0c6d8b1e7f23")

@@ -151,7 +151,8 @@ async def test_memory_alarm_behind_invalid_messages_holds_up_no_good_mail(
 
 
 async def has_letters(stage: Any, count: int) -> bool:
-    return bool(await stage.waiting("email.dead") == count)
+    # A letter that was published just before the alarm was known may be there twice.
+    return bool(await stage.waiting("email.dead") >= count)
 
 
 async def test_recipient_who_is_always_answered_421_pauses_nothing(
