@@ -334,21 +334,22 @@ def test_description_is_valid_openapi() -> None:
     schemathesis.openapi.from_dict(deepcopy(DESCRIPTION)).validate()
 
 
-def start_schemathesis(site: Any, *options: str) -> Any:
+def start_schemathesis(site: Any, folder: Path, *options: str) -> Any:
     """Start schemathesis on the site, with checks of every kind that a description allows."""
     return asyncio.create_subprocess_exec(
         *(str(Path(sys.executable).with_name("schemathesis")), "--no-color", "run"),
         *(f"{site.url}/api/openapi.json", "--checks", "all", *options),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        cwd=folder,
     )  # fmt: skip
 
 
-async def assert_nothing_found(site: Any, data: Any, *options: str) -> None:
+async def assert_nothing_found(site: Any, data: Any, folder: Path, *options: str) -> None:
     bob = add_reader(data, BOB, "Bob")
     for number in range(3):
         add_page(data, number)
         add_comment(data, WELCOME_PAGE, bob, f"Number {number}")
-    process = await start_schemathesis(site, *options)
+    process = await start_schemathesis(site, folder, *options)
     try:
         async with asyncio.timeout(SCHEMATHESIS_SECONDS):
             said = (await process.communicate())[0].decode()
@@ -362,11 +363,17 @@ async def assert_nothing_found(site: Any, data: Any, *options: str) -> None:
 
 
 @pytest.mark.timeout(SCHEMATHESIS_SECONDS)
-async def test_schemathesis_finds_no_answer_that_is_not_described(site: Any, data: Any) -> None:
-    await assert_nothing_found(site, data, "--max-examples", "10", "--generation-deterministic")
+async def test_schemathesis_finds_no_answer_that_is_not_described(
+    site: Any, data: Any, tmp_path: Path
+) -> None:
+    await assert_nothing_found(site, data, tmp_path, "--max-examples", "10", "--generation-deterministic")
 
 
 @pytest.mark.long
 @pytest.mark.timeout(2 * SCHEMATHESIS_SECONDS)
-async def test_schemathesis_finds_nothing_in_many_random_requests(site: Any, data: Any) -> None:
-    await assert_nothing_found(site, data, "--max-examples", "1000", "--generation-database", "none")
+async def test_schemathesis_finds_nothing_in_many_random_requests(
+    site: Any, data: Any, tmp_path: Path
+) -> None:
+    await assert_nothing_found(
+        site, data, tmp_path, "--max-examples", "1000", "--generation-database", "none"
+    )

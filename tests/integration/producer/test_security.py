@@ -11,6 +11,7 @@ import pytest
 
 from mailpact_producer.store.pages import WELCOME_PAGE
 from mailpact_producer.web.application import _routes
+from mailpact_producer.web.readers import ReaderPages
 
 ADA, BOB, EVE = "ada@example.org", "bob@example.org", "eve@example.org"
 DRAFT = "00000000-0000-4000-8000-000000000001"
@@ -71,12 +72,15 @@ async def test_no_id_opens_what_belongs_to_somebody_else(
     await people[BOB].submit(PAGE, f"{PAGE}/comments", comment="Bob's, and waits")
     ((comment, bob),) = data.rows("SELECT id, user_id FROM comments")
     before = stored(data)
-    routes = [(route.method, route.path) for route in _routes(MagicMock()) if "{" in route.path]
+    everywhere = [*_routes(MagicMock()), *ReaderPages(MagicMock(), MagicMock()).routes()]
+    routes = [(route.method, route.path) for route in everywhere if "{" in route.path]
+    message = data.rows("SELECT message_id FROM mails WHERE email = :email", email=BOB)[0][0]
     fields = {"comment": "Taken", "title": "Taken", "body": "Taken", "version": "1", "slug": ""}
 
     for method, path in routes:
-        number = bob if "/readers/" in path else comment
+        number = bob if "readers/" in path else comment
         url = path.replace("{guid}", DRAFT).replace("{slug}", "draft").replace("{id}", str(number))
+        url = url.replace("{message_id}", message)
         for person, form in ((people[EVE], "/account"), (site, "/register")):
             options = {"data": await person.hidden_fields(form) | fields} if method == "POST" else {}
             answer = await getattr(person, method.lower())(url, **options)
