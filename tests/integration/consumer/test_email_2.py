@@ -183,19 +183,19 @@ async def test_consumer_whose_clock_is_wrong_goes_by_the_databases(
 ) -> None:
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + hours * 3600)
-    due = int(now()) + 4
-    periods = [
-        {"not_before": stamp(due)},
-        {"expires_at": stamp(now() + 3600)},
-        {"expires_at": stamp(now() - 3600)},
-    ]
-    bodies = {
-        str(uuid4()): (asking(subject=str(n), **period), {"type": "email.v2"})
-        for n, period in enumerate(periods)
-    }
 
     async with stage.consumer() as consumer:
         await ready(stage, consumer)
+        due = int(now()) + 4
+        periods = [
+            {"not_before": stamp(due)},
+            {"expires_at": stamp(now() + 3600)},
+            {"expires_at": stamp(now() - 3600)},
+        ]
+        bodies = {
+            str(uuid4()): (asking(subject=str(n), **period), {"type": "email.v2"})
+            for n, period in enumerate(periods)
+        }
         await publish(stage, bodies)
         letter = await stage.take_letter()
         await eventually("two mails are there", lambda: len(stage.mail_server.mails) == 2)
@@ -204,7 +204,7 @@ async def test_consumer_whose_clock_is_wrong_goes_by_the_databases(
     assert letter.header.properties.headers["x-error-code"] == "expired"
     assert json.loads(letter.body)["subject"] == "2"
     assert due <= arrived < due + 600
-    assert b"Subject: 0\r\n" in stage.mail_server.mails[1][1]
+    assert any(b"Subject: 0\r\n" in content for _, content in stage.mail_server.mails)
 
 
 async def test_message_that_expires_before_the_server_takes_it_becomes_a_letter(stage, eventually) -> None:
