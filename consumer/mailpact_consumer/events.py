@@ -16,6 +16,7 @@ from mailpact.amqp.outcome import Outcome
 from mailpact.amqp.publisher import WINDOW, Publisher
 from mailpact.database import clock
 from mailpact.database.transactions import Database, DatabaseUnavailable
+from mailpact_consumer.event_batch import publish_together
 from mailpact_consumer.inbox import Inbox, Reported
 from mailpact_consumer.inbox_sql import Key, among
 from mailpact_consumer.metrics import Metrics
@@ -102,7 +103,7 @@ class Events:
     async def _publish(self, events: Sequence[StatusEvent]) -> Sequence[Outcome]:
         messages = [(event.event, event.message()) for event in events]
         async with self._turn:
-            return await self._publisher.publish_together(messages, exchange=STATUS_EXCHANGE)
+            return await publish_together(self._publisher, messages, exchange=STATUS_EXCHANGE)
 
 
 def _take_old(connection: Connection) -> Sequence[tuple[Reported, Sequence[str]]]:

@@ -5,17 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from pamqp import commands, encode, header
+from pamqp import commands, encode
 
 NOT_REPUBLISHED = frozenset({"CC", "BCC", "x-delivery-count", "x-acquired-count", "x-death"})
 NOT_REPUBLISHED_PREFIXES = ("x-first-death-", "x-last-death-")
-SHORT_TEXT_BYTES = 255
 HEADER_NAME_BYTES = 128  # pamqp cuts a longer name, and two of them could become one
-
-_HEADER_START = struct.Struct(">HHQH")  # class, weight, size of the body, flags
-# AMQP 0-9-1, 4.2.6.1: content_type, content_encoding, correlation_id, reply_to, message_id, type and app_id.
-_TEXT_FLAGS = (1 << 15, 1 << 14, 1 << 10, 1 << 9, 1 << 7, 1 << 5, 1 << 3)
-_PERSISTENT, _TIMESTAMP = 1 << 12, 1 << 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +57,6 @@ class Message:
             message_type=self.type,
             app_id=self.app_id,
         )
-
-    def content_header(self) -> bytes:
-        """Return the payload of the content header frame for publishing this message.
-
-        The bytes are those of pamqp, which takes several times as long for properties without headers.
-        Raises TypeError or ValueError for properties that AMQP cannot carry.
-        """
-        at = self.timestamp
-        texts = [
-            (text or "").encode()  # pamqp leaves an empty text out
-            for text in (
-                *(self.content_type, self.content_encoding, self.correlation_id, self.reply_to),
-                *(self.message_id, self.type, self.app_id),
-            )
-        ]
-        if self.headers or (at is not None and at.tzinfo is None) or max(map(len, texts)) > SHORT_TEXT_BYTES:
-            return header.ContentHeader(properties=self.properties(), body_size=len(self.body)).marshal()
-        flags = _PERSISTENT
-        for flag, text in zip(_TEXT_FLAGS, texts, strict=True):
-            flags |= flag if text else 0
-        parts = [bytes((len(text),)) + text if text else b"" for text in texts]
-        parts.insert(2, b"\x02")  # delivery_mode
-        if at is not None:
-            flags |= _TIMESTAMP
-            parts.insert(6, int(at.timestamp()).to_bytes(8))
-        return _HEADER_START.pack(commands.Basic.frame_id, 0, len(self.body), flags) + b"".join(parts)
 
     def republished(self, *, message_id: str, headers: Mapping[str, object]) -> "Message":
         """Return the same message to be published again by us, with `headers` added to its own.

@@ -12,7 +12,6 @@ from typing import NoReturn, cast
 from aiormq.abc import AbstractChannel, AbstractConnection
 from aiormq.channel import Channel
 
-from mailpact.amqp import batch
 from mailpact.amqp.channels import RPC_SECONDS, open_channel, publish
 from mailpact.amqp.errors import AccessRefused, BrokerError, talking
 from mailpact.amqp.messages import Message
@@ -28,6 +27,7 @@ REPLACE_SECONDS = 1.0  # a refused channel is replaced at most once in this time
 REFUSED = frozenset({Outcome.UNROUTABLE, Outcome.NACKED})
 
 Declare = Callable[[AbstractConnection], Awaitable[None]]
+Send = Callable[[Channel], Awaitable[None]]
 
 
 @dataclass(slots=True, eq=False)
@@ -105,27 +105,25 @@ class Publisher:
                 self._refuse(link)
             return outcome
 
-    async def publish_together(self, messages: Sequence[batch.Routed], *, exchange: str) -> Sequence[Outcome]:
-        """Publish messages that may go to nobody as one write, and wait at most 10 seconds for the answers.
+    async def lend(self, send: Send, outcomes: Sequence[Outcome]) -> bool:
+        """Let `send` publish on the channel, and wait at most 10 seconds for it; return False if there is no channel.
 
-        The caller waits for one batch before the next. Ids may repeat, for nothing is returned. What `publish` says
-        about a nack holds for a batch too. Raises TypeError or ValueError for properties that AMQP cannot carry.
+        `send` returns when the broker has answered each message, or raises as aiormq does; it notes what is known in
+        `outcomes`. What `publish` says about a nack holds for these messages too.
         """
         link = self._link
         if link is None or not await _is_ready(link.connection):
-            return [Outcome.NOT_SENT] * len(messages)
-        channel = cast(Channel, link.channel)
-        sending = batch.new_batch(channel, len(messages))
+            return False
         link.outstanding += 1
         try:
             with self._withdrawing(link), talking():
                 async with asyncio.timeout(CONFIRM_SECONDS):
-                    await batch.send(channel, sending, messages, exchange)
+                    await send(cast(Channel, link.channel))
         finally:
             _end_publish(link)
-        if not REFUSED.isdisjoint(sending.outcomes):
+        if not REFUSED.isdisjoint(outcomes):
             self._refuse(link)
-        return sending.outcomes
+        return True
 
     async def _publish(
         self, link: _Link, message: Message, exchange: str, routing_key: str, *, mandatory: bool

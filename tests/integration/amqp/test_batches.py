@@ -16,6 +16,7 @@ from mailpact.amqp.outcome import Outcome
 from mailpact.amqp.publisher import Publisher
 from mailpact.amqp.topology import declare_ingress
 from mailpact.contracts import catalogue
+from mailpact_consumer.event_batch import publish_together
 
 QUEUE = "letters"
 
@@ -50,7 +51,7 @@ async def test_batches_and_single_messages_share_a_channel_and_all_arrive_once(
         await sender.wait_until_open()
         single = [Message(b"single %d" % n, message_id=f"single-{n}") for n in range(50)]
         together, alone = await asyncio.gather(
-            asyncio.gather(*(sender.publish_together(messages(100), exchange="") for _ in range(5))),
+            asyncio.gather(*(publish_together(sender, messages(100), exchange="") for _ in range(5))),
             asyncio.gather(*(sender.publish(one, exchange="", routing_key=QUEUE) for one in single)),
         )
 
@@ -71,7 +72,7 @@ async def test_properties_and_a_body_of_several_frames_arrive_whole(
     async with while_running(sender.run()):
         await sender.wait_until_open()
         batch = [(QUEUE, large), (QUEUE, Message(b"", message_id="empty")), *messages(1)]
-        outcomes = await sender.publish_together(batch, exchange="")
+        outcomes = await publish_together(sender, batch, exchange="")
 
     first = await channel.basic_get(QUEUE, no_ack=True)
     properties = first.header.properties
@@ -86,7 +87,7 @@ async def test_a_message_for_nobody_is_confirmed(broker: Any, while_running: Any
     async with while_running(sender.run()):
         await sender.wait_until_open()
 
-        assert await sender.publish_together(messages(3, "nowhere"), exchange="") == [Outcome.CONFIRMED] * 3
+        assert await publish_together(sender, messages(3, "nowhere"), exchange="") == [Outcome.CONFIRMED] * 3
 
 
 async def test_what_a_full_queue_refuses_is_nacked_and_the_channel_takes_nothing_new(
@@ -100,7 +101,7 @@ async def test_what_a_full_queue_refuses_is_nacked_and_the_channel_takes_nothing
         outcomes = [
             outcome
             for _ in range(4)
-            for outcome in await sender.publish_together(messages(1) + messages(1, "nowhere"), exchange="")
+            for outcome in await publish_together(sender, messages(1) + messages(1, "nowhere"), exchange="")
         ]
 
     assert outcomes[:2] == [Outcome.CONFIRMED, Outcome.CONFIRMED]
@@ -112,7 +113,7 @@ async def test_what_a_full_queue_refuses_is_nacked_and_the_channel_takes_nothing
 async def test_without_a_connection_nothing_is_sent(broker: Any) -> None:
     sender = Publisher(broker.url, "test", declare=nothing)
 
-    assert await sender.publish_together(messages(2), exchange="") == [Outcome.NOT_SENT] * 2
+    assert await publish_together(sender, messages(2), exchange="") == [Outcome.NOT_SENT] * 2
 
 
 @pytest.mark.usefixtures("queue")
@@ -125,10 +126,10 @@ async def test_an_unanswered_batch_is_unknown_and_the_next_one_goes_out_on_a_new
     async with while_running(sender.run()):
         await sender.wait_until_open()
         proxy.drop_answers()
-        unanswered = await sender.publish_together(messages(10), exchange="")
+        unanswered = await publish_together(sender, messages(10), exchange="")
         proxy.restore_answers()
         await sender.wait_until_open()
-        later = await sender.publish_together(messages(1), exchange="")
+        later = await publish_together(sender, messages(1), exchange="")
 
     assert unanswered == [Outcome.UNKNOWN] * 10
     assert later == [Outcome.CONFIRMED]
@@ -144,7 +145,7 @@ async def test_a_batch_that_is_answered_in_part_keeps_the_answers(
         await sender.wait_until_open()
         channel = sender._link.channel  # type: ignore[union-attr]  # it is open
         proxy.drop_answers()
-        sending = asyncio.create_task(sender.publish_together(messages(3), exchange=""))
+        sending = asyncio.create_task(publish_together(sender, messages(3), exchange=""))
         await wait_until("they are sent", lambda: len(channel.confirmations) == 3)
         proxy.say(marshal(commands.Basic.Ack(2, multiple=True), channel.number))
         await wait_until("two are confirmed", lambda: len(channel.confirmations) == 1)
@@ -163,9 +164,9 @@ async def test_an_exchange_that_somebody_deleted_leaves_the_batch_unknown_and_is
     async with while_running(sender.run()):
         await sender.wait_until_open()
         await channel.exchange_delete("email")
-        lost = await sender.publish_together(messages(2), exchange="email")
+        lost = await publish_together(sender, messages(2), exchange="email")
         await sender.wait_until_open()
-        again = await sender.publish_together(messages(2), exchange="email")
+        again = await publish_together(sender, messages(2), exchange="email")
 
     assert lost == [Outcome.UNKNOWN] * 2
     assert again == [Outcome.CONFIRMED] * 2
@@ -181,7 +182,7 @@ async def test_a_cancelled_batch_takes_its_channel_along(
         first = sender._link
         assert first is not None
         proxy.drop_answers()
-        sending = asyncio.create_task(sender.publish_together(messages(2), exchange=""))
+        sending = asyncio.create_task(publish_together(sender, messages(2), exchange=""))
         await wait_until("they are sent", lambda: first.channel.confirmations)  # type: ignore[attr-defined]  # of aiormq's class
         proxy.restore_answers()
         sending.cancel()
@@ -189,4 +190,4 @@ async def test_a_cancelled_batch_takes_its_channel_along(
             await sending
         await wait_until("there is another channel", lambda: sender._link not in (None, first))
 
-        assert await sender.publish_together(messages(1), exchange="") == [Outcome.CONFIRMED]
+        assert await publish_together(sender, messages(1), exchange="") == [Outcome.CONFIRMED]

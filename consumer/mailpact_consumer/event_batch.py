@@ -1,4 +1,4 @@
-"""Publishes many messages as one write, and counts their confirms together.
+"""Publishes many status events as one write, and counts their confirms together.
 
 aiormq's `basic_publish` makes two futures, a lock, a timer and several callbacks for each message, which costs more
 than all else that a status event needs. A batch shares them: its frames are one entry of the connection's write queue,
@@ -9,17 +9,24 @@ import asyncio
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from aiormq.abc import ChannelFrame
 from aiormq.channel import Channel
-from pamqp import commands
+from pamqp import commands, header
 from pamqp.frame import marshal
 
 from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.publisher import Publisher
 
 FRAME_START = struct.Struct(">BHI")
+HEADER_START = struct.Struct(">HHQH")  # class, weight, size of the body, flags
+# AMQP 0-9-1, 4.2.6.1: content_type, content_encoding, correlation_id, reply_to, message_id, type and app_id.
+TEXT_FLAGS = (1 << 15, 1 << 14, 1 << 10, 1 << 9, 1 << 7, 1 << 5, 1 << 3)
+PERSISTENT, TIMESTAMP = 1 << 12, 1 << 6
+SHORT_TEXT_BYTES = 255
 HEADER_FRAME, BODY_FRAME, FRAME_END = 2, 3, b"\xce"
 
 Routed = tuple[str, Message]
@@ -27,7 +34,7 @@ Routed = tuple[str, Message]
 
 
 @dataclass(slots=True, eq=False)
-class Batch:
+class _Batch:
     """The outcomes of one batch; UNKNOWN until the broker has answered."""
 
     outcomes: list[Outcome]
@@ -50,7 +57,7 @@ class _Confirm:
 
     __slots__ = ("_batch", "_index", "_is_done")
 
-    def __init__(self, batch: Batch, index: int) -> None:
+    def __init__(self, batch: _Batch, index: int) -> None:
         self._batch, self._index, self._is_done = batch, index, False
 
     def done(self) -> bool:
@@ -68,17 +75,26 @@ class _Confirm:
         self._batch.set_outcome(self._index, Outcome.NACKED)
 
 
-def new_batch(channel: Channel, size: int) -> Batch:
-    """Return a batch of that many messages, none of them sent; `answered` fails when the channel closes."""
-    return Batch([Outcome.UNKNOWN] * size, channel.create_future())
+async def publish_together(
+    publisher: Publisher, messages: Sequence[Routed], *, exchange: str
+) -> Sequence[Outcome]:
+    """Publish messages that may go to nobody as one write, and wait at most 10 seconds for the answers.
+
+    The caller waits for one batch before the next. Ids may repeat, for nothing is returned. Raises TypeError or
+    ValueError for properties that AMQP cannot carry.
+    """
+    outcomes = [Outcome.UNKNOWN] * len(messages)
+    is_sent = await publisher.lend(partial(_send, outcomes, messages, exchange), outcomes)
+    return outcomes if is_sent else [Outcome.NOT_SENT] * len(messages)
 
 
-async def send(channel: Channel, batch: Batch, messages: Sequence[Routed], exchange: str) -> None:
-    """Send the messages of a batch and wait for all answers.
+async def _send(outcomes: list[Outcome], messages: Sequence[Routed], exchange: str, channel: Channel) -> None:
+    """Send the messages and wait for all answers.
 
     Raises what aiormq raises on a channel that is closed or closes. When this is cancelled or raises, the channel's
     delivery tags may not fit the broker's any more: publish nothing on it from then on.
     """
+    batch = _Batch(outcomes, channel.create_future())  # the future fails when the channel closes
     payload = b"".join(_frames(channel, messages, exchange))
     async with channel.lock:  # the delivery tags follow the order of the frames
         for index in range(len(messages)):
@@ -98,9 +114,36 @@ def _frames(channel: Channel, messages: Sequence[Routed], exchange: str) -> Iter
             )
         yield methods[routing_key]
         body = message.body
-        yield _frame(HEADER_FRAME, number, message.content_header())
+        yield _frame(HEADER_FRAME, number, content_header(message))
         for start in range(0, len(body), most):
             yield _frame(BODY_FRAME, number, body[start : start + most])
+
+
+def content_header(message: Message) -> bytes:
+    """Return the payload of the content header frame for publishing a message.
+
+    The bytes are those of pamqp, which takes several times as long for properties without headers.
+    Raises TypeError or ValueError for properties that AMQP cannot carry.
+    """
+    at = message.timestamp
+    texts = [
+        (text or "").encode()  # pamqp leaves an empty text out
+        for text in (
+            *(message.content_type, message.content_encoding, message.correlation_id, message.reply_to),
+            *(message.message_id, message.type, message.app_id),
+        )
+    ]
+    if message.headers or (at is not None and at.tzinfo is None) or max(map(len, texts)) > SHORT_TEXT_BYTES:
+        return header.ContentHeader(properties=message.properties(), body_size=len(message.body)).marshal()
+    flags = PERSISTENT
+    for flag, text in zip(TEXT_FLAGS, texts, strict=True):
+        flags |= flag if text else 0
+    parts = [bytes((len(text),)) + text if text else b"" for text in texts]
+    parts.insert(2, b"\x02")  # delivery_mode
+    if at is not None:
+        flags |= TIMESTAMP
+        parts.insert(6, int(at.timestamp()).to_bytes(8))
+    return HEADER_START.pack(commands.Basic.frame_id, 0, len(message.body), flags) + b"".join(parts)
 
 
 def _frame(kind: int, channel: int, payload: bytes) -> bytes:
