@@ -1,21 +1,19 @@
 """`mailpact contracts check`: whether programs of all published versions understand each other."""
 
-import json
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.console import Console
 from rich.text import Text
 
 from mailpact.contracts.parse import JsonObject
 from mailpact_cli import options
-from mailpact_cli.contracts.diff import changes_table, coloured, witness_lines
+from mailpact_cli.contracts.diff import coloured, show_changes
+from mailpact_cli.contracts.result import report
 from mailpact_cli.contracts.source import contracts_folder, folder_option
-from mailpact_cli.errors import WRONG
 
 if TYPE_CHECKING:
     from mailpact_contract_tool.check.versions import Checked, Waiver
@@ -28,12 +26,8 @@ def check_contracts(
     """Check that programs of every published version of a contract understand each other."""
     checked, overdue = _checked(contracts_folder(contracts))
     passes = not overdue and all(one.passes for one in checked)
-    if as_json:
-        print(json.dumps(_json(checked, overdue, passes=passes)))  # noqa: T201  # the result
-    else:
-        _show(checked, overdue)
-    if not passes:
-        raise typer.Exit(WRONG)
+    result = _json(checked, overdue, passes=passes)
+    report(result, lambda console: _show(console, checked, overdue), as_json=as_json, passes=passes)
 
 
 def _checked(folder: Path) -> "tuple[list[Checked], list[Waiver]]":
@@ -79,16 +73,11 @@ def _waiver(waiver: "Waiver") -> JsonObject:
     return {**asdict(waiver), "expires": waiver.expires.isoformat()}
 
 
-def _show(checked: "list[Checked]", overdue: "list[Waiver]") -> None:
-    console = Console(soft_wrap=True, highlight=False)
+def _show(console: Console, checked: "list[Checked]", overdue: "list[Waiver]") -> None:
     for one in checked:
         waived = f" (waived: {'; '.join(waiver.reason for waiver in one.waived)})" if one.waived else ""
         console.print(Text.assemble(f"{one.contract}  {one.question}: ", coloured(one.verdict), waived))
-        if one.changes:
-            console.print(changes_table(one.changes))
-        for change in one.changes:
-            for line in witness_lines(change):
-                console.print(line)
+        show_changes(console, one.changes)
     for waiver in overdue:
         console.print(
             f"the waiver of {waiver.rule} at {waiver.pointer} of {waiver.contract} ended {waiver.expires}"

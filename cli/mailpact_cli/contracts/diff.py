@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mailpact.contracts.parse import JsonValue
 from mailpact_cli import options
-from mailpact_cli.errors import WRONG
+from mailpact_cli.contracts.result import report
 
 if TYPE_CHECKING:
     from mailpact_contract_tool.compare.verdict import Change, Comparison, NoWitness, Verdict
@@ -40,12 +40,8 @@ def diff_contracts(
     messages of the old writers? `forward`: do the old readers accept the messages of the new writers?
     """
     comparison = _compared(old, new, raw=raw)
-    if as_json:
-        print(json.dumps(comparison.to_json()))  # noqa: T201  # the result
-    else:
-        _show(comparison)
-    if comparison.full != "compatible":
-        raise typer.Exit(WRONG)
+    passes = comparison.full == "compatible"
+    report(comparison.to_json(), lambda console: _show(console, comparison), as_json=as_json, passes=passes)
 
 
 def _compared(old: Path, new: Path, *, raw: bool) -> "Comparison":
@@ -65,13 +61,8 @@ def _compared(old: Path, new: Path, *, raw: bool) -> "Comparison":
     return compare_documents(before, after, str(old), str(new))
 
 
-def _show(comparison: "Comparison") -> None:
-    console = Console(soft_wrap=True, highlight=False)
-    if comparison.changes:
-        console.print(changes_table(comparison.changes))
-    for change in comparison.changes:
-        for line in witness_lines(change):
-            console.print(line)
+def _show(console: Console, comparison: "Comparison") -> None:
+    show_changes(console, comparison.changes)
     for reason in sorted(comparison.reasons):
         console.print(f"not proved: {reason}")
     for word in ("backward", "forward", "full"):
@@ -84,8 +75,10 @@ def coloured(verdict: "Verdict") -> tuple[str, str]:
     return verdict.value, _COLOURS[verdict]
 
 
-def changes_table(changes: "tuple[Change, ...]") -> Table:
-    """Return a table of changes."""
+def show_changes(console: Console, changes: "tuple[Change, ...]") -> None:
+    """Print a table of the changes, and a line for each document that shows a break."""
+    if not changes:
+        return
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("rule", min_width=max(len(change.rule) for change in changes))
     table.add_column("pointer", overflow="fold")
@@ -94,11 +87,13 @@ def changes_table(changes: "tuple[Change, ...]") -> Table:
     for change in changes:
         verdicts = [Text(*coloured(verdict)) for verdict in (change.backward, change.forward)]
         table.add_row(change.rule, Text(change.pointer or "the whole"), *verdicts)
-    return table
+    console.print(table)
+    for change in changes:
+        for line in _witness_lines(change):
+            console.print(line)
 
 
-def witness_lines(change: "Change") -> Iterator[Text]:
-    """Return a line for each document that shows a break."""
+def _witness_lines(change: "Change") -> Iterator[Text]:
     from mailpact_contract_tool.compare.verdict import NO_WITNESS
 
     for witness, accepts, refuses in (

@@ -1,17 +1,16 @@
 """`mailpact contracts docs`: the documentation as a static site."""
 
-import json
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
 from mailpact_cli import options
 from mailpact_cli.commands import commands
+from mailpact_cli.contracts.result import report
 from mailpact_cli.contracts.source import folder_option, read_contracts
 
 if TYPE_CHECKING:
@@ -46,13 +45,9 @@ def docs(
     )
     site = html(written, laid_out(whole))
     write_folder(out, {**site, CHECKSUMS: checksums(site)})
-    if as_json:
-        result = {"out": str(out), "start": str(out / "index.html"), "pages": sorted(written)}
-        print(json.dumps(result))  # noqa: T201  # the result
-    else:
-        Console(soft_wrap=True).print(
-            f"{len(written)} pages; start at {out / 'index.html'}", highlight=False, markup=False
-        )
+    start = out / "index.html"
+    result = {"out": str(out), "start": str(start), "pages": sorted(written)}
+    report(result, lambda console: console.print(f"{len(written)} pages; start at {start}"), as_json=as_json)
 
 
 def commands_described(root: object) -> "tuple[Command, ...]":

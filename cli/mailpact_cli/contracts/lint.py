@@ -1,18 +1,16 @@
 """`mailpact contracts lint`: checks that the contracts are sound, portable and unchanged."""
 
-import json
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.console import Console
 from rich.text import Text
 
 from mailpact_cli import options
+from mailpact_cli.contracts.result import report
 from mailpact_cli.contracts.source import contracts_folder, folder_option
-from mailpact_cli.errors import WRONG
 
 if TYPE_CHECKING:
     from mailpact_contract_tool.lint.rules import Finding
@@ -27,17 +25,12 @@ def lint_contracts(
     from mailpact_contract_tool.lint.folder import lint
 
     findings = lint(read_files(contracts_folder(contracts)))
-    if as_json:
-        print(json.dumps({"findings": [_row(finding) for finding in findings]}))  # noqa: T201  # the result
-    else:
-        show(findings)
-    if findings:
-        raise typer.Exit(WRONG)
+    result = {"findings": [_row(finding) for finding in findings]}
+    report(result, lambda console: show(console, findings), as_json=as_json, passes=not findings)
 
 
-def show(findings: "Sequence[Finding]") -> None:
+def show(console: Console, findings: "Sequence[Finding]") -> None:
     """Print findings for a person, by file, each rule's page once at the end."""
-    console = Console(soft_wrap=True, highlight=False)
     for file, found in groupby(findings, key=lambda finding: finding.file):
         console.print(Text(file, style="bold"))
         for finding in found:

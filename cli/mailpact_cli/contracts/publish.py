@@ -1,13 +1,11 @@
 """`mailpact contracts publish`: the folder and the tarball that other teams take."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
-
 from mailpact_cli import options
+from mailpact_cli.contracts.result import report
 from mailpact_cli.contracts.source import folder_option, read_contracts
 
 
@@ -27,10 +25,6 @@ def publish(
     files = laid_out(whole)
     write_folder(out, files)
     archive, digest = out / whole.archive_name, hashlib.sha256(files[whole.archive_name]).hexdigest()
-    if as_json:
-        result = {"out": str(out), "archive": str(archive), "sha256": digest, "files": sorted(files)}
-        print(json.dumps(result))  # noqa: T201  # the result
-    else:
-        Console(soft_wrap=True).print(
-            f"{archive}\nSHA-256 {digest}\n{len(files)} files in {out}", highlight=False, markup=False
-        )
+    result = {"out": str(out), "archive": str(archive), "sha256": digest, "files": sorted(files)}
+    text = f"{archive}\nSHA-256 {digest}\n{len(files)} files in {out}"
+    report(result, lambda console: console.print(text), as_json=as_json)

@@ -9,9 +9,11 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mailpact.contracts.catalogue import Catalogue, Contract
 from mailpact_cli import options
+from mailpact_cli.contracts.result import report
 from mailpact_cli.contracts.source import folder_option, read_contracts, validator
 
 
@@ -27,15 +29,13 @@ def show(
     contract = catalogue.draft(name)
     validator(catalogue, contract)  # what follows relies on its being a schema
     shown = _shown(catalogue, contract)
-    if as_json:
-        print(json.dumps(shown))  # noqa: T201  # the result
-    else:
-        _print(shown, Console(highlight=False))
+    report(shown, lambda console: _print(shown, console), as_json=as_json)
 
 
 def _shown(catalogue: Catalogue, contract: Contract) -> dict[str, Any]:
     from mailpact_contract_tool.site.members import members
 
+    words = ("type", "required", "limits", "description")
     examples = contract.schema.get("examples")
     return {
         "contract": f"{contract.name}/{contract.major}",
@@ -46,13 +46,7 @@ def _shown(catalogue: Catalogue, contract: Contract) -> dict[str, Any]:
         "travels": _travels(contract),
         "limits": asdict(catalogue.limits(contract)),
         "members": [
-            {
-                "name": member.path,
-                "type": member.type,
-                "required": member.required,
-                "limits": member.limits,
-                "description": member.description,
-            }
+            {"name": member.path, **{word: getattr(member, word) for word in words}}
             for member in members(contract.schema)
         ],
         "example": examples[0] if isinstance(examples, list) and examples else None,
@@ -75,32 +69,26 @@ def _travels(contract: Contract) -> dict[str, Any] | None:
 
 
 def _print(shown: dict[str, Any], console: Console) -> None:
-    console.print(f"[bold]{shown['contract']}[/bold] {shown['version']}, {shown['status']}")
-    _say(console, shown["description"])
+    console.print(Text.assemble((shown["contract"], "bold"), f" {shown['version']}, {shown['status']}"))
+    console.print(shown["description"])
     travels, limits = shown["travels"], shown["limits"]
     if travels is None:
-        _say(console, f"\nTravels inside a message of {shown['part_of']}.")
+        console.print(f"\nTravels inside a message of {shown['part_of']}.")
     else:
         keys = " or ".join(_key(key) for key in travels["routing_keys"])
-        _say(
-            console,
-            f"\nPublish to exchange {travels['exchange']} with routing key {_key(travels['routing_key'])}.",
+        console.print(
+            f"\nPublish to exchange {travels['exchange']} with routing key {_key(travels['routing_key'])}."
         )
-        _say(console, f"Queues are bound with {keys}.")
-    _say(
-        console,
+        console.print(f"Queues are bound with {keys}.")
+    console.print(
         f"At most {limits['max_body_bytes']:,} bytes, nested at most {limits['max_depth']} deep; "
-        f"headers at most {limits['max_headers_bytes']:,} bytes.",
+        f"headers at most {limits['max_headers_bytes']:,} bytes."
     )
     if travels is not None:
         _table(console, travels["properties"], ("name", "writers", "value", "meaning"), first="AMQP property")
     _table(console, shown["members"], ("name", "type", "required", "limits", "description"), first="member")
     if shown["example"] is not None:
-        _say(console, json.dumps(shown["example"], indent=2, ensure_ascii=False))
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)
+        console.print(json.dumps(shown["example"], indent=2, ensure_ascii=False))
 
 
 def _key(key: str) -> str:
@@ -111,16 +99,14 @@ def _table(console: Console, rows: list[dict[str, Any]], columns: tuple[str, ...
     table = Table(first, *columns[1:], box=box.SIMPLE_HEAD)
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in columns))
-    console.print(table, markup=False)
+    console.print(table, soft_wrap=False)
 
 
 def _cell(value: object) -> str:
-    from rich.markup import escape
-
     match value:
         case True:
             return "yes"
         case False | None:
             return ""
         case _:
-            return escape(str(value))
+            return str(value)

@@ -1,6 +1,5 @@
 """`mailpact contracts validate`: checks a body against a contract, and never shows the content of the body."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,8 @@ from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import parse
 from mailpact_cli import options
 from mailpact_cli.body_file import read_body
+from mailpact_cli.contracts.result import report
 from mailpact_cli.contracts.source import folder_option, read_contracts, validator
-from mailpact_cli.errors import WRONG
 
 
 def validate(
@@ -30,12 +29,9 @@ def validate(
     catalogue = read_contracts(contracts)
     contract = catalogue.draft(name)
     refusal = _refusal(catalogue, contract, file, writer=writer)
-    if as_json:
-        print(json.dumps(_result(name, refusal, writer=writer)))  # noqa: T201  # the result
-    else:
-        print(_sentence(name, file, refusal, catalogue, writer=writer))  # noqa: T201  # the result
-    if refusal is not None:
-        raise typer.Exit(WRONG)
+    result = _result(name, refusal, writer=writer)
+    text = _sentence(name, file, refusal, catalogue, writer=writer)
+    report(result, lambda console: console.print(text), as_json=as_json, passes=refusal is None)
 
 
 def _refusal(catalogue: Catalogue, contract: Contract, file: Path, *, writer: bool) -> Refusal | None:
@@ -49,14 +45,12 @@ def _refusal(catalogue: Catalogue, contract: Contract, file: Path, *, writer: bo
 
 
 def _result(name: str, refusal: Refusal | None, *, writer: bool) -> dict[str, str | bool | None]:
+    said = ("code", "pointer", "keyword", "detail")
     return {
         "contract": name,
         "side": "writer" if writer else "reader",
         "valid": refusal is None,
-        "code": refusal.code if refusal else None,
-        "pointer": refusal.pointer if refusal else None,
-        "keyword": refusal.keyword if refusal else None,
-        "detail": refusal.detail if refusal else None,
+        **{word: getattr(refusal, word) if refusal else None for word in said},
     }
 
 
