@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from mailpact.contracts.catalogue import parse_file
 from mailpact.contracts.errors import ErrorCode, Refusal
-from mailpact.contracts.parse import JsonObject
+from mailpact.contracts.parse import JsonObject, JsonValue
 
 Files: TypeAlias = Mapping[str, bytes | None]
 """The files by their paths below the folder, with `/`."""
@@ -46,3 +46,15 @@ def read_object(files: Files, path: str) -> JsonObject | Unreadable:
         return Unreadable(Trouble.NO_OBJECT, "holds no JSON object")
     is_large = value.code is ErrorCode.TOO_LARGE
     return Unreadable(Trouble.TOO_LARGE if is_large else Trouble.NOT_JSON, value.detail)
+
+
+def object_at(holder: JsonObject, name: str) -> JsonObject:
+    """Return the object that a member holds; an empty object if the member is missing or holds something else."""
+    value = holder.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def array_at(holder: JsonObject, name: str) -> list[JsonValue]:
+    """Return the array that a member holds; an empty array if the member is missing or holds something else."""
+    value = holder.get(name)
+    return value if isinstance(value, list) else []

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from mailpact.contracts.catalogue import Binding, Exchange, Topology
 from mailpact.contracts.parse import JsonObject
+from mailpact_contract_tool.folder.documents import array_at, object_at
 from mailpact_contract_tool.lint.rules import Fault, Rule
 from mailpact_contract_tool.lint.text_rules import written_faults
 from mailpact_contract_tool.lint.topology_rules import exchange_of, matches, reached
@@ -112,10 +113,8 @@ def _keys(template: str, writer_schema: JsonObject) -> Iterator[str]:
     if found is None:
         yield template
         return
-    properties = writer_schema.get("properties")
-    described = properties.get(found[1]) if isinstance(properties, dict) else None
-    values = described.get("enum") if isinstance(described, dict) else None
-    for value in values if isinstance(values, list) else []:
+    described = object_at(object_at(writer_schema, "properties"), found[1])
+    for value in array_at(described, "enum"):
         yield template.replace(found[0], str(value))
 
 
@@ -133,14 +132,7 @@ def untried_faults(binding: Binding, vectors: Iterable[JsonObject]) -> Iterator[
 
 def _properties(vector: JsonObject) -> set[str]:
     """Return the names of the properties that a vector is sent with; an empty property counts as missing."""
-    sent: JsonObject = {"content_type": vector.get("content_type", "usual")}
-    properties = vector.get("properties")
-    if isinstance(properties, dict):
-        headers = properties.get("headers")
-        sent |= properties
-        sent |= (
-            {f"{_HEADER}{name}": value for name, value in headers.items()}
-            if isinstance(headers, dict)
-            else {}
-        )
+    properties = object_at(vector, "properties")
+    sent: JsonObject = {"content_type": vector.get("content_type", "usual"), **properties}
+    sent |= {f"{_HEADER}{name}": value for name, value in object_at(properties, "headers").items()}
     return {name for name, value in sent.items() if value not in (None, "")}

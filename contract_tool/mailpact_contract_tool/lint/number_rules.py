@@ -4,20 +4,10 @@ from collections.abc import Iterator
 
 from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact_contract_tool.lint.rules import Fault, Rule
-from mailpact_contract_tool.lint.subschemas import Place, below
+from mailpact_contract_tool.lint.subschemas import BY_TYPE, Place, below
 
 GREATEST_SAFE = 2**53
-_NUMERIC = (
-    "const",
-    "default",
-    "enum",
-    "examples",
-    "exclusiveMaximum",
-    "exclusiveMinimum",
-    "maximum",
-    "minimum",
-    "multipleOf",
-)
+_NUMERIC = ("const", "default", "enum", "examples", *sorted(BY_TYPE["number"]))
 _LIMITS = (
     ("minLength", "maxLength"),
     ("minItems", "maxItems"),
@@ -34,9 +24,9 @@ def number_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
     """Look at every number that one subschema states."""
     step = place.schema.get("multipleOf")
     if isinstance(step, float) and not step.is_integer():
-        yield Fault(
+        yield place.fault(
             Rule.MULTIPLE_OF_FRACTION,
-            below(place.pointer, "multipleOf"),
+            "multipleOf",
             "three engines of seven say that 19.99 is no multiple of 0.01; count in the smallest unit, as an integer",
         )
     for keyword in _NUMERIC:
@@ -78,8 +68,5 @@ def limit_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
         if isinstance(least, int | float) and isinstance(most, int | float):
             strict = "exclusive" in least_name + most_name
             if least > most or (strict and least == most):
-                yield Fault(
-                    Rule.LIMITS_CONTRADICT,
-                    below(place.pointer, most_name),
-                    f"no value is at once within {least_name} {least} and {most_name} {most}",
-                )
+                sentence = f"no value is at once within {least_name} {least} and {most_name} {most}"
+                yield place.fault(Rule.LIMITS_CONTRADICT, most_name, sentence)

@@ -5,6 +5,7 @@ from graphlib import TopologicalSorter
 
 from mailpact.contracts.parse import JsonObject
 from mailpact_contract_tool.compare.circles import in_circles
+from mailpact_contract_tool.folder.documents import array_at, object_at
 from mailpact_contract_tool.lint.rules import Fault, Rule
 from mailpact_contract_tool.lint.subschemas import (
     BY_TYPE,
@@ -29,15 +30,12 @@ def reference_faults(place: Place, root: JsonObject) -> Iterator[Fault]:
     reference = place.schema.get("$ref")
     if not isinstance(reference, str):
         return
-    pointer = below(place.pointer, "$ref")
+    shown = repr(reference[:100])
     if not is_local(reference):
-        yield Fault(
-            Rule.REFERENCE_NOT_LOCAL,
-            pointer,
-            f"{reference[:100]!r} is not of the form #/$defs/NAME; put it into $defs",
-        )
+        sentence = f"{shown} is not of the form #/$defs/NAME; put it into $defs"
+        yield place.fault(Rule.REFERENCE_NOT_LOCAL, "$ref", sentence)
     elif definition(root, reference) is None:
-        yield Fault(Rule.REFERENCE_UNRESOLVED, pointer, f"{reference[:100]!r} leads to no schema")
+        yield place.fault(Rule.REFERENCE_UNRESOLVED, "$ref", f"{shown} leads to no schema")
 
 
 def endless_faults(root: JsonObject) -> Iterator[Fault]:
@@ -45,17 +43,13 @@ def endless_faults(root: JsonObject) -> Iterator[Fault]:
 
     Ten definitions that each use the next definition ten times are ten thousand million subschemas for an engine.
     """
-    definitions = root.get("$defs")
-    named = definitions if isinstance(definitions, dict) else {}
-    schemas = {reference_to(name): schema for name, schema in named.items() if isinstance(schema, dict)}
+    named = object_at(root, "$defs").items()
+    schemas = {reference_to(name): schema for name, schema in named if isinstance(schema, dict)}
     used = {reference: _references(schema) for reference, schema in schemas.items()}
     recursive = in_circles(used)
     for reference in recursive:
-        yield Fault(
-            Rule.REFERENCE_RECURSIVE,
-            reference[1:],
-            "refers to itself, so that no limit bounds what it describes",
-        )
+        sentence = "refers to itself, so that no limit bounds what it describes"
+        yield Fault(Rule.REFERENCE_RECURSIVE, reference[1:], sentence)
     if recursive:
         return
     size, depth = _written_out(root, schemas, used)
@@ -95,25 +89,20 @@ def _references(schema: JsonObject) -> list[str]:
 def keyword_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
     """Check the names of the keywords."""
     for keyword in place.schema:
-        pointer = below(place.pointer, keyword)
         if keyword in FORBIDDEN:
-            yield Fault(Rule.KEYWORD_FORBIDDEN, pointer, f"{keyword} is not portable: {FORBIDDEN[keyword]}")
+            sentence = f"{keyword} is not portable: {FORBIDDEN[keyword]}"
+            yield place.fault(Rule.KEYWORD_FORBIDDEN, keyword, sentence)
         elif keyword in ("$id", "$schema") and place.parent is not None:
-            yield Fault(Rule.KEYWORD_FORBIDDEN, pointer, f"{keyword} stands at the top only")
+            yield place.fault(Rule.KEYWORD_FORBIDDEN, keyword, f"{keyword} stands at the top only")
         elif keyword not in KNOWN:
-            yield Fault(
-                Rule.KEYWORD_UNKNOWN,
-                pointer,
-                f"{keyword[:60]!r} is no keyword: strict engines refuse it, others skip it",
-            )
+            sentence = f"{keyword[:60]!r} is no keyword: strict engines refuse it, others skip it"
+            yield place.fault(Rule.KEYWORD_UNKNOWN, keyword, sentence)
 
 
 def required_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
     """Find required members that the same subschema does not describe."""
-    required, properties = place.schema.get("required"), place.schema.get("properties")
-    named = properties if isinstance(properties, dict) else {}
-    for number, name in enumerate(required if isinstance(required, list) else []):
-        if name not in named:
+    for number, name in enumerate(array_at(place.schema, "required")):
+        if name not in object_at(place.schema, "properties"):
             yield Fault(
                 Rule.REQUIRED_NOT_NAMED,
                 below(below(place.pointer, "required"), number),
@@ -128,11 +117,8 @@ def type_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
         accepted = {type_name, "integer"} if type_name == "number" else {type_name}
         used = sorted(keywords & set(place.schema))
         if used and not stated & accepted and not _type_stands_above(place, accepted):
-            yield Fault(
-                Rule.TYPE_NOT_STATED,
-                below(place.pointer, used[0]),
-                f"{used[0]} lets every value through that is no {type_name}; state the type beside it",
-            )
+            sentence = f"{used[0]} lets every value through that is no {type_name}; state the type beside it"
+            yield place.fault(Rule.TYPE_NOT_STATED, used[0], sentence)
 
 
 def _type_stands_above(place: Place, accepted: set[str]) -> bool:
@@ -143,22 +129,16 @@ def _type_stands_above(place: Place, accepted: set[str]) -> bool:
 def reader_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
     """Find objects of a readers' schema that refuse members of a later minor version."""
     if place.schema.get("additionalProperties") is False and not place.negated:
-        yield Fault(
-            Rule.READER_CLOSED,
-            below(place.pointer, "additionalProperties"),
-            "a reader ignores members that it does not know, or no member can ever be added",
-        )
+        sentence = "a reader ignores members that it does not know, or no member can ever be added"
+        yield place.fault(Rule.READER_CLOSED, "additionalProperties", sentence)
 
 
 def writer_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
     """Find objects of a writers' schema that accept misspelt members without stating additionalProperties."""
     says = any("additionalProperties" in other.schema for other in (place, *_same_value(place)))
     if "properties" in place.schema and not place.negated and not says:
-        yield Fault(
-            Rule.WRITER_OPEN,
-            below(place.pointer, "properties"),
-            "a writer sends these members and no others; add additionalProperties: false",
-        )
+        sentence = "a writer sends these members and no others; add additionalProperties: false"
+        yield place.fault(Rule.WRITER_OPEN, "properties", sentence)
 
 
 def _same_value(place: Place) -> Iterator[Place]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact.contracts.pointer import escaped, unescaped
 from mailpact_contract_tool.compare.node import MANY, NAMED, ONE
+from mailpact_contract_tool.folder.documents import object_at
+from mailpact_contract_tool.lint.rules import Fault, Rule
 
 ONE_SCHEMA = frozenset({*ONE, "contentSchema"})
 NAMED_SCHEMAS = frozenset({*NAMED, "$defs"})
@@ -84,6 +86,10 @@ class Place:
     parent: "Place | None"
     negated: bool
 
+    def fault(self, rule: Rule, keyword: str, sentence: str) -> Fault:
+        """Return a fault of one keyword of this subschema."""
+        return Fault(rule, below(self.pointer, keyword), sentence)
+
 
 def places(schema: JsonObject) -> Iterator[Place]:
     """Yield every subschema that is an object, parents first."""
@@ -119,9 +125,7 @@ def definition(root: JsonObject, reference: JsonValue) -> JsonObject | None:
     """Return the schema that `#/$defs/NAME` leads to; None for another reference or a missing definition."""
     if not isinstance(reference, str) or not is_local(reference):
         return None
-    definitions = root.get("$defs")
-    name = unescaped(reference.removeprefix(_DEFS))
-    found = definitions.get(name) if isinstance(definitions, dict) else None
+    found = object_at(root, "$defs").get(unescaped(reference.removeprefix(_DEFS)))
     return found if isinstance(found, dict) else None
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from mailpact.contracts.parse import JsonObject, JsonValue
+from mailpact_contract_tool.folder.documents import array_at
 from mailpact_contract_tool.lint.rules import Fault, Rule
-from mailpact_contract_tool.lint.subschemas import Place, below, definition
+from mailpact_contract_tool.lint.subschemas import Place, definition
 from mailpact_contract_tool.patterns.backtracking import backtracking_fault
 from mailpact_contract_tool.patterns.portable import (
     Pattern,
@@ -23,7 +24,7 @@ def pattern_faults(place: Place, root: JsonObject) -> Iterator[Fault]:
     if not isinstance(text, str):
         return
     for fault in written_faults(text, anchored=not place.negated):
-        yield Fault(fault.rule, below(place.pointer, "pattern"), fault.sentence)
+        yield place.fault(fault.rule, "pattern", fault.sentence)
     pattern = _read(text)
     if (
         pattern is not None
@@ -31,9 +32,9 @@ def pattern_faults(place: Place, root: JsonObject) -> Iterator[Fault]:
         and not place.negated
         and not _stops_newline(place, root, pattern)
     ):
-        yield Fault(
+        yield place.fault(
             Rule.PATTERN_LETS_NEWLINE_THROUGH,
-            below(place.pointer, "pattern"),
+            "pattern",
             "Python's $ matches before a last line end too; add not: {pattern: [\\x00-\\x1f\\x7f]}, "
             "or a maxLength that leaves no room for one",
         )
@@ -47,11 +48,8 @@ def written_faults(text: str, *, anchored: bool) -> Iterator[Fault]:
         yield Fault(Rule.PATTERN_DIALECT, "", f"the pattern is not portable: {error}")
         return
     if anchored and not (pattern.starts and pattern.ends):
-        yield Fault(
-            Rule.PATTERN_NOT_ANCHORED,
-            "",
-            "the pattern matches in the midst of a text; begin it with ^ and end it with $",
-        )
+        sentence = "the pattern matches in the midst of a text; begin it with ^ and end it with $"
+        yield Fault(Rule.PATTERN_NOT_ANCHORED, "", sentence)
     slow = backtracking_fault(pattern)
     if slow is not None:
         yield Fault(Rule.PATTERN_EXPLODES, "", f"the pattern {slow}")
@@ -60,9 +58,9 @@ def written_faults(text: str, *, anchored: bool) -> Iterator[Fault]:
 def format_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
     """Check that a schema with `format` also states the rule with another keyword."""
     if "format" in place.schema and not {"pattern", "enum", "const"} & set(place.schema):
-        yield Fault(
+        yield place.fault(
             Rule.FORMAT_ALONE,
-            below(place.pointer, "format"),
+            "format",
             "engines disagree about formats, and most do not check them; state the rule as a pattern beside it",
         )
 
@@ -81,17 +79,11 @@ def _stops_newline(place: Place, root: JsonObject, pattern: Pattern) -> bool:
         return True
     if "enum" in place.schema or "const" in place.schema:
         return True
-    conjuncts = place.schema.get("allOf")
-    beside = [place.schema, *(conjuncts if isinstance(conjuncts, list) else [])]
+    beside = [place.schema, *array_at(place.schema, "allOf")]
+    negations = [part.get("not") for part in beside if isinstance(part, dict)]
     return any(
-        _finds_newline(refused)
-        for part in beside
-        for refused in _alternatives(_negation(part), root, depth=0)
+        _finds_newline(refused) for part in negations for refused in _alternatives(part, root, depth=0)
     )
-
-
-def _negation(part: JsonValue) -> JsonValue:
-    return part.get("not") if isinstance(part, dict) else None
 
 
 def _alternatives(schema: JsonValue, root: JsonObject, *, depth: int) -> Iterator[Pattern]:
@@ -102,8 +94,7 @@ def _alternatives(schema: JsonValue, root: JsonObject, *, depth: int) -> Iterato
     decides = set(schema) <= {"$comment", "description", "pattern", "type"}
     if pattern is not None and decides:
         yield pattern
-    branches = schema.get("anyOf")
-    for branch in branches if isinstance(branches, list) else []:
+    for branch in array_at(schema, "anyOf"):
         yield from _alternatives(branch, root, depth=depth + 1)
     yield from _alternatives(definition(root, schema.get("$ref")), root, depth=depth + 1)
 

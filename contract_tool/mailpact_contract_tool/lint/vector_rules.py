@@ -13,6 +13,7 @@ from mailpact.contracts.catalogue import Binding, Limits
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import JsonObject, JsonValue, parse
 from mailpact.contracts.pointer import pointer_to
+from mailpact_contract_tool.folder.documents import array_at, object_at
 from mailpact_contract_tool.lint.rules import Fault, Rule
 from mailpact_contract_tool.lint.subschemas import BY_TYPE, below, places
 
@@ -102,8 +103,7 @@ def refused(vector: JsonObject, body: bytes, binding: Binding | None, limits: Li
 
 
 def _property_refusal(vector: JsonObject, binding: Binding) -> Refusal | None:
-    given = vector.get("properties")
-    properties: JsonObject = given if isinstance(given, dict) else {}
+    properties = object_at(vector, "properties")
     # A vector without `type` is about something else: the type stands in it by its folder.
     stated = (
         properties.get("type", binding.type),
@@ -115,10 +115,9 @@ def _property_refusal(vector: JsonObject, binding: Binding) -> Refusal | None:
 
 def untyped_fault(vector: JsonObject, binding: Binding) -> Fault | None:
     """Return the fault of a vector without `type` if readers refuse a message without a type; otherwise None."""
-    properties, error = vector.get("properties"), vector.get("error")
-    if binding.type_optional or (isinstance(properties, dict) and "type" in properties):
+    if binding.type_optional or "type" in object_at(vector, "properties"):
         return None
-    rule = Rule.INVALID_VECTOR_REFUSED_OTHERWISE if isinstance(error, dict) else Rule.VALID_VECTOR_REFUSED
+    rule = Rule.INVALID_VECTOR_REFUSED_OTHERWISE if "error" in vector else Rule.VALID_VECTOR_REFUSED
     return Fault(
         rule,
         "/properties",
@@ -181,7 +180,8 @@ def invalid_faults(outcome: Refusal | JsonValue, reader: Engine, vector: JsonObj
         found = ""
     else:
         found = str(ErrorCode.SCHEMA)
-    if code not in _DERIVED or (code == ErrorCode.TOO_LARGE and _has_headers(vector)):
+    has_headers = "headers" in object_at(vector, "properties")
+    if code not in _DERIVED or (code == ErrorCode.TOO_LARGE and has_headers):
         if found:
             yield Fault(
                 Rule.INVALID_VECTOR_REFUSED_OTHERWISE, "/error/code", f"is refused with {found} before {code}"
@@ -198,11 +198,6 @@ def invalid_faults(outcome: Refusal | JsonValue, reader: Engine, vector: JsonObj
             "/error",
             "the schema refuses it at another place or by another keyword",
         )
-
-
-def _has_headers(vector: JsonObject) -> bool:
-    properties = vector.get("properties")
-    return isinstance(properties, dict) and "headers" in properties
 
 
 def _is_among(expected: JsonObject, engine: Engine, value: JsonValue) -> bool:
@@ -236,8 +231,7 @@ def assertions(schema: JsonObject) -> Iterator[str]:
 
 def example_faults(schema: JsonObject, engine: Engine, *, side: str) -> Iterator[Fault]:
     """Check the examples of a schema against a schema."""
-    examples = schema.get("examples")
-    for number, example in enumerate(examples if isinstance(examples, list) else []):
+    for number, example in enumerate(array_at(schema, "examples")):
         if not engine.accepts(example):
             yield Fault(
                 Rule.EXAMPLE_REFUSED, f"/examples/{number}", f"the {side}' schema refuses this example"

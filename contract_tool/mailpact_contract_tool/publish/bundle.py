@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from mailpact.contracts.errors import CatalogueError
 from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact.contracts.pointer import unescaped
+from mailpact_contract_tool.folder.documents import array_at, object_at
 from mailpact_contract_tool.lint.subschemas import LISTED_SCHEMAS, NAMED_SCHEMAS, ONE_SCHEMA
 
 _OF_A_WHOLE_FILE = frozenset({"$id", "$schema", "examples"})
@@ -38,13 +39,13 @@ def bundled(
     """Return `schema` with every schema of `library` (by `$id`) that it points at; raises UnresolvedReference."""
     collected = _Collected(library)
     whole = collected.localized(schema, name=str(schema.get("title", schema.get("$id", "schema"))), home="#")
-    rules = [_rule(template, collected) for template in templates if _takes_templates(schema)]
-    if rules:
-        whole["allOf"] = [*_list(whole.get("allOf")), *rules]
+    if templates and "template" in object_at(schema, "properties"):
+        rules = [_rule(template, collected) for template in templates]
+        whole["allOf"] = [*array_at(whole, "allOf"), *rules]
     if "$id" in whole:
         whole["$id"] = f"{whole['$id']}:bundled"
-    own = whole.pop("$defs", {})
-    definitions = {**(own if isinstance(own, dict) else {}), **collected.definitions}
+    definitions = {**object_at(whole, "$defs"), **collected.definitions}
+    whole.pop("$defs", None)
     return {**whole, "$defs": definitions} if definitions else whole
 
 
@@ -126,11 +127,6 @@ def _about_template(schema: JsonObject) -> JsonObject:
     return {"type": "object", "required": ["template"], "properties": {"template": schema}}
 
 
-def _takes_templates(schema: JsonObject) -> bool:
-    members = schema.get("properties")
-    return isinstance(members, dict) and "template" in members
-
-
 def _at(schema: JsonValue, fragment: str) -> JsonValue:
     """Follow a JSON pointer through objects; None if it leads nowhere."""
     for step in fragment.split("/")[1:]:
@@ -138,7 +134,3 @@ def _at(schema: JsonValue, fragment: str) -> JsonValue:
             return None
         schema = schema.get(unescaped(step))
     return schema
-
-
-def _list(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else []
