@@ -24,17 +24,11 @@ class Entry:
     """The entry of a contract in index.json; `number` is its position, and `hashes` are the hashes by path."""
 
     number: int
-    name: str
-    major: int
+    folder: str
     version: str
     status: str
     deprecated: str | None
     hashes: dict[str, str]
-
-    @property
-    def folder(self) -> str:
-        """The path of the contract's folder."""
-        return f"{self.name}/{self.major}"
 
 
 def entries_of(document: Any) -> list[Entry]:
@@ -42,8 +36,7 @@ def entries_of(document: Any) -> list[Entry]:
     return [
         Entry(
             number=number,
-            name=row["name"],
-            major=row["major"],
+            folder=f"{row['name']}/{row['major']}",
             version=row["version"],
             status=row["status"],
             deprecated=row.get("deprecated"),
@@ -132,11 +125,7 @@ def version_findings(entry: Entry, folder: ContractFolder) -> Iterator[Finding]:
 def changelog_findings(changelog: str, entry: Entry, folder: ContractFolder) -> Iterator[Finding]:
     """Find published versions that the changelog does not name, or names in a wrong order."""
     headings = _HEADING.findall(changelog)
-    published = sorted(
-        (version for version in folder.history() if _VERSION.fullmatch(version)),
-        key=lambda version: int(version.partition(".")[2]),
-        reverse=True,
-    )
+    published = [version for version in reversed(folder.history()) if _VERSION.fullmatch(version)]
     sentences = [
         f"has no heading `## {version}`, which was published"
         for version in published

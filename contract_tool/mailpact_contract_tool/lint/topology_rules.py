@@ -47,17 +47,12 @@ def _names(topology: Topology) -> Iterator[Fault]:
 
 def _routes(topology: Topology) -> Iterator[Fault]:
     queues = {queue.name for queue in topology.queues}
+    exchanges = {exchange.name for exchange in topology.exchanges}
     for number, route in enumerate(topology.bindings):
-        if exchange_of(topology, route.exchange) is None:
-            yield Fault(
-                Rule.TOPOLOGY_UNDECLARED,
-                f"/bindings/{number}/exchange",
-                f"no exchange {route.exchange!r} is declared",
-            )
-        if route.queue not in queues:
-            yield Fault(
-                Rule.TOPOLOGY_UNDECLARED, f"/bindings/{number}/queue", f"no queue {route.queue!r} is declared"
-            )
+        for kind, name, declared in (("exchange", route.exchange, exchanges), ("queue", route.queue, queues)):
+            if name not in declared:
+                pointer = f"/bindings/{number}/{kind}"
+                yield Fault(Rule.TOPOLOGY_UNDECLARED, pointer, f"no {kind} {name!r} is declared")
 
 
 def _queue(topology: Topology, queue: Queue, pointer: str) -> Iterator[Fault]:
@@ -70,32 +65,26 @@ def _queue(topology: Topology, queue: Queue, pointer: str) -> Iterator[Fault]:
             "RabbitMQ 3.10 has no default and 4.0 has 20; state x-delivery-limit, greater than 0",
         )
     target = queue.arguments.get(_DEAD_LETTER_EXCHANGE)
+    place = f"{arguments}/{_DEAD_LETTER_EXCHANGE}"
     if target is None:
         return
     exchange = exchange_of(topology, str(target))
     if exchange is None:
-        yield Fault(
-            Rule.DEAD_LETTER_TARGET_MISSING,
-            f"{arguments}/{_DEAD_LETTER_EXCHANGE}",
-            f"no exchange {target!r} is declared",
-        )
+        yield Fault(Rule.DEAD_LETTER_TARGET_MISSING, place, f"no exchange {target!r} is declared")
         return
     key = queue.arguments.get(_DEAD_LETTER_KEY)
     targets = reached(topology, exchange, str(key)) if key is not None else _bound(topology, exchange)
     if not targets:
         yield Fault(
             Rule.DEAD_LETTER_TARGET_MISSING,
-            f"{arguments}/{_DEAD_LETTER_EXCHANGE}",
+            place,
             f"what is dead-lettered to {target!r} reaches no queue and would wait at its source for three minutes",
         )
     before = {other.name for other in topology.queues[: topology.queues.index(queue)]}
     for late in targets:
         if late not in before and late != queue.name:
-            yield Fault(
-                Rule.DEAD_LETTER_TARGET_LATE,
-                f"{arguments}/{_DEAD_LETTER_EXCHANGE}",
-                f"queue {late!r} takes what is dead-lettered here and must be declared before it",
-            )
+            sentence = f"queue {late!r} takes what is dead-lettered here and must be declared before it"
+            yield Fault(Rule.DEAD_LETTER_TARGET_LATE, place, sentence)
 
 
 def _bound(topology: Topology, exchange: Exchange) -> list[str]:
