@@ -4,6 +4,7 @@ Files come in as bytes; None stands for a file that could not be read. A file th
 than 64 levels is never parsed, so that time and memory stay bounded.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -46,6 +47,11 @@ def read_object(files: Files, path: str) -> JsonObject | Unreadable:
         return Unreadable(Trouble.NO_OBJECT, "holds no JSON object")
     is_large = value.code is ErrorCode.TOO_LARGE
     return Unreadable(Trouble.TOO_LARGE if is_large else Trouble.NOT_JSON, value.detail)
+
+
+def json_bytes(document: JsonValue) -> bytes:
+    """Write a document as people and `diff` like it: two spaces, UTF-8, a final newline."""
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def object_at(holder: JsonObject, name: str) -> JsonObject:

@@ -11,8 +11,9 @@ of a contract are two messages. What AsyncAPI has no field for stands in extensi
     x-mailpact-errors         why a message is refused, and what its publisher should do
 """
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mailpact.contracts.parse import JsonObject, JsonValue
@@ -25,10 +26,9 @@ _MEMBER = re.compile(r"\{/([^{}/]+)\}")  # in a routing key: the member of the b
 _SIDES = {"writer": "send", "reader": "receive"}
 
 
-def document(
-    contracts: Sequence[Described], *, topology: dict[str, Any], errors: dict[str, Any], release: str
-) -> JsonObject:
-    """Describe `contracts`; `topology` and `errors` are those files as they stand, `release` is Mailpact's version."""
+def document(contracts: Sequence[Described], published: Mapping[str, bytes], *, release: str) -> JsonObject:
+    """Describe `contracts`; `published` holds topology.json and errors.json, `release` is Mailpact's version."""
+    topology, errors = (json.loads(published[name]) for name in ("topology.json", "errors.json"))
     travelling = [contract for contract in contracts if contract.binding is not None]
     return {
         "asyncapi": "3.1.0",
@@ -58,11 +58,9 @@ def _channel_name(contract: Described) -> str:
 
 
 def _channels(contracts: Sequence[Described], topology: dict[str, Any]) -> Iterator[tuple[str, JsonObject]]:
-    for name in dict.fromkeys(_channel_name(contract) for contract in contracts):
-        yield (
-            name,
-            _channel([contract for contract in contracts if _channel_name(contract) == name], topology),
-        )
+    for name in dict.fromkeys(map(_channel_name, contracts)):
+        sharing = [contract for contract in contracts if _channel_name(contract) == name]
+        yield name, _channel(sharing, topology)
 
 
 def _channel(contracts: Sequence[Described], topology: dict[str, Any]) -> JsonObject:

@@ -12,12 +12,11 @@ The same contracts and the same release of Mailpact make the same bytes, and so 
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mailpact.contracts.catalogue import Catalogue
-from mailpact.contracts.parse import JsonObject
+from mailpact_contract_tool.folder.documents import json_bytes
 from mailpact_contract_tool.publish import asyncapi
 from mailpact_contract_tool.publish.archive import tarball
 from mailpact_contract_tool.publish.bundle import key
@@ -65,15 +64,9 @@ def edition(published: Mapping[str, bytes], catalogue: Catalogue, *, release: st
     files = {
         "README.md": _README.encode(),
         **{f"contracts/{path}": data for path, data in published.items()},
-        **{path: json_bytes(schema) for path, schema in _schemas(contracts)},
-        **{
-            f"types/{key(contract.name)}.d.ts": declarations(
-                contract.name, contract.schemas["writer"]
-            ).encode()
-            for contract in contracts
-        },
+        **{path: data for contract in contracts for path, data in _made_from(contract)},
         "rabbitmq-definitions.json": json_bytes(definitions(catalogue.topology, vhost="/")),
-        "asyncapi.json": json_bytes(_asyncapi(contracts, published, release)),
+        "asyncapi.json": json_bytes(asyncapi.document(contracts, published, release=release)),
     }
     sums = checksums(files)
     name = f"mailpact-contracts-{hashlib.sha256(sums).hexdigest()[:_DIGITS_IN_A_NAME]}"
@@ -98,21 +91,8 @@ def checksums(files: Mapping[str, bytes]) -> bytes:
     return "".join(lines).encode()
 
 
-def _schemas(contracts: tuple[Described, ...]) -> Iterator[tuple[str, JsonObject]]:
-    for contract in contracts:
-        for side, schema in contract.schemas.items():
-            yield f"schemas/{key(contract.name)}.{side}.json", schema
-
-
-def _asyncapi(contracts: tuple[Described, ...], published: Mapping[str, bytes], release: str) -> JsonObject:
-    return asyncapi.document(
-        contracts,
-        topology=json.loads(published["topology.json"]),
-        errors=json.loads(published["errors.json"]),
-        release=release,
-    )
-
-
-def json_bytes(document: JsonObject) -> bytes:
-    """Write a document as people and `diff` like it: two spaces, UTF-8, a final newline."""
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+def _made_from(contract: Described) -> Iterator[tuple[str, bytes]]:
+    name = key(contract.name)
+    for side, schema in contract.schemas.items():
+        yield f"schemas/{name}.{side}.json", json_bytes(schema)
+    yield f"types/{name}.d.ts", declarations(contract.name, contract.schemas["writer"]).encode()

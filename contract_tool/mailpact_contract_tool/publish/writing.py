@@ -85,7 +85,7 @@ def write_folder(out: Path, files: Mapping[str, bytes]) -> None:
         refuse_what_is_not_ours(out)
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=_UNFINISHED) as unfinished:
-            _write(Path(unfinished, "new"), files)
+            write_all(Path(unfinished, "new"), files)
             _take_their_places(out, Path(unfinished))
     except OSError as error:
         if not was_there:
@@ -137,7 +137,8 @@ def _listed(sums: Path) -> dict[str, str]:
     return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files by their paths below a folder; raises OSError."""
     for path, data in files.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)

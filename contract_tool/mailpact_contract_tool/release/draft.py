@@ -16,7 +16,7 @@ from mailpact.contracts.pointer import unescaped
 from mailpact_contract_tool.compare.draft import DRAFT
 from mailpact_contract_tool.compare.judge import counterexample
 from mailpact_contract_tool.compare.verdict import NO_WITNESS, NoWitness
-from mailpact_contract_tool.folder.documents import Files, Unreadable, read_object
+from mailpact_contract_tool.folder.documents import Files, Unreadable, json_bytes, read_object
 from mailpact_contract_tool.folder.layout import ContractFolder
 from mailpact_contract_tool.lint.schemas import unusable_fault
 from mailpact_contract_tool.lint.subschemas import places
@@ -76,12 +76,12 @@ def draft(files: Files, name: str, errors: bytes) -> tuple[tuple[str, bytes], ..
         f"{folder.path}/vectors/{path}.json": vector
         for path, vector in _vectors(folder, reader, writer).items()
     }
-    texts = {"errors.json": errors} | {path: _text(document) for path, document in made.items()}
+    texts = {"errors.json": errors} | {path: json_bytes(document) for path, document in made.items()}
     written = {path: text for path, text in texts.items() if path not in files}
     if not folder.is_template and f"{folder.path}/binding.json" not in files:
         topology = _object(files, "topology.json", made["topology.json"])
-        written["topology.json"] = _text(_with_route(topology, folder))
-    return (*written.items(), (folder.schemas[0], _text(reader)))
+        written["topology.json"] = json_bytes(_with_route(topology, folder))
+    return (*written.items(), (folder.schemas[0], json_bytes(reader)))
 
 
 def reader_schema(writer: JsonObject) -> JsonObject:
@@ -100,10 +100,6 @@ def _object(files: Files, path: str, otherwise: JsonObject) -> JsonObject:
     if isinstance(found, Unreadable):
         raise DraftRefused(f"{path}: {found.sentence}")
     return found
-
-
-def _text(document: JsonValue) -> bytes:
-    return f"{json.dumps(document, indent=2, ensure_ascii=False)}\n".encode()
 
 
 def _writer_schema(folder: ContractFolder) -> JsonObject:

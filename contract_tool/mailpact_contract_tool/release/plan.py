@@ -20,7 +20,7 @@ from mailpact_contract_tool.check.versions import Contract, check
 from mailpact_contract_tool.check.wire import compare_bindings
 from mailpact_contract_tool.compare.schemas import compare
 from mailpact_contract_tool.compare.verdict import NO_WITNESS, Change
-from mailpact_contract_tool.folder.documents import Files
+from mailpact_contract_tool.folder.documents import Files, json_bytes
 from mailpact_contract_tool.folder.forms import INDEX as INDEX_FORM
 from mailpact_contract_tool.folder.layout import ContractFolder, contract_folders
 from mailpact_contract_tool.lint.collected import Collected
@@ -85,11 +85,10 @@ def plan_release(files: Files, name: str) -> Release:
 
 
 def _folder(files: Files, name: str) -> ContractFolder:
-    folders = contract_folders(files)
-    for folder in folders:
-        if folder.path == name:
-            return folder
-    raise UnknownContractError(name, tuple(folder.path for folder in folders))
+    folders = {folder.path: folder for folder in contract_folders(files)}
+    if name not in folders:
+        raise UnknownContractError(name, tuple(folders))
+    return folders[name]
 
 
 def _index(files: Files) -> Any:
@@ -197,7 +196,7 @@ def _new_index(
     hashes |= {path: sha256(body) for path, body in published.items()}
     entry["version"] = version
     entry["files"] = [{"path": path, "sha256": digest} for path, digest in hashes.items()]
-    return f"{json.dumps(index, indent=2, ensure_ascii=False)}\n".encode()
+    return json_bytes(index)
 
 
 def _new_entry(index: Any, folder: ContractFolder) -> dict[str, Any]:

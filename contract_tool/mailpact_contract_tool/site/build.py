@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from mailpact_contract_tool.publish.writing import write_all
+
 _STATIC = Path(__file__).with_name("static")
 _NEEDED = ("sphinx", "myst_parser", "furo")
 _LEFT_OUT = (".buildinfo", "objects.inv")  # what they hold, the versions of tools, is of no use to a reader
@@ -55,21 +57,14 @@ def html(pages: Mapping[str, str], files: Mapping[str, bytes]) -> dict[str, byte
     refuse_without_sphinx()
     with tempfile.TemporaryDirectory(prefix="mailpact-site-") as folder:
         source, out = Path(folder, "source"), Path(folder, "html")
-        for path, text in pages.items():
-            _write(source / path, text.encode())
-        for path, data in files.items():
-            _write(source / "files" / path, data)
+        write_all(source, {path: text.encode() for path, text in pages.items()})
+        write_all(source / "files", files)
         _run_sphinx(source, out, Path(folder, "doctrees"))
         return {
             path.relative_to(out).as_posix(): path.read_bytes()
             for path in sorted(out.rglob("*"))
             if path.is_file() and path.name not in _LEFT_OUT
         }
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
 
 
 def _run_sphinx(source: Path, out: Path, doctrees: Path) -> None:
