@@ -6,9 +6,7 @@ of the new writers. A change that breaks neither direction is compatible, such a
 each file is compared with its counterpart instead.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
 
 from mailpact_contract_tool.check.reading import (
     UnreadableDocument,
@@ -17,12 +15,18 @@ from mailpact_contract_tool.check.reading import (
     read_release,
 )
 from mailpact_contract_tool.check.versions import Release, in_file, understood
-from mailpact_contract_tool.compare.verdict import NO_WITNESS, Change, Comparison, Verdict, worst
+from mailpact_contract_tool.compare.verdict import (
+    NO_WITNESS,
+    Change,
+    Comparison,
+    Verdict,
+    witnessed,
+    worst,
+)
 from mailpact_contract_tool.folder.documents import Files
 from mailpact_contract_tool.folder.layout import WORKING_FILES, contract_folders
 
 _SHARED = ("topology.json", "errors.json")
-_Direction = Literal["backward", "forward"]
 
 
 def compare_folders(old: Files, new: Files, *, raw: bool = False) -> Comparison:
@@ -77,8 +81,6 @@ def _broken(writers: Release, readers: Release, prefix: str) -> list[Change]:
 
 def _judged(by_file: dict[str, Comparison], backward: list[Change], forward: list[Change]) -> Comparison:
     """Join the changes that break a direction and the changes that break nothing into one comparison."""
-    broken = [*(_one_way(change, "backward") for change in backward)]
-    broken += [_one_way(change, "forward") for change in forward]
     verdicts = worst(one.backward for one in backward), worst(one.backward for one in forward)
     harmless = [
         change
@@ -88,10 +90,7 @@ def _judged(by_file: dict[str, Comparison], backward: list[Change], forward: lis
     ]
     return Comparison(
         *verdicts,
-        (
-            *_merged(broken),
-            *(Change(one.rule, one.pointer, Verdict.COMPATIBLE, Verdict.COMPATIBLE) for one in harmless),
-        ),
+        (*_merged(backward, forward), *(witnessed(change.rule, change.pointer) for change in harmless)),
     )
 
 
@@ -105,27 +104,14 @@ def _is_harmless(name: str, change: Change, backward: Verdict, forward: Verdict)
     return kept and (name == "schema.json" or harmless in (forward, change.forward))
 
 
-def _one_way(change: Change, direction: _Direction) -> Change:
-    if direction == "backward":
-        return replace(change, forward=Verdict.COMPATIBLE, witness_forward=NO_WITNESS)
-    return Change(
-        change.rule,
-        change.pointer,
-        Verdict.COMPATIBLE,
-        change.backward,
-        witness_forward=change.witness_backward,
-    )
-
-
-def _merged(broken: list[Change]) -> Iterator[Change]:
-    """Yield the changes; a change that breaks both directions comes once."""
+def _merged(backward: list[Change], forward: list[Change]) -> list[Change]:
+    """Return the changes that break a direction; a change that breaks both directions comes once."""
     places: dict[tuple[str, str], Change] = {}
-    for change in broken:
+    for change in backward:
+        one_way = replace(change, forward=Verdict.COMPATIBLE, witness_forward=NO_WITNESS)
+        places.setdefault((change.rule, change.pointer), one_way)
+    for change in forward:
         place = change.rule, change.pointer
-        before = places.get(place)
-        places[place] = (
-            change
-            if before is None
-            else replace(before, forward=change.forward, witness_forward=change.witness_forward)
-        )
-    yield from places.values()
+        before = places.get(place, witnessed(*place))
+        places[place] = replace(before, forward=change.backward, witness_forward=change.witness_backward)
+    return [*places.values()]

@@ -12,24 +12,17 @@ from mailpact_contract_tool.compare.rules import Rule
 from mailpact_contract_tool.compare.schemas import compare
 from mailpact_contract_tool.compare.verdict import NO_WITNESS, Change, Verdict, witnessed
 
-_LISTS = {
-    "routing_keys": "routing_key",
-    "content_types": "content_type",
-    "content_encodings": "content_encoding",
-}
-"""What readers accept, as lists, and the name of one value; the rules are named after it."""
-_SENT = {
-    "routing_key": ("routing_keys", Rule.ROUTING_KEY_CHANGED),
-    "content_type": ("content_types", Rule.CONTENT_TYPE_CHANGED),
-}
+_SENT = ("routing_key", "content_type")
+"""What writers state. Readers list what they accept under the plural; the rules are named after one value."""
+_TAKEN = (*_SENT, "content_encoding")
 _LIMITS = ("max_body_bytes", "max_depth", "max_headers_bytes")
 
 
 def compare_bindings(old: JsonObject, new: JsonObject) -> list[Change]:
     """Return the changes between two bindings, for every message that the readers of the old binding accepted."""
     changes = [*_identity(old, new), *_sent(old, new)]
-    for word, singular in _LISTS.items():
-        changes += _list(old, new, word, singular)
+    for word in _TAKEN:
+        changes += _list(old, new, word)
     changes += [*_optional(old, new), *_limits(old, new), *_properties(old, new)]
     return changes
 
@@ -61,13 +54,14 @@ def _identity(old: JsonObject, new: JsonObject) -> Iterator[Change]:
 
 def _sent(old: JsonObject, new: JsonObject) -> Iterator[Change]:
     """Return a change for each value that writers send and the readers of the other binding do not accept."""
-    for word, (taken, rule) in _SENT.items():
+    for word in _SENT:
         mine, yours = _part(old, "writers").get(word), _part(new, "writers").get(word)
-        kept = _is_taken(mine, _part(new, "readers").get(taken), mine == yours)
-        back = _is_taken(yours, _part(old, "readers").get(taken), mine == yours)
+        kept = _is_taken(mine, _part(new, "readers").get(f"{word}s"), mine == yours)
+        back = _is_taken(yours, _part(old, "readers").get(f"{word}s"), mine == yours)
         if mine != yours or not kept or not back:
             lost = NO_WITNESS if kept else {word: mine}
-            yield witnessed(rule, f"/writers/{word}", lost, NO_WITNESS if back else {word: yours})
+            found = NO_WITNESS if back else {word: yours}
+            yield witnessed(Rule[f"{word.upper()}_CHANGED"], f"/writers/{word}", lost, found)
 
 
 def _is_taken(value: JsonValue, taken: JsonValue, same: bool) -> bool:  # noqa: FBT001  # one use above
@@ -81,15 +75,15 @@ def _is_taken(value: JsonValue, taken: JsonValue, same: bool) -> bool:  # noqa: 
     return same and isinstance(value, str) and "{" in value
 
 
-def _list(old: JsonObject, new: JsonObject, word: str, singular: str) -> Iterator[Change]:
-    removed, added = Rule[f"{singular.upper()}_REMOVED"], Rule[f"{singular.upper()}_ADDED"]
-    before, after = (cast(list[JsonValue], _part(side, "readers").get(word, [])) for side in (old, new))
+def _list(old: JsonObject, new: JsonObject, word: str) -> Iterator[Change]:
+    removed, added = Rule[f"{word.upper()}_REMOVED"], Rule[f"{word.upper()}_ADDED"]
+    before, after = (cast(list[JsonValue], _part(side, "readers").get(f"{word}s", [])) for side in (old, new))
     for index, value in enumerate(before):
         if value not in after and "#" not in after:
-            yield witnessed(removed, f"/readers/{word}/{index}", {singular: value})
+            yield witnessed(removed, f"/readers/{word}s/{index}", {word: value})
     for index, value in enumerate(after):
         if value not in before and "#" not in before:
-            yield witnessed(added, f"/readers/{word}/{index}", NO_WITNESS, {singular: value})
+            yield witnessed(added, f"/readers/{word}s/{index}", NO_WITNESS, {word: value})
 
 
 def _optional(old: JsonObject, new: JsonObject) -> Iterator[Change]:

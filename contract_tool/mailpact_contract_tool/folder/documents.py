@@ -1,4 +1,4 @@
-"""Reads the JSON files of a folder of contracts strictly.
+"""Reads the JSON files of a folder of contracts strictly, and writes documents as such files.
 
 Files come in as bytes; None stands for a file that could not be read. A file that is larger than 1 MiB or nested deeper
 than 64 levels is never parsed, so that time and memory stay bounded.
