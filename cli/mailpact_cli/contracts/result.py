@@ -10,7 +10,10 @@ from mailpact_cli.errors import WRONG
 
 
 def report(result: object, show: Callable[[Console], None], *, as_json: bool, passes: bool = True) -> None:
-    """Print the result as one JSON object, or let `show` print it for people; raise Exit unless it passes."""
+    """Print the result as one JSON object, or let `show` print it for people.
+
+    Raises typer.Exit with exit code 1 if `passes` is false.
+    """
     if as_json:
         print(json.dumps(result))  # noqa: T201  # the result
     else:
