@@ -65,7 +65,8 @@ class Subscription:
 
 @dataclass(slots=True)
 class _Channel:
-    prefetch: int | None = None
+    prefetch: int | None = None  # for each consumer that begins
+    shared_prefetch: int | None = None  # basic.qos with global: for all consumers of the channel together
     published: int | None = None  # since confirm.select; None before
     open_deliveries: dict[int, Delivery] = field(default_factory=dict)
     open_publications: dict[int, Publication] = field(default_factory=dict)
@@ -114,9 +115,13 @@ class Ledger:
         match event.name:
             case "basic.qos":
                 count = event.arguments.get("prefetch_count")
-                channel.prefetch = count if isinstance(count, int) and count else None
+                limit = count if isinstance(count, int) and count else None
+                if event.arguments.get("global_"):
+                    channel.shared_prefetch = limit
+                else:
+                    channel.prefetch = limit
             case "basic.consume":
-                self.subscriptions.append(Subscription(event, channel.prefetch))
+                self.subscriptions.append(Subscription(event, channel.prefetch or channel.shared_prefetch))
             case "basic.get":
                 self.polls.append(event)
             case "confirm.select":

@@ -61,6 +61,14 @@ class Databases:
         with self._cursor() as cursor:
             cursor.execute(f"DROP DATABASE IF EXISTS `{name}`")
 
+    def copy_tables(self, source: str, name: str) -> None:
+        """Copy all tables of a database, with their rows, into an empty one."""
+        with self._cursor() as cursor:
+            cursor.execute(f"SHOW TABLES IN `{source}`")
+            for (table,) in cursor.fetchall():
+                cursor.execute(f"CREATE TABLE `{name}`.`{table}` LIKE `{source}`.`{table}`")
+                cursor.execute(f"INSERT INTO `{name}`.`{table}` SELECT * FROM `{source}`.`{table}`")
+
     def kill_connections(self, name: str) -> int:
         """End every connection to a database from the server's side; give how many there were."""
         with self._cursor() as cursor:

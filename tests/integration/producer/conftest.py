@@ -3,11 +3,13 @@
 import asyncio
 import json
 import re
+import secrets
 import signal
 import socket
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -26,11 +28,14 @@ from sqlalchemy import NullPool, create_engine, inspect, text
 
 from mailpact.amqp.topology import declare_all
 from mailpact.contracts import catalogue
+from mailpact.database.engine import open_database
 from mailpact.settings import AmqpUrl, DatabaseUrl
 from mailpact.telemetry import Journey
 from mailpact_devbroker.service import running as devbroker_running
 from mailpact_producer.service import running as producer_running
 from mailpact_producer.settings import ProducerSettings
+from mailpact_producer.store import schema
+from tests.servers.database import Databases
 
 PATIENCE_SECONDS = 20.0
 PASSWORD = "correct horse battery"
@@ -192,11 +197,35 @@ class Broker:
         return taken
 
 
+@pytest.fixture(scope="session")
+def databases(mariadb: Any) -> Databases:
+    """The databases of MariaDB."""
+    return mariadb if isinstance(mariadb, Databases) else mariadb.databases
+
+
+@pytest.fixture(scope="session")
+def migrated(databases: Databases) -> Iterator[str]:
+    """The name of a database with the site's tables as the migrations make them, to be copied."""
+    name = f"test_{secrets.token_hex(4)}"
+    databases.create(name)
+
+    async def migrate() -> None:
+        async with open_database(DatabaseUrl.parse(databases.url(name))) as database:
+            await schema.prepare(database)
+
+    with ThreadPoolExecutor(1) as thread:  # which runs no event loop yet
+        thread.submit(asyncio.run, migrate()).result()
+    yield name
+    databases.drop(name)
+
+
 @pytest.fixture
-def data(real_servers: Any, tmp_path: Path) -> Data:
-    """The CMS's database, without a table."""
+def data(real_servers: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Data:
+    """The CMS's database: empty on SQLite; on MariaDB, whose migrations take a second, with the tables they make."""
     if real_servers is None:
         return Data(DatabaseUrl.of_file(tmp_path / "cms.db"))
+    name = real_servers.database_url.rpartition("/")[2]
+    request.getfixturevalue("databases").copy_tables(request.getfixturevalue("migrated"), name)
     return Data(DatabaseUrl.parse(real_servers.database_url))
 
 

@@ -140,3 +140,17 @@ def test_a_subscription_remembers_the_prefetch_count_of_its_channel() -> None:
     )
 
     assert [each.prefetch for each in ledger.subscriptions] == [None, 5]
+
+
+def test_a_limit_for_the_whole_channel_stands_beside_that_of_each_consumer() -> None:
+    ledger = after(
+        event("basic.qos", prefetch_count=9, global_=True),
+        event("basic.consume"),
+        event("basic.qos", prefetch_count=5, global_=False),
+        event("basic.qos", prefetch_count=0, global_=True),
+        event("basic.consume"),
+        event("basic.qos", prefetch_count=0),
+        event("basic.consume"),
+    )
+
+    assert [each.prefetch for each in ledger.subscriptions] == [9, 5, None]
