@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 from mailpact_capture.envelope import Envelope
 from mailpact_capture.mail import Mail
@@ -61,12 +62,17 @@ def insert(connection: sqlite3.Connection, arrival: Arrival, mail: Mail) -> dict
     told = (tag.strip() for value in mail.values("x-tags") for tag in value.split(","))  # as Mailpit
     tags = tuple(dict.fromkeys([*arrival.tags, *filter(None, told)]))[:MAX_TAGS]
     row = row_of(arrival.public_id, arrival.envelope, len(arrival.raw), mail, tags)
-    columns, places = ", ".join(row), ", ".join(f":{column}" for column in row)
-    inserted = connection.execute(f"INSERT INTO mail ({columns}) VALUES ({places})", row)
+    inserted = connection.execute(_insertion(tuple(row)), tuple(row.values()))
     connection.execute("INSERT INTO raw VALUES (?, ?)", (inserted.lastrowid, arrival.raw))
     for namespace in arrival.envelope.namespaces():
         connection.execute("INSERT INTO namespace VALUES (?, ?)", (namespace, inserted.lastrowid))
     return {**row, "id": inserted.lastrowid or 0, "read": 0}
+
+
+@cache
+def _insertion(columns: tuple[str, ...]) -> str:
+    """Return the statement that inserts a row; it takes values by position, which SQLite binds faster than by name."""
+    return f"INSERT INTO mail ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
 def prune(connection: sqlite3.Connection, limit: Limit, kept: Kept) -> int:
