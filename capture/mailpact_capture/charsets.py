@@ -52,6 +52,8 @@ def decode_bytes(content: bytes, label: str | None) -> str:
     A byte order mark says more than the label (https://encoding.spec.whatwg.org/#decode). Without a label, or with one
     that the table does not know, the text is UTF-8 if its bytes are, else windows-1252.
     """
+    if label is None and content.isascii():  # most header fields; a mark is not ASCII
+        return content.decode("ascii")
     for mark, encoding in _MARKS:
         if content.startswith(mark):
             return encodable(content[len(mark) :].decode(encoding, "replace"))

@@ -185,6 +185,8 @@ def date(value: str) -> datetime | None:
 
 def parameters(value: str) -> tuple[str, Mapping[str, str]]:
     """Return a field's main value in lower case, and its parameters, decoded (RFC 2231 and what senders do instead)."""
+    if not value:
+        return "", {}
     value = value[:MAX_VALUE_CHARACTERS]
     main = value.partition(";")[0].strip().lower()
     if "=" in main and "/" not in main:  # a parameter without the main value before it

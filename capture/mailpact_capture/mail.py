@@ -60,11 +60,16 @@ class Mail:
     reply_to: tuple[Address, ...] = ()
     subject: str = ""
     message_id: str = ""
-    date: datetime | None = None
+    date_field: str = ""
     text: str = ""
     html: str = ""
     attachments: tuple[Attachment, ...] = ()
     defect: str = ""
+
+    @property
+    def date(self) -> datetime | None:
+        """Return the moment that the Date field names; None if it names none. The store never asks."""
+        return date(self.date_field)
 
     def values(self, name: str) -> tuple[str, ...]:
         """Return all values of a header field, undecoded."""
@@ -111,7 +116,7 @@ def parse(raw: bytes, *, text_limit: int | None = None) -> Mail:
         reply_to=addresses(values.get("reply-to", ())),
         subject=decode_words(values.get("subject", [""])[0]),
         message_id=_message_id(values.get("message-id", [""])[0]),
-        date=date(values.get("date", [""])[0]),
+        date_field=values.get("date", [""])[0],
         text="\n\n".join(texts),
         html="\n\n".join(htmls),
         attachments=attachments,

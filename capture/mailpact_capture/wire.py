@@ -242,6 +242,8 @@ def no_handshake(error: OSError) -> str:
 def shown(line: bytes) -> str:
     """Return a line as people can read it: control characters and bytes that are not UTF-8 are written as escapes."""
     text = line.decode("utf-8", "backslashreplace")
+    if text.isascii() and text.isprintable():
+        return text
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
