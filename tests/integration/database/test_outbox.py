@@ -190,6 +190,8 @@ async def test_four_relays_and_a_site_take_each_row_once_and_are_never_in_the_wa
         is_open = False
 
     await asyncio.gather(register(), *(relay(f"relay {number}") for number in range(4)))
+    # Two relays at their end can each skip a row that the other one's last statement has locked for a moment.
+    await relay("the last")
 
     states = select(schema.outbox.c.state, func.count()).group_by(schema.outbox.c.state)
     assert await site.transact(lambda c: [tuple(row) for row in c.execute(states)]) == [("published", 200)]

@@ -29,7 +29,7 @@ def pairs() -> list[dict[str, Any]]:
 @cache
 def _compared(name: str) -> Comparison:
     pair = next(pair for pair in PAIRS if pair["name"] == name)
-    return compare(pair["old"], pair["new"])
+    return compare(pair["old"], pair["new"], clock=lambda: 0.0)  # a busy machine changes no verdict
 
 
 @pytest.fixture
