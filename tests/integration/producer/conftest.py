@@ -39,6 +39,7 @@ from tests.servers.database import Databases
 
 PATIENCE_SECONDS = 20.0
 PASSWORD = "correct horse battery"
+ADA, BOB, EVE = "ada@example.org", "bob@example.org", "eve@example.org"
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
 
 
@@ -369,3 +370,15 @@ def eventually() -> Callable[[str, Callable[[], object]], Awaitable[None]]:
             raise AssertionError(f"waited in vain until {what}") from None
 
     return wait
+
+
+@pytest.fixture
+async def people(site: Any, data: Any, browser: Any) -> dict[str, Any]:
+    """Browsers of an administrator (ada) and of two readers, all logged in."""
+    opened = {}
+    for email in (ADA, BOB, EVE):
+        opened[email] = browser(site.url)
+        await opened[email].confirmed(email, data)
+        assert (await opened[email].log_in(email)).status == 303
+    data.rows("UPDATE users SET is_admin = 1 WHERE email = :email", email=ADA)
+    return opened

@@ -9,8 +9,8 @@ import pytest
 from markupsafe import escape
 
 from mailpact_producer.store.pages import WELCOME_PAGE
+from tests.integration.producer.conftest import ADA, BOB, EVE
 
-ADA, BOB, EVE = "ada@example.org", "bob@example.org", "eve@example.org"
 PAGE = f"/page/{WELCOME_PAGE}"
 WRITE = f"{PAGE}/comments"
 HOSTILE = [
@@ -20,18 +20,6 @@ HOSTILE = [
     "</p></article><script>alert(1)</script>",
     "[x](javascript:alert(1))",
 ]
-
-
-@pytest.fixture
-async def people(site: Any, data: Any, browser: Any) -> dict[str, Any]:
-    """Browsers of an administrator (ada) and of two readers, all logged in."""
-    opened = {}
-    for email in (ADA, BOB, EVE):
-        opened[email] = browser(site.url)
-        await opened[email].confirmed(email, data)
-        assert (await opened[email].log_in(email)).status == 303
-    data.rows("UPDATE users SET is_admin = 1 WHERE email = :email", email=ADA)
-    return opened
 
 
 async def comment(person: Any, text: str) -> Any:

@@ -7,13 +7,11 @@ from html.parser import HTMLParser
 from typing import Any
 from unittest.mock import MagicMock
 
-import pytest
-
 from mailpact_producer.store.pages import WELCOME_PAGE
 from mailpact_producer.web.application import _routes
 from mailpact_producer.web.readers import ReaderPages
+from tests.integration.producer.conftest import ADA, BOB, EVE
 
-ADA, BOB, EVE = "ada@example.org", "bob@example.org", "eve@example.org"
 DRAFT = "00000000-0000-4000-8000-000000000001"
 PAGE = f"/page/{WELCOME_PAGE}"
 HOSTILE = [
@@ -40,18 +38,6 @@ class Elements(HTMLParser):
             is_script = re.match(r"\s*(javascript|data|vbscript):", value or "", re.IGNORECASE)
             if name.startswith("on") or is_script or (tag == "img" and name == "src" and value == "x"):
                 self.dangers.append(f"{tag} {name}={value}")
-
-
-@pytest.fixture
-async def people(site: Any, data: Any, browser: Any) -> dict[str, Any]:
-    """Browsers of an administrator (ada) and of two readers, all logged in."""
-    opened = {}
-    for email in (ADA, BOB, EVE):
-        opened[email] = browser(site.url)
-        await opened[email].confirmed(email, data)
-        assert (await opened[email].log_in(email)).status == 303
-    data.rows("UPDATE users SET is_admin = 1 WHERE email = :email", email=ADA)
-    return opened
 
 
 def stored(data: Any) -> Any:
