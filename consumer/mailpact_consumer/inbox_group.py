@@ -96,9 +96,9 @@ class Group:
         due = self._words.concatenated.format("COALESCE(inbox.due, '')", refused("due"))
         replaced = ("state", "owner", "smtp_code", "last_reply", "ended_at")
         self._insert(
-            f"{SENT}, state, owner, first_seen, tried_since, ended_at, due_since, uncertain, events",
+            f"{SENT}, owner, state, first_seen, tried_since, ended_at, due_since, uncertain, events",
             rows,
-            f"'sent', '{self._owner}', {now}, {now}, {now}, {now}, 0, 1",
+            f"'sent', {now}, {now}, {now}, {now}, 0, 1",
             f"due_since = COALESCE(inbox.due_since, {refused('due_since')}), due = {due},"
             " events = inbox.events + 1, next_try_at = NULL, "
             + ", ".join([f"{name} = {refused(name)}" for name in replaced]),
@@ -111,9 +111,9 @@ class Group:
         """
         now = self._now
         self._insert(
-            f"{NEW_CLAIM}, state, owner, attempts, first_seen, tried_since, due_since, events",
+            f"{NEW_CLAIM}, owner, state, attempts, first_seen, tried_since, due_since, events",
             rows,
-            f"'sending', '{self._owner}', 1, {now}, {now}, {f'{now}, 1' if has_event else 'NULL, 0'}",
+            f"'sending', 1, {now}, {now}, {f'{now}, 1' if has_event else 'NULL, 0'}",
             "message_id = inbox.message_id",  # not INSERT IGNORE, which would also cut what is too long
         )
 
@@ -148,10 +148,11 @@ class Group:
 
     def _insert(self, names: str, rows: Sequence[Values], constants: str, changes: str) -> None:
         if rows:
+            owned = [(*row, self._owner) for row in rows]
             self._add(
-                f"INSERT INTO inbox ({names}) VALUES {_rows(rows, constants)}"  # noqa: S608  # as above
+                f"INSERT INTO inbox ({names}) VALUES {_rows(owned, constants)}"  # noqa: S608  # as above
                 f" {self._words.on_duplicate} {changes}",
-                [*chain.from_iterable(rows)],
+                [*chain.from_iterable(owned)],
             )
 
     def _add(self, text: str, values: Values = ()) -> None:
