@@ -25,11 +25,11 @@ REQUEST_SECONDS = 10
 CONSUMING_SECONDS = 5
 STAGES: Mapping[Point | None, tuple[str, str]] = {
     None: ("registered", "the site answered the form with 303"),
-    Point.COMMITTED: ("committed", "reader and message are one transaction"),
-    Point.CONFIRMED: ("confirmed by the broker", "the message cannot get lost any more"),
-    Point.VALIDATED: ("validated", f"it obeys the contract {CONTRACT}"),
-    Point.HANDED_TO_SMTP: ("handed to SMTP", "250 after the final dot"),
-    Point.CAPTURED: ("captured", "stored durably, and there to look at"),
+    Point.COMMITTED: ("committed", "account and message were stored in one transaction"),
+    Point.CONFIRMED: ("confirmed by the broker", "the broker has stored the message"),
+    Point.VALIDATED: ("validated", f"the message obeys the contract {CONTRACT}"),
+    Point.HANDED_TO_SMTP: ("handed to SMTP", "the mail server answered 250 after the mail"),
+    Point.CAPTURED: ("captured", "the mail is stored and can be seen in the viewer"),
 }
 
 
@@ -185,7 +185,9 @@ def _as_object(system: RunningSystem, shown: Shown) -> dict[str, object]:
 
 def _print_journey(system: RunningSystem, shown: Shown) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"\n{shown.mail.to} registered, and got mail: [bold]{escape(shown.mail.subject)}[/bold]\n")
+    console.print(
+        f"\n{shown.mail.to} registered and received the mail: [bold]{escape(shown.mail.subject)}[/bold]\n"
+    )
     console.print(f"[dim]{'':<24}{'ms':>7}[/dim]")
     for point, (stage, meaning) in STAGES.items():
         ms = shown.registered_ms if point is None else shown.reached_ms.get(point)
