@@ -7,12 +7,13 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from mailpact.settings import HostPort, SettingsError
-from mailpact.telemetry import Journey, configure_logging
+from mailpact.settings import AmqpUrl, HostPort, SettingsError
+from mailpact.telemetry import Journey
 from mailpact_capture.limits import DEFAULT_KEPT_BYTES, DEFAULT_KEPT_MAILS
 from mailpact_cli import options
 from mailpact_cli.environment import fault_point
 from mailpact_cli.listening import bound_address, listen
+from mailpact_cli.log_shipping import configure_service_logging, shipping
 from mailpact_cli.serving import announce, serve_until_stopped
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ Faults = Annotated[
     Path | None, options.path("--faults", "Scripted faults, in JSON, that clients of SMTP meet.")
 ]
 
+Broker = Annotated[AmqpUrl | None, options.amqp_url("Publish log records to this broker, too.")]
+
 
 def capture(
     smtp: Annotated[HostPort, options.address("--smtp", "Where to take mail.")] = HostPort("127.0.0.1", 1025),
@@ -64,9 +67,10 @@ def capture(
     tls_key: TlsKey = None,
     auth_file: AuthFile = None,
     faults: Faults = None,
+    amqp_url: Broker = None,
 ) -> None:
     """Run a mail server that keeps and shows mail."""
-    configure_logging(verbose=True)
+    shipper = configure_service_logging("capture", amqp_url)
     journey = Journey(die_at=fault_point())
     if store is not None:
         options.make_folder(store.absolute().parent)
@@ -87,7 +91,10 @@ def capture(
             faults=_script(faults) if faults else None,
         )
         plain, web, encrypted = listen(smtp), listen(http), listen(smtps) if smtps else None
-        async with running(plain, web, store=store, journey=journey, settings=settings, smtps=encrypted):
+        async with (
+            shipping(shipper),
+            running(plain, web, store=store, journey=journey, settings=settings, smtps=encrypted),
+        ):
             announce(f"taking mail on smtp://{bound_address(plain)}")
             if encrypted is not None:
                 announce(f"taking mail on smtps://{bound_address(encrypted)}")

@@ -90,7 +90,7 @@ def consumer(
     """Run a consumer, which turns messages into mail."""
     if smtp_tls is SmtpTls.OFF and (smtp_url.is_tls or smtp_url.password is not None):
         raise SettingsError("--smtp-tls off: smtps:// is TLS, and a password is never sent without TLS")
-    shipper = configure_service_logging("consumer", amqp_url, is_local=local_logs)
+    shipper = configure_service_logging("consumer", None if local_logs else amqp_url)
     journey = Journey(die_at=fault_point())
     options.sqlite_folder(inbox_url)
 

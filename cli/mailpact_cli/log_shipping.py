@@ -245,16 +245,18 @@ def _marshalled_publish(exchange: str, level: str, channel: int) -> bytes:
     return frame.marshal(commands.Basic.Publish(exchange=exchange, routing_key=level), channel)
 
 
-def configure_service_logging(service: str, url: AmqpUrl, *, is_local: bool) -> LogShipper | None:
-    """Send the log records of this process to stderr, and to a shipper unless `is_local`; return the shipper.
+def configure_service_logging(
+    service: str, url: AmqpUrl | None, *, verbose: bool = True
+) -> LogShipper | None:
+    """Send the log records of this process to stderr, and to a shipper if there is a URL; return the shipper.
 
     A process that is forked later has the records that its parent made before, and the parent forgets them.
     """
-    if is_local:
-        configure_logging(verbose=True, service=service)
+    if url is None:
+        configure_logging(verbose=verbose, service=service)
         return None
     shipper = LogShipper(url, service)
-    configure_logging(verbose=True, service=service, ship=shipper.take)
+    configure_logging(verbose=verbose, service=service, ship=shipper.take)
     os.register_at_fork(after_in_parent=shipper.buffer.clear)
     return shipper
 

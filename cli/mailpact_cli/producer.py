@@ -70,7 +70,7 @@ def producer(
     local_logs: Annotated[bool, options.local_logs()] = False,
 ) -> None:
     """Run the site on which readers register."""
-    shipper = configure_service_logging("producer", amqp_url, is_local=local_logs)
+    shipper = configure_service_logging("producer", None if local_logs else amqp_url)
     journey = Journey(die_at=fault_point())
     options.sqlite_folder(database_url)
     proxies, name = parse_networks(trusted_proxies), parse_site_name(site_name)

@@ -7,9 +7,12 @@ journey, so that each finds the component it sends to: broker, capture server, c
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+from structlog.contextvars import bound_contextvars
 
 from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SmtpUrl
 from mailpact.telemetry import Journey
@@ -17,6 +20,7 @@ from mailpact_cli.listening import bound_address, listen, listen_near, site_url
 
 CMS, VIEWER, SMTP, AMQP = (HostPort("127.0.0.1", port) for port in (8080, 8025, 1025, 5672))
 MAIL_FROM = "cms@mail.example"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +80,22 @@ async def running_system(given: UpOptions, folder: Path, journey: Journey) -> As
     smtp = bound_address(listeners.smtp)
     smtp_url = SmtpUrl(smtp.host, smtp.port)
     async with AsyncExitStack() as stack:
+
+        async def start(service: str, component: AbstractAsyncContextManager[T]) -> T:
+            with bound_contextvars(service=service):  # the log records of its tasks have this name
+                return await stack.enter_async_context(component)
+
         amqp_url = given.amqp_url
         if amqp_url is None:
             assert listeners.amqp is not None  # noqa: S101  # opened exactly when no URL is given
             broker = bound_address(listeners.amqp)
             amqp_url = AmqpUrl(broker.host, broker.port)
-            await stack.enter_async_context(devbroker_running(listeners.amqp, journal=folder / "broker.db"))
-        await stack.enter_async_context(
+            await start("devbroker", devbroker_running(listeners.amqp, journal=folder / "broker.db"))
+        await start(
+            "capture",
             capture_running(
                 smtp=listeners.smtp, web=listeners.viewer, store=folder / "capture.db", journey=journey
-            )
+            ),
         )
         consumer_settings = ConsumerSettings(
             amqp_url=amqp_url,
@@ -93,14 +103,14 @@ async def running_system(given: UpOptions, folder: Path, journey: Journey) -> As
             inbox_url=_inbox_beside(given.database_url) or DatabaseUrl.of_file(folder / "inbox.db"),
             mail_from=Mailbox(MAIL_FROM),
         )
-        consumer = await stack.enter_async_context(consumer_running(consumer_settings, journey=journey))
+        consumer = await start("consumer", consumer_running(consumer_settings, journey=journey))
         producer_settings = ProducerSettings(
             base_url=site_url(listeners.cms),
             amqp_url=amqp_url,
             database_url=given.database_url or DatabaseUrl.of_file(folder / "cms.db"),
             mail_limit_network=0,  # the developer's own machine is the only network that can reach the site
         )
-        await stack.enter_async_context(producer_running(producer_settings, listeners.cms, journey=journey))
+        await start("producer", producer_running(producer_settings, listeners.cms, journey=journey))
         yield RunningSystem(
             amqp="devbroker" if given.amqp_url is None else "rabbitmq",
             database="sqlite" if producer_settings.database_url.is_sqlite else "mysql",

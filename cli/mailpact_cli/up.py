@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError
-from mailpact.telemetry import Journey, configure_logging
+from mailpact.telemetry import Journey
 from mailpact_cli import options
 from mailpact_cli.environment import fault_point
+from mailpact_cli.log_shipping import LogShipper, configure_service_logging, shipping
 from mailpact_cli.running_system import RunningSystem, UpOptions, running_system
 from mailpact_cli.serving import say, serve_until_stopped
 
@@ -35,7 +36,7 @@ def up(
     ] = None,
 ) -> None:
     """Run broker, site, consumer, capture server and viewer in one process."""
-    configure_logging(verbose=False)
+    shipper = configure_service_logging("up", amqp_url, verbose=False)
     for option, is_given in (("--json", as_json), ("--once", once)):
         if is_given and not demo:
             raise SettingsError(f"{option} needs --demo")
@@ -57,18 +58,20 @@ def up(
         options.sqlite_folder(database_url)
     if is_once:
         with tempfile.TemporaryDirectory(prefix="mailpact-") as folder:
-            serve_until_stopped(lambda stopping: _serve(given, Path(folder), journey, stopping))
+            serve_until_stopped(lambda stopping: _serve(given, Path(folder), journey, shipper, stopping))
     else:
         folder_to_keep = options.make_folder(data)
-        serve_until_stopped(lambda stopping: _serve(given, folder_to_keep, journey, stopping))
+        serve_until_stopped(lambda stopping: _serve(given, folder_to_keep, journey, shipper, stopping))
 
 
-async def _serve(given: UpOptions, folder: Path, journey: Journey, stopping: asyncio.Event) -> None:
+async def _serve(
+    given: UpOptions, folder: Path, journey: Journey, shipper: LogShipper | None, stopping: asyncio.Event
+) -> None:
     from mailpact_cli.demo import demonstrate
 
     if given.once and given.amqp_url is not None:
         await _refuse_unreachable(given.amqp_url)
-    async with running_system(given, folder, journey) as running:
+    async with shipping(shipper), running_system(given, folder, journey) as running:
         if given.demo:
             await demonstrate(running, as_json=given.as_json, stopping=stopping)
         else:

@@ -153,6 +153,43 @@ async def test_a_service_ships_from_its_first_line_to_its_last_and_counts(
     assert records[-1]["event"] == "site stopped"
 
 
+async def test_the_capture_server_ships_its_records_where_it_is_told_of_a_broker(
+    broker: Broker, tmp_path: Path
+) -> None:
+    def lines() -> list[str]:
+        return (tmp_path / "err").read_text().splitlines()
+
+    words = ("capture", "--smtp", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    async with started(*words, cwd=tmp_path, MAILPACT_AMQP_URL=broker.url) as process:
+        await until(lambda: any("showing it on" in text for text in lines()))
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+
+    records = [json.loads(each.body) for each in await broker.take(len(lines()))]
+    assert records == [json.loads(text) for text in lines()]
+    assert {record["service"] for record in records} == {"capture"}
+
+
+async def test_all_components_in_one_process_ship_each_under_its_own_name(
+    broker: Broker, tmp_path: Path
+) -> None:
+    ports = [word for name in ("cms", "viewer", "smtp") for word in (f"--{name}-listen", "127.0.0.1:0")]
+    async with started("up", *ports, cwd=tmp_path, MAILPACT_AMQP_URL=broker.url) as process:
+        await until(lambda: "Ctrl-C stops it." in (tmp_path / "err").read_text())
+        async with aiormq.connect(broker.url) as connection:
+            channel = await connection.channel()
+            await channel.basic_publish(b"rubbish", exchange="email", routing_key="email")
+        services: dict[str, str] = {}
+        while "message dead-lettered" not in services:
+            (taken,) = await broker.take(1)
+            record = json.loads(taken.body)
+            services[record["event"]] = record["service"]
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+
+    assert services["message dead-lettered"] == "consumer"
+
+
 async def test_workers_ship_their_own_records_and_nobody_elses(broker: Broker, tmp_path: Path) -> None:
     def lines() -> list[str]:
         return (tmp_path / "err").read_text().splitlines()
