@@ -21,42 +21,63 @@ if TYPE_CHECKING:
 
 
 Keep = Annotated[
-    int, options.number("--keep-mails", "Keep at most so many mails; the oldest go.", least=1, most=1_000_000)
+    int,
+    options.number(
+        "--keep-mails", "Keep at most this many mails; the oldest are deleted.", least=1, most=1_000_000
+    ),
 ]
 KeepBytes = Annotated[
-    int, options.number("--keep-bytes", "Keep at most so many bytes of mail.", least=1_000_000, most=2**40)
+    int,
+    options.number(
+        "--keep-bytes",
+        "Keep at most this many bytes of mail; the oldest mails are deleted.",
+        least=1_000_000,
+        most=2**40,
+    ),
 ]
 AllowedHost = Annotated[
     list[str] | None,
-    options.text("--allowed-host", "NAME", "A further name of this server, for containers; may be repeated."),
+    options.text(
+        "--allowed-host", "NAME", "Another host name of this server, for containers; may be repeated."
+    ),
 ]
 Starttls = Annotated[bool, options.flag("--starttls", "Offer STARTTLS to clients.")]
 Smtps = Annotated[
-    HostPort | None, options.address("--smtps", "Where to take mail by TLS from the first byte.")
+    HostPort | None, options.address("--smtps", "Where to receive mail by SMTP with TLS from the first byte.")
 ]
 TlsCertificate = Annotated[
     Path | None,
-    options.path("--tls-certificate", "The certificate for TLS, in PEM; without it one is made for tests."),
+    options.path(
+        "--tls-certificate", "The certificate for TLS, in PEM form; by default a test certificate is made."
+    ),
 ]
-TlsKey = Annotated[Path | None, options.path("--tls-key", "The key of that certificate, in PEM.")]
+TlsKey = Annotated[Path | None, options.path("--tls-key", "The private key of the certificate, in PEM form.")]
 AuthFile = Annotated[
     Path | None,
     options.path(
-        "--auth-file", "Lines NAME:PASSWORD: clients must log in; without it any login is accepted."
+        "--auth-file",
+        "A file with lines NAME:PASSWORD; clients must log in. By default any login is accepted.",
     ),
 ]
 Faults = Annotated[
-    Path | None, options.path("--faults", "Scripted faults, in JSON, that clients of SMTP meet.")
+    Path | None, options.path("--faults", "A JSON file with faults that the SMTP server simulates.")
 ]
 
-Broker = Annotated[AmqpUrl | None, options.amqp_url("Publish log records to this broker, too.")]
+Broker = Annotated[AmqpUrl | None, options.amqp_url("Publish log records to this broker too.")]
 
 
 def capture(
-    smtp: Annotated[HostPort, options.address("--smtp", "Where to take mail.")] = HostPort("127.0.0.1", 1025),
-    http: Annotated[HostPort, options.address("--http", "Where to show it.")] = HostPort("127.0.0.1", 8025),
+    smtp: Annotated[HostPort, options.address("--smtp", "Where to receive mail by SMTP.")] = HostPort(
+        "127.0.0.1", 1025
+    ),
+    http: Annotated[
+        HostPort, options.address("--http", "Where to show the mail: web pages and API.")
+    ] = HostPort("127.0.0.1", 8025),
     store: Annotated[
-        Path | None, options.path("--store", "Keep the mail in this file; without it, until the end.")
+        Path | None,
+        options.path(
+            "--store", "Keep the mail in this file; without the option, mail is kept until the server stops."
+        ),
     ] = None,
     keep_mails: Keep = DEFAULT_KEPT_MAILS,
     keep_bytes: KeepBytes = DEFAULT_KEPT_BYTES,
@@ -69,7 +90,7 @@ def capture(
     faults: Faults = None,
     amqp_url: Broker = None,
 ) -> None:
-    """Run a mail server that keeps and shows mail."""
+    """Run a mail server for tests, which shows the mail and delivers nothing."""
     shipper = configure_service_logging("capture", amqp_url)
     journey = Journey(die_at=fault_point())
     if store is not None:

@@ -17,27 +17,33 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "mailpact_cli.devbroker:devbroker",
         "Run the development broker: AMQP 0-9-1, not for production.",
     ),
-    "capture": ("mailpact_cli.capture:capture", "Run a mail server that keeps and shows mail."),
-    "producer": ("mailpact_cli.producer:producer", "Run the site on which readers register."),
+    "capture": (
+        "mailpact_cli.capture:capture",
+        "Run a mail server for tests, which shows the mail and delivers nothing.",
+    ),
+    "producer": ("mailpact_cli.producer:producer", "Run the example site, on which readers register."),
     "create-admin": (
         "mailpact_cli.create_admin:create_admin",
-        "Make an administrator of the site, and mail a link.",
+        "Make an administrator of the site, and mail a link to choose a password.",
     ),
-    "consumer": ("mailpact_cli.consumer:consumer", "Run a consumer, which turns messages into mail."),
+    "consumer": ("mailpact_cli.consumer:consumer", "Run a consumer, which receives messages and sends mail."),
     "contracts": ("mailpact_cli.contracts.command:app", "Read, check and publish contracts."),
     "topology": ("mailpact_cli.topology.command:app", "Show, declare and export exchanges and queues."),
     "send": ("mailpact_cli.send.command:send", "Publish one message and print its id."),
-    "status": ("mailpact_cli.status:status", "Say what became of a message, or of the mail for an address."),
+    "status": (
+        "mailpact_cli.status:status",
+        "Show whether the mail of a message, or the mail to an address, was sent.",
+    ),
     "logs": (
         "mailpact_cli.logs.command:app",
         "Show the log records of all services in order, and collect them.",
     ),
     "doctor": (
         "mailpact_cli.doctor.command:doctor",
-        "Find misconfigurations of broker, mail server, databases and ports, and say what to do.",
+        "Find wrong settings of broker, mail server, databases and ports, and say what to do.",
     ),
-    "template": ("mailpact_cli.template.command:app", "Show what a template of mail looks like."),
-    "dead": ("mailpact_cli.dead.command:app", "List, show, replay and drop dead letters."),
+    "template": ("mailpact_cli.template.command:app", "Show the mail that a template makes."),
+    "dead": ("mailpact_cli.dead.command:app", "List, show, replay and delete dead letters."),
 }
 """Of each command: where it is found (`module:name`, a function or a group), and its line in the list of commands."""
 

@@ -26,45 +26,73 @@ from mailpact_consumer.settings import ConsumerSettings, SmtpTls
 Inbox = Annotated[
     DatabaseUrl,
     options.database_url(
-        "--inbox-url", "Database that records sent mail; all consumers of a queue use the same one."
+        "--inbox-url",
+        "The database that records sent mail; all consumers of one queue use the same database.",
     ),
 ]
-From = Annotated[Mailbox, options.mailbox("--mail-from", 'The From of mails: ADDRESS or "NAME <ADDRESS>".')]
+From = Annotated[
+    Mailbox, options.mailbox("--mail-from", 'The From field of mails: ADDRESS or "NAME <ADDRESS>".')
+]
 EnvelopeFrom = Annotated[
     str | None,
-    options.mail_address("--envelope-from", "Where bounces go; the address of --mail-from by default."),
+    options.mail_address(
+        "--envelope-from", "The address for bounces; by default the address of --mail-from."
+    ),
 ]
 SenderIdentities = Annotated[
     Identities,
-    options.identities("--identities", "Addresses that messages may name as sender, with commas between."),
+    options.identities("--identities", "Addresses that messages may name as sender, separated by commas."),
 ]
-Templates = Annotated[Path | None, options.path("--templates", "A folder of templates of your own.")]
-Prefetch = Annotated[int, options.number("--prefetch", "Messages worked on at once.", least=1, most=1000)]
+Templates = Annotated[Path | None, options.path("--templates", "A folder with your own templates.")]
+Prefetch = Annotated[
+    int, options.number("--prefetch", "Messages that are processed at the same time.", least=1, most=1000)
+]
 Connections = Annotated[
-    int, options.number("--smtp-connections", "Connections to the mail server at once.", least=1, most=100)
+    int,
+    options.number(
+        "--smtp-connections", "Connections to the mail server at the same time.", least=1, most=100
+    ),
 ]
 Rate = Annotated[
     int | None,
-    options.number("--smtp-rate", "Mails per second at most; no limit by default.", least=1, most=10_000),
+    options.number(
+        "--smtp-rate", "At most this many mails per second; no limit by default.", least=1, most=10_000
+    ),
 ]
 Tls = Annotated[
-    SmtpTls, options.choice("--smtp-tls", "STARTTLS with smtp://; always required with a password.")
+    SmtpTls,
+    options.choice("--smtp-tls", "Whether STARTTLS is used with smtp://; a password always requires TLS."),
 ]
 CaFile = Annotated[
     Path | None,
-    options.ca_file("--smtp-ca-file", "The CAs that the mail server's certificate may come from."),
+    options.ca_file(
+        "--smtp-ca-file", "A PEM file with the CAs that may have signed the mail server's certificate."
+    ),
 ]
 RetrySchedule = Annotated[
     Schedule,
-    options.schedule("--retry-schedule", "How long a message waits after each try that was put off."),
+    options.schedule(
+        "--retry-schedule",
+        "The waiting times after the first, second, ... temporary failure; the last time repeats.",
+    ),
 ]
 InboxDays = Annotated[
     int,
-    options.number("--inbox-days", "Days for which finished messages are remembered.", least=1, most=3650),
+    options.number(
+        "--inbox-days",
+        "Days for which finished messages are remembered, to recognise duplicates.",
+        least=1,
+        most=3650,
+    ),
 ]
-Health = Annotated[HostPort | None, options.address("--health", "Serve /livez, /readyz and /metrics here.")]
+Health = Annotated[
+    HostPort | None, options.address("--health", "Where to serve /livez, /readyz and /metrics.")
+]
 Workers = Annotated[
-    int, options.number("--workers", "Processes that share the queue and the inbox.", least=1, most=64)
+    int,
+    options.number(
+        "--workers", "The number of processes, which share the queue and the inbox.", least=1, most=64
+    ),
 ]
 
 
@@ -87,7 +115,7 @@ def consumer(
     workers: Workers = 1,
     local_logs: Annotated[bool, options.local_logs()] = False,
 ) -> None:
-    """Run a consumer, which turns messages into mail."""
+    """Run a consumer, which receives messages and sends mail."""
     if smtp_tls is SmtpTls.OFF and (smtp_url.is_tls or smtp_url.password is not None):
         raise SettingsError("--smtp-tls off: smtps:// is TLS, and a password is never sent without TLS")
     shipper = configure_service_logging("consumer", None if local_logs else amqp_url)

@@ -19,16 +19,17 @@ ANSWER_SECONDS = 8
 def create_admin(
     email: Annotated[str, typer.Argument(metavar="EMAIL", help="The administrator's address.")],
     database_url: Annotated[
-        DatabaseUrl, options.database_url("--database-url", "Database with readers, pages and the outbox.")
+        DatabaseUrl,
+        options.database_url("--database-url", "The database with readers, pages and the outbox."),
     ] = DatabaseUrl("sqlite:///.mailpact/cms.db"),
     base_url: Annotated[str, options.base_url()] = "http://127.0.0.1:8080",
     site_name: Annotated[
         str, options.text("--site-name", "NAME", "The site's name, on its pages and in its mails.")
     ] = SITE_NAME,
 ) -> None:
-    """Make an administrator of the site, and mail a link. The link serves to choose a password.
+    """Make an administrator of the site, and mail a link to choose a password.
 
-    An account that is there already becomes an administrator's. The running site sends the mail.
+    If the address has an account, the account becomes an administrator's. The running site sends the mail.
     """
     configure_logging(verbose=False)
     if database_url.is_sqlite and not database_url.path.is_file():

@@ -16,13 +16,19 @@ def devbroker(
         "127.0.0.1", 5672
     ),
     journal: Annotated[
-        Path | None, options.path("--journal", "Keep durable messages in this file over a restart.")
+        Path | None,
+        options.path("--journal", "Keep durable messages in this file, so that they survive a restart."),
     ] = None,
     status: Annotated[
-        HostPort | None, options.address("--status", "Show queues and rates as JSON over HTTP here.")
+        HostPort | None,
+        options.address("--status", "Where to serve the state of queues and connections as JSON over HTTP."),
     ] = None,
     unsafe_listen: Annotated[
-        bool, options.flag("--unsafe-listen", "Allow an address that other machines can reach.")
+        bool,
+        options.flag(
+            "--unsafe-listen",
+            "Allow addresses that other machines can reach; the broker's password is public.",
+        ),
     ] = False,
 ) -> None:
     """Run the development broker: AMQP 0-9-1, not for production."""

@@ -75,14 +75,14 @@ def address(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
     return _parsed(name, HostPort.parse, "HOST:PORT", help)
 
 
-def amqp_url(help: str = "The broker.") -> Any:  # noqa: A002  # typer's own word
+def amqp_url(help: str = "The URL of the broker.") -> Any:  # noqa: A002  # typer's own word
     """Declare `--amqp-url`."""
     return _parsed("--amqp-url", AmqpUrl.parse, "URL", help)
 
 
 def smtp_url() -> Any:
     """Declare `--smtp-url`."""
-    return _parsed("--smtp-url", SmtpUrl.parse, "URL", "The mail server.")
+    return _parsed("--smtp-url", SmtpUrl.parse, "URL", "The URL of the mail server.")
 
 
 def database_url(name: str, help: str) -> Any:  # noqa: A002  # typer's own word

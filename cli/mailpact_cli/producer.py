@@ -29,16 +29,17 @@ def _mails(name: str, meaning: str) -> Any:
 
 Listen = Annotated[HostPort, options.address("--listen", "Where to listen.")]
 Database = Annotated[
-    DatabaseUrl, options.database_url("--database-url", "Database with readers, pages and the outbox.")
+    DatabaseUrl, options.database_url("--database-url", "The database with readers, pages and the outbox.")
 ]
 MailboxLimit = Annotated[
-    int, _mails("--mail-limit-mailbox", "Most mails to one mailbox in an hour; 0 is no limit.")
+    int,
+    _mails("--mail-limit-mailbox", "At most this many mails to one mailbox in an hour; 0 means no limit."),
 ]
 NetworkLimit = Annotated[
     int,
     _mails(
         "--mail-limit-network",
-        "Most mails that one network (/24, /64) may request in an hour; 0 is no limit.",
+        "At most this many mails in an hour that one client network (/24, IPv6 /64) requests; 0 means no limit.",
     ),
 ]
 Proxies = Annotated[
@@ -46,7 +47,7 @@ Proxies = Annotated[
     options.text(
         "--trusted-proxies",
         "NETWORKS",
-        "Proxies whose X-Forwarded-For is believed, with commas between them.",
+        "Addresses or networks of proxies whose X-Forwarded-For is trusted, separated by commas.",
     ),
 ]
 SiteName = Annotated[
@@ -69,7 +70,7 @@ def producer(
     health: HealthAddress = None,
     local_logs: Annotated[bool, options.local_logs()] = False,
 ) -> None:
-    """Run the site on which readers register."""
+    """Run the example site, on which readers register."""
     shipper = configure_service_logging("producer", None if local_logs else amqp_url)
     journey = Journey(die_at=fault_point())
     options.sqlite_folder(database_url)

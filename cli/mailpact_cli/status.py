@@ -32,13 +32,13 @@ def status(
         str, typer.Argument(metavar="ID|ADDRESS", help="A message id, or a recipient's address.")
     ],
     inbox_url: Annotated[
-        DatabaseUrl, options.database_url("--inbox-url", "The consumers' database of sent mail.")
+        DatabaseUrl, options.database_url("--inbox-url", "The consumers' database, which records sent mail.")
     ] = DatabaseUrl("sqlite:///.mailpact/inbox.db"),
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Say what became of a message, or of the mail for an address.
+    """Show whether the mail of a message, or the mail to an address, was sent.
 
-    It was sent, it waits, or it failed; the last reply of the mail server is shown.
+    The command shows whether the mail was sent, waits or failed, and the last reply of the mail server.
     """
     configure_logging(verbose=False)
     mails = read_inbox(inbox_url, lambda connection: _look(connection, about))

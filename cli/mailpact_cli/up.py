@@ -16,23 +16,36 @@ from mailpact_cli.serving import say, serve_until_stopped
 
 
 def up(
-    demo: Annotated[bool, options.flag("--demo", "Register one reader and show the mail's journey.")] = False,
+    demo: Annotated[
+        bool, options.flag("--demo", "Register one reader and show each step until the mail.")
+    ] = False,
     once: Annotated[bool, options.flag("--once", "Stop when the demo is done; keep no data.")] = False,
     as_json: Annotated[bool, options.flag("--json", "Print the demo's result as one JSON object.")] = False,
-    data: Annotated[Path, options.path("--data", "Where to keep data.")] = Path(".mailpact"),
+    data: Annotated[Path, options.path("--data", "The folder for the data.")] = Path(".mailpact"),
     cms_listen: Annotated[
-        HostPort | None, options.address("--cms-listen", "The site; 127.0.0.1:8080 or next.")
+        HostPort | None,
+        options.address("--cms-listen", "Where the site listens; 127.0.0.1:8080 or the next free port."),
     ] = None,
     viewer_listen: Annotated[
-        HostPort | None, options.address("--viewer-listen", "The viewer; 127.0.0.1:8025 or next.")
+        HostPort | None,
+        options.address(
+            "--viewer-listen", "Where the mail viewer listens; 127.0.0.1:8025 or the next free port."
+        ),
     ] = None,
     smtp_listen: Annotated[
-        HostPort | None, options.address("--smtp-listen", "The capture server; 127.0.0.1:1025 or next.")
+        HostPort | None,
+        options.address(
+            "--smtp-listen", "Where the capture server listens; 127.0.0.1:1025 or the next free port."
+        ),
     ] = None,
-    amqp_url: Annotated[AmqpUrl | None, options.amqp_url("A broker instead of the embedded one.")] = None,
+    amqp_url: Annotated[
+        AmqpUrl | None, options.amqp_url("Use this broker instead of the embedded broker.")
+    ] = None,
     database_url: Annotated[
         DatabaseUrl | None,
-        options.database_url("--database-url", "A database instead of a file for each part."),
+        options.database_url(
+            "--database-url", "Use this database instead of one SQLite file for each component."
+        ),
     ] = None,
 ) -> None:
     """Run broker, site, consumer, capture server and viewer in one process."""

@@ -44,14 +44,14 @@ Command = Annotated[
     list[str],
     typer.Argument(
         metavar="-- COMMAND...",
-        help="The program and its arguments; {NAME} is replaced by a value of the kit.",
+        help="The program and its arguments. The kit replaces {NAME}, such as {AMQP_URL}, by its own values.",
     ),
 ]
 ProducerCommand = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[-- COMMAND...]",
-        help="The program and its arguments, {NAME} for values of the kit. None if --trigger-cmd does it all.",
+        help="The program and its arguments, as for a consumer. Not needed if --trigger-cmd runs it.",
     ),
 ]
 BrokerOption = Annotated[
@@ -59,15 +59,15 @@ BrokerOption = Annotated[
     typer.Option(
         "--broker",
         metavar="devbroker|URL",
-        help="devbroker, or the URL of a RabbitMQ virtual host that nobody else uses.",
+        help="devbroker, or the URL of a RabbitMQ virtual host that no other program uses.",
     ),
 ]
 RunOption = Annotated[
-    str, typer.Option("--run", metavar="GLOB", help="Only the cases with such ids: 'C-ERR-*'.")
+    str, typer.Option("--run", metavar="GLOB", help="Only the cases whose ids match, such as 'C-ERR-*'.")
 ]
 JsonOption = Annotated[
     Path | None,
-    typer.Option("--json", metavar="FILE", help="Write the report as JSON too; - is standard output."),
+    typer.Option("--json", metavar="FILE", help="Write the report as JSON too; - means standard output."),
 ]
 JunitOption = Annotated[
     Path | None, typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML too, for CI.")
@@ -81,18 +81,26 @@ TimeoutOption = Annotated[
         help="Seconds without progress after which the kit stops waiting for an event.",
     ),
 ]
-StrictOption = Annotated[bool, typer.Option("--strict", help="Cases of level SHOULD count like MUST.")]
-DetailsOption = Annotated[bool, typer.Option("--details", help="Show a line for each vector that is wrong.")]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Treat cases of level SHOULD like cases of level MUST.")
+]
+DetailsOption = Annotated[
+    bool, typer.Option("--details", help="Print a line for each test vector with a wrong result.")
+]
 ServesOption = Annotated[
     str,
     typer.Option(
-        "--serves", metavar="CONTRACTS", help="The contracts that the consumer mails: email/1,email/2."
+        "--serves",
+        metavar="CONTRACTS",
+        help="The contracts that the consumer supports, separated by commas: email/1,email/2.",
     ),
 ]
 KnownOption = Annotated[
     Path | None,
     typer.Option(
-        "--known-failing", metavar="FILE", help="Ids of cases that are known to fail, one a line, # a reason."
+        "--known-failing",
+        metavar="FILE",
+        help="A file with the ids of cases that are known to fail, one per line, followed by # and a reason.",
     ),
 ]
 
@@ -124,7 +132,7 @@ def consumer(
     details: DetailsOption = False,  # noqa: FBT002  # typer's way of a flag
     serves: ServesOption = CONTRACT,
 ) -> None:
-    """Verify a program that takes messages from the queue and sends mail."""
+    """Verify a program that receives messages from the queue and sends mail."""
     options = Options(broker, run, json, junit, timeout, known_failing, strict, details)
     _verify(Role.CONSUMER, command, options, serves=_serves(serves))
 
@@ -142,7 +150,7 @@ def producer(
     trigger_form: Annotated[
         str | None,
         typer.Option(
-            "--trigger-form", metavar="URL", help="The page with the form that makes the program send."
+            "--trigger-form", metavar="URL", help="The web page with the form that makes the program publish."
         ),
     ] = None,
     trigger_field: Annotated[
@@ -156,14 +164,16 @@ def producer(
     trigger_cmd: Annotated[
         str | None,
         typer.Option(
-            "--trigger-cmd", metavar="COMMAND", help="A command that makes the program send: 'tell {email}'."
+            "--trigger-cmd",
+            metavar="COMMAND",
+            help="A command that makes the program publish, such as 'tell {email}'.",
         ),
     ] = None,
     trigger_duplicate: Annotated[  # noqa: FBT002  # typer's way of a flag
         bool,
         typer.Option(
             "--trigger-duplicate",
-            help="The program refuses the same request a second time, and must then publish nothing.",
+            help="The program refuses the same request when it is repeated, and must then publish nothing.",
         ),
     ] = False,  # typer's way of a flag
 ) -> None:

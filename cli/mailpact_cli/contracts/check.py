@@ -23,7 +23,7 @@ def check_contracts(
     contracts: Annotated[Path | None, folder_option()] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Check that programs of every published version of a contract understand each other."""
+    """Check that programs of all published versions of each contract can exchange messages."""
     checked, overdue = _checked(contracts_folder(contracts))
     passes = not overdue and all(one.passes for one in checked)
     result = _json(checked, overdue, passes=passes)

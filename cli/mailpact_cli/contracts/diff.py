@@ -25,16 +25,18 @@ _WIDTH = max(map(len, _COLOURS))
 
 def diff_contracts(
     old: Annotated[
-        Path, typer.Argument(help="A schema, or the folder of a contract, or of several contracts.")
+        Path, typer.Argument(help="A schema, the folder of a contract, or the folder of several contracts.")
     ],
     new: Annotated[Path, typer.Argument(help="The newer schema or folder.")],
     raw: Annotated[
         bool,
-        options.flag("--raw", "Compare each file of two folders with itself, as two files are compared."),
+        options.flag(
+            "--raw", "Compare each file of OLD with the same file of NEW, not readers with writers."
+        ),
     ] = False,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Show what changed between two schemas or contracts, with a document for each break.
+    """Show what changed between two schemas or contracts, and a document for each breaking change.
 
     Two folders of contracts are compared as `check` compares versions. `backward`: do the new readers accept the
     messages of the old writers? `forward`: do the old readers accept the messages of the new writers?

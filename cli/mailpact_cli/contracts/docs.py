@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 def docs(
     context: typer.Context,
-    out: Annotated[Path, options.path("--out", "The folder to write: new, empty, or of an earlier run.")],
+    out: Annotated[
+        Path,
+        options.path(
+            "--out", "The folder to write: a new or empty folder, or one that an earlier run wrote."
+        ),
+    ],
     contracts: Annotated[Path | None, folder_option()] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:

@@ -20,7 +20,7 @@ def lint_contracts(
     contracts: Annotated[Path | None, folder_option()] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Check that the contracts are sound and portable, and that no published file was changed."""
+    """Check that contracts have no mistakes, mean the same in every language, and that no published file changed."""
     from mailpact_contract_tool.folder.files import read_files
     from mailpact_contract_tool.lint.folder import lint
 

@@ -16,7 +16,7 @@ def list_contracts(
     contracts: Annotated[Path | None, folder_option()] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """List the contracts with their versions, status and exchanges; a template's data travel inside email/2."""
+    """List the contracts with their versions, status and exchanges. Data of a template are part of email/2 messages."""
     rows = [_row(name, contract) for name, contract in read_contracts(contracts).contracts.items()]
     report({"contracts": rows}, lambda console: console.print(_table(rows), soft_wrap=False), as_json=as_json)
 

@@ -12,10 +12,10 @@ from mailpact_cli import options
 def new_contract(
     name: Annotated[str, typer.Argument(metavar="NAME", help='The contract, such as "order/1".')],
     contracts: Annotated[
-        Path, options.path("--contracts", "The folder of your contracts; an empty or new one will do.")
+        Path, options.path("--contracts", "The folder of your contracts; it may be empty or missing.")
     ],
 ) -> None:
-    """Draft a contract: both schemas, the binding, its route and vectors.
+    """Draft a contract: both schemas, the binding, exchange and queue, and test vectors.
 
     Run the command again after you have changed the writers' schema. The command then derives the readers' schema and
     the missing vectors from the writers' schema.

@@ -10,11 +10,16 @@ from mailpact_cli.contracts.source import folder_option, read_contracts
 
 
 def publish(
-    out: Annotated[Path, options.path("--out", "The folder to write: new, empty, or of an earlier run.")],
+    out: Annotated[
+        Path,
+        options.path(
+            "--out", "The folder to write: a new or empty folder, or one that an earlier run wrote."
+        ),
+    ],
     contracts: Annotated[Path | None, folder_option()] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Write the files for other teams, and a tarball of them that is the same on every machine."""
+    """Export contracts, schemas and types for other teams, also as a reproducible tarball."""
     from importlib.metadata import version
 
     from mailpact_contract_tool.publish.edition import edition, laid_out

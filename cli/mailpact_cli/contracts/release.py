@@ -13,7 +13,7 @@ def release_contract(
     name: Annotated[str, typer.Argument(metavar="NAME", help='The contract, such as "email/1".')],
     contracts: Annotated[Path | None, folder_option()] = None,
 ) -> None:
-    """Publish the changes of a contract as its next minor version, unless they break a program."""
+    """Publish the changes of a contract as its next minor version; refuse changes that break programs."""
     from mailpact_contract_tool.folder.files import read_files
     from mailpact_contract_tool.folder.writing import write_files
     from mailpact_contract_tool.release.plan import ReleaseInterrupted, ReleaseRefused, plan_release

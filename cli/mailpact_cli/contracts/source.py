@@ -12,7 +12,7 @@ from mailpact_cli import options
 
 def folder_option() -> Any:
     """Declare `--contracts`."""
-    return options.path("--contracts", "The contracts in this folder; without it, those that are installed.")
+    return options.path("--contracts", "The folder with the contracts; by default the installed contracts.")
 
 
 def read_contracts(folder: Path | None) -> Catalogue:

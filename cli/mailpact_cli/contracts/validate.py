@@ -18,9 +18,12 @@ def validate(
     name: Annotated[
         str, typer.Argument(metavar="CONTRACT", help="The name of the contract, such as email/1.")
     ],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The body; - is standard input.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The file with the message body; - means standard input.")
+    ],
     writer: Annotated[
-        bool, options.flag("--writer", "Check the body against the schema of the writers.")
+        bool,
+        options.flag("--writer", "Check against the schema for writers; by default, the schema for readers."),
     ] = False,
     contracts: Annotated[Path | None, folder_option()] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,

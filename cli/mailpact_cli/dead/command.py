@@ -7,7 +7,7 @@ from mailpact_cli.dead.list import list_letters
 from mailpact_cli.dead.replay import replay_letters
 from mailpact_cli.dead.show import show_letters
 
-app = typer.Typer(name="dead", help="List, show, replay and drop dead letters.", no_args_is_help=True)
+app = typer.Typer(name="dead", help="List, show, replay and delete dead letters.", no_args_is_help=True)
 app.command("list")(list_letters)
 app.command("show")(show_letters)
 app.command("replay")(replay_letters)

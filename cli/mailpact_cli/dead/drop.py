@@ -25,7 +25,7 @@ def drop_letters(
     newer_than: Annotated[str | None, selection.newer_than_option()] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Remove letters for good; their messages are never mailed."""
+    """Delete dead letters; their messages are never mailed."""
     chosen = selection.selection(ids, code, older_than, newer_than)
     selection.refuse_everything(chosen, "drop")
     dropped = walk(amqp_url, lambda queue, now: _drop(queue, chosen, now))

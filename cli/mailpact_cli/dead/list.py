@@ -31,11 +31,11 @@ def list_letters(
     inbox_url: Annotated[
         DatabaseUrl | None,
         options.database_url(
-            "--inbox-url", "Mark letters whose mail was sent all the same, by the consumers' database."
+            "--inbox-url", "The consumers' database; letters whose mail was sent anyway are marked."
         ),
     ] = None,
     limit: Annotated[
-        int, options.number("--limit", "List at most so many letters.", least=0, most=100_000)
+        int, options.number("--limit", "List at most this many letters.", least=0, most=100_000)
     ] = 50,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:

@@ -35,10 +35,10 @@ def replay_letters(
     older_than: Annotated[str | None, selection.older_than_option()] = None,
     newer_than: Annotated[str | None, selection.newer_than_option()] = None,
     limit: Annotated[
-        int, options.number("--limit", "Replay at most so many letters.", least=1, most=1_000_000)
+        int, options.number("--limit", "Replay at most this many letters.", least=1, most=1_000_000)
     ] = 1_000_000,
     rate: Annotated[
-        int, options.number("--rate", "Replay at most so many a second.", least=1, most=10_000)
+        int, options.number("--rate", "Replay at most this many letters per second.", least=1, most=10_000)
     ] = 50,
     inbox_days: Annotated[
         int, options.number("--inbox-days", "The consumers' setting of this name.", least=1, most=3650)
@@ -48,9 +48,9 @@ def replay_letters(
     ] = False,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Publish messages again, and remove each letter when the broker has confirmed its message.
+    """Publish dead letters again as messages, and remove each letter when the broker has confirmed its message.
 
-    A letter is tried once, however often it is replayed. What is refused again becomes a letter again.
+    Replaying a letter twice sends one mail. A message that is refused again becomes a dead letter again.
     """
     chosen = selection.selection(ids, code, older_than, newer_than)
     selection.refuse_everything(chosen, "replay")

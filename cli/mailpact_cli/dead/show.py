@@ -26,11 +26,11 @@ def show_letters(
     ids: Annotated[list[str], selection.ids_argument("ID...")],
     amqp_url: Annotated[AmqpUrl, options.amqp_url()] = options.DEFAULT_AMQP_URL,
     body: Annotated[
-        bool, options.flag("--body", "Show the message's body too; it may hold links that log people in.")
+        bool, options.flag("--body", "Show the message's body too; the body may contain login links.")
     ] = False,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Show the letters of a message: reason, properties and headers, and the body if asked for."""
+    """Show the dead letters of a message: reason, properties and headers; with --body, the body too."""
     chosen = selection.selection(ids, None, None, None)
     now, letters = walk(amqp_url, lambda queue, now: _look(queue, chosen, now))
     shown = [_shown(letter, now, with_body=body) for letter in letters]

@@ -68,16 +68,16 @@ def doctor(
     ] = None,
     smtp_url: Annotated[SmtpUrl | None, options.smtp_url()] = None,
     smtp_tls: Annotated[
-        SmtpTls, options.choice("--smtp-tls", "STARTTLS with smtp://, as the consumer has it.")
+        SmtpTls, options.choice("--smtp-tls", "The consumer's setting of this name.")
     ] = SmtpTls.OPPORTUNISTIC,
     smtp_ca_file: Annotated[
-        Path | None, options.ca_file("--smtp-ca-file", "The CAs, as the consumer has them.")
+        Path | None, options.ca_file("--smtp-ca-file", "The consumer's setting of this name.")
     ] = None,
     mail_from: Annotated[
-        Mailbox, options.mailbox("--mail-from", "The From of mails, as the consumer has it.")
+        Mailbox, options.mailbox("--mail-from", "The consumer's setting of this name.")
     ] = Mailbox("cms@mail.example"),
     envelope_from: Annotated[
-        str | None, options.mail_address("--envelope-from", "Where bounces go, as the consumer has it.")
+        str | None, options.mail_address("--envelope-from", "The consumer's setting of this name.")
     ] = None,
     inbox_url: Annotated[
         DatabaseUrl | None, options.database_url("--inbox-url", "The consumers' database.")
@@ -87,11 +87,11 @@ def doctor(
     ] = None,
     listen: Annotated[
         list[HostPort] | None,
-        options.address("--listen", "Where a service is to listen; may be repeated."),
+        options.address("--listen", "An address on which a service will listen; may be repeated."),
     ] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Find misconfigurations of broker, mail server, databases and ports, and say what to do. Nothing is changed."""
+    """Find wrong settings of broker, mail server, databases and ports, and say what to do. Nothing is changed."""
     configure_logging(verbose=False)
     settings = Settings(
         amqp_url=amqp_url,

@@ -30,12 +30,13 @@ NAME: Final = "logs"
 PREFETCH: Final = 1_000
 STOP_SECONDS: Final = 2.0
 
-Out = Annotated[Path, options.path("--out", "The folder of the files; it is made.")]
+Out = Annotated[Path, options.path("--out", "The folder for the files; it is created if it is missing.")]
 FileBytes = Annotated[
-    int, options.number("--file-bytes", "Begin a new file after so many bytes.", least=1_000, most=2**40)
+    int, options.number("--file-bytes", "Begin a new file after this many bytes.", least=1_000, most=2**40)
 ]
 KeepFiles = Annotated[
-    int, options.number("--keep-files", "Keep so many full files; the oldest goes.", least=1, most=10_000)
+    int,
+    options.number("--keep-files", "Keep this many full files; the oldest is deleted.", least=1, most=10_000),
 ]
 
 
@@ -45,7 +46,7 @@ def collect_logs(
     keep_files: KeepFiles = 10,
     amqp_url: Annotated[AmqpUrl, options.amqp_url()] = options.DEFAULT_AMQP_URL,
 ) -> None:
-    """Take the log records of all services out of the queue into files of JSON lines, until stopped."""
+    """Move the log records of all services from the queue to files of JSON lines, until stopped."""
     configure_logging(verbose=True, service="logs collect")
     options.make_folder(out)
     with _only_one(out):

@@ -26,18 +26,16 @@ SHOW_SECONDS: Final = 0.2
 
 def show_logs(
     context: typer.Context,
-    follow: Annotated[
-        bool, options.switch("--follow", "Go on with what the services write from now on.")
-    ] = False,
+    follow: Annotated[bool, options.switch("--follow", "Continue with new records until Ctrl-C.")] = False,
     service: Annotated[str, options.argument("--service", "NAME", "Only the records of this service.")] = "",
     level: Annotated[
-        Level | None, options.switch("--level", "Only records of this level, and of worse ones.")
+        Level | None, options.switch("--level", "Only records of this level or a more severe level.")
     ] = None,
     message_id: Annotated[
         str, options.argument("--message-id", "ID", "Only the records about this message.")
     ] = "",
     amqp_url: Annotated[AmqpUrl, options.amqp_url()] = options.DEFAULT_AMQP_URL,
-    as_objects: Annotated[bool, options.flag("--json", "Print one JSON object a line.")] = False,
+    as_objects: Annotated[bool, options.flag("--json", "Print one JSON object for each record.")] = False,
 ) -> None:
     """Show the log records of all services in order; they stay in the queue."""
     if context.invoked_subcommand is not None:

@@ -34,28 +34,33 @@ DEFAULT_LOCALE = "en"
 def send(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="A body of email/2 or email/1; - is standard input."),
+        typer.Argument(
+            metavar="[FILE]", help="A file with a message of email/2 or email/1; - means standard input."
+        ),
     ] = None,
     amqp_url: Annotated[AmqpUrl, options.amqp_url()] = options.DEFAULT_AMQP_URL,
     to: Annotated[
         list[str] | None,
-        options.argument("--to", "MAILBOX", "A recipient instead of the file's; may be repeated."),
+        options.argument("--to", "MAILBOX", "A recipient instead of those in FILE; may be repeated."),
     ] = None,
     template: Annotated[
-        str | None, options.argument("--template", "NAME[/VERSION]", "Fill this template.")
+        str | None, options.argument("--template", "NAME[/VERSION]", "The template that makes the mail.")
     ] = None,
     data: Annotated[
-        Path | None, options.argument("--data", "FILE", "The template's data as JSON; - is standard input.")
+        Path | None,
+        options.argument("--data", "FILE", "A JSON file with the template's data; - means standard input."),
     ] = None,
     locale: Annotated[
-        str, options.argument("--locale", "LOCALE", "The template's language.")
+        str, options.argument("--locale", "LOCALE", "The language of the template.")
     ] = DEFAULT_LOCALE,
     attach: Annotated[
         list[Path] | None, options.argument("--attach", "FILE", "A file to attach; may be repeated.")
     ] = None,
     wait: Annotated[
         float | None,
-        options.seconds("--wait", "Wait so long for the mail to be sent.", most=LONGEST_WAIT_SECONDS),
+        options.seconds(
+            "--wait", "Wait at most this long until the mail is sent.", most=LONGEST_WAIT_SECONDS
+        ),
     ] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:

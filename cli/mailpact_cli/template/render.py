@@ -31,17 +31,21 @@ def render_template(
     data: Annotated[
         Path | None,
         options.argument(
-            "--data", "FILE", "The data as JSON; - is standard input. Left out: the contract's example."
+            "--data",
+            "FILE",
+            "A JSON file with the data; - means standard input. By default, the example of the template's contract.",
         ),
     ] = None,
-    locale: Annotated[str, options.argument("--locale", "LOCALE", "The language.")] = DEFAULT_LOCALE,
+    locale: Annotated[
+        str, options.argument("--locale", "LOCALE", "The language of the template.")
+    ] = DEFAULT_LOCALE,
     templates: Annotated[
-        Path | None, options.path("--templates", "A folder of templates of your own.")
+        Path | None, options.path("--templates", "A folder with your own templates.")
     ] = None,
     open_html: Annotated[bool, options.switch("--open", "Open the HTML part in the browser.")] = False,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Fill a template and check it: data, links, size, text part. Exit code 1 if something is wrong."""
+    """Fill a template, print the mail, and check data, links, size and text part. Exit code 1 if something is wrong."""
     from mailpact_consumer.template_check import faults
     from mailpact_consumer.template_folder import load_templates
 
