@@ -1,5 +1,6 @@
 """What holds for every test, and the two grounds on which they stand: what is embedded, and the real servers."""
 
+import gc
 from dataclasses import dataclass
 
 import pytest
@@ -13,6 +14,11 @@ settings.load_profile("mailpact")
 settings.register_profile("quick", settings.get_profile("mailpact"), max_examples=10)  # for make test-unit
 
 EMBEDDED, REAL = (), ("rabbitmq_url", "mariadb_url")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from visiting the collected tests again and again: a tenth of the unit tests' time."""
+    gc.freeze()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,16 @@ LARGEST_DEVBROKER = 2_400  # lines of code; whoever needs more uses RabbitMQ
 SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "base", "misc"}
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    """Return the syntax tree of a file, parsed once."""
+    return ast.parse(path.read_text())
+
+
 def function_lengths(path: Path) -> dict[str, int]:
     """Return the lines of each function, its docstring not counted."""
     lengths = {}
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             body = node.body[1:] if ast.get_docstring(node) is not None else node.body
             docstring = node.body[0]
@@ -76,7 +82,7 @@ def test_names_of_files_say_what_is_in_them() -> None:
 def imports(path: Path) -> set[str]:
     """Return the modules that a file imports, anywhere in the file."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -101,7 +107,7 @@ def rooms_using(module: str, seen: frozenset[str] = frozenset()) -> set[str]:
     users = {
         room
         for room, folder in ROOMS.items()
-        if any(module in imports(path) for path in folder.rglob("*.py"))
+        if any(module in imports(path) for path in SOURCES if path.is_relative_to(folder))
     }
     for other, path in KERNEL_MODULES.items():
         if other not in seen and other != module and module in imports(path):

@@ -72,6 +72,7 @@ def test_first_digit_of_a_very_long_reply_counts(length: int) -> None:
     assert len(many_lines[0].lines) <= KEPT_LINES
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("piece", [b"x" * 10_000, b"250-x\r\n" * 2_000])
 def test_reply_without_an_end_is_given_up(piece: bytes) -> None:
     with pytest.raises(ReplyTooLong):
@@ -83,6 +84,7 @@ def _feed_twice_the_limit(parser: ReplyParser, piece: bytes) -> None:
         parser.feed(piece)
 
 
+@pytest.mark.heavy
 def test_many_replies_are_no_long_reply() -> None:
     parser = ReplyParser()
 

@@ -145,6 +145,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_mebibyte_takes_less_than_two_seconds(kind):
     started = time.process_time()

@@ -1,5 +1,6 @@
 import time
 
+import pytest
 from sqlalchemy import Connection, select
 
 from mailpact.database.clock import SECOND, now
@@ -15,6 +16,7 @@ async def test_the_databases_clock_is_real_time_in_microseconds(database: Databa
     assert before - 0.002 <= read / SECOND <= after + 0.002
 
 
+@pytest.mark.heavy
 async def test_the_clock_never_runs_backwards_over_a_change_of_second(database: Database) -> None:
     def readings(connection: Connection) -> list[int]:
         until, read = time.monotonic() + 1.1, []

@@ -191,6 +191,7 @@ def test_a_letter_with_headers_that_cannot_be_read_is_not_lost_half_way(bench):
     assert (bench.ready(queue), bench.broker.held_bytes) == ([], 0)
 
 
+@pytest.mark.heavy
 def test_a_long_chain_of_full_queues_is_followed_to_its_end(bench):
     for at in range(400):
         letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": f"q{at + 1}", "x-max-length": 0}

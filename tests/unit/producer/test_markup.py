@@ -44,11 +44,13 @@ def repeated(unit: str) -> str:
     return (unit * 16_000)[:16_000]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("unit", DEEP)
 def test_hostile_text_that_takes_a_time_as_long_as_the_text_is_shown(unit: str) -> None:
     require_simple(repeated(unit))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("unit", TOO_DEEP)
 def test_text_whose_time_grows_with_the_square_of_its_length_is_refused_and_shown_as_it_is(unit: str) -> None:
     with pytest.raises(TooComplex):

@@ -42,6 +42,7 @@ def test_all_wrong_fields_are_named_at_once() -> None:
     assert set(errors) == {"title", "slug", "body"}
 
 
+@pytest.mark.heavy
 def test_text_that_takes_too_long_to_be_shown_is_refused_beside_its_field() -> None:
     errors = read_page_text(GOOD | {"body": "[a]: /b\n> ```\n= " * 1000})
 

@@ -16,11 +16,6 @@ from mailpact_contract_tool.compare.verdict import Comparison
 PAIRS = json.loads(Path(__file__).with_name("pairs.json").read_text(encoding="utf-8"))
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "pair" in metafunc.fixturenames:
-        metafunc.parametrize("pair", PAIRS, ids=[pair["name"] for pair in PAIRS])
-
-
 @pytest.fixture
 def pairs() -> list[dict[str, Any]]:
     return PAIRS

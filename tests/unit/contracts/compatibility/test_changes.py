@@ -199,6 +199,7 @@ VALUES = [f"value-{number}" for number in range(600)]
 OBJECTS = [{"a": number} for number in range(600)]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("old", "new", "backward", "forward"),
     [
@@ -230,6 +231,7 @@ def test_long_enumerations_are_decided_as_sets(old, new, backward, forward):
     assert (comparison.backward, comparison.forward) == (backward, forward)
 
 
+@pytest.mark.heavy
 def test_union_of_many_objects_that_a_constant_tells_apart_is_decided():
     def union(**keywords):
         return {

@@ -33,6 +33,7 @@ def failed(then, now, waivers=()):
 FIRST = release("1.0", {"id": TEXT})
 
 
+@pytest.mark.heavy
 def test_own_contracts_pass():
     files = read_files(catalogue.installed_folder())
     topology = json.loads(files["topology.json"])

@@ -38,6 +38,7 @@ def found(pattern, text):
     return re.search(pattern.replace("$", r"\Z"), text) is not None
 
 
+@pytest.mark.heavy
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(PATTERNS, PATTERNS, st.sampled_from([0, 1, 3]), st.sampled_from([None, 3, 4]))
 def test_shortest_text_between_two_patterns_is_the_one_that_trying_all_finds(wanted, refused, least, most):
@@ -58,6 +59,7 @@ def test_shortest_text_between_two_patterns_is_the_one_that_trying_all_finds(wan
         assert not found(refused, text)
 
 
+@pytest.mark.heavy
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     BODIES.filter(lambda body: "^" not in body and "$" not in body),
@@ -124,6 +126,7 @@ def test_what_engines_read_differently_or_not_at_all_is_not_read(pattern):
         automaton(pattern)
 
 
+@pytest.mark.heavy
 def test_walk_that_needs_too_many_states_is_given_up_in_time():
     begin = time.process_time()
 
@@ -132,6 +135,7 @@ def test_walk_that_needs_too_many_states_is_given_up_in_time():
     assert time.process_time() - begin < 20
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("length", [1_000_001, 999_999])
 def test_length_of_a_million_is_reached_by_going_round(length):
     quads = automaton("^(?:[a-z]{4})*(?:[a-z]{3}=)?$")

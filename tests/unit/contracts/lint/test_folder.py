@@ -81,6 +81,7 @@ def test_draft_of_another_year_is_named_with_its_place(found):
     assert finding.pointer == "/$schema"
 
 
+@pytest.mark.heavy
 def test_hostile_schema_is_judged_in_bounded_time(found):
     deep: object = {"type": "string", "pattern": "^(?:(?:a|a)*)*$"}
     for _ in range(20):
@@ -98,6 +99,7 @@ def test_hostile_schema_is_judged_in_bounded_time(found):
     assert time.process_time() - began < 20
 
 
+@pytest.mark.heavy
 def test_schema_of_very_many_subschemas_is_judged_in_bounded_time(found):
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -332,6 +332,7 @@ def test_folder_is_read_whole_but_for_what_is_hidden(tmp_path):
     assert read_files(tmp_path) == {"a/b/c.json": b"2"}
 
 
+@pytest.mark.heavy
 def test_folder_of_very_many_files_is_refused(tmp_path):
     for number in range(MOST_FILES + 1):
         (tmp_path / str(number)).touch()

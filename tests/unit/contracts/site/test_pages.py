@@ -38,6 +38,7 @@ def written(whole):
     return pages(made_from)
 
 
+@pytest.mark.heavy
 def test_every_contract_has_its_page_and_its_vectors_have_one(written):
     names = [name.replace("/", "-") for name in catalogue.load().contracts]
 
