@@ -19,7 +19,7 @@ from mailpact_producer.cache import page_key
 from mailpact_producer.comment_text import links_in
 from mailpact_producer.errors import ReaderBlocked, TooManyComments
 from mailpact_producer.invalidation import Changes, Keys
-from mailpact_producer.limits import limit_key
+from mailpact_producer.limits import Limit, limit_key
 from mailpact_producer.store import audit_log, comments, limits, pages, users
 from mailpact_producer.store.comments import Comment, CommentState
 from mailpact_producer.store.users import User
@@ -157,7 +157,8 @@ class Commenting:
         current = users.by_id(connection, user.id)
         if current is None or current.is_blocked or not current.is_confirmed:
             raise ReaderBlocked
-        if not limits.take(connection, limit_key(self._key, "comment", str(user.id)), most=MOST_IN_AN_HOUR):
+        limit = Limit(limit_key(self._key, "comment", str(user.id)), MOST_IN_AN_HOUR)
+        if limits.take(connection, [limit]) is not None:
             raise TooManyComments
         is_trusted = comments.has_approved(connection, user.id) and not links_in(text)
         return CommentState.SHOWN if current.is_admin or is_trusted else CommentState.WAITING

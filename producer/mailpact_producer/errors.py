@@ -6,6 +6,7 @@ ProducerError
 ├── TooComplex        the Markdown of a page takes too long to be made HTML
 ├── ReaderBlocked     an administrator lets this reader write no comments
 ├── TooManyComments   this reader has written many comments in the last hour
+├── NetworkFull       this network has asked for as many mails in the last hour as one network may
 ├── TooBusy           more passwords wait to be hashed than is good for the machine; trying again later helps
 ├── TooManyAttempts   this account or network has failed to log in too often; trying again later helps
 └── ContractBroken    a message of ours breaks its own contract: a bug, nothing was stored
@@ -34,6 +35,10 @@ class ReaderBlocked(ProducerError):
 
 class TooManyComments(ProducerError):
     """The reader has written as many comments in the last hour as one reader may."""
+
+
+class NetworkFull(ProducerError):
+    """The network has asked for as many mails in the last hour as one network may."""
 
 
 class TooBusy(ProducerError):

@@ -9,7 +9,6 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final
 
 HOUR_SECONDS: Final = 3600
@@ -19,20 +18,20 @@ ALARM_PER_HOUR: Final = 1000
 _PURPOSE: Final = b"limit\0"
 
 
-class Admission(Enum):
-    """Whether a mail may be asked for."""
-
-    GRANTED = auto()
-    MAILBOX_FULL = auto()  # nothing is sent, and nobody is told
-    NETWORK_FULL = auto()  # the person is asked to wait
-
-
 @dataclass(frozen=True, slots=True)
 class MailLimits:
     """The most mails in an hour; 0 is no limit."""
 
     mailbox: int
     network: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many requests are allowed in an hour under one name, which is a `limit_key`."""
+
+    key: str
+    most: int
 
 
 def folded_mailbox(email: str) -> str:

@@ -1,79 +1,155 @@
-"""Decides whether a mail may be asked for, before anybody looks whether there is such an account."""
+"""Decides whether a mail may be asked for, before anybody looks whether there is such an account.
+
+A request is counted in the transaction that does what was asked for, and before the transaction's other statements.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 import structlog
 from sqlalchemy import Connection
 
 from mailpact.database.transactions import Database
+from mailpact_producer.errors import NetworkFull
 from mailpact_producer.limits import (
     ALARM_PER_HOUR,
     HOUR_SECONDS,
-    Admission,
+    Limit,
     MailLimits,
     folded_mailbox,
     limit_key,
 )
 from mailpact_producer.store import limits as counts
 
+T = TypeVar("T")
+
+FULL_SECONDS: Final = 60.0
+"""How long a process refuses the mails of a network whose limit was reached, without another look."""
+MOST_FULL: Final = 10_000
+
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class MailRequest:
+    """A request for a mail: whom it counts for. A limit is None if the site has no limit of that kind."""
+
+    network: Limit | None
+    mailbox: Limit | None
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """The limits in the order in which every transaction locks their rows."""
+        return tuple(limit for limit in (self.network, self.mailbox) if limit is not None)
 
 
 class MailGate:
     """Counts requests for mail against the limits, which all processes of the site share.
 
-    `granted` and `withheld` count this process's decisions.
+    `granted` and `withheld` count this process's decisions. `now` counts seconds.
     """
 
-    def __init__(self, database: Database, limits: MailLimits, secret: bytes) -> None:
+    def __init__(
+        self, database: Database, limits: MailLimits, secret: bytes, *, now: Callable[[], float]
+    ) -> None:
         self._database = database
         self._limits = limits
         self._secret = secret
+        self._now = now
         self._hour_began = float("-inf")
         self._in_this_hour = 0
+        self._in_work: Counter[str] = Counter()
+        self._full_until: dict[str, float] = {}
         self.granted = 0
         self.withheld = 0
 
-    async def admit(self, email: str, network: str, *, now_seconds: float) -> Admission:
-        """Count one request for a mail to `email` from `network`. Raises DatabaseUnavailable."""
-        admission = await self._counted(email, network)
-        if admission is Admission.GRANTED:
+    def request(self, email: str, network: str) -> MailRequest:
+        """Return the request for a mail to `email` that comes from `network`."""
+        most = self._limits
+        return MailRequest(
+            Limit(limit_key(self._secret, "network", network), most.network) if most.network else None,
+            self._mailbox(email),
+        )
+
+    @contextmanager
+    def working_on(self, request: MailRequest) -> Iterator[None]:
+        """Bound the work that this process does for one network before its requests are counted.
+
+        Raises NetworkFull if the network has reached its limit within the last minute, or has as many requests in work
+        as its limit allows in an hour.
+        """
+        if request.network is None:
+            yield
+            return
+        key = request.network.key
+        if self._in_work[key] >= request.network.most or self._full_until.get(key, 0.0) > self._now():
+            self._withhold("network")
+            raise NetworkFull
+        self._in_work[key] += 1
+        try:
+            yield
+        finally:
+            self._in_work[key] -= 1
+            if not self._in_work[key]:
+                del self._in_work[key]
+
+    async def transact(self, request: MailRequest, work: Callable[[Connection], T]) -> T | None:
+        """Count the request and do `work` in one transaction; return what `work` returns.
+
+        Return None, and count the request for the network alone, if the mailbox has had its mails: nobody is told.
+        Raises NetworkFull if the network has, and then nothing is kept; also raises what `Database.transact` raises.
+        """
+
+        def counted(connection: Connection) -> tuple[bool, T | None]:
+            full = counts.take(connection, request.limits)
+            if full is not None and full is request.network:
+                raise NetworkFull
+            return (True, work(connection)) if full is None else (False, None)
+
+        try:
+            is_granted, result = await self._database.transact(counted)
+        except NetworkFull:
+            self._note_full(request)
+            self._withhold("network")
+            raise
+        if is_granted:
             self.granted += 1
-            self._watch(now_seconds)
+            self._watch()
         else:
-            self.withheld += 1
-            log.info("a mail was not sent because of a limit", limit=admission.name.lower())
-        return admission
+            self._withhold("mailbox")
+        return result
 
     async def admit_mailbox(self, email: str) -> bool:
         """Count a mail that an administrator sends, for the mailbox alone; False if the mailbox has had its mails.
 
         Raises DatabaseUnavailable.
         """
-        most = self._limits.mailbox
-        key = limit_key(self._secret, "mailbox", folded_mailbox(email))
-        return not most or await self._database.transact(
-            lambda connection: counts.take(connection, key, most=most)
+        limit = self._mailbox(email)
+        return limit is None or await self._database.transact(
+            lambda connection: counts.take(connection, [limit]) is None
         )
 
-    async def _counted(self, email: str, network: str) -> Admission:
-        mailbox_key = limit_key(self._secret, "mailbox", folded_mailbox(email))
-        network_key = limit_key(self._secret, "network", network)
-        most = self._limits
-        if not most.mailbox and not most.network:
-            return Admission.GRANTED
+    def _mailbox(self, email: str) -> Limit | None:
+        most = self._limits.mailbox
+        return Limit(limit_key(self._secret, "mailbox", folded_mailbox(email)), most) if most else None
 
-        def count(connection: Connection) -> Admission:
-            # Always in this order: two transactions that lock the same rows in two orders would wait for each other.
-            if most.network and not counts.take(connection, network_key, most=most.network):
-                return Admission.NETWORK_FULL
-            if most.mailbox and not counts.take(connection, mailbox_key, most=most.mailbox):
-                return Admission.MAILBOX_FULL
-            return Admission.GRANTED
+    def _note_full(self, request: MailRequest) -> None:
+        if request.network is not None:
+            while len(self._full_until) >= MOST_FULL:
+                del self._full_until[next(iter(self._full_until))]
+            self._full_until[request.network.key] = self._now() + FULL_SECONDS
 
-        return await self._database.transact(count)
+    def _withhold(self, limit: str) -> None:
+        self.withheld += 1
+        log.info("a mail was not sent because of a limit", limit=limit)
 
-    def _watch(self, now_seconds: float) -> None:
-        if now_seconds - self._hour_began >= HOUR_SECONDS:
-            self._hour_began, self._in_this_hour = now_seconds, 0
+    def _watch(self) -> None:
+        now = self._now()
+        if now - self._hour_began >= HOUR_SECONDS:
+            self._hour_began, self._in_this_hour = now, 0
         self._in_this_hour += 1
         if self._in_this_hour == ALARM_PER_HOUR:
             log.error("unusually much mail was asked for in an hour", mails=ALARM_PER_HOUR)

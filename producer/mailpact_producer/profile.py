@@ -16,6 +16,7 @@ from mailpact_producer.audit import Act
 from mailpact_producer.cache import ALL_PAGES
 from mailpact_producer.errors import AddressKnown
 from mailpact_producer.invalidation import Changes
+from mailpact_producer.mail_gate import MailGate, MailRequest
 from mailpact_producer.mailer import Mailer
 from mailpact_producer.mails import CHANGE_ADDRESS
 from mailpact_producer.passwords import PasswordHashing
@@ -36,6 +37,7 @@ class Profile:
         changes: Changes,
         passwords: PasswordHashing,
         mailer: Mailer,
+        gate: MailGate,
         *,
         new_secret: Callable[[], str],
     ) -> None:
@@ -43,6 +45,7 @@ class Profile:
         self._changes = changes
         self._passwords = passwords
         self._mailer = mailer
+        self._gate = gate
         self._new_secret = new_secret
 
     async def knows_password(self, user: User, password: str) -> bool:
@@ -71,8 +74,11 @@ class Profile:
         if await self._database.transact(work):
             self._mailer.committed(message)
 
-    async def ask_for_address(self, user: User, email: str, form: str) -> None:
-        """Send a link to the new address; to an address with an account the mail that it exists."""
+    async def ask_for_address(self, user: User, email: str, form: str, request: MailRequest) -> None:
+        """Send a link to the new address; to an address with an account the mail that it exists.
+
+        Raises NetworkFull.
+        """
         message = self._mailer.new_message(form, "change", email)
         secret = self._new_secret()
         texts = self._mailer.texts
@@ -90,7 +96,7 @@ class Profile:
             self._mailer.enqueue(connection, mail, message, user_id=whose)
             return True
 
-        if await self._database.transact(work):
+        if await self._gate.transact(request, work):
             self._mailer.committed(message)
 
     async def look(self, secret: str) -> Link | None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from mailpact.database.transactions import Database
 from mailpact_producer import audit
 from mailpact_producer.audit import Act
+from mailpact_producer.mail_gate import MailGate, MailRequest
 from mailpact_producer.mailer import Mailer
 from mailpact_producer.passwords import PasswordHashing
 from mailpact_producer.store import audit_log, links, outbox, sessions, users
@@ -23,15 +24,22 @@ class Recovery:
     """Mails links for new passwords and takes the passwords."""
 
     def __init__(
-        self, database: Database, passwords: PasswordHashing, mailer: Mailer, *, new_secret: Callable[[], str]
+        self,
+        database: Database,
+        passwords: PasswordHashing,
+        mailer: Mailer,
+        gate: MailGate,
+        *,
+        new_secret: Callable[[], str],
     ) -> None:
         self._database = database
+        self._gate = gate
         self._passwords = passwords
         self._mailer = mailer
         self._new_secret = new_secret
 
-    async def ask(self, email: str, form: str) -> None:
-        """Send a link to a reader; nothing to an unknown address."""
+    async def ask(self, email: str, form: str, request: MailRequest) -> None:
+        """Send a link to a reader; nothing to an unknown address. Raises NetworkFull."""
         message = self._mailer.new_message(form, "reset", email)
         secret = self._new_secret()
 
@@ -44,7 +52,7 @@ class Recovery:
             self._mailer.enqueue(connection, mail, message, user_id=user.id)
             return True
 
-        if await self._database.transact(work):
+        if await self._gate.transact(request, work):
             self._mailer.committed(message)
 
     async def look(self, secret: str) -> Link | None:

@@ -1,9 +1,9 @@
 """Registers readers and confirms their addresses.
 
 A registration stores an unconfirmed reader, the hash of a link, and the message with that link, in one transaction. A
-known address costs the same work, a hash and a transaction with a message, and the caller learns nothing: nobody who
-registers can find out who is registered. Before an address is confirmed a new registration replaces the earlier one
-and its link, so that nobody prepares an account for somebody else.
+known address costs the same work, a hash and a transaction with the same statements, and the caller learns nothing:
+nobody who registers can find out who is registered. Before an address is confirmed a new registration replaces the
+earlier registration and its link, so that nobody prepares an account for somebody else.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 
 from mailpact.database.transactions import Database
 from mailpact_producer.accounts import Registration
-from mailpact_producer.errors import AddressKnown
-from mailpact_producer.mailer import Mailer
+from mailpact_producer.mail_gate import MailGate, MailRequest
+from mailpact_producer.mailer import Mailer, NewMessage
 from mailpact_producer.passwords import PasswordHashing
 from mailpact_producer.store import links, outbox, users
 from mailpact_producer.store.links import Link
@@ -27,38 +27,62 @@ class Registrar:
     """Registers readers; `new_secret` returns 256 random bits as text."""
 
     def __init__(
-        self, database: Database, passwords: PasswordHashing, mailer: Mailer, *, new_secret: Callable[[], str]
+        self,
+        database: Database,
+        passwords: PasswordHashing,
+        mailer: Mailer,
+        gate: MailGate,
+        *,
+        new_secret: Callable[[], str],
     ) -> None:
         self._database = database
+        self._gate = gate
         self._passwords = passwords
         self._mailer = mailer
         self._new_secret = new_secret
 
-    async def register(self, registration: Registration, form: str) -> None:
+    async def register(self, registration: Registration, form: str, request: MailRequest) -> None:
         """Store reader, link and message; for a confirmed reader only the message that the account exists.
 
-        Raises TooBusy, DatabaseUnavailable; then nothing is stored. Raises CommitUnknown: then perhaps all is stored,
-        the relay finds the message by itself, and to register again does no harm.
+        Nothing is stored if the mailbox has had its mails. Raises NetworkFull, TooBusy, DatabaseUnavailable; then
+        nothing is stored. Raises CommitUnknown: then perhaps all is stored, the relay finds the message by itself, and
+        to register again does no harm.
         """
-        password_hash = await self._passwords.hash(registration.password)
+        with self._gate.working_on(request):
+            password_hash = await self._passwords.hash(registration.password)
+            message = self._mailer.new_message(form, _WHAT, registration.email)
+            secret = self._new_secret()
 
-        def store(connection: Connection) -> User:
-            try:
-                users.add(connection, registration, password_hash=password_hash)
-            except AddressKnown:
-                known = _present(users.find(connection, registration.email))
-                users.replace(connection, known, registration, password_hash=password_hash)
-            return _present(users.find(connection, registration.email))
+            def work(connection: Connection) -> bool:
+                found = users.put(
+                    connection, registration, password_hash=password_hash, message_id=message.id
+                )
+                if not found.is_repeated:
+                    self._write(connection, found.user, message, secret, now=found.now)
+                return not found.is_repeated
 
-        await self._write_to(registration.email, form, store)
+            if await self._gate.transact(request, work):
+                self._mailer.committed(message)
 
-    async def pretend(self, registration: Registration) -> None:
-        """Do the work of a registration and keep nothing of it. Raises TooBusy."""
-        await self._passwords.hash(registration.password)
+    async def send_again(self, email: str, form: str, request: MailRequest) -> None:
+        """Send a reader another mail of the kind that a registration sends; nothing to an unknown address.
 
-    async def send_again(self, email: str, form: str) -> None:
-        """Send a reader another mail of the kind that a registration sends; nothing to an unknown address."""
-        await self._write_to(email, form, lambda connection: users.find(connection, email))
+        Raises NetworkFull.
+        """
+        message = self._mailer.new_message(form, _WHAT, email)
+        secret = self._new_secret()
+
+        def work(connection: Connection) -> bool:
+            user = users.find(
+                connection, email
+            )  # its row is locked from here on, so one form cannot enqueue twice
+            if user is None or outbox.holds(connection, message.id):
+                return False
+            self._write(connection, user, message, secret)
+            return True
+
+        if await self._gate.transact(request, work):
+            self._mailer.committed(message)
 
     async def look(self, secret: str) -> tuple[Link, User] | None:
         """Return the link with this secret and its reader, changing nothing; None without such a link."""
@@ -89,35 +113,22 @@ class Registrar:
 
         return await self._database.transact(work)
 
-    async def _write_to(self, email: str, form: str, reader: Callable[[Connection], User | None]) -> None:
-        message = self._mailer.new_message(form, _WHAT, email)
-        secret = self._new_secret()
-        texts = self._mailer.texts
-
-        def work(connection: Connection) -> bool:
-            user = reader(connection)  # its row is locked from here on, so one form cannot enqueue twice
-            if user is None or outbox.holds(connection, message.id):
-                return False
-            if user.is_confirmed:
-                mail = texts.account_exists(user.email, user.name)
-            else:
-                expires_at = links.add(connection, at_rest(secret), LinkPurpose.CONFIRM, user.id)
-                mail = texts.confirm_address(user.email, user.name, secret, expires_at)
-            self._mailer.enqueue(connection, mail, message, user_id=user.id)
-            return True
-
-        if await self._database.transact(work):
-            self._mailer.committed(message)
+    def _write(
+        self, connection: Connection, user: User, message: NewMessage, secret: str, *, now: int | None = None
+    ) -> None:
+        texts, hashed = self._mailer.texts, at_rest(secret)
+        # A confirmed reader gets no link. One that never works is stored all the same: the work tells nobody apart.
+        expires_at = links.add(
+            connection, hashed, LinkPurpose.CONFIRM, user.id, now=now, is_spent=user.is_confirmed
+        )
+        if user.is_confirmed:
+            mail = texts.account_exists(user.email, user.name)
+        else:
+            mail = texts.confirm_address(user.email, user.name, secret, expires_at)
+        self._mailer.enqueue(connection, mail, message, user_id=user.id)
 
 
 def _link(connection: Connection, secret: str) -> tuple[Link, User] | None:
     link = links.find(connection, at_rest(secret), LinkPurpose.CONFIRM)
     user = users.by_id(connection, link.user_id) if link is not None else None
     return None if link is None or user is None else (link, user)
-
-
-def _present(user: User | None) -> User:
-    # Deleted between two statements: the transaction is undone, and the person is asked to try again.
-    if user is None:
-        raise AddressKnown
-    return user

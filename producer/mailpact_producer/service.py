@@ -86,7 +86,12 @@ async def running(
         )
         key = await database.transact(pages.signing_key)
         mailer = Mailer(writer, texts, journey, key, nudge=relay.nudge, now_seconds=time.time)
-        gate = MailGate(database, MailLimits(settings.mail_limit_mailbox, settings.mail_limit_network), key)
+        gate = MailGate(
+            database,
+            MailLimits(settings.mail_limit_mailbox, settings.mail_limit_network),
+            key,
+            now=time.monotonic,
+        )
         app = await make_site(
             settings,
             database,

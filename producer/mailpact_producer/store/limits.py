@@ -1,30 +1,52 @@
 """Counts what was asked for in the last hour, for all processes of the site.
 
-A row holds the times of one mailbox's or network's requests. It is locked while they are counted, so that requests at
-the same moment cannot all be the last that is allowed.
+A row holds the times of one mailbox's or network's requests. The request is noted first, which locks its rows until
+the transaction ends, and only then are the times counted: requests at the same moment cannot all be the last request
+that is allowed.
 """
 
-from sqlalchemy import Connection, delete, select, update
+from collections.abc import Sequence
+from functools import cache
+
+from sqlalchemy import Connection, bindparam, delete, literal, select, update
 from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.sql.dml import Insert
 
 from mailpact.database import clock
-from mailpact_producer.limits import HOUR_SECONDS, recent
+from mailpact_producer.limits import HOUR_SECONDS, Limit, recent
 from mailpact_producer.store.schema import limits
 
 SPAN = HOUR_SECONDS * clock.SECOND
 
+_TIMES = select(limits.c.name, limits.c.times).where(limits.c.name.in_(bindparam("names", expanding=True)))
+_CORRECT = update(limits).where(limits.c.name == bindparam("row")).values(times=bindparam("text"))
 
-def take(connection: Connection, key: str, *, most: int) -> bool:
-    """Count one request more, unless the last hour has seen `most` of them; return whether it was counted."""
-    _make_row(connection, key)
-    query = select(limits.c.times, clock.now()).where(limits.c.name == key).with_for_update()
-    stored, now = connection.execute(query).one()
-    times = recent([int(time) for time in stored.split()], now, span=SPAN)
-    if len(times) >= most:
-        return False
-    text = " ".join(map(str, [*times, now]))
-    connection.execute(update(limits).where(limits.c.name == key).values(times=text, used_at=now))
-    return True
+
+def take(connection: Connection, wanted: Sequence[Limit]) -> Limit | None:
+    """Count one request more under each of the limits, in their order, until a limit is full; return that limit.
+
+    Return None if the request was counted under all limits. A request is not counted under the limit that is full, nor
+    under those after it. All callers name networks before mailboxes: two transactions that lock the same rows in two
+    orders would wait for each other.
+    """
+    if not wanted:
+        return None
+    connection.execute(_note(connection.dialect.name, len(wanted)), _numbered(wanted))
+    found = connection.execute(_TIMES, {"names": [limit.key for limit in wanted]}).all()
+    texts = {row.name: row.times for row in found}
+    corrected: dict[str, str] = {}
+    full: Limit | None = None
+    for limit in wanted:
+        *earlier, now = map(int, texts[limit.key].split())
+        counted = recent(earlier, now, span=SPAN)
+        if full is None and len(counted) >= limit.most:
+            full = limit
+        times = counted if full is not None else [*counted, now]
+        if len(times) != len(earlier) + 1:
+            corrected[limit.key] = " ".join(map(str, times))
+    if corrected:
+        connection.execute(_CORRECT, [{"row": key, "text": text} for key, text in corrected.items()])
+    return full
 
 
 def purge(connection: Connection) -> int:
@@ -32,9 +54,18 @@ def purge(connection: Connection) -> int:
     return connection.execute(delete(limits).where(limits.c.used_at < clock.now() - SPAN)).rowcount
 
 
-def _make_row(connection: Connection, key: str) -> None:
-    new = {"name": key, "times": "", "used_at": clock.now()}
-    if connection.dialect.name == "sqlite":
-        connection.execute(sqlite.insert(limits).values(**new).on_conflict_do_nothing())
-    else:
-        connection.execute(mysql.insert(limits).values(**new).on_duplicate_key_update(name=key))
+def _numbered(wanted: Sequence[Limit]) -> dict[str, str]:
+    return {f"key{number}": limit.key for number, limit in enumerate(wanted)}
+
+
+@cache
+def _note(dialect: str, count: int) -> Insert:
+    """Return the statement that adds the present time to so many rows, and makes those that are missing."""
+    text = literal(" ").concat(clock.now())
+    rows = [
+        {"name": bindparam(f"key{number}"), "times": text, "used_at": clock.now()} for number in range(count)
+    ]
+    changed = {"times": limits.c.times.concat(text), "used_at": clock.now()}
+    if dialect == "sqlite":
+        return sqlite.insert(limits).values(rows).on_conflict_do_update(index_elements=["name"], set_=changed)
+    return mysql.insert(limits).values(rows).on_duplicate_key_update(**changed)

@@ -3,13 +3,25 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from mailpact.database import clock
 from mailpact_producer.store.schema import links
 from mailpact_producer.tokens import VALID_MINUTES, LinkPurpose
 
 KEPT_SECONDS: Final = 30 * 24 * 3600  # after its end, so that an old link is still told from an invented one
+
+_NOW = select(clock.now())
+_ADD = insert(links)
+_VOID = (
+    update(links)
+    .where(
+        links.c.user_id == bindparam("reader"),
+        links.c.purpose == bindparam("wanted"),
+        links.c.used_at.is_(None),
+    )
+    .values(expires_at=clock.now() - clock.SECOND)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +40,26 @@ class Link:
 
 
 def add(
-    connection: Connection, hashed: str, purpose: LinkPurpose, user_id: int, *, email: str | None = None
+    connection: Connection,
+    hashed: str,
+    purpose: LinkPurpose,
+    user_id: int,
+    *,
+    email: str | None = None,
+    now: int | None = None,
+    is_spent: bool = False,
 ) -> int:
     """Store a link, whose secret is `hashed`, in place of the reader's earlier links for this purpose.
 
-    Return the end of the link, in microseconds since 1970 by the database's clock.
+    Return the end of the link. `now` is the time if the caller has read the time in this transaction; both are in
+    microseconds since 1970 by the database's clock. A link that `is_spent` never works.
     """
     void(connection, purpose, user_id)
-    now: int = connection.execute(select(clock.now())).scalar_one()
-    expires_at = now + VALID_MINUTES[purpose] * 60 * clock.SECOND
-    connection.execute(
-        insert(links).values(
-            id=hashed,
-            purpose=purpose,
-            user_id=user_id,
-            email=email,
-            expires_at=expires_at,
-        )
-    )
+    if now is None:
+        now = connection.execute(_NOW).scalar_one()
+    expires_at = now if is_spent else now + VALID_MINUTES[purpose] * 60 * clock.SECOND
+    new = {"id": hashed, "purpose": purpose, "user_id": user_id, "email": email, "expires_at": expires_at}
+    connection.execute(_ADD, new)
     return expires_at
 
 
@@ -81,11 +95,7 @@ def use(connection: Connection, hashed: str) -> None:
 
 def void(connection: Connection, purpose: LinkPurpose, user_id: int) -> None:
     """End the reader's links for a purpose that were not used."""
-    connection.execute(
-        update(links)
-        .where(links.c.user_id == user_id, links.c.purpose == purpose, links.c.used_at.is_(None))
-        .values(expires_at=clock.now() - clock.SECOND)
-    )
+    connection.execute(_VOID, {"reader": user_id, "wanted": purpose})
 
 
 def purge(connection: Connection) -> int:

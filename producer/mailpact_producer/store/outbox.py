@@ -38,6 +38,18 @@ KEPT_DAYS: Final = 7  # a published message, of which only id and times are left
 MAX_EXPIRED: Final = 1000  # at a time
 MAX_REASON: Final = 300  # characters, the column's size
 
+_ENQUEUE = insert(outbox).values(
+    message_id=bindparam("message_id"),
+    contract=bindparam("contract"),
+    body=bindparam("body"),
+    made_at_seconds=bindparam("made_at_seconds"),
+    traceparent=bindparam("traceparent"),
+    state=State.PENDING,
+    available_at=clock.now(),
+    attempts=0,
+)
+_HOLDS = select(outbox.c.id).where(outbox.c.message_id == bindparam("message"))
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -57,23 +69,20 @@ def enqueue(connection: Connection, message: Message, *, contract: str) -> None:
     if message.timestamp is None:
         raise ValueError("a message in the outbox has the time at which it was made")
     connection.execute(
-        insert(outbox).values(
-            message_id=message.message_id,
-            contract=contract,
-            body=message.body,
-            made_at_seconds=int(message.timestamp.timestamp()),
-            state=State.PENDING,
-            available_at=clock.now(),
-            attempts=0,
-            traceparent=message.headers.get("traceparent"),
-        )
+        _ENQUEUE,
+        {
+            "message_id": message.message_id,
+            "contract": contract,
+            "body": message.body,
+            "made_at_seconds": int(message.timestamp.timestamp()),
+            "traceparent": message.headers.get("traceparent"),
+        },
     )
 
 
 def holds(connection: Connection, message_id: str) -> bool:
     """Return whether a message with this id was enqueued before."""
-    query = select(outbox.c.id).where(outbox.c.message_id == message_id)
-    return connection.execute(query).first() is not None
+    return connection.execute(_HOLDS, {"message": message_id}).first() is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,30 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, case, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy.sql.dml import Insert
 
 from mailpact.database import clock
 from mailpact_producer.accounts import Registration, address_key
 from mailpact_producer.errors import AddressKnown
 from mailpact_producer.store import comments, mails
-from mailpact_producer.store.schema import links, sessions, users
+from mailpact_producer.store.schema import links, outbox, sessions, users
 
 UNCONFIRMED_DAYS: Final = 7
 _UNCONFIRMED = UNCONFIRMED_DAYS * 24 * 3600 * clock.SECOND
@@ -67,18 +83,33 @@ def add(connection: Connection, registration: Registration, *, password_hash: st
         raise AddressKnown from None
 
 
-def replace(connection: Connection, user: User, registration: Registration, *, password_hash: str) -> None:
-    """Give an unconfirmed reader the name, the spelling of the address and the password of a new registration."""
-    connection.execute(
-        update(users)
-        .where(users.c.id == user.id, users.c.confirmed_at.is_(None))
-        .values(
-            name=registration.name,
-            email=registration.email,
-            password_hash=password_hash,
-            delete_at=case((users.c.delete_at.is_not(None), clock.now() + _UNCONFIRMED)),
-        )
-    )
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The reader of a registration, the time, and whether the outbox holds the message of the registration already."""
+
+    user: User
+    now: int
+    is_repeated: bool
+
+
+def put(
+    connection: Connection, registration: Registration, *, password_hash: str, message_id: str
+) -> Registered:
+    """Store a new unconfirmed reader, to be deleted in 7 days, or find the reader with this address.
+
+    A reader who is not confirmed gets the name, the spelling of the address and the password of the registration. The
+    statements are the same in all cases. The reader's row is locked from here on.
+    """
+    new = {
+        "name": registration.name,
+        "email": registration.email,
+        "email_key": registration.email_key,
+        "password_hash": password_hash,
+    }
+    connection.execute(_PUT[connection.dialect.name], new)
+    query = {"key": registration.email_key, "message": message_id}
+    row = connection.execute(_REGISTERED, query).one()
+    return Registered(_made(row), row.now, bool(row.is_repeated))
 
 
 def find(connection: Connection, email: str) -> User | None:
@@ -182,8 +213,10 @@ def _query() -> Select[*tuple[Any, ...]]:
 
 
 def _user(row: Row[*tuple[Any, ...]] | None) -> User | None:
-    if row is None:
-        return None
+    return None if row is None else _made(row)
+
+
+def _made(row: Row[*tuple[Any, ...]]) -> User:
     return User(
         id=row.id,
         name=row.name,
@@ -194,3 +227,40 @@ def _user(row: Row[*tuple[Any, ...]] | None) -> User | None:
         is_admin=bool(row.is_admin),
         is_blocked=bool(row.is_blocked),
     )
+
+
+_NEW: Final = {
+    "created_at": clock.now(),
+    "delete_at": clock.now() + _UNCONFIRMED,
+    "is_admin": 0,
+} | {name: bindparam(name) for name in ("name", "email", "email_key", "password_hash")}
+
+
+def _put(dialect: str) -> Insert:
+    if dialect == "sqlite":
+        into_sqlite = sqlite.insert(users).values(_NEW)
+        changed = _replaced(into_sqlite.excluded)
+        return into_sqlite.on_conflict_do_update(index_elements=["email_key"], set_=changed)
+    into_mysql = mysql.insert(users).values(_NEW)
+    return into_mysql.on_duplicate_key_update(**_replaced(into_mysql.inserted))
+
+
+def _replaced(new: ReadOnlyColumnCollection[str, Any]) -> dict[str, ColumnElement[Any]]:
+    """Return what a registration changes of an account that exists: nothing once the address is confirmed."""
+    is_free = users.c.confirmed_at.is_(None)
+    changed: dict[str, ColumnElement[Any]] = {
+        name: case((is_free, new[name]), else_=users.c[name]) for name in ("name", "email", "password_hash")
+    }
+    ends = and_(is_free, users.c.delete_at.is_not(None))
+    return changed | {"delete_at": case((ends, new["delete_at"]), else_=users.c.delete_at)}
+
+
+_PUT: Final = {dialect: _put(dialect) for dialect in ("sqlite", "mysql")}
+_REGISTERED = (
+    _query()
+    .add_columns(
+        clock.now().label("now"),
+        exists().where(outbox.c.message_id == bindparam("message")).label("is_repeated"),
+    )
+    .where(users.c.email_key == bindparam("key"))
+)

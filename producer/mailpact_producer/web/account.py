@@ -54,8 +54,8 @@ class AccountPage:
         async def take(user: User, fields: Mapping[str, str]) -> web.Response:
             email = typed_address(fields, self._tools.is_mailable)
             await self._require_password(user, fields, OLD_FIELDS["address"])
-            if await self._tools.asking.admits(request, email):
-                await self._profile.ask_for_address(user, email, fields.get(FORM_FIELD, ""))
+            wanted = self._tools.asking.mail(request, email)
+            await self._profile.ask_for_address(user, email, fields.get(FORM_FIELD, ""), wanted)
             response = see_other("/account")
             self._tools.notices.set(response, NoticeKind.CHANGE_SENT, email)
             return response

@@ -1,17 +1,13 @@
-"""Asks whether a form may send a mail, and to which address."""
+"""Tells for whom the mail of a form counts, and which address was typed."""
 
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from aiohttp import web
 
 from mailpact_producer.accounts import Field, IsMailable, Wrong, read_email
-from mailpact_producer.limits import HOUR_SECONDS, Admission
-from mailpact_producer.mail_gate import MailGate
+from mailpact_producer.mail_gate import MailGate, MailRequest
 from mailpact_producer.web.cookies import Cookies
-from mailpact_producer.web.failures import TOO_MANY
 from mailpact_producer.web.forms import FormRefused, Forms
 from mailpact_producer.web.network import Networks
 from mailpact_producer.web.notices import Notices
@@ -28,16 +24,9 @@ class Asking:
         """Return the network that a request comes from."""
         return self._networks.of(request)
 
-    async def admits(self, request: web.Request, email: str) -> bool:
-        """Return whether a mail to this address may be sent; False is to be told to nobody.
-
-        Raises FormRefused if the network has asked for too many mails.
-        """
-        network = self._networks.of(request)
-        admission = await self._gate.admit(email, network, now_seconds=time.monotonic())
-        if admission is Admission.NETWORK_FULL:
-            raise FormRefused(TOO_MANY, status=HTTPStatus.TOO_MANY_REQUESTS, retry_seconds=HOUR_SECONDS)
-        return admission is Admission.GRANTED
+    def mail(self, request: web.Request, email: str) -> MailRequest:
+        """Return the request for a mail to this address."""
+        return self._gate.request(email, self._networks.of(request))
 
 
 @dataclass(frozen=True, slots=True)

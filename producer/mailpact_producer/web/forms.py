@@ -15,9 +15,10 @@ from urllib.parse import parse_qsl
 from aiohttp import hdrs, web
 
 from mailpact.database.transactions import DatabaseUnavailable
-from mailpact_producer.errors import TooBusy
+from mailpact_producer.errors import NetworkFull, TooBusy
+from mailpact_producer.limits import HOUR_SECONDS
 from mailpact_producer.web.csrf import Csrf
-from mailpact_producer.web.failures import NOT_NOW, NOT_OUR_FORM, RETRY_SECONDS, note_unavailable
+from mailpact_producer.web.failures import NOT_NOW, NOT_OUR_FORM, RETRY_SECONDS, TOO_MANY, note_unavailable
 from mailpact_producer.web.render import render
 
 CONTENT_TYPE: Final = "application/x-www-form-urlencoded"
@@ -133,10 +134,13 @@ class Forms:
             self._require_ours(request, fields)
             response = await take(fields)
             if hides_its_work:
-                await asyncio.sleep(HIDDEN_SECONDS - (time.monotonic() - began))
+                # Slow work ends at the next multiple, which tells nobody by how much it was slower.
+                await asyncio.sleep(HIDDEN_SECONDS - (time.monotonic() - began) % HIDDEN_SECONDS)
             return response
         except FormRefused as refused:
             answer = refused
+        except NetworkFull:
+            answer = FormRefused(TOO_MANY, status=HTTPStatus.TOO_MANY_REQUESTS, retry_seconds=HOUR_SECONDS)
         except (TooBusy, DatabaseUnavailable) as error:
             note_unavailable(request, error)
             answer = FormRefused(NOT_NOW, status=HTTPStatus.SERVICE_UNAVAILABLE, retry_seconds=RETRY_SECONDS)

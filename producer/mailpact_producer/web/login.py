@@ -89,8 +89,8 @@ class LoginForms:
 
         async def take(fields: Mapping[str, str]) -> web.Response:
             email = typed_address(fields, self._tools.is_mailable)
-            if await self._tools.asking.admits(request, email):
-                await self._recovery.ask(email, fields.get(FORM_FIELD, ""))
+            wanted = self._tools.asking.mail(request, email)
+            await self._recovery.ask(email, fields.get(FORM_FIELD, ""), wanted)
             response = see_other("/")
             self._tools.notices.set(response, NoticeKind.RESET_SENT, email)
             return response

@@ -23,6 +23,8 @@ SITEMAP_PAGES: Final = 49_999  # a sitemap has 50,000 addresses at most, and the
 
 _UUID_CHARACTERS: Final = 36
 _MOST_DIGITS: Final = 6
+_PUBLISHED: Final = Kept(b"", "")
+"""What is kept of a page that is only known to be published."""
 
 
 class Pages:
@@ -121,10 +123,19 @@ class Pages:
     async def path_or_welcome(self, guid: str | None) -> str:
         """Return the path of a page, or of the page that welcomes, or of the list if there is no such page."""
         for each in (guid, pages.WELCOME_PAGE):
-            page = await self._find(each) if each else None
-            if page is not None and page.is_published:
-                return f"/page/{page.guid}"
+            if each and await self._is_published(each):
+                return f"/page/{each}"
         return "/"
+
+    async def _is_published(self, guid: str) -> bool:
+        name, generation = ("published", guid), self._cache.generation
+        if self._cache.get(name) is not None:
+            return True
+        page = await self._find(guid)
+        if page is None or not page.is_published:
+            return False
+        self._cache.keep(name, page_key(guid), _PUBLISHED, generation=generation)
+        return True
 
     async def context(self, request: web.Request, guid: str | None) -> dict[str, object]:
         """Return the values for the template of a page. Raises the HTTP error 404 if the page may not be seen."""

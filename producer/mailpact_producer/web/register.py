@@ -48,7 +48,8 @@ class RegistrationForm:
             registration = read_registration(fields, self._tools.is_mailable, self._tools.common_passwords)
             if not isinstance(registration, Registration):
                 raise FormRefused("Please correct the fields that are marked below.", errors=registration)
-            await self._register(request, registration, fields.get(FORM_FIELD, ""))
+            wanted = self._tools.asking.mail(request, registration.email)
+            await self._registrar.register(registration, fields.get(FORM_FIELD, ""), wanted)
             response = see_other(await self._pages.path_or_welcome(read_guid(fields.get(PAGE_FIELD, ""))))
             self._tools.notices.set(response, NoticeKind.REGISTERED, registration.email)
             return response
@@ -79,15 +80,8 @@ class RegistrationForm:
 
         return await self._tools.forms.take(request, AGAIN_TEMPLATE, _LIMITS, take, hides_its_work=True)
 
-    async def _register(self, request: web.Request, registration: Registration, form: str) -> None:
-        if await self._tools.asking.admits(request, registration.email):
-            await self._registrar.register(registration, form)
-        else:
-            await self._registrar.pretend(registration)
-
     async def _send_again(self, request: web.Request, email: str, form: str) -> web.Response:
-        if await self._tools.asking.admits(request, email):
-            await self._registrar.send_again(email, form)
+        await self._registrar.send_again(email, form, self._tools.asking.mail(request, email))
         response = see_other("/")
         self._tools.notices.set(response, NoticeKind.REGISTERED, email)
         return response
