@@ -81,6 +81,8 @@ class Transaction:
             return unanswered(Phase.DATA, str(error))
         if reply.kind != _GO_ON:
             return self._refused(Phase.DATA, reply, leaves_envelope=True)
+        if not connection.is_usable:  # the server has closed it, or said more than 354
+            return unanswered(Phase.DATA, "the connection ended before the mail was begun")
         try:
             (reply,) = await connection.ask(mail_data(mail), 1, FINAL_DOT_SECONDS)
         except NoAnswer as error:

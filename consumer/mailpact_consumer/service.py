@@ -51,6 +51,9 @@ STOP_SECONDS = (
     15  # for mail in flight; the whole process has 20, some of them for recording and saying goodbye
 )
 RECORD_SECONDS = 3  # for recording what was cut off
+LETTER_CONFIRM_SECONDS = (
+    600.0  # longer than most alarms; RabbitMQ closes the channel of whoever holds a message for 30 min
+)
 OPEN_SECONDS = 3  # for the publishers of letters and retry copies, at the start of each session
 
 log = structlog.get_logger()
@@ -99,8 +102,14 @@ class _Publishers:
 
     @classmethod
     def of(cls, settings: ConsumerSettings, declare: Declare) -> "_Publishers":
-        kinds = ("letters", "retries", "events")
-        return cls(*(Publisher(settings.amqp_url, f"consumer {kind}", declare=declare) for kind in kinds))
+        url = settings.amqp_url
+        return cls(
+            letters=Publisher(
+                url, "consumer letters", declare=declare, confirm_seconds=LETTER_CONFIRM_SECONDS
+            ),
+            retries=Publisher(url, "consumer retries", declare=declare),
+            events=Publisher(url, "consumer events", declare=declare),
+        )
 
     @property
     def by_role(self) -> dict[str, Publisher]:

@@ -27,6 +27,7 @@ from mailpact_consumer.decide import State
 from mailpact_consumer.events import Events
 from mailpact_consumer.in_flight import InFlight
 from mailpact_consumer.inbox import Inbox, Reported, Sent, Transition
+from mailpact_consumer.letter_window import LetterWindow
 from mailpact_consumer.metrics import Metrics
 from mailpact_consumer.queues import DEAD_LETTER_EXCHANGE, RETRY_EXCHANGE
 from mailpact_consumer.schedule import Step
@@ -60,6 +61,7 @@ class Settlement:
         self._retries = retries
         self._journey = journey
         self._ids = InFlight()
+        self._letter_window = LetterWindow()
         self._log = log.bind()  # the module's logger is bound anew for each line
 
     async def sent(self, sent: Sent, event: StatusEvent, *, events: int, timestamp: datetime | None) -> None:
@@ -96,9 +98,16 @@ class Settlement:
         self._events.once(event)
 
     async def buried(self, letter: Message, *, key: str) -> Outcome:
-        """Write a dead letter; anything but CONFIRMED means that it has to be written again."""
-        async with self._ids.hold(letter.message_id or ""):
+        """Write a dead letter; anything but CONFIRMED means that it has to be written again.
+
+        The broker's answer is waited for up to 10 minutes, because a blocking broker answers when the alarm is over.
+        """
+        async with self._ids.hold(letter.message_id or ""), self._letter_window.place() as may_publish:
+            if not may_publish:
+                return Outcome.NOT_SENT
             outcome = await self._letters.publish(letter, exchange=DEAD_LETTER_EXCHANGE)
+            if outcome is Outcome.CONFIRMED:
+                self._letter_window.confirmed()
         if outcome is Outcome.CONFIRMED:
             self._journey.reach(Point.BURIED, key)
             self._metrics.dead_letters.labels(str(letter.headers["x-error-code"])).inc()

@@ -49,7 +49,10 @@ class Publisher:
     While the broker blocks this connection, acks on the subscribers' connections still go out.
     """
 
-    def __init__(self, url: AmqpUrl, role: str, *, declare: Declare) -> None:
+    def __init__(
+        self, url: AmqpUrl, role: str, *, declare: Declare, confirm_seconds: float | None = None
+    ) -> None:
+        self._confirm_seconds = confirm_seconds
         self._supervisor = Supervisor(url, role)
         self._declare = declare
         self._window = asyncio.Semaphore(WINDOW)
@@ -78,7 +81,7 @@ class Publisher:
     async def publish(
         self, message: Message, *, exchange: str, routing_key: str = "", mandatory: bool = True
     ) -> Outcome:
-        """Publish one message; once its turn has come, wait at most 10 seconds for the broker's answer.
+        """Publish one message; wait at most `confirm_seconds` (10 if not given) for the broker's answer.
 
         The message needs an id. A second publish with an id that is still in flight is NOT_SENT: a returned message is
         matched to its publish by its id alone. After a nack or a return the channel takes nothing new and is replaced,
@@ -138,7 +141,7 @@ class Publisher:
                 exchange=exchange,
                 routing_key=routing_key,
                 mandatory=mandatory,
-                seconds=CONFIRM_SECONDS,
+                seconds=self._confirm_seconds or CONFIRM_SECONDS,
             )
             if outcome is Outcome.UNKNOWN:
                 self._withdraw(link)
