@@ -32,7 +32,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "send": ("mailpact_cli.send.command:send", "Publish one message and print its id."),
     "status": (
         "mailpact_cli.status:status",
-        "Show whether the mail of a message, or the mail to an address, was sent.",
+        "Show the whole system on one screen, or whether the mail of a message or to an address was sent.",
     ),
     "logs": (
         "mailpact_cli.logs.command:app",

@@ -9,6 +9,7 @@ from mailpact_cli import options
 from mailpact_cli.environment import fault_point
 from mailpact_cli.listening import bound_address, listen, site_url
 from mailpact_cli.log_shipping import configure_service_logging, shipping
+from mailpact_cli.release import Release
 from mailpact_cli.serving import announce, serve_until_stopped
 from mailpact_cli.waiting import database_answers
 from mailpact_producer.settings import (
@@ -95,7 +96,11 @@ def producer(
             if not await database_answers(database_url, stopping):
                 return
             async with running(
-                settings, listener, journey=journey, health=health_listener, collectors=collectors
+                settings,
+                listener,
+                journey=journey,
+                health=health_listener,
+                collectors=(Release(), *collectors),
             ):
                 announce(f"site on http://{bound_address(listener)}/, publishing to {amqp_url}")
                 if health_listener is not None:

@@ -1,4 +1,4 @@
-"""`mailpact status ID|ADDRESS`: what became of a message, or of the mail for an address."""
+"""`mailpact status`: the whole system on one screen, or what became of a message or of the mail for an address."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mailpact.settings import DatabaseUrl, SettingsError
+from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError
 from mailpact.telemetry import configure_logging
 from mailpact_cli import options
 from mailpact_cli.errors import WRONG
@@ -30,17 +30,28 @@ T = TypeVar("T")
 def status(
     about: Annotated[
         str, typer.Argument(metavar="ID|ADDRESS", help="A message id, or a recipient's address.")
-    ],
+    ] = "",
     inbox_url: Annotated[
         DatabaseUrl, options.database_url("--inbox-url", "The consumers' database, which records sent mail.")
     ] = DatabaseUrl("sqlite:///.mailpact/inbox.db"),
+    amqp_url: Annotated[AmqpUrl, options.amqp_url()] = options.DEFAULT_AMQP_URL,
+    health: Annotated[
+        list[HostPort] | None,
+        options.address("--health", "Where a consumer or a site serves its health; may be repeated."),
+    ] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Show whether the mail of a message, or the mail to an address, was sent.
+    """Show the whole system on one screen, or whether the mail of a message or to an address was sent.
 
-    The command shows whether the mail was sent, waits or failed, and the last reply of the mail server.
+    Without ID and ADDRESS the screen shows rates, backlog, dead letters and health; on a terminal every two seconds.
+    With one of them, the command shows whether the mail was sent, waits or failed, and the last reply of the mail server.
     """
     configure_logging(verbose=False)
+    if not about:
+        from mailpact_cli.screen.command import Places, show_screen
+
+        show_screen(Places(amqp_url, inbox_url, tuple(health or ())), as_object=as_json)
+        return
     mails = read_inbox(inbox_url, lambda connection: _look(connection, about))
     if as_json:
         print(json.dumps({"mails": [_described(mail) for mail in mails]}))  # noqa: T201  # the result

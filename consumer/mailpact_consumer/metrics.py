@@ -72,7 +72,7 @@ class Metrics:
     async def read_inbox(self, database: Database) -> Condition:
         """Read the gauges of the inbox; return whether the inbox can be used."""
         try:
-            oldest, deferred, overdue, due = await database.transact(_counts)
+            oldest, deferred, overdue, due = await database.transact(counts)
         except DatabaseUnavailable as error:
             return Condition("inbox", ok=False, detail=str(error))
         self.oldest.set(oldest)
@@ -94,7 +94,8 @@ def conditions(
     yield Condition("publishing", ok=not is_blocked, detail=blocked_detail, required=False)
 
 
-def _counts(connection: Connection) -> tuple[float, int, int, int]:
+def counts(connection: Connection) -> tuple[float, int, int, int]:
+    """Return the age of the oldest unfinished row in seconds; the counts of rows deferred, overdue, with events due."""
     now = clock.now()
     unfinished = select(func.min(inbox.c.first_seen), now).where(inbox.c.ended_at.is_(None))
     first_seen, at = connection.execute(unfinished).one()

@@ -17,6 +17,7 @@ from mailpact.contracts.catalogue import Contract
 from mailpact.contracts.errors import Refusal
 from mailpact.contracts.parse import JsonObject, parse
 from mailpact.contracts.validate import Validator
+from mailpact_cli.printable import one_line
 
 
 class Level(StrEnum):
@@ -143,16 +144,16 @@ def as_text(record: Record, *, is_coloured: bool) -> str:
     """Return the record for people: a line, and the lines of an exception below it."""
     members = record.members
     more = " ".join(
-        f"{_one_line(name)}={_value(value)}"
+        f"{one_line(name)}={_value(value)}"
         for name, value in members.items()
         if name not in _FIRST and name not in _LINES
     )
-    time = _one_line(str(members["timestamp"]))
-    event = _one_line(str(members["event"]))
-    line = f"{time:<27} {record.level:<8} {_one_line(record.service) or '-':<9} {event}"
+    time = one_line(str(members["timestamp"]))
+    event = one_line(str(members["event"]))
+    line = f"{time:<27} {record.level:<8} {one_line(record.service) or '-':<9} {event}"
     line = f"{line}  {more}" if more else line
     below = [
-        f"    {_one_line(text)}"
+        f"    {one_line(text)}"
         for name in _LINES
         if isinstance(lines := members.get(name), str)
         for text in lines.splitlines()
@@ -165,11 +166,6 @@ def as_text(record: Record, *, is_coloured: bool) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, str):
-        text = _one_line(value)
+        text = one_line(value)
         return text if text and " " not in text else f'"{text}"'
     return json.dumps(value)
-
-
-def _one_line(text: str) -> str:
-    """Return the text with every character escaped that is no part of a line: a terminal would obey it."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

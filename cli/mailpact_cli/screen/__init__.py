@@ -1,0 +1,1 @@
+"""`mailpact status` without an id: the whole system on one screen."""
