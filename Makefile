@@ -57,6 +57,10 @@ test-faults: $(VENV)/dev.lock ## Run crashes and outages, break 10,000 conversat
 		$(ARGS)
 	@$(BIN)/python -m pytest -q -m long --ignore tests/faults $(ARGS)
 
+soak: $(VENV)/dev.lock ## Ten minutes of random faults, then the account: ARGS='--seconds 60 --seed 7'
+	-@$(BIN)/python -m tests.servers fetch
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
+
 bench: bench-validation bench-rendering bench-devbroker bench-smtp-client bench-capture bench-consumer bench-site ## Measure what has a number to reach; exit 1 where one is missed (some minutes)
 
 bench-validation: $(VENV)/dev.lock ## Validation beside jsonschema

@@ -16,7 +16,7 @@ from mailpact_cli.environment import fault_point
 from mailpact_cli.errors import exit_line
 from mailpact_cli.listening import listen
 from mailpact_cli.log_shipping import LogShipper, configure_service_logging, shipping
-from mailpact_cli.release import Release
+from mailpact_cli.process_metrics import ProcessMetrics
 from mailpact_cli.serving import announce, say, serve_until_stopped
 from mailpact_cli.waiting import database_answers
 from mailpact_cli.workers import run_workers
@@ -185,6 +185,8 @@ async def _serve(
     async with shipping(shipper) as collectors:
         if not await database_answers(settings.inbox_url, stopping):
             return
-        async with running(settings, journey=journey, health=health, collectors=(Release(), *collectors)):
+        async with running(
+            settings, journey=journey, health=health, collectors=(ProcessMetrics(), *collectors)
+        ):
             announce(f"consuming from {settings.amqp_url}, mailing through {settings.smtp_url}")
             await stopping.wait()

@@ -9,7 +9,7 @@ from mailpact_cli import options
 from mailpact_cli.environment import fault_point
 from mailpact_cli.listening import bound_address, listen, site_url
 from mailpact_cli.log_shipping import configure_service_logging, shipping
-from mailpact_cli.release import Release
+from mailpact_cli.process_metrics import ProcessMetrics
 from mailpact_cli.serving import announce, serve_until_stopped
 from mailpact_cli.waiting import database_answers
 from mailpact_producer.settings import (
@@ -100,7 +100,7 @@ def producer(
                 listener,
                 journey=journey,
                 health=health_listener,
-                collectors=(Release(), *collectors),
+                collectors=(ProcessMetrics(), *collectors),
             ):
                 announce(f"site on http://{bound_address(listener)}/, publishing to {amqp_url}")
                 if health_listener is not None:

@@ -45,6 +45,9 @@ def status(
 
     Without ID and ADDRESS the screen shows rates, backlog, dead letters and health; on a terminal every two seconds.
     With one of them, the command shows whether the mail was sent, waits or failed, and the last reply of the mail server.
+
+    Without ID and ADDRESS the screen shows rates, backlog, dead letters and health; on a terminal every two seconds.
+    With one of them, the command shows whether the mail was sent, waits or failed, and the last reply of the mail server.
     """
     configure_logging(verbose=False)
     if not about:
