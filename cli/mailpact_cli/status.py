@@ -44,10 +44,7 @@ def status(
     """Show the whole system on one screen, or whether the mail of a message or to an address was sent.
 
     Without ID and ADDRESS the screen shows rates, backlog, dead letters and health; on a terminal every two seconds.
-    With one of them, the command shows whether the mail was sent, waits or failed, and the last reply of the mail server.
-
-    Without ID and ADDRESS the screen shows rates, backlog, dead letters and health; on a terminal every two seconds.
-    With one of them, the command shows whether the mail was sent, waits or failed, and the last reply of the mail server.
+    With one of them, the command shows whether the mail was sent, waits or failed, and the mail server's last reply.
     """
     configure_logging(verbose=False)
     if not about:
