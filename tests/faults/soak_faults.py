@@ -48,6 +48,7 @@ class System(Mailpact):
         name = "consumer" if command == "consumer" else "site"
         if command == "consumer":
             words[words.index("--retry-schedule") + 1] = RETRY_SCHEDULE
+            words += ["--smtp-connections", "4"]  # idle ones stay open for a minute, and are no leak
         if name in self._has_steady:
             return words
         self._has_steady.add(name)
