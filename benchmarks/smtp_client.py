@@ -18,11 +18,11 @@ import sys
 import time
 
 from benchmarks.consumer_speed import HERE, PEERS_PYTHON, Sink
-from mailpact.settings import SmtpUrl
 from mailpact_consumer.deliver import MailServer, Transaction
 from mailpact_consumer.reply import Accepted
 from mailpact_consumer.settings import SmtpTls
 from mailpact_consumer.smtp_session import Server, tls_context
+from mailpact_consumer.smtp_url import SmtpUrl
 from tests.servers.where import Servers
 
 ROUNDS, MAILS, CONNECTIONS = 5, 8_000, 8

@@ -5,7 +5,7 @@ The settings of one component are a frozen dataclass in the component's own `set
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -15,8 +15,11 @@ _AMQP_OPTIONS = ("heartbeat", "name", "auth")
 _TLS_FILES = ("cafile", "capath", "certfile", "keyfile")
 _TLS_OPTIONS = (*_TLS_FILES, "cadata", "no_verify_ssl")
 _AMQP_AUTHENTICATION = ("plain", "external")
+_GUEST = "guest"  # what every AMQP library takes if a URL names no login
+_BETWEEN_URLS = re.compile(r",(?=amqps?://)")
 _MYSQL = "mysql+pymysql"
 _MYSQL_FORM = "mysql+pymysql://USER:PASSWORD@HOST:PORT/DATABASE"
+_MYSQL_OPTIONS = ("ssl_ca", "ssl_verify_identity")
 _MYSQL_NAME = re.compile(r"/[0-9A-Za-z_$-]{1,64}")
 
 
@@ -56,72 +59,58 @@ class HostPort:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class SmtpUrl:
-    """The mail server: `smtp://HOST:PORT`, or `smtps://` for TLS from the first byte; `USER:PASSWORD@` for a login.
-
-    Its text forms hide the password. Default ports: 25, and 465 for `smtps://`.
-    """
-
-    host: str
-    port: int
-    is_tls: bool = False
-    user: str | None = None
-    password: str | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> "SmtpUrl":
-        """Read an SMTP URL; raise SettingsError for anything that would have to be ignored."""
-        url = _split_url(text, {"smtp", "smtps"}, "smtp://127.0.0.1:1025")
-        if url.netloc.count("@") > 1 or url.query or url.fragment or url.path not in ("", "/"):
-            raise SettingsError(
-                f"{redacted(text)!r} is not smtp[s]://USER:PASSWORD@HOST:PORT;"
-                " in a password / is written %2F, ? %3F, # %23, @ %40, % %25"
-            )
-        is_tls = url.scheme == "smtps"
-        user, password = _login(url, text) if "@" in url.netloc else (None, None)
-        return cls(str(url.hostname), _port(url, text, 465 if is_tls else 25), is_tls, user, password)
-
-    def __str__(self) -> str:
-        login = "" if self.user is None else f"{quote(self.user, safe='')}:***@"
-        return f"{'smtps' if self.is_tls else 'smtp'}://{login}{HostPort(self.host, self.port)}"
-
-    def __repr__(self) -> str:
-        return f"SmtpUrl({str(self)!r})"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
 class AmqpUrl:
     """A broker, and the login for it: `amqp(s)://USER:PASSWORD@HOST:PORT/VHOST`. Its text forms hide the password.
 
     `amqps` is AMQP over TLS, where the broker's certificate and host name are checked. Options may follow:
     `?heartbeat=SECONDS`, `?name=`, `?auth=`, and for TLS `?cafile=`, `?capath=`, `?cadata=`, `?certfile=`, `?keyfile=`
-    and `?no_verify_ssl=1`. Other options are refused, because aiormq would ignore them.
+    and `?no_verify_ssl=1`. Other options are refused, because aiormq would ignore them. `others` are the further nodes
+    of a cluster: whole URLs, with a comma before each.
     """
 
     host: str
     port: int
-    user: str = "guest"
-    password: str = "guest"  # noqa: S105  # what every AMQP library takes if a URL names no login
+    user: str = _GUEST
+    password: str = _GUEST
     vhost: str = "/"
     is_tls: bool = False
     options: tuple[tuple[str, str], ...] = ()
+    others: tuple["AmqpUrl", ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> "AmqpUrl":
-        """Read an AMQP URL; raise SettingsError if the URL is invalid, or if a file that it names does not exist."""
-        url = _split_url(text, {"amqp", "amqps"}, "amqp://guest:guest@127.0.0.1:5672/")
+        """Read one or several URLs; raise SettingsError if one is invalid or names a file that does not exist."""
+        first, *others = map(cls._parse_one, _BETWEEN_URLS.split(text))
+        return replace(first, others=tuple(others))
+
+    @classmethod
+    def _parse_one(cls, text: str) -> "AmqpUrl":
+        url = split_url(text, {"amqp", "amqps"}, "amqp://guest:guest@127.0.0.1:5672/")
         is_tls = url.scheme == "amqps"
-        port = _port(url, text, 5671 if is_tls else 5672)
+        port = url_port(url, text, 5671 if is_tls else 5672)
         if url.fragment or "@" in url.path + url.query:
             # A password with a slash in it would be taken for a port and a path, and the connection go elsewhere.
             raise SettingsError(f"{redacted(text)!r}: in a password / is written %2F, ? %3F, # %23, @ %40")
+        if "," in f"{url.hostname}{url.path}{url.query}":
+            raise SettingsError(
+                f"{redacted(text)!r}: several brokers are whole URLs, with a comma between two"
+            )
         options = tuple(parse_qsl(url.query, keep_blank_values=True))
         for name, value in options:
             _check_amqp_option(text, name, value, is_tls=is_tls)
-        login = {"user": unquote(url.username or ""), "password": unquote(url.password or "")}
-        given = {name: value for name, value in login.items() if value}
+        user, password = (unquote(part or "") or _GUEST for part in (url.username, url.password))
         vhost = unquote(url.path[1:]) or "/"
-        return cls(str(url.hostname), port, **given, vhost=vhost, is_tls=is_tls, options=options)
+        return cls(str(url.hostname), port, user, password, vhost, is_tls, options)
+
+    @property
+    def each(self) -> tuple["AmqpUrl", ...]:
+        """The URL of each node."""
+        return (replace(self, others=()), *self.others)
+
+    def rotated(self) -> "AmqpUrl":
+        """Return the same nodes, beginning with the second."""
+        first, *others = (*self.others, replace(self, others=()))
+        return replace(first, others=tuple(others))
 
     @property
     def url(self) -> str:
@@ -129,6 +118,8 @@ class AmqpUrl:
 
         The vhost `/` is left out, because clients in Java and Rust take a slash at the end for a vhost without a name.
         """
+        if self.others:
+            return ",".join(one.url for one in self.each)
         login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
         path = "" if self.vhost == "/" else f"/{quote(self.vhost, safe='')}"
         query = f"?{urlencode(self.options)}" if self.options else ""
@@ -136,7 +127,7 @@ class AmqpUrl:
         return f"{scheme}://{login}@{HostPort(self.host, self.port)}{path}{query}"
 
     def __str__(self) -> str:
-        return redacted(self.url)
+        return ",".join(redacted(one.url) for one in self.each)
 
     def __repr__(self) -> str:
         return f"AmqpUrl({str(self)!r})"
@@ -146,7 +137,8 @@ class AmqpUrl:
 class DatabaseUrl:
     """Which database: `sqlite:///FILE`, or `mysql+pymysql://USER:PASSWORD@HOST:PORT/DATABASE` for MySQL or MariaDB.
 
-    Its text forms hide the password.
+    Its text forms hide the password. With `?ssl_ca=FILE`, or `?ssl_verify_identity=1` for the system's authorities, the
+    connection is encrypted, and the server's certificate and host name are checked.
     """
 
     url: str
@@ -204,8 +196,8 @@ def redacted(url: str) -> str:
 
 def parse_base_url(text: str) -> str:
     """Return the site's public URL without a trailing slash; raise SettingsError when it is not http(s)."""
-    url = _split_url(text, {"http", "https"}, "http://127.0.0.1:8080")
-    _port(url, text, 80)
+    url = split_url(text, {"http", "https"}, "http://127.0.0.1:8080")
+    url_port(url, text, 80)
     if url.query or url.fragment or "@" in url.netloc:
         raise SettingsError(f"{redacted(text)!r}: a base URL has no user, query or fragment")
     if url.path.strip("/"):
@@ -213,7 +205,8 @@ def parse_base_url(text: str) -> str:
     return f"{url.scheme}://{url.netloc.lower()}"
 
 
-def _split_url(text: str, schemes: set[str], example: str) -> SplitResult:
+def split_url(text: str, schemes: set[str], example: str) -> SplitResult:
+    """Return the parts of a URL that has a host and one of the schemes; raise SettingsError otherwise."""
     # urlsplit drops line ends and tabs without a word, and what is used later would be another URL than was read.
     if not text.isprintable() or " " in text:
         raise SettingsError(f"{redacted(text)!r} has a space or control character; write it as %XX")
@@ -225,16 +218,6 @@ def _split_url(text: str, schemes: set[str], example: str) -> SplitResult:
     if url.scheme not in schemes or not has_host:
         raise SettingsError(f"{redacted(text)!r} is not a URL of this kind: {example}")
     return url
-
-
-def _login(url: SplitResult, text: str) -> tuple[str, str]:
-    try:
-        user, password = (unquote(part or "", errors="strict") for part in (url.username, url.password))
-    except UnicodeDecodeError:
-        user = password = ""
-    if not user or not password or not (user + password).isprintable():
-        raise SettingsError(f"{redacted(text)!r}: a login is USER:PASSWORD@, in UTF-8 with %XX where needed")
-    return user, password
 
 
 def _check_amqp_option(text: str, name: str, value: str, *, is_tls: bool) -> None:
@@ -256,18 +239,24 @@ def _check_amqp_option(text: str, name: str, value: str, *, is_tls: bool) -> Non
 
 
 def _check_mysql(text: str) -> None:
-    url = _split_url(text, {_MYSQL}, _MYSQL_FORM)
-    _port(url, text, 3306)
+    url = split_url(text, {_MYSQL}, _MYSQL_FORM)
+    url_port(url, text, 3306)
     # Of two @ one is the password's, and not every reader would take the same for the host's.
     if url.netloc.count("@") != 1 or not url.username or "@" in url.path + url.query + url.fragment:
         raise SettingsError(
             f"{redacted(text)!r} is not {_MYSQL_FORM}; in a password / is written %2F, ? %3F, # %23, @ %40"
         )
-    if url.query or url.fragment or not _MYSQL_NAME.fullmatch(url.path):
-        raise SettingsError(f"{redacted(text)!r}: after the port comes a plain database name, and no options")
+    if url.fragment or not _MYSQL_NAME.fullmatch(url.path):
+        raise SettingsError(f"{redacted(text)!r}: after the port comes a plain database name")
+    for name, value in parse_qsl(url.query, keep_blank_values=True):
+        if name not in _MYSQL_OPTIONS or (name == "ssl_verify_identity" and value != "1"):
+            raise SettingsError(f"{redacted(text)!r}: its options are ssl_ca=FILE and ssl_verify_identity=1")
+        if name == "ssl_ca" and not (value and Path(value).exists()):
+            raise SettingsError(f"{redacted(text)!r}: ssl_ca={value!r} does not exist")
 
 
-def _port(url: SplitResult, text: str, default: int) -> int:
+def url_port(url: SplitResult, text: str, default: int) -> int:
+    """Return the port of a URL, which was read from `text`; raise SettingsError if it is no number of a port."""
     try:
         port = default if url.port is None else url.port
     except ValueError:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError, SmtpUrl
+from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError
 from mailpact.telemetry import Journey
 from mailpact_cli import options
 from mailpact_cli.environment import fault_point
@@ -23,6 +23,7 @@ from mailpact_cli.workers import run_workers
 from mailpact_consumer.mailbox import Identities, Mailbox
 from mailpact_consumer.schedule import DEFAULT_SCHEDULE, Schedule
 from mailpact_consumer.settings import ConsumerSettings, SmtpTls
+from mailpact_consumer.smtp_url import SmtpUrl
 
 Inbox = Annotated[
     DatabaseUrl,

@@ -1,6 +1,5 @@
 """Connects a command to the broker for a short time."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -14,19 +13,17 @@ DIAL_SECONDS = 5  # a command ends within ten seconds; starting and stopping als
 
 
 @asynccontextmanager
-async def connected(url: AmqpUrl, role: str) -> "AsyncIterator[AbstractConnection]":
-    """Yield a connection to the broker, and close it at the end.
+async def connected(
+    url: AmqpUrl, role: str, seconds: float = DIAL_SECONDS
+) -> "AsyncIterator[AbstractConnection]":
+    """Yield a connection to the broker, or to the first node that takes it, and close it at the end.
 
-    Raises BrokerUnreachable if there is no connection within 5 seconds or if the connection is lost, and AccessRefused.
+    Raises BrokerUnreachable if there is no connection within the time or if the connection is lost, and AccessRefused.
     """
     from mailpact.amqp.errors import BrokerLost, BrokerUnreachable
     from mailpact.amqp.supervisor import dial, hang_up
 
-    try:
-        async with asyncio.timeout(DIAL_SECONDS):
-            connection = await dial(url, role)
-    except TimeoutError as error:
-        raise BrokerUnreachable("the broker does not answer in time") from error
+    connection = await dial(url, role, seconds)
     try:
         yield connection
     except BrokerLost as error:

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import typer
 
@@ -16,13 +17,13 @@ from mailpact.settings import (
     DatabaseUrl,
     HostPort,
     SettingsError,
-    SmtpUrl,
     parse_base_url,
 )
 
 if TYPE_CHECKING:
     from mailpact_consumer.mailbox import Identities, Mailbox
     from mailpact_consumer.schedule import Schedule
+    from mailpact_consumer.smtp_url import SmtpUrl
 
 DEFAULT_AMQP_URL = AmqpUrl("127.0.0.1", 5672)
 ENVIRONMENT_PREFIX = "MAILPACT_"
@@ -77,17 +78,40 @@ def address(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
 
 def amqp_url(help: str = "The URL of the broker.") -> Any:  # noqa: A002  # typer's own word
     """Declare `--amqp-url`."""
-    return _parsed("--amqp-url", AmqpUrl.parse, "URL", help)
+    return _parsed("--amqp-url", _parse_amqp_url, "URL[,URL…]", help)
+
+
+def _parse_amqp_url(text: str) -> AmqpUrl:
+    url = AmqpUrl.parse(text)
+    for name, file in (option for one in url.each for option in one.options):
+        if name == "cafile":
+            _parse_ca_file(file)
+    return url
 
 
 def smtp_url() -> Any:
     """Declare `--smtp-url`."""
-    return _parsed("--smtp-url", SmtpUrl.parse, "URL", "The URL of the mail server.")
+    return _parsed("--smtp-url", _parse_smtp_url, "URL", "The URL of the mail server.")
+
+
+def _parse_smtp_url(text: str) -> "SmtpUrl":
+    from mailpact_consumer.smtp_url import SmtpUrl
+
+    return SmtpUrl.parse(text)
 
 
 def database_url(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
     """Declare an option that names a database."""
-    return _parsed(name, DatabaseUrl.parse, "URL", help)
+    return _parsed(name, _parse_database_url, "URL", help)
+
+
+def _parse_database_url(text: str) -> DatabaseUrl:
+    url = DatabaseUrl.parse(text)
+    query = "" if url.is_sqlite else urlsplit(url.url).query
+    for name, file in parse_qsl(query):
+        if name == "ssl_ca":
+            _parse_ca_file(file)
+    return url
 
 
 def local_logs() -> Any:

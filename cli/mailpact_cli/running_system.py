@@ -14,9 +14,10 @@ from typing import TypeVar
 
 from structlog.contextvars import bound_contextvars
 
-from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SmtpUrl
+from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort
 from mailpact.telemetry import Journey
 from mailpact_cli.listening import bound_address, listen, listen_near, site_url
+from mailpact_consumer.smtp_url import SmtpUrl
 
 CMS, VIEWER, SMTP, AMQP = (HostPort("127.0.0.1", port) for port in (8080, 8025, 1025, 5672))
 MAIL_FROM = "cms@mail.example"

@@ -96,9 +96,10 @@ async def _serve(
 
 async def _refuse_unreachable(url: AmqpUrl) -> None:
     """Check that the broker answers, because a command that runs once must not wait without a limit."""
-    from mailpact.amqp.supervisor import dial, hang_up
+    from mailpact_cli.dialling import connected
 
-    await hang_up(await dial(url, "up"))
+    async with connected(url, "up"):
+        pass
 
 
 def _say_where(running: RunningSystem) -> None:

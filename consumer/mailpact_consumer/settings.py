@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from mailpact.settings import AmqpUrl, DatabaseUrl, SmtpUrl
+from mailpact.settings import AmqpUrl, DatabaseUrl
 from mailpact_consumer.mailbox import Identities, Mailbox
 from mailpact_consumer.schedule import DEFAULT_SCHEDULE, Schedule
+from mailpact_consumer.smtp_url import SmtpUrl
 
 
 class SmtpTls(StrEnum):

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailpact.settings import SmtpUrl
 from mailpact_consumer.reply import Permanent, Phase, Trouble, misconfigured, refused, unanswered, unreachable
 from mailpact_consumer.settings import SmtpTls
 from mailpact_consumer.smtp_connection import Connection, NoAnswer
 from mailpact_consumer.smtp_grammar import Reply, command, extensions
+from mailpact_consumer.smtp_url import SmtpUrl
 
 CONNECT_SECONDS = 30
 COMMAND_SECONDS = 300  # RFC 5321 4.5.3.2: 5 minutes for greeting, MAIL and RCPT

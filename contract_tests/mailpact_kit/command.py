@@ -311,6 +311,8 @@ def _broker_url(text: str) -> AmqpUrl | None:
         raise UsageProblem(f"--broker: {error}") from error
     if url.is_tls:
         raise UsageProblem("--broker: the tap reads frames and cannot look into TLS; give an amqp:// URL")
+    if url.others:
+        raise UsageProblem("--broker: the tap stands before one broker; give one URL")
     return url
 
 

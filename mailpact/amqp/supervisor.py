@@ -25,13 +25,12 @@ from mailpact.amqp.errors import (
 from mailpact.amqp.lifecycle import Event, State, after
 from mailpact.amqp.transport import Connection
 from mailpact.outage import Outage
-from mailpact.settings import AmqpUrl
+from mailpact.settings import AmqpUrl, HostPort
 
 CONNECT_SECONDS = 10
 CLOSE_SECONDS = 1  # a broker that lives answers within milliseconds
-STABLE_SECONDS = (
-    10  # a connection that lived shorter counts as a failure, so that the waits between tries grow
-)
+# A connection that lived shorter counts as a failure, so that the waits between tries grow.
+STABLE_SECONDS = 10
 REFUSALS = frozenset({403, 530})  # ACCESS_REFUSED, NOT_ALLOWED: RabbitMQ's answers to a login or virtual host
 
 Session = Callable[[AbstractConnection], Awaitable[NoReturn]]
@@ -92,6 +91,7 @@ class Supervisor:
         try:
             await _run_session(session, connection)
         except (BrokerLost, AccessRefused) as error:
+            self._url = self._url.rotated()
             self._move(Event.LOST)
             self.report_down(error)
         finally:
@@ -102,11 +102,28 @@ class Supervisor:
         self._state = after(self._state, event)
 
 
-async def dial(url: AmqpUrl, role: str) -> Connection:
-    """Open one connection within 10 seconds; the caller hangs up. Raises BrokerUnreachable or AccessRefused."""
+async def dial(url: AmqpUrl, role: str, seconds: float = CONNECT_SECONDS) -> Connection:
+    """Open one connection within the time, to the first node that takes it; the caller hangs up.
+
+    Raises BrokerUnreachable; AccessRefused if one node refuses access and no node can be used.
+    """
+    failures: list[tuple[AmqpUrl, BrokerUnreachable | AccessRefused]] = []
+    for one in url.each:
+        try:
+            return await _dial(one, role, seconds / len(url.each))
+        except (BrokerUnreachable, AccessRefused) as error:
+            failures.append((one, error))
+    if not url.others:
+        raise failures[0][1]
+    refusals = [error for _, error in failures if isinstance(error, AccessRefused)]
+    text = "; ".join(f"{HostPort(one.host, one.port)}: {error}" for one, error in failures)
+    raise (AccessRefused if refusals else BrokerUnreachable)(text)
+
+
+async def _dial(url: AmqpUrl, role: str, seconds: float) -> Connection:
     connection = Connection(url, role)
     try:
-        await _open(connection)
+        await _open(connection, seconds)
     except TimeoutError as error:
         raise BrokerUnreachable("the broker does not answer in time") from error
     except Exception as error:  # a server of another protocol: pamqp may raise anything then
@@ -131,10 +148,10 @@ async def hang_up(connection: Connection) -> None:
     await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
 
 
-async def _open(connection: Connection) -> None:
+async def _open(connection: Connection, seconds: float) -> None:
     opening = asyncio.create_task(connection.connect())
     try:
-        await asyncio.wait({opening}, timeout=CONNECT_SECONDS)
+        await asyncio.wait({opening}, timeout=seconds)
     except asyncio.CancelledError:
         await _give_up(opening, connection)
         raise

@@ -135,9 +135,8 @@ class _FrameReader:
                     receive(await self._delivery(frame))
                     if loop.time() - self._given_at < 1:
                         continue
-                    frame = (
-                        HEARTBEAT  # aiormq gives a connection up from which it has seen no frame for a while
-                    )
+                    # aiormq gives a connection up from which it has seen no frame for a while.
+                    frame = HEARTBEAT
             elif frame[0] == HEADER_FRAME:
                 frame = _with_decodable_header(frame)
             elif frame[0] == METHOD_FRAME and frame.startswith(CONNECTION_CLOSE, PAYLOAD_AT):

@@ -5,18 +5,18 @@ due rows locks the gap behind the last row, and the site's INSERT waits for that
 11.8); and on MariaDB 11.8 a change to a row that was read earlier in the transaction fails (error 1020).
 """
 
+import ssl
 from typing import Any, Final
 
 from pymysql.constants import CLIENT
-from sqlalchemy import Connection, Engine, NullPool, create_engine
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 CONNECTIONS: Final = 5
 CONNECT_SECONDS: Final = 3
 ANSWER_SECONDS: Final = 5
-LOCK_SECONDS: Final = (
-    2  # shorter than ANSWER_SECONDS, so that the server says what the transaction waited for
-)
+# Shorter than ANSWER_SECONDS, so that the server says what the transaction waited for.
+LOCK_SECONDS: Final = 2
 RECYCLE_SECONDS: Final = 1800  # a firewall on the way may drop idle connections
 MIGRATION_SECONDS: Final = 3600  # rewriting a large table may take long
 
@@ -32,20 +32,10 @@ TABLE: Final[dict[str, Any]] = {
 
 _LOCK_WAIT_TIMEOUT, _DEADLOCK, _RECORD_CHANGED = (1205,), (1213,), (1020,)
 _NO_SUCH_TABLE: Final = (1146,)
-_ACCESS_REFUSED: Final = {
-    (1044,),  # ER_DBACCESS_DENIED_ERROR
-    (1045,),  # ER_ACCESS_DENIED_ERROR: wrong user or password
-    (1049,),  # ER_BAD_DB_ERROR: unknown database
-    (1130,),  # ER_HOST_NOT_PRIVILEGED
-    (1142,),  # ER_TABLEACCESS_DENIED_ERROR
-    (1143,),  # ER_COLUMNACCESS_DENIED_ERROR
-    (1227,),  # ER_SPECIFIC_ACCESS_DENIED_ERROR
-    (1698,),  # ER_ACCESS_DENIED_NO_PASSWORD_ERROR
-    (1820,),  # ER_MUST_CHANGE_PASSWORD
-    (1862,),  # ER_MUST_CHANGE_PASSWORD_LOGIN
-    (3118,),  # ER_ACCOUNT_HAS_BEEN_LOCKED
-    (4151,),  # MariaDB: the account is locked
-}
+# The login or the database is wrong (1044, 1045, 1049, 1130, 1698), a right is missing (1142, 1143, 1227), the password
+# has to be changed (1820, 1862), the account is locked (3118, and 4151 on MariaDB).
+_REFUSALS: Final = (1044, 1045, 1049, 1130, 1142, 1143, 1227, 1698, 1820, 1862, 3118, 4151)
+_ACCESS_REFUSED: Final = {(code,) for code in _REFUSALS}
 _IN_THE_WAY: Final = {_LOCK_WAIT_TIMEOUT, _DEADLOCK, _RECORD_CHANGED}
 
 _SESSION: Final = (
@@ -58,26 +48,28 @@ def mysql_engine(url: str, *, joins_statements: bool = False) -> Engine:
 
     With `joins_statements` the server takes several statements in one packet (see `joins_statements` below).
     """
+    address = make_url(url)
     return create_engine(
-        url,
+        address.set(query={}),
         pool_size=CONNECTIONS,
         max_overflow=0,
         pool_pre_ping=True,
         pool_recycle=RECYCLE_SECONDS,
         isolation_level="READ COMMITTED",
         hide_parameters=True,  # an error's text gets into logs, and addresses must not
-        connect_args=_connect_arguments(ANSWER_SECONDS) | (_JOINING if joins_statements else {}),
+        connect_args=_connect_arguments(address, ANSWER_SECONDS) | (_JOINING if joins_statements else {}),
     )
 
 
 def mysql_migration_engine(url: str) -> Engine:
     """Return the engine for migrations: connections are not kept, and a statement may take an hour."""
+    address = make_url(url)
     return create_engine(
-        url,
+        address.set(query={}),
         poolclass=NullPool,
         isolation_level="READ COMMITTED",
         hide_parameters=True,  # an error's text gets into logs, and addresses must not
-        connect_args=_connect_arguments(MIGRATION_SECONDS),
+        connect_args=_connect_arguments(address, MIGRATION_SECONDS),
     )
 
 
@@ -94,7 +86,8 @@ def was_in_the_way(error: DBAPIError) -> bool:
 
 def is_refused(error: DBAPIError) -> bool:
     """Whether the server refuses the user, the password, the database or a permission; only an operator mends that."""
-    return error.orig is not None and error.orig.args[:1] in _ACCESS_REFUSED
+    untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error.orig)
+    return untrusted or (error.orig is not None and error.orig.args[:1] in _ACCESS_REFUSED)
 
 
 def misses_a_table(error: DBAPIError) -> bool:
@@ -102,8 +95,10 @@ def misses_a_table(error: DBAPIError) -> bool:
     return error.orig is not None and error.orig.args[:1] == _NO_SUCH_TABLE
 
 
-def _connect_arguments(answer_seconds: int) -> dict[str, object]:
-    return {
+def _connect_arguments(url: URL, answer_seconds: int) -> dict[str, object]:
+    # Without options PyMySQL encrypts if the server can, and checks nothing.
+    ca_file = url.normalized_query.get("ssl_ca", [None])[0]
+    return ({"ssl": ssl.create_default_context(cafile=ca_file)} if url.query else {}) | {
         "connect_timeout": CONNECT_SECONDS,
         "read_timeout": answer_seconds,
         "write_timeout": ANSWER_SECONDS,

@@ -104,6 +104,8 @@ class DatabaseServer(PrivateProcess, ABC):
     program: str  # below the root folder
 
     def __init__(self, run: RunFolder, root: Path) -> None:
+        self.certificate: Path | None = None
+        """A file with a key and a certificate for TLS, from the next start on."""
         self.port = run.reserve_port()
         self._password = secrets.token_hex(12)
         super().__init__(run, run.folder(self.title.lower()))
@@ -134,9 +136,15 @@ class DatabaseServer(PrivateProcess, ABC):
             *("--innodb-buffer-pool-size=32M", "--performance-schema=OFF", "--character-set-server=utf8mb4"),
             f"--init-file={self._folder / 'users.sql'}",
             f"--plugin-dir={self._root / 'usr/lib/mysql/plugin'}",
+            *self._tls(),
         ]
         self.begin(words, self._variables(), f"{self.title.lower()}.log")
         self.wait_until(f"{self.title} answers", self._answers)
+
+    def _tls(self) -> list[str]:
+        if self.certificate is None:
+            return []
+        return [f"--ssl-cert={self.certificate}", f"--ssl-key={self.certificate}"]
 
     def recover(self) -> None:
         """Bring the server back from whatever a test did to it."""

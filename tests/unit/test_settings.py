@@ -12,10 +12,10 @@ from mailpact.settings import (
     DatabaseUrl,
     HostPort,
     SettingsError,
-    SmtpUrl,
     parse_base_url,
     redacted,
 )
+from mailpact_consumer.smtp_url import SmtpUrl
 
 
 @pytest.mark.parametrize(
@@ -174,6 +174,7 @@ def test_an_smtp_url_that_would_be_ignored_in_part_is_refused(text: str) -> None
         "amqp://guest:guest@127.0.0.1:5672?heartbeat=5",
         "amqps://u:p@mq.example:5671/orders?heartbeat=30&name=a+b&cafile=%2Fdev%2Fnull",
         "amqp://u:p%40%2F%25@[::1]:5672/%2Fvhost",
+        "amqp://u:p@mq-1.example:5672/v,amqps://u:q%2Famqp@mq-2.example:5671/v?heartbeat=5,amqp://u:p@[::1]:1/v",
     ],
 )
 def test_an_amqp_url_is_written_as_it_was_read(text: str) -> None:
@@ -221,11 +222,45 @@ def test_an_amqp_url_is_read_with_its_defaults(text: str, url: AmqpUrl) -> None:
         ("amqps://h/?no_verify_ssl=false", "no_verify_ssl is 0 or 1"),
         ("amqps://h/?cafile=/no/such/file.pem", "cafile='/no/such/file.pem' does not exist"),
         ("amqp://h/?auth=anonymous", "auth is one of plain, external"),
+        ("amqp://h,", "several brokers are whole URLs"),
+        ("amqp://h:1,i:2/v", "a port that is not a number"),
+        ("amqp://u:p@h,i/v", "several brokers are whole URLs"),
+        ("amqp://h/v,", "several brokers are whole URLs"),
+        ("amqp://h/?heartbeat=5,", "several brokers are whole URLs"),
+        ("amqp://h, amqp://i", "a space or control character"),
+        (",amqp://h", "is not a URL of this kind"),
+        ("amqp://h,,amqp://i", "several brokers are whole URLs"),
+        ("amqp://h,http://i", "several brokers are whole URLs"),
+        ("amqp://h,amqp://i:0", "a port that is not a number"),
+        ("amqp://h,amqps://i?cafile=/no/such/file.pem", "does not exist"),
     ],
 )
 def test_an_amqp_url_that_cannot_be_meant_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(complaint)):
         AmqpUrl.parse(text)
+
+
+def test_the_nodes_of_a_cluster_are_urls_with_commas_between() -> None:
+    url = AmqpUrl.parse("amqp://u:p,q@mq-1.example/v,amqp://mq-2.example/w,amqps://mq-3.example")
+
+    assert url.each == (
+        AmqpUrl("mq-1.example", 5672, "u", "p,q", "v"),
+        AmqpUrl("mq-2.example", 5672, vhost="w"),
+        AmqpUrl("mq-3.example", 5671, is_tls=True),
+    )
+    assert [one.host for one in url.rotated().each] == ["mq-2.example", "mq-3.example", "mq-1.example"]
+    assert url.rotated().rotated().rotated() == url
+    assert AmqpUrl.parse("amqp://h").rotated() == AmqpUrl.parse("amqp://h")
+
+
+def test_no_password_of_several_nodes_is_shown() -> None:
+    url = AmqpUrl.parse("amqp://u:s3cret@mq-1.example/v,amqp://u:s3cret@mq-2.example/v")
+
+    assert str(url) == "amqp://u:***@mq-1.example:5672/v,amqp://u:***@mq-2.example:5672/v"
+    assert "s3cret" not in repr(url)
+    with pytest.raises(SettingsError) as caught:
+        AmqpUrl.parse("amqp://u:s3cret@mq-1.example/v,amqp://u:s3cret@mq-2.example:0/v")
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_database_url_names_a_file() -> None:
@@ -263,6 +298,8 @@ def test_a_database_url_of_another_kind_is_refused(text: str) -> None:
         "mysql+pymysql://u:secret@db.example:3306/mail",
         "mysql+pymysql://u:p%40%2F%3F%23%3A@[::1]/mail_2",
         "mysql+pymysql://u@h/m",
+        "mysql+pymysql://u:secret@h/m?ssl_ca=/dev/null",
+        "mysql+pymysql://u:secret@h/m?ssl_verify_identity=1",
     ],
 )
 def test_a_database_url_may_name_a_server(text: str) -> None:
@@ -286,8 +323,15 @@ def test_a_file_is_no_server_whatever_its_name() -> None:
         ("mysql+pymysql://u:secret@h/", "a plain database name"),
         ("mysql+pymysql://u:secret@h/a/b", "a plain database name"),
         ("mysql+pymysql://u:secret@h/a%20b", "a plain database name"),
-        ("mysql+pymysql://u:secret@h/mail?ssl_ca=x", "no options"),
-        ("mysql+pymysql://u:secret@h/mail#x", "no options"),
+        (
+            "mysql+pymysql://u:secret@h/mail?ssl_ca=/no/such/file.pem",
+            "ssl_ca='/no/such/file.pem' does not exist",
+        ),
+        ("mysql+pymysql://u:secret@h/mail?ssl_ca=", "ssl_ca='' does not exist"),
+        ("mysql+pymysql://u:secret@h/mail?ssl_verify_identity=0", "ssl_verify_identity=1"),
+        ("mysql+pymysql://u:secret@h/mail?ssl_mode=required", "its options are ssl_ca=FILE"),
+        ("mysql+pymysql://u:secret@h/mail?charset", "its options are ssl_ca=FILE"),
+        ("mysql+pymysql://u:secret@h/mail#x", "a plain database name"),
         ("mysql+pymysql://u:secret@h:0/mail", "a port that is not a number"),
         ("mysql+pymysql://u:secret@h:99999/mail", "a port that is not a number"),
         ("mysql+pymysql://u:se@secret@h/mail", "@ %40"),

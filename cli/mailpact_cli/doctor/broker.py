@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from mailpact.contracts.catalogue import Exchange, Queue, Topology
 from mailpact.settings import AmqpUrl, HostPort
-from mailpact_cli.dialling import connected
+from mailpact_cli.dialling import DIAL_SECONDS, connected
 from mailpact_cli.doctor.finding import Finding, ok, unreachable, wrong
 
 if TYPE_CHECKING:
@@ -23,22 +23,28 @@ async def examine_broker(
     """Yield what is found. `bridge_is_ours` says that a consumer has the legacy queue; None if nobody knows."""
     from mailpact.amqp.errors import AccessRefused, BrokerUnreachable
 
-    yield _tls(url)
-    try:
-        async with connected(url, "doctor") as connection:
-            yield ok("broker", f"{url} takes the login")
-            yield _user(url, str(connection.server_properties.get("product", "")))
-            for finding in await _topology(connection, topology):
-                yield finding
-            yield await _legacy_queue(connection, bridge_is_ours=bridge_is_ours)
-    except AccessRefused as error:
-        yield wrong(
-            "broker", f"{url} refuses access: {error}", "Correct --amqp-url, or give the user its rights."
-        )
-    except BrokerUnreachable as error:
-        yield unreachable(
-            "broker", f"{url}: {error}", "Start the broker, or correct host and port in --amqp-url."
-        )
+    is_examined = False
+    for node in url.each:
+        yield _tls(node)
+        try:
+            async with connected(node, "doctor", DIAL_SECONDS / len(url.each)) as connection:
+                yield ok("broker", f"{node} takes the login")
+                yield _user(node, str(connection.server_properties.get("product", "")))
+                if not is_examined:  # the nodes of a cluster share exchanges, queues and consumers
+                    for finding in await _topology(connection, topology):
+                        yield finding
+                    yield await _legacy_queue(connection, bridge_is_ours=bridge_is_ours)
+                    is_examined = True
+        except AccessRefused as error:
+            yield wrong(
+                "broker",
+                f"{node} refuses access: {error}",
+                "Correct --amqp-url, or give the user its rights.",
+            )
+        except BrokerUnreachable as error:
+            yield unreachable(
+                "broker", f"{node}: {error}", "Start the broker, or correct host and port in --amqp-url."
+            )
 
 
 def _tls(url: AmqpUrl) -> Finding:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mailpact.contracts import catalogue
-from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SmtpUrl
+from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort
 from mailpact.telemetry import configure_logging
 from mailpact_cli import options
 from mailpact_cli.doctor.broker import examine_broker
@@ -26,6 +26,7 @@ from mailpact_cli.doctor.management import examine_management
 from mailpact_cli.doctor.ports import examine_ports
 from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.settings import SmtpTls
+from mailpact_consumer.smtp_url import SmtpUrl
 
 _STYLES: Final = {
     Verdict.OK: "green",

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from mailpact.settings import HostPort, SmtpUrl
+from mailpact.settings import HostPort
 from mailpact_cli.doctor.finding import Finding, ok, unreachable, wrong
 from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.settings import SmtpTls
+from mailpact_consumer.smtp_url import SmtpUrl
 
 ANSWER_SECONDS: Final = 8.0
 START: Final = "Start the mail server, or correct host and port in --smtp-url."

@@ -12,6 +12,7 @@ import pytest
 from mailpact.amqp.errors import AccessRefused, BrokerUnreachable
 from mailpact.amqp.supervisor import dial, hang_up
 from mailpact.settings import AmqpUrl
+from tests import command
 from tests.certificates import Authority
 
 TlsBroker = Callable[[Path], AbstractAsyncContextManager[int]]
@@ -92,6 +93,45 @@ async def test_a_certificate_that_cannot_be_verified_is_refused_and_named(
     async with over_tls(authority.certificate(certified, ended=expired)) as port:
         with pytest.raises(AccessRefused, match=r"certificate is not trusted: .*certificate verify failed"):
             await dial(url(broker, port, options.format(authority=authority.ca_file)), "test")
+
+
+async def test_a_command_says_in_one_line_that_the_certificate_has_expired(
+    broker: Any, over_tls: TlsBroker, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    async with over_tls(authority.certificate("127.0.0.1", ended=True)) as port:
+        broker_url = url(broker, port, f"cafile={authority.ca_file}").url
+        done = await asyncio.to_thread(command.run, "topology", "apply", "--amqp-url", broker_url)
+
+    assert (done.returncode, done.stdout) == (3, "")
+    (line,) = done.stderr.splitlines()
+    assert "the broker's certificate is not trusted: " in line
+    assert "certificate has expired" in line
+    assert broker.login not in line
+
+
+async def test_of_several_nodes_one_with_a_good_certificate_is_used(
+    broker: Any, over_tls: TlsBroker, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    options = f"cafile={authority.ca_file}"
+    async with (
+        over_tls(authority.certificate("127.0.0.1", ended=True)) as expired,
+        over_tls(authority.certificate("127.0.0.1")) as port,
+    ):
+        urls = [url(broker, each, options).url for each in (expired, port)]
+        await hang_up(await dial(AmqpUrl.parse(",".join(urls)), "test"))
+
+
+def test_a_file_that_holds_no_certificate_is_refused_with_the_options_name(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("nothing")
+    broker_url = "amqps://u:s3cret@127.0.0.1:1/?cafile=ca.pem"
+    done = command.run("topology", "apply", "--amqp-url", broker_url, cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert "--amqp-url" in done.stderr
+    assert "not a file with certificates" in " ".join(done.stderr.split())
+    assert "s3cret" not in done.stderr
 
 
 async def test_verification_is_off_only_if_the_url_says_so(

@@ -18,12 +18,13 @@ from pamqp import commands
 from sqlalchemy import NullPool, create_engine, text
 
 from mailpact.database.engine import open_database
-from mailpact.settings import AmqpUrl, DatabaseUrl, SmtpUrl
+from mailpact.settings import AmqpUrl, DatabaseUrl
 from mailpact.telemetry import Journey
 from mailpact_consumer import rounds, server_watch, service, settle
 from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.schedule import Schedule
 from mailpact_consumer.settings import ConsumerSettings
+from mailpact_consumer.smtp_url import SmtpUrl
 from mailpact_devbroker.service import running as devbroker_running
 
 PATIENCE_SECONDS = 20

@@ -9,10 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from mailpact.settings import SmtpUrl
 from mailpact.telemetry import Journey
 from mailpact_capture.accounts import Accounts
 from mailpact_capture.service import Settings, running
+from mailpact_consumer.smtp_url import SmtpUrl
 
 
 def listener() -> socket.socket:

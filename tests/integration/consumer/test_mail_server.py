@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from mailpact.settings import SmtpUrl
 from mailpact_consumer import deliver, smtp_connection, smtp_session
 from mailpact_consumer.deliver import MailServer
 from mailpact_consumer.reply import Accepted, DomainBusy, Permanent, Scope, Trouble
 from mailpact_consumer.settings import SmtpTls
 from mailpact_consumer.smtp_session import Server, tls_context
+from mailpact_consumer.smtp_url import SmtpUrl
 from tests.certificates import Authority
 from tests.integration.consumer.scripted_server import HANG_UP, SILENCE, Script
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from structlog.testing import capture_logs
 
-from mailpact.settings import SmtpUrl
 from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.settings import SmtpTls
+from mailpact_consumer.smtp_url import SmtpUrl
 from tests.servers import postfix as submission
 from tests.servers.postfix import Postfix
 

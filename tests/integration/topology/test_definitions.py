@@ -15,12 +15,13 @@ from pamqp.commands import Basic
 
 from mailpact.amqp.topology import declare_all, declare_ingress
 from mailpact.contracts import catalogue
-from mailpact.settings import AmqpUrl, DatabaseUrl, SmtpUrl
+from mailpact.settings import AmqpUrl, DatabaseUrl
 from mailpact.telemetry import Journey
 from mailpact_cli.log_shipping import LogShipper
 from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.service import running
 from mailpact_consumer.settings import ConsumerSettings
+from mailpact_consumer.smtp_url import SmtpUrl
 from mailpact_contract_tool.publish.definitions import USERS, definitions
 from mailpact_producer.service import running as producer_running
 from mailpact_producer.settings import ProducerSettings
