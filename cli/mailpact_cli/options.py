@@ -78,7 +78,7 @@ def address(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
 
 def amqp_url(help: str = "The URL of the broker.") -> Any:  # noqa: A002  # typer's own word
     """Declare `--amqp-url`."""
-    return _parsed("--amqp-url", _parse_amqp_url, "URL[,URL…]", help)
+    return _parsed("--amqp-url", _parse_amqp_url, "URL[,URL]", help)
 
 
 def _parse_amqp_url(text: str) -> AmqpUrl:

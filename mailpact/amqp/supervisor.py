@@ -102,15 +102,15 @@ class Supervisor:
         self._state = after(self._state, event)
 
 
-async def dial(url: AmqpUrl, role: str, seconds: float = CONNECT_SECONDS) -> Connection:
-    """Open one connection within the time, to the first node that takes it; the caller hangs up.
+async def dial(url: AmqpUrl, role: str, seconds: float | None = None) -> Connection:
+    """Open one connection within the time (10 seconds), to the first node that takes it; the caller hangs up.
 
     Raises BrokerUnreachable; AccessRefused if one node refuses access and no node can be used.
     """
     failures: list[tuple[AmqpUrl, BrokerUnreachable | AccessRefused]] = []
     for one in url.each:
         try:
-            return await _dial(one, role, seconds / len(url.each))
+            return await _dial(one, role, (seconds or CONNECT_SECONDS) / len(url.each))
         except (BrokerUnreachable, AccessRefused) as error:
             failures.append((one, error))
     if not url.others:
