@@ -99,6 +99,7 @@ class RotatingFiles:
             file = FileIO(self._path, "ab+", opener=partial(os.open, mode=0o600))
             file.truncate(_end_of_last_line(file))
             file.seek(0, os.SEEK_END)
+            _sync_names(self._folder)
         except OSError as error:
             raise FileNotWritten(f"{self._path} cannot be written: {error.strerror}") from error
         return file
@@ -114,6 +115,15 @@ class RotatingFiles:
 
     def _full(self, number: int) -> Path:
         return self._folder / f"{NAME}.{number}.jsonl"
+
+
+def _sync_names(folder: Path) -> None:
+    """Wait until the names of the folder's files are on the disk: a new file is else lost when the power fails."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _end_of_last_line(file: FileIO) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,9 @@ from mailpact.settings import DatabaseUrl
 from mailpact_consumer.inbox import Inbox
 from mailpact_devbroker.service import running as devbroker_running
 from tests import command
+from tests.integration.doctor.conftest import Doctor, is_wrong
 
 pytestmark = pytest.mark.timeout(180)  # the machine may be busy, and the command starts
-
-Doctor = Callable[..., Awaitable[dict[str, dict[str, str]]]]
 
 
 @pytest.fixture
@@ -45,28 +44,6 @@ async def declared(amqp_url: str) -> str:
     async with aiormq.connect(amqp_url) as connection:
         await declare_all(connection, catalogue.load().topology)
     return amqp_url
-
-
-@pytest.fixture
-def doctor(tmp_path: Path) -> Doctor:
-    """Run `mailpact doctor --json …` and return what it says of each thing, with the exit code in `exit`."""
-
-    async def examine(*words: str) -> dict[str, dict[str, str]]:
-        job = partial(command.run, "doctor", "--json", *words, cwd=tmp_path, seconds=150)
-        done = await asyncio.to_thread(job)
-        assert done.stderr == ""
-        findings = {finding["about"]: finding for finding in json.loads(done.stdout)["findings"]}
-        return findings | {"exit": {"code": str(done.returncode)}}
-
-    return examine
-
-
-def is_wrong(findings: dict[str, dict[str, str]], about: str, found: str, advice: str) -> bool:
-    """Return whether this is found, with that advice, and makes the command exit with 1."""
-    finding = findings[about]
-    assert found in finding["found"], finding
-    assert advice in finding["advice"], finding
-    return (finding["verdict"], findings["exit"]["code"]) == ("wrong", "1")
 
 
 async def test_nothing_is_wrong_on_a_broker_with_the_topology(declared: str, doctor: Doctor) -> None:

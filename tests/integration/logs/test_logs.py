@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import aiormq
@@ -41,10 +42,21 @@ async def test_records_of_all_services_are_shown_in_order_and_stay(broker: Broke
     ]
 
 
+EVIL = "\x1b]0;owned\x07\x1b[2J\r\n\u202e\x9b31m"
+
+
 async def test_records_about_one_message_are_found_among_strangers_rubbish(broker: Broker, run: Run) -> None:
+    hostile = line(EVIL, service=EVIL, exception=EVIL, **{EVIL: {EVIL: EVIL}})[1].encode()
     async with aiormq.connect(broker.url) as connection:
         channel = await connection.channel()
-        for body in (b"rubbish", b"\xff", line("found", message_id="0d9f")[1].encode()):
+        for body in (
+            b"rubbish",
+            b"\xff",
+            b'{"level": "info"}',
+            b'"%s"' % (b"x" * 1_000_000),
+            hostile,
+            line("found", message_id="0d9f")[1].encode(),
+        ):
             await channel.basic_publish(
                 body,
                 exchange="logs",
@@ -55,7 +67,25 @@ async def test_records_about_one_message_are_found_among_strangers_rubbish(broke
     found, everything = await run("logs", "--message-id", "0D9F", "--json"), await run("logs")
 
     assert events(found.stdout) == ["found"]
-    assert everything.stdout.count("is no record of log/1  code=") == 2
+    assert everything.stdout.count("is no record of log/1  code=") == 4
+    assert " code=too_large bytes=1000002\n" in everything.stdout
+    assert "".join(everything.stdout.splitlines()).isprintable()
+    assert (found.returncode, everything.returncode, everything.stderr) == (0, 0, "")
+
+
+async def test_hostile_messages_are_collected_as_plain_lines_of_json(broker: Broker, tmp_path: Path) -> None:
+    async with aiormq.connect(broker.url) as connection:
+        channel = await connection.channel()
+        for body in (b"\xff", b"x" * 1_000_000, line(EVIL)[1].encode(), line("last")[1].encode()):
+            await channel.basic_publish(body, exchange="logs", routing_key="x")
+    file = tmp_path / "records" / "logs.jsonl"
+
+    async with started("logs", "collect", "--out", "records", cwd=tmp_path, MAILPACT_AMQP_URL=broker.url):
+        await until(lambda: file.exists() and file.read_bytes().count(b"\n") == 4)
+
+    text = file.read_text()
+    assert "".join(text.split("\n")).isprintable()
+    assert events(text)[2:] == [EVIL, "last"]
 
 
 @pytest.mark.parametrize("words", [("logs",), ("logs", "collect", "--out", "records")])
@@ -127,6 +157,27 @@ async def test_collected_records_are_in_files_that_rotate_and_not_in_the_queue(
     assert files() == {"logs.1.jsonl": ["3"], "logs.2.jsonl": ["2"], "logs.jsonl": ["4"]}
     assert (folder / "logs.jsonl").stat().st_mode & 0o777 == 0o600
     assert await broker.waiting() == 0
+
+
+async def test_a_collector_that_is_killed_loses_no_record(broker: Broker, tmp_path: Path) -> None:
+    folder = tmp_path / "records"
+    words = ("logs", "collect", "--out", "records", "--file-bytes", "5000", "--keep-files", "1000")
+
+    def collected() -> set[str]:
+        found: set[str] = set()
+        for path in folder.glob("*.jsonl"):
+            with suppress(FileNotFoundError):  # it has got another name
+                text = path.read_text()
+                found |= set(events(text[: text.rfind("\n") + 1]))
+        return found
+
+    for first in (0, 200):
+        async with started(*words, cwd=tmp_path, MAILPACT_AMQP_URL=broker.url):
+            for number in range(first, first + 200, 20):
+                await broker.ship("shop", *(line(str(number + more)) for more in range(20)))
+            await until(lambda first=first: len(collected()) > first)
+    async with started(*words, cwd=tmp_path, MAILPACT_AMQP_URL=broker.url):  # the ones before were killed
+        await until(lambda: len(collected()) == 400)
 
 
 async def test_a_line_that_a_crash_has_cut_is_written_anew(broker: Broker, tmp_path: Path) -> None:

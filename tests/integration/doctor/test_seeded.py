@@ -1,0 +1,149 @@
+"""`mailpact doctor` finds what is misconfigured on real servers, each of them made wrong on purpose.
+
+The tests of `test_doctor.py` need no server of their own, and play what RabbitMQ's management API answers. Here the API
+is RabbitMQ's own, and the servers are private: they may be misconfigured as a whole.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import aiormq
+import pytest
+from sqlalchemy import NullPool, create_engine, text
+
+from mailpact.amqp.topology import declare_all
+from mailpact.contracts import catalogue
+from mailpact.settings import DatabaseUrl
+from tests.integration.doctor.conftest import Doctor, is_wrong
+from tests.servers.database import DatabaseServer, MariaDB, MySQL
+from tests.servers.plugin import SERVERS
+from tests.servers.rabbitmq import Rabbitmq
+from tests.servers.run_folder import RunFolder
+from tests.servers.where import OnDisk
+
+pytestmark = pytest.mark.timeout(300)  # the machine may be busy, a server and the command start
+
+VHOST = "doctors"
+FLAGS = ("quorum_queue", "stream_queue")
+
+
+class WithoutFlags(Rabbitmq):
+    """A node whose features are disabled, except those that its release requires: an upgrade leaves a node so."""
+
+    def _environment(self) -> dict[str, str]:
+        return super()._environment() | {"RABBITMQ_FEATURE_FLAGS": ""}
+
+
+@pytest.fixture
+def old_node(rabbitmq_url: str, pytestconfig: pytest.Config) -> Iterator[Rabbitmq]:
+    """A node of our own with the management API, upgraded from an old release as far as its feature flags tell."""
+    assert rabbitmq_url  # it makes the run look for RabbitMQ's programs
+    source = pytestconfig.stash[SERVERS].rabbitmq_source
+    if not isinstance(source, OnDisk):
+        pytest.skip("somebody else's RabbitMQ cannot be misconfigured")
+    with RunFolder() as run:
+        node = WithoutFlags(run, source.root, ["rabbitmq_management"])
+        node.add_vhost(VHOST)
+        yield node
+
+
+@pytest.mark.long
+async def test_feature_flags_and_the_policy_that_are_missing(old_node: Rabbitmq, doctor: Doctor) -> None:
+    management = f"http://127.0.0.1:{old_node.management_port}"
+    words = ("--amqp-url", old_node.url(VHOST), "--management-url", management)
+    if not old_node.version.startswith("3.10"):
+        pytest.skip("this release requires the features")
+    without_flags = await doctor(*words)
+    for flag in FLAGS:
+        await asyncio.to_thread(old_node.call, f"ok = rabbit_feature_flags:enable({flag})")
+    async with aiormq.connect(old_node.url(VHOST)) as connection:
+        await declare_all(connection, catalogue.load().topology)
+    without_policy = await doctor(*words)
+    await asyncio.to_thread(
+        old_node.set_policy, VHOST, name="logs", queues="^logs", definition='{<<"max-length">>, 100000}'
+    )
+    mended = await doctor(*words)
+    while mended["log policy"]["verdict"] == "wrong":  # the management API knows a policy some seconds later
+        mended = await doctor(*words)
+
+    assert is_wrong(
+        without_flags, "feature flags", "quorum_queue, stream_queue", "enable_feature_flag stream_queue"
+    )
+    assert without_policy["feature flags"]["verdict"] == "ok"
+    assert is_wrong(without_policy, "log policy", "no policy bounds logs.all", "set_policy")
+    others = [finding for finding in mended.values() if finding.get("verdict") == "wrong"]
+    assert others == []
+    assert mended["broker clock"]["verdict"] == "ok"
+
+
+async def test_the_default_user_guest(rabbitmq_node: Rabbitmq, rabbitmq_url: str, doctor: Doctor) -> None:
+    server, _, vhost = rabbitmq_url.rpartition("/")
+    rabbitmq_node.add_user("guest", "guest", vhost)
+    try:
+        findings = await doctor("--amqp-url", f"amqp://guest:guest@{server.partition('@')[2]}/{vhost}")
+    finally:
+        rabbitmq_node.delete_user("guest")
+
+    assert is_wrong(findings, "broker user", "default user guest", "delete_user guest")
+
+
+async def test_a_login_that_the_broker_refuses(rabbitmq_url: str, doctor: Doctor) -> None:
+    server, _, vhost = rabbitmq_url.rpartition("/")
+
+    findings = await doctor("--amqp-url", f"amqp://nobody:wrong@{server.partition('@')[2]}/{vhost}")
+
+    assert is_wrong(findings, "broker", "refuses access", "Correct --amqp-url")
+
+
+@pytest.fixture
+async def private_database(mariadb_url: str, pytestconfig: pytest.Config) -> AsyncIterator[DatabaseServer]:
+    """A database server of our own."""
+    assert mariadb_url  # it makes the run look for the server's programs
+    servers = pytestconfig.stash[SERVERS]
+    source = servers.mariadb_source
+    if not isinstance(source, OnDisk):
+        pytest.skip("somebody else's database server cannot be misconfigured")
+    kind = MariaDB if isinstance(servers.mariadb, MariaDB) else MySQL
+    with RunFolder() as run:
+        yield await asyncio.to_thread(kind, run, source.root)
+
+
+def execute(url: str, *statements: str) -> None:
+    """Run statements."""
+    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+@pytest.mark.long
+async def test_isolation_level_clock_and_a_replica(private_database: DatabaseServer, doctor: Doctor) -> None:
+    databases = private_database.databases
+    databases.create("site")
+    administrator = DatabaseUrl.parse(databases.url("site")).url
+    # A server runs `init_connect` for everybody but administrators.
+    user = administrator.replace("//mailpact:", "//plain:")
+    password = user.split(":")[2].partition("@")[0]
+    execute(
+        administrator,
+        f"CREATE USER 'plain'@'127.0.0.1' IDENTIFIED BY '{password}'",
+        "GRANT ALL PRIVILEGES ON site.* TO 'plain'@'127.0.0.1'",
+    )
+    fine = await doctor("--database-url", user)
+    execute(administrator, "SET GLOBAL TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+    strict = await doctor("--database-url", user)
+    execute(
+        administrator,
+        "SET GLOBAL TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        "SET GLOBAL init_connect = 'SET timestamp = UNIX_TIMESTAMP() - 3600'",
+        "SET GLOBAL read_only = ON",
+    )
+    behind = await doctor("--database-url", user)
+
+    assert (fine["site database isolation"]["verdict"], fine["site database clock"]["verdict"]) == (
+        "ok",
+        "ok",
+    )
+    assert is_wrong(strict, "site database isolation", "default is SERIALIZABLE", "READ-COMMITTED")
+    assert is_wrong(behind, "site database clock", "seconds behind this machine's", "NTP")
+    assert is_wrong(behind, "site database isolation", "read-only", "primary server")
