@@ -24,6 +24,9 @@ FEWEST_DIFFERENT: Final = 3  # characters of a password: "aaaaaaaa" is in no lis
 NOT_IN_NAMES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})  # Unicode categories: controls, line separators
 TURNS_THE_READING_DIRECTION: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _WEB_ADDRESS: Final = re.compile(r"://|\bwww\.", re.IGNORECASE)
+_BLANK_LETTERS: Final = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+)  # letters that show nothing
 INVISIBLE: Final = frozenset({"Cf", "Cc", "Zs", "Zl", "Zp"})
 
 IsMailable = Callable[[str], bool]
@@ -135,6 +138,8 @@ def read_email(typed: str, is_mailable: IsMailable) -> str:
 
 def _what_is_wrong(local_part: str, domain: str) -> str:
     # The library's own sentences speak of code points and of its options.
+    if domain.startswith("["):
+        return "The part after the @ must be a name, as in example.org, and not an IP address."
     if "." not in domain:
         return "The part after the @ is incomplete: it needs a dot, as in example.org."
     if ".." in local_part + domain or local_part.startswith(".") or domain.startswith("."):
@@ -189,4 +194,4 @@ def without_invisible_ends(text: str) -> str:
 
 
 def _is_padding(character: str) -> bool:
-    return character.isspace() or unicodedata.category(character) == "Cf"
+    return character.isspace() or character in _BLANK_LETTERS or unicodedata.category(character) == "Cf"

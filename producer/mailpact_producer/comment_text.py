@@ -6,7 +6,7 @@ A comment is plain text. Addresses of web pages in it are not made links, so tha
 import re
 from typing import Final
 
-from mailpact_producer.accounts import Wrong
+from mailpact_producer.accounts import Wrong, without_invisible_ends
 from mailpact_producer.page_text import readable
 
 MAX_COMMENT: Final = 2_000  # characters
@@ -19,7 +19,7 @@ _LINK: Final = re.compile(r"://|\bwww\.", re.IGNORECASE)
 def read_comment(typed: str) -> str:
     """Return the text of the comment; raise Wrong with a sentence for the person."""
     text = readable(typed).strip()
-    if not text:
+    if not without_invisible_ends(text):
         raise Wrong("Please enter a text.")
     if len(text) > MAX_COMMENT:
         raise Wrong(f"The comment is too long: {len(text)} characters. {MAX_COMMENT} are allowed.")

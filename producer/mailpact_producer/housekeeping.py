@@ -1,18 +1,34 @@
-"""Deletes what has ended: unconfirmed accounts, sessions, links, counts. Every process of the site does it."""
+"""Deletes what has ended: unconfirmed accounts, sessions, links, counts, old entries of the audit log.
+
+Every process of the site does it.
+"""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Final, NoReturn
 
 import structlog
 from sqlalchemy import Connection
 
 from mailpact.database.transactions import Database, DatabaseUnavailable
-from mailpact_producer.store import limits, links, login_delays, mails, outbox, sessions, users
+from mailpact_producer.store import audit_log, limits, links, login_delays, mails, outbox, sessions, users
 
 FIRST_SECONDS: Final = 30.0
 EVERY_SECONDS: Final = 300.0
 MOST_USERS: Final = 500  # in one transaction
 MOST_MESSAGES: Final = 5_000
+MOST_ENTRIES: Final = 5_000
+
+_PURGES: Final[tuple[Callable[[Connection], int], ...]] = (
+    sessions.purge,
+    links.purge,
+    limits.purge,
+    partial(outbox.purge, limit=MOST_MESSAGES),
+    partial(mails.purge, limit=MOST_MESSAGES),
+    login_delays.purge,
+    partial(audit_log.purge, limit=MOST_ENTRIES),
+)
 
 log = structlog.get_logger()
 
@@ -22,7 +38,7 @@ async def keep_house(database: Database) -> NoReturn:
     await asyncio.sleep(FIRST_SECONDS)
     while True:
         try:
-            count = await database.transact(clean)
+            count = await clean(database)
         except DatabaseUnavailable:
             pass  # the relay reports it
         else:
@@ -31,12 +47,11 @@ async def keep_house(database: Database) -> NoReturn:
         await asyncio.sleep(EVERY_SECONDS)
 
 
-def clean(connection: Connection) -> int:
-    """Delete what has ended; return how many accounts that were."""
-    sessions.purge(connection)
-    links.purge(connection)
-    limits.purge(connection)
-    outbox.purge(connection, limit=MOST_MESSAGES)
-    mails.purge(connection, limit=MOST_MESSAGES)
-    login_delays.purge(connection)
-    return users.remove_overdue(connection, limit=MOST_USERS)
+async def clean(database: Database) -> int:
+    """Delete what has ended, in a transaction for each table; return how many accounts that were.
+
+    Raises DatabaseUnavailable.
+    """
+    for purge in _PURGES:
+        await database.transact(purge)
+    return await database.transact(partial(users.remove_overdue, limit=MOST_USERS))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from mailpact_producer.accounts import NOT_IN_NAMES, FieldErrors
+from mailpact_producer.accounts import NOT_IN_NAMES, FieldErrors, without_invisible_ends
 from mailpact_producer.errors import TooComplex
 from mailpact_producer.markup import require_simple
 
@@ -18,9 +18,7 @@ UNNAMED: Final = "page"
 _MADE_SLUG: Final = 80  # leaves room for a number behind
 
 _SLUG: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_NOT_IN_XML: Final = re.compile(
-    "[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
-)  # XML 1.0, section 2.2
+NOT_IN_XML: Final = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
 
 
 class PageField(StrEnum):
@@ -46,20 +44,20 @@ class PageText:
 def read_page_text(fields: Mapping[str, str]) -> PageText | FieldErrors:
     """Return the page that the form describes, or a sentence for each wrong field."""
     errors: FieldErrors = {}
-    title = unicodedata.normalize("NFC", fields.get(PageField.TITLE, "")).strip()
+    title = without_invisible_ends(unicodedata.normalize("NFC", fields.get(PageField.TITLE, "")))
     slug = fields.get(PageField.SLUG, "").strip()
     body = readable(fields.get(PageField.BODY, ""))
     if not title:
         errors[PageField.TITLE] = "Please enter a title."
     elif len(title) > MAX_TITLE:
         errors[PageField.TITLE] = f"The title is too long: {MAX_TITLE} characters at most."
-    elif any(unicodedata.category(each) in NOT_IN_NAMES for each in title) or _NOT_IN_XML.search(title):
+    elif any(unicodedata.category(each) in NOT_IN_NAMES for each in title) or NOT_IN_XML.search(title):
         errors[PageField.TITLE] = "The title has a character that cannot be shown."
     if slug and not is_slug(slug):
         errors[PageField.SLUG] = (
             f"Please use small letters from a to z, digits, and single hyphens between them: {MAX_SLUG} at most."
         )
-    if not body.strip():
+    if not without_invisible_ends(body):
         errors[PageField.BODY] = "Please enter a text."
     elif len(body) > MAX_BODY:
         errors[PageField.BODY] = f"The text is too long: {len(body)} characters. {MAX_BODY} are allowed."
@@ -78,7 +76,7 @@ def is_slug(text: str) -> bool:
 
 def readable(typed: str) -> str:
     """Return the text with one kind of line end, without the characters that XML cannot hold."""
-    return _NOT_IN_XML.sub("", typed.replace("\r\n", "\n").replace("\r", "\n"))
+    return NOT_IN_XML.sub("", typed.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def slug_of(title: str) -> str:

@@ -77,18 +77,18 @@ def is_ours(key: bytes, token: str) -> bool:
 
 def is_from_our_form(key: bytes, *, cookie: str, field: str) -> bool:
     """Return whether a form was made by this site for this browser; neither value may be left out."""
-    return hmac.compare_digest(cookie.encode(), field.encode()) and is_ours(key, cookie)
+    return hmac.compare_digest(_utf8(cookie), _utf8(field)) and is_ours(key, cookie)
 
 
 def token_of_session(key: bytes, session: str) -> str:
     """Return the token of all forms of a session, whose secret is in the browser's cookie."""
-    digest = hmac.digest(key, Purpose.CSRF_OF_SESSION.value + b"\0" + session.encode(), hashlib.sha256)
+    digest = hmac.digest(key, Purpose.CSRF_OF_SESSION.value + b"\0" + _utf8(session), hashlib.sha256)
     return base64.urlsafe_b64encode(digest).decode("ascii")
 
 
 def is_form_of_session(key: bytes, *, session: str, field: str) -> bool:
     """Return whether a form was made by this site for this session."""
-    return hmac.compare_digest(token_of_session(key, session).encode(), field.encode())
+    return hmac.compare_digest(token_of_session(key, session).encode(), _utf8(field))
 
 
 def at_rest(secret: str) -> str:
@@ -96,7 +96,7 @@ def at_rest(secret: str) -> str:
 
     The secret has 256 random bits, so it needs neither salt nor a slow hash.
     """
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(_utf8(secret)).hexdigest()
 
 
 def message_id(key: bytes, form: str, what: str, email: str) -> str:
@@ -106,6 +106,11 @@ def message_id(key: bytes, form: str, what: str, email: str) -> str:
     """
     digest = _signature(key, Purpose.MESSAGE_ID, f"{form}\0{what}\0{email}".encode())
     return str(UUID(bytes=digest[:16], version=4))
+
+
+def _utf8(text: str) -> bytes:
+    # In a cookie that is not UTF-8, aiohttp gives half a surrogate pair for each wrong byte.
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _signature(key: bytes, purpose: Purpose, content: bytes) -> bytes:

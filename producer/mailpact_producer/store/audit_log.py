@@ -1,14 +1,17 @@
-"""The audit log: entries are added and read, and never changed or deleted."""
+"""The audit log: entries are added and read, never changed, and deleted after a year."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from mailpact.database import clock
 from mailpact_producer.audit import Act, Who
 from mailpact_producer.store.schema import audit_log, users
+
+KEPT_DAYS: Final = 365
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,19 @@ def add(connection: Connection, who: Who, act: Act, on: str = "") -> None:
     connection.execute(
         insert(audit_log).values(at=clock.now(), act=act, account=who.account, object=on, network=who.network)
     )
+
+
+def purge(connection: Connection, *, limit: int) -> int:
+    """Delete entries that are older than a year, the oldest first; return how many."""
+    # By ids, which grow with the time: a statement that looks for times would read and lock the whole table.
+    oldest = (
+        select(audit_log.c.id, audit_log.c.at, clock.now().label("now")).order_by(audit_log.c.id).limit(limit)
+    )
+    rows = connection.execute(oldest).all()
+    ids = [row.id for row in rows if row.at < row.now - KEPT_DAYS * 24 * 3600 * clock.SECOND]
+    if ids:
+        connection.execute(delete(audit_log).where(audit_log.c.id.in_(ids)))
+    return len(ids)
 
 
 def listed(connection: Connection, *, act: Act | None, before: int | None, limit: int) -> Sequence[Entry]:

@@ -21,7 +21,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion10, hdrs, web
 
 from mailpact_producer.reports import Reports
 from mailpact_producer.web.headers import HEADERS
@@ -34,6 +34,8 @@ IDLE_SECONDS: Final = (
     75.0  # longer than a reverse proxy usually keeps a connection, so that the proxy closes first
 )
 SWEEP_SECONDS: Final = 1.0
+LINGERING_SECONDS: Final = 2.0
+"""How long the rest of an unread body is taken in after the answer: to close at once would destroy the answer."""
 
 MAX_CONNECTIONS: Final = 4096
 RESERVED_DESCRIPTORS: Final = 300
@@ -253,7 +255,7 @@ class _Server(web.Server):
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=IDLE_SECONDS,
-            lingering_time=0.0,
+            lingering_time=LINGERING_SECONDS,
         )
 
     async def _watched(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -266,6 +268,10 @@ class _Server(web.Server):
             connection.end()
 
     def _refused(self, request: web.BaseRequest) -> web.Response | None:
+        # Not `version`, which keeps what it has once returned: no answer of HTTP/0.9 has a status line.
+        if request._version < HttpVersion10:  # noqa: SLF001  # see above
+            request._version = HttpVersion10  # noqa: SLF001  # see above
+            return self._refusal(request, HTTPStatus.BAD_REQUEST)
         if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
             return self._refusal(request, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
         if request.headers.get(hdrs.EXPECT, "100-continue").strip().lower() != "100-continue":

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 from xml.etree import ElementTree as ET
 
+from mailpact_producer.page_text import NOT_IN_XML
 from mailpact_producer.store.pages import Page
 
 FEED_PATH: Final = "/feed.atom"
@@ -51,7 +52,8 @@ def sitemap(base_url: str, pages: Sequence[Page]) -> bytes:
 
 def _add(parent: ET.Element, name: str, text: str | None = None, **attributes: str) -> ET.Element:
     child = ET.SubElement(parent, name, attributes)
-    child.text = text
+    # A page of an earlier release, or a reference such as &#12; in a text, may hold what XML cannot.
+    child.text = text and NOT_IN_XML.sub("", text)
     return child
 
 

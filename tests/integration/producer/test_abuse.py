@@ -1,6 +1,7 @@
 """What strangers can do to the site, and how much of it."""
 
 import asyncio
+import io
 import json
 import re
 import subprocess
@@ -41,6 +42,7 @@ async def say(url: str, data: bytes) -> bytes:
 
 BROKEN = {
     "version": b"GET /?email=ada@x.example&password=hunter22 HTTP/9.1\r\nHost: x\r\n\r\n",
+    "no version": b"GET /?password=hunter22\r\n\r\n",
     "long url": b"GET /?email=ada@x.example&password=hunter22&" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
     "long header": b"GET / HTTP/1.1\r\nHost: x\r\nX: hunter22" + b"x" * 9000 + b"\r\n\r\n",
     "cookie": b"GET / HTTP/1.1\r\nHost: x\r\nCookie: a=hunter22\x01\r\n\r\n",
@@ -69,6 +71,37 @@ async def test_what_is_not_http_gets_a_fixed_page_and_is_not_repeated_anywhere(
     for secret in ("hunter22", "ada@x.example", "Traceback"):
         assert secret.encode() not in answer
         assert secret not in said
+
+
+@pytest.mark.parametrize("cookie", ["session", "csrf", "notice"])
+async def test_cookie_that_is_not_utf_8_is_no_bug_of_ours(site: Any, cookie: str) -> None:
+    value = b"Cookie: mailpact_" + cookie.encode() + b"=\xff\xfe\r\nConnection: close\r\n"
+    form = FORM_HEAD + value + b"Content-Length: 7\r\n\r\ncsrf=ab"
+
+    assert (await say(site.url, b"GET / HTTP/1.1\r\nHost: x\r\n" + value + b"\r\n")).startswith(
+        b"HTTP/1.1 200 "
+    )
+    assert (await say(site.url, form)).startswith(b"HTTP/1.1 403 ")
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "status"),
+    [
+        ("/register", FORM, 413),
+        ("/register", "multipart/form-data; boundary=x", 415),
+        ("/feed.atom", FORM, 405),
+        ("/api/pages", FORM, 405),
+        ("/nowhere", FORM, 404),
+    ],
+)
+async def test_answer_arrives_although_the_body_is_too_large_to_be_read(
+    site: Any, path: str, kind: str, status: int
+) -> None:
+    body = b"name=" + b"a" * 10_000_000
+
+    answers = [await site.post(path, data=io.BytesIO(body), headers={"Content-Type": kind}) for _ in range(3)]
+
+    assert [answer.status for answer in answers] == [status] * 3
 
 
 async def test_broken_chunks_of_a_form_are_no_bug_of_ours(

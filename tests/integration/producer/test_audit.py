@@ -1,11 +1,14 @@
 """The audit log says who did what on which object, and never what must not be kept."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 
+from mailpact.database.engine import open_database
 from mailpact_producer.audit import Act
+from mailpact_producer.housekeeping import clean
 from mailpact_producer.settings import parse_networks
 from mailpact_producer.store.pages import WELCOME_PAGE
 from mailpact_producer.web.audit import MOST_LISTED
@@ -32,6 +35,21 @@ async def person(site: Any, data: Any, browser: Any, email: str) -> tuple[Any, i
     await opened.log_in(email)
     (id_,) = data.rows("SELECT id FROM users WHERE email = :email", email=email)[0]
     return opened, int(id_)
+
+
+async def test_entries_are_deleted_after_a_year_and_no_sooner(site: Any, data: Any) -> None:
+    day, now = 24 * 3600 * 1_000_000, time.time_ns() // 1000
+    for age in (800, 366, 364, 0):
+        data.rows(
+            "INSERT INTO audit_log (at, act, object, network) VALUES (:at, 'logged-in', :age, '')",
+            at=now - age * day,
+            age=str(age),
+        )
+
+    async with open_database(data.url) as database:
+        await clean(database)
+
+    assert data.rows("SELECT object FROM audit_log ORDER BY id") == [("364",), ("0",)]
 
 
 async def test_what_accounts_do(start_site: Any, data: Any, browser: Any) -> None:

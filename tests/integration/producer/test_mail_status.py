@@ -200,13 +200,13 @@ async def test_row_goes_with_its_message_in_the_outbox_or_with_its_reader(site: 
     ages = f"UPDATE mails SET made_at = made_at - {(KEPT_DAYS + 1) * DAY}"
     data.rows(ages)
 
-    await database.transact(clean)
+    await clean(database)
     waiting = len(ids(data))
     data.rows("DELETE FROM outbox WHERE message_id IN (SELECT message_id FROM mails WHERE email = :e)", e=ADA)
-    await database.transact(clean)
+    await clean(database)
     left = data.rows("SELECT email FROM mails")
     data.rows("UPDATE users SET delete_at = 1")
-    await database.transact(clean)
+    await clean(database)
     await database.close()
 
     assert (waiting, left, ids(data)) == (2, [(BOB,)], [])

@@ -316,6 +316,16 @@ async def test_feed_and_sitemap_name_the_pages_under_the_site_s_own_address(
     assert 'type="application/atom+xml"' in (await site.get("/")).text
 
 
+async def test_feed_is_xml_whatever_a_text_refers_to_or_an_earlier_release_has_stored(
+    site: Any, data: Any
+) -> None:
+    data.rows("UPDATE pages SET title = :title, body = '&#12;a &#x1; &#xfffe;'", title="a\x0b\uffffb")
+
+    atom = ET.fromstring((await site.get("/feed.atom")).text)
+
+    assert atom.findtext("a:entry/a:title", "", ATOM) == "ab"
+
+
 async def test_site_without_a_page_says_so_and_still_registers_readers(site: Any, data: Any) -> None:
     data.rows("DELETE FROM pages")
 

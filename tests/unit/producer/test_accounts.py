@@ -60,7 +60,16 @@ def test_address_is_kept_but_for_its_domain(typed: str, stored: str, key: str) -
         ),
         *(
             ("name", value)
-            for value in ("", "   ", "\ufeff", "A" * 101, "Ada\0x", "Ada\u2028Lovelace", "A\u202eda")
+            for value in (
+                "",
+                "   ",
+                "\ufeff",
+                "\u3164",
+                "A" * 101,
+                "Ada\0x",
+                "Ada\u2028Lovelace",
+                "A\u202eda",
+            )
         ),
         *(
             ("password", value)

@@ -23,7 +23,7 @@ def test_links_are_counted_however_they_are_written(text: str, count: int) -> No
     assert links_in(text) == count
 
 
-@pytest.mark.parametrize("text", ["", " \x00", "x" * 2001, "a://b c://d e://f"])
+@pytest.mark.parametrize("text", ["", " \x00", "\u200b\n\u3164", "x" * 2001, "a://b c://d e://f"])
 def test_text_that_cannot_be_a_comment_is_wrong(text: str) -> None:
     with pytest.raises(Wrong):
         read_comment(text)

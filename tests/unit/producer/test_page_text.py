@@ -30,7 +30,7 @@ def test_text_has_one_kind_of_line_end_and_nothing_that_a_feed_cannot_hold() -> 
     assert text == PageText("Title", None, "a\nb\nc\td", is_published=False)
 
 
-@pytest.mark.parametrize("title", ["\ufffe", "a\x00b", "a\nb", "a\u2029b"])
+@pytest.mark.parametrize("title", ["\ufffe", "a\x00b", "a\nb", "a\u2029b", "\u200b", "\u3164 \u2800"])
 def test_title_that_cannot_be_shown_is_wrong(title: str) -> None:
     assert isinstance(read_page_text(GOOD | {"title": title}), dict)
 
