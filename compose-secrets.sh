@@ -3,12 +3,16 @@
 # Passwords stand in URLs, so they have letters and digits only. The folder is closed to other users; its files are readable,
 # because the user of a container is another user.
 set -eu
+umask 077
+password() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 if [ -d secrets ]; then
+    if [ ! -e secrets/grafana_password ]; then # of an older release's folder
+        password > secrets/grafana_password
+        chmod 0444 secrets/grafana_password
+    fi
     echo "secrets/ exists already, and the databases know its passwords"
     exit 0
 fi
-umask 077
-password() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 broker=$(password)
 database=$(password)
 root=$(password)
@@ -26,6 +30,7 @@ printf 'amqp://mailpact:%s@rabbitmq:5672/\n' "$broker" > amqp_url
 printf 'mysql+pymysql://mailpact:%s@mysql:3306/mailpact\n' "$database" > database_url
 printf '%s\n' "$database" > mysql_password
 printf '%s\n' "$root" > mysql_root_password
+password > grafana_password
 chmod 0444 ./*
 cd ..
 mv secrets.new secrets

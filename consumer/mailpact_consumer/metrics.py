@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from sqlalchemy import Connection, case, func, select
 
+from mailpact.contracts.errors import ErrorCode
 from mailpact.database import clock
 from mailpact.database.transactions import Database, DatabaseUnavailable
 from mailpact.health import Condition
 from mailpact_consumer.decide import State
 from mailpact_consumer.schema import inbox
+from mailpact_consumer.status import Event
 
 CRITICAL_TIME_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 3600, 14_400, 86_400)
 LOST_SECONDS = 600
@@ -37,6 +39,11 @@ class Metrics:
             "mail_last_success_timestamp_seconds", "When the mail server last took a mail.", registry=registry
         )
         self.dead_letters = Counter("mail_dead_letters", "Dead letters by code.", ["code"], registry=registry)
+        # Prometheus sees no increase in a counter that appears with the value 1, so all begin at 0.
+        for event in Event:
+            self.deliveries.labels(event)
+        for code in ErrorCode:
+            self.dead_letters.labels(code)
         self.without_id = Counter(
             "mail_without_id", "Messages without an id, whose duplicates cannot be told.", registry=registry
         )

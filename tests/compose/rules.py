@@ -9,7 +9,7 @@ from mailpact_cli.commands import commands, root
 
 Service = Mapping[str, Any]
 
-PINNED = re.compile(r"[a-z/]+:[0-9]+\.[0-9]+(?:[.-][a-z0-9.-]+)?")
+PINNED = re.compile(r"[a-z/]+:v?[0-9]+\.[0-9]+(?:[.-][a-z0-9.-]+)?")
 PASSWORD_IN_URL = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 PASSWORD_NAME = re.compile(r"PASS|SECRET|TOKEN|KEY", re.IGNORECASE)
 BUILDS_OR_FETCHES = re.compile(r"\b(?:apt-get|apt|apk|gcc|make|curl|wget|pip)\b")
@@ -23,7 +23,7 @@ def project_faults(project: Mapping[str, Any]) -> list[str]:
     faults = [
         f"{name} {fault}"
         for name, service in services.items()
-        for rule in (_open_ports, _passwords, _health, _confinement, _image, _variables)
+        for rule in (_open_ports, _passwords, _health, _confinement, _limits, _image, _variables)
         for fault in rule(service)
     ]
     faults += [
@@ -66,14 +66,23 @@ def _confinement(service: Service) -> Iterator[str]:
         yield "has capabilities"
     if "no-new-privileges:true" not in service.get("security_opt", ()):
         yield "may get new privileges"
-    if not int(service.get("mem_limit", 0)):
-        yield "has no memory limit"
     if service.get("restart") != "unless-stopped":
         yield "is not started again"
     if service.get("user", "root" if not _is_ours(service) else "") in ("root", "0"):
         yield "runs as root"
     if any(volume["type"] != "volume" for volume in service.get("volumes", ())):
         yield "sees files of the machine"
+
+
+def _limits(service: Service) -> Iterator[str]:
+    if not int(service.get("mem_limit", 0)):
+        yield "has no memory limit"
+    if not service.get("cpus"):
+        yield "has no limit of processors"
+    if not service.get("pids_limit"):
+        yield "has no limit of processes"
+    if "max-size" not in (service.get("logging") or {}).get("options", {}):
+        yield "has a log without an end"
 
 
 def _image(service: Service) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mailpact.settings import AmqpUrl, DatabaseUrl
 from tests.compose.rules import dockerfile_faults, ignored_by_default, project_faults
@@ -19,15 +20,16 @@ HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 FILE, DOCKERFILE = ROOT / "compose.yaml", ROOT / "Dockerfile"
 pytestmark = [pytest.mark.xdist_group("compose"), pytest.mark.timeout(BUILD_SECONDS + 30)]
 
-Loading = Callable[[Path], subprocess.CompletedProcess[str]]
+Loading = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
 def load(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Loading:
     """Load a compose file with compose-go, the loader that `docker compose` is made of."""
     program = go_build(pytestconfig, HERE / "go", tmp_path_factory.mktemp("go") / "load")
-    return lambda file: subprocess.run(
-        [program, file], capture_output=True, text=True, timeout=30, check=False, env={"PATH": "/nowhere"}
+    nothing = {"PATH": "/nowhere"}
+    return lambda *files, **variables: subprocess.run(
+        [program, *files], capture_output=True, text=True, timeout=30, check=False, env=nothing | variables
     )
 
 
@@ -66,8 +68,59 @@ def test_each_service_starts_when_what_it_needs_is_healthy(project: dict[str, An
         "cms-1": {"rabbitmq", "mysql"},
         "cms-2": {"rabbitmq", "mysql"},
         "consumer": {"rabbitmq", "mysql", "capture"},
+        "prometheus": set(),
+        "grafana": {"prometheus"},
     }
     assert project["services"]["consumer"]["deploy"]["replicas"] == 2
+
+
+def test_prometheus_and_grafana_run_only_if_the_profile_is_chosen(project: dict[str, Any]) -> None:
+    profiles = {name: service.get("profiles") for name, service in project["services"].items()}
+
+    assert {name for name, chosen in profiles.items() if chosen} == {"prometheus", "grafana"}
+    assert profiles["prometheus"] == profiles["grafana"] == ["ops"]
+
+
+def test_prometheus_reads_every_service_where_it_serves_its_metrics(project: dict[str, Any]) -> None:
+    jobs = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    targets = {
+        target
+        for job in jobs
+        for target in [
+            *(target for group in job.get("static_configs", ()) for target in group["targets"]),
+            *(
+                f"{name}:{group['port']}"
+                for group in job.get("dns_sd_configs", ())
+                for name in group["names"]
+            ),
+        ]
+    }
+    served = {
+        f"{name}:{service['environment']['MAILPACT_HEALTH'].rpartition(':')[2]}"
+        for name, service in project["services"].items()
+        if "MAILPACT_HEALTH" in service.get("environment", {})
+    }
+
+    assert targets == served | {"rabbitmq:15692"}
+    assert all("backend" in project["services"][target.partition(":")[0]]["networks"] for target in targets)
+
+
+def test_mail_goes_to_a_real_relay_with_the_second_file(load: Loading) -> None:
+    relayed = loaded(load(FILE, ROOT / "compose.relay.yaml", MAIL_FROM="cms@mail.example"))
+    consumer = relayed["services"]["consumer"]
+
+    assert project_faults(relayed) == ["consumer can reach the world without need"]
+    assert "MAILPACT_SMTP_URL" not in consumer["environment"]
+    assert consumer["environment"]["MAILPACT_SMTP_URL_FILE"] == "/run/secrets/smtp_url"
+    assert consumer["environment"]["MAILPACT_SMTP_TLS"] == "required"
+    assert {secret["source"] for secret in consumer["secrets"]} >= {"smtp_url", "amqp_url", "database_url"}
+
+
+def test_mail_to_a_real_relay_needs_a_sender(load: Loading) -> None:
+    done = load(FILE, ROOT / "compose.relay.yaml")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the address that mail comes from" in done.stderr
 
 
 def test_each_sites_base_url_is_where_it_is_published(project: dict[str, Any]) -> None:
@@ -121,6 +174,9 @@ def test_docker_compose_would_refuse_it(
         ('"no-new-privileges:true"', "", "rabbitmq may get new privileges"),
         ("    mem_limit: 1g\n", "", "mysql has no memory limit"),
         ("    user: mysql\n", "", "mysql runs as root"),
+        ("    user: mysql\n    cpus: 2\n", "    user: mysql\n", "mysql has no limit of processors"),
+        ("  pids_limit: 200\n", "", "mysql has no limit of processes"),
+        ("max-size: 10m, ", "", "capture has a log without an end"),
         ('"mysql-data:/var/lib/mysql"', '"./data:/var/lib/mysql"', "mysql sees files of the machine"),
         ("mysql:9.7", "mysql", "mysql has an image that is not pinned"),
         ("rabbitmq:4.3", "rabbitmq:latest", "rabbitmq has an image that is not pinned"),
@@ -193,7 +249,17 @@ def test_servers_and_programs_are_given_the_same_passwords(secrets: Path) -> Non
         f"mysql+pymysql://mailpact:{text['mysql_password']}@mysql:3306/mailpact"
     )
     passwords = {broker[1], text["mysql_password"], text["mysql_root_password"]}
-    assert [len(password) for password in passwords] == [48] * 3
+    passwords.add(text["grafana_password"])
+    assert [len(password) for password in passwords] == [48] * 4
+
+
+def test_a_secret_that_an_older_folder_lacks_is_added(secrets: Path) -> None:
+    (secrets / "grafana_password").unlink()
+
+    make_secrets(secrets.parent)
+
+    assert len((secrets / "grafana_password").read_text().strip()) == 48
+    assert stat.S_IMODE((secrets / "grafana_password").stat().st_mode) == 0o444
 
 
 def test_secrets_that_are_there_are_not_made_again(secrets: Path) -> None:

@@ -13,7 +13,17 @@ import typer
 from tests.servers.database import Databases, DatabaseServer
 from tests.servers.where import NotAvailable, Servers, UnknownLane
 
-EVERYTHING = ["rabbitmq", "mariadb", "chromium", "smtp_sink", "swaks", "postfix", "nginx"]
+EVERYTHING = [
+    "rabbitmq",
+    "mariadb",
+    "chromium",
+    "smtp_sink",
+    "swaks",
+    "postfix",
+    "nginx",
+    "promtool",
+    "mariadb_dump",
+]
 Names = Annotated[list[str], typer.Argument(help="The servers' and programs' names.")]
 EXIT_USAGE, EXIT_UNAVAILABLE = 2, 3
 

@@ -58,6 +58,8 @@ MAIL_TOOLS = PackageSet(
     "mail-tools", ("postfix", "swaks", "sasl2-bin", "libsasl2-2", "libsasl2-modules", "libsasl2-modules-db")
 )
 NGINX = PackageSet("nginx", ("nginx", "nginx-common"))
+MARIADB_CLIENT = PackageSet("mariadb-client", ("mariadb-client",))
+PROMETHEUS = PackageSet("prometheus", ("prometheus",))
 CHROMIUM = PackageSet("chromium", ("chromium", "chromium-common"))
 
 

@@ -29,7 +29,7 @@ from tests.servers.where import NotAvailable, Servers
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LANE_NAMES = {"rabbitmq", "mariadb"}
-NAMES = LANE_NAMES | {"chromium", "smtp_sink", "swaks", "postfix", "nginx"}
+NAMES = LANE_NAMES | {"chromium", "smtp_sink", "swaks", "postfix", "nginx", "promtool", "mariadb_dump"}
 SERVERS = pytest.StashKey[Servers]()
 WORKER_OUTPUT = "mailpact_real_servers"
 
@@ -129,6 +129,18 @@ def postfix(pytestconfig: pytest.Config) -> Iterator[Postfix]:
 def nginx(pytestconfig: pytest.Config) -> Program:
     """A reverse proxy."""
     return _program(pytestconfig, programs.NGINX)
+
+
+@pytest.fixture(scope="session")
+def promtool(pytestconfig: pytest.Config) -> Program:
+    """The tool that tests Prometheus' rules."""
+    return _program(pytestconfig, programs.PROMTOOL)
+
+
+@pytest.fixture(scope="session")
+def mariadb_dump(pytestconfig: pytest.Config) -> Program:
+    """MariaDB's tool for backups."""
+    return _program(pytestconfig, programs.MARIADB_DUMP)
 
 
 def _program(config: pytest.Config, name: ProgramName) -> Program:

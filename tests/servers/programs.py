@@ -32,7 +32,9 @@ POSTFIX = ProgramName(
     "Postfix", (), packages.MAIL_TOOLS, "usr/lib/postfix/sbin/master"
 )  # an installed one is not ours
 NGINX = ProgramName("nginx", ("nginx",), packages.NGINX, "usr/sbin/nginx")
-ALL_PROGRAMS = (CHROMIUM, SMTP_SINK, SWAKS, POSTFIX, NGINX)
+PROMTOOL = ProgramName("promtool", ("promtool",), packages.PROMETHEUS, "usr/bin/promtool")
+MARIADB_DUMP = ProgramName("mariadb-dump", ("mariadb-dump",), packages.MARIADB_CLIENT, "usr/bin/mariadb-dump")
+ALL_PROGRAMS = (CHROMIUM, SMTP_SINK, SWAKS, POSTFIX, NGINX, PROMTOOL, MARIADB_DUMP)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,18 +67,24 @@ class Rabbitmq(PrivateProcess):
     after the other: whoever harms it may leave it so, `recover` mends it.
     """
 
-    def __init__(self, run: RunFolder, root: Path, plugins: Sequence[str] = ()) -> None:
+    def __init__(
+        self, run: RunFolder, root: Path, plugins: Sequence[str] = (), sibling: "Rabbitmq | None" = None
+    ) -> None:
+        """Start a node. A node with a sibling can be joined to it: both have the same cookie, user and port mapper."""
         release = installed_release(root)
         if release is None:
             raise FileNotFoundError(f"no RabbitMQ release with erl_call below {root}")
         self.version = release.name.removeprefix("rabbitmq_server-")
         self.port, self.management_port, self._distribution_port = (run.reserve_port() for _ in range(3))
+        self.name = f"mailpact-{self.port}@localhost"
         self.password, self._cookie = secrets.token_hex(8), secrets.token_hex(12)
+        if sibling is not None:
+            self.password, self._cookie = sibling.password, sibling._cookie
         super().__init__(run, run.folder("rabbitmq"))
         self._root = root
         self._sbin = _slim_release(release, root, self._folder, plugins) / "sbin"
         self._write_settings(plugins)
-        self._epmd = _Epmd(run, self._folder, root)
+        self._epmd: _Epmd = sibling._epmd if sibling else _Epmd(run, self._folder, root)
         self._calls = count()
         self._has_alarm = False
         self.start()
@@ -116,14 +122,9 @@ class Rabbitmq(PrivateProcess):
 
     def call(self, expression: str) -> str:
         """Evaluate an Erlang expression in the node and give its value as text; raise ErlangError."""
+        erl_call = str(self._root / "usr/lib/erlang/bin/erl_call")
         words = [
-            *(
-                str(self._root / "usr/lib/erlang/bin/erl_call"),
-                "-c",
-                self._cookie,
-                "-timeout",
-                str(CALL_SECONDS),
-            ),
+            *(erl_call, "-c", self._cookie, "-timeout", str(CALL_SECONDS)),
             *("-address", f"127.0.0.1:{self._distribution_port}", "-e"),
             # By itself it always takes the same name, and a node that has not yet let go of the last one refuses it.
             *("-h", f"test{next(self._calls)}"),
@@ -140,6 +141,12 @@ class Rabbitmq(PrivateProcess):
         if not done.stdout.startswith("{ok, "):
             raise ErlangError(f"{expression}: {done.stdout}{done.stderr}")
         return done.stdout.removeprefix("{ok, ").removesuffix("}")
+
+    def control(self, *words: str) -> None:
+        """Run `rabbitmqctl`, as an operator would (a second or two); raise CalledProcessError."""
+        command = [str(self._sbin / "rabbitmqctl"), "--node", self.name, *words]
+        environment = self._run.environment(self._environment())
+        subprocess.run(command, env=environment, capture_output=True, check=True, timeout=CALL_SECONDS)
 
     def add_vhost(self, name: str) -> None:
         """Add an empty vhost (15-40 ms)."""
@@ -250,6 +257,8 @@ class Rabbitmq(PrivateProcess):
         ]
         if "rabbitmq_management" in plugins:
             lines += ["management.tcp.ip = 127.0.0.1", f"management.tcp.port = {self.management_port}"]
+        if "rabbitmq_prometheus" in plugins:
+            lines += ["prometheus.tcp.ip = 127.0.0.1", f"prometheus.tcp.port = {self.management_port}"]
         (self._folder / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
 
     def _environment(self) -> dict[str, str]:
@@ -262,7 +271,7 @@ class Rabbitmq(PrivateProcess):
             "ERL_CRASH_DUMP": f"{folder}/erl_crash.dump",
             "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the node: the child's pid is the node's
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-            "RABBITMQ_NODENAME": "mailpact@localhost",
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(self._distribution_port),

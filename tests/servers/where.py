@@ -252,6 +252,8 @@ class Servers:
             "smtp_sink": lambda: self.program(programs.SMTP_SINK),
             "postfix": lambda: self.program(programs.POSTFIX),
             "swaks": lambda: self.program(programs.SWAKS),
+            "promtool": lambda: self.program(programs.PROMTOOL),
+            "mariadb_dump": lambda: self.program(programs.MARIADB_DUMP),
         }
         found = [source() for name, source in sources.items() if name in names]
         return [source for source in found if isinstance(source, NotAvailable)]

@@ -1,4 +1,4 @@
-// Loads a compose file as `docker compose` does, with every check that its loader has, and prints the result as JSON.
+// Loads compose files as `docker compose` does, with every check that its loader has, and prints the result as JSON.
 package main
 
 import (
@@ -10,15 +10,15 @@ import (
 )
 
 func main() {
-	if err := load(os.Args[1]); err != nil {
+	if err := load(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func load(file string) error {
-	// Neither the environment nor a .env file: the file has to be complete by itself.
-	options, err := cli.NewProjectOptions([]string{file}, cli.WithProfiles([]string{"*"}), cli.WithResolvedPaths(true))
+func load(files []string) error {
+	// No .env file: what the files do not say stands in the environment of this program.
+	options, err := cli.NewProjectOptions(files, cli.WithOsEnv, cli.WithProfiles([]string{"*"}), cli.WithResolvedPaths(true))
 	if err != nil {
 		return err
 	}

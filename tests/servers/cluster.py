@@ -1,0 +1,101 @@
+"""Three RabbitMQ nodes on this machine that form one cluster; each has its own ports, folder and process."""
+
+import re
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from tests.servers.rabbitmq import USER, Rabbitmq
+from tests.servers.run_folder import RunFolder
+
+NODES = 3
+PATIENCE_SECONDS = 90
+MEMBER = re.compile(r"\['([^']+)', (?:leader|follower), ([0-9]+)\]")
+"""A member of a quorum queue that answers: node and commit index, as `erl_call` prints them."""
+
+
+class Cluster:
+    """Three nodes, started and joined on construction. Quorum queues that are declared now are on all of them."""
+
+    def __init__(self, run: RunFolder, root: Path) -> None:
+        first = Rabbitmq(run, root)
+        self.nodes = [first, *(Rabbitmq(run, root, sibling=first) for _ in range(NODES - 1))]
+        for node in self.nodes[1:]:
+            node.call(f"rabbit:stop(), {_join(first)}, rabbit:start()")
+        self.version = first.version
+
+    def add_vhost(self, name: str) -> None:
+        """Add an empty vhost and wait until every node has it."""
+        self.nodes[0].add_vhost(name)
+        for node in self.nodes:
+            wait_until(f"{node.name} has the vhost", partial(_has_vhost, node, name))
+
+    def url(self, vhost: str, first: int = 0) -> str:
+        """Return the URLs of all nodes with commas between, beginning with one of them."""
+        nodes = self.nodes[first:] + self.nodes[:first]
+        return ",".join(node.url(vhost) for node in nodes)
+
+    def leader(self, vhost: str, queue: str) -> Rabbitmq:
+        """Return the node on which the leader of a quorum queue is."""
+        asked = next(node for node in self.nodes if node.is_running)
+        name = asked.call(
+            f'{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)),'
+            " {ok, _, {_, Leader}} = ra:members(amqqueue:get_pid(Q)), Leader"
+        )
+        return next(node for node in self.nodes if node.name in name)
+
+    def wait_until_in_sync(self, vhost: str) -> None:
+        """Wait until each quorum queue of a vhost has all its members, and each has what is committed now."""
+        committed = {
+            queue: max(indexes.values(), default=0) for queue, indexes in self._commit_indexes(vhost).items()
+        }
+
+        def are_in_sync() -> bool:
+            now = self._commit_indexes(vhost)
+            return all(
+                len(now.get(queue, {})) == NODES and min(now[queue].values()) >= index
+                for queue, index in committed.items()
+            )
+
+        wait_until("the members of all queues are in sync", are_in_sync)
+
+    def _commit_indexes(self, vhost: str) -> dict[str, dict[str, int]]:
+        """Return the commit index of each member that answers, by queue (the bytes of its name) and node."""
+        asked = next(node for node in self.nodes if node.is_running)
+        rows = asked.call(
+            "[{element(4, amqqueue:get_name(Q)), [[proplists:get_value(Key, Member)"
+            ' || Key <- [<<"Node Name">>, <<"Raft State">>, <<"Commit Index">>]]'
+            f' || Member <- rabbit_quorum_queue:status(<<"{vhost}">>, element(4, amqqueue:get_name(Q)))]}}'
+            f' || Q <- rabbit_amqqueue:list(<<"{vhost}">>), amqqueue:get_type(Q) == rabbit_quorum_queue]'
+        )
+        queues = rows.split("{#Bin<")[1:]
+        return {
+            queue.partition(">")[0]: {node: int(index) for node, index in MEMBER.findall(queue)}
+            for queue in queues
+        }
+
+
+def _has_vhost(node: Rabbitmq, name: str) -> bool:
+    permissions = node.call(
+        f'length(rabbit_auth_backend_internal:list_user_vhost_permissions(<<"{USER}">>, <<"{name}">>))'
+    )
+    return node.call(f'rabbit_vhost_sup_sup:is_vhost_alive(<<"{name}">>)') == "true" and permissions == "1"
+
+
+def _join(first: Rabbitmq) -> str:
+    # RabbitMQ 4 has another module for it.
+    return (
+        "case code:ensure_loaded(rabbit_db_cluster) of"
+        f" {{module, _}} -> rabbit_db_cluster:join('{first.name}', disc);"
+        f" _ -> rabbit_mnesia:join_cluster('{first.name}', disc) end"
+    )
+
+
+def wait_until(what: str, fact: Callable[[], bool]) -> None:
+    """Wait for a fact; raise TimeoutError after 90 s."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not fact():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {PATIENCE_SECONDS} s until {what}")
+        time.sleep(0.1)
