@@ -87,14 +87,14 @@ class AmqpUrl:
     def _parse_one(cls, text: str) -> "AmqpUrl":
         url = split_url(text, {"amqp", "amqps"}, "amqp://guest:guest@127.0.0.1:5672/")
         is_tls = url.scheme == "amqps"
-        port = url_port(url, text, 5671 if is_tls else 5672)
         if url.fragment or "@" in url.path + url.query:
             # A password with a slash in it would be taken for a port and a path, and the connection go elsewhere.
             raise SettingsError(f"{redacted(text)!r}: in a password / is written %2F, ? %3F, # %23, @ %40")
-        if "," in f"{url.hostname}{url.path}{url.query}":
+        if re.search("[,;]", url.netloc.rpartition("@")[2] + url.path + url.query):
             raise SettingsError(
                 f"{redacted(text)!r}: several brokers are whole URLs, with a comma between two"
             )
+        port = url_port(url, text, 5671 if is_tls else 5672)
         options = tuple(parse_qsl(url.query, keep_blank_values=True))
         for name, value in options:
             _check_amqp_option(text, name, value, is_tls=is_tls)

@@ -106,21 +106,30 @@ def test_prometheus_reads_every_service_where_it_serves_its_metrics(project: dic
 
 
 def test_mail_goes_to_a_real_relay_with_the_second_file(load: Loading) -> None:
-    relayed = loaded(load(FILE, ROOT / "compose.relay.yaml", MAIL_FROM="cms@mail.example"))
+    addresses = {"MAIL_FROM": "cms@mail.example", "CANARY": "canary@mail.example"}
+    relayed = loaded(load(FILE, ROOT / "compose.relay.yaml", **addresses))
     consumer = relayed["services"]["consumer"]
 
     assert project_faults(relayed) == ["consumer can reach the world without need"]
     assert "MAILPACT_SMTP_URL" not in consumer["environment"]
     assert consumer["environment"]["MAILPACT_SMTP_URL_FILE"] == "/run/secrets/smtp_url"
     assert consumer["environment"]["MAILPACT_SMTP_TLS"] == "required"
+    for site in ("cms-1", "cms-2"):
+        variables = relayed["services"][site]["environment"]
+        assert variables["MAILPACT_CANARY"] == "canary@mail.example"
+        assert "MAILPACT_CANARY_VIEWER_URL" not in variables
     assert {secret["source"] for secret in consumer["secrets"]} >= {"smtp_url", "amqp_url", "database_url"}
 
 
-def test_mail_to_a_real_relay_needs_a_sender(load: Loading) -> None:
-    done = load(FILE, ROOT / "compose.relay.yaml")
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [("CANARY", "the address that mail comes from"), ("MAIL_FROM", "a mailbox of yours")],
+)
+def test_mail_to_a_real_relay_needs_two_addresses(load: Loading, given: str, words: str) -> None:
+    done = load(FILE, ROOT / "compose.relay.yaml", **{given: "a@mail.example"})
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert "the address that mail comes from" in done.stderr
+    assert words in done.stderr
 
 
 def test_each_sites_base_url_is_where_it_is_published(project: dict[str, Any]) -> None:
