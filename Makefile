@@ -60,6 +60,7 @@ test-faults: $(VENV)/dev.lock ## Run crashes and outages, break 10,000 conversat
 soak: $(VENV)/dev.lock ## Ten minutes of random faults, then the account: ARGS='--seconds 60 --seed 7'
 	-@$(BIN)/python -m tests.servers fetch
 	@$(BIN)/python -m tests.faults.soak $(ARGS)
+
 test-cluster: $(VENV)/dev.lock ## Take nodes from a cluster of three RabbitMQ while readers register (four minutes)
 	-@$(BIN)/python -m tests.servers fetch rabbitmq mariadb
 	@$(BIN)/python -m pytest -q -rP tests/faults/test_cluster.py $(ARGS)
