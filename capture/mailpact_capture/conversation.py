@@ -21,7 +21,7 @@ from mailpact_capture.envelope import Envelope, is_clean, parse_path
 from mailpact_capture.errors import StoreUnavailable
 from mailpact_capture.faults import Stage
 from mailpact_capture.hall import Hall
-from mailpact_capture.wire import CHUNK_BYTES, COMMAND_SECONDS, HOST_NAME, HangUp, Wire
+from mailpact_capture.wire import COMMAND_SECONDS, HOST_NAME, HangUp, Wire
 
 BAD_ARGUMENT: Final = "501 5.5.2 CR, LF, NUL and bytes that are not UTF-8 have no place in a command"
 REFUSALS: Final = {
@@ -74,8 +74,6 @@ class Conversation(Wire):
     session: SmtpSession
     _handler_coroutine: "asyncio.Task[None]"
 
-    line_length_limit = CHUNK_BYTES  # aiosmtpd's bound on what is buffered; DataReader bounds the lines
-
     def __init__(self, hall: Hall) -> None:
         super().__init__(hall, _Hooks())
 
@@ -98,6 +96,8 @@ class Conversation(Wire):
             self.dialogue.recipients += recipients[: limits.MAX_RECIPIENTS - len(self.dialogue.recipients)]
         if stage is Stage.MAIL:
             self.dialogue.mail_from = sender
+        if self.hall.faults.are_none:
+            return None
         sender = sender or str(self.envelope.mail_from or "").replace(envelopes.NULL_PATH, "")
         recipients = list(map(str, self.envelope.rcpt_tos)) if recipients is None else recipients
         fault = self.hall.faults.fault(stage, sender=sender, recipients=recipients)
@@ -218,23 +218,29 @@ class Conversation(Wire):
         if reader.refusal:
             return REFUSALS[reader.refusal]
         content = reader.content()
-        self.dialogue.add("", f"({len(content)} bytes of mail)")
+        self.dialogue.add("", b"(%d bytes of mail)" % len(content))
         return await self.meet(Stage.DOT) or await self._keep(content)
 
     async def _read_data(self, hold: Callable[[int], bool]) -> DataReader:
         reader = DataReader(max_bytes=limits.MAX_MESSAGE_BYTES, max_line_bytes=limits.MAX_LINE_BYTES)
         rest = None
         while rest is None:
-            chunk = await self._reader.read(CHUNK_BYTES)
+            chunk = self.incoming.take()
             if not chunk:
-                self.dialogue.blame("the client broke the connection off in the middle of its mail")
-                raise asyncio.IncompleteReadError(b"", None)
+                await self._more_data()
+                continue
             if not reader.refusal and not hold(len(chunk)):
                 reader.refuse(Refusal.TOO_MUCH_AT_ONCE)
             rest = reader.feed(chunk)
-        # A client may send its next command in the same packet. A StreamReader takes nothing back, so it goes there.
-        self._reader._buffer[:0] = rest  # type: ignore[attr-defined] # noqa: SLF001 (aiosmtpd does so itself)
+        self.incoming.put_back(rest)  # a client may send its next command in the same packet
         return reader
+
+    async def _more_data(self) -> None:
+        try:
+            await self.incoming.more()
+        except asyncio.IncompleteReadError:
+            self.dialogue.blame("the client broke the connection off in the middle of its mail")
+            raise
 
     async def _keep(self, content: bytes) -> str:
         envelope = Envelope(

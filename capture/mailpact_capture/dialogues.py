@@ -1,9 +1,11 @@
 """What was said in a conversation, kept if the server refused something or the conversation broke off.
 
 Everything is bounded: the characters of a line, the lines of a conversation, the conversations kept (the oldest go).
-The content of a mail and what a client says to log in are never part of a dialogue.
+The content of a mail and what a client says to log in are never part of a dialogue. Lines are kept as they came and
+made readable when somebody reads them, for nearly all dialogues are thrown away.
 """
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,10 +15,13 @@ from mailpact_capture.envelope import namespaces
 
 KEPT_DIALOGUES: Final = 200
 MAX_CHARACTERS: Final = 300  # of a line
+_MAX_BYTES: Final = 4 * MAX_CHARACTERS  # a character has at most four in UTF-8
 FIRST_LINES: Final = 60
 LAST_LINES: Final = 40
 CLIENT: Final = "C"
 SERVER: Final = "S"
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(slots=True)
@@ -37,12 +42,12 @@ class Dialogue:
     recipients: list[str] = field(default_factory=list)
     is_encrypted: bool = False
     omitted: int = 0
-    _first: list[tuple[str, str]] = field(default_factory=list)
-    _last: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+    _first: list[tuple[str, bytes]] = field(default_factory=list)
+    _last: deque[tuple[str, bytes]] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
 
-    def add(self, who: str, text: str) -> None:
+    def add(self, who: str, text: bytes) -> None:
         """Append a line; what has no place is left out in the middle and counted."""
-        line = who, text[:MAX_CHARACTERS]
+        line = who, text[:_MAX_BYTES]
         if len(self._first) < FIRST_LINES:
             self._first.append(line)
             return
@@ -52,7 +57,7 @@ class Dialogue:
     def last(self, who: str) -> str:
         """Return the last line that somebody said; empty if there is none."""
         said = (*self._first, *self._last)
-        return next((text for speaker, text in reversed(said) if speaker == who), "")
+        return next((shown(text) for speaker, text in reversed(said) if speaker == who), "")
 
     def blame(self, reason: str) -> None:
         """Keep the first reason why this dialogue is worth to be kept."""
@@ -60,10 +65,18 @@ class Dialogue:
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Yield who said what, in order."""
-        yield from self._first
+        for who, text in self._first:
+            yield who, shown(text)
         if self.omitted:
             yield "", f"({self.omitted} lines are left out)"
-        yield from self._last
+        for who, text in self._last:
+            yield who, shown(text)
+
+
+def shown(line: bytes) -> str:
+    """Return a line as people can read it: control characters and bytes that are not UTF-8 are written as escapes."""
+    text = line.decode("utf-8", "backslashreplace")
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)[:MAX_CHARACTERS]
 
 
 class Dialogues:

@@ -34,6 +34,11 @@ class FaultDesk:
         if script is not None:
             self.put(None, script)
 
+    @property
+    def are_none(self) -> bool:
+        """Whether there is neither a script nor a trigger."""
+        return not self._scripts and not self.chaos
+
     def script(self, namespace: str | None) -> Script:
         """Return the script of a namespace, or of all mail."""
         return self._scripts[namespace][0] if namespace in self._scripts else Script()
@@ -49,8 +54,6 @@ class FaultDesk:
 
     def fault(self, stage: Stage, *, sender: str = "", recipients: Sequence[str] = ()) -> Fault | None:
         """Count a moment of a conversation, and return the fault that happens at it; None for none."""
-        if not self._scripts and not self.chaos:
-            return None
         found: Fault | None = None
         for namespace, (script, chance) in list(self._scripts.items()):
             own = (

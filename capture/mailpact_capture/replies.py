@@ -4,6 +4,7 @@ aiosmtpd's own replies have no enhanced codes. This module adds the code that fi
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _CODES: Final = {
@@ -16,6 +17,7 @@ _CODES: Final = {
 _PLAIN: Final = re.compile(r"([245]\d\d) (?![245]\.\d{1,3}\.\d{1,3}(?: |\Z))")
 
 
+@lru_cache(maxsize=256)  # nearly all replies are the same few
 def enhanced(reply: str) -> str:
     """Return a reply of one line with an enhanced code; a reply that has one, and 334 and 354, are not changed."""
     match = _PLAIN.match(reply)
