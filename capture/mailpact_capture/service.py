@@ -5,7 +5,7 @@ import secrets
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,11 +101,13 @@ async def running(
         if smtps is not None:
             stack.enter_context(smtps)
         stack.enter_context(quiet_library())
+        is_durable = store is not None
         if store is None:
             store = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailpact-"))) / "capture.db"
         limit, feed = Limit(settings.kept_mails, settings.kept_bytes), Feed(secrets.token_hex(8))
-        mails = await stack.enter_async_context(stores.opened(store, feed=feed, limit=limit))
-        await stack.enter_async_context(_committing(mails, journey))
+        mails = await stack.enter_async_context(
+            stores.opened(store, feed=feed, limit=limit, tell=_telling(journey), is_durable=is_durable)
+        )
         hall = _hall(mails, settings)
         app = _app(mails, hall, web, capture, settings)
         await stack.enter_async_context(serving(app, web, runner=Runner))
@@ -128,16 +130,12 @@ def _hall(store: Store, settings: Settings) -> Hall:
     )
 
 
-@asynccontextmanager
-async def _committing(store: Store, journey: Journey) -> AsyncIterator[None]:
+def _telling(journey: Journey) -> Callable[[str], None]:
     def tell(message_id: str) -> None:
         if made_from := amqp_message_id(message_id):
             journey.reach(Point.CAPTURED, made_from)
 
-    async with asyncio.TaskGroup() as tasks:
-        committing = tasks.create_task(store.commit_groups(tell))
-        yield
-        committing.cancel()
+    return tell
 
 
 @asynccontextmanager

@@ -1,12 +1,7 @@
-"""Mails on the disk: one SQLite file, one thread that writes, commits in groups, and threads of their own that read.
+"""Mails on the disk: one SQLite file, one thread that writes (`writer.py`), and threads of their own that read.
 
-    keep() -> waiting -> [ one group: parse, insert, prune, COMMIT with fsync ] -> kept() returns
-                          meanwhile everything that arrives is the next group
-
-A commit costs an fsync, whether it holds one mail or fifty. While one runs, the mails that arrive wait for the
-next, so under load the groups grow by themselves and nobody waits for a timer. `keep` returns when its mail is on
-the disk: that, and nothing earlier, is what 250 means. Each reader has a connection of its own: SQLite's WAL lets them
-read while a commit runs.
+`keep` returns when its mail is on the disk: that, and nothing earlier, is what 250 means. Each reader has a connection
+of its own: SQLite's WAL lets them read while a commit runs.
 """
 
 import asyncio
@@ -16,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import structlog
 
@@ -24,15 +19,18 @@ from mailpact_capture import reads, tables, writes
 from mailpact_capture.errors import StoreUnavailable
 from mailpact_capture.feed import Feed
 from mailpact_capture.limits import MAX_PAGE
-from mailpact_capture.mail import parse
 from mailpact_capture.records import SUMMARY_COLUMNS, Page, StoredMail, Summary
-from mailpact_capture.search import EVERYTHING, MAX_SEARCHED_BYTES, Condition, Query
+from mailpact_capture.search import EVERYTHING, Condition, Query
+from mailpact_capture.writer import Group, Outcome, Writer, settle
 from mailpact_capture.writes import Arrival, Kept, Limit
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 READERS: Final = 2
+READ_AT_ONCE_BYTES: Final = (
+    16 * 1024
+)  # a larger mail is parsed by the thread that writes and holds up no other client
 _TOLD_COLUMNS: Final = tuple(SUMMARY_COLUMNS.split(", "))
 
 log = structlog.get_logger()
@@ -41,49 +39,54 @@ log = structlog.get_logger()
 class Store:
     """The mails of one file. Its methods may be called from one event loop; `opened` makes it."""
 
-    def __init__(self, writer: "_Thread", readers: "_Readers", feed: Feed, limit: Limit) -> None:
+    def __init__(self, readers: "_Readers", feed: Feed, limit: Limit, tell: Callable[[str], None]) -> None:
         self.feed = feed
         self.deleted = 0
         self.accepted = 0
         self.accepted_bytes = 0
-        self._writer = writer
+        self._writer = Writer(self._commit, self._settle)
         self._readers = readers
         self._limit = limit
+        self._tell = tell
         self._kept = Kept()
-        self._waiting: list[tuple[Arrival, asyncio.Future[None]]] = []
-        self._arrived = asyncio.Event()
         self._is_failing = False
+
+    async def open(self, path: Path, *, is_durable: bool) -> None:
+        """Open the file; raise StoreFileError if it cannot be a store."""
+        await self._writer.open(path, is_durable=is_durable)
+
+    async def close(self) -> None:
+        """Close the file when all that was asked for is done."""
+        await self._writer.close()
 
     async def keep(self, arrival: Arrival) -> None:
         """Return when the mail is durably stored; raise StoreUnavailable when it is not."""
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((arrival, stored))
-        self._arrived.set()
-        await stored
+        if len(arrival.raw) <= READ_AT_ONCE_BYTES:
+            arrival.row()
+        await self._writer.keep(arrival)
 
-    async def commit_groups(self, tell: Callable[[str], None]) -> None:
-        """Store what arrives, for ever; call `tell` with each stored mail's Message-ID, after its commit."""
-        while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            group, self._waiting = self._waiting, []
-            try:
-                rows, pruned = await self._write(self._commit, [arrival for arrival, _ in group])
-            except StoreUnavailable as error:
-                self._note_failure(error)
-                _settle(group, error)
-                continue
-            self._note_success()
-            for (arrival, _), row in zip(group, rows, strict=True):
-                told = {column: row[column] for column in _TOLD_COLUMNS}
-                self.feed.publish("new", told, arrival.envelope.namespaces())
-                tell(str(row["message_id"]))
-                self.accepted += 1
-                self.accepted_bytes += len(arrival.raw)
-            if pruned:
-                self.deleted += pruned
-                self.feed.publish("prune")
-            _settle(group, None)
+    def _settle(self, group: Group, outcome: Outcome) -> None:
+        """Let those go on who wait for these mails; then tell everybody else, so that no 250 waits for that."""
+        error = outcome if isinstance(outcome, BaseException) else None
+        for _, stored in group:
+            settle(stored, error)
+        if error is None:
+            asyncio.get_running_loop().call_soon(self._publish, [each for each, _ in group], outcome)
+        elif isinstance(error, StoreUnavailable):
+            self._note_failure(error)
+
+    def _publish(self, arrivals: list[Arrival], pruned: int) -> None:
+        self._note_success()
+        for arrival in arrivals:
+            row = arrival.row()
+            told = {column: row[column] for column in _TOLD_COLUMNS}
+            self.feed.publish("new", told, arrival.envelope.namespaces())
+            self._tell(row["message_id"])
+            self.accepted += 1
+            self.accepted_bytes += len(arrival.raw)
+        if pruned:
+            self.deleted += pruned
+            self.feed.publish("prune")
 
     async def page(self, query: Query, *, start: int, limit: int, namespace: str | None = None) -> Page:
         """Return a part of what the query finds, newest first."""
@@ -166,22 +169,21 @@ class Store:
     ) -> T:
         return await self._writer.run(lambda connection: work(connection, *args, **kwargs))
 
-    def _commit(
-        self, connection: sqlite3.Connection, arrivals: list[Arrival]
-    ) -> tuple[list[dict[str, Any]], int]:
-        parsed = [(arrival, parse(arrival.raw, text_limit=2 * MAX_SEARCHED_BYTES)) for arrival in arrivals]
+    def _commit(self, connection: sqlite3.Connection, arrivals: list[Arrival]) -> int:
+        """Store mails in one transaction, and return how many old ones it deleted."""
+        for arrival in arrivals:
+            arrival.row()  # before the transaction, which another process may wait for
         writes.recount(connection, self._kept)
         before = (self._kept.mails, self._kept.bytes)
         try:
             with writes.transaction(connection):
-                rows = [writes.insert(connection, arrival, mail) for arrival, mail in parsed]
+                writes.insert(connection, arrivals)
                 self._kept.mails += len(arrivals)
                 self._kept.bytes += sum(len(arrival.raw) for arrival in arrivals)
-                pruned = writes.prune(connection, self._limit, self._kept)
+                return writes.prune(connection, self._limit, self._kept)
         except BaseException:
             self._kept.mails, self._kept.bytes = before
             raise
-        return rows, pruned
 
     def _delete(
         self, connection: sqlite3.Connection, query: Query, namespace: str | None
@@ -209,36 +211,22 @@ def _try_to_write(connection: sqlite3.Connection) -> None:
     ).fetchall()  # or the next try would only use these pages again
 
 
-def _settle(group: list[tuple[Arrival, asyncio.Future[None]]], error: StoreUnavailable | None) -> None:
-    for _, stored in group:
-        if stored.done():
-            continue  # the client has gone; what it sent is stored all the same
-        if error:
-            stored.set_exception(error)
-        else:
-            stored.set_result(None)
-
-
-class _Thread:
-    """One thread with one connection."""
-
-    def __init__(self, worker: ThreadPoolExecutor, connection: sqlite3.Connection) -> None:
-        self._worker = worker
-        self._connection = connection
-
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what the work gives; raise StoreUnavailable where SQLite fails."""
-        return await _run(self._worker, lambda: work(self._connection))
-
-
 class _Readers:
     """Threads that read, as many as there are connections."""
 
-    def __init__(self, worker: ThreadPoolExecutor, connections: list[sqlite3.Connection]) -> None:
+    def __init__(self, worker: ThreadPoolExecutor) -> None:
         self._worker = worker
         self._free: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
-        for connection in connections:
-            self._free.put(connection)
+
+    def open(self, path: Path) -> None:
+        """Open a connection for each thread."""
+        for _ in range(READERS):
+            self._free.put(tables.connect_to_read(path))
+
+    def close(self) -> None:
+        """Close the connections, which nobody uses any more."""
+        while not self._free.empty():
+            self._free.get().close()
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Return what the work gives; raise StoreUnavailable where SQLite fails."""
@@ -250,30 +238,29 @@ class _Readers:
             finally:
                 self._free.put(connection)
 
-        return await _run(self._worker, on_a_free_one)
-
-
-async def _run(worker: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    try:
-        return await asyncio.get_running_loop().run_in_executor(worker, work)
-    except sqlite3.Error as error:
-        raise StoreUnavailable(f"the mail store cannot be used now: {error}") from error
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._worker, on_a_free_one)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the mail store cannot be used now: {error}") from error
 
 
 @asynccontextmanager
-async def opened(path: Path, *, feed: Feed, limit: Limit) -> AsyncIterator[Store]:
-    """Open the store in `path` or make it, and close it at the end; raise StoreFileError if the file cannot be one."""
-    loop = asyncio.get_running_loop()
-    with (
-        ThreadPoolExecutor(max_workers=1, thread_name_prefix="capture-writes") as writer,
-        ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="capture-reads") as reader,
-    ):
-        connection = await loop.run_in_executor(writer, tables.connect, path)
-        connections = [tables.connect_to_read(path) for _ in range(READERS)]
+async def opened(
+    path: Path, *, feed: Feed, limit: Limit, tell: Callable[[str], None], is_durable: bool = True
+) -> AsyncIterator[Store]:
+    """Open the store in `path` or make it, and close it at the end; raise StoreFileError if the file cannot be one.
+
+    `tell` is called with each stored mail's Message-ID, after its commit. Of a file that nobody opens again
+    (`is_durable` is False) nothing is forced to the disk.
+    """
+    with ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="capture-reads") as reader:
+        readers = _Readers(reader)
+        store = Store(readers, feed, limit, tell)
+        await store.open(path, is_durable=is_durable)
         try:
-            yield Store(_Thread(writer, connection), _Readers(reader, connections), feed, limit)
+            readers.open(path)
+            yield store
         finally:
             reader.shutdown()
-            for each in connections:
-                each.close()
-            await loop.run_in_executor(writer, connection.close)
+            readers.close()
+            await store.close()

@@ -4,6 +4,7 @@ A row's id is its place in the order of arrival and never returns (AUTOINCREMENT
 bytes lie in a table of their own: a search reads every row of `mail`, and must not read past megabytes of raw mail.
 """
 
+import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,9 @@ from mailpact_capture.errors import StoreFileError
 APPLICATION_ID: Final = 0x4D504354  # "MPCT"
 SCHEMA_VERSION: Final = 2
 BUSY_SECONDS: Final = 5
+WAL_PAGES: Final = 2000
+PAGE_BYTES: Final = 4096  # SQLite's default
+_CACHE_PAGES: Final = 512  # SQLite's default is 2,000 KiB
 
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = (
@@ -72,10 +76,11 @@ COMMIT;
 """
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, *, is_durable: bool = True) -> sqlite3.Connection:
     """Open the store in `path`, or make it; the connection belongs to the calling thread, which closes it.
 
-    Raises StoreFileError for a file that is not a store, is damaged or has another format, without touching it.
+    A commit is on the disk before it returns if `is_durable`. Raises StoreFileError for a file that is not a store, is
+    damaged or has another format, without touching it.
     """
     try:
         is_new = not path.exists() or path.stat().st_size == 0
@@ -93,13 +98,31 @@ def connect(path: Path) -> sqlite3.Connection:
         if is_new:
             connection.executescript(_CREATE)
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # a commit is on the disk before it returns
+        connection.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'OFF'}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("SELECT id, found_text FROM mail ORDER BY id DESC LIMIT 1").fetchone()
     except sqlite3.Error as error:
         connection.close()
         raise StoreFileError(f"the mail store {path} cannot be used: {error}") from error
     return connection
+
+
+def lengthen_wal(connection: sqlite3.Connection) -> None:
+    """Make the WAL as long as it becomes before it is used again from its beginning.
+
+    An fsync of a file that grows writes the file's new length and its new blocks, too, and takes about twice as long.
+    The transaction is larger than SQLite's cache, so its pages are written to the WAL; it is taken back, and the next
+    transactions overwrite what it wrote.
+    """
+    with contextlib.suppress(sqlite3.Error):  # a disk that is full now may have room for mail later
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.execute(
+                "INSERT INTO room VALUES (zeroblob(?))", ((WAL_PAGES + _CACHE_PAGES) * PAGE_BYTES,)
+            )
+        finally:
+            connection.execute("ROLLBACK")
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:

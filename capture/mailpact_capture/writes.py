@@ -6,19 +6,20 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from mailpact_capture.envelope import Envelope
-from mailpact_capture.mail import Mail
-from mailpact_capture.reads import scoped
+from mailpact_capture.mail import parse
+from mailpact_capture.reads import cursor, scoped
 from mailpact_capture.records import row_of, tag_columns
-from mailpact_capture.search import Query, to_sql
+from mailpact_capture.search import MAX_SEARCHED_BYTES, Query, to_sql
 
 MAX_TAGS = 100
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arrival:
     """A mail that was received and is not stored yet."""
 
@@ -26,6 +27,17 @@ class Arrival:
     envelope: Envelope
     raw: bytes
     tags: tuple[str, ...] = ()
+    _row: dict[str, Any] | None = field(default=None, init=False)
+
+    def row(self) -> dict[str, Any]:
+        """Return the mail's row by its columns. The first call parses the mail; `id` is 0 until it is inserted."""
+        if self._row is None:
+            mail = parse(self.raw, text_limit=2 * MAX_SEARCHED_BYTES)
+            told = (tag.strip() for value in mail.values("x-tags") for tag in value.split(","))  # as Mailpit
+            tags = tuple(dict.fromkeys([*self.tags, *filter(None, told)]))[:MAX_TAGS]
+            columns = row_of(self.public_id, self.envelope, len(self.raw), mail, tags)
+            self._row = {"id": 0, "read": 0, **columns}
+        return self._row
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +69,18 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
-def insert(connection: sqlite3.Connection, arrival: Arrival, mail: Mail) -> dict[str, str | int]:
-    """Insert a mail and return its row."""
-    told = (tag.strip() for value in mail.values("x-tags") for tag in value.split(","))  # as Mailpit
-    tags = tuple(dict.fromkeys([*arrival.tags, *filter(None, told)]))[:MAX_TAGS]
-    row = row_of(arrival.public_id, arrival.envelope, len(arrival.raw), mail, tags)
-    inserted = connection.execute(_insertion(tuple(row)), tuple(row.values()))
-    connection.execute("INSERT INTO raw VALUES (?, ?)", (inserted.lastrowid, arrival.raw))
-    for namespace in arrival.envelope.namespaces():
-        connection.execute("INSERT INTO namespace VALUES (?, ?)", (namespace, inserted.lastrowid))
-    return {**row, "id": inserted.lastrowid or 0, "read": 0}
+def insert(connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
+    """Insert mails and write their numbers into their rows."""
+    rows = [arrival.row() for arrival in arrivals]
+    raws, named = [], []
+    for number, (row, arrival) in enumerate(zip(rows, arrivals, strict=True), cursor(connection) + 1):
+        row["id"] = number
+        raws.append((number, arrival.raw))
+        named += [(name, number) for name in arrival.envelope.namespaces()]
+    connection.executemany(_insertion(tuple(rows[0])), [tuple(row.values()) for row in rows])
+    connection.executemany("INSERT INTO raw VALUES (?, ?)", raws)
+    if named:
+        connection.executemany("INSERT INTO namespace VALUES (?, ?)", named)
 
 
 @cache

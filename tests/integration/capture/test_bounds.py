@@ -105,7 +105,7 @@ async def test_full_disk_refuses_mail_and_still_shows_it(
 
     opened: list[sqlite3.Connection] = []
     connect = tables.connect
-    monkeypatch.setattr(tables, "connect", lambda path: opened.append(connect(path)) or opened[-1])
+    monkeypatch.setattr(tables, "connect", lambda *a, **kw: opened.append(connect(*a, **kw)) or opened[-1])
     async with serve(tmp_path / "mails.db") as server:
         await server.send(b"Subject: kept\r\n\r\nx\r\n")
         ready = (await server.get("/readyz"))[0]
