@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 NULL_PATH: Final = "<>"
+CANARIES: Final = "canary"
+"""The namespace of mails that a site sends to test the path of its mail; they are shown in this namespace only."""
 
 _PATH: Final = re.compile(
     r"""<(?:@[^:<>\s]*:)?                                      # a source route is allowed and ignored

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mailpact_capture.envelope import CANARIES
+
 KEPT_EVENTS: Final = 1000
 MAX_QUEUED: Final = 256  # events, as Mailpit
 MAX_SUBSCRIBERS: Final = 200
@@ -29,8 +31,10 @@ class Event:
     namespaces: tuple[str, ...] | None
 
     def is_in(self, namespace: str | None) -> bool:
-        """Tell whether the event is to be told in a namespace, None being all mail."""
-        return namespace is None or self.namespaces is None or namespace in self.namespaces
+        """Tell whether the event is to be told in a namespace, None being all mail but canaries."""
+        if self.namespaces is None:
+            return True
+        return namespace in self.namespaces if namespace is not None else CANARIES not in self.namespaces
 
 
 class TooManySubscribers(Exception):

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from mailpact_capture.envelope import CANARIES
 from mailpact_capture.mail import parse
 from mailpact_capture.records import SUMMARY_COLUMNS, Page, StoredMail, Summary, summary_of
 from mailpact_capture.search import EVERYTHING, All, Condition, Query, to_sql
@@ -22,10 +23,11 @@ def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def scoped(query: Query, namespace: str | None) -> Query:
-    """Return the query for the mails of a namespace; None is all mail."""
+    """Return the query for the mails of a namespace; None is all mail but canaries."""
     if namespace is None:
-        return query
-    scope = Condition("id IN (SELECT id FROM namespace WHERE name = ?)", (namespace,))
+        scope = Condition("id NOT IN (SELECT id FROM namespace WHERE name = ?)", (CANARIES,))
+    else:
+        scope = Condition("id IN (SELECT id FROM namespace WHERE name = ?)", (namespace,))
     return scope if query == EVERYTHING else All((scope, query))
 
 
@@ -57,16 +59,14 @@ def _rows(connection: sqlite3.Connection, row_ids: Sequence[int]) -> list[sqlite
 
 
 def counts(connection: sqlite3.Connection, namespace: str | None) -> tuple[int, int]:
-    """Return how many mails there are, and how many are unread; both are counted in an index."""
+    """Return how many mails there are, and how many are unread; all are counted in an index."""
+    of = "SELECT count(*) FROM namespace WHERE name = ?"
+    name = CANARIES if namespace is None else namespace
+    total = connection.execute(of, (name,)).fetchone()[0]
+    unread = connection.execute(of + " AND id IN (SELECT id FROM mail WHERE read = 0)", (name,)).fetchone()[0]
     if namespace is None:
-        total = connection.execute("SELECT count(*) FROM mail").fetchone()[0]
-        unread = connection.execute("SELECT count(*) FROM mail WHERE read = 0").fetchone()[0]
-    else:
-        of = "SELECT count(*) FROM namespace WHERE name = ?"
-        total = connection.execute(of, (namespace,)).fetchone()[0]
-        unread = connection.execute(
-            of + " AND id IN (SELECT id FROM mail WHERE read = 0)", (namespace,)
-        ).fetchone()[0]
+        total = connection.execute("SELECT count(*) FROM mail").fetchone()[0] - total
+        unread = connection.execute("SELECT count(*) FROM mail WHERE read = 0").fetchone()[0] - unread
     return total, unread
 
 

@@ -4,16 +4,16 @@ import asyncio
 import json
 import re
 import ssl
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from mailpact.settings import AmqpUrl, HostPort, SettingsError
-from mailpact.telemetry import Journey
+from mailpact.telemetry import Journey, configure_logging
 from mailpact_capture.limits import DEFAULT_KEPT_BYTES, DEFAULT_KEPT_MAILS
 from mailpact_cli import options
 from mailpact_cli.environment import fault_point
 from mailpact_cli.listening import bound_address, listen
-from mailpact_cli.log_shipping import configure_service_logging, shipping
 from mailpact_cli.serving import announce, serve_until_stopped
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def capture(
     amqp_url: Broker = None,
 ) -> None:
     """Run a mail server for tests, which shows the mail and delivers nothing."""
-    shipper = configure_service_logging("capture", amqp_url)
+    shipping = _log_shipping(amqp_url)
     journey = Journey(die_at=fault_point())
     if store is not None:
         options.make_folder(store.absolute().parent)
@@ -113,7 +113,7 @@ def capture(
         )
         plain, web, encrypted = listen(smtp), listen(http), listen(smtps) if smtps else None
         async with (
-            shipping(shipper),
+            shipping,
             running(plain, web, store=store, journey=journey, settings=settings, smtps=encrypted),
         ):
             announce(f"taking mail on smtp://{bound_address(plain)}")
@@ -123,6 +123,16 @@ def capture(
             await stopping.wait()
 
     serve_until_stopped(serve)
+
+
+def _log_shipping(url: AmqpUrl | None) -> AbstractAsyncContextManager[object]:
+    """Return what ships log records while the server runs; the libraries for it are loaded only with a broker."""
+    if url is None:
+        configure_logging(verbose=True, service="capture")
+        return nullcontext()
+    from mailpact_cli.log_shipping import configure_service_logging, shipping
+
+    return shipping(configure_service_logging("capture", url))
 
 
 def host_name(text: str) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated, Any, Final
 
-from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort
+from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError
 from mailpact.telemetry import Journey
 from mailpact_cli import options
 from mailpact_cli.environment import fault_point
@@ -13,10 +13,13 @@ from mailpact_cli.process_metrics import ProcessMetrics
 from mailpact_cli.serving import announce, serve_until_stopped
 from mailpact_cli.waiting import database_answers
 from mailpact_producer.settings import (
+    CANARY_INTERVAL_SECONDS,
     MAIL_LIMIT_MAILBOX,
     MAIL_LIMIT_NETWORK,
     SITE_NAME,
+    CanarySettings,
     ProducerSettings,
+    parse_http_url,
     parse_networks,
     parse_site_name,
 )
@@ -59,6 +62,22 @@ HealthAddress = Annotated[
 ]
 
 
+CanaryAddress = Annotated[
+    str | None,
+    options.mail_address("--canary", "Send a mail here every minute, to tell when mail does not flow."),
+]
+CanaryInterval = Annotated[
+    int, options.number("--canary-interval", "Seconds between two canaries.", least=1, most=3600)
+]
+CanaryViewer = Annotated[
+    str,
+    options.text("--canary-viewer-url", "URL", "The capture server that is asked for each canary."),
+]
+CanaryPush = Annotated[
+    str, options.text("--canary-push-url", "URL", "What is called after each canary that has arrived.")
+]
+
+
 def producer(
     listen_on: Listen = HostPort("127.0.0.1", 8080),
     base_url: Annotated[str | None, options.base_url()] = None,
@@ -68,6 +87,10 @@ def producer(
     mail_limit_network: NetworkLimit = MAIL_LIMIT_NETWORK,
     trusted_proxies: Proxies = "",
     site_name: SiteName = SITE_NAME,
+    canary: CanaryAddress = None,
+    canary_interval: CanaryInterval = CANARY_INTERVAL_SECONDS,
+    canary_viewer_url: CanaryViewer = "",
+    canary_push_url: CanaryPush = "",
     health: HealthAddress = None,
     local_logs: Annotated[bool, options.local_logs()] = False,
 ) -> None:
@@ -76,6 +99,7 @@ def producer(
     journey = Journey(die_at=fault_point())
     options.sqlite_folder(database_url)
     proxies, name = parse_networks(trusted_proxies), parse_site_name(site_name)
+    watched = _canary(canary, canary_interval, canary_viewer_url, canary_push_url)
     listener = listen(listen_on)
     health_listener = listen(health) if health is not None else None
 
@@ -91,6 +115,7 @@ def producer(
             mail_limit_network=mail_limit_network,
             trusted_proxies=proxies,
             site_name=name,
+            canary=watched,
         )
         async with shipping(shipper) as collectors:
             if not await database_answers(database_url, stopping):
@@ -109,3 +134,20 @@ def producer(
             announce("site stopped")
 
     serve_until_stopped(serve)
+
+
+def _canary(address: str | None, interval: int, viewer: str, push: str) -> CanarySettings | None:
+    if address is None:
+        for option, value in (("--canary-viewer-url", viewer), ("--canary-push-url", push)):
+            if value:
+                raise SettingsError(f"{option} needs --canary ADDRESS")
+        return None
+    viewer_url = _called("--canary-viewer-url", viewer)
+    return CanarySettings(address, interval, viewer_url, _called("--canary-push-url", push))
+
+
+def _called(option: str, text: str) -> str:
+    try:
+        return parse_http_url(text) if text else ""
+    except SettingsError as error:
+        raise SettingsError(f"{option}: {error}") from None

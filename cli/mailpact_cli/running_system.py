@@ -21,6 +21,8 @@ from mailpact_consumer.smtp_url import SmtpUrl
 
 CMS, VIEWER, SMTP, AMQP = (HostPort("127.0.0.1", port) for port in (8080, 8025, 1025, 5672))
 MAIL_FROM = "cms@mail.example"
+CANARY = "canary+ns-canary@mail.example"
+CANARY_VIEW = "/ns/canary"
 T = TypeVar("T")
 
 
@@ -72,7 +74,7 @@ async def running_system(given: UpOptions, folder: Path, journey: Journey) -> As
     from mailpact_consumer.settings import ConsumerSettings
     from mailpact_devbroker.service import running as devbroker_running
     from mailpact_producer.service import running as producer_running
-    from mailpact_producer.settings import ProducerSettings
+    from mailpact_producer.settings import CanarySettings, ProducerSettings
 
     listeners = _listen(given)
     cms_url, viewer_url = (
@@ -109,6 +111,8 @@ async def running_system(given: UpOptions, folder: Path, journey: Journey) -> As
             base_url=site_url(listeners.cms),
             amqp_url=amqp_url,
             database_url=given.database_url or DatabaseUrl.of_file(folder / "cms.db"),
+            # A demo that runs once is over before the second canary.
+            canary=None if given.once else CanarySettings(CANARY, viewer_url=viewer_url + CANARY_VIEW),
             mail_limit_network=0,  # the developer's own machine is the only network that can reach the site
         )
         await start("producer", producer_running(producer_settings, listeners.cms, journey=journey))

@@ -22,6 +22,7 @@ CONTRACT: Final = "email/2"
 EARLIER_CONTRACT: Final = "email/1"
 """What the first release wrote its mails under. Rows of that release may still wait in the outbox."""
 
+CANARY_CATEGORY: Final = "canary"
 APP_ID: Final = "mailpact-producer"
 TEMPLATE_VERSION: Final = 1
 LOCALE: Final = "en"  # the language of the site's pages
@@ -40,8 +41,23 @@ def mail_body(mail: Mail) -> bytes:
     }
     members: dict[str, object] = {"to": [{"address": mail.to}], "template": template}
     if mail.expires_at is not None:
-        end = datetime.fromtimestamp(mail.expires_at // _SECOND, UTC)
-        members["expires_at"] = end.strftime("%Y-%m-%dT%H:%M:%SZ")
+        members["expires_at"] = _moment(mail.expires_at)
+    return _encoded(members)
+
+
+def canary_body(address: str, site_name: str, expires_at: int) -> bytes:
+    """Return the body of the message that becomes a canary's mail; it is of no use after `expires_at`."""
+    text = (
+        f"{site_name} sends this mail to test whether its mail flows, from its database to this mailbox.\r\n"
+        "Nobody needs to read it, and it may be thrown away.\r\n"
+    )
+    members: dict[str, object] = {
+        "to": [{"address": address}],
+        "subject": f"{site_name}: mail flows",
+        "text": text,
+        "category": CANARY_CATEGORY,
+        "expires_at": _moment(expires_at),
+    }
     return _encoded(members)
 
 
@@ -99,6 +115,10 @@ class Writer:
             self._templates[name] = Validator(self._catalogue.contract(name).writer_schema)
         refusal = self._templates[name].check(template["data"])
         return refusal and replace(refusal, pointer=f"/template/data{refusal.pointer}")
+
+
+def _moment(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds // _SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _encoded(members: Mapping[str, object]) -> bytes:

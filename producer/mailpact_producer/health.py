@@ -1,9 +1,11 @@
 """Tells operators how the site is: whether it can serve pages, and whether its mail flows.
 
 An outage of the mail must not take the site down, so `/readyz` asks for the database alone. `/health/mail` answers 503
-while mail does not flow: the broker is away, or a message has waited in the outbox for more than two minutes.
+while mail does not flow: the database or the broker is away, a message has waited in the outbox for more than two
+minutes, or the canary is late.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Final
@@ -11,15 +13,17 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.registry import Collector
 
-from mailpact.database.transactions import Database, DatabaseUnavailable
+from mailpact.database.transactions import DatabaseUnavailable
 from mailpact.health import Condition, health_app
+from mailpact_producer.mail_flow import Flow, MailFlow
 from mailpact_producer.mail_gate import MailGate
 from mailpact_producer.mail_status import StatusListener
-from mailpact_producer.store import outbox
 from mailpact_producer.store.outbox import Backlog
 
-LONGEST_WAIT_SECONDS: Final = 120.0
+LOOK_SECONDS: Final = 3.0
+"""How long the database may take before mail counts as not flowing."""
 
 
 class Health:
@@ -27,12 +31,13 @@ class Health:
 
     def __init__(
         self,
-        database: Database,
+        flow: MailFlow,
         gate: MailGate,
         statuses: StatusListener,
         is_connected: Callable[[], bool],
+        collectors: Iterable[Collector] = (),
     ) -> None:
-        self._database = database
+        self._flow = flow
         self._gate = gate
         self._statuses = statuses
         self._is_connected = is_connected
@@ -48,14 +53,18 @@ class Health:
         self._recorded = self._gauge("cms_status_events_recorded", "Status events of the site's mails.")
         self._foreign = self._gauge("cms_status_events_foreign", "Status events of other publishers' mails.")
         self._invalid = self._gauge("cms_status_events_invalid", "Status events that break their contract.")
+        if flow.keeper is not None:
+            flow.keeper.register(self.registry)
+        for collector in collectors:
+            self.registry.register(collector)
 
     async def conditions(self) -> Iterable[Condition]:
         """Return what the site needs: the database; and, not required, that mail flows."""
         try:
-            backlog = await self._database.transact(outbox.backlog)
+            flow = await self._flow.look()
         except DatabaseUnavailable as error:
             return [Condition("database", ok=False, detail=str(error))]
-        trouble = self._trouble(backlog)
+        trouble = self._trouble(flow)
         return [
             Condition("database", ok=True),
             Condition("mail", ok=not trouble, detail=trouble, required=False),
@@ -69,15 +78,23 @@ class Health:
         return app
 
     async def _mail(self, _request: web.Request) -> web.Response:
-        conditions = {condition.name: condition for condition in await self.conditions()}
-        mail = conditions.get("mail", conditions["database"])
-        status = HTTPStatus.OK if mail.ok else HTTPStatus.SERVICE_UNAVAILABLE
-        return web.json_response({"flows": mail.ok, "detail": mail.detail}, status=status)
+        canary = None
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                flow = await self._flow.look()
+        except TimeoutError:
+            trouble = f"the database has not answered within {LOOK_SECONDS:g} seconds"
+        except DatabaseUnavailable as error:
+            trouble = str(error)
+        else:
+            trouble, canary = self._trouble(flow), self._flow.described(flow)
+        status = HTTPStatus.SERVICE_UNAVAILABLE if trouble else HTTPStatus.OK
+        return web.json_response({"flows": not trouble, "detail": trouble, "canary": canary}, status=status)
 
-    def _trouble(self, backlog: Backlog) -> str:
-        if backlog.oldest_seconds > LONGEST_WAIT_SECONDS:
-            return f"a message has waited in the outbox for {backlog.oldest_seconds:.0f} seconds"
-        return "" if self._is_connected() else "the broker takes no messages from this process"
+    def _trouble(self, flow: Flow) -> str:
+        return flow.trouble or (
+            "" if self._is_connected() else "the broker takes no messages from this process"
+        )
 
     def _refreshing(self) -> Middleware:
         @web.middleware
@@ -95,11 +112,16 @@ class Health:
         self._recorded.set(self._statuses.recorded)
         self._foreign.set(self._statuses.foreign)
         self._invalid.set(self._statuses.invalid)
+        sighting = None
         try:
-            backlog = await self._database.transact(outbox.backlog)
+            flow = await self._flow.look()
         except DatabaseUnavailable:
             nothing_known = float("nan")
             backlog = Backlog(nothing_known, nothing_known, nothing_known)
+        else:
+            backlog, sighting = flow.backlog, flow.sighting
+        if self._flow.keeper is not None:
+            self._flow.keeper.refresh(sighting)
         self._pending.set(backlog.pending)
         self._oldest.set(backlog.oldest_seconds)
         self._dead.set(backlog.dead)

@@ -10,12 +10,13 @@ right to read the queue, the site serves its pages and mails as before.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NoReturn
 
 import structlog
 from aiormq.abc import AbstractConnection
+from sqlalchemy import Connection
 
 from mailpact.amqp.errors import BrokerLost, TopologyMismatch, talking
 from mailpact.amqp.messages import Message
@@ -29,7 +30,7 @@ from mailpact.database.transactions import Database, DatabaseUnavailable
 from mailpact.settings import AmqpUrl
 from mailpact_producer.mail_state import Progress, progress_of
 from mailpact_producer.reports import Reports
-from mailpact_producer.store import mails
+from mailpact_producer.store import canary, mails
 
 CONTRACT: Final = "email-status/1"
 DECLARED_BY: Final = "site"
@@ -45,7 +46,13 @@ class StatusListener:
     """Records status events; `run` it in a task. `foreign` and `invalid` count events that were skipped."""
 
     def __init__(
-        self, url: AmqpUrl, catalogue: Catalogue, database: Database, *, now: Callable[[], float]
+        self,
+        url: AmqpUrl,
+        catalogue: Catalogue,
+        database: Database,
+        *,
+        now: Callable[[], float],
+        wake_canary: Callable[[], None],
     ) -> None:
         contract = catalogue.contract(CONTRACT)
         self._binding = contract.wire
@@ -53,6 +60,7 @@ class StatusListener:
         self._topology = _what_the_queue_needs(catalogue.topology.declared_by(DECLARED_BY))
         self._database = database
         self._now = now
+        self._wake_canary = wake_canary
         self._reports = Reports()
         self._waiting: asyncio.Queue[Delivery] = asyncio.Queue()
         self._subscriber = Subscriber(
@@ -98,7 +106,7 @@ class StatusListener:
         while told:
             try:
                 # Perhaps committed and not known to be (CommitUnknown): the second time it changes nothing.
-                foreign = await self._database.transact(partial(mails.record, told=told))
+                foreign, is_of_canary = await self._database.transact(partial(_record, told=told))
             except DatabaseUnavailable:
                 await asyncio.sleep(
                     RETRY_SECONDS
@@ -106,6 +114,8 @@ class StatusListener:
             else:
                 self.foreign += foreign
                 self.recorded += len(told) - foreign
+                if is_of_canary:
+                    self._wake_canary()
                 return
 
     def _event(self, message: Message) -> Any:
@@ -128,6 +138,13 @@ class StatusListener:
                 "a status event breaks its contract and is skipped", code=value.code, unlogged_before=more
             )
         return None
+
+
+def _record(connection: Connection, told: Mapping[str, Sequence[Progress]]) -> tuple[int, bool]:
+    """Note what events tell; return how many messages are not of this site, and whether one is the canary's."""
+    canary_id = canary.record(connection, told)
+    others = {message_id: each for message_id, each in told.items() if message_id != canary_id}
+    return (mails.record(connection, others) if others else 0), canary_id is not None
 
 
 def _what_the_queue_needs(topology: Topology) -> Topology:

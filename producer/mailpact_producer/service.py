@@ -17,15 +17,18 @@ from mailpact.amqp.publisher import Publisher
 from mailpact.amqp.topology import declare_ingress
 from mailpact.contracts import catalogue
 from mailpact.database.engine import open_database
+from mailpact.database.transactions import Database
 from mailpact.settings import SettingsError
 from mailpact.telemetry import Journey
 from mailpact.web.serving import serving
+from mailpact_producer.canary_keeper import CanaryKeeper
 from mailpact_producer.events import CONTRACT, EARLIER_CONTRACT, Writer, mail_body
 from mailpact_producer.health import Health
 from mailpact_producer.housekeeping import keep_house
 from mailpact_producer.invalidation import CONTRACT as CACHE_CONTRACT
 from mailpact_producer.invalidation import Changes, Listener
 from mailpact_producer.limits import MailLimits
+from mailpact_producer.mail_flow import MailFlow
 from mailpact_producer.mail_gate import MailGate
 from mailpact_producer.mail_status import StatusListener
 from mailpact_producer.mailer import Mailer
@@ -78,7 +81,11 @@ async def running(
         origin = str(uuid4())
         cache_listener = Listener(settings.amqp_url, catalogue.load(), origin=origin, now=time.monotonic)
         await stack.enter_async_context(_in_background(cache_listener.run()))
-        statuses = StatusListener(settings.amqp_url, catalogue.load(), database, now=time.monotonic)
+        keeper = _keeper(settings, writer, database, relay)
+        wake = keeper.wake if keeper is not None else lambda: None
+        statuses = StatusListener(
+            settings.amqp_url, catalogue.load(), database, now=time.monotonic, wake_canary=wake
+        )
         await stack.enter_async_context(_in_background(statuses.run()))
         cache_writer = writers[CACHE_CONTRACT]
         changes = Changes(
@@ -86,17 +93,15 @@ async def running(
         )
         key = await database.transact(pages.signing_key)
         mailer = Mailer(writer, texts, journey, key, nudge=relay.nudge, now_seconds=time.time)
-        gate = MailGate(
-            database,
-            MailLimits(settings.mail_limit_mailbox, settings.mail_limit_network),
-            key,
-            now=time.monotonic,
-        )
+        flow = MailFlow(database, keeper)
+        limits = MailLimits(settings.mail_limit_mailbox, settings.mail_limit_network)
+        gate = MailGate(database, limits, key, now=time.monotonic)
         app = await make_site(
             settings,
             database,
             passwords,
             mailer,
+            flow,
             gate,
             key,
             changes,
@@ -104,13 +109,23 @@ async def running(
             writer.is_mailable,
         )
         await stack.enter_async_context(_in_background(keep_house(database)))
+        if keeper is not None:
+            await stack.enter_async_context(_in_background(keeper.run()))
         if health is not None:
-            site_health = Health(database, gate, statuses, lambda: publisher.is_open)
-            for collector in collectors:
-                site_health.registry.register(collector)
+            site_health = Health(flow, gate, statuses, lambda: publisher.is_open, collectors)
             await stack.enter_async_context(serving(site_health.application(), health))
         await stack.enter_async_context(serving(app, listener, runner=WatchedRunner))
         yield Producer(_url(listener))
+
+
+def _keeper(
+    settings: ProducerSettings, writer: Writer, database: Database, relay: Relay
+) -> CanaryKeeper | None:
+    if settings.canary is None:
+        return None
+    return CanaryKeeper(
+        settings.canary, settings.site_name, writer, database, nudge=relay.nudge, now_seconds=time.time
+    )
 
 
 def _checked(texts: MailTexts, writer: Writer, base_url: str) -> MailTexts:

@@ -1,8 +1,9 @@
 """What an operator sets for the site."""
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
 from mailpact.settings import AmqpUrl, DatabaseUrl, SettingsError
 
@@ -11,7 +12,27 @@ MAIL_LIMIT_NETWORK: Final = 30
 SITE_NAME: Final = "Our CMS"
 MAX_SITE_NAME: Final = 100  # characters, as in the contracts of the mails' templates
 
+CANARY_INTERVAL_SECONDS: Final = 60
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class CanarySettings:
+    """The canary: where it goes, how often, who is asked whether it came, and who is told that it came.
+
+    `viewer_url` has no slash at its end. `push_url` may be a secret. Empty is none.
+    """
+
+    address: str
+    interval_seconds: float = CANARY_INTERVAL_SECONDS
+    viewer_url: str = ""
+    push_url: str = field(default="", repr=False)
+
+    @property
+    def has_viewer(self) -> bool:
+        """Whether a viewer is asked for each canary."""
+        return bool(self.viewer_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +50,7 @@ class ProducerSettings:
     mail_limit_network: int = MAIL_LIMIT_NETWORK
     trusted_proxies: tuple[Network, ...] = ()
     site_name: str = SITE_NAME
+    canary: CanarySettings | None = None
 
     @property
     def is_https(self) -> bool:
@@ -42,6 +64,19 @@ def parse_site_name(text: str) -> str:
     if not 0 < len(name) <= MAX_SITE_NAME or not name.isprintable():
         raise SettingsError(f"{text!r} is not a name: one line of 1 to {MAX_SITE_NAME} characters")
     return name
+
+
+def parse_http_url(text: str) -> str:
+    """Return a URL that the site calls, without slashes at its end; raise SettingsError if it is not http or https."""
+    try:
+        url = urlsplit(text)
+        is_usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        is_usable = False
+    # Not the text, which may be a secret.
+    if not is_usable or not text.isprintable() or " " in text or "#" in text:
+        raise SettingsError("this is not a URL to call, for example https://watch.example/ping/1")
+    return text.rstrip("/")
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:

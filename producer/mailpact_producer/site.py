@@ -12,6 +12,7 @@ from mailpact_producer.cache import PageCache
 from mailpact_producer.commenting import Commenting
 from mailpact_producer.invalidation import Changes
 from mailpact_producer.login import Login
+from mailpact_producer.mail_flow import MailFlow
 from mailpact_producer.mail_gate import MailGate
 from mailpact_producer.mailer import Mailer
 from mailpact_producer.passwords import PasswordHashing
@@ -50,6 +51,7 @@ async def make_site(
     database: Database,
     passwords: PasswordHashing,
     mailer: Mailer,
+    flow: MailFlow,
     gate: MailGate,
     key: bytes,
     changes: Changes,
@@ -87,7 +89,7 @@ async def make_site(
         notices.middleware(),
         sessions(login, cookies),
         auditing(networks),
-        watching_mail(database),
+        watching_mail(flow),
     ]
     frame = Frame(notices, csrf, settings.site_name)
     return make_application(handlers, frame, middlewares, is_https=settings.is_https)

@@ -21,7 +21,7 @@ from mailpact.database.mysql import TABLE
 from mailpact.database.transactions import Database
 
 VERSION_TABLE: Final = "producer_version"
-HEAD: Final = "0008"
+HEAD: Final = "0009"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 metadata = MetaData()
@@ -100,6 +100,21 @@ mails = Table(
     Column("error", String(64)),
     Index("ix_mails_user", "user_id", "made_at"),
     Index("ix_mails_made", "made_at"),
+    **TABLE,
+)
+
+canary = Table(
+    "canary",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),  # 1: there is one row
+    Column("message_id", String(36), nullable=False),  # of the latest canary
+    Column("started_at", BigInteger, nullable=False),
+    Column("told", String(16), nullable=False),  # what status events have told of it
+    Column("ended_at", BigInteger),  # NULL while it is under way
+    Column("arrived_at", BigInteger),  # when a canary arrived last
+    Column(
+        "waiting_since", BigInteger
+    ),  # start of the first that has not arrived since; NULL: the latest has
     **TABLE,
 )
 

@@ -9,7 +9,7 @@ from aiohttp_jinja2 import render_template
 
 from mailpact_producer.web.csrf import Csrf
 from mailpact_producer.web.notices import Notices
-from mailpact_producer.web.session import WAITING_MINUTES, reader
+from mailpact_producer.web.session import MAIL_TROUBLE, reader
 
 
 class Frame:
@@ -33,7 +33,7 @@ class Frame:
             "reader": reader(request),
             "frame_csrf": self._csrf.token(request) if has_form else "",
             "site_name": self._site_name,
-            "waiting_minutes": request.get(WAITING_MINUTES),
+            "mail_trouble": request.get(MAIL_TROUBLE),
         }
 
 

@@ -11,8 +11,8 @@ from mailpact_producer.web.cookies import Cookies
 
 _READER: Final = web.RequestKey("READER", User)
 
-WAITING_MINUTES: Final = web.RequestKey("WAITING_MINUTES", int)
-"""How long the oldest message has waited in the outbox, if that is too long and an administrator is to know."""
+MAIL_TROUBLE: Final = web.RequestKey("MAIL_TROUBLE", str)
+"""Why mail does not flow, for an administrator; empty if it flows."""
 
 
 def reader(request: web.Request) -> User | None:

@@ -133,11 +133,12 @@ class Data:
             return [tuple(row) for row in result] if result.returns_rows else []
 
     def mails(self) -> list[SentMail]:
-        """Return the mails that wait in the outbox, in their order."""
+        """Return the readers' mails that wait in the outbox, in their order."""
         rows = self.rows(
             "SELECT body, message_id, traceparent FROM outbox WHERE contract = 'email/2' ORDER BY id"
         )
-        return [sent_mail(json.loads(body), *rest) for body, *rest in rows]
+        messages = [(json.loads(body), *rest) for body, *rest in rows]
+        return [sent_mail(body, *rest) for body, *rest in messages if body.get("category") != "canary"]
 
     def everything(self) -> str:
         """Return all that is stored, in all tables."""

@@ -1,0 +1,53 @@
+"""Whether mail flows, as far as the database can tell: what waits in the outbox, and what became of the canary."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection
+
+from mailpact.database.transactions import Database
+from mailpact_producer.canary_keeper import CanaryKeeper
+from mailpact_producer.store import canary, outbox
+from mailpact_producer.store.canary import Sighting
+from mailpact_producer.store.outbox import Backlog
+
+LONGEST_WAIT_SECONDS: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What the database tells of the mail; `trouble` is empty if mail flows, otherwise a sentence for operators."""
+
+    backlog: Backlog
+    sighting: Sighting | None
+    trouble: str
+
+
+class MailFlow:
+    """Looks whether mail flows. Without a canary only the outbox is looked at."""
+
+    def __init__(self, database: Database, keeper: CanaryKeeper | None) -> None:
+        self._database = database
+        self.keeper = keeper
+
+    async def look(self) -> Flow:
+        """Return what the database tells now. Raises DatabaseUnavailable."""
+        return await self._database.transact(self._look)
+
+    def described(self, flow: Flow) -> Mapping[str, object] | None:
+        """Return what `/health/mail` tells of the canary; None without one."""
+        if self.keeper is None or flow.sighting is None:
+            return None
+        return self.keeper.described(flow.sighting)
+
+    def _look(self, connection: Connection) -> Flow:
+        backlog = outbox.backlog(connection)
+        sighting = None if self.keeper is None else canary.look(connection)
+        if backlog.oldest_seconds > LONGEST_WAIT_SECONDS:
+            trouble = f"a message has waited in the outbox for {backlog.oldest_seconds:.0f} seconds"
+        elif self.keeper is not None and sighting is not None:
+            trouble = self.keeper.trouble(sighting)
+        else:
+            trouble = ""
+        return Flow(backlog, sighting, trouble)
