@@ -13,6 +13,7 @@ from typing import Final
 
 from aiohttp import web
 
+from mailpact.settings import AmqpUrl
 from mailpact.telemetry import Journey, Point
 from mailpact.web.security import add_security_headers
 from mailpact.web.serving import serving
@@ -22,6 +23,7 @@ from mailpact_capture.api.about import About
 from mailpact_capture.api.changes import Changing
 from mailpact_capture.api.events import Events
 from mailpact_capture.api.faults import Faults
+from mailpact_capture.api.journey import Journeying
 from mailpact_capture.api.parts import Parts
 from mailpact_capture.api.routes import Reading
 from mailpact_capture.api.sending import Sending
@@ -38,7 +40,9 @@ from mailpact_capture.feed import Feed
 from mailpact_capture.gate import Handler, gate
 from mailpact_capture.hall import Hall
 from mailpact_capture.handler import close, conversations, quiet_library, take_tls
+from mailpact_capture.history import History
 from mailpact_capture.ids import public_id
+from mailpact_capture.journeys import Journeys
 from mailpact_capture.limits import DEFAULT_KEPT_BYTES, DEFAULT_KEPT_MAILS, MAX_MESSAGE_BYTES
 from mailpact_capture.provenance import amqp_message_id
 from mailpact_capture.store import Store
@@ -54,7 +58,8 @@ class Settings:
     """What the operator may choose.
 
     How much is kept (the oldest mails go first); further names of this server; whether clients are offered STARTTLS;
-    the files of the certificate and its key, without which a certificate is made; who may log in; the first faults.
+    the files of the certificate and its key, without which a certificate is made; who may log in; the first faults; the
+    broker to listen to, so that a mail is shown with the message that it was made from.
     """
 
     kept_mails: int = DEFAULT_KEPT_MAILS
@@ -64,6 +69,7 @@ class Settings:
     certificate: tuple[Path, Path] | None = None
     accounts: Accounts = field(default_factory=Accounts)
     faults: Script | None = None
+    amqp_url: AmqpUrl | None = None
 
 
 DEFAULTS: Final = Settings()
@@ -109,7 +115,10 @@ async def running(
             stores.opened(store, feed=feed, limit=limit, tell=_telling(journey), is_durable=is_durable)
         )
         hall = _hall(mails, settings)
-        app = _app(mails, hall, web, capture, settings)
+        journeys = Journeys()
+        if settings.amqp_url is not None:
+            await stack.enter_async_context(_listening(settings.amqp_url, journeys))
+        app = _app(mails, hall, web, capture, settings, History(mails, journeys))
         await stack.enter_async_context(serving(app, web, runner=Runner))
         await stack.enter_async_context(_taking_mail(hall, smtp, smtps))
         yield capture
@@ -128,6 +137,19 @@ def _hall(store: Store, settings: Settings) -> Hall:
         accounts=settings.accounts,
         offers_starttls=settings.offers_starttls,
     )
+
+
+@asynccontextmanager
+async def _listening(url: AmqpUrl, journeys: Journeys) -> AsyncIterator[None]:
+    # Most capture servers listen to no broker, and the libraries for it take long to load.
+    from mailpact.contracts import catalogue
+    from mailpact_capture.overhear import Overhearing
+
+    overhearing = Overhearing(url, catalogue.load(), journeys, now_us=lambda: time.time_ns() // 1000)
+    async with asyncio.TaskGroup() as tasks:
+        listening = tasks.create_task(overhearing.run())
+        yield
+        listening.cancel()
 
 
 def _telling(journey: Journey) -> Callable[[str], None]:
@@ -160,7 +182,7 @@ async def _taking_mail(
 
 
 def _app(
-    store: Store, hall: Hall, listener: socket.socket, capture: Capture, settings: Settings
+    store: Store, hall: Hall, listener: socket.socket, capture: Capture, settings: Settings, history: History
 ) -> web.Application:
     own = gate(listener.getsockname()[0], settings.allowed_hosts)
     app = web.Application(middlewares=[own, _unavailable], client_max_size=2 * MAX_MESSAGE_BYTES)
@@ -168,7 +190,7 @@ def _app(
     rooms = (
         Reading(store), Changing(store), Parts(store), Sending(store), Waiting(store), Events(store),
         About(store, hall.dialogues, hall.identities), Faults(hall.faults), SmtpSessions(hall.dialogues),
-        Viewer(store, hall.dialogues, app, smtp=capture.smtp),
+        Viewer(store, hall.dialogues, app, history, smtp=capture.smtp), Journeying(history),
     )  # fmt: skip
     for prefix in ("", "/ns/{namespace}"):
         for room in rooms:

@@ -63,7 +63,10 @@ Faults = Annotated[
     Path | None, options.path("--faults", "A JSON file with faults that the SMTP server simulates.")
 ]
 
-Broker = Annotated[AmqpUrl | None, options.amqp_url("Publish log records to this broker too.")]
+Broker = Annotated[
+    AmqpUrl | None,
+    options.amqp_url("Listen to this broker to show each mail with its message; publish log records to it."),
+]
 
 
 def capture(
@@ -110,6 +113,7 @@ def capture(
             certificate=certificate,
             accounts=read_accounts(auth_file) if auth_file else Accounts(),
             faults=_script(faults) if faults else None,
+            amqp_url=amqp_url,
         )
         plain, web, encrypted = listen(smtp), listen(http), listen(smtps) if smtps else None
         async with (

@@ -137,6 +137,17 @@ def base_url() -> Any:
     return _parsed("--base-url", parse_base_url, "URL", "The site's public address, for links and cookies.")
 
 
+def called_url(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
+    """Declare an option whose value is a URL that Mailpact calls; a value that is refused is never shown."""
+    return _parsed(name, _parse_called_url, "URL", help)
+
+
+def _parse_called_url(text: str) -> str:
+    from mailpact_producer.settings import parse_http_url
+
+    return parse_http_url(text)
+
+
 def mailbox(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
     """Declare an option whose value is an address, with or without a display name."""
     return _parsed(name, _parse_mailbox, "MAILBOX", help)

@@ -19,7 +19,6 @@ from mailpact_producer.settings import (
     SITE_NAME,
     CanarySettings,
     ProducerSettings,
-    parse_http_url,
     parse_networks,
     parse_site_name,
 )
@@ -70,11 +69,10 @@ CanaryInterval = Annotated[
     int, options.number("--canary-interval", "Seconds between two canaries.", least=1, most=3600)
 ]
 CanaryViewer = Annotated[
-    str,
-    options.text("--canary-viewer-url", "URL", "The capture server that is asked for each canary."),
+    str | None, options.called_url("--canary-viewer-url", "The capture server that is asked for each canary.")
 ]
 CanaryPush = Annotated[
-    str, options.text("--canary-push-url", "URL", "What is called after each canary that has arrived.")
+    str | None, options.called_url("--canary-push-url", "What is called after each canary that has arrived.")
 ]
 
 
@@ -89,8 +87,8 @@ def producer(
     site_name: SiteName = SITE_NAME,
     canary: CanaryAddress = None,
     canary_interval: CanaryInterval = CANARY_INTERVAL_SECONDS,
-    canary_viewer_url: CanaryViewer = "",
-    canary_push_url: CanaryPush = "",
+    canary_viewer_url: CanaryViewer = None,
+    canary_push_url: CanaryPush = None,
     health: HealthAddress = None,
     local_logs: Annotated[bool, options.local_logs()] = False,
 ) -> None:
@@ -136,18 +134,12 @@ def producer(
     serve_until_stopped(serve)
 
 
-def _canary(address: str | None, interval: int, viewer: str, push: str) -> CanarySettings | None:
-    if address is None:
-        for option, value in (("--canary-viewer-url", viewer), ("--canary-push-url", push)):
-            if value:
-                raise SettingsError(f"{option} needs --canary ADDRESS")
-        return None
-    viewer_url = _called("--canary-viewer-url", viewer)
-    return CanarySettings(address, interval, viewer_url, _called("--canary-push-url", push))
-
-
-def _called(option: str, text: str) -> str:
-    try:
-        return parse_http_url(text) if text else ""
-    except SettingsError as error:
-        raise SettingsError(f"{option}: {error}") from None
+def _canary(
+    address: str | None, interval: int, viewer: str | None, push: str | None
+) -> CanarySettings | None:
+    if address is not None:
+        return CanarySettings(address, interval, viewer or "", push or "")
+    for option, value in (("--canary-viewer-url", viewer), ("--canary-push-url", push)):
+        if value is not None:
+            raise SettingsError(f"{option} needs --canary ADDRESS")
+    return None

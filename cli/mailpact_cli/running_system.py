@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from structlog.contextvars import bound_contextvars
 
@@ -18,6 +18,9 @@ from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort
 from mailpact.telemetry import Journey
 from mailpact_cli.listening import bound_address, listen, listen_near, site_url
 from mailpact_consumer.smtp_url import SmtpUrl
+
+if TYPE_CHECKING:
+    from mailpact_producer.settings import ProducerSettings
 
 CMS, VIEWER, SMTP, AMQP = (HostPort("127.0.0.1", port) for port in (8080, 8025, 1025, 5672))
 MAIL_FROM = "cms@mail.example"
@@ -68,13 +71,13 @@ class RunningSystem:
 @asynccontextmanager
 async def running_system(given: UpOptions, folder: Path, journey: Journey) -> AsyncIterator[RunningSystem]:
     """Start every component, yield their addresses, and stop the components again."""
+    from mailpact_capture.service import Settings as CaptureSettings
     from mailpact_capture.service import running as capture_running
     from mailpact_consumer.mailbox import Mailbox
     from mailpact_consumer.service import running as consumer_running
     from mailpact_consumer.settings import ConsumerSettings
     from mailpact_devbroker.service import running as devbroker_running
     from mailpact_producer.service import running as producer_running
-    from mailpact_producer.settings import CanarySettings, ProducerSettings
 
     listeners = _listen(given)
     cms_url, viewer_url = (
@@ -97,7 +100,11 @@ async def running_system(given: UpOptions, folder: Path, journey: Journey) -> As
         await start(
             "capture",
             capture_running(
-                smtp=listeners.smtp, web=listeners.viewer, store=folder / "capture.db", journey=journey
+                smtp=listeners.smtp,
+                web=listeners.viewer,
+                store=folder / "capture.db",
+                journey=journey,
+                settings=CaptureSettings(amqp_url=amqp_url),
             ),
         )
         consumer_settings = ConsumerSettings(
@@ -107,14 +114,7 @@ async def running_system(given: UpOptions, folder: Path, journey: Journey) -> As
             mail_from=Mailbox(MAIL_FROM),
         )
         consumer = await start("consumer", consumer_running(consumer_settings, journey=journey))
-        producer_settings = ProducerSettings(
-            base_url=site_url(listeners.cms),
-            amqp_url=amqp_url,
-            database_url=given.database_url or DatabaseUrl.of_file(folder / "cms.db"),
-            # A demo that runs once is over before the second canary.
-            canary=None if given.once else CanarySettings(CANARY, viewer_url=viewer_url + CANARY_VIEW),
-            mail_limit_network=0,  # the developer's own machine is the only network that can reach the site
-        )
+        producer_settings = _producer_settings(given, folder, site_url(listeners.cms), amqp_url, viewer_url)
         await start("producer", producer_running(producer_settings, listeners.cms, journey=journey))
         yield RunningSystem(
             amqp="devbroker" if given.amqp_url is None else "rabbitmq",
@@ -127,6 +127,21 @@ async def running_system(given: UpOptions, folder: Path, journey: Journey) -> As
             journey=journey,
             consuming=consumer.consuming,
         )
+
+
+def _producer_settings(
+    given: UpOptions, folder: Path, base_url: str, amqp_url: AmqpUrl, viewer_url: str
+) -> "ProducerSettings":
+    from mailpact_producer.settings import CanarySettings, ProducerSettings
+
+    return ProducerSettings(
+        base_url=base_url,
+        amqp_url=amqp_url,
+        database_url=given.database_url or DatabaseUrl.of_file(folder / "cms.db"),
+        # A demo that runs once is over before the second canary.
+        canary=None if given.once else CanarySettings(CANARY, viewer_url=viewer_url + CANARY_VIEW),
+        mail_limit_network=0,  # the developer's own machine is the only network that can reach the site
+    )
 
 
 def _inbox_beside(cms: DatabaseUrl | None) -> DatabaseUrl | None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -15,6 +16,7 @@ from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError
 from mailpact.telemetry import configure_logging
 from mailpact_cli import options
 from mailpact_cli.errors import WRONG
+from mailpact_cli.journey import ask_site, ask_viewer, is_known, print_journey, print_site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +41,13 @@ def status(
         list[HostPort] | None,
         options.address("--health", "Where a consumer or a site serves its health; may be repeated."),
     ] = None,
+    database_url: Annotated[
+        DatabaseUrl | None,
+        options.database_url("--database-url", "The site's database, which knows what was confirmed."),
+    ] = None,
+    viewer_url: Annotated[
+        str | None, options.called_url("--viewer-url", "A capture server, which shows the message's journey.")
+    ] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Show the whole system on one screen, or whether the mail of a message or to an address was sent.
@@ -53,11 +62,22 @@ def status(
         show_screen(Places(amqp_url, inbox_url, tuple(health or ())), as_object=as_json)
         return
     mails = read_inbox(inbox_url, lambda connection: _look(connection, about))
+    ids = list(dict.fromkeys([*(mail.message_id for mail in mails), about.lower(), about]))
+    is_address = "@" in about
+    entry = None if database_url is None or is_address else asyncio.run(ask_site(database_url, ids))
+    told = None if viewer_url is None or is_address else asyncio.run(ask_viewer(viewer_url, ids[0]))
     if as_json:
-        print(json.dumps({"mails": [_described(mail) for mail in mails]}))  # noqa: T201  # the result
+        site = None if entry is None else asdict(entry)
+        found = {"mails": [_described(mail) for mail in mails], "site": site, "journey": told}
+        print(json.dumps(found))  # noqa: T201  # the result
     else:
-        _print(mails, Console(highlight=False))
-    if not mails:
+        console = Console(highlight=False)
+        if database_url is not None and not is_address:
+            print_site(entry, console)
+        _print(mails, console)
+        if told is not None:
+            print_journey(told, console)
+    if not (mails or entry or (told is not None and is_known(told))):
         raise typer.Exit(WRONG)
 
 

@@ -148,7 +148,7 @@ class Subscriber:
         receive: Callable[[Delivery], None],
     ) -> None:
         self._supervisor = Supervisor(url, role)
-        self._queue = queue
+        self.queue = queue
         self._prefetch = prefetch
         self._declare = declare
         self._receive = receive
@@ -205,11 +205,11 @@ class Subscriber:
         wanted = not (self._is_stopping or self._is_paused)
         async with asyncio.timeout(RPC_SECONDS):
             if wanted and self._consuming is None:
-                tag = await consume(channel, self._queue, partial(self._deliver, acks, over))
+                tag = await consume(channel, self.queue, partial(self._deliver, acks, over))
                 self._consuming = channel, tag
                 self._watchdog.forget()
                 self.started.set()
-                log.info("consuming has begun", queue=self._queue)
+                log.info("consuming has begun", queue=self.queue)
             elif self._is_paused and not self._is_stopping and self._consuming is not None:
                 _, tag = self._consuming
                 self._consuming = None
@@ -226,15 +226,13 @@ class Subscriber:
             if consuming is None or self._is_stopping:
                 continue
             with suppress(BrokerError), talking():
-                found = await look_at(connection, self._queue) or (0, 0)
+                found = await look_at(connection, self.queue) or (0, 0)
             if found is None or self._consuming is not consuming:
                 continue  # the broker is busy or lost, or consuming was paused meanwhile
             has_room = acks.unsettled < self._prefetch
             why = self._watchdog.why_lost(Look(*found, delivered=self._delivered, has_room=has_room))
             if why is not None and not over.done():
-                over.set_exception(
-                    BrokerLost(f"the broker has lost the subscription to {self._queue}: {why}")
-                )
+                over.set_exception(BrokerLost(f"the broker has lost the subscription to {self.queue}: {why}"))
 
     async def _until_over(self, channel: AbstractChannel, acks: Acks, over: asyncio.Future[None]) -> NoReturn:
         closing = channel.closing
@@ -255,7 +253,7 @@ class Subscriber:
             over.result()
         # Somebody deleted the queue, or the channel was closed: a new session declares and consumes again.
         why = "the queue was deleted" if over.done() else why_closed(closing)
-        raise BrokerLost(f"the broker ended the consuming of {self._queue}: {why}")
+        raise BrokerLost(f"the broker ended the consuming of {self.queue}: {why}")
 
     def _deliver(self, acks: Acks, over: asyncio.Future[None], delivered: Delivered) -> None:
         acks.delivered(delivered.tag)

@@ -6,7 +6,8 @@
 
 One canary is under way at a time for all processes of the site. A canary ends when it has arrived, when an event tells
 that there will be no mail, or after ten minutes. It has arrived when the event `sent` has come and, where a viewer can
-be asked, the viewer has the mail. All times are microseconds since 1970 by the database's clock.
+be asked, the viewer has the mail; a canary that the mail server has taken is asked for until it is 1.5 intervals old.
+All times are microseconds since 1970 by the database's clock.
 """
 
 from dataclasses import dataclass
@@ -86,7 +87,9 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask the viewer whether it has the mail."""
+    """Ask the viewer whether it has the mail; `is_last` ends the canary if the viewer has not."""
+
+    is_last: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +117,12 @@ def next_step(canary: Canary, now: int, *, interval_seconds: float, has_viewer: 
     if not canary.is_under_way:
         left = interval_seconds - age_seconds
         return Begin() if canary.message_id is None or not 0 < left <= interval_seconds else Wait(left)
-    if canary.told is MailState.SENT and not has_viewer:
-        return End(has_arrived=True)
+    if canary.told is MailState.SENT:
+        # The viewer has a mail before the mail server says so: a mail that is not there by now does not come any more.
+        is_in_time = 0 <= age_seconds <= LATE_INTERVALS * interval_seconds
+        return Ask(is_last=not is_in_time) if has_viewer else End(has_arrived=True)
     if canary.told in _ENDS or not 0 <= age_seconds <= LIFE_SECONDS:
         return End(has_arrived=False)
-    if canary.told is MailState.SENT:
-        return Ask()
     return Wait(min(1.0, interval_seconds / 10))
 
 

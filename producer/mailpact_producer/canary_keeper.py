@@ -143,10 +143,11 @@ class CanaryKeeper:
                 return seconds
             case Begin():
                 await self._begin(canary.message_id)
-            case Ask():
-                if not await self._is_seen(http, str(canary.message_id)):
+            case Ask(is_last):
+                is_seen = await self._is_seen(http, str(canary.message_id))
+                if not (is_seen or is_last):
                     return min(RETRY_SECONDS, settings.interval_seconds / 10)
-                await self._end(http, sighting, has_arrived=True)
+                await self._end(http, sighting, has_arrived=is_seen)
             case End(has_arrived):
                 await self._end(http, sighting, has_arrived=has_arrived)
         return 0.0

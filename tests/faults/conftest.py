@@ -159,9 +159,18 @@ class Mailpact:
         words = self._words("consumer")
         return self._start(*words[: words.index("--retry-schedule")], PYTHONPATH=python_path)
 
-    def producer(self, port: str = "site", **variables: str) -> Process:
-        """Start the CMS."""
-        return self._start(*self._words("producer", port), **variables)
+    def producer(self, port: str = "site", *options: str, **variables: str) -> Process:
+        """Start the CMS, with further options."""
+        return self._start(*self._words("producer", port), *options, **variables)
+
+    @property
+    def smtp_port(self) -> int:
+        """Where the capture server takes mail."""
+        return self._ports["smtp"]
+
+    def database_url(self, file: str) -> str:
+        """Return the URL of a database: the server's, or that of a file."""
+        return self._database(file)
 
     def start_unready(self, command: str) -> Process:
         """Start a consumer or a CMS that has to wait for something."""
@@ -310,6 +319,12 @@ def _free_port() -> int:
 @pytest.fixture
 def free_port() -> int:
     """A port of the loopback that was free a moment ago."""
+    return _free_port()
+
+
+@pytest.fixture
+def second_free_port() -> int:
+    """Another such port."""
     return _free_port()
 
 

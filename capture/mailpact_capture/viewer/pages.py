@@ -19,6 +19,8 @@ from mailpact_capture.asking import namespace_of, number, query_of, stored_mail
 from mailpact_capture.dialogues import KEPT_DIALOGUES, Dialogues
 from mailpact_capture.gate import FOLLOWED_LINK
 from mailpact_capture.headers import decode_words
+from mailpact_capture.history import History
+from mailpact_capture.journeys import attempts, text_at
 from mailpact_capture.records import StoredMail
 from mailpact_capture.search import EVERYTHING, Condition
 from mailpact_capture.shown_html import PICTURE_TYPES, has_remote_pictures
@@ -79,8 +81,11 @@ def _page(handler: Handler) -> Handler:
 class Viewer:
     """Shows what the store has. `smtp` is where mail is taken, for the page that has none to show."""
 
-    def __init__(self, store: Store, dialogues: Dialogues, app: web.Application, *, smtp: str) -> None:
+    def __init__(
+        self, store: Store, dialogues: Dialogues, app: web.Application, history: History, *, smtp: str
+    ) -> None:
         self._store = store
+        self._history = history
         self._dialogues = dialogues
         self._smtp = smtp
         environment = aiohttp_jinja2.setup(
@@ -101,6 +106,7 @@ class Viewer:
             "iso": iso,
             "size": size,
             "words": decode_words,
+            "at": text_at,
         }
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
@@ -110,6 +116,7 @@ class Viewer:
         router.add_get(prefix + "/mail/{id}", self.mail)
         router.add_post(prefix + "/mail/{id}", self.change)
         router.add_get(prefix + "/refused", self.refused)
+        router.add_get(prefix + "/journey/{message_id}", self.journey)
 
     @_page
     async def list(self, request: web.Request) -> web.StreamResponse:
@@ -145,6 +152,7 @@ class Viewer:
             "codes": found_in_text.codes(stored.mail),
             "pictures": PICTURE_TYPES,
             "as_test": as_test(str(request.url.origin()) + base, stored),
+            "origin": self._history.origin(stored),
         }
         return aiohttp_jinja2.render_template(
             "mail.html", request, listed | shown | _of_view(stored, view, request)
@@ -156,6 +164,15 @@ class Viewer:
         dialogues = self._dialogues.newest(namespace_of(request))
         shown = {"dialogues": dialogues, "most": KEPT_DIALOGUES, "base": _base(request), "query": ""}
         return aiohttp_jinja2.render_template("refused.html", request, shown)
+
+    @_page
+    async def journey(self, request: web.Request) -> web.StreamResponse:
+        """Show what is known of a message, from what was asked to the mails; also where nothing is known."""
+        told = await self._history.told(request.match_info["message_id"], namespace_of(request))
+        shown = {"told": told, "attempts": list(attempts(told.events)), "base": _base(request), "query": ""}
+        return aiohttp_jinja2.render_template(
+            "journey.html", request, shown, status=200 if told.is_known else 404
+        )
 
     async def change_all(self, request: web.Request) -> web.StreamResponse:
         """Delete all mails or mark them read, and show the list; for browsers without the script."""

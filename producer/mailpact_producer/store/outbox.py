@@ -80,6 +80,32 @@ def enqueue(connection: Connection, message: Message, *, contract: str) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A message in the outbox, for operators; the times are in ISO 8601, `confirmed_at` is empty before the confirm."""
+
+    message_id: str
+    contract: str
+    state: str
+    attempts: int
+    reason: str
+    committed_at: str
+    confirmed_at: str
+
+
+def find(connection: Connection, message_ids: Sequence[str]) -> Entry | None:
+    """Return the message that has one of these ids; None if the outbox has none."""
+    query = select(*outbox.c).where(outbox.c.message_id.in_(message_ids)).limit(1)
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    confirmed_at = "" if row.published_at is None else clock.moment(row.published_at).isoformat()
+    committed_at = clock.moment(row.made_at_seconds * clock.SECOND).isoformat()
+    return Entry(
+        row.message_id, row.contract, row.state, row.attempts, row.reason or "", committed_at, confirmed_at
+    )
+
+
 def holds(connection: Connection, message_id: str) -> bool:
     """Return whether a message with this id was enqueued before."""
     return connection.execute(_HOLDS, {"message": message_id}).first() is not None

@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from aiormq import spec
 
 from mailpact_producer.service import running
 from mailpact_producer.settings import CanarySettings, ProducerSettings
+from tests import command
 
 ADDRESS = "canary+ns-canary@example.org"
 INTERVAL = 0.6
@@ -263,3 +265,23 @@ async def test_without_a_canary_health_is_as_before(
 
     assert said == {"flows": True, "detail": "", "canary": None}
     assert data.rows("SELECT * FROM canary") + data.rows("SELECT * FROM outbox") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--canary-push-url", "https://watch.example/s3cret"], "needs --canary"),
+        (["--canary-viewer-url", "http://127.0.0.1:8025"], "needs --canary"),
+        (["--canary", "nobody"], "not a plain ASCII address"),
+        (["--canary", ADDRESS, "--canary-push-url", "s3cret"], "not a URL to call"),
+        (["--canary", ADDRESS, "--canary-interval", "0"], "canary-interval"),
+    ],
+)
+async def test_options_that_cannot_work_end_the_command_with_one_line(
+    words: list[str], said: str, tmp_path: Path
+) -> None:
+    done = await asyncio.to_thread(command.run, "producer", *words, cwd=tmp_path)
+
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert said in done.stderr
+    assert "s3cret" not in done.stderr

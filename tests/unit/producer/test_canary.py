@@ -40,8 +40,9 @@ def under_way(told: MailState = MailState.QUEUED, *, is_confirmed: bool = True) 
         (under_way(MailState.EXPIRED), 1, True, End(has_arrived=False)),
         (under_way(MailState.SENT), 1, False, End(has_arrived=True)),
         (under_way(MailState.SENT), 700, False, End(has_arrived=True)),
-        (under_way(MailState.SENT), 1, True, Ask()),
-        (under_way(MailState.SENT), 601, True, End(has_arrived=False)),
+        (under_way(MailState.SENT), 90, True, Ask(is_last=False)),
+        (under_way(MailState.SENT), 91, True, Ask(is_last=True)),
+        (under_way(MailState.SENT), 601, True, Ask(is_last=True)),
     ],
 )
 def test_next_step(canary: Canary, age_seconds: int, has_viewer: bool, step: Step) -> None:

@@ -1,0 +1,163 @@
+"""Puts one message's journey together: what was heard of it, and the mails in the store that name it."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from mailpact.contracts.errors import Refusal
+from mailpact.contracts.parse import JsonObject
+from mailpact_capture.asked import members, shown_body, value_of
+from mailpact_capture.compare import Compared, compare
+from mailpact_capture.journeys import MAX_ID_CHARACTERS, Asked, Heard, Journeys, id_key
+from mailpact_capture.provenance import amqp_message_id
+from mailpact_capture.records import StoredMail
+from mailpact_capture.search import Condition, fold
+from mailpact_capture.store import Store
+
+MOST_MAILS: Final = (
+    60  # of one message that are read and compared: as many as one message has recipients in `to`
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedShown:
+    """A message as it is shown: `body` is JSON without secrets, or empty with the reason in `defect`."""
+
+    asked: Asked
+    seen_at: str
+    made_at: str
+    body: str
+    defect: str
+    compared: Sequence[Compared]
+
+
+@dataclass(frozen=True, slots=True)
+class MailShown:
+    """A mail of the message."""
+
+    public_id: str
+    received_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """The mails of one message to one recipient: more than one is a mail that came twice."""
+
+    recipient: str
+    copies: Sequence[MailShown]
+    same_bytes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A journey, ready to be shown. `since` is when listening to the broker began; empty if nobody listens."""
+
+    message_id: str
+    since: str
+    hears_logs: bool
+    copies: int
+    publisher_id: str
+    keys: Sequence[str]
+    asked: Sequence[AskedShown]
+    events: Sequence[JsonObject]
+    records: Sequence[JsonObject]
+    left_out: int
+    mails: Sequence[Copies]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is known of the message."""
+        return bool(self.copies or self.events or self.records or self.keys or self.mails)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which message a mail says it was made from; empty if it names none. `asked` is the message, if it was seen."""
+
+    message_id: str
+    asked: Asked | None
+    is_listening: bool
+
+
+class History:
+    """Tells journeys."""
+
+    def __init__(self, store: Store, journeys: Journeys) -> None:
+        self._store = store
+        self._journeys = journeys
+
+    def origin(self, stored: StoredMail) -> Origin:
+        """Return which message the mail names."""
+        message_id = amqp_message_id(stored.mail.message_id) or ""
+        heard = self._journeys.find(message_id) if message_id else None
+        asked = self._journeys.asked_of(heard) if heard is not None else ()
+        return Origin(message_id, asked[0] if len(asked) == 1 else None, self._journeys.since_us is not None)
+
+    async def told(self, message_id: str, namespace: str | None) -> Told:
+        """Return what is known of a message; of its mails those in the namespace."""
+        message_id = message_id[:MAX_ID_CHARACTERS]
+        heard = self._journeys.find(message_id) or Heard()
+        mails = await self._mails(message_id, namespace)
+        since = self._journeys.since_us
+        asked = self._journeys.asked_of(heard)
+        publishers = self._journeys.find(heard.publisher_id) if heard.publisher_id else None
+        return Told(
+            message_id=id_key(message_id),
+            since="" if since is None else moment(since),
+            hears_logs=self._journeys.hears_logs,
+            copies=heard.copies + (publishers.copies if publishers is not None else 0),
+            publisher_id=heard.publisher_id,
+            keys=tuple(heard.keys),
+            asked=[_shown(each, mails) for each in asked],
+            events=sorted(heard.events, key=lambda event: str(event["occurred_at"])),
+            records=list(heard.records),
+            left_out=heard.left_out,
+            mails=_grouped(mails),
+        )
+
+    async def _mails(self, message_id: str, namespace: str | None) -> list[StoredMail]:
+        words = fold(message_id)
+        if not words:
+            return []
+        query = Condition("instr(found_message_id, ?) = 1", (words,))
+        page = await self._store.page(query, start=0, limit=MOST_MAILS, namespace=namespace)
+        key, found = id_key(message_id), []
+        for summary in reversed(page.summaries):
+            if amqp_message_id(summary.message_id) == key:
+                stored = await self._store.mail(summary.public_id, namespace=namespace)
+                found += [stored] if stored is not None else []
+        return found
+
+
+def _shown(asked: Asked, mails: Sequence[StoredMail]) -> AskedShown:
+    value = value_of(asked)
+    is_refused = isinstance(value, Refusal)
+    return AskedShown(
+        asked,
+        seen_at=moment(asked.seen_us),
+        made_at="" if asked.made_at is None else f"{asked.made_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        body="" if isinstance(value, Refusal) else shown_body(value),
+        defect=f"{value.code}: {value.detail}" if isinstance(value, Refusal) else "",
+        compared=[] if is_refused or not mails else compare(asked, members(value), mails),
+    )
+
+
+def _grouped(mails: Sequence[StoredMail]) -> list[Copies]:
+    groups: dict[str, list[StoredMail]] = {}
+    for stored in mails:
+        groups.setdefault(", ".join(stored.summary.envelope.rcpt_tos), []).append(stored)
+    return [
+        Copies(
+            recipient,
+            [MailShown(each.summary.public_id, moment(each.summary.envelope.received_us)) for each in group],
+            same_bytes=len({hashlib.sha256(each.raw).digest() for each in group}) == 1,
+        )
+        for recipient, group in groups.items()
+    ]
+
+
+def moment(us: int) -> str:
+    """Return a time in UTC as programs read it."""
+    return f"{datetime.fromtimestamp(us / 1_000_000, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"

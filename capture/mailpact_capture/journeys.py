@@ -1,0 +1,190 @@
+"""What the broker has told of messages: what was asked, what became of it, and what services have logged. Pure.
+
+    exchange email ─▶ asked      exchange email.status ─▶ events      exchange logs ─▶ records      by the message's id
+
+Everything is kept in memory and bounded: the messages that nothing was heard of for longest go first. Nothing is joined
+by anything but an id, and nothing is guessed: what was not seen is not there.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from mailpact.contracts.parse import JsonObject
+
+MOST_MESSAGES: Final = 2_000
+MOST_BYTES: Final = 32 * 1024 * 1024
+MOST_BODIES: Final = 5  # of one id
+MOST_EVENTS: Final = 200  # of one message
+MOST_RECORDS: Final = 200
+MAX_ID_CHARACTERS: Final = 255  # as long as an AMQP property can be
+_OVERHEAD_BYTES: Final = 1_000  # of one entry, about
+
+UUID_FORM: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_CONTRACTS: Final = {None: "email/1", "email.v1": "email/1", "email.v2": "email/2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A message as it went through the exchange `email`; `seen_us` is UTC in microseconds by this server's clock.
+
+    `body` is None if it was too large to be kept. `made_at` is the publisher's own timestamp, if there is one.
+    """
+
+    message_id: str
+    type: str | None
+    content_type: str | None
+    app_id: str | None
+    made_at: datetime | None
+    exchange: str
+    routing_key: str
+    size: int
+    sha256: str
+    body: bytes | None = field(repr=False)
+    seen_us: int = 0
+
+    @property
+    def contract(self) -> str:
+        """Return the contract that the message was written under; empty if its type names none that is known."""
+        return _CONTRACTS.get(self.type, "")
+
+
+@dataclass(slots=True)
+class Heard:
+    """What was heard of one id. `copies` counts the messages with it, `left_out` what was heard and is not kept.
+
+    `publisher_id` is the id that the publisher gave, if consumers know the message by another one; `keys` are those by
+    which consumers know messages with this id.
+    """
+
+    asked: list[Asked] = field(default_factory=list)
+    copies: int = 0
+    events: list[JsonObject] = field(default_factory=list)
+    records: list[JsonObject] = field(default_factory=list)
+    publisher_id: str = ""
+    keys: list[str] = field(default_factory=list)
+    left_out: int = 0
+    size_bytes: int = _OVERHEAD_BYTES
+
+
+class Journeys:
+    """What was heard of the latest messages; `since_us` is when listening began, None if nobody listens.
+
+    `nameless` counts messages without an id, which nothing can be joined to, and `invalid` what breaks its contract.
+    """
+
+    def __init__(self, *, most_messages: int = MOST_MESSAGES, most_bytes: int = MOST_BYTES) -> None:
+        self._most_messages, self._most_bytes = most_messages, most_bytes
+        self._heard: OrderedDict[str, Heard] = OrderedDict()
+        self._bytes = 0
+        self.since_us: int | None = None
+        self.hears_logs = False
+        self.nameless = 0
+        self.invalid = 0
+        self.forgotten = 0
+
+    def note_asked(self, asked: Asked) -> None:
+        """Note a message. The same body again is a copy and takes no room."""
+        if not asked.message_id:
+            self.nameless += 1
+            return
+        heard = self._of(asked.message_id)
+        heard.copies += 1
+        if any(each.sha256 == asked.sha256 for each in heard.asked):
+            return
+        if len(heard.asked) < MOST_BODIES:
+            heard.asked.append(asked)
+            self._grow(heard, len(asked.body or b"") + _OVERHEAD_BYTES)
+        else:
+            heard.left_out += 1
+
+    def note_event(self, event: JsonObject, size: int) -> None:
+        """Note a status event, which obeys its contract."""
+        key, publisher_id = str(event["message_id"]), str(event.get("publisher_message_id") or "")
+        heard = self._of(key)
+        if any(each["id"] == event["id"] for each in heard.events):
+            return
+        if publisher_id and id_key(publisher_id) != id_key(key):
+            heard.publisher_id = publisher_id
+            asked = self._of(publisher_id)
+            if key not in asked.keys and len(asked.keys) < MOST_BODIES:
+                asked.keys.append(key)
+        if len(heard.events) < MOST_EVENTS:
+            heard.events.append(event)
+            self._grow(heard, size + _OVERHEAD_BYTES)
+        else:
+            heard.left_out += 1
+
+    def note_record(self, record: JsonObject, size: int) -> None:
+        """Note a log record that names a message."""
+        message_id = record.get("message_id")
+        if not isinstance(message_id, str) or not message_id:
+            return
+        heard = self._of(message_id)
+        if len(heard.records) < MOST_RECORDS:
+            heard.records.append(record)
+            self._grow(heard, size + _OVERHEAD_BYTES)
+        else:
+            heard.left_out += 1
+
+    def find(self, message_id: str) -> Heard | None:
+        """Return what was heard of an id; None if nothing was."""
+        return self._heard.get(id_key(message_id))
+
+    def asked_of(self, heard: Heard) -> tuple[Asked, ...]:
+        """Return the messages of an id, also those under the id that the publisher gave."""
+        publishers = self.find(heard.publisher_id) if heard.publisher_id else None
+        return (*heard.asked, *(publishers.asked if publishers is not None else ()))
+
+    def __len__(self) -> int:
+        return len(self._heard)
+
+    @property
+    def size_bytes(self) -> int:
+        """Return about how much memory is taken."""
+        return self._bytes
+
+    def _of(self, message_id: str) -> Heard:
+        key = id_key(message_id)
+        heard = self._heard.get(key)
+        if heard is None:
+            heard = self._heard[key] = Heard()
+            self._grow(heard, 0, added=heard.size_bytes)
+        else:
+            self._heard.move_to_end(key)
+        return heard
+
+    def _grow(self, heard: Heard, size: int, *, added: int = 0) -> None:
+        heard.size_bytes += size
+        self._bytes += size + added
+        while len(self._heard) > self._most_messages or (
+            self._bytes > self._most_bytes and len(self._heard) > 1
+        ):
+            _, oldest = self._heard.popitem(last=False)
+            self._bytes -= oldest.size_bytes
+            self.forgotten += 1
+
+
+def id_key(message_id: str) -> str:
+    """Return an id as ids are compared: a UUID in any case, any other id exactly."""
+    cut = message_id[:MAX_ID_CHARACTERS]
+    return cut.lower() if UUID_FORM.fullmatch(cut) else cut
+
+
+def attempts(events: Sequence[JsonObject]) -> Iterator[tuple[str, list[JsonObject]]]:
+    """Yield each recipient with the events about it, in the order of their time; "" for the message as a whole."""
+    groups: dict[str, list[JsonObject]] = {}
+    for event in sorted(events, key=lambda event: str(event["occurred_at"])):
+        groups.setdefault(str(event.get("recipient") or ""), []).append(event)
+    yield from groups.items()
+
+
+def text_at(value: Mapping[str, object], *names: str) -> str:
+    """Return the member that the names lead to as text; empty if there is none."""
+    found: object = value
+    for name in names:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return "" if found is None else str(found)
