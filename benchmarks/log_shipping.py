@@ -1,31 +1,38 @@
-"""Measure what shipping log records costs the consumer, alternating in one run, on RabbitMQ, MariaDB and smtp-sink.
+"""Measure what shipping log records costs consumer and site, alternating in one run, on RabbitMQ and MariaDB.
 
-In each round the consumer runs alone with `--local-logs`, with shipping, with shipping into a queue that 100,000
-records have filled (its policy drops the oldest), and with a user who may not publish to the exchange `logs`. A number
-holds by the median of the rounds' ratios.
+In each round the service runs alone with `--local-logs`, with shipping, with shipping into a queue that 100,000
+records have filled (its policy drops the oldest), and with a user who may not publish to the exchange `logs`. The
+consumer mails what waits through smtp-sink; the site answers as many registrations as it can. A number holds by the
+median of the rounds' ratios.
 
-    python -m benchmarks.log_shipping [--rounds 3 --mails 3000]
+    python -m benchmarks.log_shipping [consumer | site] [--rounds 3 --mails 3000 --seconds 6]
 
-Exit status 1: with shipping the consumer is slower than 0.9x.
+Exit status 1: with shipping the service is slower than 0.9x.
 """
 
 import argparse
 import asyncio
 import statistics
 import sys
-from collections.abc import Sequence
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import aiormq
 
 from benchmarks.consumer_speed import Contestant, Stage, Turn, staged
+from benchmarks.site_speed import CLIENTS_PER_CPU, Browser, own_cpu_seconds, program, with_browser
 from mailpact.amqp.topology import declare_all
 from mailpact.contracts import catalogue
 from mailpact_cli.log_shipping import Encoder
+from mailpact_producer.passwords import usable_cpus
 from tests.servers.rabbitmq import Rabbitmq
 from tests.servers.where import NotAvailable, Servers
 
-ROUNDS, MAILS = 3, 3_000
+ROUNDS, MAILS, SECONDS = 3, 3_000, 6.0
 RECORDS = 100_000
 LEAST = 0.9
 MODES = ("local", "shipping", "saturated", "refused")
@@ -57,8 +64,9 @@ async def prepare(amqp_url: str, records: int) -> None:
     await connection.close()
 
 
-def take_turn(servers: Servers, broker: Rabbitmq, name: str, mode: str, mails: int) -> Turn:
-    """Let the consumer send its mails in one mode."""
+@contextmanager
+def prepared(servers: Servers, broker: Rabbitmq, name: str, mode: str, mails: int) -> Iterator[ModeStage]:
+    """Yield the place for a service in one mode."""
     with staged(servers, name, mails) as whole:
         stage = ModeStage(whole.amqp_url, whole.database_url, whole.sink)
         broker.set_policy(
@@ -70,7 +78,37 @@ def take_turn(servers: Servers, broker: Rabbitmq, name: str, mode: str, mails: i
         asyncio.run(prepare(stage.amqp_url, RECORDS if mode == "saturated" else 0))
         if mode == "refused":
             stage = replace(stage, amqp_url=limited_user(broker, name))
-        return Contestant(servers, stage, mode).turn(mails)
+        yield stage
+
+
+def mail(servers: Servers, stage: ModeStage, mode: str, mails: int) -> Turn:
+    """Let the consumer send its mails."""
+    return Contestant(servers, stage, mode).turn(mails)
+
+
+def register(stage: ModeStage, mode: str, seconds: float) -> Turn:
+    """Let readers register at the site, as many at once as keep it busy; the turn counts registrations."""
+    words = ["producer", "--listen", "127.0.0.1:0", "--mail-limit-network", "0", "--amqp-url", stage.amqp_url]
+    words += ["--database-url", stage.database_url, *(["--local-logs"] if mode == "local" else [])]
+    done: list[float] = []
+
+    async def measure(browser: Browser) -> None:
+        ends = time.monotonic() + seconds
+
+        async def one_after_the_other() -> None:
+            while time.monotonic() < ends:
+                done.append((await browser.register())[1])
+
+        await asyncio.gather(*(one_after_the_other() for _ in range(CLIENTS_PER_CPU * usable_cpus())))
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        program(Path(folder), r"site on http://127\.0\.0\.1:(\d+)", *words) as (pid, (port,)),
+    ):
+        before, began = own_cpu_seconds(pid), time.monotonic()
+        asyncio.run(with_browser(f"http://127.0.0.1:{port}", measure))
+        took, cpu = time.monotonic() - began, own_cpu_seconds(pid) - before
+    return Turn(mode, len(done) / took, cpu * 1000 / len(done))
 
 
 def limited_user(broker: Rabbitmq, vhost: str) -> str:
@@ -104,8 +142,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("service", nargs="?", choices=("consumer", "site"), default="consumer")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--mails", type=int, default=MAILS, help="in each mode and round")
+    parser.add_argument("--mails", type=int, default=MAILS, help="of the consumer, in each mode and round")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of the site, in each mode and round")
     chosen = parser.parse_args()
     servers = Servers(lambda text: print(text, file=sys.stderr))
     try:
@@ -114,10 +154,13 @@ def main() -> int:
             raise SystemExit("a RabbitMQ of our own is needed")
         rounds = []
         for number in range(chosen.rounds):
-            turns = {
-                mode: take_turn(servers, broker, f"r{number}_{mode}", mode, chosen.mails)
-                for mode in (MODES if number % 2 == 0 else MODES[::-1])
-            }
+            turns: dict[str, Turn] = {}
+            for mode in MODES if number % 2 == 0 else MODES[::-1]:
+                mails = chosen.mails if chosen.service == "consumer" else 0
+                with prepared(servers, broker, f"r{number}_{mode}", mode, mails) as stage:
+                    turns[mode] = (
+                        mail(servers, stage, mode, mails) if mails else register(stage, mode, chosen.seconds)
+                    )
             rounds.append([turns[mode] for mode in MODES])
     finally:
         servers.close()
