@@ -115,7 +115,13 @@ def _canary(situation: Situation) -> tuple[str, str]:
     if not sites:
         return ASK_SITE, UNSURE
     details = dict.fromkeys(site.mail_detail for site in sites if not site.mail_flows)
-    return (f"red: {'; '.join(details)}", BAD) if details else ("green: mail flows", GOOD)
+    if details:
+        return f"red: {'; '.join(details)}", BAD
+    if not any(site.canary for site in sites):
+        return "no canary is sent; the site says that mail flows", UNSURE
+    arrived = [site.canary_arrived_seconds_ago for site in sites]
+    ago = min((seconds for seconds in arrived if seconds is not None), default=None)
+    return "green: mail flows" + ("" if ago is None else f", a canary arrived {duration(ago)} ago"), GOOD
 
 
 def _servers(broker: Broker | Unknown, inbox: Inbox | Unknown) -> Iterator[Line]:

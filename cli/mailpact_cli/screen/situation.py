@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+MOST_SECONDS = 1e12
+
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
@@ -68,6 +70,13 @@ class SiteHealth:
     outbox_pending: int
     outbox_oldest_seconds: float
     lost_log_records: int
+
+    @property
+    def canary_arrived_seconds_ago(self) -> float | None:
+        """Return how long ago the last canary arrived; None if the site does not tell."""
+        seconds = self.canary.get("arrived_seconds_ago")
+        is_possible = isinstance(seconds, int | float) and abs(seconds) < MOST_SECONDS  # NaN is not
+        return seconds if is_possible else None
 
 
 @dataclass(frozen=True, slots=True)
