@@ -179,7 +179,7 @@ def test_docker_compose_would_refuse_it(
         ('"no-new-privileges:true"', "", "rabbitmq may get new privileges"),
         ("    mem_limit: 1g\n", "", "mysql has no memory limit"),
         ("    user: mysql\n", "", "mysql runs as root"),
-        ("    user: mysql\n    cpus: 2\n", "    user: mysql\n", "mysql has no limit of processors"),
+        ("    user: mysql\n    cpus: 1\n", "    user: mysql\n", "mysql has no limit of processors"),
         ("  pids_limit: 200\n", "", "mysql has no limit of processes"),
         ("max-size: 10m, ", "", "capture has a log without an end"),
         ('"mysql-data:/var/lib/mysql"', '"./data:/var/lib/mysql"', "mysql sees files of the machine"),
