@@ -180,7 +180,7 @@ def test_docker_compose_would_refuse_it(
         ("    mem_limit: 1g\n", "", "mysql has no memory limit"),
         ("    user: mysql\n", "", "mysql runs as root"),
         ("    user: mysql\n    cpus: 1\n", "    user: mysql\n", "mysql has no limit of processors"),
-        ("  pids_limit: 200\n", "", "mysql has no limit of processes"),
+        ("  pids_limit: 200\n", "", "capture has no limit of processes"),
         ("max-size: 10m, ", "", "capture has a log without an end"),
         ('"mysql-data:/var/lib/mysql"', '"./data:/var/lib/mysql"', "mysql sees files of the machine"),
         ("mysql:9.7", "mysql", "mysql has an image that is not pinned"),
