@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.servers.rabbitmq import USER, Rabbitmq
+from tests.servers.rabbitmq import USER, ErlangError, Rabbitmq
 from tests.servers.run_folder import RunFolder
 
 NODES = 3
@@ -47,9 +47,16 @@ class Cluster:
 
     def wait_until_in_sync(self, vhost: str) -> None:
         """Wait until each quorum queue of a vhost has all its members, and each has what is committed now."""
-        committed = {
-            queue: max(indexes.values(), default=0) for queue, indexes in self._commit_indexes(vhost).items()
-        }
+        committed: dict[str, int] = {}
+
+        def have_leaders() -> bool:
+            committed.update(
+                (queue, max(indexes.values(), default=0))
+                for queue, indexes in self._commit_indexes(vhost).items()
+            )
+            return bool(committed)
+
+        wait_until("each queue has a leader", have_leaders)
 
         def are_in_sync() -> bool:
             now = self._commit_indexes(vhost)
@@ -61,14 +68,21 @@ class Cluster:
         wait_until("the members of all queues are in sync", are_in_sync)
 
     def _commit_indexes(self, vhost: str) -> dict[str, dict[str, int]]:
-        """Return the commit index of each member that answers, by queue (the bytes of its name) and node."""
+        """Return the commit index of each member that answers, by queue (the bytes of its name) and node.
+
+        Return nothing while a queue has no leader.
+        """
         asked = next(node for node in self.nodes if node.is_running)
-        rows = asked.call(
+        status = (
             "[{element(4, amqqueue:get_name(Q)), [[proplists:get_value(Key, Member)"
             ' || Key <- [<<"Node Name">>, <<"Raft State">>, <<"Commit Index">>]]'
             f' || Member <- rabbit_quorum_queue:status(<<"{vhost}">>, element(4, amqqueue:get_name(Q)))]}}'
             f' || Q <- rabbit_amqqueue:list(<<"{vhost}">>), amqqueue:get_type(Q) == rabbit_quorum_queue]'
         )
+        try:
+            rows = asked.call(status)
+        except ErlangError:
+            return {}
         queues = rows.split("{#Bin<")[1:]
         return {
             queue.partition(">")[0]: {node: int(index) for node, index in MEMBER.findall(queue)}
