@@ -77,9 +77,8 @@ class Rabbitmq(PrivateProcess):
         self.version = release.name.removeprefix("rabbitmq_server-")
         self.port, self.management_port, self._distribution_port = (run.reserve_port() for _ in range(3))
         self.name = f"mailpact-{self.port}@localhost"
-        self.password, self._cookie = secrets.token_hex(8), secrets.token_hex(12)
-        if sibling is not None:
-            self.password, self._cookie = sibling.password, sibling._cookie
+        self.password = sibling.password if sibling else secrets.token_hex(8)
+        self._cookie: str = sibling._cookie if sibling else secrets.token_hex(12)
         super().__init__(run, run.folder("rabbitmq"))
         self._root = root
         self._sbin = _slim_release(release, root, self._folder, plugins) / "sbin"
@@ -142,11 +141,16 @@ class Rabbitmq(PrivateProcess):
             raise ErlangError(f"{expression}: {done.stdout}{done.stderr}")
         return done.stdout.removeprefix("{ok, ").removesuffix("}")
 
+    def configure(self, *lines: str) -> None:
+        """Add lines to `rabbitmq.conf`, for the next start."""
+        file = self._folder / "rabbitmq.conf"
+        file.write_text("\n".join((file.read_text(), *lines, "")))
+
     def control(self, *words: str) -> None:
         """Run `rabbitmqctl`, as an operator would (a second or two); raise CalledProcessError."""
-        command = [str(self._sbin / "rabbitmqctl"), "--node", self.name, *words]
-        environment = self._run.environment(self._environment())
-        subprocess.run(command, env=environment, capture_output=True, check=True, timeout=CALL_SECONDS)
+        words = (str(self._sbin / "rabbitmqctl"), "--node", self.name, *words)
+        variables = self._run.environment(self._environment())
+        subprocess.run(words, env=variables, capture_output=True, check=True, timeout=CALL_SECONDS)
 
     def add_vhost(self, name: str) -> None:
         """Add an empty vhost (15-40 ms)."""
