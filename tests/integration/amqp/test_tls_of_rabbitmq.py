@@ -66,12 +66,12 @@ async def test_a_renewed_certificate_is_taken_without_a_restart_of_either_side(
 async def test_a_certificate_of_another_host_is_refused(serve: Serving, authority: Authority) -> None:
     url = serve(authority.certificate("mq.example"))
 
-    with pytest.raises(AccessRefused, match="certificate is not trusted: .*IP address mismatch"):
+    with pytest.raises(AccessRefused, match=r"certificate is not trusted: .*IP address mismatch"):
         await dial(AmqpUrl.parse(f"{url}?cafile={authority.ca_file}"), "test")
 
 
 async def test_a_certificate_of_an_unknown_authority_is_refused(serve: Serving, authority: Authority) -> None:
     url = serve(authority.certificate("127.0.0.1"))
 
-    with pytest.raises(AccessRefused, match="certificate is not trusted: .*certificate verify failed"):
+    with pytest.raises(AccessRefused, match=r"certificate is not trusted: .*certificate verify failed"):
         await dial(AmqpUrl.parse(f"{url}?heartbeat=10"), "test")
