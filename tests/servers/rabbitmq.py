@@ -77,7 +77,7 @@ class Rabbitmq(PrivateProcess):
         self.version = release.name.removeprefix("rabbitmq_server-")
         self.port, self.management_port, self._distribution_port = (run.reserve_port() for _ in range(3))
         self.name = f"mailpact-{self.port}@localhost"
-        self.password = sibling.password if sibling else secrets.token_hex(8)
+        self.password: str = sibling.password if sibling else secrets.token_hex(8)
         self._cookie: str = sibling._cookie if sibling else secrets.token_hex(12)
         super().__init__(run, run.folder("rabbitmq"))
         self._root = root
