@@ -66,3 +66,43 @@ def test_the_readme_of_a_component_lists_every_file_and_only_files_that_exist(ro
     listed = set(re.findall(r"^\| `([a-z0-9_/]+\.py)` \|", text, re.MULTILINE))
 
     assert listed == set(modules(ROOM_PACKAGES[room]))
+
+
+NAMED_TEST = re.compile(r"`(tests/[^`:]+?)(?:::(\w+))?`(?:\s+\(([^)]*)\))?")
+PAGES_OF_PROOF = (ROOT / "docs" / "guarantees.md", ROOT / "tests" / "faults" / "README.md")
+
+
+def named_tests(text: str) -> list[tuple[str, str]]:
+    """Return what a page names as proof: each file or folder, with a test's name or words of one in quotation marks."""
+    return [
+        (path, words.replace(" ", "_"))
+        for path, name, remark in NAMED_TEST.findall(text)
+        for words in [name] * bool(name) or re.findall(r'"([^"]+)"', remark.replace("\n", " ")) or [""]
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES_OF_PROOF, ids=lambda page: page.name)
+def test_each_test_that_a_page_names_as_proof_exists(page: Path) -> None:
+    named = named_tests(page.read_text())
+    missing = [
+        (path, words)
+        for path, words in named
+        if not (ROOT / path).exists()
+        or (words and not re.search(rf"def \w*{words}", (ROOT / path).read_text()))
+    ]
+
+    assert len(named) > 20
+    assert missing == []
+
+
+def test_each_promise_has_its_limits_and_its_test() -> None:
+    _, *promises = re.split(r"^## ", (ROOT / "docs" / "guarantees.md").read_text(), flags=re.MULTILINE)
+
+    incomplete = [
+        promise.partition("\n")[0]
+        for promise in promises
+        if not {"*Limits.*", "*Tests.*"} <= set(re.findall(r"^\*\w+\.\*", promise, re.MULTILINE))
+        or not named_tests(promise)
+    ]
+
+    assert incomplete == []
