@@ -59,7 +59,7 @@ class Mailer:
         `user_id` is the reader whose mail it is, so that administrators see what becomes of it; None for a mail to
         somebody who is a reader no more.
         """
-        message = self._writer.message(
+        message = self._writer.new_message(
             mail_body(mail),
             message_id=new.id,
             made_at_seconds=int(self._now_seconds()),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Select,
@@ -132,22 +133,15 @@ def backlog(connection: Connection) -> Backlog:
 
 def claim(connection: Connection, *, token: str, limit: int) -> Sequence[Claimed]:
     """Take the rows that are due longest, at most `limit`, for LEASE_SECONDS under a token nobody else uses."""
-    names = ("id", "message_id", "contract", "body", "made_at_seconds", "attempts", "traceparent")
-    columns = (outbox.c[name] for name in names)
-    rows = connection.execute(_due(State.PENDING, limit, *columns)).all()
+    rows = connection.execute(_CLAIMABLE, {"most": limit}).all()
     if rows:
-        lease_end = clock.now() + LEASE_SECONDS * clock.SECOND
-        connection.execute(
-            _update()
-            .where(outbox.c.id.in_([row.id for row in rows]))
-            .values(state=State.CLAIMED, claim=token, available_at=lease_end)
-        )
+        connection.execute(_CLAIM, {"token": token, "ids": [row.id for row in rows]})
     return [Claimed(*row) for row in rows]
 
 
 def take_back_expired(connection: Connection) -> int:
     """Make rows pending again whose lease ran out: whoever claimed them died or hangs. Returns how many."""
-    ids = connection.execute(_due(State.CLAIMED, MAX_EXPIRED, outbox.c.id)).scalars().all()
+    ids = connection.execute(_EXPIRED, {"most": MAX_EXPIRED}).scalars().all()
     if ids:
         connection.execute(
             _update()
@@ -196,8 +190,7 @@ def settle(connection: Connection, steps: Sequence[tuple[int, Step]], *, token: 
 
 def _settle_published(connection: Connection, ids: Sequence[int], token: str) -> None:
     if ids:
-        done = {"state": State.PUBLISHED, "claim": None, "body": None, "published_at": clock.now()}
-        connection.execute(_update().where(_held(token), outbox.c.id.in_(ids)).values(**done))
+        connection.execute(_PUBLISHED, {"token": token, "ids": ids})
 
 
 def _settle_put_back(connection: Connection, rows: Sequence[dict[str, object]], token: str) -> None:
@@ -226,13 +219,13 @@ def _settle_dead(connection: Connection, rows: Sequence[dict[str, object]], toke
         connection.execute(statement, rows)
 
 
-def _due(state: State, limit: int, *columns: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
+def _due(state: State, *columns: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
     return (
         select(*columns)
         .with_hint(outbox, "FORCE INDEX (ix_outbox_due)", "mysql")
         .where(outbox.c.state == state, outbox.c.available_at <= clock.now())
         .order_by(outbox.c.available_at, outbox.c.id)
-        .limit(limit)
+        .limit(bindparam("most"))
         .with_for_update(skip_locked=True)
     )
 
@@ -241,5 +234,25 @@ def _update() -> Update:
     return update(outbox).with_hint("FORCE INDEX (PRIMARY)", dialect_name="mysql")
 
 
-def _held(token: str) -> ColumnElement[bool]:
+def _held(token: str | BindParameter[str]) -> ColumnElement[bool]:
     return and_(outbox.c.state == State.CLAIMED, outbox.c.claim == token)
+
+
+_IDS: Final = outbox.c.id.in_(bindparam("ids", expanding=True))
+_COLUMNS: Final = ("id", "message_id", "contract", "body", "made_at_seconds", "attempts", "traceparent")
+_CLAIMABLE: Final = _due(State.PENDING, *(outbox.c[name] for name in _COLUMNS))
+_EXPIRED: Final = _due(State.CLAIMED, outbox.c.id)
+_CLAIM: Final = (
+    _update()
+    .where(_IDS)
+    .values(
+        state=State.CLAIMED,
+        claim=bindparam("token"),
+        available_at=clock.now() + LEASE_SECONDS * clock.SECOND,
+    )
+)
+_PUBLISHED: Final = (
+    _update()
+    .where(_held(bindparam("token")), _IDS)
+    .values(state=State.PUBLISHED, claim=None, body=None, published_at=clock.now())
+)
