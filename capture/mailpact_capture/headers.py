@@ -7,6 +7,7 @@ Everything here takes any bytes or text, gives text that can be encoded as UTF-8
 
 import binascii
 import codecs
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -31,7 +32,8 @@ _ENCODED_RUN: Final = re.compile(
     r"(?:\s*=\?[^?*\s]{1,64}(?:\*[^?\s]{0,64})?\?[bq]\?[^?]*\?=)*",
     re.IGNORECASE,
 )
-_COMMENT: Final = re.compile(r"\([^()]*\)")
+_COMMENT: Final = re.compile(r"\((?:[^()\\]|\\.)*\)")
+_ZONE_AT_TIME: Final = re.compile(r"(\d\d:\d\d)(?=[A-Z+-])", re.IGNORECASE)
 _ISO_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _ZONE: Final = re.compile(r" ?(?:GMT|UTC?)?([+-]\d\d):?(\d\d)\Z", re.IGNORECASE)
 _LEAP_SECOND: Final = re.compile(r"(\d\d:\d\d):60\b")
@@ -165,17 +167,39 @@ def _decode_piece(octets: bytes) -> bytes:
     return b"".join(decoded)
 
 
+def decode_uu(octets: bytes) -> bytes:
+    """Return what uuencode encodes between `begin` and `end`; all of it as it is if nothing begins."""
+    head, begin, body = octets.partition(b"begin ")
+    if not begin or head.strip():
+        return octets
+    decoded = []
+    for line in body.split(b"\n")[1:]:
+        written = line.rstrip(b"\r")
+        if written == b"end":
+            break
+        try:
+            decoded.append(binascii.a2b_uu(written))
+        except binascii.Error:  # some senders write more than the length says
+            size = ((written[0] - 32) & 63) * 4 + 5 if written else 0
+            with contextlib.suppress(binascii.Error):
+                decoded.append(binascii.a2b_uu(written[: size // 3]))
+    return b"".join(decoded)
+
+
 def date(value: str) -> datetime | None:
     """Return the moment that a Date field names; None if the field is invalid.
 
     A date without a zone is UTC (RFC 5322, 3.3: -0000). The forms of ISO 8601 and zones such as GMT+01:00 are read too.
     """
-    written = _ZONE.sub(r" \1\2", _COMMENT.sub(" ", value[:200]).strip())
+    written = value[:200]
+    while (outer := _COMMENT.sub(" ", written)) != written:  # comments lie within comments
+        written = outer
+    written = _ZONE.sub(r" \1\2", written.strip())
     try:
         if _ISO_DATE.match(written):
             moment = datetime.fromisoformat(value.strip())
         else:
-            moment = parsedate_to_datetime(_LEAP_SECOND.sub(r"\1:59", written))
+            moment = parsedate_to_datetime(_LEAP_SECOND.sub(r"\1:59", _ZONE_AT_TIME.sub(r"\1 ", written)))
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         moment.astimezone(UTC).isoformat()
     except (ValueError, TypeError, IndexError, OverflowError):

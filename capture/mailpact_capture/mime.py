@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from mailpact_capture.headers import Fields, decode_base64, first, parameters, split_fields
+from mailpact_capture.headers import Fields, decode_base64, decode_uu, first, parameters, split_fields
 
 MAX_PARTS: Final = 1000
 MAX_DEPTH: Final = 30
@@ -60,6 +60,8 @@ class Part:
             return decode_base64(raw[self.start : end])
         if encoding == "quotedprintable":
             return binascii.a2b_qp(_SOFT_BREAK.sub(b"=", raw[self.start : end]))
+        if encoding in ("xuuencode", "uuencode", "xuue", "uue"):
+            return decode_uu(raw[self.start : end])
         return raw[self.start : end]
 
     def leaves(self) -> Iterator["Part"]:

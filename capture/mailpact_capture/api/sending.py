@@ -27,6 +27,14 @@ RESTRICTED: Final = frozenset(
 )
 MAX_SEND_BYTES: Final = MAX_MESSAGE_BYTES * 3 // 2
 
+_TYPES: Final[dict[type[Any], str]] = {str: "a text", dict: "an object", list: "a list"}
+_ADDRESS: Final = {"Name": str, "Email": str}
+_BODY: Final = {
+    "From": _ADDRESS, "To": [_ADDRESS], "Cc": [_ADDRESS], "Bcc": [str], "ReplyTo": [_ADDRESS], "Subject": str,
+    "Text": str, "HTML": str, "Headers": dict, "Tags": [str],
+    "Attachments": [{"Content": str, "ContentType": str, "Filename": str, "ContentID": str}],
+}  # fmt: skip
+
 
 class Sending:
     """Stores mails that come by HTTP."""
@@ -43,12 +51,15 @@ class Sending:
         """Make a mail of a JSON object and store it; errors are JSON, as Mailpit's."""
         try:
             body = _lower(await json_of(request, MAX_SEND_BYTES))
+            _check(body, _BODY, "")
             message, recipients, tags = _message(body)
             raw = message.as_bytes(policy=SMTP)
         except web.HTTPRequestEntityTooLarge:
             return web.json_response({"Error": "the mail is too large"}, status=413)
         except web.HTTPBadRequest as error:
             return web.json_response({"Error": str(error.text).removeprefix("Error: ")}, status=400)
+        except UnicodeError:
+            return web.json_response({"Error": "the mail cannot be made: a text is not Unicode"}, status=400)
         except (ValueError, TypeError, KeyError, AttributeError, LookupError) as error:
             return web.json_response({"Error": f"the mail cannot be made: {error}"}, status=400)
         sender = _address(body["from"])[1]
@@ -90,9 +101,27 @@ def _lower(value: object) -> Any:
     return [_lower(each) for each in value] if isinstance(value, list) else value
 
 
+def _check(value: Any, shape: Any, place: str) -> None:
+    """Raise TypeError for a value of another type than Mailpit takes. What is null or absent, or unknown, is fine."""
+    if value is None:
+        return
+    expected: type[Any] = shape if isinstance(shape, type) else type(shape)
+    if type(value) is not expected:
+        raise TypeError(f"{place} is not {_TYPES[expected]}")
+    if isinstance(shape, dict):
+        for key, each in shape.items():
+            _check(value.get(key.lower()), each, f"{place}.{key}".lstrip("."))
+    elif isinstance(shape, list):
+        for each in value:
+            _check(each, shape[0], f"a member of {place}")
+
+
 def _message(body: Mapping[str, Any]) -> tuple[EmailMessage, list[str], tuple[str, ...]]:
     if not body.get("from"):
         raise ValueError("From is missing")
+    everybody = [body["from"], *(each for name in ("to", "cc", "replyto") for each in body.get(name) or [])]
+    if not all(each and each.get("email") for each in everybody):
+        raise ValueError("an address has no Email")
     to, cc = (
         [_address(each) for each in body.get("to") or []],
         [_address(each) for each in body.get("cc") or []],
@@ -113,6 +142,8 @@ def _message(body: Mapping[str, Any]) -> tuple[EmailMessage, list[str], tuple[st
     for name, value in (body.get("headers") or {}).items():
         if name.lower() in RESTRICTED:
             raise ValueError(f"the header field {name} cannot be set here")
+        if not isinstance(value, str):
+            raise TypeError(f"the header field {name[:60]} is not a text")
         message[name] = str(value)
     _fill(message, body)
     return message, [each[1] for each in (*to, *cc)] + bcc, tuple(str(tag) for tag in body.get("tags") or [])

@@ -18,11 +18,13 @@ from aiohttp import web
 from mailpact_capture.api.routes import CURSOR_HEADER
 from mailpact_capture.api.shapes import waited_json
 from mailpact_capture.asking import bad_request, namespace_of, number, query_of
+from mailpact_capture.records import StoredMail
 from mailpact_capture.store import Store
 
 DEFAULT_SECONDS: Final = 10
 MAX_SECONDS: Final = 300
 MAX_COUNT: Final = 100
+PARAMETERS: Final = ("query", "count", "after", "timeout", "expect", "tz", "before")
 MAX_WAITING: Final = 1000
 LOOK_AGAIN_SECONDS: Final = 1.0  # for mails that another process stored in the same file
 
@@ -40,6 +42,7 @@ class Waiting:
 
     async def wait(self, request: web.Request) -> web.Response:
         """Answer with the oldest `count` mails after the cursor that the query finds, as soon as they are there."""
+        _only_known(request)
         count, after = number(request, "count", 1, MAX_COUNT), number(request, "after", 0)
         seconds, expect = _seconds(request), request.query.get("expect", "mail")
         if expect not in ("mail", "none") or count < 1:
@@ -48,31 +51,32 @@ class Waiting:
             raise web.HTTPServiceUnavailable(text=f"Error: {MAX_WAITING} clients wait already\n")
         self._waiting += 1
         try:
-            found, cursor = await self._found(request, after, 1 if expect == "none" else count, seconds)
+            mails, cursor = await self._found(request, after, 1 if expect == "none" else count, seconds)
         finally:
             self._waiting -= 1
-        if not found:
+        if not mails:
             return web.Response(status=204, headers={CURSOR_HEADER: str(cursor)})
-        namespace = namespace_of(request)
-        mails = [await self._store.mail(public_id, namespace=namespace) for public_id in found]
-        there = [stored for stored in mails if stored]
-        cursor = max([after, *(stored.summary.row_id for stored in there)])
-        answer = {"cursor": cursor, "messages": [waited_json(stored) for stored in there]}
+        cursor = max([after, *(stored.summary.row_id for stored in mails)])
+        answer = {"cursor": cursor, "messages": [waited_json(stored) for stored in mails]}
         status = 409 if expect == "none" else 200
         return web.json_response(answer, status=status, headers={CURSOR_HEADER: str(cursor)})
 
     async def _found(
         self, request: web.Request, after: int, count: int, seconds: float
-    ) -> tuple[list[str], int]:
+    ) -> tuple[list[StoredMail], int]:
         query, namespace = query_of(request), namespace_of(request)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         while True:
             change = self._store.feed.next_change()
             found, cursor = await self._store.arrived(query, after=after, limit=count, namespace=namespace)
-            left = deadline - loop.time()
             if len(found) >= count:
-                return found, cursor
+                mails = [await self._store.mail(public_id, namespace=namespace) for public_id in found]
+                there = [stored for stored in mails if stored]
+                if len(there) == len(found):
+                    return there, cursor
+                continue  # one was deleted in between
+            left = deadline - loop.time()
             if left <= 0 or self._store.feed.is_closed:
                 return [], cursor
             try:
@@ -80,6 +84,15 @@ class Waiting:
                     await change.wait()
             except TimeoutError:
                 continue
+
+
+def _only_known(request: web.Request) -> None:
+    """Raise 400 for a parameter that is unknown or given twice: a wait that ignored it would find the wrong mail."""
+    for name in request.query:
+        if name not in PARAMETERS:
+            raise bad_request(f"{name[:60]!r} is not known here; known are {', '.join(PARAMETERS)}")
+        if len(request.query.getall(name)) > 1:
+            raise bad_request(f"{name} is given twice")
 
 
 def _seconds(request: web.Request) -> float:

@@ -144,6 +144,13 @@ async def test_mail_is_sent_by_http_with_keys_in_any_case(server: Any) -> None:
         {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Headers": {"X-A": "b\r\nBcc: c"}},
         {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Attachments": [{"Content": "%"}]},
         {"From": "a", "To": "b"},
+        {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Subject": 5},
+        {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Text": ["x"]},
+        {"From": {"Email": "a@x.org"}, "To": {"Email": "b@x.org"}},
+        {"From": {"Email": "a@x.org"}, "To": [{"Name": "b"}]},
+        {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Headers": {"X-A": 1}},
+        {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Attachments": [{"Content": 1}]},
+        {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Text": "\ud800"},
         {
             "From": {"Email": "a@x.org"},
             "To": [{"Email": "b@x.org"}],

@@ -80,10 +80,41 @@ async def test_several_mails_are_waited_for(server: Any) -> None:
         "count=101",
         "expect=all",
         "query=a:b",
+        "quey=subject:x",
+        "query=subject:x&query=subject:y",
+        "after=-1",
+        "after=99999999999999999999",
     ],
 )
 async def test_wait_that_cannot_be_meant_is_refused(server: Any, query: str) -> None:
     assert (await wait(server, query))[0] == 400
+
+
+async def test_mail_that_was_deleted_before_it_was_told_is_waited_for_again(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mailpact_capture.search import EVERYTHING
+    from mailpact_capture.store import Store
+
+    arrived = Store.arrived
+    deleted = []
+
+    async def and_deleted(store: Store, *args: Any, **kwargs: Any) -> Any:
+        found = await arrived(store, *args, **kwargs)
+        if found[0] and not deleted:
+            deleted.append(found)
+            await store.delete(EVERYTHING)
+        return found
+
+    monkeypatch.setattr(Store, "arrived", and_deleted)
+    await server.send(mail("gone"))
+    waiting = asyncio.ensure_future(wait(server, "timeout=30"))
+    async with asyncio.timeout(20):
+        while not deleted:
+            await asyncio.sleep(0.01)
+    await server.send(mail("there"))
+
+    assert [each["Subject"] for each in (await waiting)[1]["messages"]] == ["there"]
 
 
 async def test_hundred_waiters_are_all_answered(server: Any) -> None:

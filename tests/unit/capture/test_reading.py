@@ -178,6 +178,9 @@ def test_html_without_a_label_says_its_character_set_itself(markup: bytes, text:
         ("quoted-printable (x)", b"h=c3=a9", "hé"),
         ("quoted-printable", b"a=\r\nb= \t\r\nc=3D=G1=", "abc==G1"),
         ("8bit", "é".encode(), "é"),
+        ("x-uuencode", b"begin 644 a.txt\r\n#86)C\r\n#86)Ctrailing\r\n`\r\nend\r\nfooter", "abcabc"),
+        ("uuencode", b"begin 644 a.txt\n#86)C", "abc"),
+        ("uuencode", b"no such thing", "no such thing"),
         ("x-nobody-knows", b"h=C3=A9", "h=C3=A9"),
     ],
 )
@@ -198,6 +201,10 @@ def test_broken_encodings_lose_nothing_that_can_be_read(encoding: str, content: 
         ("2026-11-28T08:00:00Z", "08:00:00"),
         ("2026-11-28 08:00:00+01:00", "07:00:00"),
         ("(a comment) Sat, 28 Nov 2026 08:00:00 +0100", "07:00:00"),
+        ("Sat, 28 Nov 2026 (a (nested (one)) \\)) 08:00:00 +0100", "07:00:00"),
+        ("Sat, 28 Nov 2026 08:00:00GMT", "08:00:00"),
+        ("Sat, 28 Nov 2026 08:00:00+0100", "07:00:00"),
+        ("Sat, 28 Nov 2026 08:00:60Z", "08:00:59"),
         *((bad, None) for bad in (
             "", "garbage", "Sat, 28 Nov 2026 25:00:00 +0000", "Sat, 00 Nov 2026 08:00:00 +0000", "9" * 300,
             "Sat, 28 Nov 2026 08:00:00 +9999", "Fri, 31 Dec 9999 23:59:59 -1200", "2026-13-41", "\u0661",
