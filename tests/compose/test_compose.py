@@ -114,12 +114,16 @@ def test_mail_goes_to_a_real_relay_with_the_second_file(load: Loading) -> None:
     assert "MAILPACT_SMTP_URL" not in consumer["environment"]
     assert consumer["environment"]["MAILPACT_SMTP_URL_FILE"] == "/run/secrets/smtp_url"
     assert consumer["environment"]["MAILPACT_SMTP_TLS"] == "required"
+    for site in ("cms-1", "cms-2"):
+        variables = relayed["services"][site]["environment"]
+        assert variables["MAILPACT_CANARY"] == "canary@mail.example"
+        assert "MAILPACT_CANARY_VIEWER_URL" not in variables
     assert {secret["source"] for secret in consumer["secrets"]} >= {"smtp_url", "amqp_url", "database_url"}
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [("CANARY", "the address that mail comes from")],
+    [("CANARY", "the address that mail comes from"), ("MAIL_FROM", "a mailbox of yours")],
 )
 def test_mail_to_a_real_relay_needs_two_addresses(load: Loading, given: str, words: str) -> None:
     done = load(FILE, ROOT / "compose.relay.yaml", **{given: "a@mail.example"})

@@ -109,7 +109,7 @@ def site_and_consumer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[
     names: set[str] = set()
     with ExitStack() as ending:
         for last, words in (  # what is served last, when the process has looked at itself
-            ("cms_outbox_pending", ("producer", "--listen", "127.0.0.1:0")),
+            ("cms_outbox_pending", ("producer", "--listen", "127.0.0.1:0", "--canary", "canary@example.org")),
             ("amqp_connection_state", ("consumer",)),
         ):
             port = free_port()
