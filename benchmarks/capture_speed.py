@@ -12,9 +12,7 @@ Exit status 1: a ratio or a time is not what the design asks for, by the medians
 
 import argparse
 import asyncio
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +22,7 @@ from pathlib import Path
 import aiohttp
 import uvloop
 
-from tests.command import MAILPACT, environment
+from tests.capture_process import CaptureProcess
 from tests.polyglot.mailpit import Mailpit, program
 
 LARGE, LARGE_MAILS, LARGE_CONNECTIONS = 100_000, 300, 10
@@ -43,39 +41,11 @@ AT_LEAST = {
 }
 
 
-class Ours:
-    """A running `mailpact capture`."""
+class Ours(CaptureProcess):
+    """A running `mailpact capture` that deletes nothing meanwhile."""
 
     def __init__(self, folder: Path) -> None:
-        self.log = folder / "capture.log"
-        words = [
-            "capture",
-            "--smtp",
-            "127.0.0.1:0",
-            "--http",
-            "127.0.0.1:0",
-            "--store",
-            str(folder / "mails.db"),
-        ]
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(  # noqa: S603  # our own command
-                [*MAILPACT, *words, "--keep-mails", "1000000"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment(),
-            )
-        while "showing it on" not in (said := self.log.read_text()):
-            if self.process.poll() is not None:
-                raise RuntimeError(said)
-            time.sleep(0.005)
-        smtp, web = re.findall(r"127\.0\.0\.1:(\d+)", said)
-        self.smtp_port, self.url = int(smtp), f"http://127.0.0.1:{web}"
-
-    def stop(self) -> None:
-        """End it."""
-        self.process.terminate()
-        self.process.wait(60)
+        super().__init__(folder, "--keep-mails", "1000000")
 
 
 def mail(size: int, number: int) -> bytes:

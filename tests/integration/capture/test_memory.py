@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import MAILPACT, environment
+from tests.capture_process import CaptureProcess
 
 MAIL = b"Subject: large\r\nContent-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n" + (
     b"QUJD" * 19 + b"\r\n"
@@ -26,31 +26,15 @@ def peak_bytes(process: "subprocess.Popen[bytes]") -> int:
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 async def test_three_mails_of_30_megabytes_at_once_stay_under_300(tmp_path: Path) -> None:
-    words = [
-        "capture",
-        "--smtp",
-        "127.0.0.1:0",
-        "--http",
-        "127.0.0.1:0",
-        "--store",
-        str(tmp_path / "mails.db"),
-    ]
-    log = tmp_path / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen([*MAILPACT, *words], env=environment(), stdout=output, stderr=output)
+    server = await asyncio.to_thread(CaptureProcess, tmp_path)
+
+    def send() -> None:
+        with smtplib.SMTP("127.0.0.1", server.smtp_port, timeout=120) as client:
+            client.sendmail("a@x.org", "b@x.org", MAIL)
+
     try:
-        async with asyncio.timeout(120):
-            while not (found := re.search(r"smtp://127\.0\.0\.1:(\d+)", log.read_text())):
-                assert process.poll() is None
-                await asyncio.sleep(0.05)
-
-        def send(port: int = int(found[1])) -> None:
-            with smtplib.SMTP("127.0.0.1", port, timeout=120) as client:
-                client.sendmail("a@x.org", "b@x.org", MAIL)
-
         await asyncio.gather(*(asyncio.to_thread(send) for _ in range(3)))
 
-        assert peak_bytes(process) < MOST_BYTES
+        assert peak_bytes(server.process) < MOST_BYTES
     finally:
-        process.kill()
-        process.wait()
+        server.stop()
