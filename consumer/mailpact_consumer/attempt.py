@@ -1,7 +1,7 @@
 """Carries one delivery out: round after round over its recipients, until each is settled or put off.
 
-One round is the journey in order: what the inbox knows, then for each recipient MAIL and RCPT, the claim, DATA, and the
-record of the outcome. What was settled in one round is not touched in the next.
+One round is the journey in order: what the inbox knows, then for each recipient MAIL, RCPT and DATA, the claim, the
+mail, and the record of the outcome. What was settled in one round is not touched in the next.
 """
 
 import asyncio

@@ -1,14 +1,14 @@
 """Decides what to do with a message from what the inbox knows of it. No I/O: rows in, decision out.
 
-The inbox has one row per message and recipient. A row says `sending` from just before DATA until the outcome is
-recorded, together with the process that sends (its owner) and the try (its token). The rules:
+The inbox has one row per message and recipient. A row says `sending` from just before the mail is sent until the
+outcome is recorded, together with the process that sends (its owner) and the try (its token). The rules:
 
 - Only a terminal row (`sent`, `failed`, `expired`) drops a message.
 - A replay of a recipient's dead letter reopens the failure that the letter is about, never a row that is `sent`.
 - A row that a living owner is sending is left alone: a final dot may take ten minutes to be answered.
 - A row whose owner is dead may have become a mail. It is taken over and sent again, and counted as uncertain first.
 - A row with a token of this delivery's own tries made no mail: its commit happened although the answer was lost, or
-  the try ended before DATA or with a clear refusal.
+  the try ended before the mail was sent or with a clear refusal.
 - A `deferred` row waits until its time, then it is tried.
 - A copy that may exist is the same mail as the next copy, unless somebody edited the template between: that is said.
 - The same id with another body is a conflict, never a duplicate.

@@ -1,13 +1,16 @@
 """Hands mail over by SMTP, over connections that are kept and used again.
 
-A transaction is split where the inbox stands between its halves: MAIL and RCPT first, in one write where the server
-has PIPELINING (RFC 2920), then, once the row says `sending`, DATA. A connection is used again only after replies that
-were complete and clear: a late reply would be taken for the answer about somebody else's mail.
+A transaction is split where the inbox stands between its halves: MAIL, RCPT and DATA first, in one write where the
+server has PIPELINING (RFC 2920 3.1), then, once the row says `sending`, the mail itself. Until the mail's bytes are
+sent there is nothing that the server could deliver. A transaction that is given up after the server's 354 costs its
+connection: the server would take any further command for the mail's text.
+
+A connection is used again only after replies that were complete and clear: a late reply would be taken for the answer
+about somebody else's mail.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from mailpact_consumer.pace import Pace
@@ -26,8 +29,7 @@ from mailpact_consumer.smtp_connection import SLOW_SECONDS, NoAnswer
 from mailpact_consumer.smtp_grammar import Reply, command, mail_data
 from mailpact_consumer.smtp_session import COMMAND_SECONDS, Server, Session, open_session
 
-# RFC 5321 4.5.3.2: 2 minutes for the answer to DATA, 10 minutes for the answer to the final dot.
-DATA_SECONDS = 120
+# RFC 5321 4.5.3.2.6: 10 minutes for the answer to the final dot.
 FINAL_DOT_SECONDS = 600
 MAILS_PER_CONNECTION = 100
 IDLE_SECONDS = 60
@@ -36,6 +38,7 @@ PROBE_SECONDS = 30
 
 _RSET, _DATA, _QUIT = command("RSET"), command("DATA"), command("QUIT")
 _SUCCESS, _GO_ON = 2, 3
+_HOPED_FOR = ((Phase.MAIL, _SUCCESS), (Phase.RCPT, _SUCCESS), (Phase.DATA, _GO_ON))
 
 
 class Transaction:
@@ -49,12 +52,12 @@ class Transaction:
         self._is_reused = session.mails > 0 or session.needs_reset
 
     async def envelope(self, sender: str, recipient: str) -> Permanent | Trouble | None:
-        """Return the outcome of MAIL and RCPT; None means that the server takes the recipient.
+        """Return the outcome of MAIL, RCPT and DATA; None means that the server waits for the mail.
 
         A connection that was used before may have been closed by the server meanwhile; then a new one is opened.
         """
         self.is_clean = False
-        commands = [command(f"MAIL FROM:<{sender}>"), command(f"RCPT TO:<{recipient}>")]
+        commands = [command(f"MAIL FROM:<{sender}>"), command(f"RCPT TO:<{recipient}>"), _DATA]
         replies, reason = await self._ask_each(commands)
         if self._is_reused and (not replies or replies[0].code == SERVICE_CLOSING):
             self.session.connection.close()
@@ -63,24 +66,19 @@ class Transaction:
                 return session
             self.session, self._is_reused = session, False
             replies, reason = await self._ask_each(commands)
-        for phase, reply in zip((Phase.MAIL, Phase.RCPT), replies, strict=False):
-            if reply.kind != _SUCCESS:
-                return self._refused(phase, reply, leaves_envelope=True)
+        for number, ((phase, hoped_for), reply) in enumerate(zip(_HOPED_FOR, replies, strict=False)):
+            if reply.kind != hoped_for:
+                # A server may take DATA although it refused what came before (RFC 2920 3.1): then it waits for a mail.
+                self.is_clean = all(map(_is_clear_refusal, replies[number:]))
+                self.session.needs_reset = True
+                return refused(phase, reply.code, reply.text)
         if len(replies) < len(commands):
-            return unanswered((Phase.MAIL, Phase.RCPT)[len(replies)], reason)
-        self.is_clean = self.session.needs_reset = True
+            return unanswered(_HOPED_FOR[len(replies)][0], reason)
         return None
 
     async def data(self, mail: bytes) -> Accepted | Permanent | Trouble:
-        """Send the mail and wait for the answer to the final dot."""
-        self.is_clean = self.session.needs_reset = False
+        """Send the mail, for which the server waits, and wait for the answer to the final dot."""
         connection = self.session.connection
-        try:
-            (reply,) = await connection.ask(_DATA, 1, DATA_SECONDS)
-        except NoAnswer as error:
-            return unanswered(Phase.DATA, str(error))
-        if reply.kind != _GO_ON:
-            return self._refused(Phase.DATA, reply, leaves_envelope=True)
         if not connection.is_usable:  # the server has closed it, or said more than 354
             return unanswered(Phase.DATA, "the connection ended before the mail was begun")
         try:
@@ -88,7 +86,8 @@ class Transaction:
         except NoAnswer as error:
             return unanswered(Phase.DOT, str(error))
         if reply.kind != _SUCCESS:
-            return self._refused(Phase.DOT, reply, leaves_envelope=False)
+            self.is_clean = _is_clear_refusal(reply)
+            return refused(Phase.DOT, reply.code, reply.text)
         self.is_clean = True
         return Accepted(reply.code, reply.text)
 
@@ -115,10 +114,9 @@ class Transaction:
             return (replies[1:], reason) if is_reset else ((), "RSET was refused")
         return replies, reason
 
-    def _refused(self, phase: Phase, reply: Reply, *, leaves_envelope: bool) -> Permanent | Trouble:
-        self.is_clean = 400 <= reply.code <= 599 and reply.code != SERVICE_CLOSING  # a clear refusal
-        self.session.needs_reset = leaves_envelope
-        return refused(phase, reply.code, reply.text)
+
+def _is_clear_refusal(reply: Reply) -> bool:
+    return 400 <= reply.code <= 599 and reply.code != SERVICE_CLOSING
 
 
 class MailServer:
@@ -139,34 +137,30 @@ class MailServer:
         self._farewells: set[asyncio.Task[None]] = set()
         self._sweep: asyncio.TimerHandle | None = None
 
-    @asynccontextmanager
-    async def transaction(self, recipient: str) -> AsyncIterator[Transaction | DomainBusy | Trouble]:
-        """Yield a transaction on a connection of its own, or why there is none.
+    def transaction(self, recipient: str) -> "_Handover":
+        """Return a context with a transaction on a connection of its own, or why there is none.
 
         DomainBusy: no try was made, because too many connections wait for slow answers about the recipient's domain.
         """
-        visit = Visit(recipient.rpartition("@")[2].lower())
-        try:
-            if not await self._enter(visit):
-                yield DomainBusy()
-                return
-            if self._pace is not None:
-                await asyncio.sleep(self._pace.delay_seconds(self._monotonic()))
-            session = self._reusable() or await self._open(visit)
-            if isinstance(session, Trouble):
-                yield session
-                return
-            self._watch(visit, session)
-            transaction = Transaction(session, partial(self._open, visit))
-            try:
-                yield transaction
-            except BaseException:
-                transaction.is_clean = False
-                raise
-            finally:
-                self._give_back(transaction)
-        finally:
-            self._let_in(self._places.leave(visit))
+        return _Handover(self, Visit(recipient.rpartition("@")[2].lower()))
+
+    async def begin(self, visit: Visit) -> Transaction | DomainBusy | Trouble:
+        """Wait for a place, and return a transaction on a connection that nobody else uses."""
+        if not await self._enter(visit):
+            return DomainBusy()
+        if self._pace is not None:
+            await asyncio.sleep(self._pace.delay_seconds(self._monotonic()))
+        session = self._reusable() or await self._open(visit)
+        if isinstance(session, Trouble):
+            return session
+        self._watch(visit, session)
+        return Transaction(session, partial(self._open, visit))
+
+    def end(self, visit: Visit, transaction: Transaction | None) -> None:
+        """Give back what `begin` took."""
+        if transaction is not None:
+            self._give_back(transaction)
+        self._let_in(self._places.leave(visit))
 
     async def probe(self, sender: str) -> Trouble | None:
         """Try a new connection, the login and MAIL, within 30 s; return the trouble, or None when all work."""
@@ -274,6 +268,31 @@ class MailServer:
         farewell = asyncio.get_running_loop().create_task(_quit(session))
         self._farewells.add(farewell)
         farewell.add_done_callback(self._farewells.discard)
+
+
+class _Handover:
+    """The context of one transaction; a generator would take several times as long, for every mail."""
+
+    __slots__ = ("_server", "_transaction", "_visit")
+
+    def __init__(self, server: MailServer, visit: Visit) -> None:
+        self._server, self._visit = server, visit
+        self._transaction: Transaction | None = None
+
+    async def __aenter__(self) -> Transaction | DomainBusy | Trouble:
+        try:
+            begun = await self._server.begin(self._visit)
+        except BaseException:
+            self._server.end(self._visit, None)
+            raise
+        if isinstance(begun, Transaction):
+            self._transaction = begun
+        return begun
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self._transaction is not None:
+            self._transaction.is_clean = False
+        self._server.end(self._visit, self._transaction)
 
 
 async def _quit(session: Session) -> None:

@@ -9,7 +9,6 @@ one piece that cannot be done spoils it for nobody else. Work that nobody waits 
 
 import asyncio
 from collections.abc import Callable, Sequence
-from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from sqlalchemy import Connection
@@ -26,6 +25,9 @@ R = TypeVar("R")
 GroupWork = Callable[[Connection, Sequence[Q]], Sequence[R]]
 """Does all of it in one transaction; gives one result for each request, in their order."""
 
+_Asked = tuple[Q, "asyncio.Future[R] | None"]
+"""A request and the answer to it; None when nobody waits for the answer."""
+
 
 class Grouping(Generic[Q, R]):
     """One kind of work; groups of it follow one another."""
@@ -33,7 +35,7 @@ class Grouping(Generic[Q, R]):
     def __init__(self, database: Database, work: GroupWork[Q, R]) -> None:
         self._database = database
         self._work = work
-        self._waiting: dict[asyncio.Future[R], Q] = {}
+        self._waiting: list[_Asked[Q, R]] = []
         self._running: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -42,13 +44,14 @@ class Grouping(Generic[Q, R]):
 
         When the caller is cancelled, the work may be done nevertheless.
         """
-        answer = self._add(request)
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, answer))
         self._start()
         return await answer
 
     def tell(self, request: Q) -> None:
         """Have the work done with the next group, at the latest in half a second; nobody learns whether it was done."""
-        self._add(request).add_done_callback(_look_at)
+        self._waiting.append((request, None))
         if self._running is None and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(ALONE_SECONDS, self._start)
 
@@ -58,11 +61,6 @@ class Grouping(Generic[Q, R]):
             self._start()
         if self._running is not None:
             await self._running
-
-    def _add(self, request: Q) -> asyncio.Future[R]:
-        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting[answer] = request
-        return answer
 
     def _start(self) -> None:
         if self._timer is not None:
@@ -74,44 +72,36 @@ class Grouping(Generic[Q, R]):
     async def _run(self) -> None:
         try:
             await asyncio.sleep(0)  # what this round of the loop asks joins the group
-            while group := dict(islice(self._waiting.items(), LARGEST)):
-                for answer in group:
-                    del self._waiting[answer]
-                await self._answer({answer: asked for answer, asked in group.items() if not answer.done()})
+            while group := self._waiting[:LARGEST]:
+                del self._waiting[:LARGEST]
+                await self._answer([asked for asked in group if asked[1] is None or not asked[1].done()])
         finally:
             self._running = None
 
-    async def _answer(self, group: dict[asyncio.Future[R], Q]) -> None:
+    async def _answer(self, group: "Sequence[_Asked[Q, R]]") -> None:
         if not group:
             return
         try:
-            requests = list(group.values())
+            requests = [request for request, _ in group]
             results = await self._database.transact(lambda connection: self._work(connection, requests))
         except SQLAlchemyError as error:
             await self._answer_apart(group, error)
         except Exception as error:  # noqa: BLE001  # a bug in the work: those who asked are told, each of them
             _fail(group, error)
         else:
-            for answer, result in zip(group, results, strict=True):
-                if not answer.done():
+            for (_, answer), result in zip(group, results, strict=True):
+                if answer is not None and not answer.done():
                     answer.set_result(result)
 
-    async def _answer_apart(self, group: dict[asyncio.Future[R], Q], error: SQLAlchemyError) -> None:
+    async def _answer_apart(self, group: "Sequence[_Asked[Q, R]]", error: SQLAlchemyError) -> None:
         if len(group) == 1:
             _fail(group, error)
             return
-        pieces = list(group.items())
-        for half in (pieces[: len(pieces) // 2], pieces[len(pieces) // 2 :]):
-            await self._answer(dict(half))
+        for half in (group[: len(group) // 2], group[len(group) // 2 :]):
+            await self._answer(half)
 
 
-def _fail(group: dict[asyncio.Future[R], Q], error: Exception) -> None:
-    for answer in group:
-        if not answer.done():
+def _fail(group: "Sequence[_Asked[Q, R]]", error: Exception) -> None:
+    for _, answer in group:
+        if answer is not None and not answer.done():
             answer.set_exception(error)
-
-
-def _look_at(answer: asyncio.Future[R]) -> None:
-    # Nobody waits for it; asyncio need not complain that nobody asked for its error.
-    if not answer.cancelled():
-        answer.exception()

@@ -1,8 +1,8 @@
 """The inbox: one row per message and recipient, every change a compare-and-set.
 
-A row goes to `sending` after RCPT and before DATA; that is the claim. `sent` may always be written and is never
-overwritten: whatever else is believed, a 250 was a mail. Every other transition names the state and the token that it
-has seen.
+A row goes to `sending` after DATA and before the mail's bytes; that is the claim. `sent` may always be written and is
+never overwritten: whatever else is believed, a 250 was a mail. Every other transition names the state and the token
+that it has seen.
 
 All writing goes in groups, whatever its kind: what has become certain (`sent`), what begins (claims), what is put off
 or has ended, and which status events are confirmed, as one transaction. Two rules keep consumers out of each other's

@@ -53,5 +53,8 @@ class Intake:
             task.cancel()
 
     async def _work_on(self, delivery: Delivery, is_ours: IsOurs) -> None:
-        async with self._slots.slot(is_suspect=delivery.delivery_count >= SUSPECT_RETURNS) as slot:
+        slot = await self._slots.take(is_suspect=delivery.delivery_count >= SUSPECT_RETURNS)
+        try:
             await self._handle(delivery, is_ours, slot)
+        finally:
+            slot.give_back()

@@ -1,9 +1,9 @@
 """One process's sign of life, by which others know whether a `sending` row still has somebody behind it.
 
 The row is renewed every 2 seconds and counts as dead after 10 by the database's clock; one that is more than 10 seconds
-ahead of that clock counts as dead too, because nobody alive can have written it. The process stops trusting
-itself 8 seconds after it *sent* its last renewal, which is before anybody else can call it dead. It looks just before
-DATA whether it has trusted itself without a break since before its claim: a process that was frozen meanwhile, and has
+ahead of that clock counts as dead too, because nobody alive can have written it. The process stops trusting itself 8
+seconds after it *sent* its last renewal, which is before anybody else can call it dead. Just before a mail's bytes it
+looks whether it has trusted itself without a break since before its claim: a process that was frozen meanwhile, and has
 just renewed its row, may have lost the claim to another. So of two processes never both believe that a row is theirs.
 """
 

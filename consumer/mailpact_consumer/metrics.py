@@ -35,9 +35,11 @@ class Metrics:
             buckets=CRITICAL_TIME_BUCKETS,
             registry=registry,
         )
-        self.last_success = Gauge(
+        self._last_success = 0.0
+        last_success = Gauge(
             "mail_last_success_timestamp_seconds", "When the mail server last took a mail.", registry=registry
         )
+        last_success.set_function(lambda: self._last_success)
         self.dead_letters = Counter("mail_dead_letters", "Dead letters by code.", ["code"], registry=registry)
         # Prometheus sees no increase in a counter that appears with the value 1, so all begin at 0.
         for event in Event:
@@ -71,7 +73,7 @@ class Metrics:
     def sent(self, timestamp: datetime | None) -> None:
         """Note a mail that the server took; `timestamp` is the message's own."""
         now = self._utc_now()
-        self.last_success.set(now.timestamp())
+        self._last_success = now.timestamp()
         if timestamp is not None:
             aware = timestamp if timestamp.tzinfo is not None else timestamp.replace(tzinfo=UTC)
             self.critical_time.observe(max(0.0, (now - aware).total_seconds()))

@@ -1,4 +1,4 @@
-"""Carries one try for one recipient out: MAIL and RCPT, the claim, DATA, and the outcome's record.
+"""Carries one try for one recipient out: MAIL, RCPT and DATA, the claim, the mail, and the record.
 
 A try ends in one of four ways: settled for good; put off, with the row saying until when; held, because the inbox or
 the dead letters cannot be written now; or the row was not as it was seen, and the caller looks again. A try that ends

@@ -7,8 +7,9 @@ Mails of email/2 are rendered in `render_mail.py`.
 
 import re
 from base64 import encodebytes
-from datetime import datetime
+from datetime import datetime, tzinfo
 from email.utils import format_datetime
+from functools import lru_cache
 
 from mailpact.contracts.errors import Refusal
 from mailpact_consumer.fields import mailboxes_field, one_line, subject_field
@@ -83,7 +84,7 @@ def render_text(
         f"From: {mailboxes_field([mail_from])}\n"
         f"To: {recipient.address}\n"
         f"Subject: {subject_field(subject_of(text))}\n"
-        f"Date: {format_datetime(date)}\n"
+        f"Date: {_date_field(date, date.tzinfo)}\n"
         f"Message-ID: {message_id}\n"
         "Auto-Submitted: auto-generated\n"
         "MIME-Version: 1.0\n"
@@ -92,3 +93,9 @@ def render_text(
         "\n"
     )
     return (header.encode("ascii") + body).replace(b"\n", b"\r\n")
+
+
+@lru_cache(maxsize=256)
+def _date_field(date: datetime, _zone: tzinfo | None) -> str:
+    """Return the text of Date. Equal moments in two zones have two texts, so the zone is part of the cache's key."""
+    return format_datetime(date)

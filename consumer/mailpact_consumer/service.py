@@ -223,6 +223,13 @@ def _utc_now() -> datetime:
     return datetime.fromtimestamp(time.time(), UTC)
 
 
+def _new_id() -> str:
+    """Return a random UUID (RFC 9562 5.4); the library's class takes four times as long."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
 def _policy(settings: ConsumerSettings, published: Catalogue) -> Policy:
     return Policy(
         mail_from=settings.mail_from,
@@ -275,7 +282,7 @@ def _services(
         ),
         journey=journey,
         settings=settings,
-        new_id=lambda: str(uuid4()),
+        new_id=_new_id,
         utc_now=liveness.clock.utc_now,
         in_data=set(),
     )

@@ -11,8 +11,8 @@ isolated for one try: when it waits for a slow answer, or has been put off, the 
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 SLOW_SECONDS = 1.0
 SHUFFLE_SECONDS = 0.5
@@ -31,14 +31,24 @@ class Slot:
             give_back, self._give_back = self._give_back, None
             give_back()
 
-    @contextmanager
-    def given_back_when_slow(self) -> Iterator[None]:
-        """Give the slot back if the work inside takes 1 second."""
-        timer = asyncio.get_running_loop().call_later(SLOW_SECONDS, self.give_back)
-        try:
-            yield
-        finally:
-            timer.cancel()
+    def given_back_when_slow(self) -> "_Patience":
+        """Return a context that gives the slot back if the work inside takes 1 second."""
+        return _Patience(self)
+
+
+class _Patience:
+    """The context; a generator would take several times as long, for every mail."""
+
+    __slots__ = ("_slot", "_timer")
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+
+    def __enter__(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._slot.give_back)
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
 
 
 class Slots:
@@ -51,9 +61,8 @@ class Slots:
         self._waiting = 0
         self._letters = 0
 
-    @asynccontextmanager
-    async def slot(self, *, is_suspect: bool) -> AsyncIterator[Slot]:
-        """Wait for a slot; a suspect first waits until no other suspect is tried."""
+    async def take(self, *, is_suspect: bool) -> Slot:
+        """Wait for a slot, and return it; a suspect first waits until no other suspect is tried."""
         if is_suspect:
             await asyncio.sleep(random.uniform(0.0, SHUFFLE_SECONDS))  # noqa: S311  # an order, not a secret
             await self._alone.acquire()
@@ -63,11 +72,7 @@ class Slots:
             if is_suspect:
                 self._alone.release()
             raise
-        slot = Slot(self._release_suspect if is_suspect else self._free.release)
-        try:
-            yield slot
-        finally:
-            slot.give_back()
+        return Slot(self._release_suspect if is_suspect else self._free.release)
 
     @contextmanager
     def waiting(self) -> Iterator[bool]:

@@ -38,6 +38,8 @@ class Connection(asyncio.Protocol):
         self._replies: list[Reply] = []
         self._wanted = 1  # a server speaks first
         self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._waits_since, self._limit_seconds, self._is_slow = 0.0, 0.0, False
         self._lost: str | None = None
 
     @property
@@ -78,7 +80,14 @@ class Connection(asyncio.Protocol):
         if data:
             self._transport.write(data)
         if len(self._replies) < replies:
-            await self._wait(seconds)
+            waiter = self._begin_wait(seconds)
+            try:
+                await waiter
+            except BaseException:
+                self.close()
+                raise
+            finally:
+                self._end_wait()
         came, self._replies, self._wanted = tuple(self._replies), [], 0
         if len(came) < replies:
             raise NoAnswer(self._reason, came)
@@ -114,38 +123,47 @@ class Connection(asyncio.Protocol):
     def _reason(self) -> str:
         return self._lost or "the connection is closed"
 
-    async def _wait(self, seconds: float) -> None:
+    def _begin_wait(self, seconds: float) -> "asyncio.Future[None]":
         waiter = self._waiter = self._loop.create_future()
-        is_slow = False
+        self._limit_seconds, self._waits_since = seconds, self._loop.time()
+        self._is_slow = False
+        # A timer that is there already comes early, and then waits for the rest: most answers need none of their own.
+        if self._timer is None or seconds < SLOW_SECONDS:
+            self._look_after(min(seconds, SLOW_SECONDS))
+        return waiter
 
-        timer: asyncio.TimerHandle
+    def _end_wait(self) -> None:
+        self._waiter = None
+        if self._is_slow:
+            self._is_slow = False
+            self.tell_slow(is_slow=False)
 
-        def expire() -> None:
-            self._lose(f"no answer within {seconds:.0f} s")
+    def _look_after(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, self._look)
 
-        def be_slow() -> None:
-            nonlocal timer, is_slow
-            timer = self._loop.call_later(seconds - SLOW_SECONDS, expire)
-            is_slow = True
+    def _look(self) -> None:
+        """See how long the answer has been waited for, and look again when the next limit passes."""
+        self._timer = None
+        if self._waiter is None or self._lost is not None:
+            return
+        waited = self._loop.time() - self._waits_since
+        if waited >= self._limit_seconds:
+            self._lose(f"no answer within {self._limit_seconds:.0f} s")
+            return
+        if waited >= SLOW_SECONDS and not self._is_slow:
+            self._is_slow = True
             self.tell_slow(is_slow=True)
-
-        timer = self._loop.call_later(
-            *((SLOW_SECONDS, be_slow) if seconds > SLOW_SECONDS else (seconds, expire))
-        )
-        try:
-            await waiter
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            timer.cancel()
-            self._waiter = None
-            if is_slow:
-                self.tell_slow(is_slow=False)
+        next_limit = self._limit_seconds if self._is_slow else min(SLOW_SECONDS, self._limit_seconds)
+        self._look_after(next_limit - waited)
 
     def _lose(self, reason: str) -> None:
         if self._lost is None:
             self._lost = reason
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
         if self._transport is not None:
             self._transport.abort()
         self._wake()

@@ -9,6 +9,7 @@ neither yes nor no.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 NO_CODE = 0
 KEPT_LINE_BYTES = 1_000
@@ -65,6 +66,11 @@ class ReplyParser:
 
     def feed(self, data: bytes) -> list[Reply]:
         """Return the replies that these bytes complete. Raises ReplyTooLong."""
+        if self.is_empty and len(data) <= KEPT_LINE_BYTES and data.endswith(b"\n"):
+            lines = data.split(b"\n")
+            known = [reply for line in lines[:-1] if (reply := _reply_of_one_line(line)) is not None]
+            if len(known) == len(lines) - 1:
+                return known
         replies = []
         start = 0
         while (end := data.find(b"\n", start)) >= 0:
@@ -100,6 +106,15 @@ class ReplyParser:
         reply = Reply(code, tuple(self._lines))
         self._code, self._is_broken, self._lines, self._reply_bytes = None, False, [], 0
         return reply
+
+
+@lru_cache(maxsize=256)  # servers say the same few lines again and again
+def _reply_of_one_line(line: bytes) -> Reply | None:
+    """Return the reply that is this line, without its line end; None for any other line."""
+    match = _LINE.fullmatch(line.rstrip(b"\r"))
+    if match is None or match[2] == b"-":
+        return None
+    return Reply(int(match[1]), (_readable(match[3] or match[4] or b""),))
 
 
 def _readable(text: bytes) -> str:

@@ -16,7 +16,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from mailpact_consumer import deliver, smtp_connection, smtp_session
-from mailpact_consumer.deliver import MailServer
+from mailpact_consumer.deliver import MailServer, Transaction
 from mailpact_consumer.reply import Accepted, DomainBusy, Permanent, Scope, Trouble
 from mailpact_consumer.settings import SmtpTls
 from mailpact_consumer.smtp_session import Server, tls_context
@@ -65,7 +65,6 @@ def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make each wait for an answer short; a test of what comes late sets its own limit."""
     monkeypatch.setattr(smtp_session, "COMMAND_SECONDS", 0.5)
     monkeypatch.setattr(deliver, "COMMAND_SECONDS", 0.5)
-    monkeypatch.setattr(deliver, "DATA_SECONDS", 0.5)
     monkeypatch.setattr(deliver, "FINAL_DOT_SECONDS", 0.5)
 
 
@@ -191,6 +190,8 @@ async def test_refusal_for_now_is_whose_it_is_and_no_mail(word: str, code: int, 
 @pytest.mark.parametrize("word", ["RCPT", "DATA", "."])
 async def test_refusal_for_good_is_the_recipients_and_the_connection_is_used_again(word: str) -> None:
     script = Script(answers={word: [b"550-5.1.1 no\r\n550 such user\r\n"]})
+    if word == "RCPT":
+        script.answers["DATA"] = [b"503 5.5.1 no valid recipients\r\n"]
     async with script.running():
         server = mail_server(script.port)
         outcomes = [await send(server), await send(server)]
@@ -202,13 +203,42 @@ async def test_refusal_for_good_is_the_recipients_and_the_connection_is_used_aga
     assert script.commands[-1] == "QUIT"
 
 
-async def test_mail_and_rcpt_are_one_write_where_the_server_has_pipelining() -> None:
+async def test_mail_rcpt_and_data_are_one_write_where_the_server_has_pipelining() -> None:
     with_it, without = Script(), Script(offers=())
     await sent(with_it)
     await sent(without)
-    both = b"MAIL FROM:<shop@example.org>\r\nRCPT TO:<ada@example.org>\r\n"
+    all_three = b"MAIL FROM:<shop@example.org>\r\nRCPT TO:<ada@example.org>\r\nDATA\r\n"
 
-    assert (both in with_it.reads, both in without.reads) == (True, False)
+    assert (all_three in with_it.reads, all_three in without.reads) == (True, False)
+
+
+@pytest.mark.parametrize("to_data", [b"354 go\r\n", b"250 ok\r\n", b"hello\r\n", SILENCE, HANG_UP])
+async def test_refused_recipient_is_refused_whatever_the_server_answers_to_data(to_data: bytes) -> None:
+    script = Script(answers={"RCPT": [b"550 no\r\n"], "DATA": [to_data]})
+    async with script.running():
+        server = mail_server(script.port)
+        outcomes = [await send(server), await send(server)]
+        await server.close()
+
+    assert outcomes == [Permanent(550, "no"), Accepted(250, "ok")]
+    assert (script.connections, script.commands.count(".")) == (2, 1)
+
+
+@pytest.mark.parametrize("offers", [("PIPELINING",), ()], ids=["pipelining", "one by one"])
+async def test_mail_that_is_given_up_after_the_servers_354_costs_the_connection_and_is_no_mail(
+    offers: tuple[str, ...],
+) -> None:
+    script = Script(offers=offers)
+    async with script.running():
+        server = mail_server(script.port)
+        async with server.transaction("ada@example.org") as transaction:
+            assert isinstance(transaction, Transaction)
+            assert await transaction.envelope("shop@example.org", "ada@example.org") is None
+        outcome = await send(server)
+        await server.close()
+
+    assert outcome == Accepted(250, "ok")
+    assert (script.connections, script.commands.count(".")) == (2, 1)
 
 
 @pytest.mark.parametrize("last_words", [HANG_UP, b"421 4.4.2 timeout\r\n" + HANG_UP])

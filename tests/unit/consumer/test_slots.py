@@ -100,13 +100,12 @@ async def test_slot_is_given_back_after_a_second_of_waiting_and_only_then(
 ) -> None:
     monkeypatch.setattr(slots_module, "SLOW_SECONDS", 0.01)
     slots = Slots(1)
-    async with slots.slot(is_suspect=False) as first:
-        with first.given_back_when_slow():
-            pass
-        assert slots._free.locked()
-        with first.given_back_when_slow():
-            async with slots.slot(is_suspect=False):
-                pass
+    first = await slots.take(is_suspect=False)
+    with first.given_back_when_slow():
+        pass
+    assert slots._free.locked()
+    with first.given_back_when_slow():
+        assert await slots.take(is_suspect=False)
 
 
 def test_waiting_messages_take_at_most_a_quarter_of_the_slots() -> None:
