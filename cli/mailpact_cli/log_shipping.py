@@ -33,6 +33,7 @@ from mailpact.amqp.topology import declare
 from mailpact.contracts import catalogue
 from mailpact.settings import AmqpUrl
 from mailpact.telemetry import configure_logging
+from mailpact_cli.log_lines import write_lines_in_groups
 
 CONTRACT: Final = "log/1"
 BUFFERED_RECORDS: Final = 10_000
@@ -254,9 +255,11 @@ def configure_service_logging(
     """
     if url is None:
         configure_logging(verbose=verbose, service=service)
+        write_lines_in_groups()
         return None
     shipper = LogShipper(url, service)
     configure_logging(verbose=verbose, service=service, ship=shipper.take)
+    write_lines_in_groups()
     os.register_at_fork(after_in_parent=shipper.buffer.clear)
     return shipper
 

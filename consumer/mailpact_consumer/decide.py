@@ -19,6 +19,8 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mailpact_consumer.values import value
+
 
 class State(StrEnum):
     """What the inbox says of one message and recipient."""
@@ -64,7 +66,7 @@ class Row:
     template_digest: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Send:
     """Send it now. `seen` is the row to go on with, None for a new one.
 

@@ -34,11 +34,12 @@ from mailpact_consumer.inbox_sql import (
     microseconds,
 )
 from mailpact_consumer.schema import HEAD, VERSION_TABLE, inbox
+from mailpact_consumer.values import value
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Subject:
     """What a row says of its message. `publisher_id` is kept where the key was derived from it.
 
@@ -51,7 +52,7 @@ class Subject:
     template_digest: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Claim:
     """What the claimed row says. Times are microseconds since 1970, attempts count this try.
 
@@ -68,7 +69,7 @@ class Claim:
     written_at: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClaimRequest:
     """One request for a claim; `event` is the status event of an uncertain send, to be published."""
 
@@ -78,7 +79,7 @@ class ClaimRequest:
     event: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Seen:
     """A row as it was read or written last: what a transition compares."""
 
@@ -106,7 +107,7 @@ class Transition:
     event: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sent:
     """A mail that the server took."""
 
@@ -118,7 +119,7 @@ class Sent:
     event: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reported:
     """The one status event that a row had due is confirmed.
 

@@ -172,17 +172,15 @@ def _marks(count: int) -> str:
 def _execute(connection: Connection, statements: Sequence[tuple[str, Values]]) -> Sequence[Any]:
     """Execute the statements in order, together if possible, and return the rows of the last one."""
     dialect = connection.dialect
-    mark = "?" if dialect.name == "sqlite" else "%s"
     driver: Any = connection.connection  # the interface of the driver beneath SQLAlchemy
     cursor = driver.cursor()
-    marked = [(text.replace("?", mark), values) for text, values in statements]
     try:
         if joins_statements(connection):
-            cursor.execute(";".join([cursor.mogrify(text, tuple(values)) for text, values in marked]))
+            cursor.execute(";".join([_with_literals(text, values) for text, values in statements]))
             while cursor.nextset():
                 pass
         else:
-            for text, values in marked:
+            for text, values in statements:
                 cursor.execute(text, tuple(values))
         return list(cursor.fetchall())
     except dialect.loaded_dbapi.Error as error:
@@ -200,3 +198,23 @@ def _execute(connection: Connection, statements: Sequence[tuple[str, Values]]) -
         ) from error
     finally:
         cursor.close()
+
+
+def _with_literals(text: str, values: Values) -> str:
+    return text.replace("?", "%s") % tuple(map(literal, values))
+
+
+def literal(value: object) -> str:
+    """Return a text, an integer or None as a literal of MySQL. Raises TypeError for any other value.
+
+    PyMySQL takes ten times as long: it looks for the type's encoder, and escapes each quotation mark of a status event.
+    In a string between apostrophes, only the apostrophe and the backslash need a backslash before them, under the
+    `sql_mode` that our sessions set and in UTF-8.
+    """
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    if value is None:
+        return "NULL"
+    if isinstance(value, int):
+        return str(int(value))
+    raise TypeError(f"a value of type {type(value).__name__} has no literal here")

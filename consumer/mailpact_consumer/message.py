@@ -23,6 +23,7 @@ from mailpact_consumer.headers import size_bytes
 from mailpact_consumer.mail import Mail
 from mailpact_consumer.mailbox import canonical_address
 from mailpact_consumer.schedule import Period
+from mailpact_consumer.values import value
 
 UUID_FORM = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 DEFAULT_TYPE = "email.v1"
@@ -35,7 +36,7 @@ RECIPIENT_HEADER = "x-recipient"
 FAILED_TOKEN_HEADER = "x-failed-token"  # noqa: S105  # a header's name
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Identity:
     """How a message is known.
 
@@ -49,7 +50,7 @@ class Identity:
     is_known: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Recipient:
     """One recipient: the address for the mail, and the hash that names the recipient in the inbox."""
 
@@ -65,7 +66,7 @@ class Replay:
     failed_token: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MailRequest:
     """The mails that a message asks for, one for each recipient. `body_sha256` is hexadecimal.
 

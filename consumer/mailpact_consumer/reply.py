@@ -9,6 +9,8 @@ sender, so a refusal there concerns every message, and must not make dead letter
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mailpact_consumer.values import value
+
 SERVICE_CLOSING = 421
 # Refusals of our login: required, too weak or of another kind, wrong, without the encryption it needs (RFC 4954 6).
 LOGIN_REFUSALS = {
@@ -42,7 +44,7 @@ class Scope(StrEnum):
     """This message or recipient, which is put off, while other messages go on."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Accepted:
     """The server answered the final dot with 2yz: the mail is now the server's responsibility."""
 

@@ -9,11 +9,12 @@ from mailpact_consumer.inbox import Claim, Seen
 from mailpact_consumer.inbox_sql import Key
 from mailpact_consumer.reply import Accepted, Permanent, Trouble
 from mailpact_consumer.status import SmtpReply
+from mailpact_consumer.values import value
 
 TOKEN_NAMESPACE = UUID("0d3f5c77-6a1b-5e0f-8f52-7b9a4c2d6e18")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Standing:
     """The row as this try knows it: what the next transition compares and counts on. `seen` is None without a row.
 
@@ -59,7 +60,7 @@ class Verdict:
     is_uncertain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Tried:
     """How a try ended, and the row as it is now."""
 

@@ -18,12 +18,14 @@ from mailpact.amqp.messages import Message
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact_consumer.letter import one_line
 from mailpact_consumer.message import Identity
+from mailpact_consumer.values import value
 
 TYPE = "email-status.v1"
 APP_ID = "mailpact-consumer"
 EVENT_NAMESPACE = UUID("b7a1f0de-3c52-5d1b-9a44-0c6d8b1e7f23")
 
 _JSON = json.JSONEncoder(separators=(",", ":"))  # `json.dumps` would make one for each event
+_text = encode_basestring_ascii  # a text as JSON; the encoder is only worth its start for values in values
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?=\s|$)")
 _PUBLISHER_ID_CHARACTERS = 255
 LEAST_CODE, GREATEST_CODE = 200, 599  # of the contract
@@ -41,7 +43,7 @@ class Event(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SmtpReply:
     """What the mail server answered."""
 
@@ -62,7 +64,7 @@ class Failure:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class About:
     """Which message the events are about; `contract` is None when the message named none that is served."""
 
@@ -71,7 +73,7 @@ class About:
     metadata: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StatusEvent:
     """One event: its body is one JSON object without line ends; `occurred_at` is aware."""
 
@@ -120,28 +122,27 @@ def status_event(
     """Return a status event. `occurred_at` is aware; `template_changed` belongs to an uncertain send."""
     key = about.identity.key
     event_id = _event_id(f"{key}\0{recipient or ''}\0{event}\0{attempt}")
-    body: dict[str, object] = {
-        "id": event_id,
-        "event": event,
-        "occurred_at": _moment(occurred_at),
-        "message_id": key,
-        "attempt": attempt,
-    }
+    members = [
+        f'"id":"{event_id}","event":"{event}","occurred_at":"{_moment(occurred_at)}"',
+        f'"message_id":{_text(key)},"attempt":{attempt}',
+    ]
     if about.identity.publisher_id is not None:
-        body["publisher_message_id"] = about.identity.publisher_id[:_PUBLISHER_ID_CHARACTERS]
+        members.append(
+            f'"publisher_message_id":{_text(about.identity.publisher_id[:_PUBLISHER_ID_CHARACTERS])}'
+        )
     if recipient is not None:
-        body["recipient"] = recipient
+        members.append(f'"recipient":{_text(recipient)}')
     if template_changed:
-        body["template_changed"] = True
+        members.append('"template_changed":true')
     if about.contract is not None:
-        body["contract"] = about.contract
+        members.append(f'"contract":{_text(about.contract)}')
     if reply is not None and LEAST_CODE <= reply.code <= GREATEST_CODE:
-        body["smtp"] = _smtp(reply)
+        members.append(f'"smtp":{_smtp(reply)}')
     if failure is not None:
-        body["error"] = _error(failure)
+        members.append(f'"error":{_JSON.encode(_error(failure))}')
     if about.metadata:
-        body["metadata"] = dict(about.metadata)
-    return StatusEvent(event_id, event, key, occurred_at, _object(body))
+        members.append(f'"metadata":{_JSON.encode(dict(about.metadata))}')
+    return StatusEvent(event_id, event, key, occurred_at, f"{{{','.join(members)}}}")
 
 
 def _event_id(name: str) -> str:
@@ -151,26 +152,16 @@ def _event_id(name: str) -> str:
     return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
-def _object(members: Mapping[str, object]) -> str:
-    """Return members with plain names as JSON; the library's encoder is only worth its start for values in values."""
-    pieces = [
-        f'"{name}":{encode_basestring_ascii(value) if isinstance(value, str) else _JSON.encode(value)}'
-        for name, value in members.items()
-    ]
-    return f"{{{','.join(pieces)}}}"
-
-
 def _moment(at: datetime) -> str:
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _smtp(reply: SmtpReply) -> dict[str, object]:
-    smtp: dict[str, object] = {"code": reply.code}
+def _smtp(reply: SmtpReply) -> str:
     enhanced = _ENHANCED.match(reply.text)
-    if enhanced is not None:
-        smtp["enhanced"] = enhanced[1]
+    member = f',"enhanced":"{enhanced[1]}"' if enhanced is not None else ""
     words = reply.words
-    return {**smtp, "reply": words} if words else smtp
+    said = f',"reply":{_text(words)}' if words else ""
+    return f'{{"code":{reply.code}{member}{said}}}'
 
 
 def _error(failure: Failure | Refusal) -> dict[str, object]:

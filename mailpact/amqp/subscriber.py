@@ -57,8 +57,7 @@ class Acks:
 
     async def ack(self, tag: int) -> bool:
         """Ack a delivery; return False when its channel is gone."""
-        written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._to_ack[tag] = written
+        written = self._to_ack[tag] = asyncio.Future()
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
         return await written

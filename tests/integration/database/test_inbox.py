@@ -16,6 +16,7 @@ from mailpact.database.transactions import Database, DatabaseUnavailable
 from mailpact.settings import DatabaseUrl
 from mailpact_consumer.decide import Row, Send, State
 from mailpact_consumer.inbox import Claim, ClaimRequest, Inbox, Seen, Sent, Subject, Transition
+from mailpact_consumer.inbox_group import literal
 from mailpact_consumer.inbox_sql import Key
 from mailpact_consumer.liveness import Liveness
 from mailpact_consumer.schema import inbox, owners
@@ -159,6 +160,41 @@ async def test_sent_is_never_overwritten_and_absorbs_what_others_do_at_once(shar
         assert (await the_row(shared, key)).state is State.SENT
         assert await fail() is False
         assert await claim(shared, key, "four", Send(seen, is_uncertain=True)) is None
+
+
+HOSTILE = (
+    "it's",
+    "\\",
+    "\\'",
+    "'; DROP TABLE inbox; -- ",
+    "' OR '1'='1",
+    "%s %(x)s %%",
+    "? @mailpact_now",
+    "\x00\x1a\b\t\r\n",
+    '"`#/*',
+    "größer 郵便 \N{OPEN MAILBOX WITH RAISED FLAG}",
+    "\xbf' OR 1=1 -- ",
+)
+
+
+async def test_texts_lie_in_the_row_as_they_are(shared: Database) -> None:
+    consumer = Inbox(shared, "one")
+    keys = {text: new_key() for text in HOSTILE}
+
+    for text_, key in keys.items():
+        await consumer.record_sent(Sent(Subject(key, BODY, text_), "t", 1, 250, text_, f"{text_}\n"))
+
+    columns = inbox.c.message_id, inbox.c.publisher_id, inbox.c.last_reply, inbox.c.due
+    found = await shared.transact(lambda connection: connection.execute(select(*columns)).all())
+    assert {tuple(row) for row in found} == {
+        (key.message_id, text_, text_, f"{text_}\n") for text_, key in keys.items()
+    }
+
+
+@pytest.mark.parametrize("value", [1.5, b"bytes", object()])
+def test_value_without_a_literal_is_refused(value: object) -> None:
+    with pytest.raises(TypeError):
+        literal(value)
 
 
 async def test_claims_of_many_messages_at_once_are_never_in_the_way(shared: Database) -> None:
