@@ -241,6 +241,21 @@ async def test_mail_that_is_given_up_after_the_servers_354_costs_the_connection_
     assert (script.connections, script.commands.count(".")) == (2, 1)
 
 
+async def test_connection_that_ends_between_354_and_the_mail_is_trouble_and_no_mail(
+    eventually: Callable[..., Any],
+) -> None:
+    script = Script()
+    async with script.running(), mail_server(script.port).transaction("ada@example.org") as transaction:
+        assert isinstance(transaction, Transaction)
+        assert await transaction.envelope("shop@example.org", "ada@example.org") is None
+        script.writers[0].transport.abort()
+        await eventually("the end is seen", lambda: not transaction.session.connection.is_usable)
+        outcome = await transaction.data(MAIL)
+
+    assert isinstance(outcome, Trouble)
+    assert (outcome.may_be_sent, outcome.scope) == (False, Scope.MESSAGE)
+
+
 @pytest.mark.parametrize("last_words", [HANG_UP, b"421 4.4.2 timeout\r\n" + HANG_UP])
 async def test_connection_that_the_server_closed_meanwhile_is_replaced_without_trouble(
     last_words: bytes,
