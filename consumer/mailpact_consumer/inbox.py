@@ -192,8 +192,12 @@ class Inbox:
         _claim_new(group, [one for one in claims if one.send.seen is None])
         _clear(group, [one for one in writes if isinstance(one, Reported)])
         # The look locks: two processes that claim one id for two bodies must not miss each other's rows.
-        now, found = group.execute(sorted({one.subject.key.message_id for one in claims}))
-        claimed = _good_claims(connection, claims, found, now)
+        ids = sorted({one.subject.key.message_id for one in claims})
+        now, are_alone = group.execute(ids, [one.token for one in claims])
+        if are_alone and not taken and len(ids) == len(claims):
+            claimed = {one.token: _first_claim(one, now) for one in claims}
+        else:
+            claimed = _good_claims(connection, claims, group.rows(ids), now)
         moved = self._move(connection, moves, now)
         results: dict[str, Any] = {**claimed, **{token: now for token, is_moved in moved.items() if is_moved}}
         return [
@@ -341,6 +345,11 @@ def _clear(group: Group, reported: Sequence[Reported]) -> None:
             for one in sorted(reported, key=lambda one: one.key)
         ]
     )
+
+
+def _first_claim(one: ClaimRequest, now: int) -> Claim:
+    """Return the claim of a row that was just written and is the only one of its message."""
+    return Claim(one.token, now, 1, int(one.send.is_uncertain), 0, 0.0, int(one.event is not None), now)
 
 
 def _good_claims(

@@ -129,22 +129,29 @@ class Group:
             [*ids, *chain.from_iterable(published)],
         )
 
-    def execute(self, message_ids: Sequence[str]) -> tuple[int, Sequence[Found]]:
-        """Execute the statements; return the group's time and the rows of the messages, which stay locked.
+    def execute(self, message_ids: Sequence[str], tokens: Sequence[str]) -> tuple[int, bool]:
+        """Execute the statements; return the group's time, and whether these messages have no rows but these tries'.
 
-        Raises DBAPIError, like SQLAlchemy.
+        The rows of the messages stay locked. Raises DBAPIError, like SQLAlchemy.
         """
-        if message_ids:
-            self._add(
-                f"SELECT {self._now}, {', '.join(Found._fields)} FROM inbox"  # noqa: S608  # as above
-                f" WHERE message_id IN ({_marks(len(message_ids))}){self._words.lock}",
-                message_ids,
-            )
+        if not message_ids:
+            self._add(f"SELECT {self._now}, 0, 0")
         else:
-            self._add(f"SELECT {self._now}")
-        rows = _execute(self._connection, self._statements)
-        now = rows[0][0] if rows else self._now  # there is a row, unless the time was known before
-        return int(now), [Found(*row[1:]) for row in rows if message_ids]
+            self._add(
+                f"SELECT {self._now}, COUNT(*), COUNT(CASE WHEN token IN ({_marks(len(tokens))}) THEN 1 END)"  # noqa: S608  # as above
+                f" FROM inbox WHERE message_id IN ({_marks(len(message_ids))}){self._words.lock}",
+                [*tokens, *message_ids],
+            )
+        ((now, rows, ours),) = _execute(self._connection, self._statements)
+        return int(now), rows == ours == len(tokens)
+
+    def rows(self, message_ids: Sequence[str]) -> Sequence[Found]:
+        """Return the rows of the messages, after `execute`."""
+        query = (
+            f"SELECT {', '.join(Found._fields)} FROM inbox"  # noqa: S608  # as above
+            f" WHERE message_id IN ({_marks(len(message_ids))}){self._words.lock}"
+        )
+        return [Found(*row) for row in _execute(self._connection, [(query, message_ids)])]
 
     def _insert(self, names: str, rows: Sequence[Values], constants: str, changes: str) -> None:
         if rows:
