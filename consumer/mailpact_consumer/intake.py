@@ -1,8 +1,7 @@
-"""Takes deliveries in: our tasks work on them, and two of the same message never run side by side."""
+"""Takes deliveries in: each becomes a task of ours, and two of the same message never run side by side."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 from mailpact.amqp.subscriber import Delivery
 from mailpact_consumer.slots import Slot, Slots
@@ -15,9 +14,6 @@ IsOurs = Callable[[], bool]
 Handle = Callable[[Delivery, IsOurs, Slot], Awaitable[None]]
 """Settles a delivery, or leaves it unsettled when stopping or when it is not ours any more."""
 
-_Work = tuple[Delivery, int]
-"""A delivery, and the session in which it came."""
-
 
 class Intake:
     """The deliveries that this process works on. Its tasks outlive a lost connection: a mail is finished."""
@@ -27,8 +23,6 @@ class Intake:
         self._slots = slots
         self._handle = handle
         self._running: set[asyncio.Task[None]] = set()
-        self._idle: list[asyncio.Future[_Work]] = []
-        self._is_finishing = False
         self._session = 0
 
     def begin_session(self) -> None:
@@ -40,22 +34,14 @@ class Intake:
         self._session += 1
 
     def receive(self, delivery: Delivery) -> None:
-        """Start to work on a delivery; returns at once. A task that is done with another takes it over."""
-        work = delivery, self._session
-        while self._idle:
-            next_work = self._idle.pop()
-            if not next_work.done():  # it is when the task was cancelled
-                next_work.set_result(work)
-                return
-        task = self._tasks.create_task(self._serve(work))
+        """Start to work on a delivery; returns at once."""
+        session = self._session
+        task = self._tasks.create_task(self._work_on(delivery, lambda: self._session == session))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
     async def finish(self, *, within_seconds: float) -> bool:
         """Wait until everything taken in is done with; False when something is not by then."""
-        self._is_finishing = True
-        for next_work in self._idle:
-            next_work.cancel()
         if not self._running:
             return True
         _, unfinished = await asyncio.wait(self._running, timeout=within_seconds)
@@ -65,21 +51,6 @@ class Intake:
         """Cancel what is not done with."""
         for task in self._running:
             task.cancel()
-
-    async def _serve(self, work: "_Work") -> None:
-        """Work on one delivery after another: a task for each would take more CPU time than its way through here."""
-        loop = asyncio.get_running_loop()
-        while True:
-            delivery, session = work
-            await self._work_on(delivery, partial(self._is_session, session))
-            if self._is_finishing:
-                return
-            next_work: asyncio.Future[_Work] = loop.create_future()
-            self._idle.append(next_work)
-            work = await next_work
-
-    def _is_session(self, session: int) -> bool:
-        return self._session == session
 
     async def _work_on(self, delivery: Delivery, is_ours: IsOurs) -> None:
         slot = await self._slots.take(is_suspect=delivery.delivery_count >= SUSPECT_RETURNS)

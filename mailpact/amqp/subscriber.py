@@ -42,8 +42,8 @@ class Acks:
     def __init__(self, channel: AbstractChannel) -> None:
         self.channel = channel
         self._unsettled: dict[int, None] = {}
-        self._to_ack: dict[int, asyncio.Future[bool]] = {}
-        self._flushing: asyncio.Task[None] | None = None
+        self._to_ack: set[int] = set()
+        self._flushing: asyncio.Task[bool] | None = None
         self._writing = asyncio.Lock()
 
     def delivered(self, tag: int) -> None:
@@ -57,10 +57,10 @@ class Acks:
 
     async def ack(self, tag: int) -> bool:
         """Ack a delivery; return False when its channel is gone."""
-        written = self._to_ack[tag] = asyncio.Future()
+        self._to_ack.add(tag)
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
-        return await written
+        return await asyncio.shield(self._flushing)
 
     async def refuse(self, tag: int, *, requeue: bool) -> bool:
         """Reject a delivery, back to its queue or to the dead letters; return False when its channel is gone."""
@@ -77,22 +77,16 @@ class Acks:
         self._unsettled.pop(tag, None)
         return True
 
-    async def _flush(self) -> None:
+    async def _flush(self) -> bool:
         await asyncio.sleep(0)  # what this round of the loop settles joins
         # One after the other: an ack of several deliveries also names those that an earlier group is still to ack.
         async with self._writing:
-            self._flushing, acked = None, self._to_ack
-            self._to_ack = {}
-            first = list(takewhile(acked.__contains__, self._unsettled))
-            for tag in acked:
+            self._flushing, tags = None, self._to_ack
+            self._to_ack = set()
+            first = list(takewhile(tags.__contains__, self._unsettled))
+            for tag in tags:
                 self._unsettled.pop(tag, None)
-            is_written = False
-            try:
-                is_written = await self._write(first, sorted(acked.keys() - first))
-            finally:
-                for written in acked.values():
-                    if not written.done():  # the receiver may have been cancelled
-                        written.set_result(is_written)
+            return await self._write(first, sorted(tags.difference(first)))
 
     async def _write(self, first: list[int], later: list[int]) -> bool:
         frames = [Basic.Ack(first[-1], multiple=len(first) > 1)] if first else []
