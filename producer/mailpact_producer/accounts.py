@@ -138,6 +138,8 @@ def read_email(typed: str, is_mailable: IsMailable) -> str:
 
 def _what_is_wrong(local_part: str, domain: str) -> str:
     # The library's own sentences speak of code points and of its options.
+    if "@" in local_part:
+        return "The address has more than one @."
     if domain.startswith("["):
         return "The part after the @ must be a name, as in example.org, and not an IP address."
     if "." not in domain:
@@ -146,8 +148,6 @@ def _what_is_wrong(local_part: str, domain: str) -> str:
         return "The address has a dot too many."
     if local_part.endswith(".") or domain.endswith("."):
         return "The address has a dot too many."
-    if "@" in local_part:
-        return "The address has more than one @."
     return "This is not a valid e-mail address. Please check it for typing errors."
 
 

@@ -6,6 +6,7 @@ import smtplib
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
@@ -54,11 +55,17 @@ MAILS = (
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     """Site and viewer of a `mailpact up`, with mail captured."""
-    folder = tmp_path_factory.mktemp("up")
+    with up(tmp_path_factory.mktemp("up")) as running:
+        yield running
+
+
+@contextmanager
+def up(folder: Path, *options: str) -> Iterator[Places]:
+    """Run `mailpact up` with these options in the folder, and capture some mail."""
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             [*MAILPACT, "up", "--cms-listen", "127.0.0.1:0",
-             "--viewer-listen", "127.0.0.1:0", "--smtp-listen", "127.0.0.1:0"],
+             "--viewer-listen", "127.0.0.1:0", "--smtp-listen", "127.0.0.1:0", *options],
             cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             env=environment(),
         )  # fmt: skip

@@ -1,13 +1,19 @@
 """An administrator's day and a reader's comment, as they see the site in a real Chromium."""
 
 import json
-import sqlite3
+import secrets
 import urllib.request
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
+from sqlalchemy import Engine, NullPool, create_engine, text
+
+from tests.browser.conftest import up
+from tests.servers.database import Databases
 
 PASSWORD = "correct horse battery"
 WIDTHS = (1280, 390, 320)
@@ -40,9 +46,46 @@ def open_page(browser: Any, scheme: str) -> Any:
         context.close()
 
 
-def change(places: Any, statement: str, *values: str) -> None:
-    with closing(sqlite3.connect(places.data / "cms.db", timeout=20)) as connection, connection:
-        connection.execute(statement, values)
+@dataclass(frozen=True)
+class Site:
+    """Where site and viewer are, and the site's database."""
+
+    site: str
+    viewer: str
+    database: Engine
+
+
+@pytest.fixture(scope="module", params=["embedded", pytest.param("real", marks=pytest.mark.long)])
+def places(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Site and viewer of a `mailpact up`: with all embedded, and on RabbitMQ and MariaDB."""
+    folder = tmp_path_factory.mktemp("up")
+    with ExitStack() as stack:
+        options: list[str] = []
+        url = f"sqlite:///{folder}/.mailpact/cms.db"
+        if request.param == "real":
+            amqp_url, url = stack.enter_context(real_servers(request))
+            options = ["--amqp-url", amqp_url, "--database-url", url]
+        running = stack.enter_context(up(folder, *options))
+        database = create_engine(url, poolclass=NullPool)
+        yield Site(running.site, running.viewer, database)
+
+
+@contextmanager
+def real_servers(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """Yield the URLs of a vhost and a database that exist as long as the block lasts."""
+    rabbitmq, mariadb = request.getfixturevalue("rabbitmq"), request.getfixturevalue("mariadb")
+    databases = mariadb if isinstance(mariadb, Databases) else mariadb.databases
+    name = f"test_{secrets.token_hex(4)}"
+    rabbitmq.add_vhost(name)
+    databases.create(name)
+    yield rabbitmq.url(name), databases.url(name)
+    databases.drop(name)
+    rabbitmq.delete_vhost(name)
+
+
+def change(places: Any, statement: str, **values: str) -> None:
+    with places.database.begin() as connection:
+        connection.execute(text(statement), values)
 
 
 def register(page: Page, places: Any, name: str, email: str) -> None:
@@ -52,7 +95,11 @@ def register(page: Page, places: Any, name: str, email: str) -> None:
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("main").get_by_role("button", name="Register").click()
     expect(page.get_by_role("status")).to_contain_text("Thank you")
-    change(places, "UPDATE users SET confirmed_at = 1, delete_at = NULL WHERE email = ?", email)
+    change(places, "UPDATE users SET confirmed_at = 1, delete_at = NULL WHERE email = :email", email=email)
+
+
+def make_administrator(places: Any, email: str) -> None:
+    change(places, "UPDATE users SET is_admin = 1 WHERE email = :email", email=email)
 
 
 def log_in(page: Page, places: Any, email: str) -> None:
@@ -76,7 +123,7 @@ def test_administrator_writes_a_page_and_moderates_a_comment(
     admin, reader, stranger = open_page(), open_page(), open_page()
     title = f"Brewing tea, {scheme}"
     register(admin, places, "Ada", f"ada.{scheme}@example.org")
-    change(places, "UPDATE users SET is_admin = 1 WHERE email = ?", f"ada.{scheme}@example.org")
+    make_administrator(places, f"ada.{scheme}@example.org")
     log_in(admin, places, f"ada.{scheme}@example.org")
 
     admin.goto(places.site)
@@ -122,7 +169,7 @@ def test_administrator_writes_a_page_and_moderates_a_comment(
 def test_second_editor_sees_both_texts(open_page: Any, places: Any, scheme: str) -> None:
     editor = open_page()
     register(editor, places, "Eve", f"eve.{scheme}@example.org")
-    change(places, "UPDATE users SET is_admin = 1 WHERE email = ?", f"eve.{scheme}@example.org")
+    make_administrator(places, f"eve.{scheme}@example.org")
     log_in(editor, places, f"eve.{scheme}@example.org")
     editor.goto(f"{places.site}pages/welcome")
     editor.get_by_role("link", name="Edit this page").click()
@@ -172,7 +219,7 @@ def test_administrator_looks_after_a_mail_that_was_refused(open_page: Any, place
     admin, reader = open_page(), open_page()
     boss, bob = f"boss.{scheme}@example.org", f"robert.{scheme}@example.org"
     register(admin, places, "Grace", boss)
-    change(places, "UPDATE users SET is_admin = 1 WHERE email = ?", boss)
+    make_administrator(places, boss)
     log_in(admin, places, boss)
     script_faults(places, {"stage": "rcpt", "recipient": bob, "code": 550, "text": "5.1.1 no such user"})
     reader.goto(f"{places.site}register")
