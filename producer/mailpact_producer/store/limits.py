@@ -6,7 +6,6 @@ that is allowed.
 """
 
 from collections.abc import Sequence
-from functools import cache
 
 from sqlalchemy import Connection, bindparam, delete, literal, select, update
 from sqlalchemy.dialects import mysql, sqlite
@@ -31,7 +30,7 @@ def take(connection: Connection, wanted: Sequence[Limit]) -> Limit | None:
     """
     if not wanted:
         return None
-    connection.execute(_note(connection.dialect.name, len(wanted)), _numbered(wanted))
+    connection.execute(_NOTE[connection.dialect.name], [{"key": limit.key} for limit in wanted])
     found = connection.execute(_TIMES, {"names": [limit.key for limit in wanted]}).all()
     texts = {row.name: row.times for row in found}
     corrected: dict[str, str] = {}
@@ -54,18 +53,15 @@ def purge(connection: Connection) -> int:
     return connection.execute(delete(limits).where(limits.c.used_at < clock.now() - SPAN)).rowcount
 
 
-def _numbered(wanted: Sequence[Limit]) -> dict[str, str]:
-    return {f"key{number}": limit.key for number, limit in enumerate(wanted)}
-
-
-@cache
-def _note(dialect: str, count: int) -> Insert:
-    """Return the statement that adds the present time to so many rows, and makes those that are missing."""
+def _note(dialect: str) -> Insert:
+    """Return the statement that adds the present time to a row, and makes the row if it is missing."""
     text = literal(" ").concat(clock.now())
-    rows = [
-        {"name": bindparam(f"key{number}"), "times": text, "used_at": clock.now()} for number in range(count)
-    ]
+    new = {"name": bindparam("key"), "times": text, "used_at": clock.now()}
     changed = {"times": limits.c.times.concat(text), "used_at": clock.now()}
     if dialect == "sqlite":
-        return sqlite.insert(limits).values(rows).on_conflict_do_update(index_elements=["name"], set_=changed)
-    return mysql.insert(limits).values(rows).on_duplicate_key_update(**changed)
+        return sqlite.insert(limits).values(new).on_conflict_do_update(index_elements=["name"], set_=changed)
+    return mysql.insert(limits).values(new).on_duplicate_key_update(**changed)
+
+
+# One statement for each row: SQLAlchemy would compile a statement with several rows each time.
+_NOTE = {dialect: _note(dialect) for dialect in ("sqlite", "mysql")}
