@@ -1,5 +1,6 @@
 """Puts one message's journey together: what was heard of it, and the mails in the store that name it."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +17,8 @@ from mailpact_capture.records import StoredMail
 from mailpact_capture.search import Condition, fold
 from mailpact_capture.store import Store
 
-MOST_MAILS: Final = (
-    60  # of one message that are read and compared: as many as one message has recipients in `to`
-)
+MOST_MAILS: Final = 60  # of one message that are read and compared
+MOST_BYTES: Final = 64 * 1024 * 1024  # of those mails together
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +99,16 @@ class History:
         """Return what is known of a message; of its mails those in the namespace."""
         message_id = message_id[:MAX_ID_CHARACTERS]
         heard = self._journeys.find(message_id) or Heard()
-        mails = await self._mails(message_id, namespace)
+        mails, left_out = await self._mails(message_id, namespace)
         since = self._journeys.since_us
         asked = self._journeys.asked_of(heard)
         publishers = self._journeys.find(heard.publisher_id) if heard.publisher_id else None
+
+        def work() -> tuple[list[AskedShown], list[Copies]]:
+            return [_shown(each, mails, is_complete=not left_out) for each in asked], _grouped(mails)
+
+        # Beside the event loop: large mails and bodies take long to read and to compare.
+        shown, groups = await asyncio.to_thread(work)
         return Told(
             message_id=id_key(message_id),
             since="" if since is None else moment(since),
@@ -110,28 +116,37 @@ class History:
             copies=heard.copies + (publishers.copies if publishers is not None else 0),
             publisher_id=heard.publisher_id,
             keys=tuple(heard.keys),
-            asked=[_shown(each, mails) for each in asked],
+            asked=shown,
             events=sorted(heard.events, key=lambda event: str(event["occurred_at"])),
             records=list(heard.records),
-            left_out=heard.left_out,
-            mails=_grouped(mails),
+            left_out=heard.left_out + left_out,
+            mails=groups,
         )
 
-    async def _mails(self, message_id: str, namespace: str | None) -> list[StoredMail]:
+    async def _mails(self, message_id: str, namespace: str | None) -> tuple[list[StoredMail], int]:
+        """Return the mails of a message, the oldest first, and how many more there are."""
         words = fold(message_id)
         if not words:
-            return []
+            return [], 0
         query = Condition("instr(found_message_id, ?) = 1", (words,))
         page = await self._store.page(query, start=0, limit=MOST_MAILS, namespace=namespace)
-        key, found = id_key(message_id), []
+        found: list[StoredMail] = []
+        key, left_out, size = id_key(message_id), page.found - len(page.summaries), 0
         for summary in reversed(page.summaries):
-            if amqp_message_id(summary.message_id) == key:
+            if amqp_message_id(summary.message_id) != key:
+                continue
+            size += summary.size
+            stored = None
+            if size <= MOST_BYTES:
                 stored = await self._store.mail(summary.public_id, namespace=namespace)
-                found += [stored] if stored is not None else []
-        return found
+            if stored is not None:
+                found.append(stored)
+            else:
+                left_out += 1
+        return found, left_out
 
 
-def _shown(asked: Asked, mails: Sequence[StoredMail]) -> AskedShown:
+def _shown(asked: Asked, mails: Sequence[StoredMail], *, is_complete: bool) -> AskedShown:
     value = value_of(asked)
     is_refused = isinstance(value, Refusal)
     return AskedShown(
@@ -140,7 +155,9 @@ def _shown(asked: Asked, mails: Sequence[StoredMail]) -> AskedShown:
         made_at="" if asked.made_at is None else f"{asked.made_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
         body="" if isinstance(value, Refusal) else shown_body(value),
         defect=f"{value.code}: {value.detail}" if isinstance(value, Refusal) else "",
-        compared=[] if is_refused or not mails else compare(asked, members(value), mails),
+        compared=[]
+        if is_refused or not mails
+        else compare(asked, members(value), mails, is_complete=is_complete),
     )
 
 

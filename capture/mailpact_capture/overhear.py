@@ -116,13 +116,13 @@ class Overhearing:
     def _asked(self, delivery: Delivery) -> Asked:
         message = delivery.message
         key = message.headers.get(KEY_HEADER)
-        message_id = key if isinstance(key, str) and UUID_FORM.fullmatch(key) else message.message_id or ""
+        message_id = key if isinstance(key, str) and UUID_FORM.fullmatch(key) else _text(message.message_id)
         size = len(message.body)
         return Asked(
-            message_id=message_id[:MAX_ID_CHARACTERS],
-            type=message.type,
-            content_type=message.content_type,
-            app_id=message.app_id,
+            message_id=(message_id or "")[:MAX_ID_CHARACTERS],
+            type=_text(message.type),
+            content_type=_text(message.content_type),
+            app_id=_text(message.app_id),
             made_at=message.timestamp,
             exchange=delivery.exchange,
             routing_key=delivery.routing_key,
@@ -131,6 +131,11 @@ class Overhearing:
             body=message.body if size <= MAX_BODY_BYTES else None,
             seen_us=self._now_us(),
         )
+
+
+def _text(value: str | bytes | None) -> str | None:
+    """Return a property as text; the library hands over bytes where a property is not UTF-8."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 async def _is_there(connection: AbstractConnection, exchange: Exchange, *, may_declare: bool) -> bool:

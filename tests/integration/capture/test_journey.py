@@ -15,6 +15,7 @@ from aiormq import spec
 from mailpact.amqp.topology import declare_all
 from mailpact.contracts import catalogue
 from mailpact.settings import AmqpUrl
+from mailpact_capture import history
 from mailpact_capture.service import Settings
 from mailpact_devbroker.service import running as devbroker_running
 
@@ -162,6 +163,23 @@ async def test_copies_of_a_message_and_of_a_mail_are_one_group(listening: Any, b
     assert (len(told["asked"]), len(group["copies"]), group["same_bytes"]) == (1, 3, False)
     assert "The id was published 3 times." in page
     assert "This mail came 3 times, and the copies differ." in page
+
+
+async def test_id_with_a_slash_has_a_page_and_mails_over_the_limit_are_counted(
+    listening: Any, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "MOST_BYTES", 2_500)
+    await broker.ask(json.dumps(BODY).encode(), "order/7")
+    await broker.ask(json.dumps(BODY).encode())
+    for _ in range(3):
+        await listening.send(mail("y" * 900))
+
+    named = await until(listening, lambda told: told["asked"], "order%2F7")
+    told = await until(listening, lambda told: told["mails"] and told["asked"])
+
+    assert named["message_id"] == "order/7"
+    assert (len(told["mails"][0]["copies"]), told["left_out"]) == (2, 1)
+    assert "recipients" not in {row["what"] for row in told["asked"][0]["compared"]}
 
 
 async def test_where_nothing_was_seen_the_page_says_so(listening: Any, server: Any) -> None:
