@@ -201,7 +201,7 @@ def parse_base_url(text: str) -> str:
     if url.query or url.fragment or "@" in url.netloc:
         raise SettingsError(f"{redacted(text)!r}: a base URL has no user, query or fragment")
     if url.path.strip("/"):
-        raise SettingsError(f"{redacted(text)!r}: a base URL has no path; the site needs a host of its own")
+        raise SettingsError(f"{redacted(text)!r}: a base URL has no path; the site needs its own host name")
     return f"{url.scheme}://{url.netloc.lower()}"
 
 
@@ -216,7 +216,7 @@ def split_url(text: str, schemes: set[str], example: str) -> SplitResult:
     except ValueError:
         raise SettingsError(f"{redacted(text)!r} is not a URL, for example {example}") from None
     if url.scheme not in schemes or not has_host:
-        raise SettingsError(f"{redacted(text)!r} is not a URL of this kind: {example}")
+        raise SettingsError(f"{redacted(text)!r} is not a URL such as {example}")
     return url
 
 
@@ -247,7 +247,7 @@ def _check_mysql(text: str) -> None:
             f"{redacted(text)!r} is not {_MYSQL_FORM}; in a password / is written %2F, ? %3F, # %23, @ %40"
         )
     if url.fragment or not _MYSQL_NAME.fullmatch(url.path):
-        raise SettingsError(f"{redacted(text)!r}: after the port comes a plain database name")
+        raise SettingsError(f"{redacted(text)!r}: after the port, give a plain database name")
     for name, value in parse_qsl(url.query, keep_blank_values=True):
         if name not in _MYSQL_OPTIONS or (name == "ssl_verify_identity" and value != "1"):
             raise SettingsError(f"{redacted(text)!r}: its options are ssl_ca=FILE and ssl_verify_identity=1")

@@ -133,14 +133,14 @@ async def json_of(request: web.Request, most: int = MAX_JSON_BYTES) -> dict[str,
     try:
         value = json.loads(content, object_pairs_hook=_once_each)
     except _TwiceError as error:
-        raise bad_request("a member stands twice in the body; nothing was changed") from error
+        raise bad_request("the body has the same member twice; nothing was changed") from error
     except (ValueError, RecursionError) as error:
         raise bad_request("the body is not JSON; nothing was changed") from error
     if not isinstance(value, dict):
         raise bad_request("the body is not a JSON object; nothing was changed")
     members = {key.lower(): each for key, each in value.items()}
     if len(members) < len(value):
-        raise bad_request("a member stands twice in the body, in different case; nothing was changed")
+        raise bad_request("the body has the same member twice, in different case; nothing was changed")
     return members
 
 

@@ -91,7 +91,7 @@ class CaptureClient:
                 return reason.encode()
             raise CaptureUnavailable(f"{method} {path} is answered with {error.code}: {reason}") from error
         except (URLError, OSError, HTTPException) as error:
-            raise CaptureUnavailable(f"the capture server at {self.url} cannot be asked: {error}") from error
+            raise CaptureUnavailable(f"the capture server at {self.url} does not answer: {error}") from error
 
 
 class Mailbox:

@@ -102,14 +102,14 @@ def parse_script(body: object, *, in_namespace: bool = False) -> Script:
     A namespace knows its recipients only, so its rules may not be for stages without a recipient.
     """
     if not isinstance(body, dict):
-        raise FaultError("a script is a JSON object")
+        raise FaultError("the script must be a JSON object")
     if unknown := set(body) - {"rules", "seed"}:
         raise FaultError(f"the script has the unknown member {min(unknown)!r}")
     rules, seed = body.get("rules", []), body.get("seed", DEFAULT_SEED)
     if not isinstance(rules, list) or len(rules) > MAX_RULES:
-        raise FaultError(f"rules is not a list of at most {MAX_RULES} rules")
+        raise FaultError(f"rules must be a list of at most {MAX_RULES} rules")
     if not _is_whole(seed, 0, MAX_SEEN):
-        raise FaultError(f"seed is not a whole number from 0 to {MAX_SEEN}")
+        raise FaultError(f"seed must be a whole number from 0 to {MAX_SEEN}")
     parsed = []
     for number, rule in enumerate(rules, 1):
         try:
@@ -126,20 +126,20 @@ def parse_script(body: object, *, in_namespace: bool = False) -> Script:
 def parse_rule(rule: object) -> Rule:
     """Return one rule of a script; raise FaultError."""
     if not isinstance(rule, dict):
-        raise FaultError("a rule is a JSON object")
+        raise FaultError("the rule must be a JSON object")
     known = {"stage", "recipient", "sender", "nth", "probability", "code", "text", "delay", "disconnect"}
     if unknown := set(rule) - known:
         raise FaultError(f"unknown member {min(unknown)!r}; known are {', '.join(sorted(known))}")
     try:
         stage = Stage(rule.get("stage", ""))
     except ValueError:
-        raise FaultError(f"stage is one of {', '.join(Stage)}") from None
+        raise FaultError(f"stage must be one of {', '.join(Stage)}") from None
     for name, stages in (("recipient", WITH_RECIPIENT), ("sender", WITH_SENDER)):
         if name in rule and stage not in stages:
             raise FaultError(f"no {name} is known at the stage {stage}")
     probability = rule.get("probability", 100)
     if not _is_number(probability, 0, 100):
-        raise FaultError("probability is a number from 0 to 100, in percent")
+        raise FaultError("probability must be a number from 0 to 100, in percent")
     return Rule(
         stage=stage,
         recipient=_pattern(rule, "recipient"),
@@ -154,17 +154,17 @@ def parse_rule(rule: object) -> Rule:
 def _fault(rule: Mapping[str, Any]) -> Fault:
     code, text, delay, disconnect = (rule.get(each) for each in ("code", "text", "delay", "disconnect"))
     if delay is not None and not _is_number(delay, 0, MAX_DELAY_SECONDS):
-        raise FaultError(f"delay is a number of seconds from 0 to {MAX_DELAY_SECONDS}")
+        raise FaultError(f"delay must be a number of seconds from 0 to {MAX_DELAY_SECONDS}")
     if disconnect is not None and not isinstance(disconnect, bool):
-        raise FaultError("disconnect is true or false")
+        raise FaultError("disconnect must be true or false")
     if code is None and delay is None and not disconnect:
-        raise FaultError("a rule has a code, a delay or a disconnect")
+        raise FaultError("the rule must have a code, a delay or a disconnect")
     if code is not None and not _is_whole(code, 200, 599):
-        raise FaultError("code is a whole number from 200 to 599")
+        raise FaultError("code must be a whole number from 200 to 599")
     if text is not None and (not isinstance(text, str) or len(text) > MAX_TEXT or not _TEXT.match(text)):
-        raise FaultError(f"text is at most {MAX_TEXT} printable ASCII characters")
+        raise FaultError(f"text must have at most {MAX_TEXT} printable ASCII characters")
     if text is not None and code is None:
-        raise FaultError("text stands beside a code")
+        raise FaultError("text needs a code")
     reply = None if code is None else f"{code} {text or 'scripted fault'}"
     return Fault(float(delay or 0), reply, bool(disconnect))
 
@@ -174,7 +174,7 @@ def _nth(value: object) -> frozenset[int] | None:
         return None
     numbers = value if isinstance(value, list) else [value]
     if not numbers or len(numbers) > MAX_NTH or not all(_is_whole(each, 1, MAX_SEEN) for each in numbers):
-        raise FaultError("nth is a whole number from 1, or a list of such numbers")
+        raise FaultError("nth must be a whole number of at least 1, or a list of such numbers")
     return frozenset(numbers)
 
 

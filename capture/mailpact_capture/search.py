@@ -148,7 +148,7 @@ def _parse_term(term: str, zone: tzinfo) -> Query | None:
             f'To search for the words, put them into quotes: "{written[:60]}"'
         )
     if match and not words:
-        raise QueryError(f"nothing stands behind {key}: in the search")
+        raise QueryError(f"the search has no value after {key}:")
     if not words:
         return None
     condition = _condition(key, words, zone)
@@ -166,7 +166,7 @@ def _condition(key: str, words: str, zone: tzinfo) -> Condition:
     if key in ("is", "has"):
         if (key, words) not in _STATES:
             values = ", ".join(value for of, value in _STATES if of == key)
-            raise QueryError(f"{key}:{words[:60]} is not known; after {key}: may stand {values}")
+            raise QueryError(f"{key}:{words[:60]} is not a known value; {key}: can be {values}")
         return Condition(_STATES[key, words])
     if key in ("larger", "smaller"):
         return Condition(f"size {'>' if key == 'larger' else '<'} ?", (_parse_size(key, words),))

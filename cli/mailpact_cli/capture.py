@@ -152,7 +152,7 @@ def _pair(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | Non
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:
-        raise SettingsError("--tls-certificate and --tls-key belong together")
+        raise SettingsError("give --tls-certificate and --tls-key together")
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
     except OSError as error:

@@ -119,7 +119,7 @@ def consumer(
 ) -> None:
     """Run a consumer, which receives messages and sends mail."""
     if smtp_tls is SmtpTls.OFF and (smtp_url.is_tls or smtp_url.password is not None):
-        raise SettingsError("--smtp-tls off: smtps:// is TLS, and a password is never sent without TLS")
+        raise SettingsError("--smtp-tls off cannot be used with smtps://, nor with a password in --smtp-url")
     shipper = configure_service_logging("consumer", None if local_logs else amqp_url)
     journey = Journey(die_at=fault_point())
     options.sqlite_folder(inbox_url)

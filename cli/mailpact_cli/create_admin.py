@@ -33,7 +33,7 @@ def create_admin(
     """
     configure_logging(verbose=False)
     if database_url.is_sqlite and not database_url.path.is_file():
-        raise SettingsError(f"{database_url.path} is not there; give the site's --database-url")
+        raise SettingsError(f"{database_url.path} does not exist; give the site's --database-url")
     address = asyncio.run(_create(email, database_url, base_url, parse_site_name(site_name)))
     minutes = VALID_MINUTES[LinkPurpose.RESET]
     print(  # noqa: T201  # the result

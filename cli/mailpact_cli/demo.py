@@ -107,7 +107,7 @@ async def _show(system: RunningSystem) -> Shown:
                 mail_id = await _captured_mail(session, system.viewer_url, reader, times)
         except TimeoutError:
             raise NotShown(
-                f"no mail to {reader} within {MAIL_SECONDS} seconds; does another consumer take it from the queue?"
+                f"no mail to {reader} within {MAIL_SECONDS} seconds; does another consumer use the queue?"
             ) from None
         message_id, mail = await _read_mail(session, system.viewer_url, mail_id)
     return Shown(

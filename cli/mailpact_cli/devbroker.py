@@ -35,8 +35,8 @@ def devbroker(
     for option, asked in (("--listen", listen_on), ("--status", status)):
         if asked is not None and not (asked.is_loopback or unsafe_listen):
             raise SettingsError(
-                f"{option} {asked} is open to other machines, and everybody knows the password; "
-                "give --unsafe-listen if that is meant"
+                f"{option} {asked} can be reached by other machines, and the broker's password is public; "
+                "give --unsafe-listen to allow this"
             )
     configure_logging(verbose=True)
     listener = listen(listen_on)

@@ -60,7 +60,9 @@ def fault_point() -> Point | None:
         return Point(text)
     except ValueError:
         known = ", ".join(Point)
-        raise SettingsError(f"{FAULT_POINT_VARIABLE}={text!r} is no point of the journey: {known}") from None
+        raise SettingsError(
+            f"{FAULT_POINT_VARIABLE}={text!r} is not a point; the points are: {known}"
+        ) from None
 
 
 def read_url_files(known: Collection[str]) -> None:

@@ -28,9 +28,9 @@ def listen(address: HostPort) -> socket.socket:
         listener.close()
         if error.errno == errno.EADDRINUSE:
             raise PortTaken(
-                f"{address} is in use; choose another port, or stop what listens there"
+                f"{address} is in use; choose another port, or stop the program that listens there"
             ) from error
-        raise SettingsError(f"nothing can listen on {address}: {error.strerror}") from error
+        raise SettingsError(f"cannot listen on {address}: {error.strerror}") from error
     listener.settimeout(0)
     return listener
 

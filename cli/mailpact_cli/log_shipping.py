@@ -142,7 +142,7 @@ class LogShipper(Collector):
         try:
             await self._supervisor.run(self._session)
         except Exception as error:  # noqa: BLE001  # a bug in shipping must not end the service
-            log.error("log records are shipped no more, which is a bug", kind=type(error).__name__)  # noqa: TRY400  # a trace may quote records
+            log.error("log records are no longer published, which is a bug", kind=type(error).__name__)  # noqa: TRY400  # a trace may quote records
 
     async def _session(self, connection: AbstractConnection) -> NoReturn:
         try:

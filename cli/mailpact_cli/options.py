@@ -176,7 +176,7 @@ def make_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise SettingsError(
-            f"the folder {folder} cannot be made: {error.strerror}; choose another"
+            f"the folder {folder} cannot be created: {error.strerror}; choose another folder"
         ) from error
     return folder
 

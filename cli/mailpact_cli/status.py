@@ -84,7 +84,7 @@ def status(
 def read_inbox(url: DatabaseUrl, work: "Callable[[Connection], T]") -> T:
     """Read from the consumers' database within 8 seconds. Raises SettingsError, DatabaseUnavailable."""
     if url.is_sqlite and not url.path.is_file():
-        raise SettingsError(f"{url.path} is not there; give the consumers' --inbox-url")
+        raise SettingsError(f"{url.path} does not exist; give the consumers' --inbox-url")
     return asyncio.run(_read_inbox(url, work))
 
 

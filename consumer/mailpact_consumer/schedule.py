@@ -119,7 +119,7 @@ def _step(word: str) -> Step:
     match = _STEP.fullmatch(word)
     seconds = int(match[1]) * UNIT_SECONDS[match[2]] if match else 0
     if not 0 < seconds <= LONGEST_STEP_SECONDS:
-        raise ScheduleError(f"{word!r} is no step of a retry schedule: write 10s, 5m or 2h, at most 24h")
+        raise ScheduleError(f"{word!r} is not a step of a retry schedule; write 10s, 5m or 2h, at most 24h")
     return Step(word, seconds)
 
 

@@ -286,7 +286,7 @@ def _serves(text: str) -> tuple[str, ...]:
     named = tuple(name.strip() for name in text.split(","))
     wrong = [name for name in named if name not in SERVABLE]
     if wrong or CONTRACT not in named:
-        raise UsageProblem(f"--serves: it is {CONTRACT}, or {','.join(SERVABLE)}")
+        raise UsageProblem(f"--serves must be {CONTRACT}, or {','.join(SERVABLE)}")
     return named
 
 

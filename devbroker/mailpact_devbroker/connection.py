@@ -114,7 +114,9 @@ class Connection(asyncio.Protocol):
         except AmqpError as error:
             self._refuse(error, None)
         except Exception:  # the last line of defence: a bug here must not end the other connections
-            log.exception("a frame breaks the development broker", peer=self._peer())
+            log.exception(
+                "a frame cannot be handled, which is a bug of the development broker", peer=self._peer()
+            )
             self._refuse(AmqpError(541, "the development broker has a fault; see its log"), None)
         self._host.settle()
 
@@ -131,7 +133,9 @@ class Connection(asyncio.Protocol):
         """Return everything back; a peer that vanishes and one that closes are treated alike."""
         if self._phase is Phase.RUNNING:
             log.debug(
-                "a client is gone without closing", peer=self._peer(), reason=str(exc or "end of stream")
+                "a client disconnected without closing its connection",
+                peer=self._peer(),
+                reason=str(exc or "end of stream"),
             )
         for timer in self._timers.values():
             timer.cancel()
@@ -371,7 +375,7 @@ class Connection(asyncio.Protocol):
             return
         self._transport.write(out)
         if self._transport.get_write_buffer_size() > _UNREAD_BYTES:
-            log.warning("a client asks and does not read", peer=self._peer())
+            log.warning("a client sends requests and does not read the answers", peer=self._peer())
             self.abort()
         elif len(out) >= _WRITE_HIGH_BYTES and not self._full:
             self._resume()

@@ -94,10 +94,10 @@ class DevBroker:
         held = self.broker.held_bytes
         if not self.short_of_memory and held > self._memory_bytes:
             self.short_of_memory = True
-            log.warning("who publishes now has to wait: messages fill the memory bound", held_bytes=held)
+            log.warning("publishers have to wait: messages fill the memory limit", held_bytes=held)
         elif self.short_of_memory and held < self._memory_bytes * _LOW_MARK:
             self.short_of_memory = False
-            log.info("publishers go on: memory is free again", held_bytes=held)
+            log.info("publishers continue: memory is free again", held_bytes=held)
             for connection in self._connections:
                 connection.unblock()
 

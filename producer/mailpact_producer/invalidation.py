@@ -95,7 +95,7 @@ class Listener:
             message.body, max_bytes=limits.max_body_bytes, max_depth=limits.max_depth
         )
         if isinstance(value, Refusal) or self._reader.check(value) is not None:
-            log.warning("a message about the cache breaks its contract, everything is dropped")
+            log.warning("a message about the cache breaks its contract; all cached pages are dropped")
             return [EVERYTHING]
         if value.get("origin") == self._origin:
             return []

@@ -96,7 +96,7 @@ class Relay:
             self._next_sweep = now + SWEEP_SECONDS
             count = await self._database.transact(outbox.take_back_expired)
             if count:
-                log.warning("messages of a relay that died are taken back", count=count)
+                log.warning("messages of a relay that was killed are taken over", count=count)
 
     async def _relay_batch(self) -> bool:
         token = self._new_token()
@@ -171,7 +171,7 @@ class Relay:
         for row, step in zip(rows, steps, strict=True):
             if isinstance(step, Dead):
                 log.error(
-                    "a message breaks its own contract and is dead",
+                    "a message breaks its own contract and is never published",
                     message_id=row.message_id,
                     reason=step.reason,
                 )

@@ -430,7 +430,7 @@ def test_port_that_was_asked_for_and_is_taken_exits_3(folder: Path, taken_port: 
 
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == (
-        f"mailpact: 127.0.0.1:{taken_port} is in use; choose another port, or stop what listens there\n"
+        f"mailpact: 127.0.0.1:{taken_port} is in use; choose another port, or stop the program that listens there\n"
     )
 
 

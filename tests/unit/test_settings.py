@@ -199,10 +199,10 @@ def test_an_amqp_url_is_read_with_its_defaults(text: str, url: AmqpUrl) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "is not a URL of this kind"),
-        ("localhost:5672", "is not a URL of this kind"),
-        ("http://localhost", "is not a URL of this kind"),
-        ("amqp://", "is not a URL of this kind"),
+        ("", "is not a URL such as"),
+        ("localhost:5672", "is not a URL such as"),
+        ("http://localhost", "is not a URL such as"),
+        ("amqp://", "is not a URL such as"),
         ("amqp://[::1/", "is not a URL"),
         ("amqp://h:0/", "a port that is not a number"),
         ("amqp://h:65536/", "a port that is not a number"),
@@ -231,7 +231,7 @@ def test_an_amqp_url_is_read_with_its_defaults(text: str, url: AmqpUrl) -> None:
         ("amqp://h/v,", "several brokers are whole URLs"),
         ("amqp://h/?heartbeat=5,", "several brokers are whole URLs"),
         ("amqp://h, amqp://i", "a space or control character"),
-        (",amqp://h", "is not a URL of this kind"),
+        (",amqp://h", "is not a URL such as"),
         ("amqp://h,,amqp://i", "several brokers are whole URLs"),
         ("amqp://h,http://i", "several brokers are whole URLs"),
         ("amqp://h,amqp://i:0", "a port that is not a number"),
@@ -319,7 +319,7 @@ def test_a_file_is_no_server_whatever_its_name() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("mysql+pymysql://", "is not a URL of this kind"),
+        ("mysql+pymysql://", "is not a URL such as"),
         ("mysql+pymysql://h/mail", "USER:PASSWORD@HOST"),
         ("mysql+pymysql://:secret@h/mail", "USER:PASSWORD@HOST"),
         ("mysql+pymysql://u:secret@h", "a plain database name"),
@@ -347,7 +347,7 @@ def test_a_file_is_no_server_whatever_its_name() -> None:
         ("mariadb+pymysql://u:secret@h/mail", "mysql+pymysql://USER:PASSWORD@HOST"),
     ],
 )
-def test_a_database_url_that_cannot_be_meant_is_refused(text: str, complaint: str) -> None:
+def test_an_invalid_database_url_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(complaint)) as caught:
         DatabaseUrl.parse(text)
 

@@ -62,7 +62,7 @@ class Changing:
         """Mark mails as read or unread: those with the IDs, those that the search finds, or all."""
         body = await json_of(request)
         if not body:
-            raise bad_request("the body says nothing; nothing was changed")
+            raise bad_request("the body names no change; nothing was changed")
         only(body, "read", "ids", "search")
         only(request.query, "tz")
         read, ids, search = body.get("read", False), texts(body, "IDs"), body.get("search", "")

@@ -55,7 +55,7 @@ def _compared(old: Path, new: Path, *, raw: bool) -> "Comparison":
         if not path.exists():
             raise UnreadableDocument(f"{path}: there is no such file or folder")
     if old.is_dir() != new.is_dir():
-        raise UnreadableDocument(f"{old} and {new}: compare two files, or two folders")
+        raise UnreadableDocument(f"{old} and {new}: give two files or two folders")
     if old.is_dir():
         return compare_folders(read_files(old), read_files(new), raw=raw)
     files = {str(path): read_file(path) for path in (old, new)}

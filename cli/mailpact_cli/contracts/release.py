@@ -28,7 +28,7 @@ def release_contract(
         raise
     except OSError as error:
         raise ReleaseInterrupted(
-            f"{error.filename}: {error.strerror}; mend that and run the same command again"
+            f"{error.filename}: {error.strerror}; correct this and run the same command again"
         ) from error
     for path, _ in release.files:
         print(f"wrote  {path}")  # noqa: T201  # the result

@@ -52,7 +52,7 @@ def refuse_everything(chosen: Selection, verb: str) -> None:
     """Raise SettingsError when nothing says which letters are meant: no slip may hit all of them."""
     if chosen == Selection():
         raise SettingsError(
-            f"say which letters to {verb}: ids, --code, --older-than or --newer-than (--older-than 0s means all)"
+            f"name the letters to {verb}: ids, --code, --older-than or --newer-than (--older-than 0s means all)"
         )
 
 
@@ -61,5 +61,7 @@ def _age(option: str, text: str | None) -> timedelta | None:
         return None
     found = _DURATION.fullmatch(text.strip())
     if found is None:
-        raise SettingsError(f"{option} {text!r} is no age; write a number and s, m, h or d, for example 2h")
+        raise SettingsError(
+            f"{option} {text!r} is not an age; write a number and s, m, h or d, for example 2h"
+        )
     return timedelta(**{_UNITS[found[2]]: int(found[1])})

@@ -83,7 +83,7 @@ def _refuse_what_makes_no_message(file: Path | None, parts: Parts) -> None:
     if file is None and parts.is_empty:
         raise SettingsError("name a FILE with the message, - for standard input, or --template and --to")
     if parts.data is not None and parts.template is None:
-        raise SettingsError("--data needs --template: it holds the data of a template")
+        raise SettingsError("--data contains the data of a template; give --template too")
     if str(file) == "-" and str(parts.data) == "-":
         raise SettingsError("standard input can be the message or the data, not both")
 
@@ -130,7 +130,7 @@ class _Sending:
         if outcome is Outcome.UNKNOWN:
             raise ServiceUnreachable(
                 f"the broker did not confirm within {CONFIRM_SECONDS} seconds, and may be blocked by an alarm; "
-                f"message {self._message_id} may be in the queue all the same"
+                f"message {self._message_id} may be in the queue anyway"
             )
         if not self._as_json:
             print(self._message_id, flush=True)  # noqa: T201  # the result
@@ -150,7 +150,7 @@ class _Sending:
                         print(line, flush=True)  # noqa: T201  # the result
         except TimeoutError:
             raise ServiceUnreachable(
-                f"the mail was not settled within {seconds:g} seconds; is a consumer running?"
+                f"the mail has no final status after {seconds:g} seconds; is a consumer running?"
             ) from None
         return progress.is_good
 

@@ -106,7 +106,7 @@ def _with_parts(value: JsonObject, parts: Parts, max_bytes: int, max_depth: int)
         name, _, version = parts.template.partition("/")
         if version and not (version.isascii() and version.isdigit()):
             raise SettingsError(
-                f"{parts.template!r} is no template; write NAME or NAME/VERSION, such as welcome/1"
+                f"{parts.template!r} is not the name of a template; write NAME or NAME/VERSION, such as welcome/1"
             )
         composed["template"] = {
             "name": name,
@@ -144,7 +144,7 @@ def _data(file: Path | None, max_bytes: int, max_depth: int) -> JsonObject:
 def _attachment(file: Path) -> dict[str, str]:
     content = read_body(file, ATTACHMENT_BYTES + 1)
     if len(content) > ATTACHMENT_BYTES:
-        raise SettingsError(f"--attach {file}: has more than 1 MiB; put it behind a link")
+        raise SettingsError(f"--attach {file}: has more than 1 MiB; send a link to the file instead")
     return {
         "filename": file.name,
         "content_type": _content_type(file.name, content),

@@ -73,7 +73,7 @@ def _filled(
         known = sorted({template.rpartition("/")[0] for template in installed.names})
         raise SettingsError(f"there is no template {name}/{version}; installed are: {', '.join(known)}")
     if file is None and not contract.examples:
-        raise SettingsError(f"the schema of {name}/{version} has no example; name the data with --data FILE")
+        raise SettingsError(f"the schema of {name}/{version} has no example; give the data with --data FILE")
     result = installed.fill(name, version, locale, contract.examples[0] if file is None else _data(file))
     if isinstance(result, Refusal):
         say(f"{result.code} at {result.pointer or 'the whole body'}: {result.detail}")
@@ -99,7 +99,9 @@ def _version(name: str) -> tuple[str, int]:
     if not slash:
         return place, 1
     if not (version.isascii() and version.isdigit()):
-        raise SettingsError(f"{name!r} is no template; write NAME or NAME/VERSION, such as welcome/1")
+        raise SettingsError(
+            f"{name!r} is not the name of a template; write NAME or NAME/VERSION, such as welcome/1"
+        )
     return place, int(version)
 
 

@@ -41,7 +41,9 @@ async def _apply(url: AmqpUrl, topology: Topology) -> list[str]:
             states = [await look(connection, piece) for piece in pieces]
             differing = [state.difference for state in states if state.difference]
             if differing:
-                raise TopologyMismatch(f"nothing was made, since something differs: {'; '.join(differing)}")
+                raise TopologyMismatch(
+                    f"nothing was created, because the broker differs from the contracts: {'; '.join(differing)}"
+                )
             return await _make(connection, topology, states)
 
 

@@ -34,7 +34,7 @@ def compare_folders(old: Files, new: Files, *, raw: bool = False) -> Comparison:
     if any(name in old or name in new for name in WORKING_FILES):
         return _together([_contract(old, new, "", raw=raw)])
     if "index.json" not in old:
-        raise UnreadableDocument("the old folder holds neither schema.json nor index.json")
+        raise UnreadableDocument("the old folder contains neither schema.json nor index.json")
     shared = [_file(old, new, name) for name in _SHARED if name in old]
     contracts = [_contract(old, new, f"{folder.path}/", raw=raw) for folder in contract_folders(old)]
     return _together([*shared, *contracts])

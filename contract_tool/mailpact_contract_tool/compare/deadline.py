@@ -37,4 +37,4 @@ class Deadline:
     def check(self) -> None:
         """Raise OutOfTime if the share is over."""
         if self._clock() > self._end:
-            raise OutOfTime("there was not enough time to look at all cases")
+            raise OutOfTime("there was not enough time to check all cases")

@@ -105,9 +105,9 @@ class Document:
             elif isinstance(raw, list) and name.isascii() and name.isdigit() and int(name) < len(raw):
                 raw = raw[int(name)]
             else:
-                raise SchemaError(pointer, "nothing stands there, and a $ref points to it")
+                raise SchemaError(pointer, "a $ref points here, where the document has no value")
         if not isinstance(raw, dict | bool):
-            raise SchemaError(pointer, "no schema stands there, and a $ref points to it")
+            raise SchemaError(pointer, "a $ref points here, where the value is not a schema")
         return Place(pointer, raw)
 
     def follow(self, place: Place) -> Place:
@@ -208,7 +208,7 @@ class Document:
             for pointer in sorted(self._targets)
         }
         for pointer in in_circles(ways):
-            raise SchemaError(pointer, "the schema is defined by itself, without end")
+            raise SchemaError(pointer, "the schema refers to itself without end")
 
 
 def _plain(word: str, value: JsonValue) -> JsonValue:
@@ -245,7 +245,7 @@ def _check_size(raw: JsonValue) -> None:
         if depth > _DEEPEST:
             raise SchemaError("", f"the schema is nested deeper than {_DEEPEST}")
         if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
-            raise SchemaError("", "a number is too large for a double, or none at all")
+            raise SchemaError("", "a number is too large for a double, or not a number")
         if isinstance(value, dict | list):
             inner = value.values() if isinstance(value, dict) else value
             todo += [(child, depth + 1) for child in inner]

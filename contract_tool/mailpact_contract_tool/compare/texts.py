@@ -102,5 +102,5 @@ def _any_text(least: int, most: int | None) -> str | None:
     if most is not None and most < least:
         return None
     if least > _LONGEST:
-        raise TooLarge(f"only texts of {least} characters would show it")
+        raise TooLarge(f"only strings of {least} characters would show the difference")
     return "a" * least

@@ -22,7 +22,7 @@ def read_files(root: Path) -> Files:
     and links to folders are not followed.
     """
     if not root.is_dir():
-        raise FolderError(f"{root} is not a folder; name the one that holds index.json")
+        raise FolderError(f"{root} is not a folder; name the folder that contains index.json")
     files: dict[str, bytes | None] = {}
     size = 0
     for folder, folders, names in os.walk(root):
@@ -35,8 +35,8 @@ def read_files(root: Path) -> Files:
                 size += len(body or b"")
             if len(files) > MOST_FILES or size > MOST_BYTES:
                 raise FolderError(
-                    f"{root} holds more than {MOST_FILES} files or {MOST_BYTES // 2**20} MiB; "
-                    "is it the folder of the contracts?"
+                    f"{root} contains more than {MOST_FILES} files or {MOST_BYTES // 2**20} MiB; "
+                    "is this the folder of the contracts?"
                 )
     return files
 

@@ -196,7 +196,7 @@ class Budget:
         self._total -= steps
         self._walk -= steps
         if self._walk < 0:
-            raise TooLarge("the patterns need too many states side by side")
+            raise TooLarge("the patterns together need too many states")
 
 
 def search(
@@ -263,7 +263,7 @@ class _Walk:
     ) -> str:
         """Walk back from the state to the begin and give the text that leads there."""
         if length > _LONGEST_TEXT:
-            raise TooLarge(f"only texts of {length} characters would show it")
+            raise TooLarge(f"only strings of {length} characters would show the difference")
         period = len(layers) - first
         text = []
         for at in range(length - 1, -1, -1):

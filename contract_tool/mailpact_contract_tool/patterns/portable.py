@@ -32,7 +32,7 @@ def parse_pattern(text: str) -> Pattern:
     if reading.remark is not None:
         raise PatternError(reading.remark)
     if _repeats(reading.tree) > MOST_REPEATS:
-        raise PatternError(f"something is repeated more than {MOST_REPEATS} times")
+        raise PatternError(f"an expression is repeated more than {MOST_REPEATS} times")
     parts = reading.tree.parts if isinstance(reading.tree, Sequence) else (reading.tree,)
     starts, ends = isinstance(parts[0], Edge), isinstance(parts[-1], Edge)
     inner = parts[starts : len(parts) - ends]

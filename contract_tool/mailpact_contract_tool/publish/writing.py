@@ -53,7 +53,9 @@ def read_published(root: Path) -> dict[str, bytes]:
     strange = sorted(path for path in published if not _PLAIN.fullmatch(path))
     if strange:
         # Not every system can store another name, and a line end in one would make two lines of SHA256SUMS.
-        raise FolderError(f"{root}: {strange[0]!a} is no name that unpacks alike everywhere; rename the file")
+        raise FolderError(
+            f"{root}: {strange[0]!a} cannot be unpacked under this name on every system; rename the file"
+        )
     findings = [finding for finding in lint(published) if _forbids_publishing(finding)]
     if findings:
         raise NotPublishable(root, findings)
@@ -105,7 +107,7 @@ def refuse_what_is_not_ours(out: Path) -> None:
         raise OutputFolderError(f"{out} cannot be read: {error.strerror}. Choose another --out") from error
     if foreign is not None:
         raise OutputFolderError(
-            f"{out} holds {foreign!r}, which this command did not write or somebody changed. Name a new or empty "
+            f"{out} contains {foreign!r}, which this command did not write or which was changed. Give a new or empty "
             "folder as --out, or empty this one"
         )
 

@@ -56,7 +56,7 @@ def draft(files: Files, name: str, errors: bytes) -> tuple[tuple[str, bytes], ..
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise InvalidName(f"{name!r} is no name of a contract; use lower case letters, such as order/1")
+        raise InvalidName(f"{name!r} is not the name of a contract; use lower case letters, such as order/1")
     folder = ContractFolder(
         f"{match['name']}/{match['major'] or 1}", match["name"], int(match["major"] or 1), ()
     )

@@ -94,7 +94,7 @@ def _folder(files: Files, name: str) -> ContractFolder:
 def _index(files: Files) -> Any:
     index = Collected(files).formed(INDEX, INDEX_FORM, "a release")
     if index is None:
-        raise ReleaseRefused(f"{INDEX} is not in order; mailpact contracts lint says why")
+        raise ReleaseRefused(f"{INDEX} has errors; mailpact contracts lint lists them")
     return index
 
 
@@ -140,7 +140,8 @@ def _changes(files: Files, folder: ContractFolder, newest: int) -> list[tuple[st
     reasons = [_reason(one.question, change) for one in checked for change in one.changes]
     if reasons:
         raise ReleaseRefused(
-            f"{folder.path} is not released, since somebody would be refused; a new major version is a new folder",
+            f"{folder.path} is not released, because the change would break a program; "
+            "a breaking change needs a new major version in a new folder",
             reasons,
         )
     return changes
@@ -212,7 +213,9 @@ def _new_entry(index: Any, folder: ContractFolder) -> dict[str, Any]:
     if folder.is_template:
         carriers = [row["part_of"] for row in index["contracts"] if row.get("part_of")]
         if not carriers:
-            raise ReleaseRefused(f"no template in {INDEX} says in part_of which contract carries its data")
+            raise ReleaseRefused(
+                f"no template in {INDEX} has a member part_of that names the contract of its data"
+            )
         entry["part_of"] = carriers[-1]
     return entry | {"vectors": f"{folder.path}/vectors", "changelog": folder.changelog, "files": []}
 

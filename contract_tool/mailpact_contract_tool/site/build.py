@@ -78,4 +78,4 @@ def _run_sphinx(source: Path, out: Path, doctrees: Path) -> None:
         raise SiteError(f"Sphinx cannot make the site: {error}") from error
     if warnings.getvalue():
         first = _COLOUR.sub("", warnings.getvalue()).splitlines()[0].replace(f"{source}/", "")
-        raise SiteError(f"Sphinx is not content with the pages, and nothing was written. It says: {first}")
+        raise SiteError(f"Sphinx reports an error in the pages, and nothing was written: {first}")

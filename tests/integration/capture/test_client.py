@@ -125,7 +125,7 @@ async def test_mailbox_has_faults_of_its_own(server: Any, mailbox: Mailbox) -> N
     await server.send(mail("second"), to=(mailbox.address(),))
 
     assert (await by(mailbox.wait_for)).subject == "second"
-    with pytest.raises(CaptureUnavailable, match="stage is one of"):
+    with pytest.raises(CaptureUnavailable, match="stage must be one of"):
         await by(lambda: mailbox.set_faults({"stage": "nowhere", "code": 451}))
 
 

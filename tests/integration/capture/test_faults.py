@@ -136,7 +136,7 @@ async def test_namespaces_have_faults_of_their_own(server: Any) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ({"rules": [{"stage": "rctp", "code": 451}]}, "stage is one of"),
+        ({"rules": [{"stage": "rctp", "code": 451}]}, "stage must be one of"),
         ({"rules": [{"stage": "rcpt"}]}, "a code, a delay or a disconnect"),
         ({"rules": [{"stage": "rcpt", "code": 42}]}, "code"),
         ({"rules": [{"stage": "rcpt", "code": True}]}, "code"),
@@ -208,7 +208,7 @@ async def test_chaos_that_cannot_be_is_refused(server: Any, trigger: Any) -> Non
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--faults", "bad.json"], "stage is one of"),
+        (["--faults", "bad.json"], "stage must be one of"),
         (["--faults", "missing.json"], "cannot be read"),
         (["--faults", "no.json"], "no.json"),
         (["--auth-file", "bad.json"], "NAME:PASSWORD"),

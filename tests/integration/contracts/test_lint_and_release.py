@@ -121,5 +121,5 @@ def test_release_that_cannot_be_written_says_how_to_go_on(folder: Path) -> None:
 
     assert done.returncode == 1
     assert re.fullmatch(
-        r"mailpact: .*1\.1: File exists; mend that and run the same command again\n", done.stderr
+        r"mailpact: .*1\.1: File exists; correct this and run the same command again\n", done.stderr
     )
