@@ -130,7 +130,7 @@ async def test_mailbox_has_faults_of_its_own(server: Any, mailbox: Mailbox) -> N
 
 
 def test_server_that_is_away_is_named() -> None:
-    with pytest.raises(CaptureUnavailable, match=r"http://127\.0\.0\.1:1 cannot be asked"):
+    with pytest.raises(CaptureUnavailable, match=r"http://127\.0\.0\.1:1 does not answer"):
         CaptureClient("http://127.0.0.1:1").mailbox().wait_for()
 
 
