@@ -75,19 +75,19 @@ class Figures:
 
     @property
     def html_ratio(self) -> float:
-        """The median of our speed with `email/2` divided by that with `email/1`."""
+        """Return the median of our speed with `email/2` divided by that with `email/1`."""
         return statistics.median(_speed(turns, HTML) / _speed(turns, "mailpact") for turns in self.turns)
 
     @property
     def cpu_ms(self) -> float:
-        """The median of our CPU time for a mail, in milliseconds."""
+        """Return the median of our CPU time for a mail, in milliseconds."""
         return statistics.median(
             turn.cpu_ms_per_mail for turns in self.turns for turn in turns if turn.contestant == "mailpact"
         )
 
     @property
     def broken(self) -> list[str]:
-        """The bounds that do not hold."""
+        """Return the bounds that do not hold."""
         broken = []
         if self.turns:
             broken += [

@@ -56,7 +56,7 @@ class Figures:
 
     @property
     def broken(self) -> list[str]:
-        """The bounds that do not hold."""
+        """Return the bounds that do not hold."""
         grown = self.end_mib - self.warm_mib
         bounds = (
             (f"memory grows by {grown:.1f} MiB", grown, MOST_GROWTH_MIB),

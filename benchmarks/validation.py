@@ -40,7 +40,7 @@ class Figures:
 
     @property
     def broken(self) -> bool:
-        """Whether the bound does not hold."""
+        """Return whether the bound does not hold."""
         return self.bound is not None and self.ratio < self.bound
 
 

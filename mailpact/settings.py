@@ -46,7 +46,7 @@ class HostPort:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Return whether only this machine can reach it."""
         if self.host == "localhost":
             return True
         try:
@@ -104,7 +104,7 @@ class AmqpUrl:
 
     @property
     def each(self) -> tuple["AmqpUrl", ...]:
-        """The URL of each node."""
+        """Return the URL of each node."""
         return (replace(self, others=()), *self.others)
 
     def rotated(self) -> "AmqpUrl":
@@ -114,7 +114,7 @@ class AmqpUrl:
 
     @property
     def url(self) -> str:
-        """The whole URL, password included: for programs that are started with it, never for a log.
+        """Return the whole URL, password included: for programs that are started with it, never for a log.
 
         The vhost `/` is left out, because clients in Java and Rust take a slash at the end for a vhost without a name.
         """
@@ -163,12 +163,12 @@ class DatabaseUrl:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether it is a file of this machine, not a database on a server."""
+        """Return whether it is a file of this machine, not a database on a server."""
         return not self.url.startswith(f"{_MYSQL}://")
 
     @property
     def path(self) -> Path:
-        """The SQLite file; a server's database has none."""
+        """Return the SQLite file; a server's database has none."""
         return Path(self.url.removeprefix("sqlite:///"))
 
     def __str__(self) -> str:

@@ -31,7 +31,7 @@ class RealServers:
 
 @pytest.fixture(params=[EMBEDDED, REAL], ids=["embedded", "real servers"])
 def real_servers(request: pytest.FixtureRequest) -> RealServers | None:
-    """None at first: development broker and SQLite. Then the same test again on RabbitMQ and MariaDB."""
+    """Return None at first: development broker and SQLite. Then the same test again on RabbitMQ and MariaDB."""
     if request.param == EMBEDDED:
         return None
     return RealServers(*(str(request.getfixturevalue(name)) for name in request.param))

@@ -59,7 +59,7 @@ class Mailbox:
 
     @property
     def is_full(self) -> bool:
-        """Whether a mail had to be refused because there were too many."""
+        """Return whether a mail had to be refused because there were too many."""
         return len(self.mails) >= MAX_MAILS
 
     def mails_to(self, nonce: str) -> list[Mail]:

@@ -29,7 +29,7 @@ class Sent:
 
     @property
     def nonce(self) -> str:
-        """What is unique in its recipient and body."""
+        """Return what is unique in its recipient and body."""
         return nonce_of(self.message_id)
 
 
@@ -42,7 +42,7 @@ class Letter:
 
     @property
     def headers(self) -> Mapping[str, object]:
-        """Its AMQP headers."""
+        """Return its AMQP headers."""
         headers = self.properties.get("headers")
         return headers if isinstance(headers, dict) else {}
 

@@ -68,7 +68,7 @@ class Process:
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code, None while the program runs. A negative number is the signal that ended the program."""
+        """Return the exit code, None while the program runs. A negative number is the signal that ended the program."""
         return self._process.returncode
 
     def tail(self, lines: int) -> list[str]:

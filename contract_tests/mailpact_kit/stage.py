@@ -54,22 +54,22 @@ class Stage:
 
     @property
     def mailbox(self) -> Mailbox:
-        """The mails that came."""
+        """Return the mails that came."""
         return self.mail_server.mailbox
 
     @property
     def ledger(self) -> Ledger:
-        """The record of each delivery and publish."""
+        """Return the record of each delivery and publish."""
         return self.tap.ledger
 
     @property
     def has_program_exited(self) -> bool:
-        """Whether the program has ended."""
+        """Return whether the program has ended."""
         return self.program.exit_code is not None
 
     @property
     def is_overflown(self) -> bool:
-        """Whether a limit was reached and events are missing, so that no verdict can be given."""
+        """Return whether a limit was reached and events are missing, so that no verdict can be given."""
         return self.tap.is_full or self.mailbox.is_full
 
     async def publish(self, sent: Sent) -> None:

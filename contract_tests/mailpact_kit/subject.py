@@ -35,7 +35,7 @@ class Subject:
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code, None while the program runs, and None for a one-shot command."""
+        """Return the exit code, None while the program runs, and None for a one-shot command."""
         return None if self._process is None else self._process.exit_code
 
     def tail(self, lines: int) -> list[str]:

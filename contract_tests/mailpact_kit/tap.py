@@ -45,12 +45,12 @@ class Tap:
 
     @property
     def events(self) -> Sequence[Event]:
-        """The events so far."""
+        """Return the events so far."""
         return self._trace.events
 
     @property
     def is_full(self) -> bool:
-        """Whether the trace has reached its limit and is therefore incomplete."""
+        """Return whether the trace has reached its limit and is therefore incomplete."""
         return self._trace.is_full
 
     def cut_before_settling(self, message_id: str) -> None:

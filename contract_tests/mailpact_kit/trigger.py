@@ -36,7 +36,7 @@ class FormTrigger:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The texts that may contain placeholders."""
+        """Return the texts that may contain placeholders."""
         return (self.url, *(text for _, text in self.fields))
 
 

@@ -138,17 +138,17 @@ class Received:
 
     @cached_property
     def subject(self) -> str:
-        """The subject as a mail program shows it."""
+        """Return the subject as a mail program shows it."""
         return "" if self.parsed["Subject"] is None else str(self.parsed["Subject"])
 
     @cached_property
     def to(self) -> str:
-        """The header To as one text."""
+        """Return the header To as one text."""
         return str(self.parsed["To"])
 
     @cached_property
     def texts(self) -> Mapping[str, str]:
-        """The texts by media type, of the first part of each type that is no attachment."""
+        """Return the texts by media type, of the first part of each type that is no attachment."""
         found: dict[str, str] = {}
         for part in self.parsed.walk():
             kind = part.get_content_type()
@@ -158,7 +158,7 @@ class Received:
 
     @cached_property
     def files(self) -> Counter[str]:
-        """How often each content occurs among the parts, by its SHA-256."""
+        """Return how often each content occurs among the parts, by its SHA-256."""
         payloads = (part.get_payload(decode=True) for part in self.parsed.walk())
         return Counter(hashlib.sha256(each).hexdigest() for each in payloads if isinstance(each, bytes))
 

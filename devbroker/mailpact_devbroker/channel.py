@@ -50,7 +50,7 @@ class Wire(Protocol):
         """Send frames after those before."""
 
     def is_writable(self) -> bool:
-        """Whether the peer takes deliveries at the moment."""
+        """Return whether the peer takes deliveries at the moment."""
 
     def confirm(self, channel: "Channel", number: int, *, accepted: bool) -> None:
         """Answer a publish once all that came before it is written down."""
@@ -106,7 +106,7 @@ class Channel:
         self._broker.proceed(self._wire.now())
 
     def is_writable(self) -> bool:
-        """Whether the peer takes deliveries at the moment."""
+        """Return whether the peer takes deliveries at the moment."""
         return self.state not in (State.CLOSING, State.CLOSED) and self._wire.is_writable()
 
     def deliver(self, delivery: Delivery, consumer_tag: str) -> None:

@@ -154,7 +154,7 @@ class Connection(asyncio.Protocol):
         return secrets.token_urlsafe(16)
 
     def is_writable(self) -> bool:
-        """Whether the peer takes deliveries at the moment."""
+        """Return whether the peer takes deliveries at the moment."""
         return self._phase is Phase.RUNNING and not self._full and self._unsent < _WRITE_HIGH_BYTES
 
     def send(self, data: bytes) -> None:

@@ -28,7 +28,7 @@ class Outlet(Protocol):
     """Where deliveries go."""
 
     def is_writable(self) -> bool:
-        """Whether the peer takes more at the moment."""
+        """Return whether the peer takes more at the moment."""
 
     def deliver(self, delivery: Delivery, consumer_tag: str) -> None:
         """Send a message to a consumer."""
@@ -80,7 +80,7 @@ class Ledger:
         return settled
 
     def has_room(self) -> bool:
-        """Whether the limit on the whole channel allows another delivery; what basic.get took does not count."""
+        """Return whether the limit on the whole channel allows another delivery; what basic.get took does not count."""
         limit = self.global_prefetch
         return not limit or sum(consumer.unacked for consumer in self.consumers.values()) < limit
 
@@ -98,7 +98,7 @@ class Consumer:
     unacked: int = 0
 
     def is_ready(self) -> bool:
-        """Whether the next message may go to this consumer."""
+        """Return whether the next message may go to this consumer."""
         if not self.ledger.outlet.is_writable():
             return False
         within = not self.prefetch or self.unacked < self.prefetch

@@ -69,7 +69,7 @@ class Message:
 
     @property
     def held_bytes(self) -> int:
-        """What this message counts towards the broker's bound on memory."""
+        """Return what this message counts towards the broker's bound on memory."""
         return len(self.publication.header) + len(self.publication.body) + _OVERHEAD_BYTES
 
 

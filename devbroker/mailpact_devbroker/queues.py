@@ -134,12 +134,12 @@ class Queue:
 
     @property
     def survives(self) -> bool:
-        """Whether the queue itself outlives the process."""
+        """Return whether the queue itself outlives the process."""
         return self.durable and self.owner is None
 
     @property
     def is_full(self) -> bool:
-        """Whether the queue refuses what is published now."""
+        """Return whether the queue refuses what is published now."""
         limit = self.terms.max_length
         return self.terms.reject_publish and limit is not None and len(self.ready) + len(self.held) >= limit
 

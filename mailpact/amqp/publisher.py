@@ -71,7 +71,7 @@ class Publisher:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a channel to publish on."""
+        """Return whether there is a channel to publish on."""
         return self._link is not None
 
     async def is_blocked(self) -> bool:

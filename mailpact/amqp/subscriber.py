@@ -52,7 +52,7 @@ class Acks:
 
     @property
     def unsettled(self) -> int:
-        """How many deliveries are unsettled."""
+        """Return how many deliveries are unsettled."""
         return len(self._unsettled)
 
     async def ack(self, tag: int) -> bool:

@@ -48,7 +48,7 @@ class Supervisor:
 
     @property
     def state(self) -> State:
-        """The state of the connection now."""
+        """Return the state of the connection now."""
         return self._state
 
     async def run(self, session: Session) -> NoReturn:

@@ -69,7 +69,7 @@ class Connection(AiormqConnection):
 
     @property
     def closing_code(self) -> int:
-        """The code with which the broker closed the connection; 0 if the broker did not close it."""
+        """Return the code with which the broker closed the connection; 0 if the broker did not close it."""
         return self._transport.reader.closing_code if self._transport.reader else 0
 
     @property

@@ -146,7 +146,7 @@ class Exchange:
 
     @property
     def is_public(self) -> bool:
-        """Whether producers publish to the exchange and declare it too."""
+        """Return whether producers publish to the exchange and declare it too."""
         return "producer" in self.declared_by
 
 

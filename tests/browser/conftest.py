@@ -92,13 +92,13 @@ def _wait_until_up(process: "subprocess.Popen[bytes]", log: Path) -> dict[str, s
 
 @pytest.fixture
 def mail_port(places: Places) -> int:
-    """The port where mail is taken."""
+    """Return the port where mail is taken."""
     return places.mail_port
 
 
 @pytest.fixture(scope="module")  # not longer: its event loop is in the way of tests that have their own
 def browser(chromium: Any) -> Iterator[Browser]:
-    """A headless Chromium."""
+    """Yield a headless Chromium."""
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
             executable_path=chromium.path,
@@ -111,7 +111,7 @@ def browser(chromium: Any) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def axe(pytestconfig: pytest.Config) -> str:
-    """The source of axe-core, from npm."""
+    """Return the source of axe-core, from npm."""
     try:
         folder = Node().folder
     except NotAvailable as error:

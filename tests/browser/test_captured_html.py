@@ -28,7 +28,7 @@ p {{ font-family: f }}</style><link rel="stylesheet" href="{there}/link.css"><ba
 
 @pytest.fixture
 def asked() -> Iterator[tuple[str, list[str]]]:
-    """A server elsewhere, and the paths that it is asked for."""
+    """Yield a server elsewhere, and the paths that it is asked for."""
     paths: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

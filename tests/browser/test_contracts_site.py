@@ -33,7 +33,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a web server with a folder as `mailpact contracts docs` makes it."""
+    """Yield the address of a web server with a folder as `mailpact contracts docs` makes it."""
     out = tmp_path_factory.mktemp("documented") / "out"
     done = run("contracts", "docs", "--out", str(out), seconds=SITE_SECONDS)
     assert done.returncode == 0, done.stderr
@@ -47,7 +47,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(params=["light", "dark"])
 def page(request: pytest.FixtureRequest, browser: Any, site: str) -> Iterator[Page]:
-    """A page in each colour scheme; an error of a script, or a request to anywhere else, fails the test."""
+    """Yield a page in each colour scheme; an error of a script, or a request to anywhere else, fails the test."""
     context = browser.new_context(color_scheme=request.param)
     opened = context.new_page()
     complaints: list[str] = []

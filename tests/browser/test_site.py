@@ -26,7 +26,7 @@ pytestmark = pytest.mark.xdist_group("browser")
 
 @pytest.fixture(params=["light", "dark"])
 def scheme(request: pytest.FixtureRequest) -> str:
-    """The colour scheme that the browsers of a test ask for."""
+    """Return the colour scheme that the browsers of a test ask for."""
     return str(request.param)
 
 

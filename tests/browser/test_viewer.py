@@ -17,7 +17,7 @@ SLOW_MS = 30_000  # a loaded machine
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Page]:
-    """A page whose script must not fail."""
+    """Yield a page whose script must not fail."""
     context = browser.new_context()
     opened = context.new_page()
     opened.set_default_timeout(SLOW_MS)

@@ -126,7 +126,7 @@ def dockerfile_faults(text: str) -> list[str]:
 
 
 def ignored_by_default(dockerignore: Path) -> bool:
-    """Whether only what is named gets into an image, and everything that is named exists."""
+    """Return whether only what is named gets into an image, and everything that is named exists."""
     lines = [line for line in dockerignore.read_text().splitlines() if line and not line.startswith("#")]
     return lines[0] == "*" and all(
         (dockerignore.parent / line[1:]).exists() for line in lines if line.startswith("!")

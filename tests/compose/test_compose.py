@@ -229,7 +229,7 @@ def test_no_secret_and_no_history_gets_into_the_image() -> None:
 
 @pytest.fixture
 def secrets(tmp_path: Path) -> Path:
-    """What `make compose-secrets` makes in an empty folder."""
+    """Return what `make compose-secrets` makes in an empty folder."""
     for name in ("Makefile", "compose-secrets.sh"):
         shutil.copy(ROOT / name, tmp_path)
     make_secrets(tmp_path)

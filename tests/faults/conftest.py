@@ -97,7 +97,7 @@ class Process:
         assert self.process.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
 
     def is_up(self) -> bool:
-        """Whether it has said that it is up."""
+        """Return whether it has said that it is up."""
         if self.process.poll() == -signal.SIGKILL:
             return True  # it has reached its fault point already
         if self.process.poll() is not None:
@@ -318,7 +318,7 @@ def _free_port() -> int:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port of the loopback that was free a moment ago."""
+    """Return a port of the loopback that was free a moment ago."""
     return _free_port()
 
 
@@ -336,7 +336,7 @@ def _wait_until() -> Callable[[str, Callable[[], object]], object]:
 
 @pytest.fixture
 def mailpact(tmp_path: Path) -> Iterator[Mailpact]:
-    """A place for processes, with the development broker; all are gone afterwards."""
+    """Yield a place for processes, with the development broker; all are gone afterwards."""
     started = Mailpact(tmp_path)
     try:
         yield started
@@ -346,7 +346,7 @@ def mailpact(tmp_path: Path) -> Iterator[Mailpact]:
 
 @pytest.fixture
 def on_both(real_servers: Any, tmp_path: Path) -> Iterator[Mailpact]:
-    """A place for processes, with broker and capture server running: embedded, then on real servers."""
+    """Yield a place for processes, with broker and capture server running: embedded, then on real servers."""
     started = Mailpact(tmp_path, real_servers)
     try:
         if real_servers is None:
@@ -384,13 +384,13 @@ class ScriptedSmtp:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Return where it listens."""
         return f"smtp://127.0.0.1:{self.controller.port}"
 
 
 @pytest.fixture
 def scripted_smtp() -> Iterator[ScriptedSmtp]:
-    """A mail server that does as the test says."""
+    """Yield a mail server that does as the test says."""
     server = ScriptedSmtp()
     server.controller = Controller(server, hostname="127.0.0.1", port=_free_port())
     server.controller.start()

@@ -40,7 +40,7 @@ class System(Mailpact):
 
     @property
     def steady(self) -> Mapping[str, str]:
-        """The processes that run throughout, and where they serve their health."""
+        """Return the processes that run throughout, and where they serve their health."""
         return {f"first {name}": address for name, address in self._health.items()}
 
     def _words(self, command: str, port: str = "site") -> list[str]:

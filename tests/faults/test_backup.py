@@ -26,7 +26,7 @@ MAILED, QUEUED, WAITING, LATE = (f"{name}@example.org" for name in ("mailed", "q
 def fresh(
     pytestconfig: pytest.Config, rabbitmq_node: object, mariadb_server: object
 ) -> Iterator[tuple[Rabbitmq, MariaDB]]:
-    """A broker and a database server with nothing in them."""
+    """Yield a broker and a database server with nothing in them."""
     servers = pytestconfig.stash[SERVERS]
     broker, database = servers.rabbitmq_source, servers.mariadb_source
     assert isinstance(broker, OnDisk)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The names of all files in a wheel built from this checkout."""
+    """Return the names of all files in a wheel built from this checkout."""
     target = tmp_path_factory.mktemp("wheel")
     subprocess.run(
         [

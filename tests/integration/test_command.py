@@ -29,7 +29,7 @@ run = partial(command.run, seconds=PATIENCE_SECONDS)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """An empty working folder on a path with a space and a percent sign."""
+    """Return an empty working folder on a path with a space and a percent sign."""
     path = tmp_path / "a place 100% mine"
     path.mkdir()
     return path
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
-    """A port on which somebody else listens."""
+    """Yield a port on which somebody else listens."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

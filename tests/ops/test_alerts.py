@@ -103,7 +103,7 @@ def test_each_alert_has_a_severity_and_a_runbook_and_each_runbook_an_alert() -> 
 
 @pytest.fixture(scope="module")
 def site_and_consumer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
-    """The names of all samples that a site and a consumer serve, each a process with nothing around it."""
+    """Yield the names of all samples that a site and a consumer serve, each a process with nothing around it."""
     folder = tmp_path_factory.mktemp("services")
     away = ("--amqp-url", "amqp://guest:guest@127.0.0.1:1/")
     names: set[str] = set()
@@ -154,7 +154,7 @@ def samples(url: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def of_rabbitmq(pytestconfig: pytest.Config) -> Iterator[set[str]]:
-    """The names of the samples that RabbitMQ serves where prometheus.yml reads them."""
+    """Yield the names of the samples that RabbitMQ serves where prometheus.yml reads them."""
     servers = pytestconfig.stash[SERVERS]
     if not isinstance(servers.rabbitmq_source, OnDisk):
         pytest.skip("this RabbitMQ is somebody else's and may lack the plugin rabbitmq_prometheus")

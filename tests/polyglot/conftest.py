@@ -20,7 +20,7 @@ ASKED = pytest.StashKey[list[tuple[Engine, int, int]]]()
 
 @pytest.fixture(scope="session")
 def asked() -> tuple[Question, ...]:
-    """Every schema, with every body that is held against it."""
+    """Return every schema, with every body that is held against it."""
     return questions()
 
 
@@ -59,7 +59,7 @@ def rust(pytestconfig: pytest.Config) -> Workshop:
 
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]:
-    """All of Mailpact in one process."""
+    """Yield all of Mailpact in one process."""
     running = Everything(tmp_path_factory.mktemp("up"))
     yield running
     running.stop()
@@ -67,7 +67,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker without anything on it."""
+    """Yield a broker without anything on it."""
     running = Broker(tmp_path_factory.mktemp("devbroker"))
     yield running
     running.stop()

@@ -51,7 +51,7 @@ class Question:
 
     @property
     def line(self) -> str:
-        """The line that a program reads."""
+        """Return the line that a program reads."""
         return json.dumps({"schema": self.schema, "instances": [each.text for each in self.instances]})
 
 

@@ -49,7 +49,7 @@ class Workshop(ABC):
 
     @property
     def validator(self) -> list[str]:
-        """The command of the program in this folder that holds instances against schemas."""
+        """Return the command of the program in this folder that holds instances against schemas."""
         (source,) = self._sources.glob("[vV]alidate.*")
         return self.program(source.stem, source.read_text(encoding="utf-8"))
 
@@ -65,11 +65,11 @@ class Workshop(ABC):
         return self._command(program, name)
 
     def on_page(self, heading: str) -> list[str]:
-        """The command of the program under that heading of this language's page."""
+        """Return the command of the program under that heading of this language's page."""
         return self.program(heading, program_on_page(self.title.lower(), heading))
 
     def html_on_page(self) -> list[str]:
-        """The command of the program that publishes HTML, on this language's page."""
+        """Return the command of the program that publishes HTML, on this language's page."""
         return self.program("Publish", html_program_on_page(self.title.lower()))
 
     @abstractmethod

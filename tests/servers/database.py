@@ -224,5 +224,5 @@ class MySQL(DatabaseServer):
 
 
 def is_installed(root: Path) -> bool:
-    """Whether a root folder, `/` for what is installed, holds a MariaDB server."""
+    """Return whether a root folder, `/` for what is installed, holds a MariaDB server."""
     return all((root / program).exists() for program in (MariaDB.program, "usr/bin/mariadb-install-db"))

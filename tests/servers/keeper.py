@@ -41,7 +41,7 @@ def processes_of(folder: Path) -> list[int]:
 
 
 def has_ended(process: int) -> bool:
-    """Whether every thread is over. One that dies gives up its environment first and its ports last."""
+    """Return whether every thread is over. One that dies gives up its environment first and its ports last."""
     try:
         threads = list(Path(f"/proc/{process}/task").iterdir())
     except OSError:

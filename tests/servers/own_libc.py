@@ -23,7 +23,7 @@ class NoLoader(Exception):
 
 
 def is_used(root: Path) -> bool:
-    """Whether the programs of a root bring their own C library."""
+    """Return whether the programs of a root bring their own C library."""
     return (root / MARKER).exists()
 
 

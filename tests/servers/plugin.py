@@ -35,7 +35,7 @@ WORKER_OUTPUT = "mailpact_real_servers"
 
 
 def in_ci() -> bool:
-    """Whether this run is to prove something: nothing may be missing or skipped."""
+    """Return whether this run is to prove something: nothing may be missing or skipped."""
     return os.environ.get("CI", "").lower() == "true"
 
 
@@ -59,7 +59,7 @@ def mariadb(pytestconfig: pytest.Config) -> DatabaseServer | Databases:
 
 @pytest.fixture
 def rabbitmq_url(rabbitmq: Rabbitmq | ManagedRabbitmq) -> Iterator[str]:
-    """The AMQP URL of a fresh vhost; afterwards the node is mended and the vhost deleted."""
+    """Yield the AMQP URL of a fresh vhost; afterwards the node is mended and the vhost deleted."""
     name = f"test-{secrets.token_hex(4)}"
     rabbitmq.add_vhost(name)
     yield rabbitmq.url(name)
@@ -70,7 +70,7 @@ def rabbitmq_url(rabbitmq: Rabbitmq | ManagedRabbitmq) -> Iterator[str]:
 
 @pytest.fixture
 def mariadb_url(mariadb: DatabaseServer | Databases) -> Iterator[str]:
-    """The URL of a fresh database; afterwards the server is mended and the database dropped."""
+    """Yield the URL of a fresh database; afterwards the server is mended and the database dropped."""
     name = f"test_{secrets.token_hex(4)}"
     databases = mariadb.databases if isinstance(mariadb, DatabaseServer) else mariadb
     databases.create(name)
@@ -82,7 +82,7 @@ def mariadb_url(mariadb: DatabaseServer | Databases) -> Iterator[str]:
 
 @pytest.fixture
 def rabbitmq_node(rabbitmq: Rabbitmq | ManagedRabbitmq) -> Rabbitmq:
-    """The node itself, to be stopped, killed and starved; a test asks for `rabbitmq_url` beside it."""
+    """Return the node itself, to be stopped, killed and starved; a test asks for `rabbitmq_url` beside it."""
     if not isinstance(rabbitmq, Rabbitmq):
         _absent("this RabbitMQ is somebody else's: it must not be harmed")
     return rabbitmq
@@ -90,7 +90,7 @@ def rabbitmq_node(rabbitmq: Rabbitmq | ManagedRabbitmq) -> Rabbitmq:
 
 @pytest.fixture
 def mariadb_server(mariadb: DatabaseServer | Databases) -> DatabaseServer:
-    """The server itself, to be stopped and killed; a test asks for `mariadb_url` beside it."""
+    """Return the server itself, to be stopped and killed; a test asks for `mariadb_url` beside it."""
     if not isinstance(mariadb, DatabaseServer):
         _absent("this MariaDB is somebody else's: it must not be harmed")
     return mariadb
@@ -98,7 +98,7 @@ def mariadb_server(mariadb: DatabaseServer | Databases) -> DatabaseServer:
 
 @pytest.fixture(scope="session")
 def chromium(pytestconfig: pytest.Config) -> Program:
-    """A browser: `launch(executable_path=chromium.path, env=chromium.environment)`."""
+    """Return a browser: `launch(executable_path=chromium.path, env=chromium.environment)`."""
     return _program(pytestconfig, programs.CHROMIUM)
 
 
@@ -110,7 +110,7 @@ def smtp_sink(pytestconfig: pytest.Config) -> Program:
 
 @pytest.fixture(scope="session")
 def swaks(pytestconfig: pytest.Config) -> Program:
-    """A mail client for scripts."""
+    """Return a mail client for scripts."""
     return _program(pytestconfig, programs.SWAKS)
 
 
@@ -127,13 +127,13 @@ def postfix(pytestconfig: pytest.Config) -> Iterator[Postfix]:
 
 @pytest.fixture(scope="session")
 def nginx(pytestconfig: pytest.Config) -> Program:
-    """A reverse proxy."""
+    """Return a reverse proxy."""
     return _program(pytestconfig, programs.NGINX)
 
 
 @pytest.fixture(scope="session")
 def promtool(pytestconfig: pytest.Config) -> Program:
-    """The tool that tests Prometheus' rules."""
+    """Return the tool that tests Prometheus' rules."""
     return _program(pytestconfig, programs.PROMTOOL)
 
 

@@ -56,7 +56,7 @@ class Postfix(PrivateProcess):
 
     @property
     def mails(self) -> list[bytes]:
-        """All mails that were delivered."""
+        """Return all mails that were delivered."""
         return [path.read_bytes() for path in sorted((self._mailboxes / "inbox/new").glob("*"))]
 
     @property

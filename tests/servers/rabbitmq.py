@@ -230,7 +230,7 @@ class Rabbitmq(PrivateProcess):
         self.wait_until("RabbitMQ answers", self._answers)
 
     def has_quorum_leaders(self) -> bool:
-        """Whether every quorum queue has elected its leader, which takes some 0.3 s after a start."""
+        """Return whether every quorum queue has elected its leader, which takes some 0.3 s after a start."""
         leading = self.call(
             "lists:all(fun(Q) -> {Id, _} = amqqueue:get_pid(Q),"
             " [Row | _] = ets:lookup(ra_state, Id) ++ [{Id, none}], element(2, Row) == leader end,"  # 4.x: wider

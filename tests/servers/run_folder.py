@@ -152,12 +152,12 @@ class PrivateProcess:
 
     @property
     def pid(self) -> int:
-        """The process id; a new one after each start."""
+        """Return the process id; a new one after each start."""
         return self._process.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether the process has not ended."""
+        """Return whether the process has not ended."""
         return self._process.poll() is None
 
     def log(self) -> str:

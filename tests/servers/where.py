@@ -174,7 +174,7 @@ class Servers:
 
     @property
     def run(self) -> RunFolder:
-        """The folder of all that is started; made when first asked for."""
+        """Return the folder of all that is started; made when first asked for."""
         if self._run is None:
             self._run = RunFolder()
         return self._run
@@ -187,12 +187,12 @@ class Servers:
 
     @cached_property
     def rabbitmq_source(self) -> Source:
-        """Where RabbitMQ comes from; asking for it may download, and starts nothing."""
+        """Return where RabbitMQ comes from; asking for it may download, and starts nothing."""
         return locate_rabbitmq(os.environ, self.run, self._report)
 
     @cached_property
     def mariadb_source(self) -> Source:
-        """Where MariaDB, or a lane's MySQL, comes from; asking for it may download, and starts nothing."""
+        """Return where MariaDB, or a lane's MySQL, comes from; asking for it may download, and starts nothing."""
         return locate_database(os.environ, self.run, self._report)
 
     @cached_property

@@ -25,20 +25,20 @@ class Clock:
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
-    """What is logged while the test runs."""
+    """Yield what is logged while the test runs."""
     with structlog.testing.capture_logs() as entries:
         yield entries
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """The clock of `outage`."""
+    """Return the clock of `outage`."""
     return Clock()
 
 
 @pytest.fixture
 def outage(lines: Lines, clock: Clock) -> Outage:
-    """The outages of a broker."""
+    """Return the outages of a broker."""
     return Outage("broker", monotonic=clock, role="test")
 
 

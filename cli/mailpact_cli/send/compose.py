@@ -34,7 +34,7 @@ class Parts:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the file's body is sent as it is."""
+        """Return whether the file's body is sent as it is."""
         return not (self.to or self.template or self.attach)
 
 

@@ -65,7 +65,7 @@ class Progress:
 
     @property
     def is_over(self) -> bool:
-        """Whether every recipient is settled."""
+        """Return whether every recipient is settled."""
         return not self._open
 
     def take(self, event: StatusEvent) -> None:

@@ -29,7 +29,7 @@ class ContractFolder:
 
     @property
     def working_files(self) -> tuple[str, ...]:
-        """The paths of the files that a release publishes."""
+        """Return the paths of the files that a release publishes."""
         return tuple(
             f"{self.path}/{name}"
             for name in WORKING_FILES
@@ -38,17 +38,17 @@ class ContractFolder:
 
     @property
     def schemas(self) -> tuple[str, str]:
-        """The paths of the readers' schema and of the writers'."""
+        """Return the paths of the readers' schema and of the writers'."""
         return f"{self.path}/schema.json", f"{self.path}/writer.schema.json"
 
     @property
     def binding(self) -> str:
-        """The path of the binding."""
+        """Return the path of the binding."""
         return f"{self.path}/binding.json"
 
     @property
     def changelog(self) -> str:
-        """The path of the changelog."""
+        """Return the path of the changelog."""
         return f"{self.path}/CHANGELOG.md"
 
     def vectors(self, kind: str) -> tuple[str, ...]:

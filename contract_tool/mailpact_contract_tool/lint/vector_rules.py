@@ -45,7 +45,7 @@ class Engine:
         self._validator = compiled(schema)
 
     def accepts(self, value: JsonValue) -> bool:
-        """Whether a value obeys the schema."""
+        """Return whether a value obeys the schema."""
         return self._validator.is_valid(value)
 
     def failures(self, value: JsonValue) -> Iterator[Failure]:

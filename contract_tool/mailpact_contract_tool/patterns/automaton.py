@@ -1,12 +1,13 @@
-"""Patterns as automata, to find a text that matches these, not those, and is so long.
+"""Patterns as automata, to find a text of a given length that matches some patterns and does not match others.
 
-A pattern becomes a nondeterministic automaton (Thompson). Several are walked side by side, made deterministic on the
-way, over classes of characters that none of them tells apart. The walk goes by lengths: layer n holds all states that
-texts of n characters lead to. A layer depends only on the one before it, so when one comes again, all further ones are
-known; therefore a length of a million costs no more than the cycle.
+A pattern becomes a nondeterministic automaton (Thompson). A walk goes through several automata at the same time and
+makes them deterministic on the way. Characters that no automaton distinguishes form one class. The walk goes by
+lengths: layer n contains all states that texts of n characters lead to. A layer depends only on the layer before it.
+When a layer is equal to an earlier layer, all further layers are known; a length of a million costs no more than one
+cycle of layers.
 
-Patterns are searched for anywhere in the text, as JSON Schema says. States, and all layers together, are counted, so
-time and memory are bounded: beyond them TooLarge is raised, and nothing is concluded.
+A pattern is searched for anywhere in the text, as JSON Schema says. The states, and all layers together, are counted,
+so that time and memory are bounded. Above the limit, TooLarge is raised and the search has no result.
 """
 
 from bisect import bisect_right
@@ -35,7 +36,7 @@ class TooLarge(Exception):
 
 @dataclass(slots=True)
 class _State:
-    """Takes a character of `takes` and goes to `to`; or goes on without one, each way perhaps only at an edge."""
+    """A state: reads a character of `takes` and goes to `to`, or goes on without one, perhaps only at an edge."""
 
     takes: Ranges | None = None
     to: int = 0
@@ -54,27 +55,27 @@ class Automaton:
 
     @cached_property
     def charsets(self) -> frozenset[Ranges]:
-        """All sets of characters that it takes."""
+        """Return all sets of characters that the automaton reads."""
         return frozenset(state.takes for state in self._states if state.takes is not None)
 
     def takes(self, state: int) -> Ranges:
-        """Return the characters with which a state is left."""
+        """Return the characters that lead out of a state."""
         return self._states[state].takes or ()
 
     def leads_to(self, state: int) -> int:
-        """Return where a state is left to."""
+        """Return the state to which a character leads."""
         return self._states[state].to
 
     def open_states(self, state: int) -> tuple[int, ...]:
-        """Return the states that are reached without a character and wait for one; 1 is the end of a match."""
+        """Return the states that are reached without a character and need a character; 1 is the end of a match."""
         return self._closure(state, at_begin=state == _BEGIN, at_end=False)
 
     def ends(self, state: int) -> bool:
-        """Tell whether it is a match if the text ends here."""
+        """Return whether the pattern matches if the text ends here."""
         return 1 in self._closure(state, at_begin=state == _BEGIN, at_end=True)
 
     def matches(self, text: str) -> bool:
-        """Tell whether the pattern is found in a text."""
+        """Return whether the pattern matches anywhere in a text."""
         states = {_BEGIN}
         for character in text:
             code = ord(character)
@@ -107,7 +108,7 @@ class Automaton:
         return total
 
     def _ways_on(self, state: int) -> list[int]:
-        """Like `open_states`, but each as often as there are ways to it."""
+        """Return the same states as `open_states`, each as often as there are ways to the state."""
         found: list[int] = []
         todo = [(state, frozenset({state}))]
         while todo and len(found) < 1000:
@@ -138,7 +139,7 @@ class Automaton:
         return len(self._states) - 1
 
     def _build(self, tree: Tree, after: int) -> int:
-        """Build from the end to the begin; return the state in which the part begins."""
+        """Build the states of a part from its end to its beginning; return the first state."""
         self._work += 1
         if self._work > _MOST_STATES or len(self._states) > _MOST_STATES:
             raise UnreadPattern(f"needs more than {_MOST_STATES} states")
@@ -169,13 +170,13 @@ class Automaton:
 
 
 def contains(ranges: Ranges, code: int) -> bool:
-    """Tell whether a code point is in the ranges."""
+    """Return whether a code point is in the ranges."""
     index = bisect_right(ranges, (code, 0x110000)) - 1
     return index >= 0 and ranges[index][1] >= code
 
 
 class Budget:
-    """Counts steps over several walks; one walk may take no more than its share.
+    """Counts steps over several walks; each walk may use only its share of the steps.
 
     `check` is called at each step, and may raise an exception to end a walk for another reason.
     """
@@ -186,12 +187,12 @@ class Budget:
         self._check = check
 
     def begin(self) -> None:
-        """Begin a walk; raises TooLarge when there are no steps left for one."""
+        """Begin a walk; raise TooLarge if no steps are left for a walk."""
         self._walk = min(self._total, _MOST_STEPS)
         self.spend(1)
 
     def spend(self, steps: int) -> None:
-        """Count steps; raises TooLarge when there are none left."""
+        """Count steps; raise TooLarge if no steps are left."""
         self._check()
         self._total -= steps
         self._walk -= steps
@@ -205,7 +206,7 @@ def search(
     most: int | None = None,
     budget: Budget | None = None,
 ) -> str | None:
-    """Return a shortest text that matches every automaton with True and none with False, or None if there is none.
+    """Return a shortest text that matches every automaton with True and no automaton with False; None if none exists.
 
     `least` and `most` bound the length in code points. Raises TooLarge.
     """
@@ -215,7 +216,7 @@ def search(
 
 
 class _Walk:
-    """Several automata side by side; a state is one number for each: the bits of the states it may be in."""
+    """A walk through several automata at once; a state has one number for each, the bits of its possible states."""
 
     def __init__(self, wanted: abc.Sequence[tuple[Automaton, bool]], budget: Budget) -> None:
         self._wanted = wanted
@@ -249,7 +250,7 @@ class _Walk:
     def _round(
         self, layers: list[frozenset[tuple[int, ...]]], first: int, least: int, most: int | None
     ) -> str | None:
-        """Go on where the layers repeat: all beyond `layers` are those from `first` on, again and again."""
+        """Continue where the layers repeat: after `layers`, the layers from `first` on come again and again."""
         period = len(layers) - first
         for length in range(max(least, len(layers)), max(least, len(layers)) + period):
             if most is not None and length > most:
@@ -261,7 +262,7 @@ class _Walk:
     def _spell(
         self, layers: list[frozenset[tuple[int, ...]]], length: int, state: tuple[int, ...], first: int = 0
     ) -> str:
-        """Walk back from the state to the begin and give the text that leads there."""
+        """Walk back from the state to the beginning; return the text that leads to the state."""
         if length > _LONGEST_TEXT:
             raise TooLarge(f"only strings of {length} characters would show the difference")
         period = len(layers) - first
@@ -278,7 +279,7 @@ class _Walk:
         return "".join(reversed(text))
 
     def _following(self, state: tuple[int, ...]) -> dict[tuple[int, ...], str]:
-        """Return the states that one character leads to, each with such a character; hopeless ones are left out."""
+        """Return the next states, each with a character that leads to it; states that cannot match are left out."""
         if state not in self._next:
             found: dict[tuple[int, ...], str] = {}
             for number, (character, _) in enumerate(self._classes):
@@ -339,7 +340,7 @@ def _ones(bits: int) -> Iterator[int]:
 
 
 def _classes(charsets: Iterable[Ranges]) -> Iterator[tuple[str, frozenset[Ranges]]]:
-    """Return for each class of characters that no set tells apart a character, and the sets that the class is in."""
+    """Return a character of each class that no set divides, and the sets that contain the class."""
     every = sorted(charsets)
     cuts = sorted({0, 0xE000, *(cut for one in every for low, high in one for cut in (low, high + 1))})
     found: dict[frozenset[Ranges], str] = {}

@@ -1,16 +1,16 @@
 """Finds patterns that cost a backtracking engine more than linear time.
 
-Python, JavaScript and Java try one way through a pattern after the other. If a text can be split among the pattern's
-loops in many ways, and then does not match, they try them all: exponentially many for `(a*)*`, quadratically many for
-`a*a*`, and a body of 64 KiB holds a service for minutes. So the pattern is made into an automaton with one state for
-each character that it names, and that is searched for two ways of reading the same text:
+Python, JavaScript and Java try the ways to match a pattern one after the other. If the pattern's loops can divide a
+text in many ways, and the text does not match, these engines try all ways: exponentially many for `(a*)*`,
+quadratically many for `a*a*`. A body of 64 KiB then blocks a service for minutes. The pattern is made into an automaton
+with one state for each character that it names. The search looks for two ways of reading the same text:
 
     exponential   from a state back to itself in two ways               (EDA; Weber and Seidl 1991)
     polynomial    around p, from p to q, and around q, all by one text  (IDA; the same)
     doubling      without a loop, as in `a?a?a?a?`: a few are allowed
 
-A counted repetition of up to 16 is written out; a longer or a variable one counts as a loop without end, since a limit
-of 61 does not help against 61 * 61 * 61. What is found to be too big to be searched is refused as well.
+A repetition with a fixed number of up to 16 is written out. A longer or variable repetition counts as a loop without
+end, because a limit of 61 does not help against 61 * 61 * 61. A pattern that is too large for the search is refused.
 """
 
 from collections import defaultdict
@@ -38,7 +38,7 @@ class _TooBig(Exception):
 
 
 def backtracking_fault(pattern: Pattern) -> str | None:
-    """Say why a backtracking engine may take more than linear time for a pattern; None when it does not."""
+    """Return why a backtracking engine may need more than linear time for a pattern; None if it needs linear time."""
     try:
         automaton = _Automaton()
         first, _, _ = automaton.add(pattern.root)
@@ -70,7 +70,7 @@ class _Automaton:
         self._steps = 0
 
     def add(self, node: Tree) -> tuple[_Set, _Set, bool]:
-        """Add a part; give its first states, its last states, and whether it may be empty."""
+        """Add a part; return its first states, its last states, and whether the part may be empty."""
         match node:
             case Characters():
                 if len(self.characters) >= _MOST_STATES:
@@ -116,7 +116,7 @@ class _Automaton:
             self.after[last] |= firsts
 
     def counted(self, steps: Iterable[_T]) -> Iterator[_T]:
-        """Pass on the steps of a search, until there are too many in all."""
+        """Yield the steps of a search; raise _TooBig if all searches together have too many steps."""
         for step in steps:
             self._steps += 1
             if self._steps > _MOST_STEPS:
@@ -137,7 +137,7 @@ class _Automaton:
 
     @cached_property
     def _reachable(self) -> list[int]:
-        """The states that can be reached from each state, as the bits of a number (Warshall's algorithm)."""
+        """Return the states that can be reached from each state, as the bits of a number (Warshall's algorithm)."""
         reached = [
             sum(1 << following for following in self.after[state]) for state in range(len(self.characters))
         ]
@@ -148,7 +148,7 @@ class _Automaton:
         return reached
 
     def meet(self, *states: int) -> bool:
-        """Whether one character is read by all of these states."""
+        """Return whether one character is read by all of these states."""
         common = self.characters[states[0]].ranges
         for state in states[1:]:
             common = tuple(
@@ -161,7 +161,7 @@ class _Automaton:
 
 
 def _exponential(automaton: _Automaton) -> bool:
-    """Whether some (q, q) leads through an unequal pair back to (q, q), both always in q's component."""
+    """Return whether some (q, q) leads through an unequal pair back to (q, q), both always in q's component."""
     edges = {state: _inside(automaton, state) for state in range(len(automaton.characters))}
     return any(True for _ in _rejoined(automaton, edges, edges.values()))
 
@@ -175,7 +175,7 @@ def _joins(automaton: _Automaton, first: _Set) -> _Set:
 def _rejoined(
     automaton: _Automaton, edges: dict[int, list[int]], forks: Iterable[list[int]]
 ) -> Iterator[int]:
-    """Follow each fork into two states that read one character, by one text; give where the two ways meet."""
+    """Follow each fork into two states that read the same character; yield the states where both ways meet."""
     todo: list[_Pair] = []
     for one, two in automaton.counted((a, b) for fork in forks for a in fork for b in fork):
         if one < two and automaton.meet(one, two):
@@ -196,7 +196,7 @@ def _inside(automaton: _Automaton, state: int) -> list[int]:
 
 
 def _polynomial(automaton: _Automaton) -> bool:
-    """Whether some (p, p, q) leads to (p, q, q), p unequal q, the first staying at p's loop and the third at q's."""
+    """Return whether some (p, p, q) leads to (p, q, q) with p != q; the first stays in p's loop, the third in q's."""
     looping = automaton.looping()
     return any(
         not automaton.share_loop(p, q) and automaton.meet(p, q) and _shares(automaton, p, q)

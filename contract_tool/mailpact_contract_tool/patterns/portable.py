@@ -1,4 +1,4 @@
-"""Tells whether a pattern is of the part of regular expressions that every JSON Schema engine reads alike."""
+"""Checks whether a pattern uses only the regular expressions that every JSON Schema engine reads in the same way."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ LONGEST_PATTERN = 2000  # characters
 
 
 class PatternError(Exception):
-    """The pattern is not portable; says what is not and at which character, counted from 1."""
+    """The pattern is not portable; the message says what is not portable, and at which character (from 1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A portable pattern: what stands between its anchors, and which of the two anchors it has."""
+    """A portable pattern: the part between its anchors, and which of the two anchors it has."""
 
     root: Tree
     starts: bool
@@ -22,7 +22,7 @@ class Pattern:
 
 
 def parse_pattern(text: str) -> Pattern:
-    """Read a portable pattern; raises PatternError, in time proportional to the pattern's length."""
+    """Return a portable pattern; raise PatternError. The time is proportional to the pattern's length."""
     if len(text) > LONGEST_PATTERN:
         raise PatternError(f"a pattern has at most {LONGEST_PATTERN} characters")
     try:
@@ -55,7 +55,7 @@ def least_length(tree: Tree) -> int:
 
 
 def _repeats(tree: Tree) -> int:
-    """Return how often the innermost part is written out, as Go counts it: nested bounds are multiplied."""
+    """Return how often the innermost part is repeated. Bounds of nested repetitions are multiplied, as in Go."""
     match tree:
         case Characters() | Edge():
             return 1

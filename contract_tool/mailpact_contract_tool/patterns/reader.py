@@ -1,9 +1,9 @@
-r"""Reads a regular expression as ECMA-262 has it, with the flag `u`, into a tree, and notes what is not portable.
+r"""Reads a regular expression of ECMA-262 with the flag `u` into a tree, and notes what is not portable.
 
-Read is what is regular: literals, classes, groups, alternatives, repetitions, `^`, `$`, and the escapes of characters.
-`\d`, `\w`, `\s` and `.` have ECMA-262's meaning; engines differ about the dot, so the caller says what the dot leaves
-out. All else (look-around, back-references, `\b`, `\p`, flags) raises UnreadPattern, and nothing is concluded from such
-a pattern. The portable part, which every engine of JSON Schema reads alike, is smaller:
+The reader supports regular constructs: literals, classes, groups, alternatives, repetitions, `^`, `$`, and escaped
+characters. `\d`, `\w`, `\s` and `.` have the meaning of ECMA-262. Engines differ about the dot, so the caller says
+which characters the dot excludes. Other constructs (look-around, back-references, `\b`, `\p`, flags) raise
+UnreadPattern. The portable part, which every JSON Schema engine reads in the same way, is smaller:
 
     pattern      = ["^"] alternatives ["$"]          with an anchor, alternatives stand in a group
     alternatives = sequence *("|" sequence)
@@ -13,7 +13,8 @@ a pattern. The portable part, which every engine of JSON Schema reads alike, is 
     class        = "[" ["^"] 1*(member ["-" member]) "]"
     literal      = a character without a meaning, no control character / "\x" HH / "\" and a character with a meaning
 
-What may be escaped is what JavaScript's `u` flag lets be escaped; 1000 is where Go stops.
+The characters that may be escaped are those that JavaScript allows with the flag `u`. Go allows at most 1000
+repetitions.
 """
 
 from collections.abc import Iterable
@@ -69,12 +70,12 @@ class Reading:
 
 
 def read(text: str, *, dot_leaves_out: str = DOT_OF_ECMA) -> Reading:
-    """Read a pattern; raises UnreadPattern."""
+    """Return the tree of a pattern and what is not portable; raise UnreadPattern."""
     return _Reader(text, dot_leaves_out).whole()
 
 
 def parse(text: str, *, dot_leaves_out: str = DOT_OF_ECMA) -> Tree:
-    """Return the tree of a pattern; raises UnreadPattern."""
+    """Return the tree of a pattern; raise UnreadPattern."""
     return read(text, dot_leaves_out=dot_leaves_out).tree
 
 
@@ -133,7 +134,7 @@ class _Reader:
         return Reading(tree, self._remark)
 
     def _note(self, fault: str, position: int) -> None:
-        """Remember what is not portable, if it is the first."""
+        """Remember the first thing that is not portable."""
         self._remark = self._remark or f"{fault} (character {position + 1})"
 
     def _refuse(self, fault: str, position: int) -> Never:

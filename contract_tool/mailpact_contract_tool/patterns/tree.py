@@ -13,7 +13,7 @@ Ranges: TypeAlias = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Characters:
-    """One character out of these."""
+    """One character of a set."""
 
     ranges: Ranges
 
@@ -34,7 +34,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """`least` to `most` times the inner part; None is without a limit."""
+    """The inner part, repeated `least` to `most` times; None means no limit."""
 
     inner: "Tree"
     least: int
@@ -57,12 +57,12 @@ def one(code: int) -> Characters:
 
 
 def literals(texts: Iterable[str]) -> Tree:
-    """Return the tree that matches exactly these texts, as wholes."""
+    """Return the tree that matches exactly these whole texts."""
     return Sequence((Edge(at_end=False), _shared(sorted(set(texts)), 0), Edge(at_end=True)))
 
 
 def _shared(texts: list[str], depth: int) -> Tree:
-    """Return the tree of these texts; what they begin with alike stands once, as far as trees may be nested."""
+    """Return the tree of these texts; a common beginning is written once, as far as the nesting limit allows."""
     branches: list[Tree] = []
     for _, group in groupby(texts, key=lambda text: text[:1] if depth < _DEEPEST else text):
         alike = list(group)
@@ -74,7 +74,7 @@ def _shared(texts: list[str], depth: int) -> Tree:
 
 
 def _prefix(first: str, last: str) -> str:
-    """Return what two texts begin with alike; of sorted texts, all between them begin so."""
+    """Return the common beginning of two texts; in a sorted list, all texts between them begin with it too."""
     length = 0
     while length < min(len(first), len(last)) and first[length] == last[length]:
         length += 1

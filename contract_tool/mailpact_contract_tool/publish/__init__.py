@@ -1,1 +1,1 @@
-"""What other teams take: the published files and what is made from them, as one tarball that never differs."""
+"""Exports for other teams: the published files and what is made from them, as a reproducible tarball."""

@@ -1,10 +1,10 @@
-"""Packs files into a tarball that is the same, byte for byte, on every machine and in every year.
+"""Packs files into a reproducible tarball: the same bytes on every machine and at any time.
 
-Three things make tarballs differ. Who packed and when: every member has owner 0, mode 644 and the time 0. The order:
-members are sorted by their names. And the compressor: zlib and its successors squeeze the same bytes differently, and
-their versions do too. So nothing is squeezed: the gzip stream (RFC 1952) holds DEFLATE's stored blocks (RFC 1951,
-section 3.2.4), which can be written in one way only. The contracts are small; a hash that holds
-everywhere is worth more.
+Three things make tarballs differ. The first is the owner and the time: here every member has owner 0, mode 644 and
+time 0. The second is the order: here members are sorted by name. The third is compression: versions of zlib and its
+successors compress the same bytes differently. Therefore nothing is compressed: the gzip stream (RFC 1952) contains
+DEFLATE's stored blocks (RFC 1951, section 3.2.4), which can be written in only one way. The contracts are small, and a
+hash that is the same everywhere is more useful than a smaller file.
 """
 
 import io
@@ -17,7 +17,7 @@ _MOST_IN_A_BLOCK = 0xFFFF
 
 
 def tarball(files: Mapping[str, bytes], *, folder: str) -> bytes:
-    """Pack `files`, their contents by their paths below `folder`, as .tar.gz (POSIX 1003.1-2001)."""
+    """Return `files`, contents by paths below `folder`, packed as .tar.gz (POSIX 1003.1-2001)."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path in sorted(files):
@@ -33,7 +33,7 @@ def _gzip(data: bytes) -> bytes:
 
 
 def _stored(data: bytes) -> Iterator[bytes]:
-    """Return the blocks: whether it is the last, its length, the length's complement, and the bytes as they are."""
+    """Return stored blocks: a flag for the last block, the length, its complement, and the bytes without change."""
     for start in range(0, max(len(data), 1), _MOST_IN_A_BLOCK):
         block = data[start : start + _MOST_IN_A_BLOCK]
         last = start + _MOST_IN_A_BLOCK >= len(data)

@@ -1,13 +1,13 @@
-"""Says all that the contracts say as an AsyncAPI 3 document, for tools that read that.
+"""Writes the contracts as an AsyncAPI 3 document, for tools that read this format.
 
-An exchange with a routing key is a channel, what a contract's writers and readers do are operations, and the two sides
-of a contract are two messages. What AsyncAPI has no field for stands in extensions:
+An exchange with a routing key is a channel. Publishing by writers and receiving by readers are operations. The schemas
+for writers and for readers are two messages. Extensions hold what AsyncAPI has no field for:
 
-    x-mailpact-properties     AMQP properties: which writers must set, to what
-    x-mailpact-limits         how big body and headers may be, and how deep
-    x-mailpact-readers        what readers take beside what writers send
+    x-mailpact-properties     AMQP properties that writers must set, and their values
+    x-mailpact-limits         the largest body and headers, and the deepest nesting
+    x-mailpact-readers        what readers accept in addition to what writers send
     x-mailpact-publish        publisher confirms, and whether to publish as mandatory
-    x-mailpact-queues         where the messages of a channel wait, and where they go when they cannot be served
+    x-mailpact-queues         the queues of a channel, and their dead-letter exchanges
     x-mailpact-errors         why a message is refused, and what its publisher should do
 """
 
@@ -27,7 +27,7 @@ _SIDES = {"writer": "send", "reader": "receive"}
 
 
 def document(contracts: Sequence[Described], published: Mapping[str, bytes], *, release: str) -> JsonObject:
-    """Describe `contracts`; `published` holds topology.json and errors.json, `release` is Mailpact's version."""
+    """Return the document; `published` has topology.json and errors.json, `release` is Mailpact's version."""
     topology, errors = (json.loads(published[name]) for name in ("topology.json", "errors.json"))
     travelling = [contract for contract in contracts if contract.binding is not None]
     return {
@@ -50,7 +50,7 @@ def document(contracts: Sequence[Described], published: Mapping[str, bytes], *, 
 
 
 def _channel_name(contract: Described) -> str:
-    """Name a channel by its exchange, and by its routing key where there is one."""
+    """Return the name of a channel: its exchange, and its routing key if it has one."""
     binding = contract.wire
     return ".".join(
         filter(None, (binding["exchange"], _MEMBER.sub(r"\1", binding["writers"]["routing_key"])))
@@ -64,7 +64,7 @@ def _channels(contracts: Sequence[Described], topology: dict[str, Any]) -> Itera
 
 
 def _channel(contracts: Sequence[Described], topology: dict[str, Any]) -> JsonObject:
-    """Describe what `contracts` share: one exchange, one routing key."""
+    """Return the channel of `contracts`, which share an exchange and a routing key."""
     binding = contracts[0].wire
     routing_key = binding["writers"]["routing_key"]
     exchange = _exchange(binding["exchange"], topology)

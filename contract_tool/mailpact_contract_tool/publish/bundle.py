@@ -1,8 +1,8 @@
-"""Makes one self-contained schema out of a contract's: what it points at in other files is carried in `$defs`.
+"""Makes a self-contained schema of a contract: schemas of other files that it refers to are copied into `$defs`.
 
-A team drops the file into whatever validator it has: nothing is fetched, and every `$ref` begins with `#`. The
-templates that come with Mailpact are carried along too, so that a message that names one of them is checked down to its
-data, which the consumer does in a second step. A template that is not among them is left to the consumer, as it was.
+A team can use the file with any validator: the validator loads no other file, and every `$ref` begins with `#`. The
+schemas of Mailpact's own templates are included too, so that the data of a message that names such a template are
+checked; the consumer does this in a second step. Data of other templates are checked by the consumer only.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ _OF_A_WHOLE_FILE = frozenset({"$id", "$schema", "examples"})
 
 
 class UnresolvedReference(CatalogueError):
-    """A schema points at something that no contract publishes."""
+    """A schema refers to something that no contract publishes."""
 
     def __init__(self, where: str, reference: str) -> None:
         super().__init__(f"{where}: the $ref {reference!r} leads nowhere. Point at a $id that is published.")
@@ -26,7 +26,7 @@ class UnresolvedReference(CatalogueError):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The data of one template: what `template.data` must be where a message names it."""
+    """The schema for `template.data` in a message that names this template."""
 
     name: str
     version: int
@@ -36,7 +36,7 @@ class Template:
 def bundled(
     schema: JsonObject, library: Mapping[str, JsonObject], templates: tuple[Template, ...] = ()
 ) -> JsonObject:
-    """Return `schema` with every schema of `library` (by `$id`) that it points at; raises UnresolvedReference."""
+    """Return `schema` with all schemas of `library` (by `$id`) that it refers to; raise UnresolvedReference."""
     collected = _Collected(library)
     whole = collected.localized(schema, name=str(schema.get("title", schema.get("$id", "schema"))), home="#")
     if templates and "template" in object_at(schema, "properties"):
@@ -50,7 +50,7 @@ def bundled(
 
 
 def with_references(schema: JsonObject, change: Callable[[str], str]) -> JsonObject:
-    """Return a copy of `schema` with each `$ref` changed; what only looks like one, in examples and names, stays."""
+    """Return a copy of `schema` with each `$ref` changed. A `$ref` in an example, or as a member's name, stays."""
     return {keyword: _changed(keyword, value, change) for keyword, value in schema.items()}
 
 
@@ -74,13 +74,13 @@ def _schema(value: JsonValue, change: Callable[[str], str]) -> JsonValue:
 
 @dataclass(slots=True)
 class _Collected:
-    """The schemas that have been pointed at so far, by the names that they have in `$defs`."""
+    """The schemas that were referred to so far, by their names in `$defs`."""
 
     library: Mapping[str, JsonObject]
     definitions: JsonObject = field(default_factory=dict)
 
     def localized(self, schema: JsonObject, *, name: str, home: str) -> JsonObject:
-        """Copy a schema that will stand at `home`, so that what it points at is found from the top of the file."""
+        """Return a copy of a schema for the place `home`, with references that start at the top of the file."""
 
         def change(reference: str) -> str:
             base, _, fragment = reference.partition("#")
@@ -93,7 +93,7 @@ class _Collected:
         return with_references(schema, change)
 
     def _place(self, identifier: str, *, where: str) -> str:
-        """Return the reference of a published schema's copy, which is made when it is first pointed at."""
+        """Return the reference of a published schema's copy; the copy is made at the first reference."""
         if identifier not in self.library:
             raise UnresolvedReference(where, identifier)
         return self.keep(key(identifier), self.library[identifier])
@@ -110,7 +110,7 @@ class _Collected:
 
 
 def key(identifier: str) -> str:
-    """Make a `$id`, or a contract's name, into a name that needs no escape in a pointer or a file's name."""
+    """Return a `$id`, or a contract's name, as a name that needs no escapes in a JSON Pointer or a file name."""
     return identifier.removeprefix("urn:mailpact:contract:").replace("/", "-").replace(":", "-")
 
 
@@ -128,7 +128,7 @@ def _about_template(schema: JsonObject) -> JsonObject:
 
 
 def _at(schema: JsonValue, fragment: str) -> JsonValue:
-    """Follow a JSON pointer through objects; None if it leads nowhere."""
+    """Return the value at a JSON Pointer through objects; None if there is no value."""
     for step in fragment.split("/")[1:]:
         if not isinstance(schema, dict):
             return None

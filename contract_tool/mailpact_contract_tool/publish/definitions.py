@@ -1,15 +1,15 @@
-"""The topology as definitions that RabbitMQ imports, with users who may do no more than their part.
+"""The topology as definitions that RabbitMQ imports, with users that have only the permissions they need.
 
-The users have no password: RabbitMQ refuses their login until an operator sets one. No secret can leak from a file that
-holds none. Permissions are RabbitMQ's three regular expressions over the names of exchanges and queues:
+The users have no password: RabbitMQ refuses their login until an operator sets a password. The file contains no secret.
+Permissions are RabbitMQ's three regular expressions for the names of exchanges and queues:
 
     mailpact-producer   declares the public exchange, publishes to it and its log records; reads nothing
-    mailpact-site       what a producer does; tells its processes what has changed; reads status events
-    mailpact-consumer   declares its part, reads what waits for mail, publishes; reads no dead letters
-    mailpact-observer   reads copies of messages, events and log records through private queues; publishes to none
-    mailpact-operator   declares, reads and publishes in all of it: `topology apply`, the tools for dead letters, `logs`
+    mailpact-site       the same; also tells its processes what has changed, and reads status events
+    mailpact-consumer   declares the consumer's queues, reads the work queue, publishes; reads no dead letters
+    mailpact-observer   reads copies of messages, events and log records through private queues; publishes nothing
+    mailpact-operator   declares, reads and publishes everything: `topology apply`, `dead`, `logs`
 
-A policy bounds the queue of log records, because a length that is declared could not be changed later (406).
+A policy limits the queue of log records, because a limit in the queue's arguments could not be changed later (406).
 """
 
 import re
@@ -119,13 +119,13 @@ def _consumer_permissions(topology: Topology) -> JsonObject:
 
 
 def _names(names: Iterable[str], *, own: str = "") -> str:
-    """Return the expression that matches these names, what `own` matches, and no others."""
+    """Return the expression that matches exactly these names and the names that `own` matches."""
     alternatives = "|".join([*(re.escape(name) for name in dict.fromkeys(names)), *filter(None, [own])])
     return f"^(?:{alternatives})$" if alternatives else "^$"
 
 
 def _log_policy(vhost: str) -> JsonObject:
-    """Return the policy that lets the oldest log records go when there are too many."""
+    """Return the policy that drops the oldest log records if there are too many."""
     return {
         "vhost": vhost,
         "name": LOG_POLICY,

@@ -1,4 +1,4 @@
-"""Gathers what the published files say of each contract: all that is made for other teams is made from this."""
+"""Gathers what the published files say about each contract; all exports for other teams are made from these values."""
 
 import json
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ SIDES = ("writer", "reader")
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """One contract with its self-contained schemas by sides; a template has no `binding`.
+    """One contract with its self-contained schemas for writers and readers; a template has no `binding`.
 
-    `binding` is binding.json as it stands, because it says more to people than the code needs to know. `files` are the
+    `binding` is the content of binding.json, which has more texts for people than the code needs. `files` are the
     contract's published files by their paths below its folder.
     """
 
@@ -29,17 +29,17 @@ class Described:
 
     @property
     def wire(self) -> dict[str, Any]:
-        """Return the binding of a contract that travels by itself."""
+        """Return the binding of a contract that has its own messages; a template has none."""
         return cast(dict[str, Any], self.binding)
 
     @property
     def is_mandatory(self) -> bool:
-        """Return whether the broker must return a message that reaches no queue; true by default."""
+        """Return whether the broker must return a message that no queue takes; true by default."""
         return bool(self.wire["writers"].get("mandatory", True))
 
 
 def describe(catalogue: Catalogue, published: Mapping[str, bytes]) -> tuple[Described, ...]:
-    """Describe every contract of `catalogue`, in its order; raises UnresolvedReference."""
+    """Return every contract of `catalogue`, in its order; raise UnresolvedReference."""
     return tuple(_described(catalogue, published, name) for name in catalogue.contracts)
 
 

@@ -1,4 +1,4 @@
-"""Puts an edition together: the published files, what is made from them, and a name that its contents decide.
+"""Makes an edition: the published files, the files made from them, and a name derived from the contents.
 
     README.md                    what is where
     contracts/…                  the published files, byte for byte
@@ -54,12 +54,12 @@ class Edition:
 
     @property
     def archive_name(self) -> str:
-        """What its tarball is called."""
+        """Return the name of the edition's tarball."""
         return f"{self.name}.tar.gz"
 
 
 def edition(published: Mapping[str, bytes], catalogue: Catalogue, *, release: str) -> Edition:
-    """Make the edition of `published`, the files that `catalogue` was read from; `release` is Mailpact's version."""
+    """Return the edition of `published`, the files that `catalogue` was read from; `release` is Mailpact's version."""
     contracts = describe(catalogue, published)
     files = {
         "README.md": _README.encode(),
@@ -74,7 +74,7 @@ def edition(published: Mapping[str, bytes], catalogue: Catalogue, *, release: st
 
 
 def laid_out(whole: Edition) -> dict[str, bytes]:
-    """Return all files of the folder that an edition is published in: its own, its tarball, and the tarball's hash."""
+    """Return all files of an edition's folder: the edition's files, the tarball, and the tarball's hash."""
     packed = tarball(whole.files, folder=whole.name)
     files = {
         **whole.files,
@@ -86,7 +86,7 @@ def laid_out(whole: Edition) -> dict[str, bytes]:
 
 
 def checksums(files: Mapping[str, bytes]) -> bytes:
-    """List the SHA-256 of each file, as `sha256sum` writes it."""
+    """Return the SHA-256 of each file, in the format of `sha256sum`."""
     lines = [f"{hashlib.sha256(files[path]).hexdigest()}  {path}\n" for path in sorted(files)]
     return "".join(lines).encode()
 

@@ -1,7 +1,7 @@
 """Writes a contract's writer schema as TypeScript types, for the part of JSON Schema that contracts use.
 
-Types say less than schemas: lengths, patterns and conditions become comments. A message that has the type can still be
-refused, so validate before publishing; the types are for the editor.
+Types express less than schemas: lengths, patterns and conditions become comments. A message that has the type can still
+be refused. The types help in an editor; a program must still validate a message before it publishes it.
 """
 
 import json
@@ -44,7 +44,7 @@ def declarations(contract: str, schema: JsonObject) -> str:
 
 
 def type_name(words: str) -> str:
-    """Name a type: "email-status/1" is `EmailStatus1`."""
+    """Return the name of a contract's type: `EmailStatus1` for "email-status/1"."""
     return "".join(word[:1].upper() + word[1:] for word in re.split(r"[^A-Za-z0-9]+", words))
 
 
@@ -53,7 +53,7 @@ def _declaration(name: str, schema: Any, names: Mapping[str, str]) -> str:
 
 
 def _type(schema: Any, names: Mapping[str, str], indent: str) -> str:
-    """Return the type of a schema, a part of a line or several; what `indent` says is how deep it stands."""
+    """Return the type of a schema, as a part of a line or as several lines; `indent` is its depth."""
     if schema is False:
         return "never"
     if not isinstance(schema, dict):
@@ -64,7 +64,7 @@ def _type(schema: Any, names: Mapping[str, str], indent: str) -> str:
 
 
 def _parts(schema: dict[str, Any], names: Mapping[str, str], indent: str) -> Iterator[str]:
-    """Return the types that a value has all at once."""
+    """Return the types that a value must have at the same time."""
     if "$ref" in schema:
         yield names[schema["$ref"]]
     if "const" in schema:
@@ -81,7 +81,7 @@ def _parts(schema: dict[str, Any], names: Mapping[str, str], indent: str) -> Ite
 
 
 def _about_named(branch: Any) -> Any:
-    """Close a branch, because the enclosing type says which other members are allowed."""
+    """Set `additionalProperties` to false on a branch; the enclosing type lists the other members."""
     if isinstance(branch, dict) and branch.get("type") == "object" and "if" not in branch:
         return {"additionalProperties": False, **branch}
     return branch

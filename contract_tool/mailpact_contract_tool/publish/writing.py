@@ -1,4 +1,4 @@
-"""Reads the published files as bytes, and writes a folder whole or not at all.
+"""Reads the published files as bytes; writes a folder completely or not at all.
 
 The output folder must be new, empty, or written by an earlier run; the list of hashes of the earlier run names its
 files. Any other file belongs to somebody else and is never changed. New files are first written under a hidden name,
@@ -27,7 +27,7 @@ _PUBLISHED_KINDS = frozenset({".json", ".md"})
 
 
 class OutputFolderError(Exception):
-    """A folder cannot be written, or holds files of somebody else; the message names the next step."""
+    """A folder cannot be written, or contains other files; the message names the next step."""
 
 
 class NotPublishable(CatalogueError):
@@ -42,10 +42,10 @@ class NotPublishable(CatalogueError):
 
 
 def read_published(root: Path) -> dict[str, bytes]:
-    """Read every published file below `root`, by its path; raises FolderError and NotPublishable.
+    """Return every published file below `root`, by its path; raise FolderError or NotPublishable.
 
-    Drafts and strangers are left out: published is what stands in the folders that index.json names. What cannot be
-    read, is not of its form, or has been changed since its release is not published.
+    Only the folders that index.json names are published; drafts and other files are left out. NotPublishable means that
+    a file cannot be read, does not have its form, or was changed since its release.
     """
     files = read_files(root)
     folders = tuple(_published_folders(files.get("index.json") or b""))
@@ -81,7 +81,7 @@ def _forbids_publishing(finding: Finding) -> bool:
 
 
 def write_folder(out: Path, files: Mapping[str, bytes]) -> None:
-    """Make `out` hold exactly `files`, one of which lists the hashes of the others; raises OutputFolderError."""
+    """Write `files` to `out` and remove old files; one file lists the hashes of the rest. Raises OutputFolderError."""
     was_there = out.exists()
     try:
         refuse_what_is_not_ours(out)
@@ -97,7 +97,7 @@ def write_folder(out: Path, files: Mapping[str, bytes]) -> None:
 
 
 def refuse_what_is_not_ours(out: Path) -> None:
-    """Raise OutputFolderError if `out` holds anything but the unchanged files of an earlier run."""
+    """Raise OutputFolderError if `out` contains anything but the unchanged files of an earlier run."""
     if not out.is_dir():
         return
     try:
@@ -113,7 +113,7 @@ def refuse_what_is_not_ours(out: Path) -> None:
 
 
 def _files(out: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the files that a new run replaces: all but folders, the list of hashes, and rests of an interrupted run."""
+    """Yield the files to be replaced: all except folders, the list of hashes, and files of an interrupted run."""
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
         if (
@@ -125,7 +125,7 @@ def _files(out: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _is(path: Path, digest: str) -> bool:
-    """Return whether a file has this digest; links and files without a digest are not opened."""
+    """Return whether a file has this digest; links, and files without a digest, are not opened."""
     if not digest or path.is_symlink() or not path.is_file():
         return False
     return hashlib.sha256(path.read_bytes()).hexdigest() == digest

@@ -65,7 +65,7 @@ class Command:
 
     @property
     def page(self) -> str:
-        """The name of its page."""
+        """Return the name of its page."""
         return self.words.replace(" ", "-")
 
 

@@ -227,7 +227,7 @@ async def nothing_is_left() -> AsyncIterator[None]:
 async def broker(
     real_servers: Any, request: pytest.FixtureRequest, nothing_is_left: None
 ) -> AsyncIterator[Broker]:
-    """A broker without queues."""
+    """Yield a broker without queues."""
     broker: Broker = DevelopmentBroker()
     if real_servers is not None:
         broker = RabbitmqBroker(request.getfixturevalue("rabbitmq_node"), real_servers.amqp_url)
@@ -239,7 +239,7 @@ async def broker(
 
 @pytest.fixture
 async def proxy(broker: Broker) -> AsyncIterator[Proxy]:
-    """A network before the broker that can fail."""
+    """Yield a network before the broker that can fail."""
     proxy = Proxy(broker)
     await proxy.start()
     yield proxy
@@ -248,7 +248,7 @@ async def proxy(broker: Broker) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def channel(broker: Broker) -> AsyncIterator[AbstractChannel]:
-    """A channel straight to the broker, for declaring, looking and publishing as a stranger would."""
+    """Yield a channel straight to the broker, for declaring, looking and publishing as a stranger would."""
     async with aiormq.connect(broker.url.url) as connection:
         yield await connection.channel()
 
@@ -280,6 +280,6 @@ def _wait_until() -> Callable[[str, Callable[[], object]], Awaitable[None]]:
 
 @pytest.fixture
 def logged() -> Iterator[list[MutableMapping[str, Any]]]:
-    """What is logged through structlog while the test runs."""
+    """Yield what is logged through structlog while the test runs."""
     with structlog.testing.capture_logs() as entries:
         yield entries

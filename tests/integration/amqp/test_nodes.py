@@ -26,7 +26,7 @@ def together(*urls: str | AmqpUrl) -> AmqpUrl:
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """The URL of a node that takes connections and never answers."""
+    """Yield the URL of a node that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"amqp://u:s3cret@127.0.0.1:{listener.getsockname()[1]}/"
 

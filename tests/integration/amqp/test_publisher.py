@@ -44,7 +44,7 @@ async def bodies(channel: AbstractChannel) -> list[bytes]:
 
 @pytest.fixture
 async def queue(channel: AbstractChannel) -> str:
-    """A quorum queue to publish to through the default exchange."""
+    """Return a quorum queue to publish to through the default exchange."""
     await channel.queue_declare(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
     return QUEUE
 

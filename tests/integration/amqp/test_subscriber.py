@@ -58,7 +58,7 @@ async def publish(channel: AbstractChannel, *bodies: bytes, **properties: Any) -
 
 
 async def waiting(channel: AbstractChannel) -> int:
-    """How many messages the queue holds ready."""
+    """Return how many messages the queue holds ready."""
     return int((await channel.queue_declare(QUEUE, passive=True)).message_count or 0)
 
 

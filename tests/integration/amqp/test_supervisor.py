@@ -38,7 +38,7 @@ class Sessions:
 
 
 def events(logged: Any) -> list[str]:
-    """What our side of the connection said."""
+    """Return what our side of the connection said."""
     return [entry["event"] for entry in logged if "role" in entry]
 
 

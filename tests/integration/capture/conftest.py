@@ -114,6 +114,6 @@ def serve() -> Callable[[Path | None], Any]:
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    """A capture server with an empty store."""
+    """Yield a capture server with an empty store."""
     async with serving(tmp_path / "capture.db") as running_server:
         yield running_server

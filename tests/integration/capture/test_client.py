@@ -31,7 +31,7 @@ def mail(subject: str, text: str = "x") -> bytes:
 
 @pytest.fixture
 def mailbox(server: Any) -> Mailbox:
-    """A mailbox on the server of the test."""
+    """Return a mailbox on the server of the test."""
     return CaptureClient(server.url + "/").mailbox()
 
 

@@ -229,7 +229,7 @@ class Stage:
 
 @pytest.fixture
 async def amqp_url(real_servers: Any) -> AsyncIterator[str]:
-    """The AMQP URL of a broker without queues."""
+    """Yield the AMQP URL of a broker without queues."""
     if real_servers is not None:
         yield real_servers.amqp_url
         return
@@ -241,7 +241,7 @@ async def amqp_url(real_servers: Any) -> AsyncIterator[str]:
 
 @pytest.fixture
 def inbox_url(real_servers: Any, tmp_path: Path) -> DatabaseUrl:
-    """A database without tables."""
+    """Return a database without tables."""
     if real_servers is None:
         return DatabaseUrl.of_file(tmp_path / "inbox.db")
     return DatabaseUrl.parse(real_servers.database_url)
@@ -251,7 +251,7 @@ def inbox_url(real_servers: Any, tmp_path: Path) -> DatabaseUrl:
 async def stage(
     amqp_url: str, inbox_url: DatabaseUrl, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Stage]:
-    """A mail server beside the broker, and a consumer's waits made short."""
+    """Yield a mail server beside the broker, and a consumer's waits made short."""
     for module in (rounds, settle):
         monkeypatch.setattr(module, "backoff_seconds", lambda *_: 0.05)
     monkeypatch.setattr(server_watch, "FIRST_PROBE_SECONDS", 0.05)

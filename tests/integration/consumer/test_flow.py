@@ -56,7 +56,7 @@ class Server:
 
 @pytest.fixture
 async def server(stage: Any) -> AsyncIterator[Server]:
-    """The mail server, in place of the stage's own."""
+    """Yield the mail server, in place of the stage's own."""
     behaving = Server()
     listening = await asyncio.get_running_loop().create_server(
         lambda: SMTP(behaving, hostname="localhost"), "127.0.0.1", 0

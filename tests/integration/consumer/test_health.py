@@ -14,7 +14,7 @@ from mailpact.settings import HostPort
 
 @pytest.fixture
 def listener() -> socket.socket:
-    """A free port to serve health on."""
+    """Return a free port to serve health on."""
     return socket.create_server(("127.0.0.1", 0))
 
 

@@ -19,7 +19,7 @@ SITE_SECONDS = 200  # it takes 4 of a processor's own
 
 @pytest.fixture(scope="session")
 def edition(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as `mailpact contracts publish` makes it."""
+    """Return a folder as `mailpact contracts publish` makes it."""
     out = tmp_path_factory.mktemp("published") / "out"
     done = run("contracts", "publish", "--out", str(out), seconds=SITE_SECONDS)
     assert done.returncode == 0, done.stderr
@@ -28,7 +28,7 @@ def edition(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def node_tools(pytestconfig: pytest.Config) -> Path:
-    """A folder with the locked packages of `node/`, fetched once (10 s) and kept beside other caches (85 MB)."""
+    """Return a folder with the locked packages of `node/`, fetched once (10 s) and kept beside other caches (85 MB)."""
     for program in ("node", "npm"):
         toolchain(pytestconfig, program, "Node.js")
     lock = (NODE / "package-lock.json").read_bytes()
@@ -56,7 +56,7 @@ def _installed(cache: Path, version: str) -> Path:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as `mailpact contracts docs` makes it (4 s)."""
+    """Return a folder as `mailpact contracts docs` makes it (4 s)."""
     out = tmp_path_factory.mktemp("documented") / "out"
     done = run("contracts", "docs", "--out", str(out), seconds=SITE_SECONDS)
     assert done.returncode == 0, done.stderr

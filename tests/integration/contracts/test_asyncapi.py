@@ -29,7 +29,7 @@ def parsed(tools: Path, document: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def read(node_tools: Path, edition: Path) -> Any:
-    """What the official parser reads in the document."""
+    """Return what the official parser reads in the document."""
     return parsed(node_tools, edition / "asyncapi.json")
 
 

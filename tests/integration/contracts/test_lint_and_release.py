@@ -21,7 +21,7 @@ def contracts(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A writable copy of our own contracts on a path with a space."""
+    """Return a writable copy of our own contracts on a path with a space."""
     return Path(shutil.copytree(ROOT / "contracts", tmp_path / "our contracts"))
 
 

@@ -38,7 +38,7 @@ def expanded(vector: dict[str, Any]) -> str | None:
 
 
 def seen_by_types(body: str, error: dict[str, Any]) -> bool:
-    """Whether a type must refuse the body."""
+    """Return whether a type must refuse the body."""
     value = json.loads(body)
     for step in error["pointer"].split("/")[1:]:
         value = value[int(step) if isinstance(value, list) else step]

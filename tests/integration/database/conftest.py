@@ -25,14 +25,14 @@ def opened() -> Opening:
 
 @pytest.fixture
 async def empty(opened: Opening, mariadb_url: str) -> AsyncIterator[Database]:
-    """The test's database, without a table."""
+    """Yield the test's database, without a table."""
     async with opened(mariadb_url) as database:
         yield database
 
 
 @pytest.fixture
 async def database(empty: Database) -> Database:
-    """The test's database, with one empty table, `notes`."""
+    """Return the test's database, with one empty table, `notes`."""
     options = f"ENGINE={TABLE['mysql_engine']} COLLATE={TABLE['mysql_collate']}"
     make = f"CREATE TABLE notes (text VARCHAR(100) PRIMARY KEY, number INTEGER NOT NULL) {options}"
     await empty.transact(lambda connection: connection.execute(text(make)))
@@ -73,7 +73,7 @@ def write() -> Callable[..., Any]:
 
 @pytest.fixture
 def notes() -> Callable[..., Any]:
-    """The work that reads all notes."""
+    """Return the work that reads all notes."""
 
     def work(connection: Any) -> list[str]:
         return list(connection.execute(text("SELECT text FROM notes ORDER BY text")).scalars())
@@ -133,7 +133,7 @@ class Wire:
 
 @pytest.fixture
 async def wire(mariadb_url: str) -> AsyncIterator[Wire]:
-    """A wire to the test's database, that can be cut; it is at `wire.here`."""
+    """Yield a wire to the test's database, that can be cut; it is at `wire.here`."""
     wire = Wire(mariadb_url)
     async with await asyncio.start_server(wire.accept, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]

@@ -62,7 +62,7 @@ def opened() -> Callable[[str], Database]:
 
 @pytest.fixture
 async def shared(empty: Database) -> Database:
-    """The test's database, with the consumer's tables."""
+    """Return the test's database, with the consumer's tables."""
     await Inbox(empty, "nobody").prepare()
     return empty
 

@@ -26,7 +26,7 @@ MADE = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 async def site(empty: Database) -> Database:
-    """The test's database, with the CMS's tables."""
+    """Return the test's database, with the CMS's tables."""
     await schema.prepare(empty)
     return empty
 

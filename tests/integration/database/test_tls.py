@@ -17,7 +17,7 @@ run = partial(command.run, seconds=60)
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    """An authority whose certificates the test's server gets."""
+    """Return an authority whose certificates the test's server gets."""
     return Authority(tmp_path)
 
 

@@ -367,7 +367,7 @@ async def test_closing_waits_for_what_runs_and_leaves_no_thread_and_no_connectio
 
 @pytest.fixture
 def account(mariadb_url: str) -> Iterator[Account]:
-    """A user of the server who may do everything in the test's database."""
+    """Yield a user of the server who may do everything in the test's database."""
     account = Account(mariadb_url)
     account.run("CREATE USER {user} IDENTIFIED BY 'right'")
     account.run("GRANT SELECT, INSERT ON `{database}`.* TO {user}")

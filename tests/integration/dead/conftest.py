@@ -22,7 +22,7 @@ from tests import command
 
 @pytest.fixture
 async def amqp_url(real_servers: Any) -> AsyncIterator[str]:
-    """The AMQP URL of a broker without queues."""
+    """Yield the AMQP URL of a broker without queues."""
     if real_servers is not None:
         yield real_servers.amqp_url
         return
@@ -76,7 +76,7 @@ class Broker:
 
 @pytest.fixture
 async def broker(amqp_url: str) -> Broker:
-    """The broker, with our topology declared."""
+    """Return the broker, with our topology declared."""
     async with aiormq.connect(amqp_url) as connection:
         await declare_all(connection, catalogue.load().topology)
     return Broker(amqp_url)

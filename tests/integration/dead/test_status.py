@@ -30,7 +30,7 @@ def sha256(address: str) -> str:
 
 @pytest.fixture
 async def inbox_url(real_servers: Any, tmp_path: Path) -> DatabaseUrl:
-    """An inbox with one mail that was sent and one that waits."""
+    """Return an inbox with one mail that was sent and one that waits."""
     url = (
         DatabaseUrl.of_file(tmp_path / "inbox.db")
         if real_servers is None

@@ -20,7 +20,7 @@ Connect = Callable[[str], Awaitable[AbstractConnection]]
 
 @pytest.fixture
 def listener() -> socket.socket:
-    """A bound socket for a broker of the test's own."""
+    """Return a bound socket for a broker of the test's own."""
     bound = socket.socket()
     bound.bind(("127.0.0.1", 0))
     return bound
@@ -49,7 +49,7 @@ async def connect() -> AsyncIterator[Connect]:
 
 @pytest.fixture
 async def channel(devbroker: DevBroker, connect: Connect) -> AbstractChannel:
-    """A channel with confirms on a connection of its own."""
+    """Return a channel with confirms on a connection of its own."""
     return await (await connect(devbroker.url)).channel()
 
 

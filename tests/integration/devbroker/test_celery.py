@@ -40,7 +40,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a module of tasks, whose program sends them and prints what they returned."""
+    """Return a folder with a module of tasks, whose program sends them and prints what they returned."""
     (tmp_path / "tasks.py").write_text(TASKS)
     return tmp_path
 

@@ -11,7 +11,7 @@ from mailpact_devbroker.service import running
 
 @pytest.fixture
 async def shown(listener, tmp_path):
-    """A broker with its view: its URL and the view's."""
+    """Yield a broker with its view: its URL and the view's."""
     view = socket.socket()
     view.bind(("127.0.0.1", 0))
     async with running(listener, journal=None, status=view) as server:

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(180)  # the machine may be busy, and the comman
 
 @pytest.fixture
 async def amqp_url(real_servers: Any) -> AsyncIterator[str]:
-    """The AMQP URL of a broker without queues."""
+    """Yield the AMQP URL of a broker without queues."""
     if real_servers is not None:
         yield real_servers.amqp_url
         return
@@ -40,7 +40,7 @@ async def amqp_url(real_servers: Any) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def declared(amqp_url: str) -> str:
-    """The same, with the whole topology."""
+    """Return the same, with the whole topology."""
     async with aiormq.connect(amqp_url) as connection:
         await declare_all(connection, catalogue.load().topology)
     return amqp_url

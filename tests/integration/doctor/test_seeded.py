@@ -97,7 +97,7 @@ async def test_a_login_that_the_broker_refuses(rabbitmq_url: str, doctor: Doctor
 
 @pytest.fixture
 async def private_database(mariadb_url: str, pytestconfig: pytest.Config) -> AsyncIterator[DatabaseServer]:
-    """A database server of our own."""
+    """Yield a database server of our own."""
     assert mariadb_url  # it makes the run look for the server's programs
     servers = pytestconfig.stash[SERVERS]
     source = servers.mariadb_source

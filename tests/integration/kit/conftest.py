@@ -81,6 +81,6 @@ def verify(tmp_path: Path) -> Verify:
 
 @pytest.fixture(params=["devbroker", "rabbitmq_url"])
 def broker_option(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """The words that name a broker to the kit: its own development broker, then a RabbitMQ."""
+    """Return the words that name a broker to the kit: its own development broker, then a RabbitMQ."""
     where = "devbroker" if request.param == "devbroker" else str(request.getfixturevalue(request.param))
     return "--broker", where

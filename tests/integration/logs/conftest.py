@@ -33,7 +33,7 @@ def line(event: str, *, at: str = "09:00:00", level: str = "info", **members: ob
 
 @pytest.fixture
 async def amqp_url(real_servers: Any) -> AsyncIterator[str]:
-    """The AMQP URL of a broker without queues."""
+    """Yield the AMQP URL of a broker without queues."""
     if real_servers is not None:
         yield real_servers.amqp_url
         return
@@ -44,7 +44,7 @@ async def amqp_url(real_servers: Any) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def broker(amqp_url: str) -> "Broker":
-    """The broker, with our topology declared."""
+    """Return the broker, with our topology declared."""
     async with aiormq.connect(amqp_url) as connection:
         await declare_all(connection, catalogue.load().topology)
     return Broker(amqp_url)

@@ -201,13 +201,13 @@ class Broker:
 
 @pytest.fixture(scope="session")
 def databases(mariadb: Any) -> Databases:
-    """The databases of MariaDB."""
+    """Return the databases of MariaDB."""
     return mariadb if isinstance(mariadb, Databases) else mariadb.databases
 
 
 @pytest.fixture(scope="session")
 def migrated(databases: Databases) -> Iterator[str]:
-    """The name of a database with the site's tables as the migrations make them, to be copied."""
+    """Yield the name of a database with the site's tables as the migrations make them, to be copied."""
     name = f"test_{secrets.token_hex(4)}"
     databases.create(name)
 
@@ -263,7 +263,7 @@ def rabbitmq_broker(node: Any, url: str) -> Broker:
 
 @pytest.fixture
 def broker(real_servers: Any, request: pytest.FixtureRequest, tmp_path: Path) -> Broker:
-    """A broker that does not run yet."""
+    """Return a broker that does not run yet."""
     if real_servers is None:
         return development_broker(tmp_path)
     return rabbitmq_broker(request.getfixturevalue("rabbitmq_node"), real_servers.amqp_url)
@@ -354,7 +354,7 @@ async def start_site(serve: Serve) -> AsyncIterator[StartSite]:
 
 @pytest.fixture
 async def site(start_site: StartSite) -> Site:
-    """A CMS whose broker is away: nothing leaves the outbox."""
+    """Return a CMS whose broker is away: nothing leaves the outbox."""
     return await start_site()
 
 

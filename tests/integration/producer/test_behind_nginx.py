@@ -52,7 +52,7 @@ class Proxy:
 async def proxy(
     nginx: Any, start_site: Any, tmp_path: Path, pytestconfig: pytest.Config
 ) -> AsyncIterator[Proxy]:
-    """The site, and nginx in front of it."""
+    """Yield the site, and nginx in front of it."""
     site = await start_site(
         base_url=f"https://{HOST}", mail_limit_network=1, trusted_proxies=parse_networks("127.0.0.1")
     )

@@ -44,7 +44,7 @@ class Elements(HTMLParser):
 
 @pytest.fixture
 async def admin(site: Any, data: Any, browser: Any) -> Any:
-    """A browser in which an administrator is logged in."""
+    """Return a browser in which an administrator is logged in."""
     opened = browser(site.url)
     await opened.confirmed(ADA, data)
     data.rows("UPDATE users SET is_admin = 1 WHERE email = :email", email=ADA)

@@ -14,7 +14,7 @@ QUIET = {"mail_limit_mailbox": 0}
 
 @pytest.fixture
 async def admin(site: Any, data: Any, browser: Any) -> Any:
-    """A browser of an administrator, Ada."""
+    """Return a browser of an administrator, Ada."""
     opened = browser(site.url)
     await opened.confirmed(ADA, data)
     data.rows("UPDATE users SET is_admin = 1")

@@ -35,7 +35,7 @@ Status = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 
 @pytest.fixture
 async def amqp_url(real_servers: Any) -> AsyncIterator[str]:
-    """The AMQP URL of a broker with our topology, three messages waiting and a dead letter."""
+    """Yield the AMQP URL of a broker with our topology, three messages waiting and a dead letter."""
     async with devbroker_running(socket.create_server(("127.0.0.1", 0)), journal=None) as broker:
         url = broker.url if real_servers is None else str(real_servers.amqp_url)
         async with aiormq.connect(url) as connection:

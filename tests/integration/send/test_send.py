@@ -23,7 +23,7 @@ DATA = {"site_name": "Shop", "site_url": "https://shop.example/"}
 
 @pytest.fixture
 async def channel() -> AsyncIterator[AbstractChannel]:
-    """A channel on a development broker that has nothing on it."""
+    """Yield a channel on a development broker that has nothing on it."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(0)
     async with running(listener, journal=None) as broker:
@@ -36,7 +36,7 @@ async def channel() -> AsyncIterator[AbstractChannel]:
 
 @pytest.fixture
 async def queue(channel: AbstractChannel) -> AbstractChannel:
-    """The same, with a queue for the messages and the exchange for status events."""
+    """Return the same, with a queue for the messages and the exchange for status events."""
     await channel.exchange_declare("email", exchange_type="direct", durable=True)
     await channel.exchange_declare("email.status", exchange_type="topic", durable=True)
     await channel.queue_declare("work")

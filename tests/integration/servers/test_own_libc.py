@@ -14,7 +14,7 @@ MACHINES_LIBRARIES = "/lib/*-linux-gnu*"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A root folder as packages would be unpacked: two programs and the C library, copied from this machine."""
+    """Return a root folder as packages would be unpacked: two programs and the C library, copied from this machine."""
     loader = own_libc.loader_of(Path("/bin/cat").resolve())
     assert loader is not None, "this machine's programs are not 64-bit ELF"
     root = tmp_path / "a root"

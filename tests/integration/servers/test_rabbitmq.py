@@ -24,7 +24,7 @@ QUORUM = {"x-queue-type": "quorum"}
 
 @pytest.fixture
 def channel(rabbitmq_url: str) -> Iterator[BlockingChannel]:
-    """A channel with confirms in the test's own vhost."""
+    """Yield a channel with confirms in the test's own vhost."""
     connection = pika.BlockingConnection(pika.URLParameters(rabbitmq_url))
     channel = connection.channel()
     channel.confirm_delivery()

@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture
 async def devbroker_url() -> AsyncIterator[str]:
-    """A fresh development broker in this process."""
+    """Yield a fresh development broker in this process."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     async with running(listener, journal=None) as server:
@@ -91,7 +91,7 @@ class Mailbox:
 
 @pytest.fixture
 async def mailbox() -> AsyncIterator[Mailbox]:
-    """A mail server on loopback."""
+    """Yield a mail server on loopback."""
     listener = socket.create_server(("127.0.0.1", 0))
     box = Mailbox(listener.getsockname()[1])
     server = await asyncio.get_running_loop().create_server(

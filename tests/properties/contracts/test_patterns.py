@@ -50,7 +50,7 @@ def _extended(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 def _is_one(text: str) -> bool:
-    """Whether a quantifier behind a text belongs to all of it."""
+    """Return whether a quantifier behind a text belongs to all of it."""
     return len(text) == 1 or (text[0] == "[" and "]" not in text[1:-1])
 
 
@@ -64,7 +64,7 @@ ANYTHING = st.text(st.sampled_from("ab-^$\\.*+?()[]{}|/,&~:0129xdws=!<>\né"), m
 
 
 def accepted(pattern: str) -> bool:
-    """Whether the grammar takes it."""
+    """Return whether the grammar takes it."""
     try:
         parse_pattern(pattern)
     except PatternError:
@@ -73,7 +73,7 @@ def accepted(pattern: str) -> bool:
 
 
 def compiles_in_rust(pattern: str) -> bool:
-    """Whether jsonschema-rs takes it, with the engine that takes linear time."""
+    """Return whether jsonschema-rs takes it, with the engine that takes linear time."""
     try:
         jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=jsonschema_rs.RegexOptions())
     except ValueError:

@@ -17,7 +17,7 @@ from mailpact_consumer.grouping import LARGEST, Grouping
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    """A database with one empty table of numbers."""
+    """Yield a database with one empty table of numbers."""
     database = open_database(DatabaseUrl.of_file(tmp_path / "numbers.db"))
     await database.transact(lambda c: c.execute(text("CREATE TABLE numbers (n INTEGER CHECK (n < 1000))")))
     yield database

@@ -41,7 +41,7 @@ SQLITE_NOW = "CAST(strftime('%s', 'now') AS INTEGER) * 1000000"
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    """A consumer's database with its tables."""
+    """Yield a consumer's database with its tables."""
     opened = open_database(DatabaseUrl.of_file(tmp_path / "inbox.db"))
     await Inbox(opened, "nobody").prepare()
     yield opened

@@ -20,7 +20,7 @@ def index(published):
 
 @pytest.fixture
 def copied(tmp_path, published):
-    """A writable copy of the files that the catalogue reads."""
+    """Return a writable copy of the files that the catalogue reads."""
     for path in published.rglob("*.json"):
         if "vectors" not in path.parts:
             target = tmp_path / path.relative_to(published)

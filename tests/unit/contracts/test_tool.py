@@ -28,7 +28,7 @@ def mailpact(capsys, monkeypatch):
 
 @pytest.fixture
 def copied(tmp_path, published):
-    """A writable copy of the published files."""
+    """Return a writable copy of the published files."""
     return shutil.copytree(published, tmp_path / "contracts", ignore=shutil.ignore_patterns("vectors"))
 
 

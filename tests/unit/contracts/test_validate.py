@@ -61,7 +61,7 @@ junk = st.sampled_from(
 
 @st.composite
 def damaged(draw):
-    """An example of some contract with one or two members replaced, at any depth."""
+    """Return an example of some contract with one or two members replaced, at any depth."""
     name = draw(st.sampled_from(sorted(ALL)))
     document = copy.deepcopy(draw(st.sampled_from(ALL[name][0].schema["examples"])))
     for _ in range(draw(st.integers(1, 2))):

@@ -10,7 +10,7 @@ from mailpact.contracts.validate import Validator
 
 
 def envelope(sent):
-    """Each address once: domains compared without regard to case, local parts exactly."""
+    """Return each address once: domains compared without regard to case, local parts exactly."""
     addresses = [box["address"] for group in ("to", "cc", "bcc") for box in sent.get(group, [])]
     keys = [(address.split("@")[0], address.split("@")[1].lower()) for address in addresses]
     return [address for at, address in enumerate(addresses) if keys[at] not in keys[:at]]

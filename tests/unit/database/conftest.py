@@ -20,7 +20,7 @@ def opened() -> Opening:
 
 @pytest.fixture
 async def database(opened: Opening, tmp_path: Path) -> AsyncIterator[Database]:
-    """A database with one empty table, `notes`."""
+    """Yield a database with one empty table, `notes`."""
     async with opened(tmp_path / "notes.db") as database:
         await database.transact(lambda c: c.execute(text("CREATE TABLE notes (text TEXT NOT NULL UNIQUE)")))
         yield database
@@ -41,7 +41,7 @@ def write() -> Callable[..., Any]:
 
 @pytest.fixture
 def notes() -> Callable[..., Any]:
-    """The work that reads all notes."""
+    """Return the work that reads all notes."""
 
     def work(connection: Any) -> list[str]:
         return list(connection.execute(text("SELECT text FROM notes ORDER BY rowid")).scalars())

@@ -21,14 +21,14 @@ LETTER = LetterExpected("schema", "/email", "type", keeps_properties=True)
 
 @pytest.fixture
 def valid(contract: Contract) -> Sent:
-    """A message that must become a mail with the text `é`."""
+    """Return a message that must become a mail with the text `é`."""
     message = CaseMessage('{"email": "${RECIPIENT}", "message": "é"}', "", MailExpected("é"))
     return case_message("C-X-01", message, contract.wire, message_id=ID, now=NOW)
 
 
 @pytest.fixture
 def invalid(contract: Contract) -> Sent:
-    """A message that must become a dead letter."""
+    """Return a message that must become a dead letter."""
     return case_message(
         "C-X-01", CaseMessage("${NONCE}", "text/plain", LETTER), contract.wire, message_id=ID, now=NOW
     )

@@ -27,7 +27,7 @@ WRITER = Writer(catalogue.load(), CONTRACT)
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    """A CMS's database with its tables."""
+    """Yield a CMS's database with its tables."""
     opened = open_database(DatabaseUrl.of_file(tmp_path / "cms.db"))
     await migrate(opened, MIGRATIONS, head=HEAD, version_table=VERSION_TABLE)
     yield opened

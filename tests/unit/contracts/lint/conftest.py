@@ -136,7 +136,7 @@ def _sound() -> dict[str, bytes]:
 
 @pytest.fixture
 def sound() -> dict[str, bytes]:
-    """The files of a folder with one contract, `order/1`, in which nothing is wrong."""
+    """Return the files of a folder with one contract, `order/1`, in which nothing is wrong."""
     return _sound()
 
 
