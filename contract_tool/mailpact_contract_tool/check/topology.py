@@ -11,13 +11,13 @@ from typing import cast
 
 from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact_contract_tool.compare.node import canonical
-from mailpact_contract_tool.compare.rules import Rule
+from mailpact_contract_tool.compare.rules import ChangeRule
 from mailpact_contract_tool.compare.verdict import NO_WITNESS, Change, witnessed
 
 _OBJECTS = (
-    ("exchanges", Rule.TOPOLOGY_EXCHANGE_CHANGED, Rule.TOPOLOGY_EXCHANGE_REMOVED),
-    ("queues", Rule.TOPOLOGY_QUEUE_CHANGED, Rule.TOPOLOGY_QUEUE_REMOVED),
-    ("bindings", Rule.TOPOLOGY_BINDING_REMOVED, Rule.TOPOLOGY_BINDING_REMOVED),
+    ("exchanges", ChangeRule.TOPOLOGY_EXCHANGE_CHANGED, ChangeRule.TOPOLOGY_EXCHANGE_REMOVED),
+    ("queues", ChangeRule.TOPOLOGY_QUEUE_CHANGED, ChangeRule.TOPOLOGY_QUEUE_REMOVED),
+    ("bindings", ChangeRule.TOPOLOGY_BINDING_REMOVED, ChangeRule.TOPOLOGY_BINDING_REMOVED),
 )
 """Each list of topology.json, with the rules for a row that changed and for a row that is gone."""
 _OURS = ("purpose", "declared_by")  # for people; the broker does not know them
@@ -37,8 +37,8 @@ def compare_error_codes(old: JsonObject, new: JsonObject) -> list[Change]:
     removed = [(code, pointer) for code, pointer in before.items() if code not in after]
     added = [(code, pointer) for code, pointer in after.items() if code not in before]
     return [
-        *(witnessed(Rule.ERROR_CODE_REMOVED, pointer, code) for code, pointer in removed),
-        *(witnessed(Rule.ERROR_CODE_ADDED, pointer, NO_WITNESS, code) for code, pointer in added),
+        *(witnessed(ChangeRule.ERROR_CODE_REMOVED, pointer, code) for code, pointer in removed),
+        *(witnessed(ChangeRule.ERROR_CODE_ADDED, pointer, NO_WITNESS, code) for code, pointer in added),
     ]
 
 
@@ -46,7 +46,9 @@ def _rows(document: JsonObject, word: str) -> list[JsonObject]:
     return cast(list[JsonObject], document.get(word, []))
 
 
-def _objects(old: JsonObject, new: JsonObject, word: str, changed: Rule, removed: Rule) -> Iterator[Change]:
+def _objects(
+    old: JsonObject, new: JsonObject, word: str, changed: ChangeRule, removed: ChangeRule
+) -> Iterator[Change]:
     before, after = (_named(side, word) for side in (old, new))
     for name, (pointer, row) in before.items():
         if name not in after:
@@ -55,7 +57,7 @@ def _objects(old: JsonObject, new: JsonObject, word: str, changed: Rule, removed
             yield witnessed(changed, after[name][0], row)
     for name, (pointer, _) in after.items():
         if name not in before:
-            yield witnessed(Rule.TOPOLOGY_ADDED, pointer)
+            yield witnessed(ChangeRule.TOPOLOGY_ADDED, pointer)
 
 
 def _named(topology: JsonObject, word: str) -> dict[JsonValue, tuple[str, JsonObject]]:
@@ -74,11 +76,15 @@ def unreachable(binding: JsonObject, topology: JsonObject) -> list[Change]:
     exchange = binding.get("exchange")
     row = next((row for row in _rows(topology, "exchanges") if row["name"] == exchange), None)
     if row is None:
-        return [witnessed(Rule.TOPOLOGY_EXCHANGE_REMOVED, "/exchanges", {"exchange": exchange})]
+        return [witnessed(ChangeRule.TOPOLOGY_EXCHANGE_REMOVED, "/exchanges", {"exchange": exchange})]
     writers = cast(JsonObject, binding.get("writers", {}))
     key = writers.get("routing_key")
     routes = [route for route in _rows(topology, "bindings") if route["exchange"] == exchange]
     reached = any(row["type"] != "direct" or route["routing_key"] == key for route in routes)
     if writers.get("mandatory") is False or row["type"] == "topic" or reached:
         return []
-    return [witnessed(Rule.TOPOLOGY_BINDING_REMOVED, "/bindings", {"exchange": exchange, "routing_key": key})]
+    return [
+        witnessed(
+            ChangeRule.TOPOLOGY_BINDING_REMOVED, "/bindings", {"exchange": exchange, "routing_key": key}
+        )
+    ]

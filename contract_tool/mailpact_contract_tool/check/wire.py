@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from mailpact.contracts.parse import JsonObject, JsonValue
-from mailpact_contract_tool.compare.rules import Rule
+from mailpact_contract_tool.compare.rules import ChangeRule
 from mailpact_contract_tool.compare.schemas import compare
 from mailpact_contract_tool.compare.verdict import NO_WITNESS, Change, Verdict, witnessed
 
@@ -44,9 +44,9 @@ def _part(document: JsonObject, word: str) -> JsonObject:
 
 def _identity(old: JsonObject, new: JsonObject) -> Iterator[Change]:
     for word, rule in (
-        ("exchange", Rule.EXCHANGE_CHANGED),
-        ("exchange_type", Rule.EXCHANGE_CHANGED),
-        ("type", Rule.MESSAGE_TYPE_CHANGED),
+        ("exchange", ChangeRule.EXCHANGE_CHANGED),
+        ("exchange_type", ChangeRule.EXCHANGE_CHANGED),
+        ("type", ChangeRule.MESSAGE_TYPE_CHANGED),
     ):
         if old.get(word) != new.get(word):
             yield witnessed(rule, f"/{word}", {word: old.get(word)}, {word: new.get(word)})
@@ -61,7 +61,7 @@ def _sent(old: JsonObject, new: JsonObject) -> Iterator[Change]:
         if mine != yours or not kept or not back:
             lost = NO_WITNESS if kept else {word: mine}
             found = NO_WITNESS if back else {word: yours}
-            yield witnessed(Rule[f"{word.upper()}_CHANGED"], f"/writers/{word}", lost, found)
+            yield witnessed(ChangeRule[f"{word.upper()}_CHANGED"], f"/writers/{word}", lost, found)
 
 
 def _is_taken(value: JsonValue, taken: JsonValue, same: bool) -> bool:  # noqa: FBT001  # one use above
@@ -76,7 +76,7 @@ def _is_taken(value: JsonValue, taken: JsonValue, same: bool) -> bool:  # noqa: 
 
 
 def _list(old: JsonObject, new: JsonObject, word: str) -> Iterator[Change]:
-    removed, added = Rule[f"{word.upper()}_REMOVED"], Rule[f"{word.upper()}_ADDED"]
+    removed, added = ChangeRule[f"{word.upper()}_REMOVED"], ChangeRule[f"{word.upper()}_ADDED"]
     before, after = (cast(list[JsonValue], _part(side, "readers").get(f"{word}s", [])) for side in (old, new))
     for index, value in enumerate(before):
         if value not in after and "#" not in after:
@@ -91,9 +91,11 @@ def _optional(old: JsonObject, new: JsonObject) -> Iterator[Change]:
         word, otherwise = f"{name}_optional", name == "content_encoding"  # the default of the catalogue
         before, after = (_part(side, "readers").get(word, otherwise) is True for side in (old, new))
         if before and not after:
-            yield witnessed(Rule.AMQP_PROPERTY_REQUIRED_ADDED, f"/readers/{word}", {name: None})
+            yield witnessed(ChangeRule.AMQP_PROPERTY_REQUIRED_ADDED, f"/readers/{word}", {name: None})
         elif after and not before:
-            yield witnessed(Rule.AMQP_PROPERTY_REQUIRED_REMOVED, f"/readers/{word}", NO_WITNESS, {name: None})
+            yield witnessed(
+                ChangeRule.AMQP_PROPERTY_REQUIRED_REMOVED, f"/readers/{word}", NO_WITNESS, {name: None}
+            )
 
 
 def _limits(old: JsonObject, new: JsonObject) -> Iterator[Change]:
@@ -101,9 +103,9 @@ def _limits(old: JsonObject, new: JsonObject) -> Iterator[Change]:
         before, after = (cast(int, _part(side, "limits").get(word, 0)) for side in (old, new))
         witness: JsonObject = {word.removeprefix("max_"): max(before, after)}
         if after < before:
-            yield witnessed(Rule[f"{word.upper()}_DECREASED"], f"/limits/{word}", witness)
+            yield witnessed(ChangeRule[f"{word.upper()}_DECREASED"], f"/limits/{word}", witness)
         elif after > before:
-            yield witnessed(Rule[f"{word.upper()}_INCREASED"], f"/limits/{word}", NO_WITNESS, witness)
+            yield witnessed(ChangeRule[f"{word.upper()}_INCREASED"], f"/limits/{word}", NO_WITNESS, witness)
 
 
 def _rows(binding: JsonObject) -> dict[str, tuple[int, JsonObject]]:
@@ -119,15 +121,15 @@ def _properties(old: JsonObject, new: JsonObject) -> Iterator[Change]:
         was, now = (rows[name][1] if name in rows else {} for rows in (before, after))
         was_required, is_required = (row.get("writers") == "required" for row in (was, now))
         if is_required and not was_required:
-            yield witnessed(Rule.AMQP_PROPERTY_REQUIRED_ADDED, pointer, {name: None})
+            yield witnessed(ChangeRule.AMQP_PROPERTY_REQUIRED_ADDED, pointer, {name: None})
         elif was_required and not is_required:
-            yield witnessed(Rule.AMQP_PROPERTY_REQUIRED_REMOVED, pointer, NO_WITNESS, {name: None})
+            yield witnessed(ChangeRule.AMQP_PROPERTY_REQUIRED_REMOVED, pointer, NO_WITNESS, {name: None})
         elif was and now and _schema(was) != _schema(now):
             found = compare(_schema(was), _schema(now))
             shown = next((change for change in found.changes if change.backward == Verdict.BREAKING), None)
             other = next((change for change in found.changes if change.forward == Verdict.BREAKING), None)
             yield Change(
-                Rule.AMQP_PROPERTY_CHANGED,
+                ChangeRule.AMQP_PROPERTY_CHANGED,
                 pointer,
                 found.backward,
                 found.forward,

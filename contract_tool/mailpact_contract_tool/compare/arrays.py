@@ -13,11 +13,11 @@ from mailpact.contracts.parse import JsonValue
 from mailpact_contract_tool.compare.clauses import Atom, Literal, Op
 from mailpact_contract_tool.compare.outcome import (
     NOTHING,
-    Asker,
     Found,
     Nothing,
     Outcome,
     Unknown,
+    ValueSearch,
     first_of,
     unknown,
 )
@@ -59,15 +59,15 @@ class _Array:
         )
 
 
-def find(atoms: Iterable[Atom], asker: Asker) -> Outcome:
+def find(atoms: Iterable[Atom], search: ValueSearch) -> Outcome:
     """Look for an array that fulfils the atoms."""
     wanted = _sorted(list(atoms))
     if (wanted.most is not None and wanted.most < wanted.least) or (wanted.unique and wanted.repeated):
         return NOTHING
     if max([wanted.least, wanted.told_apart, *(many for many, _, _ in wanted.some)]) > _MOST_ITEMS:
         return unknown("only arrays of very many items would show it")
-    ways = _ways(wanted, asker)
-    outcome = first_of(_fill(goals, wanted, pair, asker) for goals, pair in islice(ways, _MOST_WAYS))
+    ways = _ways(wanted, search)
+    outcome = first_of(_fill(goals, wanted, pair, search) for goals, pair in islice(ways, _MOST_WAYS))
     if isinstance(outcome, Nothing) and next(ways, None) is not None:
         return unknown("there are too many ways to fill the array")
     return outcome
@@ -87,13 +87,13 @@ def _sorted(atoms: list[Atom]) -> _Array:
     )
 
 
-def _ways(wanted: _Array, asker: Asker) -> Iterator[tuple[_Goals, tuple[int, ...]]]:
+def _ways(wanted: _Array, search: ValueSearch) -> Iterator[tuple[_Goals, tuple[int, ...]]]:
     """Yield, for each choice of positions, the literals of each item and the pair of positions with equal items."""
     slots = wanted.told_apart + sum(many for many, _, _ in wanted.some) + 2 * wanted.repeated
     choices = [combinations(range(start, slots), many) for many, start, _ in wanted.some]
     pairs = combinations(range(slots), 2) if wanted.repeated else [()]
     for *chosen, pair in product(*choices, pairs):
-        asker.spend(0)
+        search.spend(0)
         length = max(
             [wanted.least, *(position + 1 for positions in (*chosen, pair) for position in positions)]
         )
@@ -118,42 +118,42 @@ def _limited(goals: _Goals, limits: tuple[tuple[int, Literal], ...]) -> Iterator
         yield limited
 
 
-def _fill(goals: _Goals, wanted: _Array, pair: tuple[int, ...], asker: Asker) -> Outcome:
+def _fill(goals: _Goals, wanted: _Array, pair: tuple[int, ...], search: ValueSearch) -> Outcome:
     """Find an item for each position."""
     if pair:
         both = goals[pair[0]] | goals[pair[1]]
         goals = [both if position in pair else goal for position, goal in enumerate(goals)]
     if wanted.unique and len(goals) > 1:
-        return _fill_differently(goals, asker)
+        return _fill_differently(goals, search)
     items: list[JsonValue] = []
     doubts: frozenset[str] = frozenset()
     for goal in goals:
-        match asker.ask(goal):
+        match search.ask(goal):
             case Found(value, more):
                 items.append(value)
                 doubts |= more
             case outcome:
-                return outcome if isinstance(outcome, Nothing) else _nothing_else(goals, asker, outcome)
+                return outcome if isinstance(outcome, Nothing) else _nothing_else(goals, search, outcome)
     return Found(items, doubts)
 
 
-def _nothing_else(goals: _Goals, asker: Asker, outcome: Unknown) -> Outcome:
+def _nothing_else(goals: _Goals, search: ValueSearch, outcome: Unknown) -> Outcome:
     """Return NOTHING if another item is impossible; otherwise return the unknown outcome."""
-    return NOTHING if any(isinstance(asker.ask(goal), Nothing) for goal in set(goals)) else outcome
+    return NOTHING if any(isinstance(search.ask(goal), Nothing) for goal in set(goals)) else outcome
 
 
-def _fill_differently(goals: _Goals, asker: Asker) -> Outcome:
+def _fill_differently(goals: _Goals, search: ValueSearch) -> Outcome:
     """Find an item for each position, so that no two items are equal.
 
     The outcome is exact if all positions have the same literals. Otherwise two orders of the positions are tried.
     """
-    if any(isinstance(asker.ask(goal), Nothing) for goal in set(goals)):
+    if any(isinstance(search.ask(goal), Nothing) for goal in set(goals)):
         return NOTHING
     if len(goals) > _MOST_DIFFERENT:
         return unknown(f"{len(goals)} different items would have to be found")
     forward = list(range(len(goals)))
     for order in (forward, forward[::-1]):
-        outcome = _fill_in_order(goals, order, asker)
+        outcome = _fill_in_order(goals, order, search)
         if isinstance(outcome, Found):
             return outcome
         if isinstance(outcome, Nothing) and len(set(goals)) == 1:
@@ -161,12 +161,12 @@ def _fill_differently(goals: _Goals, asker: Asker) -> Outcome:
     return unknown("no different items were found for all positions of the array")
 
 
-def _fill_in_order(goals: _Goals, order: list[int], asker: Asker) -> Outcome:
+def _fill_in_order(goals: _Goals, order: list[int], search: ValueSearch) -> Outcome:
     items: dict[int, JsonValue] = {}
     doubts: frozenset[str] = frozenset()
     for position in order:
-        taken = Literal(asker.store.values(items.values()), holds=False)
-        match asker.ask(goals[position] | {taken} if items else goals[position]):
+        taken = Literal(search.store.values(items.values()), holds=False)
+        match search.ask(goals[position] | {taken} if items else goals[position]):
             case Found(value, more):
                 items[position] = value
                 doubts |= more

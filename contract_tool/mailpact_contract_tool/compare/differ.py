@@ -11,27 +11,27 @@ from functools import partial
 
 from mailpact.contracts.pointer import escaped
 from mailpact_contract_tool.compare.document import Document, Place
-from mailpact_contract_tool.compare.edits import Edit, Pair, Spot, Wrap, plain_edits
+from mailpact_contract_tool.compare.edits import Edit, Pair, PlacedSchema, Wrap, plain_edits
 from mailpact_contract_tool.compare.node import Node, Store
-from mailpact_contract_tool.compare.rules import Rule
+from mailpact_contract_tool.compare.rules import ChangeRule
 
 _BRANCHES = {
-    "allOf": (Rule.ALLOF_BRANCH_ADDED, Rule.ALLOF_BRANCH_REMOVED),
-    "anyOf": (Rule.ANYOF_BRANCH_ADDED, Rule.ANYOF_BRANCH_REMOVED),
-    "oneOf": (Rule.ONEOF_BRANCH_ADDED, Rule.ONEOF_BRANCH_REMOVED),
-    "prefixItems": (Rule.PREFIX_ITEM_ADDED, Rule.PREFIX_ITEM_REMOVED),
+    "allOf": (ChangeRule.ALLOF_BRANCH_ADDED, ChangeRule.ALLOF_BRANCH_REMOVED),
+    "anyOf": (ChangeRule.ANYOF_BRANCH_ADDED, ChangeRule.ANYOF_BRANCH_REMOVED),
+    "oneOf": (ChangeRule.ONEOF_BRANCH_ADDED, ChangeRule.ONEOF_BRANCH_REMOVED),
+    "prefixItems": (ChangeRule.PREFIX_ITEM_ADDED, ChangeRule.PREFIX_ITEM_REMOVED),
 }
 _CHILDREN = {
-    "items": (Rule.ITEMS_ADDED, Rule.ITEMS_REMOVED),
-    "contains": (Rule.CONTAINS_CHANGED, Rule.CONTAINS_CHANGED),
-    "not": (Rule.NOT_ADDED, Rule.NOT_REMOVED),
-    "propertyNames": (Rule.PROPERTY_NAMES_CHANGED, Rule.PROPERTY_NAMES_CHANGED),
-    "unevaluatedProperties": (Rule.KEYWORD_OUTSIDE_SUBSET, Rule.KEYWORD_OUTSIDE_SUBSET),
-    "unevaluatedItems": (Rule.KEYWORD_OUTSIDE_SUBSET, Rule.KEYWORD_OUTSIDE_SUBSET),
+    "items": (ChangeRule.ITEMS_ADDED, ChangeRule.ITEMS_REMOVED),
+    "contains": (ChangeRule.CONTAINS_CHANGED, ChangeRule.CONTAINS_CHANGED),
+    "not": (ChangeRule.NOT_ADDED, ChangeRule.NOT_REMOVED),
+    "propertyNames": (ChangeRule.PROPERTY_NAMES_CHANGED, ChangeRule.PROPERTY_NAMES_CHANGED),
+    "unevaluatedProperties": (ChangeRule.KEYWORD_OUTSIDE_SUBSET, ChangeRule.KEYWORD_OUTSIDE_SUBSET),
+    "unevaluatedItems": (ChangeRule.KEYWORD_OUTSIDE_SUBSET, ChangeRule.KEYWORD_OUTSIDE_SUBSET),
 }
 _WHOLE = {
-    "patternProperties": Rule.KEYWORD_OUTSIDE_SUBSET,
-    "dependentSchemas": Rule.DEPENDENT_SCHEMA_CHANGED,
+    "patternProperties": ChangeRule.KEYWORD_OUTSIDE_SUBSET,
+    "dependentSchemas": ChangeRule.DEPENDENT_SCHEMA_CHANGED,
 }
 
 
@@ -52,7 +52,9 @@ class _Walk:
             return
         self._seen.add((old.pointer, new.pointer))
         pair = Pair(
-            Spot(old, self._old.node(old), wrap_old), Spot(new, self._new.node(new), wrap_new), self._store
+            PlacedSchema(old, self._old.node(old), wrap_old),
+            PlacedSchema(new, self._new.node(new), wrap_new),
+            self._store,
         )
         if old.raw is False or new.raw is False:
             yield from self._forbidden(pair)
@@ -71,11 +73,11 @@ class _Walk:
     def _forbidden(self, pair: Pair) -> Iterator[Edit]:
         old, new = pair.old, pair.new
         if old.node is not new.node:
-            rule = Rule.SCHEMA_CLOSED if new.place.raw is False else Rule.SCHEMA_OPENED
+            rule = ChangeRule.SCHEMA_CLOSED if new.place.raw is False else ChangeRule.SCHEMA_OPENED
             yield Edit(rule, new.place.pointer, old.wrap(new.node), new.wrap(old.node))
 
     def _properties(self, pair: Pair) -> Iterator[Edit]:
-        old, new = (spot.node.named.get("properties", {}) for spot in (pair.old, pair.new))
+        old, new = (placed.node.named.get("properties", {}) for placed in (pair.old, pair.new))
         for name in sorted({*old, *new}):
             if name in old and name in new:
                 put = partial(self._put_named, "properties", name)
@@ -89,8 +91,8 @@ class _Walk:
                 yield self._member(pair, name)
         yield from self._required(pair)
 
-    def _put_named(self, word: str, name: str, spot: Spot) -> Wrap:
-        return lambda child: spot.wrap(self._store.with_named(spot.node, word, name, child))
+    def _put_named(self, word: str, name: str, placed: PlacedSchema) -> Wrap:
+        return lambda child: placed.wrap(self._store.with_named(placed.node, word, name, child))
 
     def _member(self, pair: Pair, name: str) -> Edit:
         """Return the edit of a member that only one side describes, with the `required` that comes or goes with it."""
@@ -99,17 +101,21 @@ class _Walk:
         with_required = _comes_with_member(pair, name)
         closed = self._is_closed(old if added else new)
         if not added:
-            rule = Rule.PROPERTY_REMOVED_CLOSED if closed else Rule.PROPERTY_REMOVED_OPEN
+            rule = ChangeRule.PROPERTY_REMOVED_CLOSED if closed else ChangeRule.PROPERTY_REMOVED_OPEN
         elif with_required:
-            rule = Rule.PROPERTY_ADDED_REQUIRED
+            rule = ChangeRule.PROPERTY_ADDED_REQUIRED
         else:
-            rule = Rule.PROPERTY_ADDED_OPTIONAL_CLOSED if closed else Rule.PROPERTY_ADDED_OPTIONAL_OPEN_TYPED
+            rule = (
+                ChangeRule.PROPERTY_ADDED_OPTIONAL_CLOSED
+                if closed
+                else ChangeRule.PROPERTY_ADDED_OPTIONAL_OPEN_TYPED
+            )
         applied = self._store.with_named(old, "properties", name, new.named.get("properties", {}).get(name))
         undone = self._store.with_named(new, "properties", name, old.named.get("properties", {}).get(name))
         if with_required:
             applied, undone = self._toggled(applied, name), self._toggled(undone, name)
-        spot = pair.new if added else pair.old
-        pointer = f"{spot.place.pointer}/properties/{escaped(name)}"
+        placed = pair.new if added else pair.old
+        pointer = f"{placed.place.pointer}/properties/{escaped(name)}"
         return Edit(rule, pointer, pair.old.wrap(applied), pair.new.wrap(undone))
 
     def _toggled(self, node: Node, name: str) -> Node:
@@ -125,8 +131,12 @@ class _Walk:
         for name in sorted({*old.names("required")} ^ {*new.names("required")}):
             if not _comes_with_member(pair, name):
                 added = name in new.names("required")
-                spot, rule = (pair.new, Rule.REQUIRED_ADDED) if added else (pair.old, Rule.REQUIRED_REMOVED)
-                pointer = f"{spot.place.pointer}/required/{spot.node.names('required').index(name)}"
+                placed, rule = (
+                    (pair.new, ChangeRule.REQUIRED_ADDED)
+                    if added
+                    else (pair.old, ChangeRule.REQUIRED_REMOVED)
+                )
+                pointer = f"{placed.place.pointer}/required/{placed.node.names('required').index(name)}"
                 applied, undone = self._toggled(old, name), self._toggled(new, name)
                 yield Edit(rule, pointer, pair.old.wrap(applied), pair.new.wrap(undone))
 
@@ -137,12 +147,14 @@ class _Walk:
             yield from self._child_walk(pair, word)
         else:
             closed = self._is_closed(new)
-            rule = Rule.ADDITIONAL_PROPERTIES_CLOSED if closed else Rule.ADDITIONAL_PROPERTIES_OPENED
+            rule = (
+                ChangeRule.ADDITIONAL_PROPERTIES_CLOSED if closed else ChangeRule.ADDITIONAL_PROPERTIES_OPENED
+            )
             yield pair.keywords(rule, word)
 
     def _child(self, pair: Pair, word: str) -> Iterator[Edit]:
         added, removed = _CHILDREN[word]
-        here = [word in spot.node.one for spot in (pair.old, pair.new)]
+        here = [word in placed.node.one for placed in (pair.old, pair.new)]
         if all(here):
             yield from self._child_walk(pair, word)
         elif any(here):
@@ -151,18 +163,20 @@ class _Walk:
     def _child_walk(self, pair: Pair, word: str) -> Iterator[Edit]:
         """Walk into a subschema; a missing subschema accepts everything."""
 
-        def below(spot: Spot) -> Place:
-            return spot.place.below(word) if spot.has(word) else Place(f"{spot.place.pointer}/{word}", {})
+        def below(placed: PlacedSchema) -> Place:
+            return (
+                placed.place.below(word) if placed.has(word) else Place(f"{placed.place.pointer}/{word}", {})
+            )
 
-        def put(spot: Spot) -> Wrap:
-            return lambda child: spot.wrap(self._store.with_one(spot.node, word, child))
+        def put(placed: PlacedSchema) -> Wrap:
+            return lambda child: placed.wrap(self._store.with_one(placed.node, word, child))
 
         if pair.old.has(word) or pair.new.has(word):
             yield from self.between(below(pair.old), below(pair.new), put(pair.old), put(pair.new))
 
-    def _named(self, pair: Pair, word: str, rule: Rule) -> Iterator[Edit]:
+    def _named(self, pair: Pair, word: str, rule: ChangeRule) -> Iterator[Edit]:
         """Compare subschemas by their names; a changed subschema is one edit."""
-        old, new = (spot.node.named.get(word, {}) for spot in (pair.old, pair.new))
+        old, new = (placed.node.named.get(word, {}) for placed in (pair.old, pair.new))
         for name in sorted({*old, *new}):
             if old.get(name) is not new.get(name):
                 yield pair.edit(
@@ -175,7 +189,7 @@ class _Walk:
     def _branches(self, pair: Pair, word: str) -> Iterator[Edit]:
         """Compare lists of branches: the branches of `prefixItems` by position, other branches by equality first."""
         old, new = self._listed(pair.old, self._old, word), self._listed(pair.new, self._new, word)
-        old_nodes, new_nodes = (list(spot.node.many.get(word, ())) for spot in (pair.old, pair.new))
+        old_nodes, new_nodes = (list(placed.node.many.get(word, ())) for placed in (pair.old, pair.new))
         matched = _matched(old_nodes, new_nodes, by_place=word == "prefixItems")
         for left, right in matched:
             yield from self.between(
@@ -186,7 +200,7 @@ class _Walk:
             )
         added, removed = _BRANCHES[word]
 
-        def edit(rule: Rule, place: Place, applied: list[Node], undone: list[Node]) -> Edit:
+        def edit(rule: ChangeRule, place: Place, applied: list[Node], undone: list[Node]) -> Edit:
             before = self._store.with_many(pair.old.node, word, applied)
             after = self._store.with_many(pair.new.node, word, undone)
             return Edit(rule, place.pointer, pair.old.wrap(before), pair.new.wrap(after))
@@ -198,19 +212,19 @@ class _Walk:
             undone, applied = _moved(new_nodes, old_nodes, right)
             yield edit(added, new[right], applied, undone)
 
-    def _listed(self, spot: Spot, document: Document, word: str) -> list[Place]:
+    def _listed(self, placed: PlacedSchema, document: Document, word: str) -> list[Place]:
         """Return the places of the branches; a `$ref` beside other keywords counts as a branch of `allOf`."""
-        count = len(spot.node.many.get(word, ())) - (word == "allOf" and spot.has("$ref"))
-        places = [spot.place.below(word, index) for index in range(count)]
-        if word == "allOf" and spot.has("$ref"):
-            places.insert(0, document.target(spot.place))
+        count = len(placed.node.many.get(word, ())) - (word == "allOf" and placed.has("$ref"))
+        places = [placed.place.below(word, index) for index in range(count)]
+        if word == "allOf" and placed.has("$ref"):
+            places.insert(0, document.target(placed.place))
         return places
 
-    def _put_branch(self, spot: Spot, word: str, index: int) -> Wrap:
+    def _put_branch(self, placed: PlacedSchema, word: str, index: int) -> Wrap:
         def put(child: Node) -> Node:
-            nodes = list(spot.node.many[word])
+            nodes = list(placed.node.many[word])
             nodes[index] = child
-            return spot.wrap(self._store.with_many(spot.node, word, nodes))
+            return placed.wrap(self._store.with_many(placed.node, word, nodes))
 
         return put
 
@@ -218,7 +232,7 @@ class _Walk:
         old, new = pair.old.node.one, pair.new.node.one
         changed = [word for word in ("if", "then", "else") if old.get(word) is not new.get(word)]
         if changed:
-            yield pair.keywords(Rule.CONDITIONAL_CHANGED, *changed)
+            yield pair.keywords(ChangeRule.CONDITIONAL_CHANGED, *changed)
 
 
 def _comes_with_member(pair: Pair, name: str) -> bool:

@@ -13,24 +13,24 @@ from mailpact.contracts.parse import JsonValue
 from mailpact_contract_tool.compare.clauses import kinds
 from mailpact_contract_tool.compare.document import Place
 from mailpact_contract_tool.compare.node import DECIDING, Kind, Node, Store, canonical
-from mailpact_contract_tool.compare.rules import BOUNDS, Rule
+from mailpact_contract_tool.compare.rules import BOUNDS, ChangeRule
 
 Wrap = Callable[[Node], Node]
 """Puts a node back where it was and gives the whole schema."""
 
 _DESCRIPTIONS = {
-    "title": Rule.DESCRIPTION_CHANGED,
-    "description": Rule.DESCRIPTION_CHANGED,
-    "$comment": Rule.DESCRIPTION_CHANGED,
-    "examples": Rule.DESCRIPTION_CHANGED,
-    "default": Rule.DEFAULT_CHANGED,
-    "format": Rule.FORMAT_CHANGED,
-    "$id": Rule.ID_CHANGED,
+    "title": ChangeRule.DESCRIPTION_CHANGED,
+    "description": ChangeRule.DESCRIPTION_CHANGED,
+    "$comment": ChangeRule.DESCRIPTION_CHANGED,
+    "examples": ChangeRule.DESCRIPTION_CHANGED,
+    "default": ChangeRule.DEFAULT_CHANGED,
+    "format": ChangeRule.FORMAT_CHANGED,
+    "$id": ChangeRule.ID_CHANGED,
 }
 _ANY_CHANGE = {
-    ("multipleOf",): Rule.MULTIPLE_OF_CHANGED,
-    ("minContains", "maxContains"): Rule.CONTAINS_CHANGED,
-    ("dependentRequired",): Rule.DEPENDENT_REQUIRED_CHANGED,
+    ("multipleOf",): ChangeRule.MULTIPLE_OF_CHANGED,
+    ("minContains", "maxContains"): ChangeRule.CONTAINS_CHANGED,
+    ("dependentRequired",): ChangeRule.DEPENDENT_REQUIRED_CHANGED,
 }
 """Keywords of which any change has one rule."""
 
@@ -39,14 +39,14 @@ _ANY_CHANGE = {
 class Edit:
     """One difference; an edit without schemas does not decide about documents."""
 
-    rule: Rule
+    rule: ChangeRule
     pointer: str
     applied: Node | None = None
     undone: Node | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class PlacedSchema:
     """A schema on one side: its place, its node, and the function that puts a changed node back."""
 
     place: Place
@@ -62,22 +62,22 @@ class Spot:
 class Pair:
     """Two schemas that correspond to each other."""
 
-    old: Spot
-    new: Spot
+    old: PlacedSchema
+    new: PlacedSchema
     store: Store
 
-    def edit(self, rule: Rule, word: str, applied: Node, undone: Node) -> Edit:
+    def edit(self, rule: ChangeRule, word: str, applied: Node, undone: Node) -> Edit:
         """Return an edit of a keyword; the pointer leads into the new schema, or into the old one if it was removed."""
         return Edit(rule, self.pointer(word), self.old.wrap(applied), self.new.wrap(undone))
 
     def pointer(self, word: str) -> str:
         """Return the pointer to a keyword."""
-        spot = self.new if self.new.has(word.partition("/")[0]) else self.old
-        return f"{spot.place.pointer}/{word}"
+        placed = self.new if self.new.has(word.partition("/")[0]) else self.old
+        return f"{placed.place.pointer}/{word}"
 
-    def keywords(self, rule: Rule, *words: str) -> Edit:
+    def keywords(self, rule: ChangeRule, *words: str) -> Edit:
         """Return an edit of whole keywords; the pointer names the first one that the new or else the old schema has."""
-        word = next(word for spot in (self.new, self.old) for word in words if spot.has(word))
+        word = next(word for placed in (self.new, self.old) for word in words if placed.has(word))
         old, new = self.old.node, self.new.node
         return self.edit(rule, word, self.store.taking(old, new, *words), self.store.taking(new, old, *words))
 
@@ -96,22 +96,34 @@ def plain_edits(pair: Pair) -> Iterator[Edit]:
     yield from _types(pair)
     yield from _values(pair)
     yield from _sizes(pair)
-    yield from _limit(pair, "minimum", "exclusiveMinimum", Rule.MINIMUM_INCREASED, Rule.MINIMUM_DECREASED)
-    yield from _limit(pair, "maximum", "exclusiveMaximum", Rule.MAXIMUM_INCREASED, Rule.MAXIMUM_DECREASED)
+    yield from _limit(
+        pair, "minimum", "exclusiveMinimum", ChangeRule.MINIMUM_INCREASED, ChangeRule.MINIMUM_DECREASED
+    )
+    yield from _limit(
+        pair, "maximum", "exclusiveMaximum", ChangeRule.MAXIMUM_INCREASED, ChangeRule.MAXIMUM_DECREASED
+    )
     if pair.differs("pattern"):
         added, removed = "pattern" not in pair.old.node.plain, "pattern" not in pair.new.node.plain
-        rule = Rule.PATTERN_ADDED if added else Rule.PATTERN_REMOVED if removed else Rule.PATTERN_CHANGED
+        rule = (
+            ChangeRule.PATTERN_ADDED
+            if added
+            else ChangeRule.PATTERN_REMOVED
+            if removed
+            else ChangeRule.PATTERN_CHANGED
+        )
         yield pair.keywords(rule, "pattern")
     if pair.differs("uniqueItems"):
         unique = pair.new.node.plain.get("uniqueItems") is True
-        yield pair.keywords(Rule.UNIQUE_ITEMS_ADDED if unique else Rule.UNIQUE_ITEMS_REMOVED, "uniqueItems")
+        yield pair.keywords(
+            ChangeRule.UNIQUE_ITEMS_ADDED if unique else ChangeRule.UNIQUE_ITEMS_REMOVED, "uniqueItems"
+        )
     for words, rule in _ANY_CHANGE.items():
         if pair.differs(*words):
             yield pair.keywords(rule, *words)
     old, new = pair.old.node.outside, pair.new.node.outside
     for word in sorted({*old, *new}):
         if old.get(word) != new.get(word):
-            yield pair.keywords(Rule.KEYWORD_OUTSIDE_SUBSET, word)
+            yield pair.keywords(ChangeRule.KEYWORD_OUTSIDE_SUBSET, word)
 
 
 def _annotations(pair: Pair) -> Iterator[Edit]:
@@ -122,16 +134,22 @@ def _annotations(pair: Pair) -> Iterator[Edit]:
             and word not in ("$defs", "$schema")
             and ((word in old) != (word in new) or canonical(old[word]) != canonical(new[word]))
         ):
-            yield Edit(_DESCRIPTIONS.get(word, Rule.ANNOTATION_CHANGED), pair.pointer(word))
+            yield Edit(_DESCRIPTIONS.get(word, ChangeRule.ANNOTATION_CHANGED), pair.pointer(word))
 
 
 def _types(pair: Pair) -> Iterator[Edit]:
     old, new = (
-        kinds(spot.node.plain["type"]) if "type" in spot.node.plain else frozenset(Kind)
-        for spot in (pair.old, pair.new)
+        kinds(placed.node.plain["type"]) if "type" in placed.node.plain else frozenset(Kind)
+        for placed in (pair.old, pair.new)
     )
     if old != new:
-        rule = Rule.TYPE_NARROWED if new < old else Rule.TYPE_WIDENED if new > old else Rule.TYPE_CHANGED
+        rule = (
+            ChangeRule.TYPE_NARROWED
+            if new < old
+            else ChangeRule.TYPE_WIDENED
+            if new > old
+            else ChangeRule.TYPE_CHANGED
+        )
         yield pair.keywords(rule, "type")
 
 
@@ -148,12 +166,14 @@ def _values(pair: Pair) -> Iterator[Edit]:
     if not pair.differs("enum", "const"):
         return
     old, new = _allowed(pair.old.node), _allowed(pair.new.node)
-    if any({"enum", "const"} <= set(spot.node.plain) for spot in (pair.old, pair.new)) or (
+    if any({"enum", "const"} <= set(placed.node.plain) for placed in (pair.old, pair.new)) or (
         "const" in pair.old.node.plain and "const" in pair.new.node.plain
     ):
-        yield pair.keywords(Rule.CONST_CHANGED, "const", "enum")
+        yield pair.keywords(ChangeRule.CONST_CHANGED, "const", "enum")
     elif old is None or new is None:
-        yield pair.keywords(Rule.ENUM_NARROWED if old is None else Rule.ENUM_WIDENED, "enum", "const")
+        yield pair.keywords(
+            ChangeRule.ENUM_NARROWED if old is None else ChangeRule.ENUM_WIDENED, "enum", "const"
+        )
     else:
         yield from _members(pair, old, new)
 
@@ -161,7 +181,7 @@ def _values(pair: Pair) -> Iterator[Edit]:
 def _members(pair: Pair, old: dict[str, JsonValue], new: dict[str, JsonValue]) -> Iterator[Edit]:
     word = "const" if pair.new.has("const") else "enum"
     lost, gained = set(old) - set(new), set(new) - set(old)
-    for rule, changed in ((Rule.ENUM_NARROWED, lost), (Rule.ENUM_WIDENED, gained)):
+    for rule, changed in ((ChangeRule.ENUM_NARROWED, lost), (ChangeRule.ENUM_WIDENED, gained)):
         if changed:
             yield pair.edit(
                 rule,
@@ -179,18 +199,20 @@ def _sizes(pair: Pair) -> Iterator[Edit]:
     for word, (increased, decreased) in BOUNDS.items():
         unbounded = Fraction(0) if word.startswith("min") else None
         old, new = (
-            Fraction(spot.node.integer(word)) if word in spot.node.plain else unbounded
-            for spot in (pair.old, pair.new)
+            Fraction(placed.node.integer(word)) if word in placed.node.plain else unbounded
+            for placed in (pair.old, pair.new)
         )
         if old != new:
             greater = new is None or (old is not None and new > old)
             yield pair.keywords(increased if greater else decreased, word)
 
 
-def _limit(pair: Pair, word: str, exclusive: str, increased: Rule, decreased: Rule) -> Iterator[Edit]:
+def _limit(
+    pair: Pair, word: str, exclusive: str, increased: ChangeRule, decreased: ChangeRule
+) -> Iterator[Edit]:
     """Yield the edit of a bound on a number, which two keywords can state."""
     upward = 1 if word == "minimum" else -1
-    old, new = (_tightest(spot.node, word, exclusive, upward) for spot in (pair.old, pair.new))
+    old, new = (_tightest(placed.node, word, exclusive, upward) for placed in (pair.old, pair.new))
     if old == new:
         return
     tighter = old is None or (new is not None and new > old)

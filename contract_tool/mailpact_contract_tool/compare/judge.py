@@ -40,7 +40,7 @@ class Judgement:
 COMPATIBLE = Judgement(Verdict.COMPATIBLE)
 
 
-class Side:
+class ComparedSchema:
     """One of the compared schemas: its document, its node and its engines. Raises SchemaError."""
 
     def __init__(self, raw: Schema, store: Store, name: str) -> None:
@@ -57,7 +57,7 @@ class Side:
 class Judge:
     """Answers questions about the two compared schemas."""
 
-    def __init__(self, old: Side, new: Side, store: Store) -> None:
+    def __init__(self, old: ComparedSchema, new: ComparedSchema, store: Store) -> None:
         self._old, self._new = old, new
         dotted = any("." in text for side in (old, new) for text in patterns(side.document.raw))
         dots = (DOT_OF_ECMA, DOT_OF_OTHERS) if dotted else (DOT_OF_ECMA,)
@@ -71,7 +71,9 @@ class Judge:
         """Look for a document that the new schema and `accepting` accept, and the old schema and `refusing` refuse."""
         return self._judge([self._new.node, *accepting], [self._old.node, *refusing], self._new, self._old)
 
-    def _judge(self, accepting: list[Node], refusing: list[Node], accepts: Side, refuses: Side) -> Judgement:
+    def _judge(
+        self, accepting: list[Node], refusing: list[Node], accepts: ComparedSchema, refuses: ComparedSchema
+    ) -> Judgement:
         goal = frozenset(
             [
                 *(Literal(node, holds=True) for node in accepting),
@@ -103,6 +105,6 @@ def counterexample(
     `clock` returns seconds of processor time. Raises SchemaError for a schema that cannot be compared.
     """
     store = Store(Deadline(clock))
-    judge = Judge(Side(accepting, store, "old"), Side(refusing, store, "new"), store)
+    judge = Judge(ComparedSchema(accepting, store, "old"), ComparedSchema(refusing, store, "new"), store)
     store.deadline.begin(SECONDS_TO_JUDGE)
     return judge.backward().witness

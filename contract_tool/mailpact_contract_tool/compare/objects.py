@@ -14,11 +14,11 @@ from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact_contract_tool.compare.clauses import Atom, Literal, Op
 from mailpact_contract_tool.compare.outcome import (
     NOTHING,
-    Asker,
     Found,
     Nothing,
     Outcome,
     Unknown,
+    ValueSearch,
     first_of,
     unknown,
 )
@@ -77,7 +77,7 @@ class _Member:
         return replace(member, without=member.without | atom.patterns)
 
 
-def find(atoms: Iterable[Atom], asker: Asker) -> Outcome:
+def find(atoms: Iterable[Atom], search: ValueSearch) -> Outcome:
     """Look for an object that fulfils the atoms."""
     wanted = _sorted(list(atoms))
     too_few = wanted.most is not None and wanted.most < max(wanted.least, len(wanted.present))
@@ -85,8 +85,8 @@ def find(atoms: Iterable[Atom], asker: Asker) -> Outcome:
         return NOTHING
     if wanted.least > _MOST_MEMBERS:
         return unknown(f"only objects of {wanted.least} members would show it")
-    ways = _ways(wanted, asker)
-    outcome = first_of(_Filling(wanted, asker).fill(way) for way in islice(ways, _MOST_WAYS))
+    ways = _ways(wanted, search)
+    outcome = first_of(_Filling(wanted, search).fill(way) for way in islice(ways, _MOST_WAYS))
     if isinstance(outcome, Nothing) and next(ways, None) is not None:
         return unknown("there are too many ways to fill the object")
     return outcome
@@ -114,7 +114,7 @@ def _sorted(atoms: list[Atom]) -> _Object:
     )
 
 
-def _ways(wanted: _Object, asker: Asker) -> Iterator[list[_Member]]:
+def _ways(wanted: _Object, search: ValueSearch) -> Iterator[list[_Member]]:
     """Yield each way to place "some other member": at a known name, at a new name, or at another member's new name."""
     free = [name for name in wanted.known if name not in wanted.absent]
     choices: list[list[str | int]] = [
@@ -122,7 +122,7 @@ def _ways(wanted: _Object, asker: Asker) -> Iterator[list[_Member]]:
         for index, atom in enumerate(wanted.some)
     ]
     for chosen in product(*choices):
-        asker.spend(0)
+        search.spend(0)
         fresh = {place for place in chosen if isinstance(place, int)}
         if fresh != set(range(len(fresh))):
             continue  # the same as a way that makes fewer
@@ -138,9 +138,9 @@ def _ways(wanted: _Object, asker: Asker) -> Iterator[list[_Member]]:
 class _Filling:
     """Finds the names and values of the members of one way."""
 
-    def __init__(self, wanted: _Object, asker: Asker) -> None:
+    def __init__(self, wanted: _Object, search: ValueSearch) -> None:
         self._wanted = wanted
-        self._asker = asker
+        self._search = search
         self._found: JsonObject = {}
         self._doubts: frozenset[str] = frozenset()
         self._names = 0
@@ -208,7 +208,7 @@ class _Filling:
     def _pairs(self, member: _Member) -> Iterator[Outcome]:
         """Yield a name and a value for each set of patterns that the name can match."""
         for matched, name in self._named(member, member.within, frozenset(), self._wanted.patterns):
-            value = self._asker.ask(member.value | self._wanted.value(member.name, matched))
+            value = self._search.ask(member.value | self._wanted.value(member.name, matched))
             match name, value:
                 case Nothing(), _:
                     yield name
@@ -227,7 +227,7 @@ class _Filling:
         if self._names > _MOST_NAMES:
             yield matched, unknown("too many patterns would have to be told apart")
             return
-        self._asker.spend(len(self._wanted.patterns) ** 2 // 3)
+        self._search.spend(len(self._wanted.patterns) ** 2 // 3)
         name = self._name(member, matched, refused)
         if isinstance(name, Nothing):
             return
@@ -244,14 +244,14 @@ class _Filling:
         """Find a name, or check that the given name of the member obeys the demands on names."""
         if not (member.naming or matched or refused):
             return Found(self._invented() if member.name is None else member.name)
-        store = self._asker.store
+        store = self._search.store
         if member.name is not None:
             wanted = Literal(store.values([member.name]), holds=True)
         else:
             wanted = Literal(store.values([*self._wanted.known, *self._found]), holds=False)
         patterns = {Literal(store.matching(one), holds=True) for one in matched}
         patterns |= {Literal(store.matching(one), holds=False) for one in refused}
-        return self._asker.ask(member.naming | patterns | {wanted, Literal(store.text, holds=True)})
+        return self._search.ask(member.naming | patterns | {wanted, Literal(store.text, holds=True)})
 
     def _invented(self) -> str:
         names = (f"extra{number or ''}" for number in count())

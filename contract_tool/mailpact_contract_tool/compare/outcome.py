@@ -56,7 +56,7 @@ def first_of(outcomes: Iterable[Outcome]) -> Outcome:
     return doubtful or (Unknown(reasons) if reasons else NOTHING)
 
 
-class Asker(Protocol):
+class ValueSearch(Protocol):
     """Answers questions about the parts of a document."""
 
     store: Store

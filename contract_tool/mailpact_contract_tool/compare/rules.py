@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 
-class Rule(StrEnum):
+class ChangeRule(StrEnum):
     """Every kind of change; an added bound counts as narrower, and a removed bound counts as wider."""
 
     TYPE_NARROWED = "TYPE_NARROWED"
@@ -104,8 +104,8 @@ class Rule(StrEnum):
     TOPOLOGY_ADDED = "TOPOLOGY_ADDED"
 
 
-BOUNDS: Mapping[str, tuple[Rule, Rule]] = {
-    word: (Rule[f"{name}_INCREASED"], Rule[f"{name}_DECREASED"])
+BOUNDS: Mapping[str, tuple[ChangeRule, ChangeRule]] = {
+    word: (ChangeRule[f"{name}_INCREASED"], ChangeRule[f"{name}_DECREASED"])
     for word, name in {
         "minLength": "MIN_LENGTH",
         "maxLength": "MAX_LENGTH",

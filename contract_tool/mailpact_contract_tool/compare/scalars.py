@@ -9,7 +9,7 @@ from math import ceil, floor, gcd, inf, lcm
 from mailpact.contracts.parse import JsonValue
 from mailpact_contract_tool.compare.clauses import Atom, Op
 from mailpact_contract_tool.compare.node import Kind
-from mailpact_contract_tool.compare.outcome import NOTHING, Asker, Found, Outcome, unknown
+from mailpact_contract_tool.compare.outcome import NOTHING, Found, Outcome, ValueSearch, unknown
 
 _MOST_TRIED = 20_000
 
@@ -63,7 +63,7 @@ class _Range:
         )
 
 
-def number(atoms: Iterable[Atom], kind: Kind, asker: Asker) -> Outcome:
+def number(atoms: Iterable[Atom], kind: Kind, search: ValueSearch) -> Outcome:
     """Look for an integer, or for a number that is not an integer."""
     wanted = _Range()
     for atom in atoms:
@@ -73,14 +73,14 @@ def number(atoms: Iterable[Atom], kind: Kind, asker: Asker) -> Outcome:
         return Found(_json(fitting[0])) if fitting else NOTHING
     if wanted.low > wanted.high:
         return NOTHING
-    return _whole(wanted, asker) if kind == Kind.INTEGER else _broken(wanted)
+    return _whole(wanted, search) if kind == Kind.INTEGER else _broken(wanted)
 
 
 def _json(value: Fraction) -> int | float:
     return int(value) if value.denominator == 1 else float(value)
 
 
-def _whole(wanted: _Range, asker: Asker) -> Outcome:
+def _whole(wanted: _Range, search: ValueSearch) -> Outcome:
     """Try multiples of the factor within the bounds, beginning at a bound."""
     factor = wanted.factor
     if any(factor % other == 0 for other in wanted.no_factors):
@@ -88,7 +88,7 @@ def _whole(wanted: _Range, asker: Asker) -> Outcome:
     low = None if wanted.low == -inf else ceil(wanted.low / factor)
     high = None if wanted.high == inf else floor(wanted.high / factor)
     for index in islice(_outward(low, high), _MOST_TRIED):
-        asker.spend(0)
+        search.spend(0)
         if wanted.holds(Fraction(index * factor)):
             return Found(index * factor)
     if low is not None and high is not None and high - low < _MOST_TRIED:

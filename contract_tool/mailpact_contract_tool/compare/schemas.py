@@ -20,9 +20,9 @@ from mailpact_contract_tool.compare.deadline import (
 from mailpact_contract_tool.compare.differ import edits
 from mailpact_contract_tool.compare.draft import Schema
 from mailpact_contract_tool.compare.edits import Edit
-from mailpact_contract_tool.compare.judge import COMPATIBLE, Judge, Judgement, Side
+from mailpact_contract_tool.compare.judge import COMPATIBLE, ComparedSchema, Judge, Judgement
 from mailpact_contract_tool.compare.node import Node, Store
-from mailpact_contract_tool.compare.rules import Rule
+from mailpact_contract_tool.compare.rules import ChangeRule
 from mailpact_contract_tool.compare.verdict import Change, Comparison, Verdict
 
 _MOST_JUDGED = 300
@@ -37,7 +37,7 @@ def compare(old: Schema, new: Schema, *, clock: Clock = PROCESSOR_TIME) -> Compa
     too large or too deep.
     """
     store = Store(Deadline(clock))
-    old_side, new_side = Side(old, store, "old"), Side(new, store, "new")
+    old_side, new_side = ComparedSchema(old, store, "old"), ComparedSchema(new, store, "new")
     judge = Judge(old_side, new_side, store)
     found = _in_time(edits(old_side.document, new_side.document, store))
     store.deadline.begin(SECONDS_TO_JUDGE)
@@ -125,9 +125,9 @@ def _changes(found: list[Edit], most: int, backward: _Direction, forward: _Direc
     changes = [_change(edit.rule, edit.pointer, *both) for edit, *both in zip(found, *judged, strict=True)]
     unexplained = backward.unexplained(judged[0]), forward.unexplained(judged[1])
     if unexplained != (COMPATIBLE, COMPATIBLE):
-        changes.append(_change(Rule.CHANGES_COMBINED, "", *unexplained))
+        changes.append(_change(ChangeRule.CHANGES_COMBINED, "", *unexplained))
     return changes
 
 
-def _change(rule: Rule, pointer: str, backward: Judgement, forward: Judgement) -> Change:
+def _change(rule: ChangeRule, pointer: str, backward: Judgement, forward: Judgement) -> Change:
     return Change(rule, pointer, backward.verdict, forward.verdict, backward.witness, forward.witness)

@@ -31,7 +31,7 @@ from mailpact_contract_tool.compare.evaluated import unevaluated
 from mailpact_contract_tool.compare.listed import Listed
 from mailpact_contract_tool.compare.node import Kind, Node, Store
 from mailpact_contract_tool.compare.outcome import NOTHING, Found, Nothing, Outcome, first_of, unknown
-from mailpact_contract_tool.compare.texts import Texts
+from mailpact_contract_tool.compare.texts import StringSearch
 
 _MOST_STEPS = 50_000
 _MOST_STEPS_A_QUESTION = 20_000
@@ -70,7 +70,7 @@ class Search:
 
     def __init__(self, store: Store, dot_leaves_out: str) -> None:
         self.store = store
-        self._texts = Texts(dot_leaves_out, store.deadline)
+        self._texts = StringSearch(dot_leaves_out, store.deadline)
         self._listed = Listed(store)
         self._clauses: dict[tuple[Literal, Kind], tuple[Clause, ...]] = {}
         self._answers: dict[Goal, Outcome] = {}

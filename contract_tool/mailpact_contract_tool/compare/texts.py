@@ -12,7 +12,7 @@ from mailpact_contract_tool.patterns.tree import literals
 _LONGEST = 4_000_000
 
 
-class Texts:
+class StringSearch:
     """Keeps the automata of all patterns; `dot_leaves_out` are the characters that `.` does not match."""
 
     def __init__(self, dot_leaves_out: str, deadline: Deadline) -> None:

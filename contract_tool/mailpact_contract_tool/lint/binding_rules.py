@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from mailpact.contracts.catalogue import Binding, Exchange, Topology
 from mailpact.contracts.parse import JsonObject
 from mailpact_contract_tool.folder.documents import array_at, object_at
-from mailpact_contract_tool.lint.rules import Fault, Rule
+from mailpact_contract_tool.lint.rules import Fault, LintRule
 from mailpact_contract_tool.lint.text_rules import written_faults
 from mailpact_contract_tool.lint.topology_rules import exchange_of, matches, reached
 
@@ -35,24 +35,28 @@ _FROM_BODY = re.compile(r"\{/([^/}]+)\}")
 def name_faults(binding: Binding, folder: str) -> Iterator[Fault]:
     """Compare what a binding states twice, and compare the binding with its folder."""
     if binding.contract != folder:
-        yield Fault(Rule.BINDING_DISAGREES, "/contract", f"says {binding.contract!r} and lies in {folder}")
+        yield Fault(
+            LintRule.BINDING_DISAGREES, "/contract", f"says {binding.contract!r} and lies in {folder}"
+        )
     name, _, major = folder.rpartition("/")
     if binding.type != f"{name}.v{major}":
         yield Fault(
-            Rule.BINDING_DISAGREES, "/type", f"is {binding.type!r}; the type of {folder} is {name}.v{major}"
+            LintRule.BINDING_DISAGREES,
+            "/type",
+            f"is {binding.type!r}; the type of {folder} is {name}.v{major}",
         )
     stated = {"type": binding.type, "content_type": binding.content_type}
     for number, entry in enumerate(binding.properties):
         pointer = f"/properties/{number}"
         if entry.value is not None and entry.value != stated.get(entry.name, entry.value):
             yield Fault(
-                Rule.BINDING_DISAGREES,
+                LintRule.BINDING_DISAGREES,
                 f"{pointer}/value",
                 f"is {entry.value!r}; above stands {stated[entry.name]!r}",
             )
         if entry.name not in _AMQP_PROPERTIES and not entry.name.startswith(_HEADER):
             yield Fault(
-                Rule.BINDING_PROPERTY_UNKNOWN,
+                LintRule.BINDING_PROPERTY_UNKNOWN,
                 f"{pointer}/name",
                 f"AMQP has no property {entry.name!r}; a header is headers.NAME",
             )
@@ -64,7 +68,7 @@ def reader_faults(binding: Binding) -> Iterator[Fault]:
     """Compare what writers send with what readers accept."""
     if binding.content_type.lower() not in binding.content_types:
         yield Fault(
-            Rule.BINDING_CONTENT_TYPE_NOT_READ,
+            LintRule.BINDING_CONTENT_TYPE_NOT_READ,
             "/writers/content_type",
             f"readers do not take {binding.content_type!r}",
         )
@@ -78,7 +82,7 @@ def route_faults(binding: Binding, topology: Topology, writer_schema: JsonObject
     exchange = exchange_of(topology, binding.exchange)
     if exchange is None:
         yield Fault(
-            Rule.BINDING_EXCHANGE_UNKNOWN,
+            LintRule.BINDING_EXCHANGE_UNKNOWN,
             "/exchange",
             f"topology.json declares no exchange {binding.exchange!r}",
         )
@@ -87,7 +91,7 @@ def route_faults(binding: Binding, topology: Topology, writer_schema: JsonObject
     for key in keys:
         if not any(matches(exchange.type, taken, key) for taken in binding.routing_keys):
             yield Fault(
-                Rule.BINDING_KEY_NOT_READ,
+                LintRule.BINDING_KEY_NOT_READ,
                 "/writers/routing_key",
                 f"readers take none of the keys that match {key!r}",
             )
@@ -101,7 +105,7 @@ def _unroutable(exchange: Exchange, topology: Topology, keys: Iterable[str], poi
     for key in keys:
         if not reached(topology, exchange, key):
             yield Fault(
-                Rule.PUBLISHER_UNROUTABLE,
+                LintRule.PUBLISHER_UNROUTABLE,
                 pointer,
                 f"what is published to {exchange.name!r} with the key {key!r} reaches no queue",
             )
@@ -124,7 +128,7 @@ def untried_faults(binding: Binding, vectors: Iterable[JsonObject]) -> Iterator[
     for number, entry in enumerate(binding.properties):
         if entry.writers == "required" and all(entry.name in names for names in sent):
             yield Fault(
-                Rule.BINDING_PROPERTY_UNTRIED,
+                LintRule.BINDING_PROPERTY_UNTRIED,
                 f"/properties/{number}/name",
                 f"no vector leaves out {entry.name}; add one that says what readers do without it",
             )

@@ -7,13 +7,13 @@ from mailpact.contracts.catalogue import MAX_FILE_BYTES
 from mailpact.contracts.parse import JsonObject
 from mailpact_contract_tool.folder.documents import Files, Trouble, Unreadable, read_object
 from mailpact_contract_tool.folder.forms import form_faults
-from mailpact_contract_tool.lint.rules import Fault, Finding, Rule
+from mailpact_contract_tool.lint.rules import Fault, Finding, LintRule
 
 _RULES = {
-    Trouble.MISSING: Rule.FILE_MISSING,
-    Trouble.TOO_LARGE: Rule.FILE_TOO_LARGE,
-    Trouble.NOT_JSON: Rule.FILE_NOT_JSON,
-    Trouble.NO_OBJECT: Rule.FILE_MALFORMED,
+    Trouble.MISSING: LintRule.FILE_MISSING,
+    Trouble.TOO_LARGE: LintRule.FILE_TOO_LARGE,
+    Trouble.NOT_JSON: LintRule.FILE_NOT_JSON,
+    Trouble.NO_OBJECT: LintRule.FILE_MALFORMED,
 }
 
 
@@ -52,7 +52,7 @@ class Collected:
         document = self.object(path, wanted_by)
         if document is None:
             return None
-        faults = [Fault(Rule.FILE_MALFORMED, *fault) for fault in form_faults(document, form)]
+        faults = [Fault(LintRule.FILE_MALFORMED, *fault) for fault in form_faults(document, form)]
         self.add(path, faults)
         return None if faults else document
 

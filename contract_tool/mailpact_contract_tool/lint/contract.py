@@ -10,7 +10,7 @@ from mailpact_contract_tool.folder.layout import ContractFolder
 from mailpact_contract_tool.lint import binding_rules, vector_rules
 from mailpact_contract_tool.lint.collected import Collected
 from mailpact_contract_tool.lint.pairs import pair_faults
-from mailpact_contract_tool.lint.rules import Fault, Rule
+from mailpact_contract_tool.lint.rules import Fault, LintRule
 from mailpact_contract_tool.lint.schemas import UNUSABLE, Side, draft_faults, portable_faults
 from mailpact_contract_tool.lint.vector_rules import Engine
 
@@ -70,7 +70,7 @@ class ContractLint:
             return Engine(schema)
         except ValueError:
             if not self.collected.speaks_of(path):
-                self.collected.add(path, [Fault(Rule.SCHEMA_NOT_2020_12, "", "does not compile")])
+                self.collected.add(path, [Fault(LintRule.SCHEMA_NOT_2020_12, "", "does not compile")])
             return None
 
     def _examples(self, schemas: tuple[JsonObject, JsonObject], engines: list[Engine]) -> None:
@@ -112,7 +112,7 @@ class ContractLint:
         body = vector_rules.sent_body(vector)
         if body is None:
             self.collected.add(
-                path, [Fault(Rule.FILE_TOO_LARGE, "", "its body has more than 4 MiB, or is not base64")]
+                path, [Fault(LintRule.FILE_TOO_LARGE, "", "its body has more than 4 MiB, or is not base64")]
             )
             return
         limits = _LIMITS_OF_A_PART if binding is None else binding.limits

@@ -8,7 +8,7 @@ from mailpact_contract_tool.lint import history_rules
 from mailpact_contract_tool.lint.collected import Collected
 from mailpact_contract_tool.lint.contract import ContractLint
 from mailpact_contract_tool.lint.history_rules import INDEX, Entry, entries_of
-from mailpact_contract_tool.lint.rules import Fault, Finding, Rule
+from mailpact_contract_tool.lint.rules import Fault, Finding, LintRule
 from mailpact_contract_tool.lint.topology_rules import topology_faults
 
 TOPOLOGY, ERRORS = "topology.json", "errors.json"
@@ -57,7 +57,9 @@ def _history(collected: Collected, folder: ContractFolder, entry: Entry | None) 
     collected.add_findings(history_rules.version_findings(entry, folder))
     changelog = files.get(folder.changelog)
     if changelog is None:
-        collected.add(folder.changelog, [Fault(Rule.FILE_MISSING, "", f"is missing; {folder.path} needs it")])
+        collected.add(
+            folder.changelog, [Fault(LintRule.FILE_MISSING, "", f"is missing; {folder.path} needs it")]
+        )
     else:
         text = changelog.decode("utf-8", "replace")
         collected.add_findings(history_rules.changelog_findings(text, entry, folder))

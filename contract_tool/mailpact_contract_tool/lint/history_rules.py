@@ -12,7 +12,7 @@ from typing import Any
 
 from mailpact_contract_tool.folder.documents import Files
 from mailpact_contract_tool.folder.layout import ContractFolder
-from mailpact_contract_tool.lint.rules import Finding, Rule
+from mailpact_contract_tool.lint.rules import Finding, LintRule
 
 INDEX = "index.json"
 _VERSION = re.compile(r"(?P<major>[1-9][0-9]{0,8})\.(?P<minor>0|[1-9][0-9]{0,8})")
@@ -66,7 +66,7 @@ def published_findings(
             yield Finding(
                 INDEX,
                 f"/contracts/{entry.number}/status",
-                Rule.FILE_MALFORMED,
+                LintRule.FILE_MALFORMED,
                 f"{entry.folder}: a deprecated contract has its day in deprecated, and only such a one",
             )
     for folder in folders:
@@ -89,7 +89,7 @@ def _unchanged(files: Files, path: str, digest: str) -> Iterator[Finding]:
 
 
 def _edited(path: str, sentence: str) -> Finding:
-    return Finding(path, "", Rule.PUBLISHED_VERSION_EDITED, sentence)
+    return Finding(path, "", LintRule.PUBLISHED_VERSION_EDITED, sentence)
 
 
 def unreleased_findings(files: Files, entry: Entry | None, folder: ContractFolder) -> Iterator[Finding]:
@@ -100,7 +100,7 @@ def unreleased_findings(files: Files, entry: Entry | None, folder: ContractFolde
         if latest is None or files.get(path) != latest:
             since = f"differs from version {entry.version}" if entry is not None else "was never released"
             yield Finding(
-                path, "", Rule.UNRELEASED_CHANGES, f"{since}: mailpact contracts release {folder.path}"
+                path, "", LintRule.UNRELEASED_CHANGES, f"{since}: mailpact contracts release {folder.path}"
             )
 
 
@@ -111,7 +111,7 @@ def version_findings(entry: Entry, folder: ContractFolder) -> Iterator[Finding]:
         match = _VERSION.fullmatch(version)
         if match is None or int(match["major"]) != folder.major:
             sentence = f"is no version of {folder.path}, such as {folder.major}.0"
-            yield Finding(f"{folder.path}/history/{version}", "", Rule.VERSION_GAP, sentence)
+            yield Finding(f"{folder.path}/history/{version}", "", LintRule.VERSION_GAP, sentence)
         else:
             minors.append(int(match["minor"]))
     newest = int(entry.version.partition(".")[2])
@@ -119,7 +119,7 @@ def version_findings(entry: Entry, folder: ContractFolder) -> Iterator[Finding]:
     if entry.version != f"{folder.major}.{newest}" or missing or max(minors, default=newest) != newest:
         gap = f"{folder.major}.{missing[0]} is missing" if missing else f"the newest is not {entry.version}"
         sentence = f"versions follow each other up to that of the index; {gap}"
-        yield Finding(f"{folder.path}/history", "", Rule.VERSION_GAP, sentence)
+        yield Finding(f"{folder.path}/history", "", LintRule.VERSION_GAP, sentence)
 
 
 def changelog_findings(changelog: str, entry: Entry, folder: ContractFolder) -> Iterator[Finding]:
@@ -135,4 +135,6 @@ def changelog_findings(changelog: str, entry: Entry, folder: ContractFolder) -> 
         sentences.append("the newest version stands first")
     if headings and published and headings[0] != entry.version and entry.version in headings:
         sentences.append(f"begins with {headings[0]}, which was not published")
-    yield from (Finding(folder.changelog, "", Rule.CHANGELOG_INCOMPLETE, sentence) for sentence in sentences)
+    yield from (
+        Finding(folder.changelog, "", LintRule.CHANGELOG_INCOMPLETE, sentence) for sentence in sentences
+    )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mailpact.contracts.parse import JsonObject, JsonValue
-from mailpact_contract_tool.lint.rules import Fault, Rule
+from mailpact_contract_tool.lint.rules import Fault, LintRule
 from mailpact_contract_tool.lint.subschemas import BY_TYPE, Place, below
 
 GREATEST_SAFE = 2**53
@@ -25,7 +25,7 @@ def number_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
     step = place.schema.get("multipleOf")
     if isinstance(step, float) and not step.is_integer():
         yield place.fault(
-            Rule.MULTIPLE_OF_FRACTION,
+            LintRule.MULTIPLE_OF_FRACTION,
             "multipleOf",
             "three engines of seven say that 19.99 is no multiple of 0.01; count in the smallest unit, as an integer",
         )
@@ -51,11 +51,13 @@ def _stated(pointer: str, value: JsonValue) -> Iterator[Fault]:
 def _number(pointer: str, value: float) -> Iterator[Fault]:
     if abs(value) > GREATEST_SAFE:
         yield Fault(
-            Rule.NUMBER_TOO_GREAT, pointer, "numbers beyond 2^53 lose digits in many languages; use a string"
+            LintRule.NUMBER_TOO_GREAT,
+            pointer,
+            "numbers beyond 2^53 lose digits in many languages; use a string",
         )
     elif type(value) is float and value.is_integer():
         yield Fault(
-            Rule.NUMBER_WRITTEN_WITH_FRACTION,
+            LintRule.NUMBER_WRITTEN_WITH_FRACTION,
             pointer,
             f"languages disagree whether {value} is an integer; write {int(value)}",
         )
@@ -69,4 +71,4 @@ def limit_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
             strict = "exclusive" in least_name + most_name
             if least > most or (strict and least == most):
                 sentence = f"no value is at once within {least_name} {least} and {most_name} {most}"
-                yield place.fault(Rule.LIMITS_CONTRADICT, most_name, sentence)
+                yield place.fault(LintRule.LIMITS_CONTRADICT, most_name, sentence)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact_contract_tool.compare.schemas import compare
 from mailpact_contract_tool.compare.verdict import Verdict
-from mailpact_contract_tool.lint.rules import Fault, Rule
+from mailpact_contract_tool.lint.rules import Fault, LintRule
 
 _NOTES = frozenset({"$comment", "$id", "default", "deprecated", "description", "examples", "title"})
 
@@ -17,19 +17,19 @@ def pair_faults(reader: JsonObject, writer: JsonObject) -> Iterator[Fault]:
     try:
         comparison = compare(writer, reader)
     except ValueError as error:  # too big to be compared, or broken in a way that is a finding of its own
-        yield Fault(Rule.PAIR_DISAGREES, "", f"readers and writers cannot be compared: {error}")
+        yield Fault(LintRule.PAIR_DISAGREES, "", f"readers and writers cannot be compared: {error}")
         return
     for change in comparison.changes:
         if change.backward is not Verdict.COMPATIBLE:
             verb = "refuse" if change.backward is Verdict.BREAKING else "are not proved to accept"
             yield Fault(
-                Rule.PAIR_DISAGREES,
+                LintRule.PAIR_DISAGREES,
                 change.pointer,
                 f"readers {verb} what writers may send here ({change.rule})",
             )
             return
     if comparison.backward is not Verdict.COMPATIBLE:
-        yield Fault(Rule.PAIR_DISAGREES, "", "readers are not proved to accept all that writers may send")
+        yield Fault(LintRule.PAIR_DISAGREES, "", "readers are not proved to accept all that writers may send")
 
 
 def _opened(schema: JsonValue) -> JsonValue:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Rule(StrEnum):
+class LintRule(StrEnum):
     """Every rule of `mailpact contracts lint`."""
 
     FILE_MISSING = "EC-FILE-001"
@@ -74,7 +74,7 @@ class Rule(StrEnum):
 class Fault:
     """A broken rule at a pointer (RFC 6901) of a document, without the name of the file."""
 
-    rule: Rule
+    rule: LintRule
     pointer: str
     sentence: str
 
@@ -85,5 +85,5 @@ class Finding:
 
     file: str
     pointer: str
-    rule: Rule
+    rule: LintRule
     sentence: str

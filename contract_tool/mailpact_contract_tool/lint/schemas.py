@@ -6,7 +6,7 @@ from enum import StrEnum
 from mailpact.contracts.parse import JsonObject
 from mailpact_contract_tool.compare.draft import DRAFT, metaschema_fault
 from mailpact_contract_tool.lint.number_rules import limit_faults, number_faults
-from mailpact_contract_tool.lint.rules import Fault, Rule
+from mailpact_contract_tool.lint.rules import Fault, LintRule
 from mailpact_contract_tool.lint.shape_rules import (
     endless_faults,
     keyword_faults,
@@ -41,15 +41,15 @@ class Side(StrEnum):
 
 UNUSABLE = frozenset(
     {
-        Rule.SCHEMA_NOT_2020_12,
-        Rule.REFERENCE_NOT_LOCAL,
-        Rule.REFERENCE_RECURSIVE,
-        Rule.REFERENCE_UNRESOLVED,
-        Rule.REFERENCES_EXPLODE,
+        LintRule.SCHEMA_NOT_2020_12,
+        LintRule.REFERENCE_NOT_LOCAL,
+        LintRule.REFERENCE_RECURSIVE,
+        LintRule.REFERENCE_UNRESOLVED,
+        LintRule.REFERENCES_EXPLODE,
     }
 )
 """What no engine may be given: it would refuse the schema, fetch something, or never come to an answer."""
-_SLOW = frozenset({Rule.PATTERN_DIALECT, Rule.PATTERN_EXPLODES})
+_SLOW = frozenset({LintRule.PATTERN_DIALECT, LintRule.PATTERN_EXPLODES})
 """What an engine that backtracks may not be given either."""
 
 
@@ -64,7 +64,7 @@ def draft_faults(schema: JsonObject) -> Iterator[Fault]:
     stated = schema.get("$schema")
     if stated != DRAFT:
         yield Fault(
-            Rule.SCHEMA_NOT_2020_12,
+            LintRule.SCHEMA_NOT_2020_12,
             "/$schema" if "$schema" in schema else "",
             f'is not of JSON Schema 2020-12: begin it with "$schema": "{DRAFT}"',
         )
@@ -73,7 +73,7 @@ def draft_faults(schema: JsonObject) -> Iterator[Fault]:
     if fault is not None:
         pointer, keyword = fault
         yield Fault(
-            Rule.SCHEMA_NOT_2020_12,
+            LintRule.SCHEMA_NOT_2020_12,
             pointer,
             f"is no schema of 2020-12: it breaks {keyword} of the metaschema",
         )
@@ -92,7 +92,7 @@ def portable_faults(schema: JsonObject, side: Side) -> Iterator[Fault]:
                 yield from pattern_faults(place, schema)
     if patterns > MOST_PATTERNS:
         yield Fault(
-            Rule.PATTERN_EXPLODES,
+            LintRule.PATTERN_EXPLODES,
             "",
             f"has {patterns} patterns, more than the {MOST_PATTERNS} that are looked at; put equal ones into $defs",
         )

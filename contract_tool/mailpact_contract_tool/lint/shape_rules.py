@@ -6,7 +6,7 @@ from graphlib import TopologicalSorter
 from mailpact.contracts.parse import JsonObject
 from mailpact_contract_tool.compare.circles import in_circles
 from mailpact_contract_tool.folder.documents import array_at, object_at
-from mailpact_contract_tool.lint.rules import Fault, Rule
+from mailpact_contract_tool.lint.rules import Fault, LintRule
 from mailpact_contract_tool.lint.subschemas import (
     BY_TYPE,
     FORBIDDEN,
@@ -33,9 +33,9 @@ def reference_faults(place: Place, root: JsonObject) -> Iterator[Fault]:
     shown = repr(reference[:100])
     if not is_local(reference):
         sentence = f"{shown} is not of the form #/$defs/NAME; put it into $defs"
-        yield place.fault(Rule.REFERENCE_NOT_LOCAL, "$ref", sentence)
+        yield place.fault(LintRule.REFERENCE_NOT_LOCAL, "$ref", sentence)
     elif definition(root, reference) is None:
-        yield place.fault(Rule.REFERENCE_UNRESOLVED, "$ref", f"{shown} leads to no schema")
+        yield place.fault(LintRule.REFERENCE_UNRESOLVED, "$ref", f"{shown} leads to no schema")
 
 
 def endless_faults(root: JsonObject) -> Iterator[Fault]:
@@ -49,13 +49,13 @@ def endless_faults(root: JsonObject) -> Iterator[Fault]:
     recursive = in_circles(used)
     for reference in recursive:
         sentence = "refers to itself, so that no limit bounds what it describes"
-        yield Fault(Rule.REFERENCE_RECURSIVE, reference[1:], sentence)
+        yield Fault(LintRule.REFERENCE_RECURSIVE, reference[1:], sentence)
     if recursive:
         return
     size, depth = _written_out(root, schemas, used)
     if size > MOST_SUBSCHEMAS or depth > DEEPEST_REFERENCE:
         yield Fault(
-            Rule.REFERENCES_EXPLODE,
+            LintRule.REFERENCES_EXPLODE,
             "/$defs",
             f"with all references written out, this schema has more than {MOST_SUBSCHEMAS} subschemas, "
             f"or follows more than {DEEPEST_REFERENCE} references one after the other",
@@ -91,12 +91,12 @@ def keyword_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
     for keyword in place.schema:
         if keyword in FORBIDDEN:
             sentence = f"{keyword} is not portable: {FORBIDDEN[keyword]}"
-            yield place.fault(Rule.KEYWORD_FORBIDDEN, keyword, sentence)
+            yield place.fault(LintRule.KEYWORD_FORBIDDEN, keyword, sentence)
         elif keyword in ("$id", "$schema") and place.parent is not None:
-            yield place.fault(Rule.KEYWORD_FORBIDDEN, keyword, f"{keyword} stands at the top only")
+            yield place.fault(LintRule.KEYWORD_FORBIDDEN, keyword, f"{keyword} stands at the top only")
         elif keyword not in KNOWN:
             sentence = f"{keyword[:60]!r} is no keyword: strict engines refuse it, others skip it"
-            yield place.fault(Rule.KEYWORD_UNKNOWN, keyword, sentence)
+            yield place.fault(LintRule.KEYWORD_UNKNOWN, keyword, sentence)
 
 
 def required_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
@@ -104,7 +104,7 @@ def required_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
     for number, name in enumerate(array_at(place.schema, "required")):
         if name not in object_at(place.schema, "properties"):
             yield Fault(
-                Rule.REQUIRED_NOT_NAMED,
+                LintRule.REQUIRED_NOT_NAMED,
                 below(below(place.pointer, "required"), number),
                 f"{name!r} is required and not in properties beside it; name it there, true is enough",
             )
@@ -118,7 +118,7 @@ def type_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
         used = sorted(keywords & set(place.schema))
         if used and not stated & accepted and not _type_stands_above(place, accepted):
             sentence = f"{used[0]} lets every value through that is no {type_name}; state the type beside it"
-            yield place.fault(Rule.TYPE_NOT_STATED, used[0], sentence)
+            yield place.fault(LintRule.TYPE_NOT_STATED, used[0], sentence)
 
 
 def _type_stands_above(place: Place, accepted: set[str]) -> bool:
@@ -130,7 +130,7 @@ def reader_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
     """Find objects of a readers' schema that refuse members of a later minor version."""
     if place.schema.get("additionalProperties") is False and not place.negated:
         sentence = "a reader ignores members that it does not know, or no member can ever be added"
-        yield place.fault(Rule.READER_CLOSED, "additionalProperties", sentence)
+        yield place.fault(LintRule.READER_CLOSED, "additionalProperties", sentence)
 
 
 def writer_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
@@ -138,7 +138,7 @@ def writer_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
     says = any("additionalProperties" in other.schema for other in (place, *_same_value(place)))
     if "properties" in place.schema and not place.negated and not says:
         sentence = "a writer sends these members and no others; add additionalProperties: false"
-        yield place.fault(Rule.WRITER_OPEN, "properties", sentence)
+        yield place.fault(LintRule.WRITER_OPEN, "properties", sentence)
 
 
 def _same_value(place: Place) -> Iterator[Place]:

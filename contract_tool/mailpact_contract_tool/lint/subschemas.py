@@ -11,7 +11,7 @@ from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact.contracts.pointer import escaped, unescaped
 from mailpact_contract_tool.compare.node import MANY, NAMED, ONE
 from mailpact_contract_tool.folder.documents import object_at
-from mailpact_contract_tool.lint.rules import Fault, Rule
+from mailpact_contract_tool.lint.rules import Fault, LintRule
 
 ONE_SCHEMA = frozenset({*ONE, "contentSchema"})
 NAMED_SCHEMAS = frozenset({*NAMED, "$defs"})
@@ -86,7 +86,7 @@ class Place:
     parent: "Place | None"
     negated: bool
 
-    def fault(self, rule: Rule, keyword: str, sentence: str) -> Fault:
+    def fault(self, rule: LintRule, keyword: str, sentence: str) -> Fault:
         """Return a fault of one keyword of this subschema."""
         return Fault(rule, below(self.pointer, keyword), sentence)
 

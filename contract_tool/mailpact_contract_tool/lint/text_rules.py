@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact_contract_tool.folder.documents import array_at
-from mailpact_contract_tool.lint.rules import Fault, Rule
+from mailpact_contract_tool.lint.rules import Fault, LintRule
 from mailpact_contract_tool.lint.subschemas import Place, definition
 from mailpact_contract_tool.patterns.backtracking import backtracking_fault
 from mailpact_contract_tool.patterns.portable import (
@@ -33,7 +33,7 @@ def pattern_faults(place: Place, root: JsonObject) -> Iterator[Fault]:
         and not _stops_newline(place, root, pattern)
     ):
         yield place.fault(
-            Rule.PATTERN_LETS_NEWLINE_THROUGH,
+            LintRule.PATTERN_LETS_NEWLINE_THROUGH,
             "pattern",
             "Python's $ matches before a last line end too; add not: {pattern: [\\x00-\\x1f\\x7f]}, "
             "or a maxLength that leaves no room for one",
@@ -45,21 +45,21 @@ def written_faults(text: str, *, anchored: bool) -> Iterator[Fault]:
     try:
         pattern = parse_pattern(text)
     except PatternError as error:
-        yield Fault(Rule.PATTERN_DIALECT, "", f"the pattern is not portable: {error}")
+        yield Fault(LintRule.PATTERN_DIALECT, "", f"the pattern is not portable: {error}")
         return
     if anchored and not (pattern.starts and pattern.ends):
         sentence = "the pattern matches in the midst of a text; begin it with ^ and end it with $"
-        yield Fault(Rule.PATTERN_NOT_ANCHORED, "", sentence)
+        yield Fault(LintRule.PATTERN_NOT_ANCHORED, "", sentence)
     slow = backtracking_fault(pattern)
     if slow is not None:
-        yield Fault(Rule.PATTERN_EXPLODES, "", f"the pattern {slow}")
+        yield Fault(LintRule.PATTERN_EXPLODES, "", f"the pattern {slow}")
 
 
 def format_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
     """Check that a schema with `format` also states the rule with another keyword."""
     if "format" in place.schema and not {"pattern", "enum", "const"} & set(place.schema):
         yield place.fault(
-            Rule.FORMAT_ALONE,
+            LintRule.FORMAT_ALONE,
             "format",
             "engines disagree about formats, and most do not check them; state the rule as a pattern beside it",
         )

@@ -6,7 +6,7 @@ The form of the documents is checked before.
 from collections.abc import Iterator
 
 from mailpact.contracts.catalogue import Exchange, Queue, Topology
-from mailpact_contract_tool.lint.rules import Fault, Rule
+from mailpact_contract_tool.lint.rules import Fault, LintRule
 
 _DEAD_LETTER_EXCHANGE, _DEAD_LETTER_KEY = "x-dead-letter-exchange", "x-dead-letter-routing-key"
 
@@ -41,7 +41,7 @@ def _names(topology: Topology) -> Iterator[Fault]:
         for number, name in enumerate(names):
             if name in names[:number]:
                 yield Fault(
-                    Rule.TOPOLOGY_NAME_TWICE, f"/{member}/{number}/name", f"{name!r} is declared twice"
+                    LintRule.TOPOLOGY_NAME_TWICE, f"/{member}/{number}/name", f"{name!r} is declared twice"
                 )
 
 
@@ -52,7 +52,7 @@ def _routes(topology: Topology) -> Iterator[Fault]:
         for kind, name, declared in (("exchange", route.exchange, exchanges), ("queue", route.queue, queues)):
             if name not in declared:
                 pointer = f"/bindings/{number}/{kind}"
-                yield Fault(Rule.TOPOLOGY_UNDECLARED, pointer, f"no {kind} {name!r} is declared")
+                yield Fault(LintRule.TOPOLOGY_UNDECLARED, pointer, f"no {kind} {name!r} is declared")
 
 
 def _queue(topology: Topology, queue: Queue, pointer: str) -> Iterator[Fault]:
@@ -60,7 +60,7 @@ def _queue(topology: Topology, queue: Queue, pointer: str) -> Iterator[Fault]:
     limit = queue.arguments.get("x-delivery-limit")
     if queue.arguments.get("x-queue-type") == "quorum" and not (type(limit) is int and limit > 0):
         yield Fault(
-            Rule.DELIVERY_LIMIT_MISSING,
+            LintRule.DELIVERY_LIMIT_MISSING,
             arguments,
             "RabbitMQ 3.10 has no default and 4.0 has 20; state x-delivery-limit, greater than 0",
         )
@@ -70,13 +70,13 @@ def _queue(topology: Topology, queue: Queue, pointer: str) -> Iterator[Fault]:
         return
     exchange = exchange_of(topology, str(target))
     if exchange is None:
-        yield Fault(Rule.DEAD_LETTER_TARGET_MISSING, place, f"no exchange {target!r} is declared")
+        yield Fault(LintRule.DEAD_LETTER_TARGET_MISSING, place, f"no exchange {target!r} is declared")
         return
     key = queue.arguments.get(_DEAD_LETTER_KEY)
     targets = reached(topology, exchange, str(key)) if key is not None else _bound(topology, exchange)
     if not targets:
         yield Fault(
-            Rule.DEAD_LETTER_TARGET_MISSING,
+            LintRule.DEAD_LETTER_TARGET_MISSING,
             place,
             f"what is dead-lettered to {target!r} reaches no queue and would wait at its source for three minutes",
         )
@@ -84,7 +84,7 @@ def _queue(topology: Topology, queue: Queue, pointer: str) -> Iterator[Fault]:
     for late in targets:
         if late not in before and late != queue.name:
             sentence = f"queue {late!r} takes what is dead-lettered here and must be declared before it"
-            yield Fault(Rule.DEAD_LETTER_TARGET_LATE, place, sentence)
+            yield Fault(LintRule.DEAD_LETTER_TARGET_LATE, place, sentence)
 
 
 def _bound(topology: Topology, exchange: Exchange) -> list[str]:

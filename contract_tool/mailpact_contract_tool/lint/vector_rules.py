@@ -14,7 +14,7 @@ from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import JsonObject, JsonValue, parse
 from mailpact.contracts.pointer import pointer_to
 from mailpact_contract_tool.folder.documents import array_at, object_at
-from mailpact_contract_tool.lint.rules import Fault, Rule
+from mailpact_contract_tool.lint.rules import Fault, LintRule
 from mailpact_contract_tool.lint.subschemas import BY_TYPE, below, places
 
 MAX_VECTOR_BYTES = 4 * 1024 * 1024
@@ -117,7 +117,7 @@ def untyped_fault(vector: JsonObject, binding: Binding) -> Fault | None:
     """Return the fault of a vector without `type` if readers refuse a message without a type; otherwise None."""
     if binding.type_optional or "type" in object_at(vector, "properties"):
         return None
-    rule = Rule.INVALID_VECTOR_REFUSED_OTHERWISE if "error" in vector else Rule.VALID_VECTOR_REFUSED
+    rule = LintRule.INVALID_VECTOR_REFUSED_OTHERWISE if "error" in vector else LintRule.VALID_VECTOR_REFUSED
     return Fault(
         rule,
         "/properties",
@@ -132,13 +132,15 @@ def valid_faults(
     """Check a valid vector: readers accept it, and writers accept it unless the vector states `writer_error`."""
     if isinstance(outcome, Refusal):
         yield Fault(
-            Rule.VALID_VECTOR_REFUSED, "", f"is called valid and is refused: {outcome.code}, {outcome.detail}"
+            LintRule.VALID_VECTOR_REFUSED,
+            "",
+            f"is called valid and is refused: {outcome.code}, {outcome.detail}",
         )
         return
     broken = next(reader.failures(outcome), None) if not reader.accepts(outcome) else None
     if broken is not None:
         yield Fault(
-            Rule.VALID_VECTOR_REFUSED,
+            LintRule.VALID_VECTOR_REFUSED,
             "",
             f"is called valid; the schema refuses it at {_place(broken.pointer)} by {broken.keyword}",
         )
@@ -151,17 +153,17 @@ def _writer_faults(value: JsonValue, writer: Engine, vector: JsonObject) -> Iter
     if isinstance(expected, dict):
         if accepts:
             yield Fault(
-                Rule.INVALID_VECTOR_ACCEPTED, "/writer_error", "the writers' schema accepts this body"
+                LintRule.INVALID_VECTOR_ACCEPTED, "/writer_error", "the writers' schema accepts this body"
             )
         elif not _is_among(expected, writer, value):
             yield Fault(
-                Rule.INVALID_VECTOR_REFUSED_OTHERWISE,
+                LintRule.INVALID_VECTOR_REFUSED_OTHERWISE,
                 "/writer_error",
                 "the writers' schema refuses it by another keyword",
             )
     elif not accepts:
         yield Fault(
-            Rule.VALID_VECTOR_REFUSED,
+            LintRule.VALID_VECTOR_REFUSED,
             "",
             "the writers' schema refuses this body; say so in writer_error, or mend it",
         )
@@ -171,7 +173,7 @@ def invalid_faults(outcome: Refusal | JsonValue, reader: Engine, vector: JsonObj
     """Check that an invalid vector is refused with its code, pointer and keyword."""
     error = vector.get("error")
     if not isinstance(error, dict):
-        yield Fault(Rule.FILE_MALFORMED, "", "an invalid vector has an error with its code")
+        yield Fault(LintRule.FILE_MALFORMED, "", "an invalid vector has an error with its code")
         return
     code = str(error["code"])
     if isinstance(outcome, Refusal):
@@ -184,17 +186,21 @@ def invalid_faults(outcome: Refusal | JsonValue, reader: Engine, vector: JsonObj
     if code not in _DERIVED or (code == ErrorCode.TOO_LARGE and has_headers):
         if found:
             yield Fault(
-                Rule.INVALID_VECTOR_REFUSED_OTHERWISE, "/error/code", f"is refused with {found} before {code}"
+                LintRule.INVALID_VECTOR_REFUSED_OTHERWISE,
+                "/error/code",
+                f"is refused with {found} before {code}",
             )
     elif not found:
-        yield Fault(Rule.INVALID_VECTOR_ACCEPTED, "", "is called invalid, and the contract accepts it")
+        yield Fault(LintRule.INVALID_VECTOR_ACCEPTED, "", "is called invalid, and the contract accepts it")
     elif found != code:
         yield Fault(
-            Rule.INVALID_VECTOR_REFUSED_OTHERWISE, "/error/code", f"is refused with {found}, not with {code}"
+            LintRule.INVALID_VECTOR_REFUSED_OTHERWISE,
+            "/error/code",
+            f"is refused with {found}, not with {code}",
         )
     elif not isinstance(outcome, Refusal) and not _is_among(error, reader, outcome):
         yield Fault(
-            Rule.INVALID_VECTOR_REFUSED_OTHERWISE,
+            LintRule.INVALID_VECTOR_REFUSED_OTHERWISE,
             "/error",
             "the schema refuses it at another place or by another keyword",
         )
@@ -234,7 +240,7 @@ def example_faults(schema: JsonObject, engine: Engine, *, side: str) -> Iterator
     for number, example in enumerate(array_at(schema, "examples")):
         if not engine.accepts(example):
             yield Fault(
-                Rule.EXAMPLE_REFUSED, f"/examples/{number}", f"the {side}' schema refuses this example"
+                LintRule.EXAMPLE_REFUSED, f"/examples/{number}", f"the {side}' schema refuses this example"
             )
 
 
@@ -244,7 +250,7 @@ def untried_faults(schema: JsonObject, tried: set[str]) -> Iterator[Fault]:
         if pointer not in tried:
             keyword = pointer.rpartition("/")[2]
             yield Fault(
-                Rule.KEYWORD_UNTRIED,
+                LintRule.KEYWORD_UNTRIED,
                 pointer,
                 f"no vector breaks this {keyword}; add an invalid one that does",
             )
@@ -255,5 +261,5 @@ def code_faults(vector: JsonObject, codes: frozenset[str]) -> Iterator[Fault]:
     error = vector.get("error")
     if isinstance(error, dict) and error["code"] not in codes:
         yield Fault(
-            Rule.ERROR_CODE_UNKNOWN, "/error/code", f"errors.json has no code {str(error['code'])[:60]!r}"
+            LintRule.ERROR_CODE_UNKNOWN, "/error/code", f"errors.json has no code {str(error['code'])[:60]!r}"
         )

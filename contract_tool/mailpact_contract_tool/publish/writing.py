@@ -17,11 +17,11 @@ from pathlib import Path, PurePosixPath
 from mailpact.contracts.errors import CatalogueError
 from mailpact_contract_tool.folder.files import FolderError, read_files
 from mailpact_contract_tool.lint.folder import lint
-from mailpact_contract_tool.lint.rules import Finding, Rule
+from mailpact_contract_tool.lint.rules import Finding, LintRule
 from mailpact_contract_tool.publish.edition import CHECKSUMS
 
 _UNFINISHED = ".mailpact-"
-_NOT_AS_RELEASED = frozenset({Rule.PUBLISHED_VERSION_EDITED, Rule.UNRELEASED_CHANGES})
+_NOT_AS_RELEASED = frozenset({LintRule.PUBLISHED_VERSION_EDITED, LintRule.UNRELEASED_CHANGES})
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
 _PUBLISHED_KINDS = frozenset({".json", ".md"})
 

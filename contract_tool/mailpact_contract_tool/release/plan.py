@@ -26,7 +26,7 @@ from mailpact_contract_tool.folder.layout import ContractFolder, contract_folder
 from mailpact_contract_tool.lint.collected import Collected
 from mailpact_contract_tool.lint.folder import lint
 from mailpact_contract_tool.lint.history_rules import INDEX, entries_of, published_findings, sha256
-from mailpact_contract_tool.lint.rules import Finding, Rule
+from mailpact_contract_tool.lint.rules import Finding, LintRule
 
 _MOST_LINES = 20
 
@@ -227,7 +227,7 @@ def _refuse_edits(files: Files, index: Any, folder: ContractFolder, version: str
         (
             finding
             for finding in published_findings(files, entries_of(index), [folder])
-            if finding.rule is Rule.PUBLISHED_VERSION_EDITED
+            if finding.rule is LintRule.PUBLISHED_VERSION_EDITED
             and finding.file.startswith(f"{folder.path}/")
             and not finding.file.startswith(f"{folder.path}/history/{version}/")
         ),
@@ -253,7 +253,8 @@ def _refuse_findings(files: Files, release: Release) -> None:
         (
             finding
             for finding in lint({**files, **dict(release.files)})
-            if finding.rule is not Rule.UNRELEASED_CHANGES or finding.file.startswith(f"{release.contract}/")
+            if finding.rule is not LintRule.UNRELEASED_CHANGES
+            or finding.file.startswith(f"{release.contract}/")
         ),
     )
 

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from mailpact_contract_tool.check.reading import compare_documents
-from mailpact_contract_tool.compare.rules import Rule
+from mailpact_contract_tool.compare.rules import ChangeRule
 from mailpact_contract_tool.compare.verdict import Verdict
 
 PAGES = Path(__file__).parents[4] / "contract_tool" / "rules" / "changes"
 INFO = {
-    Rule.FORMAT_CHANGED,
-    Rule.DEFAULT_CHANGED,
-    Rule.DESCRIPTION_CHANGED,
-    Rule.ANNOTATION_CHANGED,
-    Rule.ID_CHANGED,
+    ChangeRule.FORMAT_CHANGED,
+    ChangeRule.DEFAULT_CHANGED,
+    ChangeRule.DESCRIPTION_CHANGED,
+    ChangeRule.ANNOTATION_CHANGED,
+    ChangeRule.ID_CHANGED,
 }
-HARMLESS = {Rule.TOPOLOGY_ADDED, *INFO}
+HARMLESS = {ChangeRule.TOPOLOGY_ADDED, *INFO}
 
 
 def category(rule):
@@ -27,8 +27,8 @@ def category(rule):
         return "INFO"
     if rule.startswith("TOPOLOGY_"):
         return "TOPOLOGY"
-    order = list(Rule)
-    return "WIRE" if order.index(rule) >= order.index(Rule.EXCHANGE_CHANGED) else "READER WRITER"
+    order = list(ChangeRule)
+    return "WIRE" if order.index(rule) >= order.index(ChangeRule.EXCHANGE_CHANGED) else "READER WRITER"
 
 
 def page(rule):
@@ -49,10 +49,10 @@ def changes(pair, rule):
 def test_every_rule_has_a_page_and_every_page_a_rule():
     pages = {path.stem for path in PAGES.glob("*.md")}
 
-    assert pages == {str(rule) for rule in Rule}
+    assert pages == {str(rule) for rule in ChangeRule}
 
 
-@pytest.mark.parametrize("rule", Rule)
+@pytest.mark.parametrize("rule", ChangeRule)
 def test_page_has_the_form_of_all_pages(rule):
     lines = page(rule).splitlines()
 
@@ -61,7 +61,7 @@ def test_page_has_the_form_of_all_pages(rule):
     assert [line for line in lines if line.startswith("## ")] == ["## Breaks it", "## Does not"]
 
 
-@pytest.mark.parametrize("rule", Rule)
+@pytest.mark.parametrize("rule", ChangeRule)
 def test_first_example_breaks_the_rule(rule):
     breaking, _ = examples(rule)
 
@@ -71,7 +71,7 @@ def test_first_example_breaks_the_rule(rule):
     assert harmless == (rule in HARMLESS)
 
 
-@pytest.mark.parametrize("rule", Rule)
+@pytest.mark.parametrize("rule", ChangeRule)
 def test_second_example_does_not(rule):
     _, harmless = examples(rule)
 

@@ -7,7 +7,7 @@ import pytest
 
 from mailpact_contract_tool.folder.files import read_files
 from mailpact_contract_tool.lint.folder import lint
-from mailpact_contract_tool.lint.rules import Rule
+from mailpact_contract_tool.lint.rules import LintRule
 
 
 def rules(findings):
@@ -45,24 +45,24 @@ def test_findings_are_sorted_and_the_same_each_time(sound):
 @pytest.mark.parametrize(
     ("path", "content", "rule"),
     [
-        ("order/1/schema.json", None, Rule.FILE_MISSING),
-        ("order/1/schema.json", b"", Rule.FILE_NOT_JSON),
-        ("order/1/schema.json", b"\xff\xfe", Rule.FILE_NOT_JSON),
-        ("order/1/schema.json", b"{", Rule.FILE_NOT_JSON),
-        ("order/1/schema.json", b"[" * 10_000 + b"]" * 10_000, Rule.FILE_NOT_JSON),
-        ("order/1/schema.json", b'{"a":' * 10_000 + b"1" + b"}" * 10_000, Rule.FILE_NOT_JSON),
-        ("order/1/schema.json", b'{"type": "object", "type": "array"}', Rule.FILE_NOT_JSON),
-        ("order/1/schema.json", b" " * 10_000_000, Rule.FILE_TOO_LARGE),
-        ("order/1/schema.json", b"[]", Rule.FILE_MALFORMED),
-        ("order/1/schema.json", b"true", Rule.FILE_MALFORMED),
-        ("order/1/schema.json", {"type": "object"}, Rule.SCHEMA_NOT_2020_12),
-        ("order/1/binding.json", {}, Rule.FILE_MALFORMED),
-        ("order/1/vectors/valid/minimal.json", b"{}", Rule.FILE_MALFORMED),
-        ("order/1/vectors/valid/minimal.json", b"null", Rule.FILE_MALFORMED),
-        ("index.json", {"contracts": 1}, Rule.FILE_MALFORMED),
-        ("index.json", None, Rule.FILE_MISSING),
-        ("topology.json", {"exchanges": [], "queues": [{}], "bindings": []}, Rule.FILE_MALFORMED),
-        ("errors.json", b"{}", Rule.FILE_MALFORMED),
+        ("order/1/schema.json", None, LintRule.FILE_MISSING),
+        ("order/1/schema.json", b"", LintRule.FILE_NOT_JSON),
+        ("order/1/schema.json", b"\xff\xfe", LintRule.FILE_NOT_JSON),
+        ("order/1/schema.json", b"{", LintRule.FILE_NOT_JSON),
+        ("order/1/schema.json", b"[" * 10_000 + b"]" * 10_000, LintRule.FILE_NOT_JSON),
+        ("order/1/schema.json", b'{"a":' * 10_000 + b"1" + b"}" * 10_000, LintRule.FILE_NOT_JSON),
+        ("order/1/schema.json", b'{"type": "object", "type": "array"}', LintRule.FILE_NOT_JSON),
+        ("order/1/schema.json", b" " * 10_000_000, LintRule.FILE_TOO_LARGE),
+        ("order/1/schema.json", b"[]", LintRule.FILE_MALFORMED),
+        ("order/1/schema.json", b"true", LintRule.FILE_MALFORMED),
+        ("order/1/schema.json", {"type": "object"}, LintRule.SCHEMA_NOT_2020_12),
+        ("order/1/binding.json", {}, LintRule.FILE_MALFORMED),
+        ("order/1/vectors/valid/minimal.json", b"{}", LintRule.FILE_MALFORMED),
+        ("order/1/vectors/valid/minimal.json", b"null", LintRule.FILE_MALFORMED),
+        ("index.json", {"contracts": 1}, LintRule.FILE_MALFORMED),
+        ("index.json", None, LintRule.FILE_MISSING),
+        ("topology.json", {"exchanges": [], "queues": [{}], "bindings": []}, LintRule.FILE_MALFORMED),
+        ("errors.json", b"{}", LintRule.FILE_MALFORMED),
     ],
     ids=lambda value: str(value)[:24],
 )
@@ -70,13 +70,13 @@ def test_file_that_cannot_be_used_is_one_finding_that_names_it(found, path, cont
     findings = [finding for finding in found(path, content) if finding.file == path]
 
     assert rule in rules(findings)
-    assert rules(findings) <= {rule, Rule.UNRELEASED_CHANGES}
+    assert rules(findings) <= {rule, LintRule.UNRELEASED_CHANGES}
 
 
 def test_draft_of_another_year_is_named_with_its_place(found):
     schema = {"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"}
 
-    (finding,) = [f for f in found("order/1/schema.json", schema) if f.rule == Rule.SCHEMA_NOT_2020_12]
+    (finding,) = [f for f in found("order/1/schema.json", schema) if f.rule == LintRule.SCHEMA_NOT_2020_12]
 
     assert finding.pointer == "/$schema"
 
@@ -95,7 +95,7 @@ def test_hostile_schema_is_judged_in_bounded_time(found):
         "order/1/schema.json", {"$schema": "https://json-schema.org/draft/2020-12/schema", **deep}
     )
 
-    assert Rule.PATTERN_EXPLODES in rules(findings)
+    assert LintRule.PATTERN_EXPLODES in rules(findings)
     assert time.process_time() - began < 20
 
 
@@ -110,7 +110,7 @@ def test_schema_of_very_many_subschemas_is_judged_in_bounded_time(found):
 
     findings = found("order/1/schema.json", schema)
 
-    assert Rule.KEYWORD_UNTRIED in rules(findings)
+    assert LintRule.KEYWORD_UNTRIED in rules(findings)
     assert time.process_time() - began < 20
 
 
@@ -119,7 +119,7 @@ def test_vector_of_very_many_bytes_is_not_made(found):
 
     findings = found("order/1/vectors/valid/minimal.json", vector)
 
-    assert Rule.FILE_TOO_LARGE in rules(findings)
+    assert LintRule.FILE_TOO_LARGE in rules(findings)
 
 
 def test_contract_of_a_later_major_is_found_by_its_folder(sound):
@@ -128,7 +128,7 @@ def test_contract_of_a_later_major_is_found_by_its_folder(sound):
 
     findings = lint(sound)
 
-    unreleased = {finding.file for finding in findings if finding.rule == Rule.UNRELEASED_CHANGES}
+    unreleased = {finding.file for finding in findings if finding.rule == LintRule.UNRELEASED_CHANGES}
     assert unreleased == {f"order/2/{name}" for name in ("schema.json", "writer.schema.json", "binding.json")}
 
 
@@ -136,7 +136,7 @@ def test_template_needs_no_binding(sound):
     for name in ("schema.json", "writer.schema.json"):
         sound[f"template/hello/1/{name}"] = sound[f"order/1/{name}"]
 
-    assert Rule.FILE_MISSING not in rules(lint(sound))
+    assert LintRule.FILE_MISSING not in rules(lint(sound))
 
 
 def test_history_that_is_edited_removed_or_added_is_named(sound):
@@ -149,7 +149,7 @@ def test_history_that_is_edited_removed_or_added_is_named(sound):
         (removed, "order/1/history/1.0/binding.json"),
         (added, "order/1/history/1.0/note.txt"),
     ):
-        named = [finding.file for finding in lint(files) if finding.rule == Rule.PUBLISHED_VERSION_EDITED]
+        named = [finding.file for finding in lint(files) if finding.rule == LintRule.PUBLISHED_VERSION_EDITED]
         assert named == [path]
 
 
@@ -158,6 +158,6 @@ def test_whole_contract_that_is_gone_is_named(sound):
 
     findings = lint(files)
 
-    assert {finding.file for finding in findings if finding.rule == Rule.PUBLISHED_VERSION_EDITED} == {
+    assert {finding.file for finding in findings if finding.rule == LintRule.PUBLISHED_VERSION_EDITED} == {
         file["path"] for file in json.loads(sound["index.json"])["contracts"][0]["files"]
     }

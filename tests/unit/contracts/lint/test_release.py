@@ -10,7 +10,7 @@ from mailpact.contracts.errors import UnknownContractError
 from mailpact_contract_tool.folder.files import read_files
 from mailpact_contract_tool.folder.writing import write_files
 from mailpact_contract_tool.lint.folder import lint
-from mailpact_contract_tool.lint.rules import Rule
+from mailpact_contract_tool.lint.rules import LintRule
 from mailpact_contract_tool.release.plan import Release, ReleaseRefused, plan_release
 
 SCHEMAS = ("order/1/schema.json", "order/1/writer.schema.json")
@@ -152,7 +152,7 @@ def test_edit_of_what_was_published_is_refused(sound):
     with pytest.raises(ReleaseRefused) as refused:
         plan_release(files, "order/1")
 
-    assert any(Rule.PUBLISHED_VERSION_EDITED in reason for reason in refused.value.reasons)
+    assert any(LintRule.PUBLISHED_VERSION_EDITED in reason for reason in refused.value.reasons)
 
 
 def test_changes_of_other_contracts_wait_for_their_own_release(sound):
@@ -184,7 +184,7 @@ def test_release_that_was_interrupted_anywhere_is_finished_by_running_it_again(s
 
         if count < len(release.files):
             found = {finding.rule for finding in lint(read_files(root))}
-            assert found & {Rule.UNRELEASED_CHANGES, Rule.PUBLISHED_VERSION_EDITED}
+            assert found & {LintRule.UNRELEASED_CHANGES, LintRule.PUBLISHED_VERSION_EDITED}
             write_files(root, plan_release(read_files(root), "order/1").files)
 
         assert read_files(root) == complete

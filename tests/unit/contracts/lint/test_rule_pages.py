@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailpact_contract_tool.lint.rules import Finding, Rule
+from mailpact_contract_tool.lint.rules import Finding, LintRule
 
 PAGES = Path(__file__).parents[4] / "contract_tool" / "rules" / "lint"
 BLOCK = re.compile(r"^```(?:json|markdown|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -26,27 +26,29 @@ def example(text: str, heading: str) -> tuple[str, bytes]:
 
 
 def test_every_rule_has_a_page_and_every_such_page_a_rule() -> None:
-    assert {path.stem for path in PAGES.glob("*.md")} == {str(rule) for rule in Rule}
+    assert {path.stem for path in PAGES.glob("*.md")} == {str(rule) for rule in LintRule}
 
 
-@pytest.mark.parametrize("rule", Rule)
-def test_page_has_its_shape(rule: Rule) -> None:
+@pytest.mark.parametrize("rule", LintRule)
+def test_page_has_its_shape(rule: LintRule) -> None:
     lines = page(rule).splitlines()
 
     assert lines[0] == f"# {rule}"
     assert re.fullmatch(r"Category: (FILE|PORTABLE|WIRE|TOPOLOGY|VECTOR|HISTORY)", lines[2])
 
 
-@pytest.mark.parametrize("rule", Rule)
-def test_what_a_page_says_breaks_the_rule_breaks_it(rule: Rule, found: Callable[..., list[Finding]]) -> None:
+@pytest.mark.parametrize("rule", LintRule)
+def test_what_a_page_says_breaks_the_rule_breaks_it(
+    rule: LintRule, found: Callable[..., list[Finding]]
+) -> None:
     findings = found(*example(page(rule), "Breaks it"))
 
     assert rule in {finding.rule for finding in findings}
 
 
-@pytest.mark.parametrize("rule", Rule)
+@pytest.mark.parametrize("rule", LintRule)
 def test_what_a_page_says_does_not_break_the_rule_does_not(
-    rule: Rule, found: Callable[..., list[Finding]]
+    rule: LintRule, found: Callable[..., list[Finding]]
 ) -> None:
     findings = found(*example(page(rule), "Does not"))
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mailpact_contract_tool.folder.files import MOST_FILES, FolderError, read_files
-from mailpact_contract_tool.lint.rules import Rule
+from mailpact_contract_tool.lint.rules import LintRule
 from mailpact_contract_tool.lint.schemas import Side, draft_faults, portable_faults
 from mailpact_contract_tool.lint.topology_rules import matches
 
@@ -41,7 +41,7 @@ def rules_at(findings: Any, path: str) -> set[tuple[str, str]]:
 def test_last_line_end_is_stopped_by(guard):
     schema = {"type": "string", "pattern": "^[a-z]{3}$", **guard, "$defs": {"controls": CONTROLS}}
 
-    assert Rule.PATTERN_LETS_NEWLINE_THROUGH not in broken(schema)
+    assert LintRule.PATTERN_LETS_NEWLINE_THROUGH not in broken(schema)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_last_line_end_is_stopped_by(guard):
 def test_last_line_end_is_not_stopped_by(guard):
     schema = {"type": "string", "pattern": "^[a-z]{3}$", **guard}
 
-    assert Rule.PATTERN_LETS_NEWLINE_THROUGH in broken(schema)
+    assert LintRule.PATTERN_LETS_NEWLINE_THROUGH in broken(schema)
 
 
 @pytest.mark.parametrize(
@@ -90,23 +90,23 @@ def test_portable_schema_breaks_no_rule(schema):
     [
         (
             {"properties": {"a": {"anyOf": [{"maxLength": 1}]}}, "type": "object"},
-            Rule.TYPE_NOT_STATED,
+            LintRule.TYPE_NOT_STATED,
             "/properties/a/anyOf/0/maxLength",
         ),
         (
             {"type": "object", "properties": {"a": {"$id": "urn:x"}}},
-            Rule.KEYWORD_FORBIDDEN,
+            LintRule.KEYWORD_FORBIDDEN,
             "/properties/a/$id",
         ),
-        ({"items": {"$ref": "#/$defs/a/b"}, "type": "array"}, Rule.REFERENCE_NOT_LOCAL, "/items/$ref"),
-        ({"enum": [1, [2.0]]}, Rule.NUMBER_WRITTEN_WITH_FRACTION, "/enum/1/0"),
-        ({"const": {"a/b": -(2**60)}}, Rule.NUMBER_TOO_GREAT, "/const/a~1b"),
-        ({"type": "integer", "exclusiveMinimum": 1, "maximum": 1}, Rule.LIMITS_CONTRADICT, "/maximum"),
-        ({"type": "array", "minItems": 2, "maxItems": 1}, Rule.LIMITS_CONTRADICT, "/maxItems"),
-        ({"type": "string", "format": "email", "maxLength": 9}, Rule.FORMAT_ALONE, "/format"),
+        ({"items": {"$ref": "#/$defs/a/b"}, "type": "array"}, LintRule.REFERENCE_NOT_LOCAL, "/items/$ref"),
+        ({"enum": [1, [2.0]]}, LintRule.NUMBER_WRITTEN_WITH_FRACTION, "/enum/1/0"),
+        ({"const": {"a/b": -(2**60)}}, LintRule.NUMBER_TOO_GREAT, "/const/a~1b"),
+        ({"type": "integer", "exclusiveMinimum": 1, "maximum": 1}, LintRule.LIMITS_CONTRADICT, "/maximum"),
+        ({"type": "array", "minItems": 2, "maxItems": 1}, LintRule.LIMITS_CONTRADICT, "/maxItems"),
+        ({"type": "string", "format": "email", "maxLength": 9}, LintRule.FORMAT_ALONE, "/format"),
         (
             {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"not": {"$ref": "#/$defs/a"}}}},
-            Rule.REFERENCE_RECURSIVE,
+            LintRule.REFERENCE_RECURSIVE,
             "/$defs/a",
         ),
         (
@@ -114,10 +114,10 @@ def test_portable_schema_breaks_no_rule(schema):
                 "$ref": "#/$defs/d0",
                 "$defs": {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(70)} | {"d70": {}},
             },
-            Rule.REFERENCES_EXPLODE,
+            LintRule.REFERENCES_EXPLODE,
             "/$defs",
         ),
-        ({"allOf": [{"type": "string", "pattern": "[a]"}] * 201}, Rule.PATTERN_EXPLODES, ""),
+        ({"allOf": [{"type": "string", "pattern": "[a]"}] * 201}, LintRule.PATTERN_EXPLODES, ""),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -129,7 +129,7 @@ def test_definition_between_and_before_recursive_ones_is_not_called_recursive():
     schema = {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"items": {"$ref": "#/$defs/b"}}, "c": {}}}
 
     faults = [
-        fault for fault in portable_faults(schema, Side.READERS) if fault.rule == Rule.REFERENCE_RECURSIVE
+        fault for fault in portable_faults(schema, Side.READERS) if fault.rule == LintRule.REFERENCE_RECURSIVE
     ]
 
     assert [fault.pointer for fault in faults] == ["/$defs/b"]
@@ -148,7 +148,7 @@ def test_definition_between_and_before_recursive_ones_is_not_called_recursive():
     ids=json.dumps,
 )
 def test_object_of_a_writer_is_open_unless_it_or_what_it_stands_in_says_otherwise(schema, is_open):
-    assert (Rule.WRITER_OPEN in broken(schema, Side.WRITERS)) == is_open
+    assert (LintRule.WRITER_OPEN in broken(schema, Side.WRITERS)) == is_open
 
 
 def test_pointer_into_a_malformed_schema_is_named():
@@ -156,7 +156,7 @@ def test_pointer_into_a_malformed_schema_is_named():
 
     (fault,) = draft_faults({"$schema": draft, "properties": {"a": {"minLength": -1}}})
 
-    assert (fault.rule, fault.pointer) == (Rule.SCHEMA_NOT_2020_12, "/properties/a/minLength")
+    assert (fault.rule, fault.pointer) == (LintRule.SCHEMA_NOT_2020_12, "/properties/a/minLength")
 
 
 @pytest.mark.parametrize(
@@ -194,8 +194,8 @@ def test_publisher_whose_key_comes_from_the_body_is_followed_for_each_value(soun
 
     at = rules_at(found("order/1/writer.schema.json", schema), "order/1/binding.json")
 
-    assert (Rule.PUBLISHER_UNROUTABLE, "/writers/routing_key") in at
-    assert (Rule.BINDING_KEY_NOT_READ, "/writers/routing_key") in at
+    assert (LintRule.PUBLISHER_UNROUTABLE, "/writers/routing_key") in at
+    assert (LintRule.BINDING_KEY_NOT_READ, "/writers/routing_key") in at
 
 
 def test_publisher_to_whom_nobody_has_to_listen_may_reach_no_queue(sound, found):
@@ -209,7 +209,7 @@ def test_publisher_to_whom_nobody_has_to_listen_may_reach_no_queue(sound, found)
         "order/1/binding.json",
     )
 
-    assert Rule.PUBLISHER_UNROUTABLE not in {rule for rule, _ in at}
+    assert LintRule.PUBLISHER_UNROUTABLE not in {rule for rule, _ in at}
 
 
 def test_dead_letters_with_a_key_of_their_own_must_match_a_binding(sound, found):
@@ -219,7 +219,7 @@ def test_dead_letters_with_a_key_of_their_own_must_match_a_binding(sound, found)
 
     at = rules_at(found("topology.json", topology), "topology.json")
 
-    assert (Rule.DEAD_LETTER_TARGET_MISSING, "/queues/1/arguments/x-dead-letter-exchange") in at
+    assert (LintRule.DEAD_LETTER_TARGET_MISSING, "/queues/1/arguments/x-dead-letter-exchange") in at
 
 
 def test_dead_letter_exchange_and_bindings_must_be_declared(sound, found):
@@ -228,59 +228,59 @@ def test_dead_letter_exchange_and_bindings_must_be_declared(sound, found):
 
     at = rules_at(found("topology.json", topology), "topology.json")
 
-    assert (Rule.DEAD_LETTER_TARGET_MISSING, "/queues/1/arguments/x-dead-letter-exchange") in at
-    assert (Rule.TOPOLOGY_UNDECLARED, "/bindings/0/exchange") in at
+    assert (LintRule.DEAD_LETTER_TARGET_MISSING, "/queues/1/arguments/x-dead-letter-exchange") in at
+    assert (LintRule.TOPOLOGY_UNDECLARED, "/bindings/0/exchange") in at
 
 
 @pytest.mark.parametrize(
     ("kind", "document", "rule"),
     [
         ("valid", {"description": "x", "body_base64": "eyJpZCI6ICJhIn0="}, None),
-        ("valid", {"description": "x", "body_base64": "?"}, Rule.FILE_TOO_LARGE),
+        ("valid", {"description": "x", "body_base64": "?"}, LintRule.FILE_TOO_LARGE),
         ("valid", {"description": "x", "body_pieces": [{"text": '{"id": "a"}', "times": 1.0}]}, None),
-        ("valid", {"description": "x", "body": "{}"}, Rule.VALID_VECTOR_REFUSED),
-        ("valid", {"description": "x", "body": '{"id": "a", "b": 1}'}, Rule.VALID_VECTOR_REFUSED),
+        ("valid", {"description": "x", "body": "{}"}, LintRule.VALID_VECTOR_REFUSED),
+        ("valid", {"description": "x", "body": '{"id": "a", "b": 1}'}, LintRule.VALID_VECTOR_REFUSED),
         (
             "valid",
             {"description": "x", "body": '{"id": "a"}', "writer_error": {}},
-            Rule.INVALID_VECTOR_ACCEPTED,
+            LintRule.INVALID_VECTOR_ACCEPTED,
         ),
         (
             "valid",
             {"description": "x", "body": '{"id": "a", "b": 1}', "writer_error": {"keyword": "type"}},
-            Rule.INVALID_VECTOR_REFUSED_OTHERWISE,
+            LintRule.INVALID_VECTOR_REFUSED_OTHERWISE,
         ),
         (
             "valid",
             {"description": "x", "body": '{"id": "a"}', "content_type": "text/html"},
-            Rule.VALID_VECTOR_REFUSED,
+            LintRule.VALID_VECTOR_REFUSED,
         ),
         ("valid", {"description": "x", "body": '{"id": "a"}', "content_type": "Application/JSON ; x"}, None),
         (
             "valid",
             {"description": "x", "body": '{"id": "a"}', "properties": {"type": "order.v2"}},
-            Rule.VALID_VECTOR_REFUSED,
+            LintRule.VALID_VECTOR_REFUSED,
         ),
         ("valid", {"description": "x", "body": '{"id": "a"}', "properties": {"type": ""}}, None),
         (
             "valid",
             {"description": "x", "body": '{"id": "a"}', "properties": {"content_encoding": "gzip"}},
-            Rule.VALID_VECTOR_REFUSED,
+            LintRule.VALID_VECTOR_REFUSED,
         ),
         (
             "invalid",
             {"description": "x", "body": "{}", "error": {"code": "id_conflict"}},
-            Rule.INVALID_VECTOR_REFUSED_OTHERWISE,
+            LintRule.INVALID_VECTOR_REFUSED_OTHERWISE,
         ),
         (
             "invalid",
             {"description": "x", "body": '{"id": "a"}', "error": {"code": "no_such"}},
-            Rule.ERROR_CODE_UNKNOWN,
+            LintRule.ERROR_CODE_UNKNOWN,
         ),
         (
             "invalid",
             {"description": "x", "body": "[", "error": {"code": "schema"}},
-            Rule.INVALID_VECTOR_REFUSED_OTHERWISE,
+            LintRule.INVALID_VECTOR_REFUSED_OTHERWISE,
         ),
     ],
     ids=lambda value: str(value)[:60],
@@ -303,7 +303,7 @@ def test_deprecation_has_a_day(sound, found):
     without = found("index.json", entry(sound, status="deprecated"))
     with_day = found("index.json", entry(sound, status="deprecated", deprecated="2027-01-31"))
 
-    assert (Rule.FILE_MALFORMED, "/contracts/0/status") in rules_at(without, "index.json")
+    assert (LintRule.FILE_MALFORMED, "/contracts/0/status") in rules_at(without, "index.json")
     assert with_day == []
 
 
@@ -313,13 +313,15 @@ def test_history_holds_versions_of_its_own_major_only(found, version):
 
     findings = found(path, {})
 
-    assert (Rule.VERSION_GAP, "") in rules_at(findings, f"order/1/history/{version}")
+    assert (LintRule.VERSION_GAP, "") in rules_at(findings, f"order/1/history/{version}")
 
 
 def test_changelog_stands_newest_first(sound, found):
     assert found("order/1/CHANGELOG.md", b"# C\n\n## 1.0\n\nThe first.\n\n## Notes\n") == []
-    assert Rule.CHANGELOG_INCOMPLETE in {f.rule for f in found("order/1/CHANGELOG.md", b"## 1.1\n## 1.0\n")}
-    assert Rule.FILE_MISSING in {f.rule for f in found("order/1/CHANGELOG.md", None)}
+    assert LintRule.CHANGELOG_INCOMPLETE in {
+        f.rule for f in found("order/1/CHANGELOG.md", b"## 1.1\n## 1.0\n")
+    }
+    assert LintRule.FILE_MISSING in {f.rule for f in found("order/1/CHANGELOG.md", None)}
 
 
 def test_folder_is_read_whole_but_for_what_is_hidden(tmp_path):

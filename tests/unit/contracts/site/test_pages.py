@@ -9,8 +9,8 @@ from mailpact.contracts import catalogue
 from mailpact.contracts.errors import ErrorCode
 from mailpact_cli.commands import commands, root
 from mailpact_cli.contracts.docs import commands_described
-from mailpact_contract_tool.compare.rules import Rule as ChangeRule
-from mailpact_contract_tool.lint.rules import Rule as LintRule
+from mailpact_contract_tool.compare.rules import ChangeRule
+from mailpact_contract_tool.lint.rules import LintRule
 from mailpact_contract_tool.publish.edition import edition, laid_out
 from mailpact_contract_tool.publish.writing import read_published
 from mailpact_contract_tool.site.material import material
