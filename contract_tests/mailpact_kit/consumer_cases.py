@@ -16,7 +16,7 @@ NOT_SERVED = "a valid message that came after it was not served"
 
 
 async def carry_out(stage: Stage, case: Case, does: ConsumerCase) -> tuple[list[str], Evidence]:
-    """Carry out one case; give its problems, and what helps to find their cause."""
+    """Carry out one case; return its problems, and what helps to find their cause."""
     binding = stage.contract(case.contract).wire
     sent = [
         case_message(case.id, message, binding, message_id=new_id(), now=now()) for message in does.messages

@@ -25,7 +25,7 @@ TAKEN = "250 2.0.0 kept"
 
 
 async def carry_out(stage: Stage, case: Case, does: FaultCase) -> tuple[list[str], Evidence]:
-    """Carry out one case; give its problems, and what helps to find their cause."""
+    """Carry out one case; return its problems, and what helps to find their cause."""
     sent: list[Sent] = []
     problems = await _DEEDS[does.fault](stage, case, sent)
     nonces = [message.nonce for message in sent]

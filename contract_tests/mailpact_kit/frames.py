@@ -66,7 +66,7 @@ class FrameReader:
         self._is_lost = False
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Take the next bytes and give the frames that are complete now; raises nothing, whatever the bytes are."""
+        """Take the next bytes and return the frames that are complete now; raises nothing, whatever the bytes are."""
         if self._is_lost:
             return []
         self._buffer += data

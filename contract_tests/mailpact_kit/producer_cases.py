@@ -24,7 +24,7 @@ LEASE_PATIENCE = 2 * PATIENCE  # a killed program's rows may be leased to it for
 
 
 async def carry_out(stage: Stage, case: Case, does: ProducerCase | FaultCase) -> tuple[list[str], Evidence]:
-    """Carry out one case; give its problems, and what helps to find their cause."""
+    """Carry out one case; return its problems, and what helps to find their cause."""
     trigger = stage.trigger
     assert trigger is not None  # noqa: S101  # without a trigger such a case is skipped
     asked = _asked(case.id, does.message, trigger)

@@ -191,7 +191,7 @@ class Tap:
 
 @asynccontextmanager
 async def tapping(target: HostPort, changes: Changes) -> AsyncIterator[tuple[Tap, int]]:
-    """Run a tap before the broker; give it and its port on 127.0.0.1."""
+    """Run a tap before the broker; yield the tap and its port on 127.0.0.1."""
     tap = Tap(target, changes)
     server = await asyncio.start_server(tap.serve, "127.0.0.1", 0, limit=CHUNK_BYTES)
     try:

@@ -87,7 +87,7 @@ class Inbox:
         return await asyncio.wait_for(self._arrived.get(), LIMIT_SECONDS)
 
     async def bodies(self, count: int) -> Observation:
-        """Wait for some deliveries and give their bodies."""
+        """Wait for some deliveries and return their bodies."""
         return [text(await self.next()) for _ in range(count)]
 
     async def rest(self, channel: AbstractChannel, queue: str = "q") -> Observation:
@@ -132,7 +132,7 @@ async def take(channel: AbstractChannel, *queues: str, no_ack: bool = False) -> 
 
 
 async def drain(channel: AbstractChannel, queue: str = "q") -> Observation:
-    """Take what is in a queue, and comes until it is quiet, and give the bodies."""
+    """Take what is in a queue, and comes until it is quiet, and return the bodies."""
     found: list[Observation] = []
     vain = 0
     while vain < QUIET_ROUNDS:
@@ -147,7 +147,7 @@ async def drain(channel: AbstractChannel, queue: str = "q") -> Observation:
 
 
 async def drained(channel: AbstractChannel, queues: Iterable[str]) -> Observation:
-    """Drain several queues at the same time; give the bodies by queue."""
+    """Drain several queues at the same time; return the bodies by queue."""
     names = list(queues)
     bodies = await asyncio.gather(*(drain(channel, queue) for queue in names))
     return dict(zip(names, bodies, strict=True))

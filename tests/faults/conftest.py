@@ -83,7 +83,7 @@ class Process:
         self.process.wait()
 
     def stop(self) -> int:
-        """Ask it to stop; give its exit code."""
+        """Ask it to stop; return its exit code."""
         self.process.terminate()
         return self.process.wait(timeout=PATIENCE_SECONDS)
 
@@ -242,7 +242,7 @@ class Mailpact:
                 taken.append((str(properties.headers["x-error-code"]), body))
 
     def register(self, email: str, port: str = "site") -> int:
-        """Register a reader through the web form; give the status of the answer."""
+        """Register a reader through the web form; return the status of the answer."""
         form_url = f"http://{self._at(port)}/register"
         jar = http.cookiejar.CookieJar()
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar), _NoRedirect())

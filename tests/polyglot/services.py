@@ -38,7 +38,7 @@ class Service:
             )
 
     def said(self, pattern: str) -> str:
-        """Wait until it says something, and give the first group of that."""
+        """Wait until it says something, and return the first group of that."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (found := re.search(pattern, self._log.read_text(), re.MULTILINE)) is None:
             assert self._process.poll() is None, self._log.read_text()

@@ -91,7 +91,7 @@ def test_pytest_program_on_the_page_passes(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def calls(node: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Any]]:
-    """Run every call of the npm package against a server; give the shape of each answer."""
+    """Run every call of the npm package against a server; return the shape of each answer."""
     command = node.program("mailpit", CLIENT.read_text(encoding="utf-8"))
     folder = tmp_path_factory.mktemp("mailpit-api")
 

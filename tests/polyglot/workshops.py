@@ -54,7 +54,7 @@ class Workshop(ABC):
         return self.program(source.stem, source.read_text(encoding="utf-8"))
 
     def program(self, name: str, source: str) -> list[str]:
-        """Make a program of one file, unless it is there, and give the command that runs it."""
+        """Make a program of one file, unless it is there, and return the command that runs it."""
         key = f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
         program, unfinished = self.folder / f"{key}{self.suffix}", self.folder / f"unfinished{self.suffix}"
         with _locked(self.folder):

@@ -70,7 +70,7 @@ class Databases:
                 cursor.execute(f"INSERT INTO `{name}`.`{table}` SELECT * FROM `{source}`.`{table}`")
 
     def kill_connections(self, name: str) -> int:
-        """End every connection to a database from the server's side; give how many there were."""
+        """End every connection to a database from the server's side; return how many there were."""
         with self._cursor() as cursor:
             cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", (name,))
             connections = [int(row[0]) for row in cursor.fetchall()]

@@ -120,7 +120,7 @@ class Rabbitmq(PrivateProcess):
             self.clear_memory_alarm()
 
     def call(self, expression: str) -> str:
-        """Evaluate an Erlang expression in the node and give its value as text; raise ErlangError."""
+        """Evaluate an Erlang expression in the node and return its value as text; raise ErlangError."""
         erl_call = str(self._root / "usr/lib/erlang/bin/erl_call")
         words = [
             *(erl_call, "-c", self._cookie, "-timeout", str(CALL_SECONDS)),
@@ -212,7 +212,7 @@ class Rabbitmq(PrivateProcess):
         self.call(f"ok = rabbit_auth_backend_internal:delete_user({_binary(name)}, {_binary('test')})")
 
     def close_connections(self, vhost: str) -> int:
-        """Close every connection to a vhost as an operator would (320 CONNECTION_FORCED); give how many there were."""
+        """Close every connection to a vhost as an operator would (320 CONNECTION_FORCED); return their number."""
         closed = self.call(
             '[rabbit_networking:close_connection(proplists:get_value(pid, I), "closed by a test")'
             " || I <- rabbit_networking:connection_info_all([pid, vhost]),"

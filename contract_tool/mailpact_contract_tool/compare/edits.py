@@ -16,7 +16,7 @@ from mailpact_contract_tool.compare.node import DECIDING, Kind, Node, Store, can
 from mailpact_contract_tool.compare.rules import BOUNDS, ChangeRule
 
 Wrap = Callable[[Node], Node]
-"""Puts a node back where it was and gives the whole schema."""
+"""Puts a node back where it was and returns the whole schema."""
 
 _DESCRIPTIONS = {
     "title": ChangeRule.DESCRIPTION_CHANGED,

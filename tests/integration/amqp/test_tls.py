@@ -20,7 +20,7 @@ TlsBroker = Callable[[Path], AbstractAsyncContextManager[int]]
 
 @pytest.fixture
 def over_tls(broker: Any) -> TlsBroker:
-    """Serve the broker over TLS with a certificate; gives the port."""
+    """Serve the broker over TLS with a certificate; yield the port."""
 
     @asynccontextmanager
     async def serving(certificate: Path) -> AsyncIterator[int]:

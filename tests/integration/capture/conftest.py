@@ -53,7 +53,7 @@ class Server:
         await asyncio.to_thread(work)
 
     async def say(self, *lines: bytes) -> list[bytes]:
-        """Say raw lines over one connection; give the answer to each, the greeting first."""
+        """Say raw lines over one connection; return the answer to each, the greeting first."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.smtp_port)
         answers = [await reader.readline()]
         for line in lines:
@@ -70,7 +70,7 @@ class Server:
             return answer.status, await answer.read(), answer.headers
 
     async def change(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Change something by the API; give the status and the JSON or text of the answer."""
+        """Change something by the API; return the status and the JSON or text of the answer."""
         async with self.web.request(method, self.url + path, json=body) as answer:
             is_json = answer.content_type == "application/json"
             return answer.status, await answer.json() if is_json else await answer.text()

@@ -16,7 +16,7 @@ QUEUE = "status.reader"
 
 @asynccontextmanager
 async def reading(stage: Any, **arguments: Any) -> AsyncIterator[AbstractChannel]:
-    """Give a channel, with a queue that gets every status event."""
+    """Yield a channel with a queue that gets every status event."""
     async with aiormq.connect(stage.amqp_url) as connection:
         channel = await connection.channel()
         await channel.queue_declare(QUEUE, durable=True, arguments={"x-queue-type": "quorum", **arguments})

@@ -22,7 +22,7 @@ def mailpact(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[[str, str], Path]:
-    """Writes a file and gives its path."""
+    """Writes a file and returns its path."""
 
     def write(name: str, text: str) -> Path:
         path = tmp_path / name

@@ -53,7 +53,7 @@ def clear(mariadb: Any, mariadb_url: str) -> Callable[[], None]:
 
 @pytest.fixture
 def kill_connections(mariadb: Any, mariadb_url: str) -> Callable[[], int]:
-    """End every connection to the test's database from the server's side; give how many there were."""
+    """End every connection to the test's database from the server's side; return how many there were."""
     databases, name = getattr(mariadb, "databases", mariadb), mariadb_url.rpartition("/")[2]
     return lambda: databases.kill_connections(name)
 

@@ -70,7 +70,7 @@ def settle(rows: Sequence[Claimed], token: str) -> Callable[[Connection], None]:
 
 @asynccontextmanager
 async def unfinished(database: Database, work: Callable[[Connection], Any]) -> AsyncIterator[Any]:
-    """Do the work and keep its transaction open meanwhile; give its result."""
+    """Do the work and keep its transaction open meanwhile; return its result."""
     done, finish = threading.Event(), threading.Event()
     result: list[Any] = []
 

@@ -57,7 +57,7 @@ Verify = Callable[..., Verified]
 
 @pytest.fixture
 def verify(tmp_path: Path) -> Verify:
-    """Run `contract-tests verify` with these words; give how it ended."""
+    """Run `contract-tests verify` with these words; return how it ended."""
 
     def run(*words: str, patience: int = PATIENCE_SECONDS) -> Verified:
         report = tmp_path / "report.json"

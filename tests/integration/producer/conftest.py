@@ -127,7 +127,7 @@ class Data:
         self._engine = create_engine(url.url, poolclass=NullPool)
 
     def rows(self, query: str, **values: object) -> list[tuple[Any, ...]]:
-        """Do one statement by itself; give the rows that it finds."""
+        """Do one statement by itself; return the rows that it finds."""
         with self._engine.begin() as connection:
             result = connection.execute(text(query), values)
             return [tuple(row) for row in result] if result.returns_rows else []

@@ -155,7 +155,7 @@ def test_there_are_never_more_connections_than_descriptors() -> None:
 
 @asynccontextmanager
 async def site_process(folder: Path, descriptors: int) -> AsyncIterator[tuple[str, Path]]:
-    """Run the site in a process that may open so many files; give its URL and its log."""
+    """Run the site in a process that may open so many files; return its URL and its log."""
     log = folder / "log"
     command = f'ulimit -n {descriptors} && exec "$0" -m mailpact_cli producer "$@"'
     arguments = [
