@@ -113,7 +113,7 @@ async def test_nothing_is_replayed_or_dropped_without_a_word_on_which(broker, de
     for verb in ("replay", "drop"):
         done = await dead(verb)
         assert (done.returncode, done.stdout) == (2, "")
-        assert "say which letters" in done.stderr
+        assert "name the letters" in done.stderr
     assert await broker.ids("email.dead") == [A]
 
 

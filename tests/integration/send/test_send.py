@@ -128,7 +128,7 @@ async def test_options_make_a_message_without_a_file(queue, file, tmp_path) -> N
         (BODY, ["--template", "welcome"], 1, "schema"),
         ({}, ["--template", "welcome", "--to", "a@b.example"], 1, "schema at /template/data, required"),
         ([], [], 1, "is no JSON object"),
-        (BODY, ["--data", "d.json"], 2, "--data needs --template"),
+        (BODY, ["--data", "d.json"], 2, "give --template too"),
         (BODY, ["--template", "welcome/x"], 2, "NAME or NAME/VERSION"),
         (BODY, ["--attach", "none.pdf"], 2, "none.pdf cannot be read"),
         (BODY, ["--wait", "-1"], 2, "--wait"),

@@ -56,7 +56,7 @@ async def test_says_what_differs_and_makes_nothing(broker_url, run) -> None:
     done = await asyncio.to_thread(run, "topology", "apply", "--amqp-url", broker_url)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert "nothing was made" in done.stderr
+    assert "nothing was created" in done.stderr
     assert "'email.work'" in done.stderr
     async with aiormq.connect(broker_url) as connection:
         channel = await connection.channel()

@@ -99,8 +99,8 @@ def nested(depth):
     [
         ({"$schema": "http://json-schema.org/draft-07/schema#"}, "/$schema", "2020-12"),
         ({"properties": {"a": {"type": "text"}}}, "/properties/a/type", "not a schema"),
-        ({"items": {"$ref": "#/$defs/gone"}}, "/$defs/gone", "nothing stands there"),
-        ({"items": {"$ref": "#/required/0"}, "required": ["a"]}, "/required/0", "no schema"),
+        ({"items": {"$ref": "#/$defs/gone"}}, "/$defs/gone", "has no value"),
+        ({"items": {"$ref": "#/required/0"}, "required": ["a"]}, "/required/0", "not a schema"),
         ({"items": {"$ref": "https://example.org/s"}}, "/items/$ref", "points out of this file"),
         ({"items": {"$ref": "#name"}}, "/items/$ref", "points out of this file"),
         ({"$ref": "#"}, "", "without end"),
