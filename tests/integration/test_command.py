@@ -253,7 +253,7 @@ def test_raw_hash_is_of_the_bytes_that_the_viewer_gives(up: Up, folder: Path) ->
         (["consumer", "--inbox-url", "mysql://x/y"], r"--inbox-url.*sqlite:///"),
         (["consumer", "--prefetch", "0"], r"--prefetch"),
         (["devbroker", "--listen", "0.0.0.0:5672"], r"--unsafe-listen"),
-        (["devbroker", "--status", "0.0.0.0:15672"], r"--status 0\.0\.0\.0:15672 is open"),
+        (["devbroker", "--status", "0.0.0.0:15672"], r"--status 0\.0\.0\.0:15672 can be reached"),
         (["up", "--json"], r"--json needs --demo"),
         (["up", "--once"], r"--once needs --demo"),
         (["devbroker", "--listen", "127.0.0.1:0", "--journal", "file"], r"journal file cannot be read"),
@@ -261,8 +261,8 @@ def test_raw_hash_is_of_the_bytes_that_the_viewer_gives(up: Up, folder: Path) ->
             ["capture", "--smtp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--store", "file"],
             r"file is not a mail store",
         ),
-        (["up", "--data", "file/below"], r"the folder file/below cannot be made"),
-        (["capture", "--store", "file/below/mail.db"], r"the folder .*file/below cannot be made"),
+        (["up", "--data", "file/below"], r"the folder file/below cannot be created"),
+        (["capture", "--store", "file/below/mail.db"], r"the folder .*file/below cannot be created"),
     ],
 )
 def test_usage_errors_are_one_line_and_exit_2(folder: Path, arguments: list[str], line: str) -> None:
