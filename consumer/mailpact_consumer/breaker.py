@@ -2,7 +2,7 @@
 
 Trouble of the server (no connection, 421 or 5xx before RCPT, a refused login) opens the breaker at once: no message is
 to blame, so none may pay with an attempt. One exception: a server that refuses only further connections (421, or no
-connection) while it has taken a mail within the last 5 seconds is busy, not away.
+connection) while it has taken a mail, or answered a probe, within the last 5 seconds is busy, not away.
 
 A 421 at RCPT or later may be about that one recipient, who may be answered so for ever. Such outcomes open the breaker
 only when five different recipients met them in a row without a mail that was taken.
@@ -44,10 +44,10 @@ class Breaker:
         self._doubtful.add(recipient)
         return len(self._doubtful) >= RECIPIENTS_IN_A_ROW and self._open(reason, now)
 
-    def close(self) -> None:
-        """Note that the server answers a probe."""
+    def close(self, now: float) -> None:
+        """Note that the server would take a mail. If it has few connections to give, the next may be refused."""
         self.is_open, self.reason = False, ""
-        self._doubtful.clear()
+        self.succeeded(now)
 
     def _open(self, reason: str, now: float) -> bool:
         if self.is_open:

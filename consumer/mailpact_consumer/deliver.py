@@ -163,7 +163,11 @@ class MailServer:
         self._let_in(self._places.leave(visit))
 
     async def probe(self, sender: str) -> Trouble | None:
-        """Try a new connection, the login and MAIL, within 30 s; return the trouble, or None when all work."""
+        """Try a new connection, the login and MAIL, within 30 s; return the trouble, or None when all work.
+
+        Connections that nobody uses are closed before, because a server may give one client only a few.
+        """
+        await self._leave_kept()
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 session = await open_session(self._server)
@@ -189,6 +193,9 @@ class MailServer:
         """Say QUIT on every kept connection, within a second."""
         if self._sweep is not None:
             self._sweep.cancel()
+        await self._leave_kept()
+
+    async def _leave_kept(self) -> None:
         kept, self._kept = self._kept, []
         for session in kept:
             self._say_goodbye(session)

@@ -80,6 +80,6 @@ class ServerWatch:
                     say("the mail server is still in trouble", reason=trouble.reason)
                     self._breaker.reason = trouble.reason
                 wait = min(2 * wait, LONGEST_PROBE_SECONDS)
-            self._breaker.close()
+            self._breaker.close(time.monotonic())
             log.warning("the mail server answers again, consuming resumes")
             self._resume()

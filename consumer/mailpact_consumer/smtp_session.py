@@ -63,7 +63,7 @@ async def open_session(server: Server) -> Session | Trouble:
         connection = await _connect(server)
     except ssl.SSLError as error:
         return _tls_trouble(error)
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, UnicodeError) as error:  # UnicodeError: a name that DNS cannot have
         return unreachable(_named(error))
     try:
         return await _introduce(connection, server)
@@ -105,7 +105,10 @@ async def _introduce(connection: Connection, server: Server) -> Session:
     ):
         offered = await _hello(connection, server.name)
     if server.url.password is not None:
-        await _log_in(connection, server.url, offered)
+        try:
+            await _log_in(connection, server.url, offered)
+        except NoAnswer as error:  # some servers hang up on a login that they refuse
+            raise _Refused(unanswered(Phase.AUTH, str(error))) from error
     return Session(connection, has_pipelining="PIPELINING" in offered)
 
 
@@ -144,7 +147,10 @@ async def _log_in(connection: Connection, url: SmtpUrl, offered: Mapping[str, st
     reply = Reply(MECHANISM_UNKNOWN)
     for mechanism in known:
         if mechanism == PLAIN:
-            reply = await _ask(connection, command("AUTH", PLAIN, _base64(f"\0{user}\0{password}")))
+            answer = _base64(f"\0{user}\0{password}")
+            reply = await _ask(connection, command("AUTH", PLAIN, answer))
+            if reply.kind == 3:  # a server that does not read what stands behind PLAIN asks for it
+                reply = await _ask(connection, command(answer))
         else:
             reply = await _log_in_by_steps(connection, user, password)
         if reply.code != MECHANISM_UNKNOWN:

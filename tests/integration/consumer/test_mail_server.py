@@ -630,3 +630,143 @@ async def test_server_without_a_login_that_we_know_names_the_setting(
 
     assert isinstance(outcome, Trouble)
     assert (outcome.scope, outcome.setting) == (Scope.SERVER, "--smtp-url")
+
+
+# --- login, against a server that answers as written ---
+
+PLAIN = base64.b64encode(b"\0ada\0secret").decode()
+BY_STEPS = [base64.b64encode(word).decode() for word in (b"ada", b"secret")]
+ASKS = [b"334 VXNlcm5hbWU6\r\n"]
+LOGINS: dict[str, tuple[str, dict[str, list[bytes]], list[str]]] = {
+    "PLAIN": ("AUTH PLAIN LOGIN", {"AUTH": [b"235 ok\r\n"]}, [f"AUTH PLAIN {PLAIN}"]),
+    "PLAIN, old spelling": ("AUTH=PLAIN", {"AUTH": [b"235 ok\r\n"]}, [f"AUTH PLAIN {PLAIN}"]),
+    "PLAIN, asked for once more": (
+        "AUTH PLAIN",
+        {"AUTH": [b"334 \r\n"], PLAIN: [b"235 ok\r\n"]},
+        [f"AUTH PLAIN {PLAIN}", PLAIN],
+    ),
+    "LOGIN alone": (
+        "AUTH LOGIN",
+        {"AUTH": ASKS, BY_STEPS[0]: [b"334 UGFzc3dvcmQ6\r\n"], BY_STEPS[1]: [b"235 ok\r\n"]},
+        ["AUTH LOGIN", *BY_STEPS],
+    ),
+    "PLAIN not known after all": (
+        "AUTH PLAIN LOGIN",
+        {"AUTH": [b"504 no\r\n", *ASKS], BY_STEPS[0]: ASKS, BY_STEPS[1]: [b"235-wel\r\n235 come\r\n"]},
+        [f"AUTH PLAIN {PLAIN}", "AUTH LOGIN", *BY_STEPS],
+    ),
+}
+
+
+def _logging_in(offer: str, answers: dict[str, list[bytes]]) -> Script:
+    return Script(offers=(offer,), answers={word: list(said) for word, said in answers.items()})
+
+
+async def logged_in(script: Script) -> Any:
+    """Send one mail after a login, without TLS (which only a test may do)."""
+    async with script.running():
+        login = url(script.port, user="ada", password="secret")
+        server = mail_server(script.port, url=login, tls=SmtpTls.OFF)
+        outcome = await send(server)
+        await server.close()
+    return outcome
+
+
+@pytest.mark.parametrize(("offer", "answers", "said"), LOGINS.values(), ids=LOGINS)
+async def test_login_is_made_as_the_server_wants_it(
+    offer: str, answers: dict[str, list[bytes]], said: list[str]
+) -> None:
+    script = _logging_in(offer, answers)
+
+    assert isinstance(await logged_in(script), Accepted)
+    assert script.commands[1 : 1 + len(said)] == said
+
+
+REFUSED_LOGINS = {
+    "535": ([b"535 5.7.8 no\r\n"], "--smtp-url"),
+    "534": ([b"534 5.7.9 too weak\r\n"], "--smtp-url"),
+    "538": ([b"538 5.7.11 encrypt\r\n"], "--smtp-tls"),
+    "530": ([b"530 5.7.0 STARTTLS first\r\n"], "--smtp-url"),
+    "500": ([b"500 what?\r\n"], "--smtp-url"),
+    "454": ([b"454 4.7.0 later\r\n"], None),
+    "421": ([b"421 4.7.0 too many\r\n" + HANG_UP], None),
+    "hang up": ([HANG_UP], None),
+    "no reply": ([b"welcome\r\n"], None),
+    "silence": ([SILENCE], None),
+    "asked without end": ([b"334 more\r\n"] * 9, None),
+}
+
+
+@pytest.mark.parametrize(("answers", "setting"), REFUSED_LOGINS.values(), ids=REFUSED_LOGINS)
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+async def test_refused_login_is_the_servers_trouble_at_auth_and_sends_nothing(
+    mechanism: str, answers: list[bytes], setting: str | None
+) -> None:
+    more = {word: answers if len(answers) > 1 else [] for word in (PLAIN, *BY_STEPS)}
+    script = _logging_in(f"AUTH {mechanism}", {"AUTH": answers, **more})
+
+    outcome = await logged_in(script)
+
+    assert isinstance(outcome, Trouble)
+    assert (outcome.scope, outcome.may_be_sent, outcome.setting) == (Scope.SERVER, False, setting)
+    assert " at AUTH" in outcome.reason
+    assert "MAIL" not in " ".join(script.commands)
+
+
+@pytest.mark.parametrize("host", ["mail..example", "a" * 70, "ü" * 70])
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_name_that_dns_cannot_have_is_a_server_that_is_away(host: str, is_tls: bool) -> None:
+    outcome = await send(mail_server(25, url=url(25, host=host, is_tls=is_tls)))
+
+    assert isinstance(outcome, Trouble)
+    assert (outcome.scope, outcome.may_be_sent) == (Scope.SERVER, False)
+
+
+@pytest.mark.parametrize("word", ["MAIL", "RCPT", "DATA", "."])
+@pytest.mark.parametrize(
+    "reply",
+    ["{}", "{} ", "{}-first\r\n{} last", "{}\tx", "{} " + "x" * 900, "{}-\r\n{}-\r\n{} "],
+    ids=["code alone", "code and space", "two lines", "tab", "above 512 bytes", "empty lines"],
+)
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"], ids=["CRLF", "LF"])
+async def test_reply_of_any_form_means_what_its_first_digit_says(word: str, reply: str, end: bytes) -> None:
+    def answer(code: int) -> bytes:
+        return reply.replace("{}", str(code)).replace("\r\n", end.decode()).encode() + end
+
+    good, bad = (354 if word == "DATA" else 250), 550
+
+    assert isinstance(await sent(Script(answers={word: [answer(good)]})), Accepted)
+    assert not isinstance(await sent(Script(answers={word: [answer(bad)]})), Accepted)
+
+
+@pytest.mark.parametrize(
+    ("word", "code", "kind"),
+    [
+        ("RCPT", 552, Permanent),
+        ("DATA", 552, Permanent),
+        ("DATA", 554, Permanent),
+        ("DATA", 503, Permanent),
+        (".", 552, Permanent),
+        ("RCPT", 452, Trouble),
+        ("DATA", 451, Trouble),
+        (".", 499, Trouble),
+        (".", 599, Permanent),
+    ],
+)
+async def test_refusals_are_for_good_or_for_now_by_their_first_digit(
+    word: str, code: int, kind: type[object]
+) -> None:
+    outcome = await sent(Script(answers={word: [f"{code} no\r\n".encode()]}))
+
+    assert isinstance(outcome, kind)
+
+
+@pytest.mark.parametrize("code", [421, 450, 451, 454, 499])
+async def test_refusal_of_ehlo_for_now_is_the_servers_trouble_and_helo_is_not_tried(code: int) -> None:
+    script = Script(answers={"EHLO": [f"{code} later\r\n".encode()]})
+
+    outcome = await sent(script)
+
+    assert isinstance(outcome, Trouble)
+    assert outcome.scope is Scope.SERVER
+    assert not any(line.startswith("HELO") for line in script.commands)

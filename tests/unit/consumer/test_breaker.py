@@ -49,7 +49,18 @@ def test_closed_again_it_counts_anew() -> None:
     for name in "abcde":
         breaker.doubtful_trouble(name, "421", 1.0)
 
-    breaker.close()
+    breaker.close(2.0)
 
     assert (breaker.is_open, breaker.reason) == (False, "")
     assert not breaker.doubtful_trouble("f", "421", 2.0)
+
+
+def test_server_that_answered_a_probe_just_now_and_refuses_a_further_connection_is_busy_and_not_away() -> (
+    None
+):
+    breaker = Breaker()
+    breaker.server_trouble("421 too many connections", 1.0, may_be_busy=True)
+    breaker.close(10.0)
+
+    assert not breaker.server_trouble("421 too many connections", 12.0, may_be_busy=True)
+    assert breaker.server_trouble("421 too many connections", 15.0, may_be_busy=True)
