@@ -65,9 +65,13 @@ class Bridge:
         self._must_forget = False
         self.moved = self.dropped = 0
 
-    async def run(self, publisher: Publisher) -> NoReturn:
-        """Look for the legacy queue every 30 seconds, and move its messages through `publisher`, until cancelled."""
-        self._publisher = publisher
+    async def run(self, publisher: Publisher, declare: Declare) -> NoReturn:
+        """Look for the legacy queue every 30 seconds, and move its messages through `publisher`, until cancelled.
+
+        Everything is declared again each time, so that an exchange or a binding that somebody removed is there again:
+        the retry queues would lead nowhere, and no publish of ours would tell.
+        """
+        self._publisher, self._declare = publisher, declare
         await self._supervisor.run(self._session)
 
     def remembering(self, declare: Declare) -> Declare:
@@ -91,6 +95,7 @@ class Bridge:
         self._supervisor.report_up()
         while True:
             try:
+                await self._declare(connection)
                 await self._move_if_due(connection)
             except IntegrityError:
                 continue  # another consumer made the row in the same moment
@@ -143,6 +148,7 @@ class Bridge:
                             "the bridge stops: the legacy queue is gone, or is not consumed by the bridge alone"
                         )
                         return
+                    await self._declare(connection)
                     next_look = loop.time() + PROBE_SECONDS
                 try:
                     async with asyncio.timeout_at(next_look):

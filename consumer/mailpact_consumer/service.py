@@ -184,7 +184,7 @@ async def _wired(
                 services.watch.run(),
                 events.sweep(),
                 Housekeeping(database, inbox_days=settings.inbox_days).run(),
-                bridge.run(publishers.retries),
+                bridge.run(publishers.retries, declare),
                 *(publisher.run() for publisher in publishers.by_role.values()),
             )
             background = [tasks.create_task(job) for job in jobs]

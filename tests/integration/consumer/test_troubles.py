@@ -17,6 +17,7 @@ from mailpact.amqp.errors import TopologyMismatch
 from mailpact.contracts import catalogue
 from mailpact.telemetry import Point
 from mailpact_consumer.queues import WORK_QUEUE
+from mailpact_consumer.schedule import Schedule
 from tests.timing import at_most
 
 ID = "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11"
@@ -36,9 +37,8 @@ def log() -> Iterator[Log]:
 @asynccontextmanager
 async def operating(stage: Any) -> AsyncIterator[aiormq.abc.AbstractChannel]:
     """Return an operator's channel."""
-    connection = await aiormq.connect(stage.amqp_url)
-    yield await connection.channel()
-    await connection.close()
+    async with aiormq.connect(stage.amqp_url) as connection:
+        yield await connection.channel()
 
 
 def _free_port() -> int:
@@ -256,6 +256,34 @@ async def test_work_queue_that_somebody_deletes_and_declares_again_at_once_is_bo
     assert "the broker ended the consuming of email.work: the queue was deleted" in [
         entry["reason"] for entry in lost
     ]
+
+
+@pytest.mark.parametrize("removed", ["exchange behind the retry queues", "binding of the work queue"])
+async def test_exchange_or_binding_that_somebody_removes_is_made_again(
+    stage: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch, removed: str
+) -> None:
+    monkeypatch.setattr("mailpact_consumer.bridge.PROBE_SECONDS", 0.2)
+    async with stage.consumer(retry_schedule=Schedule.parse("2s 3s")), operating(stage) as channel:
+        await stage.order("first@example.org")
+        await eventually("the first one is a mail", lambda: stage.mail_server.mails)
+        if removed == "binding of the work queue":
+            for key in ("", "email"):
+                await channel.queue_unbind(WORK_QUEUE, "email", key)
+        else:
+            await channel.exchange_delete("email.requeue")
+            await eventually("it is there again", lambda: has_exchange(stage, "email.requeue"))
+        stage.mail_server.rcpt_replies = ["451 4.7.1 greylisted"]
+        await stage.order("second@example.org")
+        await eventually("the second one is a mail", lambda: len(stage.mail_server.mails) == 2)
+
+
+async def has_exchange(stage: Any, name: str) -> bool:
+    try:
+        async with operating(stage) as channel:
+            await channel.exchange_declare(name, passive=True)
+    except aiormq.exceptions.ChannelNotFoundEntity:
+        return False
+    return True
 
 
 async def is_sent(stage: Any) -> bool:
