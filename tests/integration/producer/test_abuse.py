@@ -281,6 +281,23 @@ async def test_limit_of_a_mailbox_is_shared_by_processes_and_holds_for_requests_
     assert data.rows("SELECT count(*) FROM outbox") == [(3,)]
 
 
+async def test_limit_of_a_network_is_shared_by_processes_and_holds_for_requests_at_once(
+    start_site: Any, data: Any
+) -> None:
+    sites = [await start_site(mail_limit_network=4), await start_site(mail_limit_network=4)]
+    hidden = [await site.hidden_fields() for site in sites]
+
+    async def register(number: int) -> int:
+        form = {"name": "Ada", "email": f"reader-{number}@example.org", "password": "correct horse"}
+        answer = await sites[number % 2].post("/register", data=hidden[number % 2] | form)
+        return int(answer.status)
+
+    statuses = await asyncio.gather(*(register(number) for number in range(16)))
+
+    assert sorted(statuses) == [303] * 4 + [429] * 12
+    assert data.rows("SELECT count(*) FROM outbox") == [(4,)]
+
+
 async def test_mails_are_granted_again_after_an_hour(site: Any, data: Any) -> None:
     for number in range(4):
         await site.register(f"victim+{number}@example.org")

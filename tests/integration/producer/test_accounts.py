@@ -8,6 +8,7 @@ from http.cookies import SimpleCookie
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from yarl import URL
 
 SECOND = 1_000_000
@@ -252,6 +253,18 @@ async def test_wrong_address_and_wrong_password_are_answered_alike(site: Any, da
     assert unknown.status == wrong.status == 422
     same = re.compile(r'value="[^"]*"')
     assert same.sub("", unknown.text) == same.sub("", wrong.text)
+
+
+async def test_hash_of_an_earlier_release_is_made_anew_at_the_next_login(site: Any, data: Any) -> None:
+    await site.confirmed(ADA, data)
+    weaker = PasswordHasher(time_cost=1, memory_cost=8_192, parallelism=1).hash(PASSWORD)
+    data.rows("UPDATE users SET password_hash = :hash", hash=weaker)
+
+    await site.log_in(ADA)
+
+    ((stored,),) = data.rows("SELECT password_hash FROM users")
+    assert "$m=19456,t=2,p=1$" in stored
+    assert PasswordHasher().verify(stored, PASSWORD)
 
 
 async def test_failures_delay_the_next_attempt_longer_and_longer_and_lock_nobody_out(

@@ -113,5 +113,29 @@ def test_data_that_break_the_template_s_contract_are_no_message(
     assert refusal.pointer == pointer
 
 
+def test_bytes_that_this_process_has_checked_are_not_checked_again_and_others_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    writer, body = Writer(catalogue.load(), "email/2"), mail_body(MAILS[0])
+    checked: list[bytes] = []
+    check = writer.check
+
+    def noted(each: bytes) -> Refusal | None:
+        checked.append(each)
+        return check(each)
+
+    monkeypatch.setattr(writer, "check", noted)
+
+    first = writer.new_message(body, message_id=ID, made_at_seconds=0)
+    published = writer.message(body, message_id=ID, made_at_seconds=0)
+
+    assert first == published
+    assert checked == [body]
+    writer.message(body, message_id=ID, made_at_seconds=0)
+    assert checked == [body, body]
+    assert isinstance(writer.new_message(b"{}", message_id=ID, made_at_seconds=0), Refusal)
+    assert isinstance(writer.message(b"{}", message_id=ID, made_at_seconds=0), Refusal)
+
+
 def test_address_with_half_a_surrogate_pair_is_refused_and_raises_nothing() -> None:
     assert not WRITER.is_mailable("\ud800@example.org")
