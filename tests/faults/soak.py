@@ -218,11 +218,14 @@ def _break_things(
 def _drain(system: System) -> bool:
     """Wait until nothing is on its way; return False if that takes too long."""
     deadline = time.monotonic() + system.settle_seconds + DRAIN_SECONDS
+    told: dict[str, int] = {}
     while time.monotonic() < deadline:
         left = system.on_its_way()
         if not left:
             return True
-        say(f"waiting: {left}")
+        if left != told:
+            say(f"waiting for what is on its way: {left}")
+            told = left
         time.sleep(2)
     return False
 
