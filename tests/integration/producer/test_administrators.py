@@ -75,4 +75,4 @@ def test_database_that_is_not_there_is_named() -> None:
     done = run("create-admin", BOSS, "--database-url", "sqlite:///no-such-folder/cms.db")
 
     assert done.returncode == 2
-    assert "no-such-folder/cms.db is not there" in done.stderr
+    assert "no-such-folder/cms.db does not exist" in done.stderr
