@@ -168,5 +168,7 @@ def _script(path: Path) -> "Script":
         return parse_script(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise SettingsError(f"--faults {path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError, FaultError) as error:
+    except FaultError as error:
         raise SettingsError(f"--faults {path}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"--faults {path} is not JSON: {error}") from error

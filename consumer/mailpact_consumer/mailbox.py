@@ -48,6 +48,9 @@ class Identities:
 
     addresses: frozenset[str] = frozenset()
 
+    def __str__(self) -> str:
+        return ", ".join(sorted(self.addresses)) or "none"
+
     def allows(self, address: str) -> bool:
         """Return whether a message may name this sender."""
         return canonical_address(address) in self.addresses

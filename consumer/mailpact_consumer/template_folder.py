@@ -77,11 +77,17 @@ class InstalledTemplates:
             locale = locale.rpartition("-")[0]
         return None
 
+    def _locales(self, name: str, version: int) -> set[str]:
+        prefix = f"{name}/{version}/"
+        return {template.removeprefix(prefix) for template in self._digests if template.startswith(prefix)}
+
     def fill(self, name: str, version: int, locale: str, data: JsonObject) -> FilledTemplate | Refusal:
         """Return the filled template, or why there is none; a pointer is that of the whole message."""
         template = self.find(name, version, locale)
         if template is None:
             detail = "no template of this name and version is installed for the locale"
+            if locales := sorted(self._locales(name, version)):
+                detail += f"; its locales are: {', '.join(locales)}"
             return Refusal(ErrorCode.TEMPLATE_UNKNOWN, pointer="/template", detail=detail)
         refusal = self._contracts[f"{name}/{version}"].validator.check(data)
         if refusal is not None:

@@ -36,8 +36,11 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich cuts texts off at 80 columns
 )
-verify_app = typer.Typer(help="Start a program and verify it from outside.", no_args_is_help=True)
+verify_app = typer.Typer(
+    help="Start a program and verify it from outside.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(verify_app, name="verify")
 
 Command = Annotated[
