@@ -34,11 +34,12 @@ class Incoming:
         self._has_ended = True
         self._wake()
 
-    def begin_again(self, transport: asyncio.ReadTransport) -> None:
-        """Read from another transport, which has not been paused, and forget what is unread."""
+    def go_on_from(self, transport: asyncio.ReadTransport) -> None:
+        """Read from another transport, which has not been paused. What it has brought already stays unread."""
+        if self._is_paused:
+            self._transport.resume_reading()
         self._transport = transport
         self._is_paused = False
-        self._buffer.clear()
 
     async def line(self) -> bytes:
         """Return the next line without its LF or CRLF; of a line over the limit only its beginning.

@@ -229,7 +229,7 @@ class Wire(SMTP):
     async def start_tls(self) -> None:
         """Encrypt the connection; what came before in clear text is thrown away. Raises HangUp."""
         identity = await self.hall.identities.identity()
-        self.incoming.take()
+        self.incoming.take()  # before the handshake: a quick client's EHLO comes with the handshake's last packet
         try:
             transport = await self.loop.start_tls(
                 cast(asyncio.WriteTransport, self.transport), self, identity.context,
@@ -243,7 +243,7 @@ class Wire(SMTP):
         self.dialogue.is_encrypted = True
         self.dialogue.add("", b"(TLS)")
         self.transport = transport
-        self.incoming.begin_again(cast(asyncio.ReadTransport, transport))
+        self.incoming.go_on_from(cast(asyncio.ReadTransport, transport))
         peer, self.session = self.session.peer, self._create_session()
         self.session.peer = peer
         self.envelope = self._create_envelope()

@@ -116,6 +116,37 @@ async def test_clear_text_behind_starttls_is_thrown_away(serve: Any, tmp_path: P
         assert (await server.json("/api/v1/messages"))["total"] == 0
 
 
+async def test_first_command_may_come_with_the_last_packet_of_the_handshake(
+    serve: Any, tmp_path: Path
+) -> None:
+    async with serve(tmp_path / "mails.db", TLS) as server:
+        context = await trust(server)
+
+        def work() -> bytes:
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+            with socket.create_connection(("127.0.0.1", server.smtp_port), timeout=30) as plain:
+                plain.recv(100)
+                plain.sendall(b"STARTTLS\r\n")
+                plain.recv(100)
+                while True:
+                    try:
+                        tls.do_handshake()
+                        break
+                    except ssl.SSLWantReadError:
+                        plain.sendall(outgoing.read())
+                        incoming.write(plain.recv(10_000))
+                tls.write(b"EHLO me\r\n")
+                plain.sendall(outgoing.read())
+                while True:
+                    try:
+                        return tls.read(1000)
+                    except ssl.SSLWantReadError:
+                        incoming.write(plain.recv(10_000))
+
+        assert (await by(work)).startswith(b"250-")
+
+
 @pytest.mark.parametrize("is_smtps", [True, False])
 async def test_client_that_does_not_trust_the_certificate_is_listed_with_the_reason(
     serve: Any, tmp_path: Path, is_smtps: bool

@@ -151,7 +151,10 @@ def test_diff_of_all_contracts_names_the_file_before_the_pointer(tmp_path: Path)
         ("{", "bad.json: not JSON at line 1"),
         ("[]", "bad.json: holds no JSON object"),
         ('{"$schema": "http://json-schema.org/draft-04/schema#"}', "bad.json: at /$schema: "),
-        ('{"items": {"$ref": "#/$defs/a"}}', "bad.json: at /$defs/a: nothing stands there"),
+        (
+            '{"items": {"$ref": "#/$defs/a"}}',
+            "bad.json: at /$defs/a: a $ref points here, where the document has no value",
+        ),
         ('{"$ref": "https://example.org/a"}', "bad.json: at /$ref: "),
         ('{"not":' * 10_000 + "{}" + "}" * 10_000, "bad.json: nested deeper than 64"),
         (f'{{"title": "{"x" * 10_000_000}"}}', "bad.json: the body has"),

@@ -177,7 +177,7 @@ async def test_the_capture_server_ships_its_records_where_it_is_told_of_a_broker
 
     words = ("capture", "--smtp", "127.0.0.1:0", "--http", "127.0.0.1:0")
     async with started(*words, cwd=tmp_path, MAILPACT_AMQP_URL=broker.url) as process:
-        await until(lambda: any("showing it on" in text for text in lines()))
+        await until(lambda: any("consuming has begun" in text for text in lines()))
         records = [json.loads(each.body) for each in await broker.take(len(lines()))]
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0

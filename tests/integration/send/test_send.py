@@ -202,7 +202,7 @@ async def test_wait_in_vain_ends_with_3(queue, file) -> None:
     done = await send(queue, file("m.json", BODY), "--wait", "0.2")
 
     assert done.returncode == 3
-    assert "not settled within 0.2 seconds" in done.stderr
+    assert "no final status after 0.2 seconds" in done.stderr
 
 
 async def test_message_that_no_queue_takes_ends_with_3(channel, file) -> None:

@@ -110,12 +110,12 @@ def test_a_reader_that_waits_hears_of_the_end() -> None:
     reading(told)
 
 
-def test_encryption_forgets_what_came_in_clear_text() -> None:
-    async def told(incoming: Incoming, _tap: Tap) -> None:
-        incoming.feed(b"MAIL FROM:<injected@x.org>\r\n")
-        incoming.begin_again(Tap())
-        incoming.feed(b"EHLO x\r\n")
+def test_what_comes_before_the_new_transport_is_named_is_not_lost() -> None:
+    async def told(incoming: Incoming, tap: Tap) -> None:
+        incoming.feed(b"EHLO x\r\n" + b"x" * HIGH_BYTES)
+        incoming.go_on_from(Tap())
 
         assert await incoming.line() == b"EHLO x"
+        assert tap.is_open
 
     reading(told)
