@@ -58,12 +58,13 @@ class HarshServer(MailServer):
         if how == "refused":
             return None
 
-        def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self.connections += 1
             if how == "421":
                 writer.write(b"421 4.3.2 shutting down\r\n")
-            if how != "silent":
-                writer.close()
+            if how == "silent":
+                await reader.read()  # until the client hangs up
+            writer.close()
 
         return await asyncio.start_server(answer, "127.0.0.1", self.port)
 
