@@ -67,7 +67,7 @@ class Heard:
     publisher_id: str = ""
     keys: list[str] = field(default_factory=list)
     left_out: int = 0
-    size_bytes: int = _OVERHEAD_BYTES
+    size_bytes: int = 0
 
 
 class Journeys:
@@ -152,14 +152,14 @@ class Journeys:
         heard = self._heard.get(key)
         if heard is None:
             heard = self._heard[key] = Heard()
-            self._grow(heard, 0, added=heard.size_bytes)
+            self._grow(heard, _OVERHEAD_BYTES)
         else:
             self._heard.move_to_end(key)
         return heard
 
-    def _grow(self, heard: Heard, size: int, *, added: int = 0) -> None:
+    def _grow(self, heard: Heard, size: int) -> None:
         heard.size_bytes += size
-        self._bytes += size + added
+        self._bytes += size
         while len(self._heard) > self._most_messages or (
             self._bytes > self._most_bytes and len(self._heard) > 1
         ):

@@ -98,20 +98,19 @@ class Overhearing:
 
     def _note(self, delivery: Delivery) -> None:
         message, journeys = delivery.message, self._journeys
-        match delivery.exchange:
-            case "email.status":
-                event = self._status.read(message)
-                if event is None:
-                    journeys.invalid += 1
-                else:
-                    journeys.note_event(event, len(message.body))
-            case "logs":
-                # Most records are of no message.
-                record = self._logs.read(message) if b'"message_id"' in message.body else None
-                if record is not None:
-                    journeys.note_record(record, len(message.body))
-            case _:
-                journeys.note_asked(self._asked(delivery))
+        if delivery.exchange == STATUS:
+            event = self._status.read(message)
+            if event is None:
+                journeys.invalid += 1
+            else:
+                journeys.note_event(event, len(message.body))
+        elif delivery.exchange == LOGS:
+            # Most records are of no message.
+            record = self._logs.read(message) if b'"message_id"' in message.body else None
+            if record is not None:
+                journeys.note_record(record, len(message.body))
+        else:
+            journeys.note_asked(self._asked(delivery))
 
     def _asked(self, delivery: Delivery) -> Asked:
         message = delivery.message

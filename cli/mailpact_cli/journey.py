@@ -15,6 +15,7 @@ from rich.text import Text
 
 from mailpact.settings import DatabaseUrl, SettingsError
 from mailpact_cli.errors import ServiceUnreachable
+from mailpact_cli.printable import without_controls
 
 if TYPE_CHECKING:
     from mailpact_producer.store.outbox import Entry
@@ -101,9 +102,9 @@ def print_journey(told: Mapping[str, Any], console: Console) -> None:
         for row in asked["compared"]:
             if row["verdict"] == "different":
                 found = f"DIFFERENT {row['what']}: asked {row['asked']!r}, sent {row['sent']!r}"
-                console.print(Text(_harmless(found)), soft_wrap=True)
+                console.print(Text(without_controls(found, keeping="\n")), soft_wrap=True)
     for line in (*_events(told), *_records(told), *_mails(told)):
-        console.print(Text(_harmless(line)), soft_wrap=True)
+        console.print(Text(without_controls(line, keeping="\n")), soft_wrap=True)
 
 
 def _events(told: Mapping[str, Any]) -> Iterator[str]:
@@ -127,15 +128,10 @@ def _mails(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"{copies[0]['received_at']}  mail {copies[0]['id']} captured{again}{differ}"
 
 
-def _harmless(text: str) -> str:
-    """Return the text without control characters, which could move a terminal's cursor."""
-    return "".join(c if c == "\n" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
-
-
 def _print_grid(console: Console, *rows: tuple[str, str | None]) -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in rows:
         if value:
-            table.add_row(name, Text(_harmless(value)))
+            table.add_row(name, Text(without_controls(str(value), keeping="\n")))
     console.print(table)
     console.print()

@@ -16,6 +16,7 @@ from mailpact_cli.dead import selection
 from mailpact_cli.dead.list import age_in_words, described
 from mailpact_cli.dead.walk import walk, with_progress
 from mailpact_cli.errors import WRONG
+from mailpact_cli.printable import without_controls
 
 if TYPE_CHECKING:
     from mailpact_consumer.dead_letter import DeadLetter, Selection
@@ -101,10 +102,6 @@ def _print(shown: list[dict[str, Any]], console: Console) -> None:
             )
         console.print(table)
         if "body" in letter:
-            console.print(Text(f"\n{_printable(letter['body'])}\n"))
+            body = without_controls(letter["body"], keeping="\n\t")
+            console.print(Text(f"\n{body}\n"))
         console.print()
-
-
-def _printable(text: str) -> str:
-    """Return the text without control characters, which could move a terminal's cursor."""
-    return "".join(c if c in "\n\t" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
