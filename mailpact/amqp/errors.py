@@ -72,10 +72,11 @@ def talking() -> Iterator[None]:
 def reason(error: BaseException) -> str:
     """Return one line that says what a library's error means, never empty."""
     # Of an error of the operating system, the words without the number; but the words of TLS stand elsewhere, and
-    # asyncio replaces "Connection refused" by "Connect call failed" and the address.
-    number = getattr(error, "errno", None) or 0
-    words = os.strerror(number) if number > 0 else getattr(error, "strerror", None)
-    words = None if isinstance(error, ssl.SSLError) else words
+    # asyncio replaces "Connection refused" by "Connect call failed" and the address. A number alone does not tell an
+    # error of the operating system from a reply code of AMQP or a number of OpenSSL: aiormq keeps each in `errno`.
+    words = None if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)
+    if isinstance(error, OSError) and error.errno and str(words).startswith("Connect call failed"):
+        words = os.strerror(error.errno)
     text = str(words) if words else " ".join(str(part) for part in error.args if part is not None)
     return " ".join(text.split())[:300] or type(error).__name__
 

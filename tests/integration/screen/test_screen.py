@@ -140,7 +140,7 @@ async def test_nothing_that_answers_is_exit_code_3_and_each_part_says_why(status
 
     assert (done.returncode, done.stderr) == (3, "")
     assert "broker     cannot be asked: amqp://guest:***@127.0.0.1:1: " in done.stdout
-    assert "inbox      cannot be asked: .mailpact/inbox.db does not exist" in done.stdout
+    assert "inbox      cannot be asked: .mailpact/inbox.db is not there" in done.stdout
     assert "service    127.0.0.1:1 cannot be asked: no connection" in done.stdout
 
 
