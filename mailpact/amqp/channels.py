@@ -1,6 +1,7 @@
 """Opens channels, consumes and publishes on a channel, and limits how long the broker may take to answer."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
@@ -40,17 +41,23 @@ async def consume(channel: AbstractChannel, queue: str, receive: Receive) -> str
     `receive` gets every delivery on the channel; the channel belongs to one of our connections.
     """
     cast(Connection, channel.connection).pass_deliveries_on(channel.number, receive)
+    server = channel.connection.server_properties
+    if server.get("product") == "RabbitMQ" and str(server.get("version")).startswith("3."):
+        return await _consume_until_deleted(channel, queue)
+    return str((await channel.basic_consume(queue, _deliver_nothing)).consumer_tag)
+
+
+async def _consume_until_deleted(channel: AbstractChannel, queue: str) -> str:
     # When a quorum queue is deleted and declared again at once, RabbitMQ 3 renews the subscription by itself, and then
     # drops in its channel what it should deliver. It cannot do so on a channel that has a limit of its own, and then
-    # cancels the consumer, as RabbitMQ 4 does in any case. Consuming must begin without the limit.
-    server = channel.connection.server_properties
-    must_limit = server.get("product") == "RabbitMQ" and str(server.get("version")).startswith("3.")
-    if must_limit:
-        await channel.basic_qos(prefetch_count=0, global_=True)
-    consumed = await channel.basic_consume(queue, _deliver_nothing)
-    if must_limit:
-        await channel.basic_qos(prefetch_count=LARGEST_PREFETCH, global_=True)
-    return str(consumed.consumer_tag)
+    # cancels the consumer, as RabbitMQ 4 does in any case. Consuming must begin without the limit. The limit follows
+    # at once, without waiting for the broker's answer: a queue deleted between the two would be renewed.
+    await channel.basic_qos(prefetch_count=0, global_=True)
+    tag, concrete = uuid.uuid4().hex, cast(Channel, channel)
+    concrete.consumers[tag] = _deliver_nothing
+    await concrete.rpc(Basic.Consume(queue=queue, consumer_tag=tag, nowait=True))
+    await channel.basic_qos(prefetch_count=LARGEST_PREFETCH, global_=True)
+    return tag
 
 
 async def _deliver_nothing(delivered: DeliveredMessage) -> None:
