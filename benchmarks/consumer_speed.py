@@ -7,6 +7,11 @@ events on. In each round each contestant runs alone on a vhost, a database and a
 between the mail that ends the first tenth and the last mail, so that no start is measured. A number holds by the median
 of the rounds' ratios. One more contestant is ours again with `email/2`: text and 5 KB of HTML in each mail.
 
+Two rules, the same for every contestant, keep the turns apart. A contestant starts only when RabbitMQ, MariaDB and the
+sink together have used at most 5 % of a core for a second, so that no work is left from publishing or from the turn
+before; a turn that begins without this, after 60 s of waiting, is named. And the order changes: in five rounds each of
+the five has each place once and does not always follow the same other one. Give a multiple of five rounds for this.
+
     make bench-consumer [ARGS="--json --rounds 5 --mails 3000 --long"]
 
 `--long`: 100,000 mails through one consumer, whose memory must not grow with them. Exit status 1: a bound is broken.
@@ -41,6 +46,8 @@ ROUNDS, MAILS, LONG_MAILS = 5, 3_000, 100_000
 WARM = 10  # the first tenth of the mails is not measured
 WINDOW, DOMAINS = 500, 50
 PATIENCE_SECONDS = 600
+IDLE_SHARE, IDLE_SECONDS = 0.05, 1.0  # of one core, by all servers together
+IDLE_PATIENCE_SECONDS = 60
 MOST_GROWTH_MIB = 16.0
 BOUNDS = {"seed": 2.0, "reusing": 1.0, "faststream": 4.0}
 HTML = "html"  # ours, with messages of email/2
@@ -150,6 +157,11 @@ class Sink:
             (int(line.rpartition("mesg=")[2]) for line in reversed(counts[:-1]) if "mesg=" in line), 0
         )
 
+    @property
+    def pid(self) -> int:
+        """Return the process id."""
+        return self._process.pid
+
     def stop(self) -> None:
         """End it."""
         self._process.kill()
@@ -198,10 +210,40 @@ def staged(servers: Servers, name: str, mails: int, *, is_html: bool = False) ->
     sink = Sink(servers)
     try:
         asyncio.run(publish(broker.url(name), mails, is_html=is_html))
+        pids = [server.pid for server in (broker, database) if isinstance(server, PrivateProcess)]
+        wait_until_idle(name, [*pids, sink.pid])
         yield Stage(broker.url(name), databases.url(name), sink)
     finally:
         sink.stop()
         _clean_up(broker, databases, name)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process since its start, of all its threads, in the program and in the kernel."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+
+
+def wait_until_idle(name: str, pids: Sequence[int]) -> None:
+    """Wait until the servers have done nearly nothing for a second; say on stderr that they were busy to the end."""
+    deadline = time.perf_counter() + IDLE_PATIENCE_SECONDS
+    while time.perf_counter() < deadline:
+        began, used = time.perf_counter(), sum(map(cpu_seconds, pids))
+        time.sleep(IDLE_SECONDS)
+        share = (sum(map(cpu_seconds, pids)) - used) / (time.perf_counter() - began)
+        if share <= IDLE_SHARE:
+            return
+    print(f"{name} begins while the servers use {share:.0%} of a core", file=sys.stderr, flush=True)
+
+
+def in_order(contestants: Sequence[str], number: int) -> list[str]:
+    """Return the contestants in the order of a round.
+
+    The first order takes them alternately from both ends: A B E C D. Each further round moves each name on by one.
+    """
+    count = len(contestants)
+    ends = [(place + 1) // 2 * (1 if place % 2 else -1) for place in range(count)]
+    return [contestants[(end + number) % count] for end in ends]
 
 
 def _clean_up(broker: Rabbitmq | ManagedRabbitmq, databases: Databases, name: str) -> None:
@@ -262,7 +304,7 @@ class Contestant:
                     f"only {self._stage.sink.mails()} mails came:\n{self._process.log()[-2000:]}"
                 )
             time.sleep(0.005)
-        return time.perf_counter(), self._cpu_seconds()
+        return time.perf_counter(), cpu_seconds(self._process.pid)
 
     def turn(self, mails: int) -> Turn:
         """Measure from the first tenth of the mails to the last mail, and end the process."""
@@ -282,10 +324,6 @@ class Contestant:
     def stop(self) -> None:
         """End it, in order."""
         self._process.stop()
-
-    def _cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
 
 
 def take_turn(servers: Servers, name: str, contestant: str, mails: int) -> Turn:
@@ -327,7 +365,7 @@ def main() -> int:
     try:
         turns = []
         for number in range(chosen.rounds):
-            order = contestants if number % 2 == 0 else contestants[::-1]
+            order = in_order(contestants, number)
             turns.append(
                 [take_turn(servers, f"r{number}-{c}".replace("-", "_"), c, chosen.mails) for c in order]
             )
