@@ -30,13 +30,12 @@ TABLE: Final[dict[str, Any]] = {
 }
 """Options of every table. A server's own collation may take `straße` and `strasse`, or two emoji, for one key."""
 
-_LOCK_WAIT_TIMEOUT, _DEADLOCK, _RECORD_CHANGED = (1205,), (1213,), (1020,)
 _NO_SUCH_TABLE: Final = (1146,)
 # The login or the database is wrong (1044, 1045, 1049, 1130, 1698), a right is missing (1142, 1143, 1227), the password
 # has to be changed (1820, 1862), the account is locked (3118, and 4151 on MariaDB).
 _REFUSALS: Final = (1044, 1045, 1049, 1130, 1142, 1143, 1227, 1698, 1820, 1862, 3118, 4151)
 _ACCESS_REFUSED: Final = {(code,) for code in _REFUSALS}
-_IN_THE_WAY: Final = {_LOCK_WAIT_TIMEOUT, _DEADLOCK, _RECORD_CHANGED}
+_IN_THE_WAY: Final = {(1205,), (1213,), (1020,)}  # lock wait timeout, deadlock, record changed
 
 _SESSION: Final = (
     f"SET time_zone='+00:00', sql_mode='STRICT_ALL_TABLES', innodb_lock_wait_timeout={LOCK_SECONDS}"

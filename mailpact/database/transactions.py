@@ -66,13 +66,7 @@ class CommitUnknown(DatabaseUnavailable):
 class Database:
     """A database and the threads that use it; statements on connections of `for_migrations` may take long."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        threads: ThreadPoolExecutor,
-        *,
-        for_migrations: Engine,
-    ) -> None:
+    def __init__(self, engine: Engine, threads: ThreadPoolExecutor, *, for_migrations: Engine) -> None:
         self._engine = engine
         self._threads = threads
         self._for_migrations = for_migrations
