@@ -5,6 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export PIP_USER = 0
+# With it set, each of the thousands of processes that tests start would compile our files again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # A copied or moved checkout, or a Python that went away, makes the environment stale although the lock did not change.
 ifneq ($(shell test -x $(BIN)/python && cat $(VENV)/checkout 2>/dev/null),$(CURDIR))
@@ -20,9 +22,10 @@ help: ## Show this list
 demo: $(VENV)/runtime.lock ## Register a reader and show the mail: ARGS='--once --json' for scripts
 	@$(BIN)/python -m mailpact_cli up --demo $(ARGS)
 
+# Three workers for two processors: many tests wait for a program to start, a lease to end or a disk to write.
 test: $(VENV)/dev.lock ## Run the tests, on RabbitMQ and MariaDB too (about a quarter of an hour)
 	-@$(BIN)/python -m tests.servers fetch
-	@$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadgroup --ignore tests/differential --ignore tests/polyglot $(ARGS)
+	@$(BIN)/python -m pytest -q -m "not long" -n 3 --dist loadgroup --ignore tests/differential --ignore tests/polyglot $(ARGS)
 
 test-differential: $(VENV)/dev.lock ## Compare the development broker with RabbitMQ, in Python, Go and Node (a minute)
 	-@$(BIN)/python -m tests.servers fetch

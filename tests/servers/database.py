@@ -25,6 +25,8 @@ CONNECT_SECONDS = 10
 USER = "mailpact"
 LOG_FILE_SIZE = "--innodb-log-file-size=16M"
 LOG_CAPACITY = "--innodb-redo-log-capacity=8M"
+# A killed server loses nothing by this, only a machine without power would. Making and dropping tables takes a third.
+NO_SYNC = ("--loose-innodb-flush-method=nosync", "--loose-debug-no-sync", "--loose-skip-sync-frm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +196,11 @@ class MariaDB(DatabaseServer):
     def _installation(self) -> list[str]:
         return [
             *(str(self._root / "usr/bin/mariadb-install-db"), *self._options(), "--skip-test-db"),
-            *("--auth-root-authentication-method=normal", LOG_FILE_SIZE),
+            *("--auth-root-authentication-method=normal", LOG_FILE_SIZE, *NO_SYNC),
         ]
 
     def _own_options(self) -> list[str]:
-        return [LOG_FILE_SIZE]
+        return [LOG_FILE_SIZE, *NO_SYNC]
 
 
 class MySQL(DatabaseServer):
