@@ -1,1 +1,1 @@
-"""The capture server: takes mail by SMTP, keeps it durably, and shows it."""
+"""The capture server: receives mail by SMTP, stores the mail durably, and shows it."""

@@ -1,4 +1,4 @@
-"""Who may log in by AUTH: anybody, or the names and passwords of a file."""
+"""Decide who may log in with SMTP AUTH: anybody, or only the names and passwords of a file."""
 
 import hmac
 from collections.abc import Mapping
@@ -8,18 +8,21 @@ from mailpact_capture.errors import AccountsFileError
 
 
 class Accounts:
-    """Names with passwords. Without any, every name and password is right, and nobody has to log in."""
+    """Names with passwords. If there are none, every name and password is accepted, and no client must log in."""
 
     def __init__(self, passwords: Mapping[str, str] | None = None) -> None:
         self._passwords = passwords
 
     @property
     def are_required(self) -> bool:
-        """Whether a client must log in before it sends mail."""
+        """Return whether a client must log in before it sends mail."""
         return self._passwords is not None
 
     def accept(self, name: str, password: str) -> bool:
-        """Tell whether a name and a password are right; takes the same time for each wrong password."""
+        """Return whether a name and a password are right.
+
+        The comparison takes the same time for each wrong password.
+        """
         if self._passwords is None:
             return True
         right = self._passwords.get(name)
@@ -30,7 +33,7 @@ class Accounts:
 def read_accounts(path: Path) -> Accounts:
     """Return the accounts of a file with one `NAME:PASSWORD` on each line; raise AccountsFileError.
 
-    Empty lines and lines that begin with `#` are left out. A name has no colon.
+    Empty lines and lines that begin with `#` are ignored. A name must not contain a colon.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

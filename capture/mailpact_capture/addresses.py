@@ -1,12 +1,11 @@
-"""Address fields (From, To, Cc …) read one mailbox at a time: a bad mailbox spoils only itself.
+"""Parse address fields (From, To, Cc …) one mailbox at a time: an invalid mailbox does not affect the others.
 
-    list    = mailbox *( ("," | ";") mailbox )
-    mailbox = [words] "<" address ">" | [words] address ["(" name ")"] | words
-    group   = words ":" list ";"                       its members are taken, its name is dropped
+list = mailbox *( ("," | ";") mailbox ) mailbox = [words] "<" address ">" | [words] address ["(" name ")"] | words
+group = words ":" list ";" the members are kept, the group's name is dropped
 
-Senders write more than RFC 5322 allows, and readers have to show all of it: commas are missing; quotes, comments and
-angle brackets are never closed. `email.utils.getaddresses` is not used: since Python 3.11.10 and 3.12.6 one bad mailbox
-empties the whole list.
+Senders write more than RFC 5322 allows, and this parser has to show all of it: commas are missing; quotes, comments
+and angle brackets are never closed. `email.utils.getaddresses` is not used: since Python 3.11.10 and 3.12.6 that
+function returns an empty list if one mailbox is invalid.
 """
 
 import re
@@ -46,7 +45,7 @@ class Address:
 
 
 def addresses(values: Iterable[str]) -> tuple[Address, ...]:
-    """Return the mailboxes of address fields, the undecoded values of which are given."""
+    """Return the mailboxes of address fields. `values` are the fields' undecoded values."""
     found: list[Address] = []
     for value in values:
         for mailbox in _mailboxes(value[:MAX_VALUE_CHARACTERS]):
@@ -60,8 +59,8 @@ class _Mailbox:
     """The tokens of one mailbox."""
 
     def __init__(self, words: list[str]) -> None:
-        self.words = words  # outside of angle brackets and comments, as they were written
-        self.after: list[str] = []  # words behind the angle brackets
+        self.words = words  # the words outside of angle brackets and comments, undecoded
+        self.after: list[str] = []  # the words that follow the angle brackets
         self.comments: list[str] = []
         self.angle: str | None = None
 
@@ -74,12 +73,12 @@ class _Mailbox:
             (self.words if self.angle is None else self.after).append(token.strip("<>"))
 
     def read(self) -> Iterator[Address]:
-        """Yield the addresses: none of an empty mailbox, several where the commas between them are missing."""
+        """Yield the mailbox's addresses: none if the mailbox is empty, several if commas are missing."""
         written = "".join([*self.words, *self.after])
         if self.angle is not None:
             yield Address(_name(written) or self._comment(), _one_line(decode_words(self.angle)))
         elif "=?" in written and "@" not in written and "@" in (decoded := decode_words(written)):
-            yield from addresses([decoded])  # the sender encoded the address together with the name
+            yield from addresses([decoded])  # the encoded word contains the address, too
         else:
             yield from self._bare(_AT.sub("@", _one_line(written)))
 
@@ -118,7 +117,7 @@ def _mailboxes(value: str) -> Iterator[_Mailbox]:
         elif kind == "colon" and mailbox.angle is None and "@" not in "".join(mailbox.words):
             mailbox = _Mailbox([])
         else:
-            if kind == "angle" and mailbox.angle:  # a comma is missing before the words behind the last one
+            if kind == "angle" and mailbox.angle:  # the comma between two mailboxes is missing
                 words, mailbox.after = mailbox.after, []
                 yield mailbox
                 mailbox = _Mailbox(words)
@@ -127,7 +126,7 @@ def _mailboxes(value: str) -> Iterator[_Mailbox]:
 
 
 def _tokens(value: str) -> Iterator[tuple[str, str]]:
-    """Yield each token and its kind. What opens a quote or comment that is never closed is left out."""
+    """Yield each token and its kind. An opening quotation mark or parenthesis that is never closed is left out."""
     for match in _TOKEN.finditer(value):
         kind, token = str(match.lastgroup), match[0]
         opening = {"quoted": '"', "comment": "("}.get(kind)

@@ -1,7 +1,7 @@
-"""What a message asked for, fit to be shown: without secrets, and bounded. Pure.
+"""Make a message's body safe to show: without secrets and with a bounded size. Pure.
 
-Links of mails confirm addresses and choose passwords, so what a link holds beyond its server and the words of its path
-is not shown. The mail itself is shown in full elsewhere, to whoever may read it.
+The links of mails confirm addresses and set passwords. So only the server and the words of the path of a link are
+shown. The mail itself is shown in full on its own page to everybody who may read it.
 """
 
 import json
@@ -12,7 +12,7 @@ from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import JsonObject, JsonValue, parse
 from mailpact_capture.journeys import Asked
 
-MAX_BODY_BYTES: Final = 2 * 1024 * 1024  # the most that a contract allows
+MAX_BODY_BYTES: Final = 2 * 1024 * 1024  # the largest body that a contract allows
 MAX_DEPTH: Final = 32
 MAX_SHOWN_CHARACTERS: Final = 64 * 1024
 MAX_VALUE_CHARACTERS: Final = 4_000
@@ -27,14 +27,14 @@ _LONG_SEGMENT: Final = re.compile(r"(?<=/)[^/?#]{20,}")
 
 
 def value_of(asked: Asked) -> JsonValue | Refusal:
-    """Return the body as JSON, or why it is none."""
+    """Return the body as JSON, or the reason why the body is not JSON."""
     if asked.body is None:
         return Refusal(ErrorCode.TOO_LARGE, detail=f"the body has {asked.size} bytes and was not kept")
     return parse(asked.body, max_bytes=MAX_BODY_BYTES, max_depth=MAX_DEPTH)
 
 
 def shown_body(value: JsonValue) -> str:
-    """Return a body as indented JSON, without secrets and at most 64 KiB long."""
+    """Return a body as indented JSON without secrets, at most 64 KiB long."""
     text = json.dumps(hidden(value), ensure_ascii=False, indent=2)
     if len(text) > MAX_SHOWN_CHARACTERS:
         text = f"{text[:MAX_SHOWN_CHARACTERS]}\n… ({len(text)} characters in all)"
@@ -57,7 +57,7 @@ def hidden(value: JsonValue, name: str = "") -> JsonValue:
 
 
 def shown_text(text: str) -> str:
-    """Return a text without what its links hold, at most 4,000 characters long."""
+    """Return a text, at most 4,000 characters long. Its links are cut to the server and the words of the path."""
     cut = (
         text
         if len(text) <= MAX_VALUE_CHARACTERS
@@ -75,5 +75,5 @@ def _size(content: JsonValue) -> JsonValue:
 
 
 def members(value: JsonValue | Refusal) -> JsonObject:
-    """Return the members of a body; none if it is no object."""
+    """Return the members of a body; an empty object if the body is not a JSON object."""
     return value if isinstance(value, dict) else {}

@@ -1,6 +1,6 @@
-"""What a request asks for, read from its address, query string and body.
+"""Read what a request asks for from its URL, query string and body.
 
-Raises 400 or 404 where it cannot be answered.
+The functions raise 400 or 404 if the server cannot answer the request.
 """
 
 import json
@@ -23,12 +23,12 @@ MAX_NUMBER: Final = 2**53
 
 
 def bad_request(reason: str) -> web.HTTPBadRequest:
-    """Return the answer that says what is wrong with the request."""
+    """Return an answer 400 that says what is wrong with the request."""
     return web.HTTPBadRequest(text=f"Error: {reason}")
 
 
 def not_found() -> web.HTTPNotFound:
-    """Return the answer that Mailpit gives where there is nothing."""
+    """Return the answer 404 that Mailpit gives if the mail or page does not exist."""
     return web.HTTPNotFound(text="404 page not found")
 
 
@@ -49,14 +49,14 @@ def query_of(request: web.Request, *, required: bool = False) -> Query:
 
 
 def narrowing(query: Query) -> Query:
-    """Return a query before something is changed by it; raise 400 for one such as `""`, which finds every mail."""
+    """Return a query that may select mails for a change; raise 400 for a query such as `""`, which finds every mail."""
     if query == EVERYTHING:
         raise bad_request("the search has no words, so it would find every mail; nothing was changed")
     return query
 
 
 def parsed(text: str, zone_name: str = "", before: str = "") -> Query:
-    """Return the query that a text is."""
+    """Parse a query; raise 400 if the query is invalid."""
     try:
         zone = zone_of(zone_name)
         query = parse_query(text, zone)
@@ -66,7 +66,7 @@ def parsed(text: str, zone_name: str = "", before: str = "") -> Query:
 
 
 def namespace_of(request: web.Request) -> str | None:
-    """Return the namespace of an address below `/ns/NAME`; None for all mail."""
+    """Return the namespace of a URL below `/ns/NAME`; None for all mail."""
     name = request.match_info.get("namespace")
     if name is not None and not is_namespace(name):
         raise not_found()
@@ -74,7 +74,7 @@ def namespace_of(request: web.Request) -> str | None:
 
 
 def id_of(request: web.Request) -> str:
-    """Return the public ID, or `latest`, that the address has."""
+    """Return the public ID, or `latest`, in the URL."""
     public_id = request.match_info["id"]
     if public_id != "latest" and not PUBLIC_ID.fullmatch(public_id):
         raise not_found()
@@ -82,16 +82,16 @@ def id_of(request: web.Request) -> str:
 
 
 def there(found: T | None) -> T:
-    """Return what was found; raise 404 if that is nothing."""
+    """Return `found`; raise 404 if `found` is None."""
     if found is None:
         raise not_found()
     return found
 
 
 async def stored_mail(store: Store, request: web.Request, *, mark_read: bool = False) -> StoredMail:
-    """Return the mail that the address names, parsed; `latest` honours the query string's `query`.
+    """Return the mail that the URL names, parsed; `latest` is the newest mail that the query string's `query` finds.
 
-    A link on a foreign page that somebody followed marks nothing read.
+    If somebody followed a link on a page of another site, the mail is not marked as read.
     """
     public_id = id_of(request)
     query = query_of(request) if public_id == "latest" else EVERYTHING
@@ -102,7 +102,7 @@ async def stored_mail(store: Store, request: web.Request, *, mark_read: bool = F
 
 
 async def body_of(request: web.Request, most: int = MAX_JSON_BYTES) -> bytes:
-    """Return the request's body; raise 413 for one that is too large."""
+    """Return the request's body; raise 413 if the body is too large."""
     content = bytearray()
     async for chunk in request.content.iter_any():
         content += chunk
@@ -112,7 +112,7 @@ async def body_of(request: web.Request, most: int = MAX_JSON_BYTES) -> bytes:
 
 
 class _TwiceError(Exception):
-    """A member stands twice in a JSON object."""
+    """A JSON object has the same member twice."""
 
 
 def _once_each(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _once_each(members: list[tuple[str, Any]]) -> dict[str, Any]:
 async def json_of(request: web.Request, most: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """Return the body's JSON object with its keys in lower case (Mailpit reads them in any case).
 
-    Empty without a body.
+    Return an empty object if there is no body.
     """
     content = await body_of(request, most)
     if not content:
@@ -145,14 +145,14 @@ async def json_of(request: web.Request, most: int = MAX_JSON_BYTES) -> dict[str,
 
 
 def only(names: Iterable[str], *known: str) -> None:
-    """Raise 400 if there is a name that is not known: what it was to say is unknown, so nothing is changed."""
+    """Raise 400 if there is an unknown name: nothing is changed if a part of the request is not understood."""
     for name in names:
         if name not in known:
             raise bad_request(f"{name[:60]!r} is not known here; nothing was changed")
 
 
 def texts(body: dict[str, Any], name: str) -> tuple[str, ...]:
-    """Return a list of texts of a JSON body; empty where there is none."""
+    """Return a list of strings from a JSON body; empty if the member is absent."""
     value = body.get(name.lower())
     if value is None:
         return ()

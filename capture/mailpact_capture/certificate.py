@@ -1,8 +1,9 @@
-"""A certificate for TLS that is made when the first client needs it, and a given one.
+"""The certificate for TLS: given by the operator, or made when the first client needs TLS.
 
 The `cryptography` library makes the certificate. PyMySQL, which the consumer and the site use, needs that library
-already (Apache-2.0 or BSD-3-Clause), so it adds no package; the `openssl` command is missing in slim containers.
-A small authority signs the certificate, and its key is forgotten: clients that check get the authority's certificate.
+already (Apache-2.0 or BSD-3-Clause), so it adds no package; the `openssl` command is missing in slim containers. A
+new certificate authority signs the certificate, and the authority's key is not kept. Clients that verify certificates
+get the authority's certificate.
 """
 
 import asyncio
@@ -20,23 +21,23 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from cryptography import x509
 
-LIFETIME: Final = dt.timedelta(days=397)  # the longest that TLS libraries of today accept everywhere
+LIFETIME: Final = dt.timedelta(days=397)  # the longest lifetime that all of today's TLS libraries accept
 NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who the server is: the context for TLS, and the PEM of the certificate that a client has to trust."""
+    """The server's TLS identity: the TLS context, and in PEM the certificate that a client must trust."""
 
     context: ssl.SSLContext
     trusted_pem: str
 
 
 class Identities:
-    """The server's certificate: a given one, or one that is made for `names` at the first use.
+    """The server's certificate: a given certificate, or a certificate that is made for `names` at the first use.
 
-    `given` are the files of a certificate chain and its key in PEM; they are read at once. Raises OSError or
-    ssl.SSLError if they cannot be used.
+    `given` names the files of a certificate chain and its key in PEM; the constructor reads them at once. Raises
+    OSError or ssl.SSLError if they cannot be used.
     """
 
     def __init__(self, names: Sequence[str] = (), given: tuple[Path, Path] | None = None) -> None:
@@ -45,7 +46,7 @@ class Identities:
         self._making = threading.Lock()
 
     async def identity(self) -> Identity:
-        """Return the certificate; make it if there is none yet."""
+        """Return the certificate; make the certificate at the first call."""
         if self._identity is not None:
             return self._identity
         return await asyncio.to_thread(self._make)

@@ -1,8 +1,8 @@
-"""Bytes become text by the WHATWG Encoding Standard's table of labels, as in browsers and mail programs.
+"""Decode bytes by the WHATWG Encoding Standard's table of labels, as browsers and mail programs do.
 
-The table says that `iso-8859-1` means windows-1252 and `gb2312` means GBK, because that is what senders mean. Labels
-are looked up by webencodings; where Python's codec of that name knows fewer characters than the standard's decoder,
-a wider codec is taken.
+The table says that `iso-8859-1` means windows-1252 and `gb2312` means GBK, because senders use the labels so. Labels
+are looked up by webencodings; if Python's codec of that name knows fewer characters than the standard's decoder, a
+larger codec is used.
 """
 
 import codecs
@@ -42,17 +42,17 @@ _SNIFFED_BYTES: Final = 1024
 
 
 def encodable(text: str) -> str:
-    """Return the text with what UTF-8 cannot encode (lone surrogates) replaced."""
+    """Return the text with lone surrogates replaced, which UTF-8 cannot encode."""
     return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def decode_bytes(content: bytes, label: str | None) -> str:
-    """Return text decoded from the character set that it claims. Never raises.
+    """Decode text from the character set that the label names. Never raises.
 
-    A byte order mark says more than the label (https://encoding.spec.whatwg.org/#decode). Without a label, or with one
-    that the table does not know, the text is UTF-8 if its bytes are, else windows-1252.
+    A byte order mark takes precedence over the label (https://encoding.spec.whatwg.org/#decode). Without a label, or
+    with one that the table does not know, the text is UTF-8 if its bytes are, else windows-1252.
     """
-    if label is None and content.isascii():  # most header fields; a mark is not ASCII
+    if label is None and content.isascii():  # true of most header fields; a byte order mark is not ASCII
         return content.decode("ascii")
     for mark, encoding in _MARKS:
         if content.startswith(mark):
@@ -62,14 +62,14 @@ def decode_bytes(content: bytes, label: str | None) -> str:
         return _guessed(content) if codec is None else content.decode("utf-8", "replace")
     try:
         return encodable(content.decode(codec, "whatwg"))
-    except (LookupError, ValueError):  # a codec that cannot go on after a bad byte
+    except (LookupError, ValueError):  # the codec cannot continue after an invalid byte
         return content.decode("utf-8", "replace")
 
 
 def label_in_html(markup: bytes) -> str | None:
-    """Return the character set that an HTML text says it has; None if the text does not say one.
+    """Return the character set that an HTML text declares; None if the text declares none.
 
-    UTF-16 is not among them: a text in UTF-16 could not say so in ASCII.
+    UTF-16 is never returned: a text in UTF-16 could not declare its character set in ASCII.
     """
     match = _META.search(markup, 0, _SNIFFED_BYTES)
     label = match[1].decode() if match else None
@@ -79,7 +79,7 @@ def label_in_html(markup: bytes) -> str | None:
 def _codec(label: str) -> str | None:
     name = label.partition("(")[0].strip().strip("'\"").lower()
     if name in ("us-ascii", "ascii"):
-        return None  # senders that say so often send UTF-8
+        return None  # senders that declare this one often send UTF-8
     encoding = webencodings.lookup(name)
     if encoding is not None and encoding.name not in ("x-user-defined", "replacement"):
         return _WIDER.get(str(encoding.name), str(encoding.name))
@@ -91,7 +91,8 @@ def _guessed(content: bytes) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         text = content.decode("utf-8", "replace")
-        # Few bytes are wrong in damaged UTF-8, and nearly all beyond ASCII are in another character set.
+        # In damaged UTF-8 few bytes are invalid. In a text of another character set nearly all bytes above 127 are
+        # invalid UTF-8.
         return content.decode("cp1252", "whatwg") if _is_single_byte(content, text) else text
 
 
@@ -101,7 +102,7 @@ def _is_single_byte(content: bytes, text: str) -> bool:
 
 
 def _as_the_standard_says(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Map a byte that a Windows code page leaves undefined to the control character of that number."""
+    """Map a byte that a Windows code page does not define to the control character with the same number."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     octet = error.object[error.start]

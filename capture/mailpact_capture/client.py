@@ -1,4 +1,4 @@
-"""A client for tests: wait for a mail at a capture server, and look into the mail. Needs the standard library only.
+"""A client for tests: waits for a mail at a capture server and reads the mail. Needs the standard library only.
 
 mailbox = CaptureClient("http://127.0.0.1:8025").mailbox()
 ...                                             # make your program send to mailbox.address()
@@ -19,26 +19,26 @@ from urllib.request import Request, urlopen
 
 DEFAULT_URL: Final = "http://127.0.0.1:8025"
 DEFAULT_SECONDS: Final = 10.0
-ROUND_SECONDS: Final = 60  # one call of the server waits no longer
-SOCKET_SECONDS: Final = 30  # beyond what the server may wait
-MOST_NAMED: Final = 5  # mails that a failure names
+ROUND_SECONDS: Final = 60  # the longest wait of one call to the server
+SOCKET_SECONDS: Final = 30  # added to the time that the server may wait
+MOST_NAMED: Final = 5  # how many mails an error message names
 
 
 class CaptureUnavailable(Exception):
-    """The capture server cannot be reached, or it refuses a call; the message says which call."""
+    """The capture server cannot be reached, or the server refuses a call; the message names the call."""
 
 
 class NoMail(AssertionError):
-    """The mail did not come in time. The message names the mails that came instead."""
+    """The mail did not arrive in time. The message names the mails that arrived instead."""
 
 
 class UnwantedMail(AssertionError):
-    """A mail came that must not come. The message names it."""
+    """A mail arrived that must not arrive. The message names this mail."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A captured mail. `recipients` and `mail_from` are the envelope's; `codes` are one-time codes in the text."""
+    """A captured mail. `recipients` and `mail_from` are from the envelope; `codes` are one-time codes in the text."""
 
     id: str
     subject: str
@@ -55,7 +55,7 @@ class Mail:
 
     @property
     def raw(self) -> bytes:
-        """The bytes that the SMTP client sent."""
+        """Return the bytes that the SMTP client sent."""
         return self._client.call("GET", f"/api/v1/message/{self.id}/raw")
 
     def attachment(self, name: str) -> bytes:
@@ -67,17 +67,17 @@ class Mail:
 
 
 class CaptureClient:
-    """A capture server, by the URL of its viewer. All methods raise CaptureUnavailable."""
+    """A capture server, named by the URL of its viewer. All methods raise CaptureUnavailable."""
 
     def __init__(self, url: str = DEFAULT_URL) -> None:
         self.url = url.rstrip("/")
 
     def mailbox(self, name: str | None = None) -> "Mailbox":
-        """Return a mailbox of its own for a test: the namespace `name`, or a new one."""
+        """Return a mailbox for one test: the namespace `name`, or a new namespace."""
         return Mailbox(self, name or f"test-{secrets.token_hex(6)}")
 
     def call(self, method: str, path: str, body: object = None, *, seconds: float = 0) -> bytes:
-        """Return the body of an answer. `seconds` is how long the server may take beyond the usual time."""
+        """Return the body of an answer. `seconds` is added to the time that the server may usually take."""
         content = None if body is None else json.dumps(body).encode()
         request = Request(self.url + path, data=content, method=method)  # noqa: S310 (the caller's own server)
         request.add_header("Content-Type", "application/json")
@@ -95,7 +95,7 @@ class CaptureClient:
 
 
 class Mailbox:
-    """The mails to one namespace: nobody else's tests see them or delete them."""
+    """The mails to one namespace. Other tests neither see nor delete these mails."""
 
     def __init__(self, client: CaptureClient, name: str) -> None:
         self.name = name
@@ -104,7 +104,7 @@ class Mailbox:
         self._after: dict[str, int] = {}
 
     def address(self, local_part: str = "reader", domain: str = "example.org") -> str:
-        """Return an address whose mail comes to this mailbox."""
+        """Return an address; mail to this address arrives in this mailbox."""
         return f"{local_part}+ns-{self.name}@{domain}"
 
     def wait_for(
@@ -116,10 +116,12 @@ class Mailbox:
         query: str = "",
         timeout: float = DEFAULT_SECONDS,
     ) -> Mail:
-        """Return the oldest mail that fits, as soon as it is there; the same call again returns the next one.
+        """Return the oldest mail that matches, as soon as the mail has arrived.
 
-        `subject`, `to` (a recipient of the envelope) and `sender` are parts of the text in any case; `query` is a
-        search of the viewer. `timeout` is in seconds. Raises NoMail.
+        The same call again returns the next mail.
+
+        `subject`, `to` (a recipient of the envelope) and `sender` are compared as substrings without regard to case;
+        `query` has the syntax of the viewer's search. `timeout` is in seconds. Raises NoMail.
         """
         wanted = _query(subject=subject, to=to, sender=sender, query=query)
         deadline = time.monotonic() + timeout
@@ -135,7 +137,7 @@ class Mailbox:
     def expect_none(
         self, *, subject: str = "", to: str = "", sender: str = "", query: str = "", seconds: float = 1.0
     ) -> None:
-        """Return after the time if no mail that fits is there or comes; raises UnwantedMail."""
+        """Return after `seconds` if no matching mail is stored or arrives; raise UnwantedMail otherwise."""
         wanted = _query(subject=subject, to=to, sender=sender, query=query)
         if answer := self._wait(wanted, min(seconds, ROUND_SECONDS), expect="none"):
             mail = self._mail(answer["messages"][0])
@@ -144,13 +146,13 @@ class Mailbox:
             )
 
     def delete_all(self) -> None:
-        """Delete the mails of this mailbox, its faults and its refused sessions."""
+        """Delete this mailbox's mails, faults and refused sessions."""
         self._client.call("DELETE", f"{self._base}/api/v1/messages")
         self._client.call("DELETE", f"{self._base}/api/mailpact/v1/faults")
         self._client.call("DELETE", f"{self._base}/api/mailpact/v1/smtp-sessions")
 
     def set_faults(self, *rules: Mapping[str, Any]) -> None:
-        """Let the server answer by these rules when somebody sends to this mailbox; none: as usual."""
+        """Set the rules by which the server answers mail to this mailbox; without rules the server answers normally."""
         self._client.call("PUT", f"{self._base}/api/mailpact/v1/faults", {"rules": list(rules)})
 
     def _wait(self, query: str, seconds: float, **further: object) -> dict[str, Any] | None:
@@ -184,7 +186,7 @@ class Mailbox:
 
 def _query(*, subject: str, to: str, sender: str, query: str) -> str:
     keys = {"subject": subject, "rcpt": to, "from": sender}
-    # A search has no way to write a quotation mark, so what stands between two of them is a term of its own.
+    # The search syntax cannot express a quotation mark, so the text is split into terms at each quotation mark.
     terms = [
         f'{key}:"{piece.strip()}"'
         for key, value in keys.items()

@@ -1,7 +1,7 @@
-"""Compares what a message asked for with the mails that came, member by member. Pure.
+"""Compare a message's body with the mails that were made from it, member by member. Pure.
 
-Only what the contract says literally is compared. What the consumer makes by rules of its own, such as the texts of a
-template, is named and not compared.
+Only values that must appear literally in the mail are compared. Values that the consumer makes by its own rules, such
+as the texts of a template, are listed but not compared.
 """
 
 import base64
@@ -24,7 +24,7 @@ RECIPIENTS: Final = "recipients"
 
 
 class Verdict(StrEnum):
-    """What a comparison has found."""
+    """The result of a comparison."""
 
     SAME = "same"
     DIFFERENT = "different"
@@ -33,7 +33,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One member: what was asked and what was sent, both fit to be shown."""
+    """One member of the body: the value in the message and the value in the mail, both safe to show."""
 
     what: str
     asked: str
@@ -44,9 +44,9 @@ class Compared:
 def compare(
     asked: Asked, body: JsonObject, mails: Sequence[StoredMail], *, is_complete: bool = True
 ) -> list[Compared]:
-    """Return what each member of the body asked for, and what the mails have; one row for each difference.
+    """Return for each member of the body the asked value and the mails' value; one row for each difference.
 
-    Unless the mails are complete, nothing is said of who got one.
+    If the list of mails is not complete, the rows do not say which recipients got a mail.
     """
     if asked.contract == "email/1":
         rows = _first_version(body, mails)
@@ -159,7 +159,7 @@ def _verdict(*, is_same: bool) -> Verdict:
 
 
 def _lines(text: str) -> list[str]:
-    """Return the lines of a text, without what line ends and the end of a mail's text add."""
+    """Return the lines of a text without line ends and without the empty lines at the end of a mail's text."""
     return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
 
 

@@ -1,4 +1,7 @@
-"""Mailpit's addresses about the server itself, and those of its features that are not built, in their shape."""
+"""Mailpit's URLs about the server itself, and its URLs of features that this server does not have.
+
+Such a URL answers in Mailpit's JSON form that nothing was checked.
+"""
 
 import asyncio
 import resource
@@ -20,7 +23,7 @@ VERSION: Final = version("mailpact")
 
 
 class About:
-    """Says what the server is and has."""
+    """Answers questions about the server itself."""
 
     def __init__(self, store: Store, dialogues: Dialogues, identities: Identities) -> None:
         self._store = store
@@ -29,7 +32,7 @@ class About:
         self._began = time.monotonic()
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
-        """Put the addresses below `prefix`."""
+        """Add the routes below `prefix`."""
         router.add_get(prefix + "/api/v1/info", self.info)
         router.add_get(prefix + "/api/v1/webui", self.webui)
         router.add_get(prefix + "/api/v1/message/{id}/html-check", self.html_check)
@@ -64,7 +67,7 @@ class About:
         return web.json_response(answer)
 
     async def webui(self, _request: web.Request) -> web.Response:
-        """Answer with what is switched on (WebUI): of all that only the chaos."""
+        """Answer with the features that are switched on (WebUI): only Mailpit's chaos can be."""
         relay = {
             "Enabled": False, "SMTPServer": "", "ReturnPath": "", "AllowedRecipients": "", "BlockedRecipients": "",
             "OverrideFrom": "", "PreserveMessageIDs": False, "RecipientAllowlist": "",
@@ -76,7 +79,7 @@ class About:
         return web.json_response(answer)
 
     async def html_check(self, request: web.Request) -> web.Response:
-        """Answer in Mailpit's shape (HTMLCheck) that nothing was tested."""
+        """Answer in Mailpit's JSON form (HTMLCheck) that nothing was tested."""
         stored = await stored_mail(self._store, request)
         if not stored.mail.html:
             raise web.HTTPBadRequest(text="Error: message does not contain HTML")
@@ -84,7 +87,10 @@ class About:
         return web.json_response({"Warnings": [], "Platforms": {}, "Total": total})
 
     async def link_check(self, request: web.Request) -> web.Response:
-        """Answer in Mailpit's shape that no link was tried: no mail makes this server ask anybody for anything."""
+        """Answer in Mailpit's JSON form that no link was tested.
+
+        This server never sends a request to an address that stands in a mail.
+        """
         await stored_mail(self._store, request)
         return web.json_response({"Errors": 0, "Links": []})
 
@@ -93,16 +99,16 @@ class About:
         raise web.HTTPBadRequest(text="Error: message relay is not enabled")
 
     async def certificate(self, _request: web.Request) -> web.Response:
-        """Answer with the certificate, in PEM, that a client of SMTP over TLS has to trust."""
+        """Answer with the certificate, in PEM, that an SMTP client must trust for TLS."""
         identity = await self._identities.identity()
         return web.Response(text=identity.trusted_pem, content_type="application/x-pem-file")
 
     async def livez(self, _request: web.Request) -> web.Response:
-        """Say that the process answers."""
+        """Answer that the process is alive."""
         return web.Response()
 
     async def readyz(self, _request: web.Request) -> web.Response:
-        """Say whether mails can be read and stored."""
+        """Answer whether the store can read and write mails."""
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await self._store.check()

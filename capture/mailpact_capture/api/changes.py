@@ -1,6 +1,6 @@
-"""Mailpit's addresses that change something: delete, read and unread, tags.
+"""Mailpit's URLs that change something: delete mails, mark them read or unread, set tags.
 
-A body that cannot be read changes nothing.
+A request with an invalid body changes nothing.
 """
 
 import json
@@ -26,13 +26,13 @@ MAX_TAG_CHARACTERS = 100
 
 
 class Changing:
-    """Changes what the store has."""
+    """Changes mails of the store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
-        """Put the addresses below `prefix`."""
+        """Add the routes below `prefix`."""
         router.add_put(prefix + "/api/v1/messages", self.mark)
         router.add_delete(prefix + "/api/v1/messages", self.delete)
         router.add_delete(prefix + "/api/v1/search", self.delete_found)
@@ -43,7 +43,8 @@ class Changing:
     async def delete(self, request: web.Request) -> web.Response:
         """Delete the mails with the IDs of the body, or all mails without a body or without IDs.
 
-        Mailpit also deletes all mails when the body or the query string says something else; here that is 400.
+        Mailpit also deletes all mails if the body or the query string has unknown members; this server answers 400
+        then.
         """
         body = await json_of(request)
         only(body, "ids")
@@ -53,7 +54,7 @@ class Changing:
         return web.Response(text="ok")
 
     async def delete_found(self, request: web.Request) -> web.Response:
-        """Delete what the query finds."""
+        """Delete the mails that the query finds."""
         query = narrowing(query_of(request, required=True))
         await self._store.delete(query, namespace=namespace_of(request))
         return web.Response(text="ok")

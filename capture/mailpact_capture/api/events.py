@@ -1,4 +1,4 @@
-"""What happens, told at once: server-sent events that can be resumed, and Mailpit's WebSocket in its shape."""
+"""Live events: server-sent events that a client can resume, and a WebSocket in Mailpit's format."""
 
 import asyncio
 import json
@@ -15,22 +15,26 @@ from mailpact_capture.records import summary_of
 from mailpact_capture.store import Store
 
 ALIVE_SECONDS: Final = 15
-STATS_SECONDS: Final = 0.25  # as Mailpit: at most one of these in that time
+STATS_SECONDS: Final = 0.25  # as Mailpit: at most one `stats` event in this time
 
 
 class Events:
-    """Tells clients what happens."""
+    """Sends events to clients."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
-        """Put the addresses below `prefix`."""
+        """Add the routes below `prefix`."""
         router.add_get(prefix + "/api/mailpact/v1/events", self.server_sent)
         router.add_get(prefix + "/api/events", self.websocket)
 
     async def server_sent(self, request: web.Request) -> web.StreamResponse:
-        """Tell events for ever; `Last-Event-ID` goes on after that event, or says `reset` if it is no longer kept."""
+        """Send events until the client leaves.
+
+        With `Last-Event-ID` the events after that event are sent; if that event is no longer kept, `reset` is sent
+        first.
+        """
         namespace, feed = namespace_of(request), self._store.feed
         name, _, number = request.headers.get("Last-Event-ID", "").rpartition(".")
         after = int(number) if name == feed.name and number.isascii() and number.isdigit() else None
@@ -65,7 +69,7 @@ class Events:
         return f"id: {self._store.feed.name}.{number}\nevent: {kind}\ndata: {json.dumps(data)}\n\n".encode()
 
     async def websocket(self, request: web.Request) -> web.WebSocketResponse:
-        """Tell events in Mailpit's shape; what the client says is ignored."""
+        """Send events in Mailpit's format. Messages from the client are ignored."""
         namespace = namespace_of(request)
         socket = web.WebSocketResponse(heartbeat=30, max_msg_size=4096)
         if not socket.can_prepare(request):
@@ -108,5 +112,5 @@ async def _until_closed(socket: web.WebSocketResponse) -> None:
 
 
 def data_of(event: Event) -> Mapping[str, Any] | None:
-    """Return what Mailpit tells of an event."""
+    """Return the JSON that Mailpit sends for an event; None if Mailpit sends nothing."""
     return summary_json(summary_of(event.data)) if event.kind == "new" and event.data else event.data

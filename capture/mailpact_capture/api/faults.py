@@ -22,7 +22,7 @@ class Faults:
         self._desk = desk
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
-        """Put the addresses below `prefix`."""
+        """Add the routes below `prefix`."""
         router.add_get(prefix + "/api/mailpact/v1/faults", self.faults)
         router.add_put(prefix + "/api/mailpact/v1/faults", self.replace)
         router.add_delete(prefix + "/api/mailpact/v1/faults", self.remove)
@@ -30,11 +30,11 @@ class Faults:
         router.add_put(prefix + "/api/v1/chaos", self.set_chaos)
 
     async def faults(self, request: web.Request) -> web.Response:
-        """Answer with the script, and how often each rule matched and applied."""
+        """Answer with the script and, for each rule, how often the rule matched and was applied."""
         return web.json_response(_script_json(self._desk.script(namespace_of(request))))
 
     async def replace(self, request: web.Request) -> web.Response:
-        """Replace the script; the counts begin again."""
+        """Replace the script; all counts start at 0 again."""
         namespace = namespace_of(request)
         body = await json_of(request)
         if not body:
@@ -54,11 +54,11 @@ class Faults:
         return web.Response(status=204)
 
     async def chaos(self, _request: web.Request) -> web.Response:
-        """Answer with the triggers of Mailpit's chaos, which are for all mail."""
+        """Answer with the triggers of Mailpit's chaos, which apply to all mail."""
         return web.json_response(_chaos_json(self._desk))
 
     async def set_chaos(self, request: web.Request) -> web.Response:
-        """Set the triggers; one that is not in the body is switched off."""
+        """Set the triggers; a trigger that is not in the body is switched off."""
         body = await json_of(request)
         self._desk.chaos = {stage: _trigger(body, name) for name, stage in TRIGGERS.items()}
         return web.json_response(_chaos_json(self._desk))

@@ -1,4 +1,4 @@
-"""One message's journey as JSON: what was asked, what became of it, and the mails that it made."""
+"""One message's journey as JSON: the message, its status events, and the mails made from the message."""
 
 from typing import Any
 
@@ -15,17 +15,17 @@ class Journeying:
         self._history = history
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
-        """Put the address below `prefix`."""
+        """Add the route below `prefix`."""
         router.add_get(prefix + "/api/mailpact/v1/journey/{message_id}", self.journey)
 
     async def journey(self, request: web.Request) -> web.Response:
-        """Answer with a journey: 404 if nothing is known of the message."""
+        """Answer with a journey, or with 404 if nothing is known of the message."""
         told = await self._history.told(request.match_info["message_id"], namespace_of(request))
         return web.json_response(journey_json(told), status=200 if told.is_known else 404)
 
 
 def journey_json(told: Told) -> dict[str, Any]:
-    """Return the journey as the API has it."""
+    """Return the journey in the API's JSON form."""
     return {
         "message_id": told.message_id,
         "listening_since": told.since,

@@ -1,6 +1,7 @@
-"""Mailpit's addresses of what a mail is made of: parts, thumbnails, its HTML and its text.
+"""Mailpit's URLs of the parts of a mail: attachments, thumbnails, the HTML and the text.
 
-A part is always a download (Mailpit serves it inline with the mail's own type): no file of a mail becomes a page here.
+The browser always saves a part as a file, so a file from a mail is never shown as a page of this server (Mailpit
+serves a part inline with the type that the mail names).
 """
 
 import base64
@@ -21,13 +22,13 @@ MAX_THUMBNAIL_BYTES: Final = 10 * 1024 * 1024
 
 
 class Parts:
-    """Answers with pieces of mails."""
+    """Answers with parts of mails."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
-        """Put the addresses below `prefix`."""
+        """Add the routes below `prefix`."""
         router.add_get(prefix + "/api/v1/message/{id}/part/{part}", self.part)
         router.add_get(prefix + "/api/v1/message/{id}/part/{part}/thumb", self.thumbnail)
         router.add_get(prefix + "/view/latest", self.latest)
@@ -35,7 +36,7 @@ class Parts:
         router.add_get(prefix + "/view/{id}.txt", self.text)
 
     async def part(self, request: web.Request) -> web.Response:
-        """Answer with a part's bytes, to be saved."""
+        """Answer with a part's bytes as a download."""
         part, content = await self._content(request)
         name = quote(part.file_name() or f"part-{part.part_id}", safe="")
         headers = {
@@ -46,7 +47,7 @@ class Parts:
         return web.Response(body=content, headers=headers)
 
     async def thumbnail(self, request: web.Request) -> web.Response:
-        """Answer with the whole picture, or with an empty one if the part is no picture that browsers show."""
+        """Answer with the whole picture, or with an empty picture if browsers cannot show the part as a picture."""
         part, content = await self._content(request)
         headers = {"Content-Security-Policy": "sandbox; default-src 'none'"}
         if part.content_type not in PICTURE_TYPES or len(content) > MAX_THUMBNAIL_BYTES:
@@ -54,14 +55,14 @@ class Parts:
         return web.Response(body=content, content_type=part.content_type, headers=headers)
 
     async def latest(self, request: web.Request) -> web.Response:
-        """Lead to the newest mail that the query finds."""
+        """Redirect to the newest mail that the query finds."""
         summary = there(
             await self._store.summary("latest", namespace=namespace_of(request), query=query_of(request))
         )
         raise web.HTTPFound(request.path.removesuffix("/view/latest") + f"/mail/{summary.public_id}")
 
     async def html(self, request: web.Request) -> web.Response:
-        """Answer with the HTML in a sandbox; `remote=1` lets pictures from elsewhere in."""
+        """Answer with the HTML in a sandbox; with `remote=1` pictures from other servers are loaded."""
         stored = await stored_mail(self._store, request)
         if not stored.mail.html:
             raise not_found()

@@ -1,4 +1,4 @@
-"""Mailpit's addresses that read: lists, mails, headers, sources. Errors are plain text: 400 says what is wrong."""
+"""Mailpit's URLs that only read: lists, mails, headers, sources. Errors are plain text: 400 says what is wrong."""
 
 from typing import Final
 
@@ -19,13 +19,13 @@ DEFAULT_LIMIT: Final = 50  # as Mailpit
 
 
 class Reading:
-    """Answers with what the store has."""
+    """Answers with mails of the store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
-        """Put the addresses below `prefix`."""
+        """Add the routes below `prefix`."""
         router.add_get(prefix + "/api/v1/messages", self.messages)
         router.add_get(prefix + "/api/v1/search", self.search)
         router.add_get(prefix + "/api/v1/tags", self.tags)
@@ -34,7 +34,7 @@ class Reading:
         router.add_get(prefix + "/api/v1/message/{id}/raw", self.raw)
 
     async def messages(self, request: web.Request) -> web.Response:
-        """Answer with a part of the list, newest first; `limit=0` asks for all."""
+        """Answer with a part of the list of mails, newest first; `limit=0` asks for all mails."""
         start, limit = number(request, "start", 0), number(request, "limit", DEFAULT_LIMIT)
         query = query_of(request) if request.query.get("before") else EVERYTHING
         namespace = namespace_of(request)
@@ -43,7 +43,7 @@ class Reading:
         )
 
     async def search(self, request: web.Request) -> web.Response:
-        """Answer with a part of what the query finds; `limit=0` asks for the counts only."""
+        """Answer with a part of the mails that the query finds; `limit=0` asks for the counts only."""
         query = query_of(request, required=True)
         start, limit = number(request, "start", 0), number(request, "limit", DEFAULT_LIMIT)
         return _list(
@@ -51,15 +51,15 @@ class Reading:
         )
 
     async def tags(self, _request: web.Request) -> web.Response:
-        """Answer with all tags that mails have."""
+        """Answer with all tags in use."""
         return web.json_response(list(await self._store.ask(reads.tags)))
 
     async def message(self, request: web.Request) -> web.Response:
-        """Answer with a whole mail and mark it read."""
+        """Answer with a whole mail, and mark the mail as read."""
         return web.json_response(message_json(await stored_mail(self._store, request, mark_read=True)))
 
     async def headers(self, request: web.Request) -> web.Response:
-        """Answer with all header fields of a mail, which is not parsed for it."""
+        """Answer with all header fields of a mail; the rest of the mail is not parsed."""
         _, raw = there(
             await self._store.raw(id_of(request), namespace=namespace_of(request), query=_latest(request))
         )

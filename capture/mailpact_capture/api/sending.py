@@ -1,4 +1,4 @@
-"""Mail that comes by HTTP instead of SMTP: Mailpit's `send`, and whole `.eml` files."""
+"""Mail that is sent by HTTP instead of SMTP: Mailpit's `send`, and whole `.eml` files."""
 
 import base64
 import binascii
@@ -37,18 +37,18 @@ _BODY: Final = {
 
 
 class Sending:
-    """Stores mails that come by HTTP."""
+    """Stores mails that clients send by HTTP."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
-        """Put the addresses below `prefix`."""
+        """Add the routes below `prefix`."""
         router.add_post(prefix + "/api/v1/send", self.send)
         router.add_post(prefix + "/api/mailpact/v1/import", self.import_mail)
 
     async def send(self, request: web.Request) -> web.Response:
-        """Make a mail of a JSON object and store it; errors are JSON, as Mailpit's."""
+        """Build a mail from a JSON object and store the mail; errors are JSON, as in Mailpit."""
         try:
             body = _lower(await json_of(request, MAX_SEND_BYTES))
             _check(body, _BODY, "")
@@ -66,7 +66,7 @@ class Sending:
         return web.json_response({"ID": await self._keep(request, sender, recipients, raw, tags)})
 
     async def import_mail(self, request: web.Request) -> web.Response:
-        """Store the body as a mail, byte for byte; its envelope is made of its header fields."""
+        """Store the body as a mail, byte for byte; the envelope is made from the mail's header fields."""
         raw = await body_of(request, MAX_MESSAGE_BYTES)
         values: dict[str, list[str]] = {}
         for name, value in split_fields(read_header(raw, 0, len(raw))[0]):
@@ -93,7 +93,7 @@ class Sending:
 
 
 def _lower(value: object) -> Any:
-    """Return a JSON value with the keys of its objects in lower case, but for the names of header fields."""
+    """Return a JSON value with the keys of all objects in lower case, except the names of header fields."""
     if isinstance(value, dict):
         return {
             key.lower(): each if key.lower() == "headers" else _lower(each) for key, each in value.items()
@@ -102,7 +102,10 @@ def _lower(value: object) -> Any:
 
 
 def _check(value: Any, shape: Any, place: str) -> None:
-    """Raise TypeError for a value of another type than Mailpit takes. What is null or absent, or unknown, is fine."""
+    """Raise TypeError if a value does not have the type that Mailpit expects.
+
+    Members that are null, absent or unknown are accepted.
+    """
     if value is None:
         return
     expected: type[Any] = shape if isinstance(shape, type) else type(shape)

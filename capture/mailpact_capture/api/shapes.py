@@ -1,4 +1,7 @@
-"""The JSON of Mailpit's API v1: its names, its types. A list is never null here, where Mailpit's sometimes is."""
+"""The JSON of Mailpit's API v1, with Mailpit's names and types.
+
+Mailpit sometimes writes null for a list; this server never does.
+"""
 
 import re
 from collections.abc import Iterable
@@ -19,7 +22,7 @@ _LINK: Final = re.compile(r"<([^<>\s]+)>")
 
 
 def received_at(received_us: int) -> datetime:
-    """Return the moment (UTC) that is so many microseconds after the epoch."""
+    """Return the time in UTC of a number of microseconds after the epoch."""
     return EPOCH + timedelta(microseconds=received_us)
 
 
@@ -38,7 +41,7 @@ def page_json(page: Page, start: int) -> Json:
 
 
 def summary_json(summary: Summary) -> Json:
-    """Return a mail as a list has it (MessageSummary)."""
+    """Return a mail as an entry of a list (MessageSummary)."""
     created = received_at(summary.envelope.received_us)
     return {
         "ID": summary.public_id,
@@ -126,7 +129,7 @@ def _attachment_json(attachment: Attachment, raw: bytes) -> Json:
 
 
 def waited_json(stored: StoredMail) -> Json:
-    """Return a whole mail with what tests look for: its links, its one-time codes and its envelope."""
+    """Return a whole mail with the data that tests need: the links, the one-time codes and the envelope."""
     return {
         **message_json(stored),
         "Links": list(found_in_text.links(stored.mail)),
@@ -136,7 +139,7 @@ def waited_json(stored: StoredMail) -> Json:
 
 
 def envelope_json(envelope: Envelope) -> Json:
-    """Return what the SMTP client said."""
+    """Return the envelope: what the SMTP client said in MAIL and RCPT."""
     return {
         "From": envelope.mail_from,
         "Recipients": list(envelope.rcpt_tos),

@@ -1,6 +1,6 @@
-"""SMTP sessions in which something was refused or which broke off, with what was said in them.
+"""SMTP sessions in which the server refused something or the connection broke, with their dialogue.
 
-GET, DELETE /api/mailpact/v1/smtp-sessions    the newest first; forgets them
+GET, DELETE /api/mailpact/v1/smtp-sessions lists the sessions, newest first; deletes them
 """
 
 from datetime import UTC, datetime
@@ -13,24 +13,27 @@ from mailpact_capture.dialogues import KEPT_DIALOGUES, Dialogue, Dialogues
 
 
 class SmtpSessions:
-    """Answers with the sessions that went wrong."""
+    """Answers with the sessions that failed."""
 
     def __init__(self, dialogues: Dialogues) -> None:
         self._dialogues = dialogues
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
-        """Put the addresses below `prefix`."""
+        """Add the routes below `prefix`."""
         router.add_get(prefix + "/api/mailpact/v1/smtp-sessions", self.sessions)
         router.add_delete(prefix + "/api/mailpact/v1/smtp-sessions", self.forget)
 
     async def sessions(self, request: web.Request) -> web.Response:
-        """Answer with the sessions that are kept; a namespace has those whose recipients name it."""
+        """Answer with the sessions that are kept.
+
+        In a namespace, answer only with those that have a recipient in the namespace.
+        """
         limit = number(request, "limit", KEPT_DIALOGUES)
         found = self._dialogues.newest(namespace_of(request))
         return web.json_response({"sessions": [_json(dialogue) for dialogue in found[:limit]]})
 
     async def forget(self, request: web.Request) -> web.Response:
-        """Forget the sessions."""
+        """Delete the sessions."""
         self._dialogues.clear(self._dialogues.newest(namespace_of(request)))
         return web.Response(status=204)
 

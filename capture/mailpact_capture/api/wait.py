@@ -1,13 +1,10 @@
-"""`wait`: answers when the mails are there that a test waits for, so that no test has to poll or to sleep.
+"""`wait`: answers as soon as the mails have arrived that a test waits for, so that no test must poll or sleep.
 
-    GET /api/mailpact/v1/wait?query=&count=1&after=CURSOR&timeout=SECONDS      200: full mails and a new cursor; 204:
-    too late
-    … &expect=none                                                             204: none came in that time; 409: these
-    came
+GET /api/mailpact/v1/wait?query=&count=1&after=CURSOR&timeout=SECONDS 200: full mails and a new cursor; 204: timeout …
+&expect=none 204: no mail came in this time; 409: these mails came
 
-A cursor is a number that no later mail has; every list and every answer here gives one. Without `after` the mails
-that are
-there already count.
+A cursor is a number; each later mail has a higher number. Each list of mails and each answer of `wait` has a cursor.
+Without `after`, the mails that are in the store already count, too.
 """
 
 import asyncio
@@ -26,22 +23,22 @@ MAX_SECONDS: Final = 300
 MAX_COUNT: Final = 100
 PARAMETERS: Final = ("query", "count", "after", "timeout", "expect", "tz", "before")
 MAX_WAITING: Final = 1000
-LOOK_AGAIN_SECONDS: Final = 1.0  # for mails that another process stored in the same file
+LOOK_AGAIN_SECONDS: Final = 1.0  # to find mails that another process stored in the same file
 
 
 class Waiting:
-    """Answers when mail comes."""
+    """Answers when mail arrives."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._waiting = 0
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
-        """Put the address below `prefix`."""
+        """Add the route below `prefix`."""
         router.add_get(prefix + "/api/mailpact/v1/wait", self.wait)
 
     async def wait(self, request: web.Request) -> web.Response:
-        """Answer with the oldest `count` mails after the cursor that the query finds, as soon as they are there."""
+        """Answer with the oldest `count` mails after the cursor that the query finds, as soon as they have arrived."""
         _only_known(request)
         count, after = number(request, "count", 1, MAX_COUNT), number(request, "after", 0)
         seconds, expect = _seconds(request), request.query.get("expect", "mail")
@@ -75,7 +72,7 @@ class Waiting:
                 there = [stored for stored in mails if stored]
                 if len(there) == len(found):
                     return there, cursor
-                continue  # one was deleted in between
+                continue  # a mail was deleted in the meantime
             left = deadline - loop.time()
             if left <= 0 or self._store.feed.is_closed:
                 return [], cursor
@@ -87,7 +84,7 @@ class Waiting:
 
 
 def _only_known(request: web.Request) -> None:
-    """Raise 400 for a parameter that is unknown or given twice: a wait that ignored it would find the wrong mail."""
+    """Raise 400 if a parameter is unknown or given twice: without this parameter the wait could find a wrong mail."""
     for name in request.query:
         if name not in PARAMETERS:
             raise bad_request(f"{name[:60]!r} is not known here; known are {', '.join(PARAMETERS)}")
