@@ -1,7 +1,8 @@
-"""The HTTP connections: what cannot be read as HTTP gets one fixed answer, and nobody holds an unfinished request open.
+"""The HTTP connections: invalid HTTP gets one fixed answer, and an unfinished request is closed after a time limit.
 
-aiohttp would answer with a part of what was sent, name its own version, and log a traceback for each such request. A
-compressed body is refused unread: no client of this API sends one, and a small one could grow without bound.
+By default aiohttp would answer with a part of the request, name its own version, and log a traceback for each invalid
+request. A compressed body is refused and not read: no client of this API sends a compressed body, and a small
+compressed body can expand without limit.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ log = structlog.get_logger()
 
 
 class Connection(web.RequestHandler):
-    """One connection; it is closed if its first request is not there in time."""
+    """One connection. The connection is closed if its first request does not arrive in time."""
 
     __slots__ = ("_head_timer",)
 
@@ -28,17 +29,17 @@ class Connection(web.RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for the first request."""
+        """Start the time limit for the first request."""
         super().connection_made(transport)
         self._head_timer = self._loop.call_later(HEAD_SECONDS, self._give_up)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Stop waiting."""
+        """Cancel the time limit."""
         self.head_is_complete()
         super().connection_lost(exc)
 
     def head_is_complete(self) -> None:
-        """Stop waiting: the first request is there."""
+        """Cancel the time limit: the first request has arrived."""
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -54,10 +55,10 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is not HTTP. Neither the answer nor the log repeats what the client sent."""
+        """Answer invalid HTTP. Neither the answer nor the log repeats what the client sent."""
         del message
         if isinstance(exc, ConnectionError):
-            raise exc  # the client has left: there is nobody to answer
+            raise exc  # the client has disconnected, so no answer is possible
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("a request failed, which is a bug", error=type(exc).__name__, path=request.path)
         if request.writer.output_size > 0:
@@ -65,13 +66,13 @@ class Connection(web.RequestHandler):
         return _refusal(HTTPStatus(status))
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
-        """Log only the kind of an error: its text may repeat what the client sent."""
+        """Log only the type of an error: the error's text may repeat what the client sent."""
         del args
         log.warning("an HTTP connection failed", error=type(kw.get("exc_info")).__name__)
 
 
 class _Refusal(web.Response):
-    """An answer that no application prepares."""
+    """An answer that does not run the application's `on_response_prepare` signals."""
 
     async def _prepare_headers(self) -> None:
         await super()._prepare_headers()

@@ -1,7 +1,8 @@
-"""What the commands of SMTP do: aiosmtpd's rules, and ours for names, logins, faults, mail data and limits.
+"""Implement the SMTP commands: aiosmtpd's rules, with our own for host names, logins, faults, mail data and limits.
 
-Arguments with CR, LF or NUL are refused before anything reads them; paths are taken as written; mail data is read by
-`data.DataReader`; 250 is said only after the store has committed. `wire.Wire` reads and writes.
+Arguments with CR, LF or NUL are refused before they are parsed. Paths are kept as written. `data.DataReader` reads
+mail data. The reply 250 is sent only after the store has committed the mail. `wire.Wire` reads and writes the
+connection.
 """
 
 # ruff: noqa: N802 (aiosmtpd finds its methods by names such as smtp_RCPT)
@@ -32,7 +33,7 @@ REFUSALS: Final = {
 
 
 class _Hooks:
-    """What aiosmtpd calls between a command's syntax and its answer."""
+    """The hooks that aiosmtpd calls after it has checked a command's syntax and before it answers."""
 
     async def handle_MAIL(
         self,
@@ -70,7 +71,7 @@ class _Hooks:
 class Conversation(Wire):
     """One client, from its connection to its end."""
 
-    envelope: SmtpEnvelope  # these three are there from connection_made on
+    envelope: SmtpEnvelope  # connection_made sets these three
     session: SmtpSession
     _handler_coroutine: "asyncio.Task[None]"
 
@@ -78,7 +79,7 @@ class Conversation(Wire):
         super().__init__(hall, _Hooks())
 
     async def greet(self) -> None:
-        """Say the first words."""
+        """Send the greeting."""
         if refusal := await self.meet(Stage.CONNECT):
             await self.push(refusal)
             self.is_over = True
@@ -88,9 +89,11 @@ class Conversation(Wire):
     async def meet(
         self, stage: Stage, *, sender: str = "", recipients: list[str] | None = None
     ) -> str | None:
-        """Return the reply that a scripted fault gives instead of the usual one, after its delay; None for none.
+        """Wait the delay of a scripted fault, and return its reply instead of the usual reply.
 
-        Raises HangUp where the fault breaks the connection off.
+        None if there is no fault.
+
+        Raises HangUp if the fault closes the connection.
         """
         if stage is Stage.RCPT and recipients:
             self.dialogue.recipients += recipients[: limits.MAX_RECIPIENTS - len(self.dialogue.recipients)]
@@ -117,12 +120,12 @@ class Conversation(Wire):
         return fault.reply
 
     async def smtp_HELO(self, hostname: str | None) -> None:
-        """Begin without extensions."""
+        """Begin a session without extensions."""
         if await self._introduce("HELO", hostname, extended=False):
             self.write(f"250 {HOST_NAME}")
 
     async def smtp_EHLO(self, hostname: str | None) -> None:
-        """Begin, and tell the extensions in one packet."""
+        """Begin a session, and send the list of extensions in one packet."""
         if not await self._introduce("EHLO", hostname, extended=True):
             return
         tls = ["STARTTLS"] if self.hall.offers_starttls and not self.dialogue.is_encrypted else []
@@ -149,7 +152,7 @@ class Conversation(Wire):
         return True
 
     async def smtp_VRFY(self, _arg: str | None) -> None:
-        """Say nothing about anybody (aiosmtpd would repeat what the client said)."""
+        """Answer without information about any user (aiosmtpd would repeat what the client sent)."""
         await self.push("252 2.5.0 Send the mail, it will be kept")
 
     async def smtp_QUIT(self, arg: str | None) -> None:
@@ -161,7 +164,7 @@ class Conversation(Wire):
         await self.push("221 2.0.0 Bye")
 
     async def smtp_STARTTLS(self, arg: str | None) -> None:
-        """Encrypt the connection. What came in clear text behind the command is thrown away (RFC 3207, 4.2)."""
+        """Encrypt the connection. Clear text that follows the command is discarded (RFC 3207, 4.2)."""
         if arg:
             await self.push("501 5.5.4 Syntax: STARTTLS")
         elif not self.hall.offers_starttls:
@@ -174,7 +177,7 @@ class Conversation(Wire):
             await self.start_tls()
 
     async def smtp_AUTH(self, arg: str | None) -> None:
-        """Let a client log in; the mechanism's name is in any case (RFC 4954, 4)."""
+        """Let a client log in. The mechanism's name is not case-sensitive (RFC 4954, 4)."""
         mechanism, _, rest = (arg or "").partition(" ")
         if refusal := await self.meet(Stage.AUTH):
             await self.push(refusal)
@@ -196,7 +199,7 @@ class Conversation(Wire):
         return parse_path(arg) or (None, None)
 
     async def smtp_DATA(self, arg: str | None) -> None:
-        """Take a mail's data; answer when it is stored."""
+        """Receive a mail's data, and answer when the mail is stored."""
         if await self.check_helo_needed():
             return
         if arg or not self.envelope.rcpt_tos:

@@ -1,11 +1,11 @@
-"""The end of DATA and its transparency (RFC 5321, 4.1.1.4 and 4.5.2).
+"""Read mail data: find its end and remove doubled dots (RFC 5321, 4.1.1.4 and 4.5.2).
 
-Mail data ends at CRLF "." CRLF and at nothing else. Servers that also took a lone LF or CR around the dot
-let a mail smuggle a second one past the server before them. So a line here ends at CRLF only, and every
-other byte, lone CR and LF included, is kept exactly as it came; of a line's leading dots the first is taken away.
+Mail data ends only at CRLF "." CRLF. Servers that also accept a lone LF or CR around the dot allow SMTP smuggling:
+one mail contains a second mail that the previous server did not see. So a line ends only at CRLF here. Every other
+byte, also a lone CR or LF, is kept as received. If a line begins with a dot, this dot is removed.
 
-aiosmtpd's own reader is not used: it refuses lines over 1,001 octets, which real HTML mail has, it costs an
-object for every line, and it keeps the whole of an endless line in memory before it refuses it.
+aiosmtpd's own reader is not used for three reasons. It refuses lines over 1,001 octets, which real HTML mail has. It
+makes an object for every line. It holds a whole endless line in memory before it refuses the line.
 """
 
 from enum import Enum, auto
@@ -16,7 +16,7 @@ LINE_END: Final = b"\r\n"
 
 
 class Refusal(Enum):
-    """Why mail data is not taken; the rest of it is still read, up to its end, and thrown away."""
+    """Why mail data is refused. The rest of the data is still read up to its end, and is discarded."""
 
     TOO_LARGE = auto()
     LINE_TOO_LONG = auto()
@@ -24,21 +24,24 @@ class Refusal(Enum):
 
 
 class DataReader:
-    """Takes mail data in chunks of any size until its end has come.
+    """Reads mail data in chunks of any size until the end of the data.
 
-    `max_bytes` counts the data as on the wire, doubled dots included; `max_line_bytes` a line without its CRLF.
-    At most `max_bytes` and one chunk are held.
+    `max_bytes` limits the data as sent, with doubled dots. `max_line_bytes` limits a line without its CRLF. The
+    reader holds at most `max_bytes` and one chunk in memory.
     """
 
     def __init__(self, *, max_bytes: int, max_line_bytes: int) -> None:
         self.refusal: Refusal | None = None
         self._max_bytes = max_bytes
         self._max_line_bytes = max_line_bytes
-        self._buffer = bytearray(LINE_END)  # the CRLF of the DATA command: a dot may be the very first byte
-        self._line = len(LINE_END)  # where the first line starts that is not known to be short enough
+        self._buffer = bytearray(LINE_END)  # the CRLF of the DATA command: the first byte may be a dot
+        self._line = len(LINE_END)  # where the first line starts whose length is not yet checked
 
     def feed(self, chunk: bytes) -> bytes | None:
-        """Take the next chunk; give what follows the end of the data, None while it goes on."""
+        """Read the next chunk.
+
+        Return the bytes that follow the end of the data; None if the end has not been read yet.
+        """
         searched = max(0, len(self._buffer) - len(END) + 1)
         self._buffer += chunk
         end = self._buffer.find(END, searched)
@@ -50,14 +53,14 @@ class DataReader:
         return rest
 
     def refuse(self, refusal: Refusal) -> None:
-        """Throw away what has come and will come; the first reason stays."""
+        """Discard all data, received and to come. The first reason is kept."""
         self.refusal = self.refusal or refusal
         del self._buffer[: 1 - len(END)]
 
     def content(self) -> bytes:
-        """Return the data without its end and with single dots, after `feed` found the end; can be called once.
+        """Return the data without its end mark and without doubled dots. Call this once, after `feed` found the end.
 
-        A mail of 30 MB is copied once, and twice only if a line of it begins with a dot.
+        The data is copied once, or twice if one of its lines begins with a dot (this matters for a mail of 30 MB).
         """
         buffer, self._buffer = self._buffer, bytearray()
         if buffer.find(b"\r\n.") >= 0:
@@ -74,7 +77,11 @@ class DataReader:
             self.refuse(Refusal.LINE_TOO_LONG)
 
     def _has_long_line(self) -> bool:
-        """Look for a CRLF in each window that a longest line fills, so short lines are stepped over by the thousand."""
+        """Return whether a line is too long.
+
+        The search for a CRLF is made once for each `max_line_bytes` bytes, so thousands of short lines are skipped at
+        once.
+        """
         window = self._max_line_bytes + len(LINE_END)
         while len(self._buffer) - self._line >= window:
             line_end = self._buffer.rfind(LINE_END, self._line, self._line + window)

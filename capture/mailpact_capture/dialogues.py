@@ -1,8 +1,8 @@
-"""What was said in a conversation, kept if the server refused something or the conversation broke off.
+"""The dialogue of an SMTP session, kept if the server refused something or the connection broke.
 
-Everything is bounded: the characters of a line, the lines of a conversation, the conversations kept (the oldest go).
-The content of a mail and what a client says to log in are never part of a dialogue. Lines are kept as they came and
-made readable when somebody reads them, for nearly all dialogues are thrown away.
+Everything is bounded: the characters of a line, the lines of a dialogue, and the number of dialogues (the oldest are
+deleted). The content of a mail and what a client sends to log in are never part of a dialogue. Lines are stored as
+received, and are made readable only when somebody reads them, because nearly all dialogues are discarded.
 """
 
 import re
@@ -14,8 +14,8 @@ from typing import Final
 from mailpact_capture.envelope import namespaces
 
 KEPT_DIALOGUES: Final = 200
-MAX_CHARACTERS: Final = 300  # of a line
-_MAX_BYTES: Final = 4 * MAX_CHARACTERS  # a character has at most four in UTF-8
+MAX_CHARACTERS: Final = 300  # of one line
+_MAX_BYTES: Final = 4 * MAX_CHARACTERS  # a character takes at most four bytes in UTF-8
 FIRST_LINES: Final = 60
 LAST_LINES: Final = 40
 CLIENT: Final = "C"
@@ -26,9 +26,10 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 @dataclass(slots=True)
 class Dialogue:
-    """One conversation. `reason` is empty as long as nothing was refused and nothing broke off.
+    """The dialogue of one SMTP session. `reason` is empty as long as the session has no failure.
 
-    `began_us` and `ended_us` are UTC in microseconds. `recipients` are those that the client named, refused ones too.
+    `began_us` and `ended_us` are UTC in microseconds. `recipients` are all that the client named, also those that the
+    server refused.
     """
 
     number: int
@@ -46,7 +47,7 @@ class Dialogue:
     _last: deque[tuple[str, bytes]] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
 
     def add(self, who: str, text: bytes) -> None:
-        """Append a line; what has no place is left out in the middle and counted."""
+        """Append a line. If the dialogue is full, lines in the middle are left out and counted."""
         line = who, text[:_MAX_BYTES]
         if len(self._first) < FIRST_LINES:
             self._first.append(line)
@@ -55,16 +56,16 @@ class Dialogue:
         self._last.append(line)
 
     def last(self, who: str) -> str:
-        """Return the last line that somebody said; empty if there is none."""
+        """Return the last line that `who` sent; empty if there is none."""
         said = (*self._first, *self._last)
         return next((shown(text) for speaker, text in reversed(said) if speaker == who), "")
 
     def blame(self, reason: str) -> None:
-        """Keep the first reason why this dialogue is worth to be kept."""
+        """Set the reason why this dialogue is kept. Only the first reason counts."""
         self.reason = self.reason or reason[:MAX_CHARACTERS]
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """Yield who said what, in order."""
+        """Yield each speaker and line, in order."""
         for who, text in self._first:
             yield who, shown(text)
         if self.omitted:
@@ -74,13 +75,13 @@ class Dialogue:
 
 
 def shown(line: bytes) -> str:
-    """Return a line as people can read it: control characters and bytes that are not UTF-8 are written as escapes."""
+    """Return a readable line: control characters and bytes that are not UTF-8 are written as escapes."""
     text = line.decode("utf-8", "backslashreplace")
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)[:MAX_CHARACTERS]
 
 
 class Dialogues:
-    """The dialogues that were refused or broken off, the newest last."""
+    """The dialogues of sessions that failed, the newest last."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -93,14 +94,17 @@ class Dialogues:
         return Dialogue(self._begun, peer, began_us)
 
     def end(self, dialogue: Dialogue, ended_us: int) -> None:
-        """Keep the dialogue if there is a reason."""
+        """End a dialogue; keep the dialogue if it has a reason."""
         if dialogue.reason:
             dialogue.ended_us = ended_us
             self.count += 1
             self._kept.append(dialogue)
 
     def newest(self, namespace: str | None = None) -> list[Dialogue]:
-        """Return those that are kept, the newest first; of a namespace those whose recipients name it."""
+        """Return the dialogues that are kept, newest first.
+
+        For a namespace, only those with a recipient in the namespace.
+        """
         return [
             each
             for each in reversed(self._kept)
@@ -108,6 +112,6 @@ class Dialogues:
         ]
 
     def clear(self, dialogues: list[Dialogue]) -> None:
-        """Forget these dialogues."""
+        """Delete these dialogues."""
         gone = {dialogue.number for dialogue in dialogues}
         self._kept = deque((each for each in self._kept if each.number not in gone), maxlen=KEPT_DIALOGUES)

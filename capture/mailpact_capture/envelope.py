@@ -1,6 +1,6 @@
 """The envelope of one SMTP transaction, and the grammar of paths.
 
-The envelope is kept as the client gave it: who is in RCPT TO got the mail, whatever the headers say.
+The envelope is kept as the client sent it: the addresses in RCPT TO received the mail, whatever the headers say.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Final
 
 NULL_PATH: Final = "<>"
 CANARIES: Final = "canary"
-"""The namespace of mails that a site sends to test the path of its mail; they are shown in this namespace only."""
+"""The namespace of canary mails, which a site sends to test its mail path. Only this namespace shows them."""
 
 _PATH: Final = re.compile(
     r"""<(?:@[^:<>\s]*:)?                                      # a source route is allowed and ignored
@@ -25,9 +25,11 @@ _NAMESPACE: Final = re.compile(r"\+ns-([A-Za-z0-9_.-]{1,64})@")
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Who sent what to whom: `mail_from` is empty for the null sender, `received_us` is UTC in microseconds.
+    """Sender, recipients and time of a mail.
 
-    `username` is the name that the client gave to AUTH, or empty.
+    `mail_from` is empty for the null sender, `received_us` is UTC in microseconds.
+
+    `username` is the name that the client used for AUTH, or empty.
     """
 
     mail_from: str
@@ -49,22 +51,22 @@ def namespaces(recipients: Iterable[str]) -> tuple[str, ...]:
 
 
 def is_namespace(name: str) -> bool:
-    """Tell whether a recipient's tag could name this namespace."""
+    """Return whether a name is a valid namespace, which a recipient's tag can contain."""
     return _NAMESPACE.fullmatch(f"+ns-{name}@") is not None
 
 
 def is_clean(argument: str) -> bool:
-    """Tell whether a command's argument has no CR, LF, NUL or bytes that are not UTF-8.
+    """Return whether a command's argument has no CR, LF, NUL or bytes that are not UTF-8.
 
-    A lone CR or LF within a command is how foreign headers and commands are injected elsewhere.
+    On other servers a lone CR or LF within a command can inject headers and commands.
     """
     return _FORBIDDEN.search(argument) is None
 
 
 def parse_path(argument: str) -> tuple[str, str] | None:
-    """Return the path and the parameters that follow `FROM:` or `TO:`; None if there is no path or it is not clean.
+    """Return the path and the parameters that follow `FROM:` or `TO:`; None if the path is missing or invalid.
 
-    The address is given exactly as it was written; `<>` is given as such.
+    The address is returned exactly as written; the null path is returned as `<>`.
     """
     match = _PATH.match(argument) or _BARE_PATH.match(argument)
     if match is None or not is_clean(argument):

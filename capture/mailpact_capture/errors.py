@@ -1,14 +1,13 @@
-"""What can go wrong in the capture server.
+"""The errors of the capture server.
 
-CaptureError
-|-- AccountsFileError  the file with names and passwords cannot be used
-|-- StoreFileError     the file cannot be a store: not ours, newer, or not to be opened; nothing was written
-`-- StoreUnavailable   a store that was opened cannot read or write now (disk full, I/O error); may be tried again
+CaptureError |-- AccountsFileError the file with names and passwords cannot be used |-- StoreFileError the file is not
+our store, is newer, or cannot be opened; nothing was written `-- StoreUnavailable an open store cannot read or write
+now (disk full, I/O error); a later try may succeed
 """
 
 
 class CaptureError(Exception):
-    """Anything that the capture server says about its own trouble."""
+    """The base class of the capture server's errors."""
 
 
 class AccountsFileError(CaptureError):
@@ -16,7 +15,7 @@ class AccountsFileError(CaptureError):
 
 
 class StoreFileError(CaptureError):
-    """The file is not a store that this release can use; it is left as it was."""
+    """The file cannot be used as a store by this release. The file is not changed."""
 
 
 class StoreUnavailable(CaptureError):

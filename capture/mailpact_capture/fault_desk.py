@@ -1,4 +1,4 @@
-"""The faults that are in force: one script for all mail, one for each namespace, and Mailpit's chaos."""
+"""The active faults: one script for all mail, one script for each namespace, and Mailpit's chaos."""
 
 import random
 from collections.abc import Sequence
@@ -13,30 +13,30 @@ DEFAULT_ERROR_CODE: Final = 451  # Mailpit's
 
 
 class TooManyScripts(Exception):
-    """No further namespace can have a script now."""
+    """The limit of namespaces with a script is reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """One of Mailpit's chaos triggers: an error code, and how often it is answered, in percent."""
+    """One of Mailpit's chaos triggers: an error code, and the probability of this answer in percent."""
 
     code: int = DEFAULT_ERROR_CODE
     percent: int = 0
 
 
 class FaultDesk:
-    """Says what happens to a client instead of the usual answer. Scripts are tried first, then the chaos."""
+    """Decides which fault a client gets instead of the usual answer. Scripts are tried first, then the chaos."""
 
     def __init__(self, script: Script | None = None) -> None:
         self.chaos: dict[Stage, Trigger] = {}
         self._scripts: dict[str | None, tuple[Script, random.Random]] = {}
-        self._chaos_chance = random.Random(DEFAULT_SEED)  # noqa: S311 (to be repeated, not to be secret)
+        self._chaos_chance = random.Random(DEFAULT_SEED)  # noqa: S311 (it must be repeatable, not secret)
         if script is not None:
             self.put(None, script)
 
     @property
     def are_none(self) -> bool:
-        """Whether there is neither a script nor a trigger."""
+        """Return whether there is neither a script nor a trigger."""
         return not self._scripts and not self.chaos
 
     def script(self, namespace: str | None) -> Script:
@@ -44,7 +44,7 @@ class FaultDesk:
         return self._scripts[namespace][0] if namespace in self._scripts else Script()
 
     def put(self, namespace: str | None, script: Script) -> None:
-        """Replace a script; its counts begin again. Raises TooManyScripts."""
+        """Replace a script; its counts start at 0. Raises TooManyScripts."""
         if not script.rules:
             self._scripts.pop(namespace, None)
             return
@@ -53,7 +53,10 @@ class FaultDesk:
         self._scripts[namespace] = script, random.Random(script.seed)  # noqa: S311 (as above)
 
     def fault(self, stage: Stage, *, sender: str = "", recipients: Sequence[str] = ()) -> Fault | None:
-        """Count a moment of a conversation, and return the fault that happens at it; None for none."""
+        """Count this stage of a conversation, and return the fault that happens at this stage.
+
+        None if there is none.
+        """
         found: Fault | None = None
         for namespace, (script, chance) in list(self._scripts.items()):
             own = (

@@ -1,8 +1,9 @@
-"""Scripted faults: which answer a client gets instead of the usual one, how often, and how late. Pure.
+"""Scripted faults: which answer a client gets instead of the usual answer, how often, and after which delay. Pure.
 
-A rule names a stage of the conversation and whom it is for, and what happens then. Each rule counts how often it
-matched; `nth` says at which of these times the rule applies (1 is the first), without `nth` each time. The first rule
-that applies decides. Chance is used only by `probability`, and comes from a seed, so that a run can be repeated.
+A rule names a stage of the conversation, the addresses to which it applies, and what happens. Each rule counts how
+often it matched. `nth` lists the matches at which the rule applies (1 is the first match); without `nth` the rule
+applies at each match. The first rule that applies decides. Only `probability` is random. Its random numbers come from
+a seed, so that a run can be repeated.
 """
 
 import fnmatch
@@ -14,7 +15,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 MAX_RULES: Final = 100
-MAX_NTH: Final = 1000  # entries of one list
+MAX_NTH: Final = 1000  # the longest list
 MAX_SEEN: Final = 2**31
 MAX_DELAY_SECONDS: Final = 600
 MAX_TEXT: Final = 400  # characters of a reply
@@ -24,14 +25,14 @@ _TEXT: Final = re.compile(r"[\x20-\x7e]*\Z")
 
 
 class FaultError(Exception):
-    """A rule cannot be used; the message says which one and why."""
+    """A rule is invalid; the message says which rule and why."""
 
 
 class Stage(StrEnum):
-    """Where in a conversation a fault happens.
+    """The stage of a conversation at which a fault happens.
 
-    `dot` is the end of the data, and the mail is not stored; at `stored` the mail is stored, and the client learns
-    nothing or something else.
+    `dot` is the end of the data; the mail is not stored. At `stored` the mail is stored, but the client gets no
+    answer or another answer than 250.
     """
 
     CONNECT = "connect"
@@ -50,7 +51,10 @@ WITH_SENDER: Final = WITH_RECIPIENT | {Stage.MAIL}
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens: wait, then answer with `reply` or hang up; with neither, go on as usual after the delay."""
+    """What happens: wait, then answer with `reply` or close the connection.
+
+    Without both, continue normally after the delay.
+    """
 
     delay_seconds: float
     reply: str | None
@@ -61,7 +65,7 @@ class Fault:
 class Rule:
     """One rule. `recipient` and `sender` are patterns with `*`, in lower case, or None for anybody.
 
-    `percent` is the probability with which the rule applies at the times that `nth` allows.
+    `percent` is the probability with which the rule applies at the matches that `nth` allows.
     """
 
     stage: Stage
@@ -73,7 +77,7 @@ class Rule:
     source: Mapping[str, Any]
 
     def matches(self, stage: Stage, sender: str, recipients: Sequence[str]) -> bool:
-        """Tell whether the rule is for this stage, sender and any of these recipients."""
+        """Return whether the rule matches this stage, this sender and at least one of these recipients."""
         if stage is not self.stage or (self.sender and not self.sender.match(sender.lower())):
             return False
         return self.recipient is None or any(self.recipient.match(each.lower()) for each in recipients)
@@ -81,7 +85,7 @@ class Rule:
 
 @dataclass(slots=True)
 class Counted:
-    """A rule, how often it matched and how often it applied."""
+    """A rule, how often the rule matched and how often it was applied."""
 
     rule: Rule
     matched: int = 0
@@ -90,16 +94,16 @@ class Counted:
 
 @dataclass(slots=True)
 class Script:
-    """Rules with their counts, and the seed of their chances."""
+    """Rules with their counts, and the seed of their random numbers."""
 
     rules: list[Counted] = field(default_factory=list)
     seed: int = DEFAULT_SEED
 
 
 def parse_script(body: object, *, in_namespace: bool = False) -> Script:
-    """Return the script that a JSON object holds: `rules`, and optionally `seed`. Raises FaultError.
+    """Return the script of a JSON object with `rules` and optionally `seed`. Raises FaultError.
 
-    A namespace knows its recipients only, so its rules may not be for stages without a recipient.
+    A namespace is known only by its recipients, so its rules must not name a stage before the first recipient.
     """
     if not isinstance(body, dict):
         raise FaultError("the script must be a JSON object")

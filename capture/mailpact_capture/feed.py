@@ -1,7 +1,7 @@
-"""What happens to the mails, in one sequence of events: it feeds server-sent events, the WebSocket and those who wait.
+"""Changes of the mails as one sequence of events, for server-sent events, the WebSocket and `wait`.
 
-The last events are kept, so that a client that lost its connection goes on where it was. A client that does not read is
-let go; nothing waits for it.
+The latest events are kept, so that a client that lost its connection can continue after its last event. A client that
+does not read its events is disconnected; the server never waits for a client.
 """
 
 import asyncio
@@ -20,9 +20,11 @@ MAX_SUBSCRIBERS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event. `data` is a row of the store for `new`; the name of the mail, and what changed, for the others.
+    """One event. `data` is a row of the store for `new`.
 
-    `namespaces` are those that the event belongs to, None for every one.
+    For the other kinds `data` is the mail's public ID and what changed.
+
+    `namespaces` are the namespaces of the event; None means all namespaces.
     """
 
     number: int
@@ -31,18 +33,18 @@ class Event:
     namespaces: tuple[str, ...] | None
 
     def is_in(self, namespace: str | None) -> bool:
-        """Tell whether the event is to be told in a namespace, None being all mail but canaries."""
+        """Return whether the event belongs to a namespace. None means all mail except canaries."""
         if self.namespaces is None:
             return True
         return namespace in self.namespaces if namespace is not None else CANARIES not in self.namespaces
 
 
 class TooManySubscribers(Exception):
-    """No further client can follow the events now."""
+    """The limit of clients that follow the events is reached."""
 
 
 class Subscription:
-    """The events that one client has not got yet."""
+    """The events that one client has not received yet."""
 
     def __init__(self, missed: list[Event]) -> None:
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
@@ -51,25 +53,25 @@ class Subscription:
             self._queue.put_nowait(event)
 
     def put(self, event: Event) -> None:
-        """Hand an event over; a client that has too many waiting gets no more."""
+        """Add an event. A client with too many waiting events gets no more events."""
         if self._queue.qsize() >= MAX_QUEUED + KEPT_EVENTS:
             self.end()
         elif not self._is_ended:
             self._queue.put_nowait(event)
 
     def end(self) -> None:
-        """Let `next` return None once the events that wait are taken."""
+        """Let `next` return None after the waiting events."""
         if not self._is_ended:
             self._is_ended = True
             self._queue.put_nowait(None)
 
     async def next(self) -> Event | None:
-        """Return the next event; None when there will be no more."""
+        """Wait for the next event and return it; None if there will be no more events."""
         return await self._queue.get()
 
 
 class Feed:
-    """The sequence of events of one store. `name` tells it from the sequence of another process."""
+    """The sequence of events of one store. `name` differs for each process, and so for each sequence."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -92,12 +94,15 @@ class Feed:
         self._changed = asyncio.Event()
 
     def next_change(self) -> asyncio.Event:
-        """Return what is set at the next event."""
+        """Return an asyncio.Event that is set at the next event of the feed."""
         return self._changed
 
     @contextmanager
     def following(self, after: int | None = None) -> Iterator[Subscription]:
-        """Give the events from now on, or those after a number that are kept; raises TooManySubscribers."""
+        """Return a subscription to the events from now on, or to the kept events after a number.
+
+        Raises TooManySubscribers.
+        """
         if len(self._subscriptions) >= MAX_SUBSCRIBERS:
             raise TooManySubscribers
         missed = [] if after is None else [event for event in self._kept if event.number > after]
@@ -109,12 +114,12 @@ class Feed:
             self._subscriptions.discard(subscription)
 
     def knows(self, after: int) -> bool:
-        """Tell whether every event after this number is kept."""
+        """Return whether every event after this number is kept."""
         oldest = self._kept[0].number if self._kept else self.number + 1
         return oldest - 1 <= after <= self.number
 
     def close(self) -> None:
-        """End every subscription, and wake those who wait."""
+        """End every subscription, and wake all waiting calls."""
         self.is_closed = True
         for subscription in self._subscriptions:
             subscription.end()

@@ -1,6 +1,6 @@
 """The links and the one-time codes of a mail, for tests and for the top of its page.
 
-Pure, and linear in the text's length.
+The functions are pure and take a time linear in the text's length.
 """
 
 import html
@@ -38,9 +38,9 @@ def links(mail: Mail) -> tuple[str, ...]:
 
 
 def codes(mail: Mail) -> tuple[str, ...]:
-    """Return what looks like one-time codes: 4 to 8 digits, 123-456 or AB12-CD34, close to a word such as "code".
+    """Return the likely one-time codes: 4 to 8 digits, 123-456 or AB12-CD34, close to a word such as "code".
 
-    A code that stands alone on its line counts, too. Spaces and hyphens within digits are left out.
+    A code that stands alone on its line is found, too. Spaces and hyphens between digits are removed.
     """
     text = mail.text[:_READ_CHARACTERS] or text_of_html(mail.html[:_READ_CHARACTERS])
     found = dict.fromkeys(_codes(URL.sub(" ", f"{mail.subject}\n{text}")))

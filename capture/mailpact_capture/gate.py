@@ -1,10 +1,9 @@
-"""Who may read the mails: programs and pages of this machine, and no web page from elsewhere.
+"""Decide who may read the mails: programs and pages of this machine, but no web page of another site.
 
-A page that somebody opens in a browser can make the browser ask http://127.0.0.1:8025 too. The browser then says
-where the page is from: `Origin` and `Sec-Fetch-Site`. A foreign page is answered with 403; only a link that somebody
-follows (a navigation of a whole tab) is let in, and it never changes anything. A page can hide where it is from by DNS
-rebinding: its own host name points to 127.0.0.1. Then `Host` is that name, and a name that is not this server's gets
-421.
+Any web page in a browser can make the browser send requests to http://127.0.0.1:8025. The browser then names the
+page's site in `Origin` and `Sec-Fetch-Site`. Requests of a page of another site get 403, except a link that somebody
+follows (the navigation of a whole tab), which never changes anything. A page can hide its site by DNS rebinding: its
+own host name resolves to 127.0.0.1. Then `Host` is this name, and a name that is not a name of this server gets 421.
 """
 
 import ipaddress
@@ -23,10 +22,10 @@ _HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{1,5})?
 
 
 def is_own_host(host: str, bound_host: str, allowed: Collection[str] = ()) -> bool:
-    """Tell whether a Host header names this server, on any port.
+    """Return whether a Host header names this server, on any port.
 
-    Its names are localhost, the loopback addresses, the address where it listens and those that are allowed, in any
-    case and with or without the dot at the end.
+    The server's names are localhost, the loopback addresses, the address where the server listens, and the allowed
+    names. Upper case and a dot at the end make no difference.
     """
     match = _HOST.fullmatch(host)
     if match is None:
@@ -43,22 +42,22 @@ def is_own_host(host: str, bound_host: str, allowed: Collection[str] = ()) -> bo
 
 
 def bare_name(name: str) -> str:
-    """Return a host's name as names are compared."""
+    """Return a host's name in the form in which names are compared."""
     return name.lower().removesuffix(".")
 
 
 def is_own_origin(origin: str, host: str) -> bool:
-    """Tell whether an Origin header names the very server that is asked; `null` names no server."""
+    """Return whether an Origin header names the same server as the Host header; `null` names no server."""
     return origin.lower() in (f"http://{host}".lower(), f"https://{host}".lower())
 
 
 def is_foreign(sites: Iterable[str]) -> bool:
-    """Tell whether a browser says, by Sec-Fetch-Site, that another site's page made the request."""
+    """Return whether Sec-Fetch-Site says that a page of another site made the request."""
     return any(site.lower() not in ("same-origin", "none") for site in sites)
 
 
 def is_followed_link(method: str, headers: Mapping[str, str]) -> bool:
-    """Tell whether a browser says that somebody followed a link, and did not load an image, a script or a frame."""
+    """Return whether the browser's headers say that somebody followed a link (no image, script or frame was loaded)."""
     return (
         method == "GET"
         and headers.get("Sec-Fetch-Mode", "").lower() == "navigate"
@@ -67,7 +66,7 @@ def is_followed_link(method: str, headers: Mapping[str, str]) -> bool:
 
 
 def gate(bound_host: str, allowed: Collection[str] = ()) -> Middleware:
-    """Return the middleware for a server that listens on `bound_host` and is also called by the allowed names."""
+    """Return the middleware for a server that listens on `bound_host` and also has the allowed names."""
     names = frozenset(map(bare_name, allowed))
 
     @web.middleware

@@ -1,4 +1,4 @@
-"""What all conversations of an SMTP server share."""
+"""State that all conversations of an SMTP server share."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,23 +18,23 @@ NowUs = Callable[[], int]
 
 
 class Guest(Protocol):
-    """One conversation, as the server ends it."""
+    """One conversation, with the methods that the server needs to end it."""
 
     is_storing: bool
 
     def task(self) -> "asyncio.Task[None]":
-        """Return the task that holds the conversation."""
+        """Return the task that runs the conversation."""
 
     def say_goodbye(self) -> None:
-        """Tell the client that the server stops, and hang up."""
+        """Tell the client that the server stops, and close the connection."""
 
     def abort(self) -> "asyncio.Task[None]":
-        """Hang up at once; give the task, which ends soon after."""
+        """Close the connection at once, and return the task, which ends soon after."""
 
 
 @dataclass(slots=True)
 class Hall:
-    """What all conversations of a server share.
+    """State that all conversations of a server share.
 
     `keep` returns when a mail is durably stored and raises StoreUnavailable when it is not. `now_us` is UTC in
     microseconds. `offers_starttls` says whether clients are told of STARTTLS.
@@ -53,7 +53,10 @@ class Hall:
 
     @contextmanager
     def holding(self) -> Iterator[Callable[[int], bool]]:
-        """Count the bytes that a conversation holds in memory; the function given refuses those over the limit."""
+        """Count the bytes that a conversation holds in memory.
+
+        The yielded function adds a number of bytes to the count, and returns False if the count is over the limit.
+        """
         held = 0
 
         def hold(count: int) -> bool:

@@ -1,4 +1,4 @@
-"""The SMTP server: takes connections, has a conversation on each, and ends them when it stops."""
+"""The SMTP server: accepts connections, runs a conversation on each connection, and ends all of them when it stops."""
 
 import asyncio
 import logging
@@ -25,9 +25,9 @@ def conversations(hall: Hall) -> Callable[[], asyncio.Protocol]:
 
 
 async def take_tls(hall: Hall, listener: socket.socket) -> None:
-    """Take connections on which TLS begins with the first byte, until the task is cancelled.
+    """Accept connections on which TLS begins with the first byte, until the task is cancelled.
 
-    A server of asyncio would do the same, and tell nobody of a handshake that failed.
+    A server of asyncio would accept them, too, but would not report a failed handshake.
     """
     loop = asyncio.get_running_loop()
     handshakes: set[asyncio.Task[None]] = set()
@@ -35,7 +35,7 @@ async def take_tls(hall: Hall, listener: socket.socket) -> None:
         while True:
             try:
                 connection, address = await loop.sock_accept(listener)
-            except OSError as error:  # no file is left for the connection: it waits in the backlog
+            except OSError as error:  # no file descriptor is free: the connection waits in the backlog
                 log.warning("no connection can be taken", error=type(error).__name__)
                 await asyncio.sleep(ACCEPT_AGAIN_SECONDS)
                 continue
@@ -72,7 +72,10 @@ def _is_full(hall: Hall) -> bool:
 
 
 async def close(hall: Hall, *, grace_seconds: float) -> None:
-    """End every conversation; those whose mail is being stored get their answer first, within the time."""
+    """End every conversation.
+
+    Conversations whose mail is being stored get their answer first, within `grace_seconds`.
+    """
     hall.is_closing = True
     storing = [each.task() for each in hall.conversations if each.is_storing]
     for conversation in list(hall.conversations):
@@ -94,7 +97,7 @@ class _Busy(asyncio.Protocol):
 
 @contextmanager
 def quiet_library() -> Iterator[None]:
-    """Silence aiosmtpd's own log while the server runs: it writes every command, addresses included."""
+    """Silence aiosmtpd's own log while the server runs, because this log contains every command with its addresses."""
     library = logging.getLogger("mail.log")
     before = library.level
     library.setLevel(logging.CRITICAL + 1)
