@@ -1,8 +1,9 @@
-"""Header fields: split, unfolded, decoded (RFC 2047, RFC 2231) and read as dates and parameters.
+"""Parse header fields: split, unfold and decode them (RFC 2047, RFC 2231), and parse dates and parameters.
 
-One bad line spoils only itself. The standard library's parser is not used: it ends the header at the first line
-without a colon, reads address lists otherwise in each Python version, and raises on input that arrives in practice.
-Everything here takes any bytes or text, gives text that can be encoded as UTF-8, and never raises.
+An invalid line does not affect the other lines. The standard library's parser is not used: it ends the header at the
+first line without a colon, its results for address lists differ between Python versions, and it raises on input that
+occurs in practice. The functions of this module accept any bytes or text, return text that can be encoded as UTF-8,
+and never raise.
 """
 
 import binascii
@@ -19,7 +20,7 @@ from mailpact_capture.charsets import decode_bytes
 
 Fields = tuple[tuple[str, str], ...]
 
-MAX_VALUE_CHARACTERS: Final = 65536  # of one value that is decoded; the raw mail has it all
+MAX_VALUE_CHARACTERS: Final = 65536  # of one decoded value; the raw mail has the whole value
 MAX_HEADER_FIELDS: Final = 1000
 
 _FIELD: Final = re.compile(
@@ -50,7 +51,7 @@ _NOT_BASE64: Final = bytes(
 
 
 def split_fields(head: bytes) -> Fields:
-    """Return the fields of a header in their order; a line that is no field and continues none is left out."""
+    """Return the fields of a header in their order. A line that neither begins nor continues a field is left out."""
     unfolded: list[tuple[bytes, list[bytes]]] = []
     is_in_field = False
     for ended in head.removeprefix(codecs.BOM_UTF8).split(b"\n"):
@@ -62,7 +63,7 @@ def split_fields(head: bytes) -> Fields:
             unfolded.append((match[1], [match[2]]))
             is_in_field = True
         elif line:
-            is_in_field = False  # what continues a line that is no field is no field either
+            is_in_field = False  # a continuation of an invalid line is left out, too
     return tuple((decode_bytes(name, None), _value(lines)) for name, lines in unfolded)
 
 
@@ -84,9 +85,10 @@ def canonical_name(name: str) -> str:
 
 
 def decode_words(value: str) -> str:
-    """Return a value with its encoded words decoded; a word that cannot be decoded stays as it is.
+    """Return a value with its encoded words decoded; a word that cannot be decoded is not changed.
 
-    Neighbouring words of one character set are joined before they are decoded: senders cut characters in two.
+    Adjacent words of one character set are joined before they are decoded, because some senders split a character
+    between two words.
     """
     if "=?" not in value:
         return value
@@ -106,7 +108,10 @@ def _decode_run(match: re.Match[str]) -> str:
 
 
 def _joined_payloads(words: list[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
-    """Yield the words, joined again where base64 was cut within four characters or quoted-printable within three."""
+    """Yield the words.
+
+    Two words are joined if the sender split base64 within four characters or quoted-printable within three.
+    """
     held: tuple[str, str, str] | None = None
     for charset, encoding, payload in words:
         word = (charset.lower(), encoding.lower(), payload)
@@ -137,10 +142,10 @@ def _text_of(words: list[tuple[str, bytes]]) -> str:
 
 
 def decode_base64(octets: bytes) -> bytes:
-    """Return what base64 encodes; foreign characters are skipped, missing padding is forgiven (RFC 2045, 6.8).
+    """Decode base64; characters outside of its alphabet are skipped, and padding may be missing (RFC 2045, 6.8).
 
-    What follows the padding is decoded too if it is base64, for some senders encode in pieces, and left out otherwise:
-    mailing lists append a text.
+    Text after the padding is also decoded if it is base64, because some senders encode in pieces. Other text after
+    the padding is left out, because mailing lists append a text.
     """
     end = octets.find(b"=")
     if end < 0 or not octets[end:].strip(b"=\r\n\t "):
@@ -168,7 +173,7 @@ def _decode_piece(octets: bytes) -> bytes:
 
 
 def decode_uu(octets: bytes) -> bytes:
-    """Return what uuencode encodes between `begin` and `end`; all of it as it is if nothing begins."""
+    """Decode uuencode between `begin` and `end`; return the octets unchanged if there is no `begin`."""
     head, begin, body = octets.partition(b"begin ")
     if not begin or head.strip():
         return octets
@@ -179,7 +184,7 @@ def decode_uu(octets: bytes) -> bytes:
             break
         try:
             decoded.append(binascii.a2b_uu(written))
-        except binascii.Error:  # some senders write more than the length says
+        except binascii.Error:  # some senders write more characters than the length says
             size = ((written[0] - 32) & 63) * 4 + 5 if written else 0
             with contextlib.suppress(binascii.Error):
                 decoded.append(binascii.a2b_uu(written[: size // 3]))
@@ -187,12 +192,12 @@ def decode_uu(octets: bytes) -> bytes:
 
 
 def date(value: str) -> datetime | None:
-    """Return the moment that a Date field names; None if the field is invalid.
+    """Return the time of a Date field; None if the field is invalid.
 
-    A date without a zone is UTC (RFC 5322, 3.3: -0000). The forms of ISO 8601 and zones such as GMT+01:00 are read too.
+    A date without a zone is UTC (RFC 5322, 3.3: -0000). ISO 8601 and zones such as GMT+01:00 are accepted, too.
     """
     written = value[:200]
-    while (outer := _COMMENT.sub(" ", written)) != written:  # comments lie within comments
+    while (outer := _COMMENT.sub(" ", written)) != written:  # comments can be nested
         written = outer
     written = _ZONE.sub(r" \1\2", written.strip())
     try:
@@ -208,12 +213,12 @@ def date(value: str) -> datetime | None:
 
 
 def parameters(value: str) -> tuple[str, Mapping[str, str]]:
-    """Return a field's main value in lower case, and its parameters, decoded (RFC 2231 and what senders do instead)."""
+    """Return a field's main value in lower case, and its decoded parameters (RFC 2231, and senders' other forms)."""
     if not value:
         return "", {}
     value = value[:MAX_VALUE_CHARACTERS]
     main = value.partition(";")[0].strip().lower()
-    if "=" in main and "/" not in main:  # a parameter without the main value before it
+    if "=" in main and "/" not in main:  # the main value is missing before the first parameter
         main, value = "", f";{value}"
     plain: dict[str, str] = {}
     extended: dict[str, str] = {}
@@ -234,7 +239,7 @@ def _unquoted(written: str) -> str:
     if not written.startswith('"'):
         return written.strip()
     inner = written[1:-1] if len(written) > 1 and written.endswith('"') else written[1:]
-    return _QUOTED_PAIR.sub(r"\1", inner)  # any other backslash is one of a path on Windows
+    return _QUOTED_PAIR.sub(r"\1", inner)  # any other backslash is part of a path on Windows
 
 
 def _extended(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Puts one message's journey together: what was heard of it, and the mails in the store that name it."""
+"""Build one message's journey from the broker's events about the message and the mails made from the message."""
 
 import asyncio
 import hashlib
@@ -17,13 +17,13 @@ from mailpact_capture.records import StoredMail
 from mailpact_capture.search import Condition, fold
 from mailpact_capture.store import Store
 
-MOST_MAILS: Final = 60  # of one message that are read and compared
-MOST_BYTES: Final = 64 * 1024 * 1024  # of those mails together
+MOST_MAILS: Final = 60  # how many mails of one message are read and compared
+MOST_BYTES: Final = 64 * 1024 * 1024  # the total size of these mails
 
 
 @dataclass(frozen=True, slots=True)
 class AskedShown:
-    """A message as it is shown: `body` is JSON without secrets, or empty with the reason in `defect`."""
+    """A message in its shown form. `body` is JSON without secrets, or empty; then `defect` says why."""
 
     asked: Asked
     seen_at: str
@@ -43,7 +43,7 @@ class MailShown:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """The mails of one message to one recipient: more than one is a mail that came twice."""
+    """The mails of one message to one recipient. More than one mail means a duplicate."""
 
     recipient: str
     copies: Sequence[MailShown]
@@ -52,7 +52,10 @@ class Copies:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A journey, ready to be shown. `since` is when listening to the broker began; empty if nobody listens."""
+    """A journey in its shown form.
+
+    `since` is when listening to the broker began; empty if the server does not listen.
+    """
 
     message_id: str
     since: str
@@ -68,13 +71,16 @@ class Told:
 
     @property
     def is_known(self) -> bool:
-        """Whether anything is known of the message."""
+        """Return whether anything is known about the message."""
         return bool(self.copies or self.events or self.records or self.keys or self.mails)
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Which message a mail says it was made from; empty if it names none. `asked` is the message, if it was seen."""
+    """The message from which a mail was made, by the mail's Message-ID; empty if there is none.
+
+    `asked` is the message, if the server saw the message.
+    """
 
     message_id: str
     asked: Asked | None
@@ -82,7 +88,7 @@ class Origin:
 
 
 class History:
-    """Tells journeys."""
+    """Builds journeys."""
 
     def __init__(self, store: Store, journeys: Journeys) -> None:
         self._store = store
@@ -96,7 +102,7 @@ class History:
         return Origin(message_id, asked[0] if len(asked) == 1 else None, self._journeys.since_us is not None)
 
     async def told(self, message_id: str, namespace: str | None) -> Told:
-        """Return what is known of a message; of its mails those in the namespace."""
+        """Return what is known about a message. Only the message's mails in the namespace are included."""
         message_id = message_id[:MAX_ID_CHARACTERS]
         heard = self._journeys.find(message_id) or Heard()
         mails, left_out = await self._mails(message_id, namespace)
@@ -107,7 +113,7 @@ class History:
         def work() -> tuple[list[AskedShown], list[Copies]]:
             return [_shown(each, mails, is_complete=not left_out) for each in asked], _grouped(mails)
 
-        # Beside the event loop: large mails and bodies take long to read and to compare.
+        # In a thread: large mails and bodies take long to parse and to compare.
         shown, groups = await asyncio.to_thread(work)
         return Told(
             message_id=id_key(message_id),
@@ -124,7 +130,7 @@ class History:
         )
 
     async def _mails(self, message_id: str, namespace: str | None) -> tuple[list[StoredMail], int]:
-        """Return the mails of a message, the oldest first, and how many more there are."""
+        """Return the mails of a message, oldest first, and the number of further mails."""
         words = fold(message_id)
         if not words:
             return [], 0
@@ -176,5 +182,5 @@ def _grouped(mails: Sequence[StoredMail]) -> list[Copies]:
 
 
 def moment(us: int) -> str:
-    """Return a time in UTC as programs read it."""
+    """Return a time in UTC in ISO 8601 form."""
     return f"{datetime.fromtimestamp(us / 1_000_000, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"

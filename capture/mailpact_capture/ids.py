@@ -1,4 +1,4 @@
-"""The names of mails to the outside."""
+"""The public IDs of mails."""
 
 import re
 from typing import Final
@@ -9,10 +9,11 @@ _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 
 
 def public_id(randomness: bytes) -> str:
-    """Return 16 random bytes as the 22 characters that name a mail to the outside.
+    """Return the public ID of a mail: 22 characters made from 16 random bytes.
 
-    The name is random and not made from the row's number, so that a link never comes to mean another mail, in another
-    store or after a restart, and so that nobody can count through the mails. It is as long as Mailpit's IDs.
+    The ID is random and not made from the row's number, for two reasons. A link never leads to another mail, also not
+    in another store or after a restart. Nobody can guess the IDs of other mails. The ID is as long as an ID of
+    Mailpit.
     """
     number, digits = int.from_bytes(randomness[:16], "big"), []
     for _ in range(22):  # 62 ** 22 > 2 ** 128

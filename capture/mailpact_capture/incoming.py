@@ -1,7 +1,8 @@
-"""What a client has sent on one connection and nobody has read yet.
+"""The buffer of received bytes of one connection that have not been read yet.
 
-It stands in the place of asyncio's StreamReader, which costs several calls for each line, and which takes nothing back.
-At most `HIGH_BYTES` and one packet are held: the transport reads no further until the conversation asks for more.
+This class replaces asyncio's StreamReader, which needs several calls for each line and cannot put bytes back. The
+buffer holds at most `HIGH_BYTES` and one packet. Then the transport stops reading until the conversation asks for
+more.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ class Incoming:
         self._waiter: asyncio.Future[None] | None = None
 
     def feed(self, chunk: bytes) -> None:
-        """Append what has come."""
+        """Append received bytes."""
         self._buffer += chunk
         if len(self._buffer) > HIGH_BYTES and not self._is_paused:
             self._transport.pause_reading()
@@ -30,19 +31,22 @@ class Incoming:
         self._wake()
 
     def end(self) -> None:
-        """Note that nothing will come any more."""
+        """Record that no more bytes will come."""
         self._has_ended = True
         self._wake()
 
     def go_on_from(self, transport: asyncio.ReadTransport) -> None:
-        """Read from another transport, which has not been paused. What it has brought already stays unread."""
+        """Continue with another transport, which is not paused.
+
+        Bytes that this transport has already delivered are kept.
+        """
         if self._is_paused:
             self._transport.resume_reading()
         self._transport = transport
         self._is_paused = False
 
     async def line(self) -> bytes:
-        """Return the next line without its LF or CRLF; of a line over the limit only its beginning.
+        """Return the next line without its LF or CRLF. If a line is over the limit, only its beginning is returned.
 
         Raises asyncio.IncompleteReadError if nothing more comes before the end of the line.
         """
@@ -56,17 +60,17 @@ class Incoming:
         return line[: self._max_line_bytes].rstrip(b"\r\n")
 
     async def readline(self) -> bytes:
-        """Return the next line (aiosmtpd asks so for the answers of AUTH)."""
+        """Return the next line. aiosmtpd calls this for the client's answers to AUTH."""
         return await self.line()
 
     def take(self) -> bytes:
-        """Return all that is unread, which may be nothing."""
+        """Return all unread bytes; there may be none."""
         taken = bytes(self._buffer)
         self._buffer.clear()
         return taken
 
     def put_back(self, rest: bytes) -> None:
-        """Let `rest` be what is read next."""
+        """Put `rest` back, so that `rest` is read next."""
         self._buffer[:0] = rest
 
     async def more(self) -> None:

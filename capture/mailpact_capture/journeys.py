@@ -1,9 +1,11 @@
-"""What the broker has told of messages: what was asked, what became of it, and what services have logged. Pure.
+"""What is known about messages from the broker: the messages, their status events, and the services' log records.
+
+Pure.
 
     exchange email ─▶ asked      exchange email.status ─▶ events      exchange logs ─▶ records      by the message's id
 
-Everything is kept in memory and bounded: the messages that nothing was heard of for longest go first. Nothing is joined
-by anything but an id, and nothing is guessed: what was not seen is not there.
+All data is kept in memory and is bounded: the messages with the oldest last event are deleted first. Data is joined
+only by the message's id. The module guesses nothing: data that was not seen is not shown.
 """
 
 import re
@@ -17,11 +19,11 @@ from mailpact.contracts.parse import JsonObject
 
 MOST_MESSAGES: Final = 2_000
 MOST_BYTES: Final = 32 * 1024 * 1024
-MOST_BODIES: Final = 5  # of one id
-MOST_EVENTS: Final = 200  # of one message
+MOST_BODIES: Final = 5  # the most bodies kept of one id
+MOST_EVENTS: Final = 200  # events that are kept of one message
 MOST_RECORDS: Final = 200
-MAX_ID_CHARACTERS: Final = 255  # as long as an AMQP property can be
-_OVERHEAD_BYTES: Final = 1_000  # of one entry, about
+MAX_ID_CHARACTERS: Final = 255  # the longest short string of AMQP
+_OVERHEAD_BYTES: Final = 1_000  # the approximate size of one entry without its data
 
 UUID_FORM: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _CONTRACTS: Final = {None: "email/1", "email.v1": "email/1", "email.v2": "email/2"}
@@ -31,7 +33,7 @@ _CONTRACTS: Final = {None: "email/1", "email.v1": "email/1", "email.v2": "email/
 class Asked:
     """A message as it went through the exchange `email`; `seen_us` is UTC in microseconds by this server's clock.
 
-    `body` is None if it was too large to be kept. `made_at` is the publisher's own timestamp, if there is one.
+    `body` is None if it was too large to be kept. `made_at` is the publisher's own timestamp, if the message has one.
     """
 
     message_id: str
@@ -48,16 +50,18 @@ class Asked:
 
     @property
     def contract(self) -> str:
-        """Return the contract that the message was written under; empty if its type names none that is known."""
+        """Return the contract that the message's type names; empty if the contract is unknown."""
         return _CONTRACTS.get(self.type, "")
 
 
 @dataclass(slots=True)
 class Heard:
-    """What was heard of one id. `copies` counts the messages with it, `left_out` what was heard and is not kept.
+    """Everything known about one id.
 
-    `publisher_id` is the id that the publisher gave, if consumers know the message by another one; `keys` are those by
-    which consumers know messages with this id.
+    `copies` counts the messages with this id, `left_out` the records that were not kept.
+
+    `publisher_id` is the publisher's own id, if consumers use another id for the message. `keys` are the ids that
+    consumers use for messages with this id.
     """
 
     asked: list[Asked] = field(default_factory=list)
@@ -71,9 +75,12 @@ class Heard:
 
 
 class Journeys:
-    """What was heard of the latest messages; `since_us` is when listening began, None if nobody listens.
+    """Everything known about the latest messages.
 
-    `nameless` counts messages without an id, which nothing can be joined to, and `invalid` what breaks its contract.
+    `since_us` is when listening began; None if the server does not listen.
+
+    `nameless` counts messages without an id, to which no other data can be joined. `invalid` counts messages that
+    violate their contract.
     """
 
     def __init__(self, *, most_messages: int = MOST_MESSAGES, most_bytes: int = MOST_BYTES) -> None:
@@ -87,7 +94,7 @@ class Journeys:
         self.forgotten = 0
 
     def note_asked(self, asked: Asked) -> None:
-        """Note a message. The same body again is a copy and takes no room."""
+        """Record a message. A second message with the same body counts as a copy and takes no memory."""
         if not asked.message_id:
             self.nameless += 1
             return
@@ -102,7 +109,7 @@ class Journeys:
             heard.left_out += 1
 
     def note_event(self, event: JsonObject, size: int) -> None:
-        """Note a status event, which obeys its contract."""
+        """Record a status event, which must be valid under its contract."""
         key, publisher_id = str(event["message_id"]), str(event.get("publisher_message_id") or "")
         heard = self._of(key)
         if any(each["id"] == event["id"] for each in heard.events):
@@ -119,7 +126,7 @@ class Journeys:
             heard.left_out += 1
 
     def note_record(self, record: JsonObject, size: int) -> None:
-        """Note a log record that names a message."""
+        """Record a log record that names a message."""
         message_id = record.get("message_id")
         if not isinstance(message_id, str) or not message_id:
             return
@@ -131,11 +138,11 @@ class Journeys:
             heard.left_out += 1
 
     def find(self, message_id: str) -> Heard | None:
-        """Return what was heard of an id; None if nothing was."""
+        """Return everything known about an id; None if nothing is known."""
         return self._heard.get(id_key(message_id))
 
     def asked_of(self, heard: Heard) -> tuple[Asked, ...]:
-        """Return the messages of an id, also those under the id that the publisher gave."""
+        """Return the messages of an id, also those under the publisher's own id."""
         publishers = self.find(heard.publisher_id) if heard.publisher_id else None
         return (*heard.asked, *(publishers.asked if publishers is not None else ()))
 
@@ -144,7 +151,7 @@ class Journeys:
 
     @property
     def size_bytes(self) -> int:
-        """Return about how much memory is taken."""
+        """Return the approximate memory in bytes."""
         return self._bytes
 
     def _of(self, message_id: str) -> Heard:
@@ -169,13 +176,16 @@ class Journeys:
 
 
 def id_key(message_id: str) -> str:
-    """Return an id as ids are compared: a UUID in any case, any other id exactly."""
+    """Return an id in the form in which ids are compared: a UUID in lower case, any other id unchanged."""
     cut = message_id[:MAX_ID_CHARACTERS]
     return cut.lower() if UUID_FORM.fullmatch(cut) else cut
 
 
 def attempts(events: Sequence[JsonObject]) -> Iterator[tuple[str, list[JsonObject]]]:
-    """Yield each recipient with the events about it, in the order of their time; "" for the message as a whole."""
+    """Yield each recipient with the recipient's events, in the order of time.
+
+    The recipient "" means the whole message.
+    """
     groups: dict[str, list[JsonObject]] = {}
     for event in sorted(events, key=lambda event: str(event["occurred_at"])):
         groups.setdefault(str(event.get("recipient") or ""), []).append(event)
@@ -183,7 +193,7 @@ def attempts(events: Sequence[JsonObject]) -> Iterator[tuple[str, list[JsonObjec
 
 
 def text_at(value: Mapping[str, object], *names: str) -> str:
-    """Return the member that the names lead to as text; empty if there is none."""
+    """Return the text of a nested member, named by the path of names; empty if there is none."""
     found: object = value
     for name in names:
         found = found.get(name) if isinstance(found, Mapping) else None

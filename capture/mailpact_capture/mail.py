@@ -1,7 +1,7 @@
-"""What a reader sees in a mail: read from its bytes, never trusted, always bounded.
+"""Parse a mail for its readers. The mail's content is never trusted, and the work is always bounded.
 
-Reading cannot fail. A mail that is built to exhaust whoever reads it (thousands of parts, deep nesting) is shown as far
-as the limits go, and `defect` says why. The bytes are kept in any case.
+Parsing never fails. A hostile mail (thousands of parts, deep nesting) is shown up to the limits, and `defect` says
+which limit was reached. The mail's bytes are always kept.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _MESSAGE_ID: Final = re.compile(r"<([^<>\s]+)>")
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A part that is not the mail's text; `inline` is one that the sender or the HTML puts into the text."""
+    """A part that is not the mail's text. `inline` is true if the sender or the HTML places the part into the text."""
 
     part: Part
     inline: bool
@@ -46,9 +46,9 @@ def checksums(content: bytes) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail that was read. `fields` are all header fields in their order, undecoded.
+    """A parsed mail. `fields` are all header fields in their order, undecoded.
 
-    `defect` is empty if all was read.
+    `defect` is empty if the whole mail was parsed.
     """
 
     root: Part
@@ -68,7 +68,10 @@ class Mail:
 
     @property
     def date(self) -> datetime | None:
-        """Return the moment that the Date field names; None if it names none. The store never asks."""
+        """Return the time of the Date field; None if the field is missing or invalid.
+
+        The store does not use this time.
+        """
         return date(self.date_field)
 
     def values(self, name: str) -> tuple[str, ...]:
@@ -76,7 +79,7 @@ class Mail:
         return tuple(value for field, value in self.fields if field.lower() == name)
 
     def readable_text(self) -> str:
-        """Return the start of the text on one line, taken from the HTML if there is no other."""
+        """Return the start of the text on one line, taken from the HTML if the mail has no plain text."""
         text = self.text[:_READ_FOR_SEARCH]
         return " ".join((text if text.strip() else text_of_html(self.html[:_READ_FOR_SEARCH])).split())
 
@@ -92,9 +95,9 @@ class Mail:
 
 
 def parse(raw: bytes, *, text_limit: int | None = None) -> Mail:
-    """Return the mail that the bytes are. Never raises: what is not understood stays empty, and `defect` tells so.
+    """Parse a mail. Never raises: what cannot be parsed is left empty, and `defect` says so.
 
-    `text_limit` bounds the bytes of each text part that are decoded, about.
+    `text_limit` is the approximate number of bytes of each text part that are decoded.
     """
     reader = Reader(raw)
     root = reader.read()
@@ -148,9 +151,9 @@ def _read_body(
 
 
 def _is_file(part: Part, *, is_first: bool) -> bool:
-    """Tell whether a text part is a file.
+    """Return whether a text part is a file.
 
-    The sender says so, or it has a file's name and the mail has a text already.
+    A text part is a file if the sender says so, or if the part has a file name and the mail has a text already.
     """
     if part.disposition == "attachment" or "filename" in part.disposition_parameters:
         return True
@@ -164,7 +167,7 @@ def _is_inline(part: Part, shown_ids: set[str]) -> bool:
 
 
 def text_of_html(markup: str) -> str:
-    """Return the words of an HTML text, for snippets and search only; takes a time linear in its length."""
+    """Return the words of an HTML text, for snippets and search only. The time is linear in the text's length."""
     start, *pieces = markup.split("<")
     words = [start]
     hidden_until = ""

@@ -1,6 +1,7 @@
-"""The parts of a mail, as places in its bytes: nothing is copied or decoded until somebody asks for a part's content.
+"""The parts of a mail as positions in its bytes. A part's content is copied and decoded only when it is needed.
 
-Part numbers are Mailpit's: `1`, `2.1`. A mail within the mail (message/rfc822) is one part, with its bytes as sent.
+Part numbers are Mailpit's: `1`, `2.1`. A mail within the mail (message/rfc822) is one part, which holds the inner
+mail's bytes unchanged.
 """
 
 import binascii
@@ -13,22 +14,23 @@ from mailpact_capture.headers import Fields, decode_base64, decode_uu, first, pa
 
 MAX_PARTS: Final = 1000
 MAX_DEPTH: Final = 30
-MAX_HEADER_BYTES: Final = 256 * 1024  # of one header
-MAX_HEADERS_BYTES: Final = 1024 * 1024  # of all headers of a mail
+MAX_HEADER_BYTES: Final = 256 * 1024  # the longest header of one part
+MAX_HEADERS_BYTES: Final = 1024 * 1024  # of all headers of a mail together
 MAX_HEADER_LINES: Final = 100_000
-MAX_FIELD_BYTES: Final = 64 * 1024  # where a header is larger than MAX_HEADER_BYTES
+MAX_FIELD_BYTES: Final = 64 * 1024  # of one field, if the header is larger than MAX_HEADER_BYTES
 
 _EMPTY_LINE: Final = re.compile(rb"\r*\n")
 _HEADER_END: Final = re.compile(rb"\n\r*\n")
 _CONTENT_TYPE: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+/[!#$%&'*+\-.^_`|~0-9a-z]+(?=[\s(]|\Z)")
 _BOUNDARY_LINE: Final = re.compile(rb"^--(\S[^\r\n]{0,69}?)[ \t\r]*$", re.MULTILINE)
-_SOFT_BREAK: Final = re.compile(rb"=[ \t]+(?=\r?\n)")  # RFC 2045, 6.7: blanks at a line's end mean nothing
+# RFC 2045, 6.7: blanks at the end of a line are ignored
+_SOFT_BREAK: Final = re.compile(rb"=[ \t]+(?=\r?\n)")
 _NOT_A_LETTER: Final = re.compile(r"[^a-z0-9]")
 
 
 @dataclass(slots=True)
 class Part:
-    """One part: its header fields, and where its body lies in the mail."""
+    """One part: its header fields, and the position of its body in the mail."""
 
     part_id: str
     fields: Fields
@@ -50,7 +52,7 @@ class Part:
         return first(self.fields, "content-id").strip().strip("<>")
 
     def content(self, raw: bytes, limit: int | None = None) -> bytes:
-        """Return the part's content decoded; `limit` bounds the bytes that are decoded, about."""
+        """Return the part's decoded content. `limit` is the approximate number of bytes that are decoded."""
         written = re.split(r"[;(]", first(self.fields, "content-transfer-encoding").lower(), maxsplit=1)[0]
         encoding = _NOT_A_LETTER.sub("", written)
         if self.content_type.startswith("message/") and encoding != "base64":
@@ -73,14 +75,14 @@ class Part:
             yield self
 
     def tree(self) -> Iterator[tuple[int, "Part"]]:
-        """Yield each part with its depth, the containers too."""
+        """Yield each part with its depth, also the multipart containers."""
         yield 0, self
         for child in self.children:
             yield from ((depth + 1, part) for depth, part in child.tree())
 
 
 class Reader:
-    """Reads the parts of one mail; `defect` says what was not read."""
+    """Parses the parts of one mail. `defect` says what was not parsed."""
 
     def __init__(self, raw: bytes) -> None:
         self.defect = ""
@@ -102,7 +104,7 @@ class Reader:
             self.defect = self.defect or f"a header over {room // 1024} KiB"
         fields = split_fields(head)
         if not fields and head.strip():
-            body = start  # no header at all: everything is content
+            body = start  # there is no header: all bytes are content
         return fields, body
 
     def _part(self, part_id: str, fields: Fields, start: int, end: int, depth: int, default: str) -> Part:
@@ -126,7 +128,7 @@ class Reader:
         if spans is None and (guessed := self._guessed_boundary(part)):
             spans = self._spans(guessed, part.start, part.end)
         if spans is None:
-            part.content_type = "text/plain"  # nothing is separated: what is there is shown as text
+            part.content_type = "text/plain"  # no boundary was found, so the body is shown as text
             return
         if not spans:
             part.end = part.start
@@ -145,7 +147,7 @@ class Reader:
         return match[1] if match else None
 
     def _spans(self, boundary: bytes, start: int, end: int) -> list[tuple[int, int]] | None:
-        """Return where the parts between the boundary's lines lie; None if there is no such line."""
+        """Return the positions of the parts between the boundary lines; None if there is no boundary line."""
         line = re.compile(rb"^--" + re.escape(boundary) + rb"(--)?[ \t\r]*$", re.MULTILINE)
         spans: list[tuple[int, int]] = []
         began = -1
@@ -164,9 +166,9 @@ class Reader:
 
 
 def read_header(raw: bytes, start: int, end: int, room: int = MAX_HEADER_BYTES) -> tuple[bytes, int, bool]:
-    """Return a header, where the body begins, and whether the header is whole.
+    """Return a header, the position of the body, and whether the header is complete.
 
-    Of a header over `room` bytes the beginnings of the fields are returned, as many as there is room for.
+    If the header is longer than `room` bytes, only the beginnings of as many fields are returned as fit.
     """
     if empty := _EMPTY_LINE.match(raw, start, end):
         return b"", empty.end(), True

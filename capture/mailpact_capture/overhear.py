@@ -1,12 +1,12 @@
-"""Listens to what goes through the broker, on a private queue that ends with the connection.
+"""Listen to the broker's messages on a private queue, which the broker deletes with the connection.
 
     exchanges email, email.status, logs ─▶ private queue ─▶ check ─▶ journeys
 
-The broker's user may be `mailpact-observer`, who declares nothing but such a queue.
+The RabbitMQ user can be `mailpact-observer`, which may declare only such a queue.
 
-Nothing is taken from anybody: a queue of its own gets copies. The queue holds at most 1,000 messages and drops the
-oldest, so that this server never makes the broker hold back. Without the broker, or without the right to listen, mail
-is taken and shown as before, and the pages say that nothing was heard.
+The private queue gets copies, so no consumer loses a message. The queue holds at most 1,000 messages and drops the
+oldest, so this server never slows down the broker. Without the broker, or without the permission to listen, the
+server still receives and shows mail, and the pages say that no messages are known.
 """
 
 import asyncio
@@ -35,13 +35,13 @@ PREFETCH: Final = 200
 MOST_WAITING: Final = 1_000
 KEY_HEADER: Final = "x-mailpact-id"
 INGRESS, STATUS, LOGS = "email", "email.status", "logs"
-_INGRESS_KEYS: Final = ("", "email", "#")  # whatever kind of exchange `email` is
+_INGRESS_KEYS: Final = ("", "email", "#")  # for every type of the exchange `email`
 
 log = structlog.get_logger()
 
 
 class Overhearing:
-    """Listens; `run` it in a task."""
+    """Listens to the broker. Call `run` in a task."""
 
     def __init__(
         self, url: AmqpUrl, catalogue: Catalogue, journeys: Journeys, *, now_us: Callable[[], int]
@@ -88,10 +88,10 @@ class Overhearing:
     def _receive(self, delivery: Delivery) -> None:
         try:
             self._note(delivery)
-        except Exception as error:  # noqa: BLE001  # whatever somebody publishes, mail must be taken and shown
+        except Exception as error:  # noqa: BLE001  # no message may stop the server
             self._journeys.invalid += 1
             kind = type(error).__name__
-            log.error("a message could not be noted, which is a bug", kind=kind)  # noqa: TRY400  # no text of the message
+            log.error("a message could not be noted, which is a bug", kind=kind)  # noqa: TRY400  # never the message's text
         ack = asyncio.create_task(delivery.ack())
         self._acks.add(ack)
         ack.add_done_callback(self._acks.discard)
@@ -105,7 +105,7 @@ class Overhearing:
             else:
                 journeys.note_event(event, len(message.body))
         elif delivery.exchange == LOGS:
-            # Most records are of no message.
+            # Most log records name no message.
             record = self._logs.read(message) if b'"message_id"' in message.body else None
             if record is not None:
                 journeys.note_record(record, len(message.body))
@@ -133,12 +133,15 @@ class Overhearing:
 
 
 def _text(value: str | bytes | None) -> str | None:
-    """Return a property as text; the library hands over bytes where a property is not UTF-8."""
+    """Return a property as text. The AMQP library returns bytes if a property is not UTF-8."""
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 async def _is_there(connection: AbstractConnection, exchange: Exchange, *, may_declare: bool) -> bool:
-    """Return whether there is an exchange, of whatever kind; declare it if the broker's user may."""
+    """Return whether an exchange exists, of any type.
+
+    Declare the exchange first if the RabbitMQ user has the permission.
+    """
     if may_declare:
         try:
             await declare(connection, exchange)
@@ -156,14 +159,14 @@ async def _is_there(connection: AbstractConnection, exchange: Exchange, *, may_d
 
 
 class _Reader:
-    """Reads the messages of one contract."""
+    """Parses the messages of one contract."""
 
     def __init__(self, contract: Contract) -> None:
         self._binding = contract.wire
         self._validator = Validator(contract.schema)
 
     def read(self, message: Message) -> Any:
-        """Return the members of the message; None if it breaks its contract."""
+        """Return the members of the message; None if the message violates its contract."""
         limits = self._binding.limits
         value = parse(message.body, max_bytes=limits.max_body_bytes, max_depth=limits.max_depth)
         if isinstance(value, Refusal) or self._validator.check(value) is not None:

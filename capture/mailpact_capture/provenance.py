@@ -1,7 +1,8 @@
-"""Where a mail came from, as far as the mail itself tells.
+"""Find the message from which a mail was made.
 
-A mail made from a message carries nothing of it but its Message-ID: `<message_id.rcpt8@domain>`, where `rcpt8` is
-the start of a hash of the recipient. A mail without such an ID may come from anywhere; nothing is guessed.
+A mail that was made from a message names the message only in its Message-ID: `<message_id.rcpt8@domain>`, where
+`rcpt8` is the start of a hash of the recipient. The origin of a mail without such an ID is unknown, and nothing is
+guessed.
 """
 
 import re
@@ -13,6 +14,6 @@ _MADE_FROM_MESSAGE: Final = re.compile(
 
 
 def amqp_message_id(message_id_header: str) -> str | None:
-    """Return the id of the message that a mail's Message-ID names; None if it names none."""
+    """Return the id of the message that a mail's Message-ID names; None if the Message-ID names no message."""
     match = _MADE_FROM_MESSAGE.match(message_id_header)
     return match[1].lower() if match else None

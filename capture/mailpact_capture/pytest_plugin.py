@@ -1,4 +1,4 @@
-"""Fixtures of pytest for programs that send mail.
+"""pytest fixtures for tests of programs that send mail.
 
     def test_welcome(mailbox, capture):
         my_program.send_welcome(to=mailbox.address(), smtp_port=capture.smtp_port)
@@ -6,7 +6,7 @@
         mail = mailbox.wait_for(subject="Welcome")
         assert mail.codes == ("123456",)
 
-pytest loads this file wherever Mailpact is installed, so nothing heavy is imported here.
+pytest loads this file in every environment with Mailpact, so the module imports only modules that load fast.
 """
 
 import re
@@ -32,7 +32,7 @@ STOP_SECONDS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class CaptureServer:
-    """A running capture server: where your program sends its mail, and the client that looks at the mail."""
+    """A running capture server: the address to which your program sends mail, and the client that reads the mail."""
 
     smtp_host: str
     smtp_port: int
@@ -40,7 +40,7 @@ class CaptureServer:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options that name a server which is running already."""
+    """Add the options that name a server that is already running."""
     group = parser.getgroup("mailpact")
     group.addoption(
         "--capture-url",
@@ -57,7 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def capture(pytestconfig: pytest.Config) -> Iterator[CaptureServer]:
-    """Yield a capture server for all tests: that of `--capture-url`, or one that runs as long as the tests."""
+    """Yield a capture server for all tests: the server of `--capture-url`, or a new server for the test run."""
     url = pytestconfig.getoption("--capture-url")
     if url:
         place = urlsplit(f"//{pytestconfig.getoption('--capture-smtp')}")

@@ -1,4 +1,4 @@
-"""The store's questions, each asked on one connection in one read transaction. What was typed is always bound."""
+"""The store's queries. Each runs on one connection in one read transaction. User input is always a bound parameter."""
 
 # ruff: noqa: S608 (the conditions are made of constants by search.py)
 
@@ -23,7 +23,7 @@ def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def scoped(query: Query, namespace: str | None) -> Query:
-    """Return the query for the mails of a namespace; None is all mail but canaries."""
+    """Return the query for the mails of a namespace. None means all mail except canaries."""
     if namespace is None:
         scope = Condition("id NOT IN (SELECT id FROM namespace WHERE name = ?)", (CANARIES,))
     else:
@@ -32,7 +32,7 @@ def scoped(query: Query, namespace: str | None) -> Query:
 
 
 def page(connection: sqlite3.Connection, query: Query, namespace: str | None, start: int, limit: int) -> Page:
-    """Return a part of what the query finds, newest first. The mails are read once for a search."""
+    """Return a page of the mails that the query finds, newest first. A search reads the mails only once."""
     with _one_moment(connection):
         total, unread = counts(connection, namespace)
         condition, values = to_sql(scoped(query, namespace))
@@ -59,7 +59,7 @@ def _rows(connection: sqlite3.Connection, row_ids: Sequence[int]) -> list[sqlite
 
 
 def counts(connection: sqlite3.Connection, namespace: str | None) -> tuple[int, int]:
-    """Return how many mails there are, and how many are unread; all are counted in an index."""
+    """Return the number of mails and the number of unread mails. Both are counted in an index."""
     of = "SELECT count(*) FROM namespace WHERE name = ?"
     name = CANARIES if namespace is None else namespace
     total = connection.execute(of, (name,)).fetchone()[0]
@@ -71,13 +71,13 @@ def counts(connection: sqlite3.Connection, namespace: str | None) -> tuple[int, 
 
 
 def cursor(connection: sqlite3.Connection) -> int:
-    """Return the highest number that was ever given to a mail."""
+    """Return the highest row id that any mail ever had."""
     highest = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'mail'").fetchone()
     return int(highest["seq"]) if highest else 0
 
 
 def tags(connection: sqlite3.Connection) -> tuple[str, ...]:
-    """Return the tags that mails have, in the order of the alphabet."""
+    """Return all tags in use, in alphabetical order."""
     rows = connection.execute("SELECT DISTINCT tags FROM mail WHERE tags <> '[]'")
     return tuple(sorted({tag for row in rows for tag in json.loads(row["tags"])}, key=str.casefold))
 
@@ -94,7 +94,7 @@ def tag_counts(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def size_of_file(connection: sqlite3.Connection) -> int:
-    """Return the bytes of the store's file."""
+    """Return the size of the store's file in bytes."""
     pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
     return int(pages * size)
 
@@ -115,7 +115,7 @@ def arrived(
 def summary(
     connection: sqlite3.Connection, public_id: str, namespace: str | None, query: Query = EVERYTHING
 ) -> Summary | None:
-    """Return a mail's summary; `latest` is the newest that the query finds. None if there is no such mail."""
+    """Return a mail's summary; `latest` is the newest mail that the query finds. None if there is no such mail."""
     if public_id != "latest":
         query = Condition("public_id = ?", (public_id,))
     condition, values = to_sql(scoped(query, namespace))
@@ -128,7 +128,7 @@ def summary(
 def raw(
     connection: sqlite3.Connection, public_id: str, namespace: str | None, query: Query = EVERYTHING
 ) -> tuple[Summary, bytes] | None:
-    """Return a mail's summary and its bytes, which are not parsed; None if there is no such mail."""
+    """Return a mail's summary and its bytes, without parsing the mail; None if there is no such mail."""
     with _one_moment(connection):
         found = summary(connection, public_id, namespace, query)
         if found is None:
@@ -150,7 +150,7 @@ def neighbours(
 ) -> tuple[str, str]:
     """Return the public IDs of the next newer and the next older mail that the query finds.
 
-    Empty where there is none.
+    An ID is empty if there is no such mail.
     """
     condition, values = to_sql(scoped(query, namespace))
     newer = connection.execute(

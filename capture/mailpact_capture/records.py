@@ -1,4 +1,4 @@
-"""What the store gives out, and how a mail becomes a row and a row a mail again. Pure."""
+"""The store's results, and the conversion of a mail into a row and back. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from mailpact_capture.search import TAG_MARK, fold, fold_capped
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A mail as the list shows it. `bcc` has also everybody who got the mail and is named in no header."""
+    """A mail as an entry of the list. `bcc` also has each recipient of the envelope that no header field names."""
 
     row_id: int
     public_id: str
@@ -35,10 +35,10 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of the list, newest first. `found` counts what the query finds, `total` all mails.
+    """A page of the list, newest first. `found` counts the mails that the query finds, `total` all mails.
 
-    `cursor` is the highest row id that was ever given: what comes later has a higher one. `tags` are all that any
-    mail has.
+    `cursor` is the highest row id that any mail ever had; each later mail has a higher row id. `tags` are all tags in
+    use.
     """
 
     summaries: tuple[Summary, ...]
@@ -52,7 +52,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class StoredMail:
-    """One mail with all there is of it."""
+    """One mail with its parsed content, envelope and bytes."""
 
     summary: Summary
     raw: bytes
@@ -74,7 +74,7 @@ def row_of(
     everybody = (*sender, *mail.to, *mail.cc, *bcc, *mail.reply_to)
     files = [attachment.part.file_name() for attachment in mail.attachments]
     words = mail.words()
-    # Without HTML the words are the text on one line, which need not be made twice.
+    # Without HTML the words are the text on one line, so the snippet is cut from them.
     snippet = mail.snippet() if mail.html else words[:MAX_SNIPPET_CHARACTERS]
     inlines = sum(attachment.inline for attachment in mail.attachments)
     return {

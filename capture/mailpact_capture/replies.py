@@ -1,6 +1,6 @@
-"""Replies of SMTP with enhanced status codes (RFC 2034, codes of RFC 3463). Pure.
+"""SMTP replies with enhanced status codes (RFC 2034, codes of RFC 3463). Pure.
 
-aiosmtpd's own replies have no enhanced codes. This module adds the code that fits the reply code best.
+aiosmtpd's own replies have no enhanced codes. This module adds the enhanced code that fits the reply code best.
 """
 
 import re
@@ -17,9 +17,9 @@ _CODES: Final = {
 _PLAIN: Final = re.compile(r"([245]\d\d) (?![245]\.\d{1,3}\.\d{1,3}(?: |\Z))")
 
 
-@lru_cache(maxsize=256)  # nearly all replies are the same few
+@lru_cache(maxsize=256)  # the server repeats a few replies nearly always
 def enhanced(reply: str) -> str:
-    """Return a reply of one line with an enhanced code; a reply that has one, and 334 and 354, are not changed."""
+    """Return a reply of one line with an enhanced code. A reply with an enhanced code, 334 and 354 are not changed."""
     match = _PLAIN.match(reply)
     if match is None:
         return reply
@@ -28,5 +28,5 @@ def enhanced(reply: str) -> str:
 
 
 def is_refusal(reply: str) -> bool:
-    """Tell whether a reply refuses something (4yz or 5yz)."""
+    """Return whether a reply is a refusal (4yz or 5yz)."""
     return reply[:1] in ("4", "5")

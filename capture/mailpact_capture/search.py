@@ -1,13 +1,11 @@
-"""What people type into the search box: Mailpit's grammar, and `rcpt:` for any recipient of the envelope.
+"""The search syntax: Mailpit's grammar, and `rcpt:` for any recipient of the envelope.
 
-    query  = term*            all terms must hold
-    term   = ["-" | "!"] [key ":"] words
-    words  = anything without spaces; "double quotes" hold spaces together and are dropped
+query = term* all terms must match term = ["-" | "!"] [key ":"] words words = anything without spaces; "double quotes"
+allow spaces and are removed
 
-Words are looked for as a part of the text, whatever their case; a tag must be the same. A term that begins with a
-quote is
-plain text. An unknown key raises QueryError, because "no mail found" would be a wrong answer. The words never become a
-pattern: SQLite's instr() knows no wildcards, so there is nothing to escape.
+Words match as substrings without regard to case; a tag must be equal. A term that begins with a quotation mark is
+plain text. An unknown key raises QueryError, because "no mail found" would be a wrong answer. The words are never
+used as a pattern: SQLite's instr() has no wildcards, so no escaping is needed.
 """
 
 import re
@@ -74,7 +72,7 @@ KEYS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One SQL condition made of constants, and the values of its question marks."""
+    """One SQL condition made of constants, and the values for its placeholders (`?`)."""
 
     sql: str
     values: tuple[str | int, ...] = ()
@@ -82,14 +80,14 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The other does not hold."""
+    """The negation of a query."""
 
     query: "Query"
 
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Each of them holds; all mails, if there is none."""
+    """The conjunction of queries. Without queries all mails match."""
 
     queries: tuple["Query", ...]
 
@@ -104,14 +102,14 @@ class QueryError(ValueError):
 
 
 def fold(text: str) -> str:
-    """Return the text in a form that can be compared: one form of each letter, no case, single spaces between words."""
+    """Return the text in a form for comparison: Unicode-normalized, without case, single spaces between words."""
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
     return " ".join(text.replace("\0", " ").casefold().split())
 
 
 def fold_capped(text: str) -> str:
-    """Return as much of the folded text as is searched."""
+    """Return the beginning of the folded text, up to the length that the search covers."""
     folded = fold(text[:MAX_SEARCHED_BYTES])
     if folded.isascii():
         return folded[:MAX_SEARCHED_BYTES]
@@ -119,7 +117,7 @@ def fold_capped(text: str) -> str:
 
 
 def parse_query(text: str, zone: tzinfo = UTC) -> Query:
-    """Return the query that the text is; dates without a zone are in `zone`. Raises QueryError."""
+    """Parse a query; dates without a zone are in `zone`. Raises QueryError."""
     if len(text) > MAX_QUERY_CHARACTERS:
         raise QueryError(f"the query is longer than {MAX_QUERY_CHARACTERS} characters; search for less")
     terms = tuple(query for query in (_parse_term(term, zone) for term in _TERM.findall(text)) if query)
@@ -174,7 +172,7 @@ def _condition(key: str, words: str, zone: tzinfo) -> Condition:
 
 
 def received(key: str, words: str, zone: tzinfo) -> Condition:
-    """Return the condition of `after:` or `before:` a moment, that moment included."""
+    """Return the condition for `after:` or `before:` a time; the time itself is included."""
     moment_us = int(_parse_moment(key, words, zone).timestamp() * 1_000_000)
     return Condition(f"received_us {'>=' if key == 'after' else '<='} ?", (moment_us,))
 
@@ -205,7 +203,7 @@ def _parse_moment(key: str, words: str, zone: tzinfo) -> datetime:
 
 
 def to_sql(query: Query) -> tuple[str, tuple[str | int, ...]]:
-    """Return the condition for WHERE and its parameters, in the order of their question marks."""
+    """Return the condition for WHERE and its parameters, in the order of the placeholders."""
     match query:
         case Condition(sql, values):
             return sql, values

@@ -1,4 +1,4 @@
-"""The capture server as a whole: what `mailpact capture` and `mailpact up` run."""
+"""The whole capture server, which `mailpact capture` and `mailpact up` run."""
 
 import asyncio
 import secrets
@@ -49,17 +49,18 @@ from mailpact_capture.store import Store
 from mailpact_capture.viewer.pages import Viewer
 from mailpact_capture.writes import Arrival, Limit
 
-STOP_SECONDS: Final = 1.5  # for mails that are being stored
+STOP_SECONDS: Final = 1.5  # time to finish mails that are being stored
 BACKLOG: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the operator may choose.
+    """The operator's settings.
 
-    How much is kept (the oldest mails go first); further names of this server; whether clients are offered STARTTLS;
-    the files of the certificate and its key, without which a certificate is made; who may log in; the first faults; the
-    broker to listen to, so that a mail is shown with the message that it was made from.
+    The settings are: how many mails are kept (the oldest are deleted first); further host names of this server;
+    whether STARTTLS is offered; the files of the certificate and its key (without them a certificate is made); the
+    accounts that may log in; the faults at start; the broker to listen to, so that each mail is shown with its
+    message.
     """
 
     kept_mails: int = DEFAULT_KEPT_MAILS
@@ -77,7 +78,7 @@ DEFAULTS: Final = Settings()
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """A running capture server: where mail is taken (`127.0.0.1:1025`), and the viewer's URL without a slash."""
+    """A running capture server: its SMTP address (`127.0.0.1:1025`), and the viewer's URL without a trailing slash."""
 
     smtp: str
     url: str
@@ -93,12 +94,12 @@ async def running(
     settings: Settings = DEFAULTS,
     smtps: socket.socket | None = None,
 ) -> AsyncIterator[Capture]:
-    """Take mail and show it until the context ends; owns the listening sockets from then on.
+    """Run the server until the context ends. The server owns and closes the listening sockets.
 
     On `smtps` TLS begins with the first byte.
 
-    Without `store` the mails are kept in a temporary file and are gone at the end. Raises StoreFileError if `store` is
-    a file that cannot be one, OSError or ssl.SSLError if the certificate cannot be used.
+    Without `store` the mails are kept in a temporary file, which is deleted at the end. Raises StoreFileError if the
+    file `store` cannot be used, OSError or ssl.SSLError if the certificate cannot be used.
     """
     capture = Capture(smtp=_place(smtp), url=f"http://{_place(web)}")
     async with AsyncExitStack() as stack:
@@ -141,7 +142,7 @@ def _hall(store: Store, settings: Settings) -> Hall:
 
 @asynccontextmanager
 async def _listening(url: AmqpUrl, journeys: Journeys) -> AsyncIterator[None]:
-    # Most capture servers listen to no broker, and the libraries for it take long to load.
+    # Most capture servers do not listen to a broker, and the libraries for AMQP take long to load.
     from mailpact.contracts import catalogue
     from mailpact_capture.overhear import Overhearing
 

@@ -1,9 +1,9 @@
-"""A mail's HTML as a browser may show it: in a sandbox, without scripts, forms, frames and requests to anywhere.
+"""A mail's HTML in a safe form for browsers: in a sandbox, without scripts, forms, frames and network requests.
 
-The HTML itself is not cleaned. The response's Content-Security-Policy takes from it everything but its looks, in a
-document
-of an opaque origin; so a mistake in understanding HTML cannot let anything through. Pictures that the mail brings along
-(`cid:`) are put in as data, because a document of an opaque origin may not load them from here.
+The HTML itself is not sanitized. The response's Content-Security-Policy allows only styles and pictures, in a
+document with an opaque origin. So an error in our parsing of HTML cannot make the page unsafe. The mail's own
+pictures (`cid:`) are embedded as data URLs, because a document with an opaque origin may not load them from this
+server.
 """
 
 import base64
@@ -18,7 +18,7 @@ POLICY: Final = (
     "img-src data:{remote}; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
 MAX_HTML_CHARACTERS: Final = 4 * 1024 * 1024
-MAX_PICTURE_BYTES: Final = 10 * 1024 * 1024  # of all pictures of one mail
+MAX_PICTURE_BYTES: Final = 10 * 1024 * 1024  # of all embedded pictures of one mail together
 PICTURE_TYPES: Final = frozenset(
     f"image/{kind}" for kind in ("png", "jpeg", "jpg", "gif", "webp", "bmp", "avif", "x-icon")
 )
@@ -32,7 +32,7 @@ _TARGET: Final = '<base target="_blank">'
 
 
 def policy(*, remote_pictures: bool) -> str:
-    """Return the Content-Security-Policy of a mail's HTML; remote pictures come by https only, or not at all."""
+    """Return the Content-Security-Policy of a mail's HTML; remote pictures are allowed by https only, or not at all."""
     return POLICY.format(remote=" https:" if remote_pictures else "")
 
 
@@ -64,7 +64,7 @@ def shown_html(mail: Mail, raw: bytes) -> str:
 
 
 def has_remote_pictures(markup: str) -> bool:
-    """Tell whether the HTML seems to name pictures from elsewhere."""
+    """Return whether the HTML probably refers to pictures on other servers."""
     return (
         re.search(
             r"""(?:src|background|srcset)\s*=\s*["']?\s*https?://|url\(\s*["']?https?://""",

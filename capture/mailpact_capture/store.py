@@ -1,7 +1,7 @@
-"""Mails on the disk: one SQLite file, one thread that writes (`writer.py`), and threads of their own that read.
+"""The store of mails: one SQLite file, one thread that writes (`writer.py`), and several threads that read.
 
-`keep` returns when its mail is on the disk: that, and nothing earlier, is what 250 means. Each reader has a connection
-of its own: SQLite's WAL lets them read while a commit runs.
+`keep` returns when the mail is on the disk. Only then the server answers 250. Each reading thread has its own
+connection. SQLite's WAL lets them read during a commit.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ T = TypeVar("T")
 READERS: Final = 2
 READ_AT_ONCE_BYTES: Final = (
     16 * 1024
-)  # a larger mail is parsed by the thread that writes and holds up no other client
+)  # a larger mail is parsed by the writing thread, so the event loop stays free for other clients
 _TOLD_COLUMNS: Final = tuple(SUMMARY_COLUMNS.split(", "))
 
 log = structlog.get_logger()
@@ -56,17 +56,20 @@ class Store:
         await self._writer.open(path, is_durable=is_durable)
 
     async def close(self) -> None:
-        """Close the file when all that was asked for is done."""
+        """Finish all requested work, and close the file."""
         await self._writer.close()
 
     async def keep(self, arrival: Arrival) -> None:
-        """Return when the mail is durably stored; raise StoreUnavailable when it is not."""
+        """Return when the mail is durably stored; raise StoreUnavailable if it cannot be stored."""
         if len(arrival.raw) <= READ_AT_ONCE_BYTES:
             arrival.row()
         await self._writer.keep(arrival)
 
     def _settle(self, group: Group, outcome: Outcome) -> None:
-        """Let those go on who wait for these mails; then tell everybody else, so that no 250 waits for that."""
+        """Wake the conversations that wait for these mails.
+
+        Then publish the events, so that no reply 250 waits for the events.
+        """
         error = outcome if isinstance(outcome, BaseException) else None
         for _, stored in group:
             settle(stored, error)
@@ -89,25 +92,28 @@ class Store:
             self.feed.publish("prune")
 
     async def page(self, query: Query, *, start: int, limit: int, namespace: str | None = None) -> Page:
-        """Return a part of what the query finds, newest first."""
+        """Return a page of the mails that the query finds, newest first."""
         return await self._read(reads.page, query, namespace, start, min(limit, MAX_PAGE))
 
     async def summary(
         self, public_id: str, *, namespace: str | None = None, query: Query = EVERYTHING
     ) -> Summary | None:
-        """Return a mail's summary by its public ID (`latest`: the newest that the query finds); None without a mail."""
+        """Return a mail's summary by its public ID (`latest`: the newest that the query finds).
+
+        None if there is none.
+        """
         return await self._read(reads.summary, public_id, namespace, query)
 
     async def raw(
         self, public_id: str, *, namespace: str | None = None, query: Query = EVERYTHING
     ) -> tuple[Summary, bytes] | None:
-        """Return a mail's summary and bytes, which are not parsed; None without a mail."""
+        """Return a mail's summary and its unparsed bytes; None if there is no such mail."""
         return await self._read(reads.raw, public_id, namespace, query)
 
     async def mail(
         self, public_id: str, *, namespace: str | None = None, query: Query = EVERYTHING
     ) -> StoredMail | None:
-        """Return a mail, parsed; None without a mail."""
+        """Return a parsed mail; None if there is no such mail."""
         return await self._read(reads.mail, public_id, namespace, query)
 
     async def arrived(
@@ -119,11 +125,11 @@ class Store:
     async def ask(
         self, question: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Return the answer to one of the questions of reads.py."""
+        """Run one of the queries of reads.py in a reading thread, and return its result."""
         return await self._read(question, *args, **kwargs)
 
     async def see(self, summary: Summary) -> None:
-        """Mark a mail as read, if that can be written now: a full disk must not stop anybody from reading."""
+        """Mark a mail as read, if the store can be written now. A full disk must not prevent reading."""
         if not summary.is_read:
             try:
                 await self.mark(Condition("id = ?", (summary.row_id,)), read=True)
@@ -131,7 +137,7 @@ class Store:
                 self._note_failure(error)
 
     async def mark(self, query: Query, *, read: bool, namespace: str | None = None) -> None:
-        """Mark what the query finds as read or unread."""
+        """Mark the mails that the query finds as read or unread."""
         for public_id in await self._write(
             lambda connection: writes.mark(connection, query, namespace, read=read)
         ):
@@ -140,22 +146,22 @@ class Store:
     async def retag(
         self, query: Query, change: Callable[[Sequence[str]], Sequence[str]], *, namespace: str | None = None
     ) -> None:
-        """Change the tags of what the query finds."""
+        """Change the tags of the mails that the query finds."""
         for public_id, tags in await self._write(writes.retag, query, namespace, change):
             self.feed.publish("update", {"ID": public_id, "Tags": list(tags)})
 
     async def delete(self, query: Query, *, namespace: str | None = None) -> None:
-        """Delete what the query finds."""
+        """Delete the mails that the query finds."""
         gone = await self._write(self._delete, query, namespace)
         self.deleted += len(gone)
         if query == EVERYTHING:
             self.feed.publish("truncate", None, None if namespace is None else (namespace,))
             return
-        for public_id, namespaces in gone[-200:]:  # as many as Mailpit tells
+        for public_id, namespaces in gone[-200:]:  # Mailpit sends as many events
             self.feed.publish("delete", {"ID": public_id}, namespaces)
 
     async def check(self) -> None:
-        """Raise StoreUnavailable if the file cannot be read, or if it could not take a mail of the usual size."""
+        """Raise StoreUnavailable if the file cannot be read, or if a mail of the usual size cannot be written."""
         await self._read(lambda connection: connection.execute("SELECT 1 FROM mail LIMIT 1").fetchone())
         await self._write(_try_to_write)
 
@@ -172,7 +178,8 @@ class Store:
     def _commit(self, connection: sqlite3.Connection, arrivals: list[Arrival]) -> int:
         """Store mails in one transaction, and return how many old ones it deleted."""
         for arrival in arrivals:
-            arrival.row()  # before the transaction, which another process may wait for
+            # before the transaction, because another process may wait for the transaction to end
+            arrival.row()
         writes.recount(connection, self._kept)
         before = (self._kept.mails, self._kept.bytes)
         try:
@@ -203,12 +210,12 @@ class Store:
 
 
 def _try_to_write(connection: sqlite3.Connection) -> None:
-    """Commit as many bytes as a small mail has and delete them: a full disk or quota shows itself here."""
+    """Commit as many bytes as a small mail has, and delete them. A full disk or quota makes this fail."""
     connection.execute("INSERT INTO room VALUES (zeroblob(65536))")
     connection.execute("DELETE FROM room")
     connection.execute(
         "PRAGMA incremental_vacuum(20)"
-    ).fetchall()  # or the next try would only use these pages again
+    ).fetchall()  # otherwise the next try would only reuse these pages
 
 
 class _Readers:
@@ -229,7 +236,7 @@ class _Readers:
             self._free.get().close()
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what the work gives; raise StoreUnavailable where SQLite fails."""
+        """Return the result of the work; raise StoreUnavailable if SQLite fails."""
 
         def on_a_free_one() -> T:
             connection = self._free.get()
@@ -248,10 +255,10 @@ class _Readers:
 async def opened(
     path: Path, *, feed: Feed, limit: Limit, tell: Callable[[str], None], is_durable: bool = True
 ) -> AsyncIterator[Store]:
-    """Open the store in `path` or make it, and close it at the end; raise StoreFileError if the file cannot be one.
+    """Open or create the store in `path`, and close it at the end; raise StoreFileError if the file cannot be used.
 
-    `tell` is called with each stored mail's Message-ID, after its commit. Of a file that nobody opens again
-    (`is_durable` is False) nothing is forced to the disk.
+    `tell` is called with each stored mail's Message-ID, after the commit. If `is_durable` is False, no fsync is made
+    (for a file that nobody opens again).
     """
     with ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="capture-reads") as reader:
         readers = _Readers(reader)

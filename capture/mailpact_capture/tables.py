@@ -1,7 +1,7 @@
-"""The store's one SQLite file: its tables, and whether a file found is one of ours.
+"""The store's SQLite file: its tables, and the check that an existing file is a store of Mailpact.
 
-A row's id is its place in the order of arrival and never returns (AUTOINCREMENT), so it serves as a cursor. The raw
-bytes lie in a table of their own: a search reads every row of `mail`, and must not read past megabytes of raw mail.
+A row's id is its position in the order of arrival and is never reused (AUTOINCREMENT), so the id serves as a cursor.
+The raw bytes are in a separate table: a search reads every row of `mail`, and must not read megabytes of raw mail.
 """
 
 import contextlib
@@ -77,10 +77,10 @@ COMMIT;
 
 
 def connect(path: Path, *, is_durable: bool = True) -> sqlite3.Connection:
-    """Open the store in `path`, or make it; the connection belongs to the calling thread, which closes it.
+    """Open or create the store in `path`. The connection belongs to the calling thread, which must close it.
 
-    A commit is on the disk before it returns if `is_durable`. Raises StoreFileError for a file that is not a store, is
-    damaged or has another format, without touching it.
+    If `is_durable`, a commit returns only when the data is on the disk. Raises StoreFileError if the file is not a
+    store, is damaged or has another format; then the file is not changed.
     """
     try:
         is_new = not path.exists() or path.stat().st_size == 0
@@ -89,7 +89,7 @@ def connect(path: Path, *, is_durable: bool = True) -> sqlite3.Connection:
         else:
             with path.open("rb") as file:
                 _check_header(path, file.read(_HEADER_BYTES))
-        path.chmod(0o600)  # captured mail is nobody else's; SQLite gives its other files the same mode
+        path.chmod(0o600)  # only this user may read captured mail; SQLite gives its other files the same mode
         connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
     except (OSError, sqlite3.Error) as error:
         raise StoreFileError(f"the mail store {path} cannot be opened: {error}") from error
@@ -109,13 +109,13 @@ def connect(path: Path, *, is_durable: bool = True) -> sqlite3.Connection:
 
 
 def lengthen_wal(connection: sqlite3.Connection) -> None:
-    """Make the WAL as long as it becomes before it is used again from its beginning.
+    """Make the WAL file as long as it can become before SQLite reuses it from the beginning.
 
-    An fsync of a file that grows writes the file's new length and its new blocks, too, and takes about twice as long.
-    The transaction is larger than SQLite's cache, so its pages are written to the WAL; it is taken back, and the next
-    transactions overwrite what it wrote.
+    An fsync of a growing file also writes the file's new length and blocks, and takes about twice as long. The
+    transaction is larger than SQLite's cache, so its pages are written to the WAL. Then the transaction is rolled
+    back, and the next transactions overwrite these pages.
     """
-    with contextlib.suppress(sqlite3.Error):  # a disk that is full now may have room for mail later
+    with contextlib.suppress(sqlite3.Error):  # a disk that is full now may have space for mail later
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.execute(
@@ -126,7 +126,7 @@ def lengthen_wal(connection: sqlite3.Connection) -> None:
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
-    """Open a store that is open already, to read only; the connection may be handed from thread to thread."""
+    """Open an already open store for reading only. Several threads may use the connection, one at a time."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA query_only = ON")
@@ -134,7 +134,10 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _check_header(path: Path, header: bytes) -> None:
-    """Read the file's header by hand: opening a foreign database with SQLite could already write beside it."""
+    """Check the file's header without SQLite.
+
+    When SQLite opens a foreign database, it could write files next to the database.
+    """
     application_id = int.from_bytes(header[68:72], "big")
     version = int.from_bytes(header[60:64], "big")
     if not header.startswith(_SQLITE_MAGIC) or application_id != APPLICATION_ID:

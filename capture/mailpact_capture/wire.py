@@ -1,9 +1,9 @@
-"""One SMTP connection: commands are read, replies are written, TLS begins; what a command means is not known here.
+"""One SMTP connection: read commands, write replies, begin TLS. This module does not know what a command means.
 
-aiosmtpd runs in the shared event loop (one protocol object a connection), never in threads of its own. Commands are
-read here and not by aiosmtpd, because each line belongs to the dialogue that is kept when something is refused, and
-because asyncio's streams took a third of the time of a small mail. TLS is asyncio's, because aiosmtpd's needs an event
-loop other than uvloop.
+aiosmtpd runs in the shared event loop with one protocol object for each connection, and never in its own threads.
+This module reads the commands itself, not with aiosmtpd, for two reasons: each line is recorded in the dialogue,
+which is kept when something is refused; and asyncio's streams took a third of the time of a small mail. TLS comes
+from asyncio, because aiosmtpd's TLS does not work with uvloop.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ from mailpact_capture.hall import Hall
 from mailpact_capture.incoming import Incoming
 from mailpact_capture.replies import enhanced, is_refusal
 
-COMMAND_SECONDS: Final = 300  # RFC 5321, 4.5.3.2: time for a command, and for all data of a mail
+COMMAND_SECONDS: Final = 300  # RFC 5321, 4.5.3.2: time limit for one command, and for all data of a mail
 MAX_UNKNOWN_COMMANDS: Final = 5
 HANDSHAKE_SECONDS: Final = 30
-HOST_NAME: Final = "localhost"  # a constant: aiosmtpd would look the machine's name up in the DNS
+HOST_NAME: Final = "localhost"  # without this constant aiosmtpd would look up the machine's name in the DNS
 
 HTTP: Final = re.compile(rb"(?:CONNECT|GET|HEAD|OPTIONS|POST|PUT) |HOST:", re.IGNORECASE)
 
@@ -35,19 +35,19 @@ log = structlog.get_logger()
 
 
 class HangUp(Exception):
-    """The conversation ends here, without a further reply."""
+    """The connection must be closed without a further reply."""
 
 
 class Wire(SMTP):
     """One connection, from its beginning to its end."""
 
-    envelope: SmtpEnvelope  # these three are there from connection_made on
+    envelope: SmtpEnvelope  # connection_made sets these three
     session: SmtpSession
     incoming: Incoming
     _handler_coroutine: "asyncio.Task[None]"
 
     def __init__(self, hall: Hall, hooks: object) -> None:
-        # aiosmtpd keeps this table on the class, where every EHLO of every client makes it grow.
+        # aiosmtpd keeps this table on the class, and every EHLO of every client makes the table grow.
         self.command_size_limits = defaultdict(lambda: limits.MAX_COMMAND_BYTES)
         self.is_storing = False
         self.dialogue = Dialogue(0, "", 0)
@@ -55,7 +55,7 @@ class Wire(SMTP):
         self.is_over = False
         self._may_write = asyncio.Event()
         self._may_write.set()
-        self._due = 0.0  # by the loop's clock: when a client that says nothing is let go
+        self._due = 0.0  # time of the loop's clock at which a silent client is disconnected
         super().__init__(
             hooks,
             data_size_limit=limits.MAX_MESSAGE_BYTES,
@@ -67,11 +67,11 @@ class Wire(SMTP):
             authenticator=self.log_in,
             loop=asyncio.get_running_loop(),
         )
-        self._auth_required = hall.accounts.are_required  # aiosmtpd's constructor would warn of it
+        self._auth_required = hall.accounts.are_required  # set here because aiosmtpd's constructor would warn
 
     @abstractmethod
     async def greet(self) -> None:
-        """Say the first words."""
+        """Send the greeting."""
 
     @abstractmethod
     def log_in(
@@ -92,7 +92,7 @@ class Wire(SMTP):
         self.task().add_done_callback(self._end)
 
     def task(self) -> "asyncio.Task[None]":
-        """Return the task that holds the conversation."""
+        """Return the task that runs the conversation."""
         return self._handler_coroutine
 
     def _end(self, task: "asyncio.Task[None]") -> None:
@@ -106,29 +106,29 @@ class Wire(SMTP):
         self.hall.dialogues.end(self.dialogue, self.hall.now_us())
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client sends."""
+        """Buffer the bytes that the client sends."""
         self.incoming.feed(data)
 
     def eof_received(self) -> bool:
-        """Let a client that has said everything get the answers to all of it; aiosmtpd would drop what is unread."""
+        """Keep the connection open until all received commands are answered. aiosmtpd would drop unread commands."""
         self.incoming.end()
-        return not self.dialogue.is_encrypted  # TLS knows no half-closed connections
+        return not self.dialogue.is_encrypted  # TLS has no half-closed connections
 
     def pause_writing(self) -> None:
-        """Let replies wait: the client reads too slowly."""
+        """Stop writing replies, because the client reads too slowly."""
         self._may_write.clear()
 
     def resume_writing(self) -> None:
-        """Let replies go on."""
+        """Continue to write replies."""
         self._may_write.set()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """End the conversation, whose client has gone."""
+        """End the conversation, because the client has disconnected."""
         self._may_write.set()
         super().connection_lost(error)
 
     def _reset_timeout(self, duration: float | None = None) -> None:
-        """Give the client its time again. The timer runs on and looks at the clock when it ends."""
+        """Restart the client's time limit. The running timer is not replaced: when it fires, it checks the clock."""
         self._due = self.loop.time() + (duration or self._timeout_duration)
         if self._timeout_handle is None:
             self._timeout_handle = self.loop.call_at(self._due, self._timeout_cb)
@@ -142,7 +142,7 @@ class Wire(SMTP):
         super()._timeout_cb()  # type: ignore[no-untyped-call]  # aiosmtpd's
 
     async def _handle_client(self) -> None:
-        """Hold the whole conversation (aiosmtpd makes a task of it)."""
+        """Run the whole conversation. aiosmtpd calls this in a task."""
         try:
             await self.greet()
             await self._obey()
@@ -151,7 +151,7 @@ class Wire(SMTP):
             if self.transport is not None:
                 cast(asyncio.WriteTransport, self.transport).abort()
         except (asyncio.IncompleteReadError, OSError):
-            pass  # the client has gone: _end looks at what it left
+            pass  # the client has disconnected; _end decides whether the dialogue is kept
         if self.transport is not None:
             self.transport.close()
 
@@ -181,15 +181,15 @@ class Wire(SMTP):
             await method(argument)
         except (asyncio.IncompleteReadError, OSError, HangUp):
             raise
-        except Exception as error:  # noqa: BLE001 (the client gets an answer whatever fails)
-            # The error's text may hold what the client sent, so only its kind is told.
+        except Exception as error:  # noqa: BLE001 (the client gets an answer for every failure)
+            # The error's text may contain what the client sent, so only the error's type is logged.
             log.error("an SMTP command fails", error=type(error).__name__)  # noqa: TRY400 (see above)
             await self.push("451 4.3.0 Error in processing")
 
     async def push(self, status: str | bytes) -> None:
         """Send a reply of one line, unless the conversation is over."""
         text = status.decode("utf-8", "replace") if isinstance(status, bytes) else status
-        if self.session.host_name or not text.startswith("220 "):  # a greeting has no enhanced code
+        if self.session.host_name or not text.startswith("220 "):  # the greeting has no enhanced code
             text = enhanced(text)
         if is_refusal(text):
             said = self.dialogue.last(CLIENT)
@@ -199,7 +199,7 @@ class Wire(SMTP):
             await self._may_write.wait()
 
     def write(self, *lines: str) -> None:
-        """Write reply lines as they are, in one packet."""
+        """Write the reply lines unchanged, in one packet."""
         encoded = [line.encode("utf-8", "replace") for line in lines]
         for line in encoded:
             self.dialogue.add(SERVER, line)
@@ -207,29 +207,30 @@ class Wire(SMTP):
             cast(asyncio.WriteTransport, self.transport).write(b"\r\n".join([*encoded, b""]))
 
     async def part(self) -> None:
-        """Close the connection so that the client gets what was said."""
+        """Close the connection after the client has received all replies."""
         self.is_over = True
         if self.transport is not None:
             self.transport.close()
         self.transport = None
 
     def say_goodbye(self) -> None:
-        """Tell the client that the server stops, and hang up."""
+        """Tell the client that the server stops, and close the connection."""
         if self.transport is not None:
             self.write("421 4.3.2 The server stops")
             self.transport.close()
 
     def abort(self) -> "asyncio.Task[None]":
-        """Hang up at once; give the task, which ends soon after."""
+        """Close the connection at once, and return the task, which ends soon after."""
         if self.transport is not None:
             cast(asyncio.WriteTransport, self.transport).abort()
         self.task().cancel()
         return self.task()
 
     async def start_tls(self) -> None:
-        """Encrypt the connection; what came before in clear text is thrown away. Raises HangUp."""
+        """Encrypt the connection. Unread clear text is discarded. Raises HangUp if the handshake fails."""
         identity = await self.hall.identities.identity()
-        self.incoming.take()  # before the handshake: a quick client's EHLO comes with the handshake's last packet
+        # before the handshake, because a fast client sends EHLO in the handshake's last packet
+        self.incoming.take()
         try:
             transport = await self.loop.start_tls(
                 cast(asyncio.WriteTransport, self.transport), self, identity.context,
@@ -250,7 +251,7 @@ class Wire(SMTP):
 
 
 def no_handshake(error: OSError) -> str:
-    """Return the reason of a dialogue whose TLS handshake failed."""
+    """Return the reason why the TLS handshake failed, for the dialogue."""
     return f"the TLS handshake failed: {getattr(error, 'reason', None) or type(error).__name__}"
 
 

@@ -1,11 +1,10 @@
-"""The one thread that writes to the store. Mails that wait at the same time are one commit.
+"""The only thread that writes to the store. All mails that wait at the same time are stored in one commit.
 
     keep() -> queue -> [ all that waits: insert, prune, COMMIT with fsync ] -> the event loop is told once
                          meanwhile everything that arrives is the next group
 
-A commit costs an fsync, whether it holds one mail or fifty. While one runs, the mails that arrive wait for the next, so
-under load the groups grow by themselves and nobody waits for a timer. Whatever else is written takes its turn in the
-same queue.
+A commit needs one fsync, for one mail as for fifty mails. During a commit, arriving mails wait for the next commit.
+So the groups grow under load, and no mail waits for a timer. All other writes use the same queue.
 """
 
 import asyncio
@@ -24,18 +23,21 @@ T = TypeVar("T")
 
 Work = Callable[[sqlite3.Connection], Any]
 Group = list[tuple[Arrival, "asyncio.Future[None]"]]
-Outcome = Any  # what the work gave, or an exception
+Outcome = Any  # the result of the work, or an exception
 
 
 class Settle(Protocol):
-    """What is called in the event loop with a group of mails and what became of it: an error, or what `commit` gave."""
+    """A function that the event loop calls with a group of mails and the outcome.
+
+    The outcome is an error, or the result of `commit`.
+    """
 
     def __call__(self, group: Group, outcome: Outcome, /) -> None:
-        """Tell those who wait for their mails."""
+        """Report the outcome to the callers that wait for these mails."""
 
 
 class Writer:
-    """One thread with one connection. Its methods belong to one event loop."""
+    """One thread with one connection. Call the methods only from one event loop."""
 
     def __init__(self, commit: Callable[[sqlite3.Connection, list[Arrival]], Any], settle: Settle) -> None:
         self._commit = commit
@@ -48,7 +50,7 @@ class Writer:
         self._connection: sqlite3.Connection | None = None
 
     async def open(self, path: Path, *, is_durable: bool) -> None:
-        """Open the file, or make it; raise StoreFileError if it cannot be a store."""
+        """Open or create the file; raise StoreFileError if it cannot be used as a store."""
         opened = self._loop.create_future()
         self._thread = threading.Thread(
             target=self._serve, args=(path, is_durable, opened), name="capture-writes", daemon=True
@@ -57,7 +59,7 @@ class Writer:
         await opened
 
     async def close(self) -> None:
-        """Return when all that was asked for is done and the file is closed."""
+        """Return when all requested work is done and the file is closed."""
         closed = self._loop.create_future()
         self._queue.put((None, closed))
         await closed
@@ -65,13 +67,13 @@ class Writer:
             self._thread.join()
 
     async def keep(self, arrival: Arrival) -> None:
-        """Return when the mail is durably stored; raise StoreUnavailable when it is not."""
+        """Return when the mail is durably stored; raise StoreUnavailable if it cannot be stored."""
         stored: asyncio.Future[None] = self._loop.create_future()
         self._queue.put((arrival, stored))
         await stored
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what the work gives; raise StoreUnavailable where SQLite fails."""
+        """Return the result of the work; raise StoreUnavailable if SQLite fails."""
         done: asyncio.Future[T] = self._loop.create_future()
         self._queue.put((work, done))
         return await done
@@ -79,7 +81,7 @@ class Writer:
     def _serve(self, path: Path, is_durable: bool, opened: "asyncio.Future[None]") -> None:  # noqa: FBT001 (a thread's)
         try:
             connection = tables.connect(path, is_durable=is_durable)
-        except Exception as error:  # noqa: BLE001 (whoever opens the store gets the error)
+        except Exception as error:  # noqa: BLE001 (the caller that opens the store gets the error)
             self._tell(opened, error)
             return
         self._connection = connection
@@ -99,7 +101,7 @@ class Writer:
     def _commit_all(
         self, connection: sqlite3.Connection, arrival: Arrival, stored: "asyncio.Future[None]"
     ) -> tuple[Arrival | Work | None, "asyncio.Future[Any]"]:
-        """Commit a mail and those that wait behind it; return what follows them in the queue."""
+        """Commit a mail and all mails that follow in the queue; return the next other entry of the queue."""
         group, following = [(arrival, stored)], None
         while following is None:
             try:
@@ -119,7 +121,7 @@ class Writer:
 
 
 def settle(future: "asyncio.Future[Any]", outcome: Outcome) -> None:
-    """Give a future what became of its work, unless nobody waits for it any more."""
+    """Set a future's result or exception, unless the future is already cancelled."""
     if future.done():
         return
     if isinstance(outcome, BaseException):
@@ -135,5 +137,5 @@ def _outcome(work: Work, connection: sqlite3.Connection) -> Outcome:
         unavailable = StoreUnavailable(f"the mail store cannot be used now: {error}")
         unavailable.__cause__ = error
         return unavailable
-    except Exception as error:  # noqa: BLE001 (whoever asked gets the error; the thread serves all the others)
+    except Exception as error:  # noqa: BLE001 (the caller gets the error; the thread goes on)
         return error

@@ -1,4 +1,4 @@
-"""The store's changes, each in one transaction on the connection that writes."""
+"""The store's changes. Each runs in one transaction on the writing connection."""
 
 # ruff: noqa: S608 (the conditions are made of constants by search.py)
 
@@ -21,7 +21,7 @@ MAX_TAGS = 100
 
 @dataclass(slots=True)
 class Arrival:
-    """A mail that was received and is not stored yet."""
+    """A received mail that is not stored yet."""
 
     public_id: str
     envelope: Envelope
@@ -30,7 +30,7 @@ class Arrival:
     _row: dict[str, Any] | None = field(default=None, init=False)
 
     def row(self) -> dict[str, Any]:
-        """Return the mail's row by its columns. The first call parses the mail; `id` is 0 until it is inserted."""
+        """Return the mail's row by its columns. The first call parses the mail. `id` is 0 until the row is inserted."""
         if self._row is None:
             mail = parse(self.raw, text_limit=2 * MAX_SEARCHED_BYTES)
             told = (tag.strip() for value in mail.values("x-tags") for tag in value.split(","))  # as Mailpit
@@ -42,7 +42,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How much the store keeps; the oldest mails go first."""
+    """How many mails and bytes the store keeps. The oldest mails are deleted first."""
 
     mails: int
     bytes: int
@@ -50,7 +50,7 @@ class Limit:
 
 @dataclass(slots=True)
 class Kept:
-    """How much the store keeps now, as this process knows it; `version` changes when another process wrote."""
+    """What the store holds now, as this process knows. `version` changes when another process wrote to the file."""
 
     mails: int = 0
     bytes: int = 0
@@ -59,7 +59,7 @@ class Kept:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit what is done within, or nothing of it."""
+    """Commit all changes of the block, or none of them."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -70,7 +70,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def insert(connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
-    """Insert mails and write their numbers into their rows."""
+    """Insert mails, and set `id` in their rows."""
     rows = [arrival.row() for arrival in arrivals]
     raws, named = [], []
     for number, (row, arrival) in enumerate(zip(rows, arrivals, strict=True), cursor(connection) + 1):
@@ -85,12 +85,15 @@ def insert(connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
 
 @cache
 def _insertion(columns: tuple[str, ...]) -> str:
-    """Return the statement that inserts a row; it takes values by position, which SQLite binds faster than by name."""
+    """Return the statement that inserts a row.
+
+    Its values are positional, because SQLite binds them faster than named values.
+    """
     return f"INSERT INTO mail ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
 def prune(connection: sqlite3.Connection, limit: Limit, kept: Kept) -> int:
-    """Delete the oldest mails over the limit, but never the newest mail; return how many were deleted."""
+    """Delete the oldest mails over the limit, but never the newest mail; return the number of deleted mails."""
     if kept.mails <= limit.mails and kept.bytes <= limit.bytes:
         return 0
     doomed = []
@@ -105,7 +108,7 @@ def prune(connection: sqlite3.Connection, limit: Limit, kept: Kept) -> int:
 
 
 def recount(connection: sqlite3.Connection, kept: Kept) -> None:
-    """Count again what the store keeps if another process wrote to it."""
+    """Count the store's mails and bytes again if another process wrote to the file."""
     version = connection.execute("PRAGMA data_version").fetchone()[0]
     if version != kept.version:
         row = connection.execute("SELECT count(*) AS mails, total(size) AS bytes FROM mail").fetchone()
@@ -115,9 +118,11 @@ def recount(connection: sqlite3.Connection, kept: Kept) -> None:
 def delete(
     connection: sqlite3.Connection, query: Query, namespace: str | None, kept: Kept
 ) -> list[tuple[str, tuple[str, ...] | None]]:
-    """Delete what the query finds, and return the public ID of each mail with the namespaces that it left.
+    """Delete the mails that the query finds.
 
-    In a namespace a mail is only taken out of it; the mail goes when no other namespace has it.
+    Return each mail's public ID with the namespaces from which it was removed.
+
+    In a namespace a mail is only removed from this namespace. The mail is deleted when no other namespace has it.
     """
     condition, values = to_sql(scoped(query, namespace))
     with transaction(connection):
@@ -144,7 +149,7 @@ def _has_namespace(connection: sqlite3.Connection, row_id: int) -> bool:
 
 
 def mark(connection: sqlite3.Connection, query: Query, namespace: str | None, *, read: bool) -> list[str]:
-    """Mark what the query finds as read or unread; return the public IDs of those that were not."""
+    """Mark the mails that the query finds as read or unread; return the public IDs of the mails that changed."""
     condition, values = to_sql(scoped(query, namespace))
     with transaction(connection):
         rows = connection.execute(
@@ -162,7 +167,7 @@ def retag(
     namespace: str | None,
     change: Callable[[Sequence[str]], Sequence[str]],
 ) -> list[tuple[str, tuple[str, ...]]]:
-    """Change the tags of what the query finds; return the public IDs of the mails that changed, with their tags."""
+    """Change the tags of the mails that the query finds; return the public IDs and tags of the mails that changed."""
     condition, values = to_sql(scoped(query, namespace))
     changed = []
     with transaction(connection):

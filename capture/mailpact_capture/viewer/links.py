@@ -1,4 +1,7 @@
-"""Finds web addresses in a mail's text, so that they can be clicked. Pure: the template escapes every piece."""
+"""Find web addresses in a mail's text, so that the page can show them as links.
+
+Pure: the template escapes every piece.
+"""
 
 import re
 from collections.abc import Iterator
@@ -11,14 +14,14 @@ _NOT_AT_END: Final = ".,;:!?)]}"
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of text; `is_link` if it is a web address from end to end."""
+    """A piece of text. `is_link` is true if the whole piece is a web address."""
 
     text: str
     is_link: bool
 
 
 def pieces(text: str) -> Iterator[Piece]:
-    """Cut a text into pieces that together are the text; punctuation after an address is not part of it."""
+    """Split a text into consecutive pieces. Punctuation after an address does not belong to the address."""
     at = 0
     for match in _URL.finditer(text):
         url = match[0].rstrip(_NOT_AT_END)

@@ -1,4 +1,4 @@
-"""The pages: the list of mails, and one mail in five views. Everything can be read without the script."""
+"""The viewer's pages: the list of mails, and one mail in five views. All pages can be read without JavaScript."""
 
 import shlex
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -29,7 +29,8 @@ from mailpact_capture.viewer.links import pieces
 
 PAGE_MAILS: Final = 50
 SHOWN_SOURCE_BYTES: Final = 512 * 1024
-SHOWN_TEXT_CHARACTERS: Final = 256 * 1024  # made on the event loop: 16 MiB of links held it for 12 s
+# the event loop renders it: a text of 16 MiB of links blocked the loop for 12 s
+SHOWN_TEXT_CHARACTERS: Final = 256 * 1024
 ASSETS: Final = {"viewer.css": "text/css", "viewer.js": "text/javascript"}
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -55,7 +56,7 @@ class View(StrEnum):
 
 
 def _page(handler: Handler) -> Handler:
-    """Give the handler's page its security policy, and show a page where it raises 400 or 404."""
+    """Add the security policy to the handler's page, and show an error page if the handler raises 400 or 404."""
 
     @wraps(handler)
     async def answer(viewer: "Viewer", request: web.Request) -> web.StreamResponse:
@@ -79,7 +80,7 @@ def _page(handler: Handler) -> Handler:
 
 
 class Viewer:
-    """Shows what the store has. `smtp` is where mail is taken, for the page that has none to show."""
+    """Shows the mails of the store. `smtp` is the server's SMTP address, which the empty list shows."""
 
     def __init__(
         self, store: Store, dialogues: Dialogues, app: web.Application, history: History, *, smtp: str
@@ -110,7 +111,7 @@ class Viewer:
         }
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
-        """Put the pages below `prefix`."""
+        """Add the pages' routes below `prefix`."""
         router.add_get(prefix + "/", self.list)
         router.add_post(prefix + "/", self.change_all)
         router.add_get(prefix + "/mail/{id}", self.mail)
@@ -120,14 +121,14 @@ class Viewer:
 
     @_page
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """Show the list, newest first, or what a search finds."""
+        """Show the list of mails, newest first, or the mails that a search finds."""
         return aiohttp_jinja2.render_template(
             "list.html", request, await self._listed(request) | {"smtp": self._smtp}
         )
 
     @_page
     async def mail(self, request: web.Request) -> web.StreamResponse:
-        """Show one mail beside the list; the query string says which view of it."""
+        """Show one mail next to the list. The query string names the view."""
         listed = await self._listed(request)
         is_latest = request.match_info["id"] == "latest"
         stored = await stored_mail(self._store, request, mark_read=True)
@@ -160,14 +161,14 @@ class Viewer:
 
     @_page
     async def refused(self, request: web.Request) -> web.StreamResponse:
-        """Show the SMTP sessions that were refused or broken off."""
+        """Show the SMTP sessions that failed."""
         dialogues = self._dialogues.newest(namespace_of(request))
         shown = {"dialogues": dialogues, "most": KEPT_DIALOGUES, "base": _base(request), "query": ""}
         return aiohttp_jinja2.render_template("refused.html", request, shown)
 
     @_page
     async def journey(self, request: web.Request) -> web.StreamResponse:
-        """Show what is known of a message, from what was asked to the mails; also where nothing is known."""
+        """Show everything known about a message, from its body to its mails. An unknown message has a page, too."""
         told = await self._history.told(request.match_info["message_id"], namespace_of(request))
         shown = {"told": told, "attempts": list(attempts(told.events)), "base": _base(request), "query": ""}
         return aiohttp_jinja2.render_template(
@@ -175,7 +176,7 @@ class Viewer:
         )
 
     async def change_all(self, request: web.Request) -> web.StreamResponse:
-        """Delete all mails or mark them read, and show the list; for browsers without the script."""
+        """Delete all mails or mark them read, and show the list; for browsers without JavaScript."""
         action, namespace = request.query.get("action"), namespace_of(request)
         if action == "delete":
             await self._store.delete(EVERYTHING, namespace=namespace)
@@ -186,7 +187,7 @@ class Viewer:
         raise web.HTTPSeeOther(_base(request) + "/")
 
     async def change(self, request: web.Request) -> web.StreamResponse:
-        """Delete a mail or mark it unread, and go back to the list where it was."""
+        """Delete a mail or mark it unread, and go back to the same part of the list."""
         action, namespace = request.query.get("action"), namespace_of(request)
         query = Condition("public_id = ?", (request.match_info["id"],))
         if action == "delete":
@@ -221,7 +222,8 @@ def _of_view(stored: StoredMail, view: View, request: web.Request) -> dict[str, 
             remote = request.query.get("remote") == "1" and not request.get(FOLLOWED_LINK)
             return {"remote": remote, "remote_pictures": has_remote_pictures(stored.mail.html)}
         case View.TEXT:
-            text = stored.mail.text or stored.mail.readable_text()  # of a mail that has HTML only, its words
+            # a mail with HTML only shows the words of the HTML
+            text = stored.mail.text or stored.mail.readable_text()
             is_cut = len(text) > SHOWN_TEXT_CHARACTERS
             return {"text": list(pieces(text[:SHOWN_TEXT_CHARACTERS])), "is_cut": is_cut}
         case View.SOURCE:
@@ -234,7 +236,7 @@ def _of_view(stored: StoredMail, view: View, request: web.Request) -> dict[str, 
 
 
 def recipients(stored: StoredMail) -> Iterator[tuple[str, str]]:
-    """Yield each recipient of the envelope with the header field that names it; empty where no field does."""
+    """Yield each recipient of the envelope with the header field that names the recipient; empty if no field does."""
     fields = {"To": stored.mail.to, "Cc": stored.mail.cc, "Bcc": stored.mail.bcc}
     for recipient in stored.summary.envelope.rcpt_tos:
         named = (name for name, of in fields.items() if _is_in(recipient, of))
@@ -246,9 +248,9 @@ def _is_in(address: str, addresses: Sequence[Address]) -> bool:
 
 
 def as_test(base: str, stored: StoredMail) -> str:
-    """Return the call that waits for a mail like this one, for a shell."""
+    """Return a shell command that waits for a mail like this mail."""
     recipient = next(iter(stored.summary.envelope.rcpt_tos), "")
-    # A search has no way to write a quotation mark, so what stands between two of them is a term of its own.
+    # The search syntax cannot express a quotation mark, so the subject is split into terms at each quotation mark.
     pieces = (piece.strip() for piece in stored.mail.subject[:200].split('"'))
     query = " ".join([f'rcpt:"{recipient}"', *(f'subject:"{piece}"' for piece in pieces if piece)])
     return f"curl -sS --fail {shlex.quote(f'{base}/api/mailpact/v1/wait?timeout=10&query={quote(query)}')}"
@@ -265,12 +267,12 @@ def clock(received_us: int) -> str:
 
 
 def iso(received_us: int) -> str:
-    """Return a time as programs read it."""
+    """Return a time in ISO 8601 form."""
     return f"{_time(received_us):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def size(octets: int) -> str:
-    """Return a number of bytes as people write it."""
+    """Return a number of bytes in readable form, such as `1.5 KB`."""
     if octets < 1024:
         return f"{octets} B"
     return f"{octets / 1024:.1f} KB" if octets < 1024 * 1024 else f"{octets / 1024 / 1024:.1f} MB"
