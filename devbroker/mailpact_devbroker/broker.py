@@ -1,9 +1,10 @@
-"""The model of the whole broker: what happens to messages, without a socket, a file or a clock.
+"""The model of the whole broker: what happens to messages. The model uses no socket, no file and no clock.
 
-Time comes in as `now` (seconds since 1970), deliveries go out through each channel's `Outlet`, and what must survive
-is noted in `take_changes()`. A method here does what its name says and marks the queues that it changed. `proceed` then
-applies the consequences (expiry, delivery, overflow, dead letters) until nothing is left to do. The caller of a method
-calls `proceed` after it; between the two calls, the caller writes the reply, which must come before the first delivery.
+Callers pass the time as `now` (seconds since 1970). Deliveries are sent through each channel's `Outlet`. Changes that
+must survive the process are returned by `take_changes()`. A method makes its own change only, and marks the queues
+that it changed. `proceed` then applies the consequences (expiry, delivery, overflow, dead letters) until there are
+none left. After each method the caller first writes the reply and then calls `proceed`, because the reply must come
+before the first delivery.
 """
 
 import math
@@ -25,14 +26,14 @@ LETTER_RETRY_SECONDS = 180.0  # RabbitMQ's dead_letter_worker_publisher_confirm_
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What became of a publication: how many queues it was for, and whether each of them took it."""
+    """The result of a publication: to how many queues it was routed, and whether all of them accepted the message."""
 
     routed: int
     accepted: bool
 
 
 class Broker:
-    """Exchanges, queues, messages and consumers. `held_bytes` is what all messages together take."""
+    """Exchanges, queues, messages and consumers. `held_bytes` is the memory of all messages together."""
 
     def __init__(self) -> None:
         self.held_bytes = 0
@@ -44,7 +45,7 @@ class Broker:
         self._letters: deque[tuple[Queue, Message, Reason]] = deque()
         self._deadlines: dict[str, float] = {}
 
-    # Time and consequences.
+    # Time, and the consequences of changes.
 
     def proceed(self, now: float) -> None:
         """Expire, deliver, drop and dead-letter messages until nothing is left to do."""
@@ -74,15 +75,14 @@ class Broker:
     # Queues.
 
     def consumers(self, queue: Queue) -> Collection[Consumer]:
-        """Return a queue's consumers, in the order of their turns."""
+        """Return a queue's consumers, in the order in which they get messages."""
         return self._turns.get(queue.name, ())
 
     def delete_queue(self, name: str, owner: int, *, if_unused: bool = False, if_empty: bool = False) -> int:
         """Delete a queue with its messages and return how many were ready; deleting a missing queue is no error.
 
-        Raises:
-            AmqpError: 405 for another connection's exclusive queue, 406 where a condition does not hold, 540 for a
-                condition on a quorum queue.
+        Raises: AmqpError: 405 for another connection's exclusive queue, 406 if a condition is not met, 540 for a
+        condition on a quorum queue.
         """
         if name not in self.topology.queues:
             return 0
@@ -100,7 +100,7 @@ class Broker:
         return len(queue.ready)
 
     def use(self, queue: Queue) -> None:
-        """Note that a queue is used; its expiry time starts again."""
+        """Record that a queue is used. Its expiry time starts again."""
         queue.unused_until = None
         self._touched[queue.name] = queue
 
@@ -114,11 +114,11 @@ class Broker:
         return len(purged)
 
     def drop_owner(self, owner: int) -> None:
-        """Delete the exclusive queues of a connection that is gone."""
+        """Delete the exclusive queues of a closed connection."""
         for queue in [q for q in self.topology.queues.values() if q.owner == owner]:
             self._drop_queue(queue)
 
-    # Messages in.
+    # Publishing.
 
     def publish(self, publication: Publication, now: float) -> Published:
         """Route a publication to its queues; raises 404 for an exchange that does not exist."""
@@ -129,7 +129,10 @@ class Broker:
         return Published(len(targets), accepted=len(open_ones) == len(targets))
 
     def restore(self, queue: str, message: Message) -> None:
-        """Put a message from the journal back, in order of ids; it may have been delivered before."""
+        """Restore a message from the journal. Call this in the order of message ids.
+
+        The message may have been delivered before.
+        """
         message.kept = message.redelivered = True
         self._last_id = max(self._last_id, message.id)
         self.held_bytes += message.held_bytes
@@ -137,20 +140,19 @@ class Broker:
         (home.ready if message.held_for is None else home.held).append(message)
         self._touched[queue] = home
 
-    # Messages out.
+    # Delivery.
 
     def get(self, ledger: Ledger, queue: Queue, *, no_ack: bool, now: float) -> Delivery | None:
-        """Take one message, or None if there is none."""
+        """Take one message from the queue; return None if there is none."""
         self.use(queue)
         self._expire(queue, now)
         return self._hand_over(queue, ledger, None, no_ack=no_ack) if queue.ready else None
 
     def consume(self, ledger: Ledger, queue: Queue, tag: str, *, no_ack: bool, exclusive: bool) -> None:
-        """Add a consumer; it gets its first message at the next `proceed`.
+        """Add a consumer. The consumer gets its first message at the next `proceed`.
 
-        Raises:
-            AmqpError: 403 where the queue is in exclusive use, 530 for a tag in use, 540 for a quorum queue on a
-                channel with a global prefetch.
+        Raises: AmqpError: 403 if another consumer uses the queue exclusively, 530 if the consumer tag is already
+        used, 540 for a quorum queue on a channel with a global prefetch.
         """
         turns = self._turns.setdefault(queue.name, deque())
         if tag in ledger.consumers:
@@ -165,7 +167,10 @@ class Broker:
         self._touched[queue.name] = queue
 
     def cancel(self, ledger: Ledger, tag: str) -> None:
-        """Remove a consumer; its channel keeps the unacknowledged messages. The last one ends an auto-delete queue."""
+        """Remove a consumer; its channel keeps the unacknowledged messages.
+
+        An auto-delete queue is deleted with its last consumer.
+        """
         consumer = ledger.consumers.pop(tag, None)
         if consumer is None:
             return
@@ -180,10 +185,10 @@ class Broker:
         for consumer in ledger.consumers.values():
             self._touched[consumer.queue.name] = consumer.queue
 
-    # Messages settled.
+    # Settling messages.
 
     def ack(self, ledger: Ledger, tag: int, *, multiple: bool) -> None:
-        """Take acknowledged messages away; raises 406 for an unknown tag."""
+        """Remove acknowledged messages; raises 406 for an unknown delivery tag."""
         for delivery in ledger.settle(tag, multiple=multiple):
             if self._take_back(delivery):
                 delivery.queue.totals.acknowledged += 1
@@ -191,7 +196,7 @@ class Broker:
         self._refill(ledger)
 
     def reject(self, ledger: Ledger, tag: int, *, multiple: bool, requeue: bool) -> None:
-        """Return messages to their queues, or make dead letters of them; raises 406 for an unknown tag."""
+        """Return messages to their queues, or dead-letter them; raises 406 for an unknown delivery tag."""
         for delivery in ledger.settle(tag, multiple=multiple):
             if self._take_back(delivery):
                 if requeue:
@@ -205,7 +210,10 @@ class Broker:
         self.reject(ledger, 0, multiple=True, requeue=True)
 
     def release(self, ledger: Ledger) -> None:
-        """Close a channel's ledger: its consumers end; its unacknowledged messages go back and count as delivered."""
+        """Close a channel's ledger: end its consumers, and return its unacknowledged messages.
+
+        The messages count as delivered.
+        """
         for tag in list(ledger.consumers):
             self.cancel(ledger, tag)
         self.recover(ledger)
@@ -271,7 +279,7 @@ class Broker:
         while queue.ready and (consumer := consumers.next_ready(turns)) is not None:
             self._hand_over(queue, consumer.ledger, consumer, no_ack=consumer.no_ack)
             self._expire(queue, now)
-        self._expire(queue, math.nextafter(now, math.inf))  # a time to live of 0: delivered at once, or dead
+        self._expire(queue, math.nextafter(now, math.inf))  # a time to live of 0: deliver at once or expire
         for message in queue.overflowing():
             self._bury(queue, message, Reason.MAXLEN)
         self._note_deadline(queue)
@@ -293,7 +301,7 @@ class Broker:
             self._bury(queue, message, Reason.EXPIRED)
 
     def _is_unused(self, queue: Queue, expires_ms: int, now: float) -> bool:
-        """Tell whether a queue was unused for its time: no consumer, no basic.get, not declared again."""
+        """Return whether a queue was unused for `expires_ms`: no consumer, no basic.get, no new declaration."""
         if queue.unused_until is None:
             queue.unused_until = now + expires_ms / 1000
         return queue.unused_until <= now and not self.consumers(queue)

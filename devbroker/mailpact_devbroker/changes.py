@@ -1,7 +1,8 @@
-"""What must survive the process, as values: the model says what changed, the journal writes it down.
+"""The changes that must survive the process, as values. The model returns them, and the journal stores them.
 
-Changes are noted in the order in which they happened; changes of one moment (a dead letter saved there and the
-message erased here) are committed together. A declaration is kept as the very method that made it, under a key.
+Changes are recorded in the order in which they happened. Changes that belong together (the dead letter saved in one
+queue, the message erased from another) are committed together. A declaration is stored as its AMQP method, under a
+key.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,10 @@ class Undeclared:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A queue took a message, took it back, or holds it as a dead letter: the journal replaces its row."""
+    """A queue accepted a message, got the message back, or holds a dead letter.
+
+    The journal replaces the message's row.
+    """
 
     queue: str
     message: Message

@@ -1,7 +1,7 @@
-"""A channel: the order in which frames may come, and the link between its connection and the broker.
+"""A channel: checks the order of the frames, and connects its connection with the broker.
 
-Which kind of frame a state waits for stands in `EXPECTED`; any other is a 505. After a refusal the channel waits for
-close-ok and drops everything else (AMQP 0-9-1, 1.5.2.5).
+`EXPECTED` lists the frame type that each state expects; any other frame type is a 505. After a refusal the channel
+waits for close-ok and ignores all other frames (AMQP 0-9-1, 1.5.2.5).
 
     open ──publish──▶ header ──header──▶ body ──complete──▶ open          any ──refused──▶ closing ──close-ok──▶ closed
 """
@@ -20,7 +20,7 @@ from mailpact_devbroker.methods import Session
 
 
 class State(StrEnum):
-    """What a channel waits for."""
+    """The frame that a channel expects next."""
 
     OPEN = "open"
     HEADER = "header"
@@ -33,7 +33,7 @@ EXPECTED = {State.OPEN: Kind.METHOD, State.HEADER: Kind.HEADER, State.BODY: Kind
 
 
 class Wire(Protocol):
-    """What a channel needs of its connection. `frame_max` is in bytes."""
+    """The methods of a connection that a channel uses. `frame_max` is in bytes."""
 
     owner: int
     user: str
@@ -44,20 +44,20 @@ class Wire(Protocol):
         """Return the time, in seconds since 1970."""
 
     def token(self) -> str:
-        """Return a text that nobody can guess, for names."""
+        """Return a random text that nobody can guess, for generated names."""
 
     def send(self, data: bytes) -> None:
-        """Send frames after those before."""
+        """Send frames, in the order of the calls."""
 
     def is_writable(self) -> bool:
-        """Return whether the peer takes deliveries at the moment."""
+        """Return whether the peer can receive deliveries now."""
 
     def confirm(self, channel: "Channel", number: int, *, accepted: bool) -> None:
-        """Answer a publish once all that came before it is written down."""
+        """Confirm a publication as soon as all earlier changes are journalled."""
 
 
 class Channel:
-    """One channel of one connection; the `Outlet` of its own ledger."""
+    """One channel of one connection. The channel is the `Outlet` of its ledger."""
 
     def __init__(self, number: int, wire: Wire, broker: Broker) -> None:
         self.number = number
@@ -66,20 +66,21 @@ class Channel:
         self._wire = wire
         self._broker = broker
         self._session = Session(broker, self.ledger, wire.token)
-        self._published = 0  # since confirm.select
+        self._published = 0  # publications since confirm.select
         self._publish = commands.Basic.Publish()
         self._header = b""
-        self._missing = 0  # bytes of the body under way
+        self._missing = 0  # bytes of the current body that have not arrived yet
         self._parts: list[bytes] = []
 
     def receive(self, frame: Frame, method: base.Frame | None) -> None:
-        """Act on a frame, with its method decoded; raises AmqpError for what is refused."""
+        """Process a frame, with its decoded method; raises AmqpError if the broker refuses the frame."""
         if self.state is State.CLOSING:
             self._receive_closing(method)
             return
         if frame.kind is not EXPECTED.get(self.state):
             raise AmqpError(505, f"{frame.kind.name} is not expected on a channel in state '{self.state}'")
-        # One time for everything that the frame does; otherwise a time to live of 0 would end in between.
+        # All actions of one frame use the same time. Otherwise a message with a time to live of 0 could expire
+        # between them.
         now = self._wire.now()
         match method:
             case commands.Basic.Publish():
@@ -93,7 +94,7 @@ class Channel:
         self._broker.proceed(now)
 
     def refuse(self, error: AmqpError, method: base.Frame | None) -> None:
-        """Close the channel with the reason; what it held goes back to the queues."""
+        """Close the channel with the reason. Its unacknowledged messages return to their queues."""
         self.state = State.CLOSING
         self._parts.clear()
         class_id, method_id = divmod(0 if method is None else method.index, 1 << 16)
@@ -106,7 +107,7 @@ class Channel:
         self._broker.proceed(self._wire.now())
 
     def is_writable(self) -> bool:
-        """Return whether the peer takes deliveries at the moment."""
+        """Return whether the peer can receive deliveries now."""
         return self.state not in (State.CLOSING, State.CLOSED) and self._wire.is_writable()
 
     def deliver(self, delivery: Delivery, consumer_tag: str) -> None:
@@ -118,7 +119,7 @@ class Channel:
         self._send_content(method, _counted_header(delivery), sent.body)
 
     def cancelled(self, consumer_tag: str) -> None:
-        """Tell a consumer that its queue is gone, if its client wants to know."""
+        """Tell a consumer that its queue was deleted, if the client supports this notification."""
         if self._wire.notifies_cancel:
             self._reply(commands.Basic.Cancel(consumer_tag, nowait=True))
 
@@ -175,7 +176,7 @@ class Channel:
             self._wire.confirm(self, self._published, accepted=published.accepted)
 
     def _receive_closing(self, method: base.Frame | None) -> None:
-        """Wait for close-ok; everything else was sent before the peer knew."""
+        """Wait for close-ok, and ignore all other frames: the peer sent them before it knew of the close."""
         if isinstance(method, commands.Channel.Close | commands.Channel.CloseOk):
             self.state = State.CLOSED
         if isinstance(method, commands.Channel.Close):
@@ -189,7 +190,7 @@ class Channel:
 
 
 def _counted_header(delivery: Delivery) -> bytes:
-    """Return the header to send: a quorum queue tells how often a message was delivered before, here or elsewhere."""
+    """Return the header to send. A quorum queue adds how often the message was delivered before, in any queue."""
     message = delivery.message
     header = message.publication.header
     count = message.deliveries or deadletters.rejections(message.publication)

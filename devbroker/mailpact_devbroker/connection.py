@@ -1,11 +1,11 @@
 """A connection: handshake, heartbeats, closing, and frames to and from its channels.
 
-    preamble ▶ start ▶ tune ▶ opening ▶ running ▶ closing (we close, close-ok is awaited)
-                                              ▶ lingering (the peer closed: what it still sends is dropped)
+preamble ▶ start ▶ tune ▶ opening ▶ running ▶ closing (we close and wait for close-ok) ▶ lingering (the peer closed;
+further frames are ignored)
 
-The connection lingers because some clients still send buffered frames after their close; a closed socket would answer
-with a reset (seen with amqplib). While memory is short, the broker neither reads from a peer that publishes nor counts
-its heartbeats.
+The connection lingers because some clients still send buffered frames after their close. A closed socket would answer
+these frames with a TCP reset (seen with amqplib). While memory is low, the broker does not read from a publisher and
+does not check its heartbeats.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ from mailpact_devbroker.frames import Frame, Kind
 
 HANDSHAKE_SECONDS = 10.0
 LINGER_SECONDS = 3.0
-_WRITE_HIGH_BYTES = 1024 * 1024  # unsent: above it consumers wait
-_UNREAD_BYTES = 64 * 1024 * 1024  # unsent: above it the connection is cut
+_WRITE_HIGH_BYTES = 1024 * 1024  # unsent bytes; above this limit consumers must wait
+_UNREAD_BYTES = 64 * 1024 * 1024  # unsent bytes; above this limit the connection is closed
 
 log = structlog.get_logger()
 
 
 class Phase(StrEnum):
-    """Where a connection stands."""
+    """The phase of a connection."""
 
     PREAMBLE = "preamble"
     START = "start"
@@ -45,7 +45,7 @@ class Phase(StrEnum):
 
 
 class Host(Protocol):
-    """What a connection needs of the server it belongs to."""
+    """The methods of the server that a connection uses."""
 
     broker: Broker
     users: Mapping[str, str]
@@ -58,17 +58,17 @@ class Host(Protocol):
         """Register a connection."""
 
     def detach(self, connection: "Connection") -> None:
-        """Forget a connection that is gone."""
+        """Remove a closed connection."""
 
     def confirm(self, confirmed: Callable[[], None]) -> None:
-        """Call back when every earlier change is journalled."""
+        """Call `confirmed` as soon as every earlier change is journalled."""
 
     def settle(self) -> None:
-        """Apply what the last frames changed."""
+        """Apply the changes that the last frames made."""
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection; the `Wire` of its channels. `owner` is a number no other connection has."""
+    """One client's connection; the `Wire` of its channels. `owner` is a number that no other connection has."""
 
     _transport: asyncio.Transport
 
@@ -91,10 +91,10 @@ class Connection(asyncio.Protocol):
         self._heartbeat_seconds = 0
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
-    # The transport's side.
+    # Called by the transport.
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # TCP gives no other
-        """Start; the client sends the first bytes."""
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # the transport of TCP always has this type
+        """Begin the connection. The client must send the first bytes."""
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
@@ -104,7 +104,7 @@ class Connection(asyncio.Protocol):
         self._after("handshake", HANDSHAKE_SECONDS, self.abort)
 
     def data_received(self, data: bytes) -> None:
-        """Act on bytes from the peer."""
+        """Process bytes from the peer."""
         self._heard = self._loop.time()
         if self._phase is Phase.LINGERING:
             return
@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
             self._read()
         except AmqpError as error:
             self._refuse(error, None)
-        except Exception:  # the last line of defence: a bug here must not end the other connections
+        except Exception:  # a bug in one connection must not end the others
             log.exception(
                 "a frame cannot be handled, which is a bug of the development broker", peer=self._peer()
             )
@@ -125,12 +125,12 @@ class Connection(asyncio.Protocol):
         self._full = True
 
     def resume_writing(self) -> None:
-        """Go on delivering."""
+        """Continue to deliver."""
         self._full = False
         self._resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Return everything back; a peer that vanishes and one that closes are treated alike."""
+        """Return all unacknowledged messages, whether the peer closed the connection or just disappeared."""
         if self._phase is Phase.RUNNING:
             log.debug(
                 "a client disconnected without closing its connection",
@@ -143,18 +143,18 @@ class Connection(asyncio.Protocol):
         self._host.detach(self)
         self._host.settle()
 
-    # What the server and the channels ask for.
+    # Called by the server and the channels.
 
     def now(self) -> float:
         """Return the time, in seconds since 1970."""
         return self._host.now()
 
     def token(self) -> str:
-        """Return a text that nobody can guess, for names."""
+        """Return a random text that nobody can guess, for generated names."""
         return secrets.token_urlsafe(16)
 
     def is_writable(self) -> bool:
-        """Return whether the peer takes deliveries at the moment."""
+        """Return whether the peer can receive deliveries now."""
         return self._phase is Phase.RUNNING and not self._full and self._unsent < _WRITE_HIGH_BYTES
 
     def send(self, data: bytes) -> None:
@@ -165,11 +165,11 @@ class Connection(asyncio.Protocol):
         self._unsent += len(data)
 
     def confirm(self, channel: Channel, number: int, *, accepted: bool) -> None:
-        """Answer a publish once all that came before it is written down."""
+        """Confirm a publication as soon as all earlier changes are journalled."""
         self._host.confirm(lambda: self._confirmed(channel, number, accepted=accepted))
 
     def unblock(self) -> None:
-        """Read from a publisher again."""
+        """Start to read from a blocked publisher again."""
         if self._phase is Phase.RUNNING and self._blocked:
             if self._knows_blocked:
                 self._send_method(0, commands.Connection.Unblocked())
@@ -177,7 +177,7 @@ class Connection(asyncio.Protocol):
         self._blocked = False
 
     def shut_down(self) -> None:
-        """Close because the server stops."""
+        """Close the connection because the server stops."""
         if self._phase is Phase.RUNNING:
             self.unblock()
             self._refuse(AmqpError(320, "broker forced connection closure with reason 'shutdown'"), None)
@@ -185,7 +185,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Cut the connection at once."""
+        """Close the socket at once, without AMQP's close methods."""
         self._transport.abort()
 
     # Reading.
@@ -237,7 +237,10 @@ class Connection(asyncio.Protocol):
             self._channels.pop(frame.channel, None)
 
     def _block(self) -> None:
-        """Stop reading from a publisher: memory is short. What it sent already is taken."""
+        """Stop reading from a publisher because memory is low.
+
+        Frames that were already received are still processed.
+        """
         if not self._blocked:
             self._blocked = True
             if self._knows_blocked:
@@ -266,7 +269,7 @@ class Connection(asyncio.Protocol):
             case Phase.CLOSING, commands.Connection.CloseOk():
                 self._transport.close()
             case Phase.CLOSING, _:
-                pass  # sent before the peer knew
+                pass  # the peer sent it before it knew of the close
             case Phase.START, commands.Connection.StartOk():
                 self._authenticate(method)
             case Phase.TUNE, commands.Connection.TuneOk():
@@ -274,7 +277,8 @@ class Connection(asyncio.Protocol):
             case Phase.OPENING, commands.Connection.Open():
                 self._open(method)
             case Phase.RUNNING, commands.Connection.UpdateSecret():
-                self._send_method(0, commands.Connection.UpdateSecretOk())  # no password here expires
+                # this broker's passwords never expire
+                self._send_method(0, commands.Connection.UpdateSecretOk())
             case Phase.RUNNING, _:
                 raise unsupported(f"{method.name.lower()} on an open connection")
             case _:
@@ -310,7 +314,10 @@ class Connection(asyncio.Protocol):
         self._send_method(0, commands.Connection.OpenOk())
 
     def _beat(self) -> None:
-        """Send a heartbeat twice an interval; give up on a peer that is silent for two (AMQP 0-9-1, 4.2.7)."""
+        """Send two heartbeats in each interval.
+
+        Close the connection if the peer is silent for two intervals (4.2.7).
+        """
         if self._blocked:
             self._heard = self._loop.time()
         silent = self._loop.time() - self._heard
@@ -324,7 +331,7 @@ class Connection(asyncio.Protocol):
     # Ending.
 
     def _refuse(self, error: AmqpError, method: base.Frame | None) -> None:
-        """Close the connection with a reason; a second fault on the way out cuts it."""
+        """Close the connection with a reason. A second error while the connection closes cuts the connection."""
         if self._phase in (Phase.CLOSING, Phase.PREAMBLE):
             self.abort()
             return
@@ -336,7 +343,7 @@ class Connection(asyncio.Protocol):
         self._after("close", LINGER_SECONDS, self.abort)
 
     def _tear_down(self, phase: Phase) -> None:
-        """Leave `running`: first stop deliveries here, then return the unacknowledged messages."""
+        """Leave the phase `running`: first stop the deliveries, then return the unacknowledged messages."""
         self._phase = phase
         for channel in self._channels.values():
             channel.release()
@@ -348,7 +355,7 @@ class Connection(asyncio.Protocol):
     # Writing.
 
     def _confirmed(self, channel: Channel, number: int, *, accepted: bool) -> None:
-        """Send a confirm; acks in a row become one. Called in the order of publishing."""
+        """Send a confirm. Consecutive acks are merged into one. Call this in the order of publishing."""
         if self._phase is not Phase.RUNNING or channel.state in (State.CLOSING, State.CLOSED):
             return
         if accepted:

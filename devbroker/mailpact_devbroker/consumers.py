@@ -1,7 +1,7 @@
-"""Consumers: who gets the next message, and how many it may hold.
+"""Consumers: which consumer gets the next message, and how many unacknowledged messages each may have.
 
-A channel's `Ledger` lists the deliveries that the channel has not settled. The pure model sends deliveries through
-`Outlet` only: a channel implements it, and a test records the calls.
+A channel's `Ledger` lists the deliveries that the channel has not settled. The pure model sends deliveries only
+through `Outlet`. A channel implements this protocol; a test records the calls.
 """
 
 from collections import deque
@@ -15,7 +15,7 @@ from mailpact_devbroker.queues import Queue
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message handed to a channel; `consumer` is None where basic.get took it."""
+    """A message handed to a channel; `consumer` is None if basic.get fetched the message."""
 
     tag: int
     queue: Queue
@@ -25,16 +25,16 @@ class Delivery:
 
 
 class Outlet(Protocol):
-    """Where deliveries go."""
+    """The receiver of deliveries."""
 
     def is_writable(self) -> bool:
-        """Return whether the peer takes more at the moment."""
+        """Return whether the peer can receive deliveries now."""
 
     def deliver(self, delivery: Delivery, consumer_tag: str) -> None:
         """Send a message to a consumer."""
 
     def cancelled(self, consumer_tag: str) -> None:
-        """Tell a consumer that its queue is gone."""
+        """Tell a consumer that its queue was deleted."""
 
 
 @dataclass(slots=True, eq=False)
@@ -62,10 +62,11 @@ class Ledger:
         return delivery
 
     def settle(self, tag: int, *, multiple: bool) -> list[Delivery]:
-        """Take deliveries off the ledger, oldest first; tag 0 with `multiple` means all of them.
+        """Remove deliveries from the ledger and return them, oldest first.
 
-        Raises:
-            AmqpError: 406, no such delivery is outstanding on this channel.
+        Tag 0 with `multiple` means all deliveries.
+
+        Raises: AmqpError: 406 if the channel has no unsettled delivery with this tag.
         """
         if multiple and tag == 0:
             tags = list(self.unacked)
@@ -80,7 +81,7 @@ class Ledger:
         return settled
 
     def has_room(self) -> bool:
-        """Return whether the limit on the whole channel allows another delivery; what basic.get took does not count."""
+        """Return whether the channel's prefetch limit allows another delivery. Messages of basic.get do not count."""
         limit = self.global_prefetch
         return not limit or sum(consumer.unacked for consumer in self.consumers.values()) < limit
 
@@ -106,7 +107,7 @@ class Consumer:
 
 
 def next_ready(turns: deque[Consumer]) -> Consumer | None:
-    """Return the next consumer in turn, skipping consumers that have no room."""
+    """Return the next consumer in turn. Consumers at their prefetch limit are skipped."""
     for _ in range(len(turns)):
         consumer = turns[0]
         turns.rotate(-1)

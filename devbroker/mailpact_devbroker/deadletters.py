@@ -1,7 +1,8 @@
-"""Dead letters: how a queue's dropped message is dead-lettered, with the headers that RabbitMQ 4.0 writes.
+"""Dead letters: make a dead letter from a queue's dropped message, with the headers that RabbitMQ 4.0 writes.
 
-The history of deaths is the broker's own (`Publication.deaths`). An `x-death` header that a client publishes is
-carried along until the broker writes the first true one, and decides nothing: RabbitMQ 4.0 ignores it, 3.x did not.
+The broker keeps the history of deaths itself (`Publication.deaths`). An `x-death` header from a client has no effect.
+It stays in the message until the broker writes its own. RabbitMQ 4.0 ignores the client's header, too; RabbitMQ 3.x
+used it.
 """
 
 from dataclasses import replace
@@ -14,7 +15,7 @@ from mailpact_devbroker.queues import Queue
 
 
 class Reason(StrEnum):
-    """Why a queue dead-letters a message; the value stands in `x-death`."""
+    """The reason why a queue dead-letters a message; `x-death` contains the value."""
 
     REJECTED = "rejected"
     EXPIRED = "expired"
@@ -23,10 +24,10 @@ class Reason(StrEnum):
 
 
 def letter(dead: Publication, reason: Reason, queue: Queue, *, exchange: str, now: float) -> Publication:
-    """Return a queue's dead letter for `exchange`; the key is the message's own unless the queue sets one."""
+    """Return the dead letter for `exchange`, with the queue's dead letter routing key or else the message's own key."""
     found = properties.split(dead.header)
     expiration = properties.text(found, "expiration")
-    found.pop("expiration", None)  # or the letter would expire in the dead letter queue
+    found.pop("expiration", None)  # otherwise the letter would expire in the dead letter queue
     death = Death(
         queue.name, reason.value, dead.exchange, dead.routing_key, now, 1, expiration, queue.terms.quorum
     )
@@ -42,13 +43,16 @@ def letter(dead: Publication, reason: Reason, queue: Queue, *, exchange: str, no
 
 
 def rejections(publication: Publication) -> int:
-    """Count how often consumers of quorum queues rejected a letter: the next quorum queue shows it as redelivered."""
+    """Count how often consumers of quorum queues rejected a letter.
+
+    If they did, the next quorum queue marks it redelivered.
+    """
     counted = (each.count for each in publication.deaths if each.quorum and each.reason == Reason.REJECTED)
     return sum(counted)
 
 
 def is_cycle(deaths: tuple[Death, ...], target: str) -> bool:
-    """Tell whether a letter comes back to a queue by itself: it died there, and nobody rejected it since."""
+    """Return whether a letter returns to a queue where it died before, without a rejection by a consumer since then."""
     for at, death in enumerate(deaths):
         if death.queue == target:
             return all(each.reason != Reason.REJECTED for each in deaths[: at + 1])
@@ -56,7 +60,7 @@ def is_cycle(deaths: tuple[Death, ...], target: str) -> bool:
 
 
 def _recorded(death: Death, earlier: tuple[Death, ...]) -> tuple[Death, ...]:
-    """Put a death in front; the same queue and reason are one entry that counts."""
+    """Put a death first in the history. Deaths in the same queue for the same reason share one entry with a count."""
     same = next((e for e in earlier if (e.queue, e.reason) == (death.queue, death.reason)), None)
     latest = death if same is None else replace(same, count=same.count + 1)
     return (latest, *(each for each in earlier if each is not same))

@@ -1,24 +1,23 @@
-"""The errors, and how each is reported to the client.
+"""The errors of the broker, and how the broker reports each error to the client.
 
-    DevBrokerError
-    ├── AmqpError         the client asked for something it cannot have; answered on the wire
-    └── JournalError      the journal file is not ours, damaged, or in use; the broker does not start
+DevBrokerError ├── AmqpError a client's request is refused; the client gets a reply code └── JournalError the journal
+file is foreign, damaged or in use; the broker does not start
 
-AMQP 0-9-1 knows two kinds of refusal: a *soft* one closes the channel it happened on, a *hard* one the whole
-connection. The code decides which. The texts are RabbitMQ's, because programs and people read them.
+AMQP 0-9-1 has two kinds of errors: a *soft* error closes the channel, a *hard* error closes the whole connection. The
+reply code decides. The texts are RabbitMQ's texts, because programs and people know them.
 """
 
 from pamqp import exceptions
 
-_LONGEST_REPLY_TEXT = 255  # bytes: a short string
+_LONGEST_REPLY_TEXT = 255  # bytes: the limit of a short string
 
 
 class DevBrokerError(Exception):
-    """The development broker cannot do what it was asked."""
+    """The base class of the development broker's errors."""
 
 
 class JournalError(DevBrokerError):
-    """The journal file cannot be used; it is left as it was found."""
+    """The journal file cannot be used. The file is not changed."""
 
 
 class AmqpError(DevBrokerError):
@@ -34,17 +33,17 @@ class AmqpError(DevBrokerError):
 
 
 def not_found(kind: str, name: str) -> AmqpError:
-    """Say that an exchange or a queue does not exist."""
+    """Return the error for a missing exchange or queue."""
     return AmqpError(404, f"no {kind} '{name}' in vhost '/'")
 
 
 def unsupported(feature: str) -> AmqpError:
-    """Refuse a feature by its name: what is not honoured is never accepted."""
+    """Return the error for an unsupported feature. The broker never accepts a feature that it would ignore."""
     return AmqpError(540, f"{feature} is not supported by the development broker; use RabbitMQ")
 
 
 def locked(queue: str) -> AmqpError:
-    """Say that a queue belongs to another connection, or was declared with another `exclusive`."""
+    """Return the error for a queue that belongs to another connection or was declared with another `exclusive`."""
     return AmqpError(
         405,
         f"cannot obtain exclusive access to locked queue '{queue}' in vhost '/'. It could be originally declared "

@@ -1,8 +1,8 @@
-"""Frames: bytes in, frames out, and back.
+"""Decode bytes into frames, and encode frames into bytes.
 
-A frame is `type (1) channel (2) size (4) payload 0xCE` (AMQP 0-9-1, 2.3.5). pamqp knows the methods; content headers
-and bodies stay bytes. No frame is larger than what was negotiated, so a peer can make us hold at most one frame that
-is not complete.
+A frame is `type (1) channel (2) size (4) payload 0xCE` (AMQP 0-9-1, 2.3.5). pamqp decodes the methods; content
+headers and bodies stay bytes. No frame is larger than the negotiated limit, so the broker holds at most one
+incomplete frame of each peer in memory.
 """
 
 import struct
@@ -17,13 +17,13 @@ from mailpact_devbroker.errors import AmqpError, unsupported
 
 PREAMBLE = b"AMQP\x00\x00\x09\x01"
 HEARTBEAT = b"\x08\x00\x00\x00\x00\x00\x00\xce"
-FRAME_MAX = 131_072  # bytes, the frame's own eight included
-FRAME_MIN = 4_096  # bytes: AMQP's least frame-max
+FRAME_MAX = 131_072  # bytes, including the frame's own eight bytes
+FRAME_MIN = 4_096  # bytes: the smallest frame-max of AMQP
 
 _HEAD = struct.Struct(">BHI")
 _OVERHEAD = 8
 _END = b"\xce"
-_LONGEST_DETAIL = 200  # characters of foreign text in a reply
+_LONGEST_DETAIL = 200  # characters of a client's text that a reply repeats
 
 
 class Kind(IntEnum):
@@ -40,7 +40,7 @@ _PUBLISH = struct.pack(">I", commands.Basic.Publish.index)
 
 
 class Frame(NamedTuple):
-    """A frame as it was cut off the stream."""
+    """A frame of the stream, with its payload not decoded."""
 
     kind: Kind
     channel: int
@@ -48,7 +48,7 @@ class Frame(NamedTuple):
 
 
 class Decoder:
-    """Cuts one connection's bytes into frames. `frame_max` (bytes) may be lowered when the connection is tuned."""
+    """Splits one connection's bytes into frames. The handshake may lower `frame_max` (bytes)."""
 
     def __init__(self) -> None:
         self.frame_max = FRAME_MAX
@@ -56,25 +56,26 @@ class Decoder:
         self._at = 0  # where in the buffer the next frame begins
 
     def feed(self, data: bytes) -> None:
-        """Take bytes from the peer."""
+        """Add bytes from the peer."""
         if self._at:
             del self._buffer[: self._at]
             self._at = 0
         self._buffer += data
 
     def preamble(self) -> bytes | None:
-        """Take the protocol header off the stream, or return None while it is not complete."""
+        """Remove the protocol header from the stream and return it; return None while it is incomplete."""
         if len(self._buffer) < len(PREAMBLE):
             return None
         self._at = len(PREAMBLE)
         return bytes(self._buffer[: self._at])
 
     def frames(self) -> Iterator[Frame]:
-        """Yield each complete frame; raises 501 where the stream makes no sense any more."""
+        """Yield each complete frame; raises 501 if the stream is not valid."""
         while len(self._buffer) >= self._at + _HEAD.size:
             number, channel, size = _HEAD.unpack_from(self._buffer, self._at)
             kind, end = _KINDS.get(number), self._at + size + _OVERHEAD
-            if size > self.frame_max or kind is None:  # RabbitMQ, too, forgives who forgets the eight bytes
+            # RabbitMQ, too, accepts frames larger by the eight bytes
+            if size > self.frame_max or kind is None:
                 limit = f"at most {self.frame_max} are allowed"
                 raise AmqpError(501, f"frame of type {number} and {size} bytes; {limit}")
             if len(self._buffer) < end:
@@ -88,19 +89,22 @@ class Decoder:
 
 
 def decode_method(payload: bytes) -> base.Frame:
-    """Return the method of a method frame; raises 540 for one that does not exist, 501 for a malformed one."""
+    """Return the method of a method frame; raises 540 for an unknown method, 501 for a malformed method."""
     return _decode_publish(payload) if payload.startswith(_PUBLISH) else _decode(payload)
 
 
 @lru_cache(maxsize=256)
 def _decode_publish(payload: bytes) -> base.Frame:
-    """Decode a basic.publish, which nothing changes and a publisher sends again and again."""
+    """Decode a basic.publish, with a cache.
+
+    A publisher repeats the same method again and again, and the broker never changes the method.
+    """
     return _decode(payload)
 
 
 def _decode(payload: bytes) -> base.Frame:
     kind = commands.INDEX_MAPPING.get(int.from_bytes(payload[:4]))
-    if kind is None or kind is commands.Basic.RecoverAsync:  # which AMQP 0-9-1 itself deprecates
+    if kind is None or kind is commands.Basic.RecoverAsync:  # AMQP 0-9-1 itself deprecates this method
         raise unsupported(f"method {payload[:4].hex()}")
     method: base.Frame = kind()
     try:
@@ -116,12 +120,12 @@ def encode_method(method: base.Frame) -> bytes:
 
 
 def encode(channel: int, method: base.Frame) -> bytes:
-    """Return the frame of a method that carries no content."""
+    """Return the frame of a method without content."""
     return _frame(Kind.METHOD, channel, encode_method(method))
 
 
 def encode_content(channel: int, method: base.Frame, header: bytes, body: bytes, frame_max: int) -> bytes:
-    """Return the frames of a method with content: the method, its header, and the body in pieces."""
+    """Return the frames of a method with content: the method, the content header, and the body in pieces."""
     room = frame_max - _OVERHEAD
     parts = [encode(channel, method), _frame(Kind.HEADER, channel, header)]
     parts += (_frame(Kind.BODY, channel, body[at : at + room]) for at in range(0, len(body), room))

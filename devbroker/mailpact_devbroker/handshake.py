@@ -9,8 +9,8 @@ from pamqp import commands, common, decode
 from mailpact_devbroker.errors import AmqpError
 from mailpact_devbroker.frames import FRAME_MAX, FRAME_MIN
 
-CHANNEL_MAX = 2_047  # channels at a time; their numbers may be higher
-HEARTBEAT_SECONDS = 60  # proposed; the client decides
+CHANNEL_MAX = 2_047  # open channels at one time; a channel's number may be higher
+HEARTBEAT_SECONDS = 60  # the broker's proposal; the client decides
 
 _CAPABILITIES = (
     *("publisher_confirms", "basic.nack", "consumer_cancel_notify"),
@@ -19,7 +19,7 @@ _CAPABILITIES = (
 
 
 def start() -> commands.Connection.Start:
-    """Return the server's first method. The product is not called RabbitMQ, though some tools look for it."""
+    """Return the server's first method. The product name is not RabbitMQ, although some tools look for this name."""
     about: common.FieldTable = {
         "product": "Mailpact devbroker",
         "version": version("mailpact"),
@@ -31,7 +31,7 @@ def start() -> commands.Connection.Start:
 
 
 def has_capability(method: commands.Connection.StartOk, name: str) -> bool:
-    """Tell whether the client announced a capability."""
+    """Return whether the client announced a capability."""
     announced = (method.client_properties or {}).get("capabilities")
     return isinstance(announced, dict) and announced.get(name) is True
 
@@ -47,7 +47,7 @@ def authenticated(method: commands.Connection.StartOk, users: Mapping[str, str])
 
 
 def tuned(method: commands.Connection.TuneOk) -> tuple[int, int]:
-    """Return the largest frame in bytes and the number of channels; raises 530 where the client wants more.
+    """Return the largest frame in bytes and the number of channels; raises 530 if the client wants more.
 
     Zero means "no limit" (AMQP 0-9-1, 1.4.2.6), which is more than was proposed.
     """

@@ -1,9 +1,9 @@
-"""The journal: an SQLite file with everything that must survive the process.
+"""The journal: an SQLite file with all data that must survive the process.
 
-Changes arrive in groups. While one group is committed in the journal's own thread, what arrives meanwhile becomes the
-next (an fsync costs 0.2-5 ms, the event loop must not wait for it). The confirms that wait for a group are sent
-after its commit and in order, so a confirm means: on disk, with every declaration before it. WAL with
-`synchronous=FULL` survives a power cut; `locking_mode=EXCLUSIVE` keeps a second broker off the file.
+Changes are written in groups. While the journal's own thread commits one group, the changes that arrive form the next
+group (an fsync takes 0.2-5 ms, and the event loop must not wait). The confirms of a group are sent after its commit
+and in order. So a confirm means that the message and all earlier declarations are on the disk. WAL with
+`synchronous=FULL` survives a power cut. `locking_mode=EXCLUSIVE` prevents a second broker from using the file.
 """
 
 import asyncio
@@ -41,13 +41,13 @@ _MAGIC = b"SQLite format 3\x00"
 
 
 class Journal:
-    """An open journal. `close` it in the end; between, `run` must be running."""
+    """An open journal. `run` must run until `finish`; then call `close`."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or make it.
+        """Open or create the file.
 
-        Raises:
-            JournalError: the file is damaged, not a journal, of another version, or in use; it is left as it was.
+        Raises: JournalError: the file is damaged, not a journal, of another version, or in use; the file is not
+        changed.
         """
         self._path = path
         self._changes: list[Change] = []
@@ -70,7 +70,7 @@ class Journal:
             for (method,) in self._database.execute("SELECT method FROM declarations ORDER BY id"):
                 topology.replay(broker.topology, frames.decode_method(method))
             for declared in broker.topology.queues.values():
-                broker.use(declared)  # the time after which an unused queue expires starts anew
+                broker.use(declared)  # the expiry time of an unused queue starts again
             broker.take_changes()
             count = 0
             for row in self._database.execute("SELECT * FROM messages ORDER BY id"):
@@ -81,7 +81,7 @@ class Journal:
         return count
 
     def submit(self, arrived: list[Change], waiting: list[Callable[[], None]]) -> None:
-        """Add changes to the next group, and a function to call when they are on disk."""
+        """Add changes to the next group, and a function that is called when they are on the disk."""
         if arrived or waiting:
             self._changes += arrived
             self._waiting += waiting
@@ -90,8 +90,7 @@ class Journal:
     async def run(self) -> None:
         """Commit group after group until `finish`.
 
-        Raises:
-            JournalError: the disk is full or failing; nothing of that group is confirmed.
+        Raises: JournalError: the disk is full or failing; no message of this group is confirmed.
         """
         while not (self._finished and not self._changes and not self._waiting):
             await self._arrived.wait()
@@ -105,12 +104,12 @@ class Journal:
                 release()
 
     def finish(self) -> None:
-        """Let `run` end once everything submitted is on disk."""
+        """Let `run` end as soon as all submitted changes are on the disk."""
         self._finished = True
         self._arrived.set()
 
     def close(self) -> None:
-        """Close the file. Waits for a commit under way."""
+        """Close the file, after a running commit has ended."""
         self._thread.shutdown(wait=True)
         self._database.close()
 
@@ -125,7 +124,7 @@ class Journal:
 
 
 def _inspect(path: Path) -> None:
-    """Look at an existing file without touching it."""
+    """Check an existing file without changing it."""
     if not path.exists() or path.stat().st_size == 0:
         return
     with path.open("rb") as file:

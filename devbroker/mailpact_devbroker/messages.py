@@ -1,7 +1,7 @@
-"""A message: what was published, and its life in one queue.
+"""A message: the publication, and the message's state in one queue.
 
-`Publication` is what travels through exchanges and never changes. Each queue that takes it makes a `Message` of its
-own from it; the body is shared. Message ids rise in order of arrival.
+A `Publication` passes through exchanges and never changes. Each queue that accepts the publication makes its own
+`Message`; all share the body. Message ids increase in the order of arrival.
 """
 
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from mailpact_devbroker import properties
 from mailpact_devbroker.errors import AmqpError, unsupported
 
 MAX_BODY_BYTES = 16 * 1024 * 1024  # RabbitMQ 4's max_message_size
-_OVERHEAD_BYTES = 500  # beside its bytes: 270 while it waits (tracemalloc), and its entry in a ledger
+_OVERHEAD_BYTES = 500  # in addition to its bytes: 270 in the queue (tracemalloc), and its ledger entry
 
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """One entry of `x-death`: where a message died, how often, and where it had been published.
+    """One entry of `x-death`: the queue where a message died, how often, and the exchange and keys of its publication.
 
     `time` is in seconds since 1970.
 
-    `quorum`: it was a quorum queue.
+    `quorum` is true if the queue was a quorum queue.
     """
 
     queue: str
@@ -34,7 +34,10 @@ class Death:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What a publisher, or a dead-lettering queue, hands to an exchange. `deaths` has the latest first."""
+    """A message on its way from a publisher or a dead-lettering queue to an exchange.
+
+    `deaths` has the latest death first.
+    """
 
     exchange: str
     routing_key: str
@@ -47,10 +50,11 @@ class Publication:
 
 @dataclass(slots=True)
 class Message:
-    """A publication in a queue. `kept`: it has a row in the journal.
+    """A publication in a queue. `kept` is true if the message has a row in the journal.
 
-    `due_at` (seconds since 1970) is when it expires, or, with a reason in `held_for`, when the dead letter that no
-    target could take is tried again. `returned` is the number of its last return, in queues that number them.
+    `due_at` (seconds since 1970) is when the message expires. If `held_for` has a reason, the message is a dead
+    letter that no target accepted, and `due_at` is the time of the next try. `returned` is the number of the
+    message's last return, in queues that count returns.
     """
 
     id: int
@@ -64,21 +68,20 @@ class Message:
 
     @property
     def place(self) -> tuple[bool, int]:
-        """Where this message stands among those that are ready: what was returned in a numbered order is first."""
+        """Return the message's position among the ready messages. Messages with a return number come first."""
         return (not self.returned, self.returned or self.id)
 
     @property
     def held_bytes(self) -> int:
-        """Return what this message counts towards the broker's bound on memory."""
+        """Return how many bytes this message counts towards the broker's memory limit."""
         return len(self.publication.header) + len(self.publication.body) + _OVERHEAD_BYTES
 
 
 def publication(exchange: str, routing_key: str, header: bytes, body: bytes, *, user: str) -> Publication:
-    """Read what a client published.
+    """Return a client's publication.
 
-    Raises:
-        AmqpError: 502 for a malformed header, 406 for an expiration or user id that cannot be, 540 for what
-            RabbitMQ would act upon and this broker does not.
+    Raises: AmqpError: 502 for a malformed header, 406 for an invalid expiration or user id, 540 for a header that
+    RabbitMQ supports and this broker does not.
     """
     found = properties.split(header)
     _refuse_unsupported(found)

@@ -1,8 +1,9 @@
-"""Methods: what each method of a channel does to the broker, and what is answered.
+"""The methods of a channel: what each does in the broker, and the reply.
 
-One match a class, in the order of the specification. A method that stands in none of them is refused with 540 and its
-name. What is answered is a `Delivery` for basic.get, else a method; where a match says nothing about it, the method
-that the specification has for it, if any. The channel leaves it away where the client said `nowait`.
+Each AMQP class has one `match` statement, in the order of the specification. A method without a case is refused with
+540 and its name. The reply is a `Delivery` for basic.get, else a method. If a case returns nothing, the reply is the
+method that the specification names as the reply, if there is one. The channel sends no reply if the client set
+`nowait`.
 """
 
 from collections.abc import Callable
@@ -16,14 +17,14 @@ from mailpact_devbroker.queues import Queue
 
 Reply = base.Frame | Delivery | None
 
-_OF_A_QUEUE = (  # an empty name means the last queue that was declared on the channel
+_OF_A_QUEUE = (  # in these methods an empty queue name means the channel's last declared queue
     *(commands.Queue.Bind, commands.Queue.Unbind, commands.Queue.Purge, commands.Queue.Delete),
     *(commands.Basic.Consume, commands.Basic.Get),
 )
 
 
 class Session:
-    """One channel's dealings with the broker. `token` makes names that nobody else has."""
+    """Executes one channel's methods in the broker. `token` makes unique names."""
 
     def __init__(self, broker: Broker, ledger: Ledger, token: Callable[[], str]) -> None:
         self.confirming = False
@@ -34,7 +35,7 @@ class Session:
         self._last_queue = ""
 
     def call(self, method: base.Frame, now: float) -> Reply:
-        """Do what a method asks for; raises AmqpError where it is refused."""
+        """Execute a method; raises AmqpError if the method is refused."""
         if isinstance(method, _OF_A_QUEUE):
             method.queue = self._named(method.queue)
         match method.name.partition(".")[0]:
@@ -116,7 +117,7 @@ class Session:
                 self._broker.cancel(self._ledger, tag or "")
                 return commands.Basic.CancelOk(tag or "")
             case commands.Basic.CancelOk():
-                pass  # a client that answers our notification
+                pass  # the client's answer to our notification
             case commands.Basic.Get():
                 queue = self._known(method.queue)
                 taken = self._broker.get(self._ledger, queue, no_ack=method.no_ack, now=now)
@@ -162,7 +163,7 @@ class Session:
         return commands.Basic.ConsumeOk(tag)
 
     def _named(self, name: str) -> str:
-        """Return the queue's name; an empty one means the last that was declared here."""
+        """Return the queue's name. An empty name means the channel's last declared queue."""
         if not (name or self._last_queue):
             raise AmqpError(404, "no previously declared queue")
         return name or self._last_queue
@@ -172,7 +173,7 @@ class Session:
 
 
 def _usual_reply(method: base.Frame) -> base.Frame | None:
-    """Return the method that the specification has as the answer, without a word in it."""
+    """Return the specification's reply to a method, without arguments; None if there is no reply."""
     if not method.synchronous:
         return None
     kind, name = method.valid_responses[0].split(".")

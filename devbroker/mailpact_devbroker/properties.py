@@ -1,9 +1,9 @@
-"""The properties of a message, as the bytes its publisher sent.
+"""The properties of a message, as the bytes that the publisher sent.
 
-A content header is `class (2) weight (2) body size (8) flags (2)` and then each property whose flag is set
-(AMQP 0-9-1, 4.2.6.1). The broker hands it on untouched: decoding and encoding it again would change types
-(a double becomes a float, a timestamp in milliseconds another one). Where the broker must write a header of its
-own (`x-death`, `x-delivery-count`), only that entry of the table is replaced; its neighbours stay as they were.
+A content header is `class (2) weight (2) body size (8) flags (2)` and then each property whose flag is set (AMQP
+0-9-1, 4.2.6.1). The broker forwards the header unchanged, because decoding and encoding would change types (a double
+would become a float, and a timestamp in milliseconds would change). If the broker must write its own header
+(`x-death`, `x-delivery-count`), it replaces only this entry of the table.
 """
 
 import struct
@@ -13,24 +13,23 @@ from pamqp import commands, common, decode, encode
 
 from mailpact_devbroker.errors import AmqpError
 
-PERSISTENT = b"\x02"  # the delivery mode
+PERSISTENT = b"\x02"  # delivery mode 2
 _KNOWN = commands.Basic.Properties
 _FIELDS = tuple((name, flag, _KNOWN.amqp_type(name)) for name, flag in _KNOWN.flags.items())
 _FIXED = struct.Struct(">HHQH")
 _NO_HEADERS = b"\0\0\0\0"
 _SIZES = {b"t": 1, b"b": 1, b"B": 1, b"s": 2, b"u": 2, b"I": 4, b"i": 4, b"f": 4}
 _SIZES |= {b"l": 8, b"L": 8, b"d": 8, b"T": 8, b"D": 5, b"V": 0, b"\0": 0}
-_PREFIXED = (b"S", b"A", b"F", b"x")  # a length of four bytes, then that many bytes
+_PREFIXED = (b"S", b"A", b"F", b"x")  # types with a length of four bytes before the value
 
 Properties = dict[str, bytes]
-Value = int | float | str | list["Value"] | Mapping[str, "Value"]  # a float is a time, in seconds since 1970
+Value = int | float | str | list["Value"] | Mapping[str, "Value"]  # a float is a time in seconds since 1970
 
 
 def split(header: bytes) -> Properties:
-    """Return each property that is set, by name, as its bytes.
+    """Return the bytes of each property that is set, by name.
 
-    Raises:
-        AmqpError: 502, the header is cut short or has bytes left over.
+    Raises: AmqpError: 502 if the header is too short or too long.
     """
     try:
         flags = _FIXED.unpack_from(header)[3]
@@ -62,7 +61,7 @@ def body_size(header: bytes) -> int:
 
 
 def text(properties: Mapping[str, bytes], name: str) -> str | None:
-    """Return a short string property, or None where it is not set."""
+    """Return a short string property, or None if the property is not set."""
     raw = properties.get(name)
     if raw is None:
         return None
@@ -73,10 +72,11 @@ def text(properties: Mapping[str, bytes], name: str) -> str | None:
 
 
 def headers(header: bytes) -> common.FieldTable:
-    """Return the headers table decoded, for a headers exchange to look at.
+    """Return the decoded headers table, for a headers exchange.
 
-    A table that pamqp cannot read (a time beyond the year 9999) has nothing that could match. That is no error: a
-    dead letter meets a headers exchange long after its publisher could be told.
+    If pamqp cannot decode a table (a time after the year 9999), an empty table is returned, which matches nothing.
+    This case is no error, because a dead letter reaches a headers exchange when its publisher can no longer get an
+    error.
     """
     try:
         return decode.field_table(split(header).get("headers", _NO_HEADERS))[1]
@@ -90,18 +90,18 @@ def header_names(properties: Mapping[str, bytes]) -> frozenset[bytes]:
 
 
 def with_headers(properties: Mapping[str, bytes], replaced: Mapping[str, Value]) -> Properties:
-    """Return the properties with some headers written anew."""
+    """Return the properties with some headers replaced."""
     kept = _entries(properties.get("headers", _NO_HEADERS))
     written = {name.encode(): _written(value) for name, value in replaced.items()}
     return {**properties, "headers": _table(kept | written)}
 
 
 def _written(value: Value) -> bytes:
-    """Return a table value with its type tag, in the types that RabbitMQ uses in what it writes itself."""
+    """Return an encoded table value with its type tag. The types are those of RabbitMQ's own headers."""
     match value:
         case int():
             return b"l" + struct.pack(">q", value)
-        case float():  # a time
+        case float():  # a float is a time
             return b"T" + struct.pack(">Q", int(value))
         case str():
             return b"S" + encode.long_string(value)
@@ -126,7 +126,7 @@ def _length(kind: str, raw: bytes, at: int) -> int:
 
 
 def _entries(table: bytes) -> dict[bytes, bytes]:
-    """Return a table's entries as they stand, each value with its type tag; nested tables are not entered."""
+    """Return a table's entries as bytes, each value with its type tag. Nested tables are not decoded."""
     found, at = {}, 4
     try:
         while at < len(table):

@@ -1,7 +1,8 @@
 """A queue: its declaration and its messages, in order.
 
-Every argument below is honoured. One that is not known here is refused with 540; one that RabbitMQ refuses for this
-kind of queue is refused with its text. Time comes in as `now`, in seconds since 1970.
+The broker supports every argument in the lists below. Any other argument is refused with 540. An argument that
+RabbitMQ refuses for this type of queue is refused with RabbitMQ's text. Time comes in as `now`, in seconds since
+1970.
 """
 
 import bisect
@@ -19,12 +20,12 @@ DEFAULT_DELIVERY_LIMIT = 20  # RabbitMQ 4.0; 3.x has none
 
 _TEXTS = ("x-dead-letter-exchange", "x-dead-letter-routing-key")
 _NUMBERS = ("x-message-ttl", "x-max-length", "x-delivery-limit", "x-expires")
-_CHOICES = {  # honoured, and RabbitMQ's text for what it does not know either
+_CHOICES = {  # the supported values, and RabbitMQ's text for values that RabbitMQ does not know either
     "x-overflow": (("drop-head", "reject-publish"), "invalid_overflow"),
     "x-dead-letter-strategy": (("at-most-once", "at-least-once"), "invalid_dlx_strategy"),
     "x-queue-type": (("classic", "quorum"), "unsupported queue type"),
 }
-_LONGEST_NAME = 255  # bytes: a letter's key must fit into a short string
+_LONGEST_NAME = 255  # bytes: the key of a dead letter must fit into a short string
 _NOT_HONOURED = ("stream", "reject-publish-dlx")
 _ARGUMENTS = (*_TEXTS, *_NUMBERS, *_CHOICES)
 _QUORUM_ONLY = ("x-delivery-limit", "x-dead-letter-strategy")
@@ -32,9 +33,9 @@ _QUORUM_ONLY = ("x-delivery-limit", "x-dead-letter-strategy")
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """A queue's arguments, understood. `delivery_limit` is None where there is no limit.
+    """A queue's parsed arguments. `delivery_limit` is None if there is no limit.
 
-    The queue is deleted once it was unused for `expires_ms`.
+    The queue is deleted when it was unused for `expires_ms`.
     """
 
     quorum: bool
@@ -49,15 +50,14 @@ class Terms:
 
 
 def terms(name: str, arguments: common.FieldTable) -> Terms:
-    """Read a declared queue's arguments.
+    """Parse a declared queue's arguments.
 
-    Raises:
-        AmqpError: 540 for an argument or value that is not honoured, 406 for one that is wrong.
+    Raises: AmqpError: 540 for an unsupported argument or value, 406 for an invalid argument or value.
     """
     quorum = arguments.get("x-queue-type") == "quorum"
     for argument, value in arguments.items():
         _check(name, argument, value, quorum=quorum)
-    given: dict[str, Any] = arguments  # checked just now
+    given: dict[str, Any] = arguments  # `arguments` has just been checked
     exchange, key = (given.get(argument) for argument in _TEXTS)
     limit = given.get("x-delivery-limit", DEFAULT_DELIVERY_LIMIT)
     understood = Terms(
@@ -75,7 +75,7 @@ def terms(name: str, arguments: common.FieldTable) -> Terms:
         where = f"invalid arg 'x-dead-letter-routing-key' for queue '{name}' in vhost '/'"
         raise AmqpError(406, f"{where}: routing_key_but_no_dlx_defined")
     if understood.at_least_once and not (understood.reject_publish and exchange is not None):
-        # RabbitMQ accepts it and falls back to at-most-once without a word to the client.
+        # RabbitMQ accepts this combination, and silently uses at-most-once instead.
         raise unsupported("at-least-once without x-overflow=reject-publish and x-dead-letter-exchange")
     return understood
 
@@ -105,7 +105,7 @@ def _check(name: str, argument: str, value: common.FieldValue, *, quorum: bool) 
 
 @dataclass(slots=True)
 class Totals:
-    """What went through a queue since the broker started, in numbers of messages."""
+    """The number of a queue's messages since the broker started, for each step."""
 
     published: int = 0
     delivered: int = 0
@@ -115,9 +115,10 @@ class Totals:
 
 @dataclass(slots=True)
 class Queue:
-    """A queue and its messages. `owner` is the connection an exclusive queue belongs to.
+    """A queue and its messages. `owner` is the connection of an exclusive queue.
 
-    `unused_until` (seconds since 1970) is when the queue expires, None where it does not or its time is to start anew.
+    `unused_until` (seconds since 1970) is when the queue expires. It is None if the queue does not expire or if its
+    time must start again.
     """
 
     name: str
@@ -134,17 +135,17 @@ class Queue:
 
     @property
     def survives(self) -> bool:
-        """Return whether the queue itself outlives the process."""
+        """Return whether the queue itself survives the process."""
         return self.durable and self.owner is None
 
     @property
     def is_full(self) -> bool:
-        """Return whether the queue refuses what is published now."""
+        """Return whether the queue refuses new messages now."""
         limit = self.terms.max_length
         return self.terms.reject_publish and limit is not None and len(self.ready) + len(self.held) >= limit
 
     def append(self, message: Message, now: float) -> None:
-        """Append a message; the shorter time to live of message and queue counts."""
+        """Append a message. The shorter time to live of message and queue applies."""
         published = message.publication
         limits = [ms for ms in (self.terms.ttl_ms, published.ttl_ms) if ms is not None]
         message.due_at = now + min(limits) / 1000 if limits else None
@@ -153,16 +154,19 @@ class Queue:
         self.totals.published += 1
 
     def take(self) -> Message:
-        """Hand the first message out; it stays in `unacked` until it is settled."""
+        """Return the first message. The message stays in `unacked` until it is settled."""
         message = self.ready.popleft()
         self.unacked[message.id] = message
         self.totals.delivered += 1
         return message
 
     def put_back(self, message: Message) -> None:
-        """Return a message before what was never delivered; the next delivery is marked as redelivered.
+        """Put a message back before the messages that were never delivered.
 
-        Returned messages have the places they had in a classic queue, and stand in order of return in a quorum queue.
+        Its next delivery is marked as redelivered.
+
+        In a classic queue the message gets its old position. A quorum queue keeps returned messages in the order of
+        return.
         """
         message.redelivered = True
         self.totals.returned += 1
@@ -172,17 +176,17 @@ class Queue:
         self.ready.insert(at, message)
 
     def exceeds_delivery_limit(self, message: Message) -> bool:
-        """Tell whether a returned message may not be delivered again."""
+        """Return whether a returned message has reached the delivery limit."""
         limit = self.terms.delivery_limit
         return limit is not None and message.deliveries > limit
 
     def expired(self, now: float) -> Iterator[Message]:
-        """Take what has outlived its time off the front; behind a message that has not, nothing expires."""
+        """Remove expired messages from the front and yield them, up to the first message that has not expired."""
         while self.ready and (due_at := self.ready[0].due_at) is not None and due_at < now:
             yield self.ready.popleft()
 
     def overflowing(self) -> Iterator[Message]:
-        """Take what exceeds a length limit of kind drop-head off the front."""
+        """Remove messages from the front and yield them while the queue exceeds a length limit with drop-head."""
         limit = self.terms.max_length
         while limit is not None and not self.terms.reject_publish and len(self.ready) > limit:
             yield self.ready.popleft()
@@ -194,10 +198,9 @@ class Queue:
 
 
 def assert_equivalent(queue: Queue, declared: commands.Queue.Declare, owner: int | None) -> None:
-    """Compare a declaration with the queue that has the name already.
+    """Compare a declaration with the existing queue of the same name.
 
-    Raises:
-        AmqpError: 405 where exclusiveness differs, 406 with the argument that differs.
+    Raises: AmqpError: 405 if `exclusive` differs, 406 with the name of a different argument.
     """
     if owner != queue.owner:
         raise locked(queue.name)
@@ -211,14 +214,14 @@ def assert_equivalent(queue: Queue, declared: commands.Queue.Declare, owner: int
 
 
 def assert_same(name: str, where: str, received: common.FieldValue, current: common.FieldValue) -> None:
-    """Raise RabbitMQ's 406 for an argument that differs."""
+    """Raise RabbitMQ's 406 if the received argument differs from the current argument."""
     if received != current:
         asked, has = (_said(value) for value in (received, current))
         raise AmqpError(406, f"inequivalent arg '{name}' for {where}: received {asked} but current is {has}")
 
 
 def _said(value: common.FieldValue) -> str:
-    """Return a value as RabbitMQ prints it; RabbitMQ adds the type where the other value is missing."""
+    """Return a value as RabbitMQ prints it. RabbitMQ adds the type if the other value is missing."""
     if value is None:
         return "none"
     return f"'{str(value).lower() if isinstance(value, bool) else value!s}'"

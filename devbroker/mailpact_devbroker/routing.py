@@ -1,8 +1,8 @@
-"""Routing: from an exchange and a key to the queues that take the message.
+"""Routing: find the queues for a message by its exchange and routing key.
 
-Four kinds of exchange, as AMQP 0-9-1 has them (3.1.3). The default exchange `""` reaches each queue by its name and
-has no bindings that anybody could change. A binding leads to a queue or to another exchange; a message visits each
-exchange once, so that a circle of bindings ends.
+There are the four exchange types of AMQP 0-9-1 (3.1.3). The default exchange `""` routes to each queue by the queue's
+name, and its bindings cannot be changed. The target of a binding is a queue or another exchange. A message visits
+each exchange only once, so a circle of bindings does no harm.
 """
 
 from collections import deque
@@ -28,7 +28,7 @@ class ExchangeType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One way from an exchange to its target. `arguments` is an encoded table, so that equal bindings are one.
+    """A binding of an exchange to its target. `arguments` is an encoded table, so that equal bindings compare equal.
 
     The target is a queue, or an exchange if `to_exchange` is set.
     """
@@ -41,7 +41,7 @@ class Binding:
 
 @dataclass(slots=True)
 class Exchange:
-    """An exchange and its bindings, in order, each with its arguments decoded.
+    """An exchange and its bindings in order, each with its decoded arguments.
 
     An auto-delete exchange is deleted together with its last binding.
     """
@@ -61,11 +61,10 @@ def standard_exchanges() -> dict[str, Exchange]:
 
 
 def encoded_arguments(arguments: common.FieldTable, exchange: Exchange) -> bytes:
-    """Return a binding's arguments as bytes.
+    """Return a binding's encoded arguments.
 
-    Raises:
-        AmqpError: 406 for an `x-match` that does not exist, 540 for one, or a value, that is not supported, and for
-            any argument that is not for a headers exchange.
+    Raises: AmqpError: 406 for an unknown `x-match`, 540 for an unsupported `x-match` or value, and for any argument
+    if the exchange is not a headers exchange.
     """
     if arguments and exchange.type is not ExchangeType.HEADERS:
         raise unsupported(f"argument '{next(iter(arguments))}' of a binding to a {exchange.type} exchange")
@@ -89,7 +88,7 @@ def encoded_arguments(arguments: common.FieldTable, exchange: Exchange) -> bytes
 def destinations(
     exchanges: Mapping[str, Exchange], first: Exchange, routing_key: str, headers: Headers
 ) -> Iterable[str]:
-    """Return the names of the queues that a message published to exchange `first` is for, each once."""
+    """Return the names of the queues to which exchange `first` routes a message, each name once."""
     if not first.name:
         return [routing_key]
     queues: dict[str, None] = {}
@@ -118,7 +117,10 @@ def _matching(exchange: Exchange, routing_key: str, headers: Headers) -> Iterabl
 
 
 def topic_matches(pattern: str, key: str) -> bool:
-    """Match a topic pattern (`*` one word, `#` any number) against a key, in time words of both multiplied."""
+    """Return whether a topic pattern (`*` one word, `#` any number) matches a key.
+
+    The time is proportional to the words of the pattern times the words of the key.
+    """
     words, reached = _words(key), {0}
     for part in _words(pattern):
         if part == "#":
@@ -131,12 +133,12 @@ def topic_matches(pattern: str, key: str) -> bool:
 
 
 def _words(key: str) -> list[str]:
-    """Return the words of a key or pattern; an empty one has none."""
+    """Return the words of a key or pattern; none if the text is empty."""
     return key.split(".") if key else []
 
 
 def headers_match(wanted: common.FieldTable, present: common.FieldTable) -> bool:
-    """Match a headers binding; a wanted header without value only has to be there."""
+    """Return whether a headers binding matches. A header without value in the binding matches any value."""
     hits = [
         name in present and (value is None or (type(value) is type(present[name]) and value == present[name]))
         for name, value in wanted.items()

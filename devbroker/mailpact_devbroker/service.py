@@ -1,7 +1,8 @@
-"""The development broker as a service: one listening socket, one model, perhaps a journal.
+"""The development broker as a service: one listening socket, one model, optionally a journal.
 
-After each turn (frames read, a deadline passed, a client gone) `settle` handles the results of the turn: changes
-go to the journal, confirms wait for them, the clock is set to the next deadline, and the bound on memory is watched.
+After each event (frames received, a deadline passed, a client disconnected) `settle` handles the results. It passes
+the changes to the journal, on which the confirms wait; sets the timer to the next deadline; and checks the memory
+limit.
 """
 
 import asyncio
@@ -23,14 +24,14 @@ from mailpact_devbroker.journal import Journal
 
 DEFAULT_USERS: Mapping[str, str] = MappingProxyType({"guest": "guest"})
 MEMORY_BYTES = 256 * 1024 * 1024
-_LOW_MARK = 0.8  # of the bound: below it publishers go on
+_LOW_MARK = 0.8  # of the memory limit; below this mark publishers continue
 _FAREWELL_SECONDS = 1.0
 
 log = structlog.get_logger()
 
 
 class DevBroker:
-    """A development broker that is running. `url` is where its first user reaches it."""
+    """A running development broker. `url` is the AMQP URL with the first user."""
 
     def __init__(
         self, url: str, broker: Broker, journal: Journal | None, users: Mapping[str, str], memory_bytes: int
@@ -50,33 +51,33 @@ class DevBroker:
         self._deserted = asyncio.Event()
 
     def connection(self) -> Connection:
-        """Make the protocol of a new connection."""
+        """Return the protocol object of a new connection."""
         return Connection(next(self._owners), self)
 
-    # What connections ask for.
+    # Called by connections.
 
     def now(self) -> float:
-        """Return the time, in seconds since 1970: deadlines outlive the process."""
+        """Return the time in seconds since 1970 (not a monotonic time, because deadlines survive the process)."""
         return time.time()
 
     def attach(self, connection: Connection) -> None:
         """Register a connection."""
         self._connections.add(connection)
-        if self._stopping:  # it was accepted in the last moment
+        if self._stopping:  # accepted just before the listener closed
             connection.abort()
 
     def detach(self, connection: Connection) -> None:
-        """Forget a connection that is gone."""
+        """Remove a closed connection."""
         self._connections.discard(connection)
         if not self._connections:
             self._deserted.set()
 
     def confirm(self, confirmed: Callable[[], None]) -> None:
-        """Call back when every earlier change is journalled."""
+        """Call `confirmed` as soon as every earlier change is journalled."""
         self._waiting.append(confirmed)
 
     def settle(self) -> None:
-        """Journal and apply what the last turn changed."""
+        """Journal and apply the changes of the last event."""
         changes, waiting = self.broker.take_changes(), self._waiting
         self._waiting = []
         if self._journal is not None:
@@ -102,7 +103,7 @@ class DevBroker:
                 connection.unblock()
 
     def look(self) -> dict[str, object]:
-        """Return how many are connected, and what messages take of the memory."""
+        """Return the number of connections, and the memory that messages use."""
         return {
             "connections": len(self._connections),
             "memory": {
@@ -112,10 +113,10 @@ class DevBroker:
             },
         }
 
-    # Its own tasks.
+    # The broker's own tasks.
 
     async def watch_clock(self) -> None:
-        """Apply what is due: messages expire, letters are tried again."""
+        """Apply all changes that are due: messages expire, and dead letters are tried again."""
         while True:
             self._deadline_changed.clear()
             delay = None if self._deadline is None else max(0.0, self._deadline - self.now())
@@ -127,7 +128,10 @@ class DevBroker:
                 self.settle()
 
     async def say_farewell(self) -> None:
-        """Close each connection with a reason; a client that does not answer within a second is cut off."""
+        """Close each connection with a reason.
+
+        After one second the sockets of clients that have not answered are closed.
+        """
         self._stopping = True
         if not self._connections:
             return
@@ -152,17 +156,14 @@ async def running(
     memory_bytes: int = MEMORY_BYTES,
     status: socket.socket | None = None,
 ) -> AsyncIterator[DevBroker]:
-    """Serve AMQP 0-9-1 on a bound TCP socket until the context is left.
+    """Serve AMQP 0-9-1 on a bound TCP socket until the context ends.
 
-    Args:
-        listener: taken over and closed in the end. Bind it to loopback: there is no TLS.
-        journal: the file for durable queues and persistent messages; None keeps everything in memory.
-        users: passwords by name; the first is the one in `url`.
-        memory_bytes: above it publishers have to wait.
-        status: taken over too, for `/healthz` and `/status` over HTTP; bind it to loopback as well.
+    Args: listener: the broker owns this socket and closes it at the end. Bind it to loopback: there is no TLS.
+    journal: the file for durable queues and persistent messages; None keeps everything in memory. users: passwords by
+    user name; `url` contains the first user. memory_bytes: the memory limit; above this limit publishers must wait.
+    status: a socket for `/healthz` and `/status` over HTTP, owned and closed, too; bind it to loopback as well.
 
-    Raises:
-        JournalError: the journal cannot be used (on entering), or cannot be written any more.
+    Raises: JournalError: the journal cannot be used (at the start), or can no longer be written.
     """
     broker = Broker()
     async with contextlib.AsyncExitStack() as stack:
@@ -188,16 +189,17 @@ async def running(
                 clock.cancel()
                 if store is not None and writer is not None:
                     store.finish()
-                    await asyncio.wait([writer])  # when we are cancelled, the group would not let it finish
+                    # after a cancellation, the task group would cancel this task, too
+                    await asyncio.wait([writer])
 
 
 @asynccontextmanager
 async def _showing(server: DevBroker, listener: socket.socket | None) -> AsyncIterator[None]:
-    """Serve the status pages if a socket for them was given."""
+    """Serve the status pages if there is a socket for them."""
     if listener is None:
         yield
         return
-    # Only here: aiohttp takes longer to import than the whole broker.
+    # Imported only when needed: aiohttp takes longer to import than the whole broker.
     from mailpact.web.serving import serving
     from mailpact_devbroker import status
 
@@ -234,5 +236,5 @@ def _url(listener: socket.socket, users: Mapping[str, str]) -> str:
     host, port = listener.getsockname()[:2]
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     login = next((f"{quote(user, safe='')}:{quote(word, safe='')}@" for user, word in users.items()), "")
-    # No slash at the end: to clients in Java and Rust it would name a vhost whose name is empty.
+    # The URL has no slash at the end: for clients in Java and Rust a slash would name a vhost with an empty name.
     return f"amqp://{login}{place}"

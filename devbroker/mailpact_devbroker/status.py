@@ -1,7 +1,7 @@
-"""What the broker is doing, as JSON for people and programs: `/healthz` and `/status`, read-only.
+"""The broker's state as JSON for people and programs: `/healthz` and `/status`, read-only.
 
-Totals count since the start. Rates are per second over the last few seconds; they need a sample every second, so they
-are kept only where somebody asked for this view.
+Totals count since the start. Rates are per second over the last few seconds. They need a sample every second, so
+samples are taken only if the status pages are enabled.
 """
 
 from collections import deque
@@ -30,11 +30,11 @@ class Rates:
         self._samples: deque[tuple[float, dict[str, Totals]]] = deque(maxlen=_WINDOW)
 
     def sample(self, broker: Broker, now: float) -> None:
-        """Note what the totals are now."""
+        """Record the current totals."""
         self._samples.append((now, {name: _totals(queue) for name, queue in broker.topology.queues.items()}))
 
     def of(self, queue: str) -> dict[str, float]:
-        """Return a queue's rates per second; 0 while there are not two samples of it."""
+        """Return a queue's rates per second; 0 until the queue has two samples."""
         known = [(at, totals[queue]) for at, totals in self._samples if queue in totals]
         (first_at, first), (last_at, last) = (known[0], known[-1]) if known else ((0.0, {}), (0.0, {}))
         elapsed = last_at - first_at
@@ -42,7 +42,7 @@ class Rates:
 
 
 def application(look: Callable[[], dict[str, Any]]) -> web.Application:
-    """Return the web application that shows what `look` gives."""
+    """Return the web application that shows the result of `look`."""
 
     async def health(_request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})

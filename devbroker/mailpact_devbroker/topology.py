@@ -1,7 +1,7 @@
-"""The topology: which exchanges, queues and bindings there are, and what may be declared beside them.
+"""The topology: the existing exchanges, queues and bindings, and the checks of new declarations.
 
-Declaring again what is there is no change, and anything else than it is a 406 (AMQP 0-9-1, 1.7.2.1). The methods come
-in as the client sent them; one that must survive the process is noted in `changes`.
+A repeated equal declaration changes nothing; a different declaration is a 406 (AMQP 0-9-1, 1.7.2.1). Callers pass the
+client's methods unchanged. A method that must survive the process is recorded in `noted`.
 """
 
 from pamqp import base, commands, constants
@@ -21,7 +21,10 @@ _LONGEST_NAME = 127  # characters: pamqp's limit
 
 
 class Topology:
-    """All declared exchanges, queues and bindings of the one virtual host `/`. The owner reads `noted`."""
+    """All declared exchanges, queues and bindings of the only virtual host `/`.
+
+    The owner of this object reads `noted`.
+    """
 
     def __init__(self, noted: list[Change]) -> None:
         self.exchanges: dict[str, Exchange] = routing.standard_exchanges()
@@ -29,13 +32,16 @@ class Topology:
         self._noted = noted
 
     def exchange(self, name: str) -> Exchange:
-        """Return an exchange; raises 404."""
+        """Return an exchange; raises 404 if it does not exist."""
         if name not in self.exchanges:
             raise not_found("exchange", name)
         return self.exchanges[name]
 
     def queue(self, name: str, owner: int) -> Queue:
-        """Return a queue that this connection may use; raises 404, and 405 for another's exclusive queue."""
+        """Return a queue that this connection may use.
+
+        Raises 404, and 405 if the queue is exclusive to another connection.
+        """
         queue = self.queues.get(name)
         if queue is None:
             raise not_found("queue", name)
@@ -44,11 +50,10 @@ class Topology:
         return queue
 
     def declare_exchange(self, method: commands.Exchange.Declare) -> None:
-        """Declare an exchange, or look for it where the method is passive.
+        """Declare an exchange, or check that it exists if the method is passive.
 
-        Raises:
-            AmqpError: 404 for a passive one that is missing, 403 for a reserved name, 406 for an unknown type or
-                one that differs, 540 for arguments and for an internal exchange.
+        Raises: AmqpError: 404 if the method is passive and the exchange is missing, 403 for a reserved name, 406 for
+        an unknown or a different type, 540 for arguments and for an internal exchange.
         """
         name = method.exchange
         _refuse_default(name)
@@ -68,11 +73,10 @@ class Topology:
             self._note(f"exchange {name}", method)
 
     def delete_exchange(self, name: str, *, if_unused: bool) -> None:
-        """Delete an exchange with its bindings; one that does not exist is deleted already.
+        """Delete an exchange with its bindings. A missing exchange is no error.
 
-        Raises:
-            AmqpError: 403 for an exchange of the broker's own, 406 where `if_unused` is set and the exchange has
-                bindings to queues or exchanges.
+        Raises: AmqpError: 403 for a predefined exchange, 406 if `if_unused` is set and the exchange has bindings to
+        queues or exchanges.
         """
         _refuse_default(name)
         if name.startswith("amq."):
@@ -84,11 +88,10 @@ class Topology:
         self._drop_exchange(self.exchanges[name])
 
     def declare_queue(self, method: commands.Queue.Declare, owner: int) -> Queue:
-        """Declare a queue, or look for it where the method is passive.
+        """Declare a queue, or check that it exists if the method is passive.
 
-        Raises:
-            AmqpError: 404 for a passive one that is missing, 403 for a reserved name, 405 and 406 where it differs
-                from the one that is there, 406 for what a quorum queue cannot be, 540 for arguments.
+        Raises: AmqpError: 404 if the method is passive and the queue is missing, 403 for a reserved name, 405 and 406
+        if the existing queue differs, 406 for a property that a quorum queue cannot have, 540 for arguments.
         """
         name, arguments = method.queue, method.arguments or {}
         if name.startswith("amq.rabbitmq.reply-to"):
@@ -110,13 +113,13 @@ class Topology:
         return queue
 
     def drop_queue(self, queue: Queue) -> None:
-        """Forget a queue and the bindings to it."""
+        """Remove a queue and the bindings to it."""
         del self.queues[queue.name]
         self._remove_bindings_to(queue.name, to_exchange=False)
         self._noted.append(Undeclared(f"queue {queue.name}"))
 
     def bind(self, method: commands.Queue.Bind | commands.Exchange.Bind, owner: int) -> None:
-        """Bind an existing queue or exchange to an exchange; binding again changes nothing."""
+        """Bind an existing queue or exchange to an exchange. A repeated binding changes nothing."""
         exchange, binding, survives = self._binding(method, owner)
         if binding in exchange.bindings:
             return
@@ -125,7 +128,7 @@ class Topology:
             self._note(_key(exchange, binding), method)
 
     def unbind(self, method: commands.Queue.Unbind | commands.Exchange.Unbind, owner: int) -> None:
-        """Remove a binding; without the binding, its queue or its exchange there is nothing to do.
+        """Remove a binding. A missing binding, queue or exchange is no error.
 
         Raises:
             AmqpError: 403 for the default exchange, 405 for another connection's exclusive queue.
@@ -140,7 +143,7 @@ class Topology:
             self._remove(exchange, binding)
 
     def _binding(self, method: _Binder, owner: int) -> tuple[Exchange, Binding, bool]:
-        """Return the exchange bound from, the binding, and whether its target outlives the process."""
+        """Return the source exchange, the binding, and whether the binding's target survives the process."""
         match method:
             case commands.Queue.Bind() | commands.Queue.Unbind():
                 queue = self.queue(method.queue, owner)
@@ -156,11 +159,11 @@ class Topology:
         return exchange, Binding(target, method.routing_key, arguments, to_exchange), survives
 
     def _note(self, key: str, method: Declaration) -> None:
-        method.ticket = 0  # AMQP 0-9-1 ignores it, and pamqp refuses to write another
+        method.ticket = 0  # AMQP 0-9-1 ignores the ticket, and pamqp refuses to encode another value
         self._noted.append(Declared(key, frames.encode_method(method)))
 
     def _remove(self, exchange: Exchange, binding: Binding) -> None:
-        """Remove a binding; an auto-delete exchange goes with its last one."""
+        """Remove a binding. An auto-delete exchange is deleted with its last binding."""
         del exchange.bindings[binding]
         self._noted.append(Undeclared(_key(exchange, binding)))
         if exchange.auto_delete and not exchange.bindings and exchange.name in self.exchanges:
@@ -181,7 +184,7 @@ class Topology:
 
 
 def replay(topology: Topology, method: base.Frame) -> None:
-    """Declare again what a journal kept."""
+    """Execute a declaration from the journal again."""
     match method:
         case commands.Exchange.Declare():
             topology.declare_exchange(method)
@@ -194,7 +197,10 @@ def replay(topology: Topology, method: base.Frame) -> None:
 
 
 def _key(exchange: Exchange, binding: Binding) -> str:
-    """Return a binding's key in the journal. The first release wrote the key of a binding to a queue like this."""
+    """Return a binding's key in the journal.
+
+    The key of a binding to a queue must stay as the first release wrote it.
+    """
     kind = "exchange" if binding.to_exchange else "queue"
     target = f"{kind}={binding.target!r}, routing_key={binding.routing_key!r}"
     return f"binding {exchange.name!r} Binding({target}, arguments={binding.arguments!r})"
