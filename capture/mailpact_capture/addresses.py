@@ -1,7 +1,8 @@
 """Parse address fields (From, To, Cc …) one mailbox at a time: an invalid mailbox does not affect the others.
 
-list = mailbox *( ("," | ";") mailbox ) mailbox = [words] "<" address ">" | [words] address ["(" name ")"] | words
-group = words ":" list ";" the members are kept, the group's name is dropped
+    list    = mailbox *( ("," | ";") mailbox )
+    mailbox = [words] "<" address ">" | [words] address ["(" name ")"] | words
+    group   = words ":" list ";"                       the members are kept, the group's name is dropped
 
 Senders write more than RFC 5322 allows, and this parser has to show all of it: commas are missing; quotes, comments
 and angle brackets are never closed. `email.utils.getaddresses` is not used: since Python 3.11.10 and 3.12.6 that

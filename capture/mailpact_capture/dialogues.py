@@ -1,8 +1,8 @@
 """The dialogue of an SMTP session, kept if the server refused something or the connection broke.
 
-Everything is bounded: the characters of a line, the lines of a dialogue, and the number of dialogues (the oldest are
-deleted). The content of a mail and what a client sends to log in are never part of a dialogue. Lines are stored as
-received, and are made readable only when somebody reads them, because nearly all dialogues are discarded.
+Everything is bounded: the characters of one line, the lines of a dialogue, and the number of dialogues (the oldest
+are deleted). The content of a mail and what a client sends to log in are never part of a dialogue. Lines are stored
+as received, and are made readable only when somebody reads them, because nearly all dialogues are discarded.
 """
 
 import re

@@ -1,8 +1,9 @@
 """The errors of the capture server.
 
-CaptureError |-- AccountsFileError the file with names and passwords cannot be used |-- StoreFileError the file is not
-our store, is newer, or cannot be opened; nothing was written `-- StoreUnavailable an open store cannot read or write
-now (disk full, I/O error); a later try may succeed
+CaptureError
+|-- AccountsFileError  the file with names and passwords cannot be used
+|-- StoreFileError     the file is not our store, is newer, or cannot be opened; nothing was written
+`-- StoreUnavailable   an open store cannot read or write now (disk full, I/O error); a later try may succeed
 """
 
 

@@ -20,7 +20,7 @@ from mailpact.contracts.parse import JsonObject
 MOST_MESSAGES: Final = 2_000
 MOST_BYTES: Final = 32 * 1024 * 1024
 MOST_BODIES: Final = 5  # the most bodies kept of one id
-MOST_EVENTS: Final = 200  # events that are kept of one message
+MOST_EVENTS: Final = 200  # the most events kept of one message
 MOST_RECORDS: Final = 200
 MAX_ID_CHARACTERS: Final = 255  # the longest short string of AMQP
 _OVERHEAD_BYTES: Final = 1_000  # the approximate size of one entry without its data

@@ -1,7 +1,8 @@
 """The search syntax: Mailpit's grammar, and `rcpt:` for any recipient of the envelope.
 
-query = term* all terms must match term = ["-" | "!"] [key ":"] words words = anything without spaces; "double quotes"
-allow spaces and are removed
+    query  = term*            all terms must match
+    term   = ["-" | "!"] [key ":"] words
+    words  = anything without spaces; "double quotes" allow spaces and are removed
 
 Words match as substrings without regard to case; a tag must be equal. A term that begins with a quotation mark is
 plain text. An unknown key raises QueryError, because "no mail found" would be a wrong answer. The words are never

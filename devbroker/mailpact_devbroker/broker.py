@@ -81,8 +81,9 @@ class Broker:
     def delete_queue(self, name: str, owner: int, *, if_unused: bool = False, if_empty: bool = False) -> int:
         """Delete a queue with its messages and return how many were ready; deleting a missing queue is no error.
 
-        Raises: AmqpError: 405 for another connection's exclusive queue, 406 if a condition is not met, 540 for a
-        condition on a quorum queue.
+        Raises:
+            AmqpError: 405 for another connection's exclusive queue, 406 if a condition is not met, 540 for a
+                condition on a quorum queue.
         """
         if name not in self.topology.queues:
             return 0
@@ -151,8 +152,10 @@ class Broker:
     def consume(self, ledger: Ledger, queue: Queue, tag: str, *, no_ack: bool, exclusive: bool) -> None:
         """Add a consumer. The consumer gets its first message at the next `proceed`.
 
-        Raises: AmqpError: 403 if another consumer uses the queue exclusively, 530 if the consumer tag is already
-        used, 540 for a quorum queue on a channel with a global prefetch.
+        Raises:
+            AmqpError: 403 if another consumer uses the queue exclusively, 530 if the consumer tag is already used,
+                540 for a quorum queue on a
+                channel with a global prefetch.
         """
         turns = self._turns.setdefault(queue.name, deque())
         if tag in ledger.consumers:

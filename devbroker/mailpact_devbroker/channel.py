@@ -1,4 +1,4 @@
-"""A channel: checks the order of the frames, and connects its connection with the broker.
+"""A channel: checks the order of the frames, and passes its methods to the broker.
 
 `EXPECTED` lists the frame type that each state expects; any other frame type is a 505. After a refusal the channel
 waits for close-ok and ignores all other frames (AMQP 0-9-1, 1.5.2.5).

@@ -1,7 +1,7 @@
 """A connection: handshake, heartbeats, closing, and frames to and from its channels.
 
-preamble ▶ start ▶ tune ▶ opening ▶ running ▶ closing (we close and wait for close-ok) ▶ lingering (the peer closed;
-further frames are ignored)
+    preamble ▶ start ▶ tune ▶ opening ▶ running ▶ closing (we close and wait for close-ok)
+                                              ▶ lingering (the peer closed; further frames are ignored)
 
 The connection lingers because some clients still send buffered frames after their close. A closed socket would answer
 these frames with a TCP reset (seen with amqplib). While memory is low, the broker does not read from a publisher and
@@ -93,7 +93,7 @@ class Connection(asyncio.Protocol):
 
     # Called by the transport.
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # the transport of TCP always has this type
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # true of TCP
         """Begin the connection. The client must send the first bytes."""
         self._transport = transport
         self._loop = asyncio.get_running_loop()
@@ -237,10 +237,7 @@ class Connection(asyncio.Protocol):
             self._channels.pop(frame.channel, None)
 
     def _block(self) -> None:
-        """Stop reading from a publisher because memory is low.
-
-        Frames that were already received are still processed.
-        """
+        """Stop reading from a publisher because memory is low. Frames received before are still processed."""
         if not self._blocked:
             self._blocked = True
             if self._knows_blocked:
@@ -277,8 +274,7 @@ class Connection(asyncio.Protocol):
             case Phase.OPENING, commands.Connection.Open():
                 self._open(method)
             case Phase.RUNNING, commands.Connection.UpdateSecret():
-                # this broker's passwords never expire
-                self._send_method(0, commands.Connection.UpdateSecretOk())
+                self._send_method(0, commands.Connection.UpdateSecretOk())  # passwords never expire here
             case Phase.RUNNING, _:
                 raise unsupported(f"{method.name.lower()} on an open connection")
             case _:
@@ -314,10 +310,7 @@ class Connection(asyncio.Protocol):
         self._send_method(0, commands.Connection.OpenOk())
 
     def _beat(self) -> None:
-        """Send two heartbeats in each interval.
-
-        Close the connection if the peer is silent for two intervals (4.2.7).
-        """
+        """Send two heartbeats in each interval; close if the peer is silent for two intervals (4.2.7)."""
         if self._blocked:
             self._heard = self._loop.time()
         silent = self._loop.time() - self._heard

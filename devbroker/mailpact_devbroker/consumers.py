@@ -66,7 +66,8 @@ class Ledger:
 
         Tag 0 with `multiple` means all deliveries.
 
-        Raises: AmqpError: 406 if the channel has no unsettled delivery with this tag.
+        Raises:
+            AmqpError: 406 if the channel has no unsettled delivery with this tag.
         """
         if multiple and tag == 0:
             tags = list(self.unacked)

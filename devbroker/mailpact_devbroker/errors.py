@@ -1,7 +1,8 @@
 """The errors of the broker, and how the broker reports each error to the client.
 
-DevBrokerError ├── AmqpError a client's request is refused; the client gets a reply code └── JournalError the journal
-file is foreign, damaged or in use; the broker does not start
+    DevBrokerError
+    ├── AmqpError         a client's request is refused; the client gets a reply code
+    └── JournalError      the journal file is foreign, damaged or in use; the broker does not start
 
 AMQP 0-9-1 has two kinds of errors: a *soft* error closes the channel, a *hard* error closes the whole connection. The
 reply code decides. The texts are RabbitMQ's texts, because programs and people know them.

@@ -46,8 +46,8 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Open or create the file.
 
-        Raises: JournalError: the file is damaged, not a journal, of another version, or in use; the file is not
-        changed.
+        Raises:
+            JournalError: the file is damaged, not a journal, of another version, or in use; the file is not changed.
         """
         self._path = path
         self._changes: list[Change] = []
@@ -90,7 +90,8 @@ class Journal:
     async def run(self) -> None:
         """Commit group after group until `finish`.
 
-        Raises: JournalError: the disk is full or failing; no message of this group is confirmed.
+        Raises:
+            JournalError: the disk is full or failing; no message of this group is confirmed.
         """
         while not (self._finished and not self._changes and not self._waiting):
             await self._arrived.wait()

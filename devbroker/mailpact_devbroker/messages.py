@@ -80,8 +80,9 @@ class Message:
 def publication(exchange: str, routing_key: str, header: bytes, body: bytes, *, user: str) -> Publication:
     """Return a client's publication.
 
-    Raises: AmqpError: 502 for a malformed header, 406 for an invalid expiration or user id, 540 for a header that
-    RabbitMQ supports and this broker does not.
+    Raises:
+        AmqpError: 502 for a malformed header, 406 for an invalid expiration or user id, 540 for a header that
+            RabbitMQ supports and this broker does not.
     """
     found = properties.split(header)
     _refuse_unsupported(found)

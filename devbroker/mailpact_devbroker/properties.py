@@ -29,7 +29,8 @@ Value = int | float | str | list["Value"] | Mapping[str, "Value"]  # a float is 
 def split(header: bytes) -> Properties:
     """Return the bytes of each property that is set, by name.
 
-    Raises: AmqpError: 502 if the header is too short or too long.
+    Raises:
+        AmqpError: 502 if the header is too short or too long.
     """
     try:
         flags = _FIXED.unpack_from(header)[3]

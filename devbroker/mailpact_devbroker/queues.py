@@ -52,7 +52,8 @@ class Terms:
 def terms(name: str, arguments: common.FieldTable) -> Terms:
     """Parse a declared queue's arguments.
 
-    Raises: AmqpError: 540 for an unsupported argument or value, 406 for an invalid argument or value.
+    Raises:
+        AmqpError: 540 for an unsupported argument or value, 406 for an invalid argument or value.
     """
     quorum = arguments.get("x-queue-type") == "quorum"
     for argument, value in arguments.items():
@@ -200,7 +201,8 @@ class Queue:
 def assert_equivalent(queue: Queue, declared: commands.Queue.Declare, owner: int | None) -> None:
     """Compare a declaration with the existing queue of the same name.
 
-    Raises: AmqpError: 405 if `exclusive` differs, 406 with the name of a different argument.
+    Raises:
+        AmqpError: 405 if `exclusive` differs, 406 with the name of a different argument.
     """
     if owner != queue.owner:
         raise locked(queue.name)

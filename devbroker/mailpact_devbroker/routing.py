@@ -63,8 +63,9 @@ def standard_exchanges() -> dict[str, Exchange]:
 def encoded_arguments(arguments: common.FieldTable, exchange: Exchange) -> bytes:
     """Return a binding's encoded arguments.
 
-    Raises: AmqpError: 406 for an unknown `x-match`, 540 for an unsupported `x-match` or value, and for any argument
-    if the exchange is not a headers exchange.
+    Raises:
+        AmqpError: 406 for an unknown `x-match`, 540 for an unsupported `x-match` or value, and for any argument if
+            the exchange is not a headers exchange.
     """
     if arguments and exchange.type is not ExchangeType.HEADERS:
         raise unsupported(f"argument '{next(iter(arguments))}' of a binding to a {exchange.type} exchange")

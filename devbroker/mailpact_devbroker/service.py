@@ -158,12 +158,15 @@ async def running(
 ) -> AsyncIterator[DevBroker]:
     """Serve AMQP 0-9-1 on a bound TCP socket until the context ends.
 
-    Args: listener: the broker owns this socket and closes it at the end. Bind it to loopback: there is no TLS.
-    journal: the file for durable queues and persistent messages; None keeps everything in memory. users: passwords by
-    user name; `url` contains the first user. memory_bytes: the memory limit; above this limit publishers must wait.
-    status: a socket for `/healthz` and `/status` over HTTP, owned and closed, too; bind it to loopback as well.
+    Args:
+        listener: the broker owns this socket and closes it at the end. Bind it to loopback: there is no TLS.
+        journal: the file for durable queues and persistent messages; None keeps everything in memory.
+        users: passwords by user name; `url` contains the first user.
+        memory_bytes: the memory limit; above this limit publishers must wait.
+        status: a socket for `/healthz` and `/status` over HTTP, owned and closed, too; bind it to loopback as well.
 
-    Raises: JournalError: the journal cannot be used (at the start), or can no longer be written.
+    Raises:
+        JournalError: the journal cannot be used (at the start), or can no longer be written.
     """
     broker = Broker()
     async with contextlib.AsyncExitStack() as stack:

@@ -52,8 +52,9 @@ class Topology:
     def declare_exchange(self, method: commands.Exchange.Declare) -> None:
         """Declare an exchange, or check that it exists if the method is passive.
 
-        Raises: AmqpError: 404 if the method is passive and the exchange is missing, 403 for a reserved name, 406 for
-        an unknown or a different type, 540 for arguments and for an internal exchange.
+        Raises:
+            AmqpError: 404 if the method is passive and the exchange is missing, 403 for a reserved name, 406 for an
+                unknown or a different type, 540 for arguments and for an internal exchange.
         """
         name = method.exchange
         _refuse_default(name)
@@ -75,8 +76,9 @@ class Topology:
     def delete_exchange(self, name: str, *, if_unused: bool) -> None:
         """Delete an exchange with its bindings. A missing exchange is no error.
 
-        Raises: AmqpError: 403 for a predefined exchange, 406 if `if_unused` is set and the exchange has bindings to
-        queues or exchanges.
+        Raises:
+            AmqpError: 403 for a predefined exchange, 406 if `if_unused` is set and the exchange has
+                bindings to queues or exchanges.
         """
         _refuse_default(name)
         if name.startswith("amq."):
@@ -90,8 +92,9 @@ class Topology:
     def declare_queue(self, method: commands.Queue.Declare, owner: int) -> Queue:
         """Declare a queue, or check that it exists if the method is passive.
 
-        Raises: AmqpError: 404 if the method is passive and the queue is missing, 403 for a reserved name, 405 and 406
-        if the existing queue differs, 406 for a property that a quorum queue cannot have, 540 for arguments.
+        Raises:
+            AmqpError: 404 if the method is passive and the queue is missing, 403 for a reserved name, 405 and 406 if
+                the existing queue differs, 406 for a property that a quorum queue cannot have, 540 for arguments.
         """
         name, arguments = method.queue, method.arguments or {}
         if name.startswith("amq.rabbitmq.reply-to"):

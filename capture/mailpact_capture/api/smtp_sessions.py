@@ -1,6 +1,6 @@
 """SMTP sessions in which the server refused something or the connection broke, with their dialogue.
 
-GET, DELETE /api/mailpact/v1/smtp-sessions lists the sessions, newest first; deletes them
+GET, DELETE /api/mailpact/v1/smtp-sessions    lists the sessions, newest first; deletes them
 """
 
 from datetime import UTC, datetime

@@ -1,7 +1,9 @@
 """`wait`: answers as soon as the mails have arrived that a test waits for, so that no test must poll or sleep.
 
-GET /api/mailpact/v1/wait?query=&count=1&after=CURSOR&timeout=SECONDS 200: full mails and a new cursor; 204: timeout …
-&expect=none 204: no mail came in this time; 409: these mails came
+    GET /api/mailpact/v1/wait?query=&count=1&after=CURSOR&timeout=SECONDS
+        200: full mails and a new cursor; 204: timeout
+    … &expect=none
+        204: no mail came in this time; 409: these mails came
 
 A cursor is a number; each later mail has a higher number. Each list of mails and each answer of `wait` has a cursor.
 Without `after`, the mails that are in the store already count, too.
