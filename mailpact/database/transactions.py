@@ -70,7 +70,7 @@ class Database:
         self._engine = engine
         self._threads = threads
         self._for_migrations = for_migrations
-        self._kept = _KeptConnections(engine) if engine.dialect.name != "sqlite" else None
+        self._kept = _KeptConnections(engine)
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run `work` as one transaction and return its result; the transaction is committed unless `work` raises.
@@ -100,8 +100,7 @@ class Database:
 
     def _close(self) -> None:
         self._threads.shutdown()
-        if self._kept is not None:
-            self._kept.close()
+        self._kept.close()
         self._engine.dispose()
         self._for_migrations.dispose()
 
@@ -109,24 +108,19 @@ class Database:
         with _foreign_errors(self._engine):
             for longest in PAUSES_SECONDS:
                 try:
-                    return self._once(work)
+                    return self._kept.run(work)
                 except DBAPIError as error:
                     if not was_in_the_way(error):
                         raise
                 time.sleep(random.uniform(0.0, longest))  # noqa: S311  # only so that the two do not meet again
-            return self._once(work)
-
-    def _once(self, work: Callable[[Connection], T]) -> T:
-        if self._kept is None:
-            with self._engine.connect() as connection:
-                return _committed(connection, work)
-        return self._kept.run(work)
+            return self._kept.run(work)
 
     def _alone(self, name: str, work: Callable[[Connection], T]) -> T:
         engine = self._for_migrations
+        if engine.dialect.name == "sqlite":  # a transaction has the whole database to itself anyway
+            return self._transact(work)
         with _foreign_errors(engine), engine.connect() as connection:
-            if engine.dialect.name != "sqlite":  # where a transaction has the whole database to itself anyway
-                _take_turn(connection, name)
+            _take_turn(connection, name)
             return _committed(connection, work)
 
 

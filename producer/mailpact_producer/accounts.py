@@ -11,9 +11,10 @@ import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
-from email_validator import EmailNotValidError, validate_email
+from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
 MAX_ADDRESS: Final = 254  # characters; RFC 5321 4.5.3.1.3 less the angle brackets
 MAX_NAME: Final = 100  # characters
@@ -28,6 +29,11 @@ _BLANK_LETTERS: Final = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 )  # letters that show nothing
 INVISIBLE: Final = frozenset({"Cf", "Cc", "Zs", "Zl", "Zp"})
+
+_SHORT_ADDRESS: Final = 64  # characters; in no form can the whole address become too long
+_PLAIN_LOCAL_PART: Final = re.compile(r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*")
+MOST_DOMAINS: Final = 1000
+"""Domains whose check is kept: most readers have their mailbox at one of a few hosts."""
 
 IsMailable = Callable[[str], bool]
 """Whether an address obeys the contract that messages to it are written under."""
@@ -125,15 +131,32 @@ def read_email(typed: str, is_mailable: IsMailable) -> str:
     if not local_part.isascii():
         raise Wrong("Before the @ the site can only use unaccented letters, digits and signs such as . _ + -")
     try:
-        # Names below .test are nobody's (RFC 6761), and just what a developer tries a site with.
-        checked = validate_email(
-            address, allow_smtputf8=False, check_deliverability=False, test_environment=True
-        )
+        checked = _checked(address, local_part, domain)
     except EmailNotValidError:
         raise Wrong(_what_is_wrong(local_part, domain)) from None
-    if checked.ascii_email is None or not is_mailable(checked.ascii_email):
+    if checked is None or not is_mailable(checked):
         raise Wrong("The site cannot send mail to an address of this form. Please use another address.")
-    return checked.ascii_email
+    return checked
+
+
+def _checked(address: str, local_part: str, domain: str) -> str | None:
+    """Return the ASCII form of an address; None if there is no such form. Raises EmailNotValidError."""
+    # The library accepts every plain local part as it is, so only the domain decides.
+    is_short = len(address) <= _SHORT_ADDRESS and domain.isascii()
+    if is_short and _PLAIN_LOCAL_PART.fullmatch(local_part):
+        return f"{local_part}@{_ascii_domain(domain)}"
+    return _validated(address).ascii_email
+
+
+@lru_cache(MOST_DOMAINS)
+def _ascii_domain(domain: str) -> str:
+    """Return a domain as A-labels. Raises EmailNotValidError."""
+    return _validated(f"a@{domain}").ascii_domain
+
+
+def _validated(address: str) -> ValidatedEmail:
+    # Names below .test are nobody's (RFC 6761), and just what a developer tries a site with.
+    return validate_email(address, allow_smtputf8=False, check_deliverability=False, test_environment=True)
 
 
 def _what_is_wrong(local_part: str, domain: str) -> str:

@@ -7,6 +7,7 @@ appends the address that it has seen, and what stands before the first stranger 
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
@@ -18,9 +19,12 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPV4_PREFIX: Final = 24
 IPV6_PREFIX: Final = 64
 NOWHERE: Final = "unknown"
+MOST_KEPT: Final = 1000
+"""The networks of so many clients are kept: a client sends several requests, and each asks more than once."""
 
 
-def client_network(peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
+@lru_cache(MOST_KEPT)
+def client_network(peer: str | None, forwarded_for: tuple[str, ...], trusted: tuple[Network, ...]) -> str:
     """Return the /24 or /64 of the client as text.
 
     `peer` is the other end of the connection, `forwarded_for` the values of all `X-Forwarded-For` headers in their
@@ -53,10 +57,10 @@ class Networks:
     """Tells the networks of requests, given the networks of the proxies that are believed."""
 
     def __init__(self, trusted_proxies: Sequence[Network]) -> None:
-        self._trusted = trusted_proxies
+        self._trusted = tuple(trusted_proxies)
 
     def of(self, request: web.Request) -> str:
         """Return the network that a request comes from."""
         peer = request.transport.get_extra_info("peername") if request.transport is not None else None
         address = peer[0] if isinstance(peer, tuple) else None
-        return client_network(address, request.headers.getall("X-Forwarded-For", []), self._trusted)
+        return client_network(address, tuple(request.headers.getall("X-Forwarded-For", ())), self._trusted)

@@ -3,11 +3,12 @@
 import re
 
 import pytest
+from email_validator import EmailNotValidError, validate_email
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailpact.contracts import catalogue
-from mailpact_producer.accounts import FieldErrors, Registration, read_registration
+from mailpact_producer.accounts import FieldErrors, Registration, Wrong, read_email, read_registration
 from mailpact_producer.events import Writer
 from mailpact_producer.site import common_passwords
 
@@ -126,3 +127,49 @@ def test_every_accepted_address_obeys_the_contract(typed: str) -> None:
 
 def test_what_a_person_typed_is_in_no_repr() -> None:
     assert "ada" not in repr(read()).casefold()
+
+
+@given(
+    st.from_regex(r"[a-zA-Z0-9._+\-\"]{0,8}", fullmatch=True),
+    st.sampled_from(
+        [
+            "example.org",
+            "Example.ORG",
+            "xn--bcher-kva.example",
+            "bücher.example",
+            "reader.test",
+            "localhost",
+            "example",
+            "no-such-label-.example",
+            "xn--a.example",
+            "[192.0.2.1]",
+            "a..b",
+            ".example.org",
+            "a_b.example.org",
+            f"{'d' * 50}.example.org",
+            f"{'d' * 64}.example.org",
+        ]
+    ),
+)
+def test_an_address_whose_domain_is_known_is_read_as_the_library_reads_it(
+    local_part: str, domain: str
+) -> None:
+    typed = f"{local_part}@{domain}"
+
+    assert _read(typed) == _read(typed) == _as_the_library_reads(typed)
+
+
+def _read(typed: str) -> str | None:
+    try:
+        return read_email(typed, WRITER.is_mailable)
+    except Wrong:
+        return None
+
+
+def _as_the_library_reads(typed: str) -> str | None:
+    try:
+        read = validate_email(typed, allow_smtputf8=False, check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        return None
+    address = read.ascii_email
+    return address if address is not None and WRITER.is_mailable(address) else None

@@ -21,7 +21,7 @@ TRUSTED = parse_networks("10.0.0.1, 192.168.0.0/16, ::1")
     ],
 )
 def test_network_of_a_peer(peer: str | None, network: str) -> None:
-    assert client_network(peer, [], TRUSTED) == network
+    assert client_network(peer, (), TRUSTED) == network
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_network_of_a_peer(peer: str | None, network: str) -> None:
 def test_forwarded_address_is_believed_from_named_proxies_only(
     peer: str, forwarded_for: list[str], network: str
 ) -> None:
-    assert client_network(peer, forwarded_for, TRUSTED) == network
+    assert client_network(peer, tuple(forwarded_for), TRUSTED) == network
 
 
 @pytest.mark.parametrize("text", ["localhost", "10.0.0.1/33", "10.0.0.1/8", "1.2.3.4 5.6.7.8"])
