@@ -12,8 +12,7 @@ from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import JsonObject, JsonValue, parse
 from mailpact_capture.journeys import Asked
 
-MAX_BODY_BYTES: Final = 2 * 1024 * 1024  # the largest body that a contract allows
-MAX_DEPTH: Final = 32
+MAX_DEPTH: Final = 32  # `hidden` calls itself once for each level
 MAX_SHOWN_CHARACTERS: Final = 64 * 1024
 MAX_VALUE_CHARACTERS: Final = 4_000
 HIDDEN: Final = "(hidden)"
@@ -30,7 +29,7 @@ def value_of(asked: Asked) -> JsonValue | Refusal:
     """Return the body as JSON, or the reason why the body is not JSON."""
     if asked.body is None:
         return Refusal(ErrorCode.TOO_LARGE, detail=f"the body has {asked.size} bytes and was not kept")
-    return parse(asked.body, max_bytes=MAX_BODY_BYTES, max_depth=MAX_DEPTH)
+    return parse(asked.body, max_bytes=len(asked.body), max_depth=MAX_DEPTH)
 
 
 def shown_body(value: JsonValue) -> str:

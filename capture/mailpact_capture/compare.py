@@ -23,7 +23,7 @@ MOST_LISTED: Final = 50
 RECIPIENTS: Final = "recipients"
 
 
-class Verdict(StrEnum):
+class Agreement(StrEnum):
     """The result of a comparison."""
 
     SAME = "same"
@@ -38,7 +38,7 @@ class Compared:
     what: str
     asked: str
     sent: str
-    verdict: Verdict
+    agreement: Agreement
 
 
 def compare(
@@ -63,7 +63,7 @@ def _first_version(body: JsonObject, mails: Sequence[StoredMail]) -> list[Compar
     for stored in mails:
         rows.append(_addresses("To", [_text(body, "email")], stored.mail.to))
         rows.append(_same_text("text", _text(body, "message"), stored.mail.text))
-        rows.append(Compared("subject", "made of the text", stored.mail.subject, Verdict.NOT_COMPARED))
+        rows.append(Compared("subject", "made of the text", stored.mail.subject, Agreement.NOT_COMPARED))
     return rows
 
 
@@ -89,7 +89,7 @@ def _sender(body: JsonObject, stored: StoredMail) -> list[Compared]:
         return [_addresses("From", _mailboxes([body["from"]]), sender)]
     return [
         Compared(
-            "From", "the operator's own", _listed([each.address for each in sender]), Verdict.NOT_COMPARED
+            "From", "the operator's own", _listed([each.address for each in sender]), Agreement.NOT_COMPARED
         )
     ]
 
@@ -99,7 +99,7 @@ def _content(body: JsonObject, stored: StoredMail) -> list[Compared]:
     template = body.get("template")
     if isinstance(template, dict):
         named = f"{template.get('name')}/{template.get('version')}, {template.get('locale')}"
-        return [Compared("template", shown_text(named), mail.subject, Verdict.NOT_COMPARED)]
+        return [Compared("template", shown_text(named), mail.subject, Agreement.NOT_COMPARED)]
     rows = [_same_text("subject", _text(body, "subject"), mail.subject)]
     for what, sent in (("text", mail.text), ("html", mail.html)):
         if what in body or (sent and what == "html"):
@@ -116,7 +116,7 @@ def _attachments(body: JsonObject, stored: StoredMail) -> Compared:
     ]
     came = [(each.part.file_name(), _digest(each.content(stored.raw))) for each in stored.mail.attachments]
     is_same = sorted(wanted) == sorted(came)
-    return Compared("attachments", _files(wanted), _files(came), _verdict(is_same=is_same))
+    return Compared("attachments", _files(wanted), _files(came), _agreement(is_same=is_same))
 
 
 def _times(body: JsonObject, stored: StoredMail) -> list[Compared]:
@@ -127,7 +127,9 @@ def _times(body: JsonObject, stored: StoredMail) -> list[Compared]:
         if moment is not None:
             said = f"{received:%Y-%m-%dT%H:%M:%SZ}"
             rows.append(
-                Compared(name, _text(body, name)[:40], f"received {said}", _verdict(is_same=is_kept(moment)))
+                Compared(
+                    name, _text(body, name)[:40], f"received {said}", _agreement(is_same=is_kept(moment))
+                )
             )
     return rows
 
@@ -139,23 +141,23 @@ def _recipients(wanted: Sequence[str], mails: Sequence[StoredMail]) -> Compared:
         RECIPIENTS,
         _listed(sorted(set(wanted))),
         _listed(sorted(set(came))),
-        _verdict(is_same=asked == sent),
+        _agreement(is_same=asked == sent),
     )
 
 
 def _addresses(what: str, wanted: Sequence[str], came: Sequence[Address]) -> Compared:
     sent = [each.address for each in came]
     is_same = sorted({_folded(each) for each in wanted}) == sorted({_folded(each) for each in sent})
-    return Compared(what, _listed(wanted), _listed(sent), _verdict(is_same=is_same))
+    return Compared(what, _listed(wanted), _listed(sent), _agreement(is_same=is_same))
 
 
 def _same_text(what: str, wanted: str, sent: str) -> Compared:
     is_same = _lines(wanted) == _lines(sent)
-    return Compared(what, shown_text(wanted)[:500], shown_text(sent)[:500], _verdict(is_same=is_same))
+    return Compared(what, shown_text(wanted)[:500], shown_text(sent)[:500], _agreement(is_same=is_same))
 
 
-def _verdict(*, is_same: bool) -> Verdict:
-    return Verdict.SAME if is_same else Verdict.DIFFERENT
+def _agreement(*, is_same: bool) -> Agreement:
+    return Agreement.SAME if is_same else Agreement.DIFFERENT
 
 
 def _lines(text: str) -> list[str]:

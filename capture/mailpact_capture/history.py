@@ -98,7 +98,7 @@ class History:
         """Return which message the mail names."""
         message_id = amqp_message_id(stored.mail.message_id) or ""
         heard = self._journeys.find(message_id) if message_id else None
-        asked = self._journeys.asked_of(heard) if heard is not None else ()
+        asked = self._journeys.asked_of(heard)[0] if heard is not None else []
         return Origin(message_id, asked[0] if len(asked) == 1 else None, self._journeys.since_us is not None)
 
     async def told(self, message_id: str, namespace: str | None) -> Told:
@@ -107,8 +107,7 @@ class History:
         heard = self._journeys.find(message_id) or Heard()
         mails, left_out = await self._mails(message_id, namespace)
         since = self._journeys.since_us
-        asked = self._journeys.asked_of(heard)
-        publishers = self._journeys.find(heard.publisher_id) if heard.publisher_id else None
+        asked, copies = self._journeys.asked_of(heard)
 
         def work() -> tuple[list[AskedShown], list[Copies]]:
             return [_shown(each, mails, is_complete=not left_out) for each in asked], _grouped(mails)
@@ -119,7 +118,7 @@ class History:
             message_id=id_key(message_id),
             since="" if since is None else moment(since),
             hears_logs=self._journeys.hears_logs,
-            copies=heard.copies + (publishers.copies if publishers is not None else 0),
+            copies=copies,
             publisher_id=heard.publisher_id,
             keys=tuple(heard.keys),
             asked=shown,

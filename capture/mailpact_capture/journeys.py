@@ -141,10 +141,12 @@ class Journeys:
         """Return everything known about an id; None if nothing is known."""
         return self._heard.get(id_key(message_id))
 
-    def asked_of(self, heard: Heard) -> tuple[Asked, ...]:
-        """Return the messages of an id, also those under the publisher's own id."""
+    def asked_of(self, heard: Heard) -> tuple[list[Asked], int]:
+        """Return the messages of an id and the number of copies, also those under the publisher's own id."""
         publishers = self.find(heard.publisher_id) if heard.publisher_id else None
-        return (*heard.asked, *(publishers.asked if publishers is not None else ()))
+        if publishers is None:
+            return heard.asked, heard.copies
+        return heard.asked + publishers.asked, heard.copies + publishers.copies
 
     def __len__(self) -> int:
         return len(self._heard)

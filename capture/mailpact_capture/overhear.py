@@ -28,7 +28,6 @@ from mailpact.contracts.errors import Refusal
 from mailpact.contracts.parse import parse
 from mailpact.contracts.validate import Validator
 from mailpact.settings import AmqpUrl
-from mailpact_capture.asked import MAX_BODY_BYTES
 from mailpact_capture.journeys import MAX_ID_CHARACTERS, UUID_FORM, Asked, Journeys
 
 PREFETCH: Final = 200
@@ -51,6 +50,7 @@ class Overhearing:
         self._now_us = now_us
         self._status = _Reader(catalogue.contract("email-status/1"))
         self._logs = _Reader(catalogue.contract("log/1"))
+        self._most_bytes = catalogue.contract("email/2").wire.limits.max_body_bytes  # no contract allows more
         self._acks: set[asyncio.Task[bool]] = set()
         self._subscriber = Subscriber(
             url,
@@ -127,7 +127,7 @@ class Overhearing:
             routing_key=delivery.routing_key,
             size=size,
             sha256=hashlib.sha256(message.body).hexdigest(),
-            body=message.body if size <= MAX_BODY_BYTES else None,
+            body=message.body if size <= self._most_bytes else None,
             seen_us=self._now_us(),
         )
 

@@ -4,6 +4,7 @@
 The parsers of the consumer's options import what they need when they run: most commands have none of these options.
 """
 
+import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 DEFAULT_AMQP_URL = AmqpUrl("127.0.0.1", 5672)
 ENVIRONMENT_PREFIX = "MAILPACT_"
+_NUMBER = re.compile("[0-9]{1,15}")
+_SECONDS = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 
 T = TypeVar("T")
 
@@ -48,12 +51,32 @@ def argument(name: str, metavar: str, help: str) -> Any:  # noqa: A002  # typer'
 
 def seconds(name: str, help: str, *, most: float) -> Any:  # noqa: A002  # typer's own word
     """Declare an option with a number of seconds and without an environment variable."""
-    return typer.Option(name, metavar="SECONDS", help=help, min=0, max=most)
+
+    def parse(text: str) -> float:
+        if not _SECONDS.fullmatch(text) or float(text) > most:
+            raise SettingsError(f"{text!r} is not a number of seconds from 0 to {most:g}")
+        return float(text)
+
+    return typer.Option(name, metavar="SECONDS", help=help, min=0, max=most, parser=_refusing(parse))
 
 
 def number(name: str, help: str, *, least: int, most: int) -> Any:  # noqa: A002  # typer's own word
     """Declare an option whose value is a whole number."""
-    return typer.Option(name, envvar=_variable(name), metavar="NUMBER", help=help, min=least, max=most)
+
+    def parse(text: str) -> int:
+        if not _NUMBER.fullmatch(text) or not least <= int(text) <= most:
+            raise SettingsError(f"{text!r} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return typer.Option(
+        name,
+        envvar=_variable(name),
+        metavar="NUMBER",
+        help=help,
+        min=least,  # shown in the help
+        max=most,
+        parser=_refusing(parse),
+    )
 
 
 def text(name: str, metavar: str, help: str) -> Any:  # noqa: A002  # typer's own word
@@ -238,6 +261,13 @@ def _parse_schedule(text: str) -> "Schedule":
 
 
 def _parsed(name: str, parse: Callable[[str], T], metavar: str, help: str) -> Any:  # noqa: A002  # typer's own word
+    parser = _refusing(parse)
+    return typer.Option(name, envvar=_variable(name), parser=parser, metavar=metavar, help=help)
+
+
+def _refusing(parse: Callable[[str], T]) -> Callable[[str | T], T]:
+    """Return a parser for typer, which also passes a default value through it."""
+
     def parser(value: str | T) -> T:
         if not isinstance(value, str):
             return value
@@ -246,7 +276,7 @@ def _parsed(name: str, parse: Callable[[str], T], metavar: str, help: str) -> An
         except SettingsError as error:
             raise typer.BadParameter(str(error)) from error
 
-    return typer.Option(name, envvar=_variable(name), parser=parser, metavar=metavar, help=help)
+    return parser
 
 
 def _variable(name: str) -> str:

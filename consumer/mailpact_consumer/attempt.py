@@ -63,7 +63,7 @@ class Attempt:
     @property
     def is_certain(self) -> bool:
         """Whether no row can be in a state that only this delivery knows."""
-        return not any(one.tokens or one.has_verdict for one in self._tries.values())
+        return not any(one.tokens or one.has_ending for one in self._tries.values())
 
     async def round(self) -> Outcome:
         """Work on every recipient that is not settled. Raises DatabaseUnavailable; then a round may be made again."""

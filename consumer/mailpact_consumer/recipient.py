@@ -27,7 +27,7 @@ from mailpact_consumer.reply import Accepted, DomainBusy, Permanent, Scope, Trou
 from mailpact_consumer.schedule import wait_seconds
 from mailpact_consumer.services import Services
 from mailpact_consumer.slots import Slot
-from mailpact_consumer.standing import Standing, Tried, Verdict, failed_token
+from mailpact_consumer.standing import Ending, Standing, Tried, failed_token
 from mailpact_consumer.status import About, Event, Failure, SmtpReply, StatusEvent, status_event
 
 MOST_UNANSWERED = 3  # copies that a reader may get of one mail, when a server takes mails and never says so
@@ -62,19 +62,19 @@ class RecipientTry:
         self._about = About(identity, request.contract, request.metadata)
         self.tokens: set[str] = set()
         """The tries that certainly made no mail, although a row may carry them."""
-        self._verdict: Verdict | None = None
+        self._ending: Ending | None = None
         self.is_settled = False
 
     async def go_on(self, decision: Decision) -> Result:
         """Do what was decided, or write the letter that is not confirmed yet. Raises DatabaseUnavailable."""
-        result = await (self._end(self._verdict) if self._verdict is not None else self._do(decision))
+        result = await (self._end(self._ending) if self._ending is not None else self._do(decision))
         self.is_settled = isinstance(result, Settled)
         return result
 
     @property
-    def has_verdict(self) -> bool:
+    def has_ending(self) -> bool:
         """Whether only the letter is still to be written."""
-        return self._verdict is not None
+        return self._ending is not None
 
     def announce_duplicate(self, attempts: int) -> None:
         """Say that this recipient was settled before."""
@@ -178,7 +178,7 @@ class RecipientTry:
                 detail = f"{code} {text}"
                 reply = SmtpReply(code, text)
                 return await self._end(
-                    Verdict(standing, State.FAILED, ErrorCode.SMTP_PERMANENT, detail, attempts, reply)
+                    Ending(standing, State.FAILED, ErrorCode.SMTP_PERMANENT, detail, attempts, reply)
                 )
             case Trouble() as trouble:
                 services.watch.report(trouble, self._recipient.sha256)
@@ -212,7 +212,7 @@ class RecipientTry:
                 f"the mail server took the mail {MOST_UNANSWERED} times without saying whether it keeps it"
             )
             return await self._end(
-                Verdict(standing, State.FAILED, ErrorCode.OUTCOME_UNKNOWN, detail, attempts, reply, True)  # noqa: FBT003  # the dataclass's last field, is_uncertain
+                Ending(standing, State.FAILED, ErrorCode.OUTCOME_UNKNOWN, detail, attempts, reply, True)  # noqa: FBT003  # the dataclass's last field, is_uncertain
             )
         settings = self._services.settings
         wait = wait_seconds(
@@ -228,7 +228,7 @@ class RecipientTry:
         if wait is None:
             detail = f"put off for the whole time for trying; last: {trouble.reason}"
             return await self._end(
-                Verdict(standing, State.FAILED, ErrorCode.RETRIES_EXHAUSTED, detail, attempts, reply)
+                Ending(standing, State.FAILED, ErrorCode.RETRIES_EXHAUSTED, detail, attempts, reply)
             )
         what = Event.UNCERTAIN if trouble.may_be_sent else Event.DEFERRED
         if trouble.may_be_sent:
@@ -282,7 +282,7 @@ class RecipientTry:
         detail = "the message's expires_at has passed"
         attempts = standing.attempts - standing.is_claimed
         return await self._end(
-            Verdict(standing, State.EXPIRED, ErrorCode.EXPIRED, detail, attempts, reply=None)
+            Ending(standing, State.EXPIRED, ErrorCode.EXPIRED, detail, attempts, reply=None)
         )
 
     async def fail(self, refusal: Refusal, row: Row | None, *, is_uncertain: bool) -> Result:
@@ -291,23 +291,23 @@ class RecipientTry:
         `is_uncertain` says that an earlier try may have been a mail.
         """
         seen = Standing.of_row(row, is_uncertain=is_uncertain)
-        verdict = Verdict(seen, State.FAILED, refusal.code, refusal.detail, seen.attempts, None)
-        result = await self._end(self._verdict or verdict)
+        ending = Ending(seen, State.FAILED, refusal.code, refusal.detail, seen.attempts, None)
+        result = await self._end(self._ending or ending)
         self.is_settled = isinstance(result, Settled)
         return result
 
-    async def _end(self, verdict: Verdict) -> Result:
+    async def _end(self, ending: Ending) -> Result:
         """Write the letter, then the row."""
-        services, standing, request = self._services, verdict.standing, self._request
+        services, standing, request = self._services, ending.standing, self._request
         if standing.seen is None and await self._has_row():
-            self._verdict = None
+            self._ending = None
             return (
                 LookAgain()
             )  # a first delivery was tried without a look; the message was settled or tried before
-        self._verdict = verdict
-        token = failed_token(self._subject.key, verdict)
+        self._ending = ending
+        token = failed_token(self._subject.key, ending)
         failure = RecipientFailure(
-            verdict.code, verdict.detail, self._recipient.address, verdict.attempts, token
+            ending.code, ending.detail, self._recipient.address, ending.attempts, token
         )
         letter = letter_about_recipient(
             self._message, failure, key=request.message_id, written_at=services.utc_now()
@@ -315,43 +315,43 @@ class RecipientTry:
         with self._slot.given_back_when_slow():
             outcome = await services.settlement.buried(letter, key=request.message_id)
         if outcome is not Published.CONFIRMED:
-            await self._let_go(verdict)
+            await self._let_go(ending)
             return Held(Source.DEAD_LETTERS, f"a dead letter was {outcome.replace('_', ' ')}")
         event = self._event(
-            Event.EXPIRED if verdict.state is State.EXPIRED else Event.FAILED,
-            verdict.attempts,
-            reply=verdict.reply,
-            failure=Failure(verdict.code, verdict.detail),
+            Event.EXPIRED if ending.state is State.EXPIRED else Event.FAILED,
+            ending.attempts,
+            reply=ending.reply,
+            failure=Failure(ending.code, ending.detail),
         )
         transition = Transition(
             self._subject,
             standing.seen,
-            verdict.state,
+            ending.state,
             token,
-            attempts=verdict.attempts,
+            attempts=ending.attempts,
             unanswered=standing.unanswered,
-            is_uncertain=verdict.is_uncertain or standing.is_uncertain,
-            smtp_code=verdict.reply.code if verdict.reply is not None else None,
-            last_reply=verdict.reply.words if verdict.reply is not None else None,
+            is_uncertain=ending.is_uncertain or standing.is_uncertain,
+            smtp_code=ending.reply.code if ending.reply is not None else None,
+            last_reply=ending.reply.words if ending.reply is not None else None,
             event=event.line,
         )
-        self._verdict = None
+        self._ending = None
         if not await services.settlement.moved(transition, event, events=standing.events + 1):
             return LookAgain()
         if standing.is_uncertain:
             self._warn_of_earlier_try()
-            services.settlement.announce(self._event(Event.UNCERTAIN, verdict.attempts))
+            services.settlement.announce(self._event(Event.UNCERTAIN, ending.attempts))
         log.warning(
             "mail cannot be delivered",
             message_id=request.message_id,
-            code=str(verdict.code),
+            code=str(ending.code),
             smtp_code=transition.smtp_code,
         )
         return Settled()
 
-    async def _let_go(self, verdict: Verdict) -> None:
+    async def _let_go(self, ending: Ending) -> None:
         """Take the row out of `sending` while the letter waits: a clear refusal must not look uncertain later."""
-        standing = verdict.standing
+        standing = ending.standing
         if not standing.is_claimed:
             return
         token = self._services.new_id()
@@ -360,15 +360,15 @@ class RecipientTry:
             standing.seen,
             State.DEFERRED,
             token,
-            attempts=verdict.attempts,
+            attempts=ending.attempts,
             unanswered=standing.unanswered,
             wait_seconds=0.0,
         )
         if await self._services.settlement.moved(transition, None, events=standing.events):
             let_go = replace(standing, seen=Seen(State.DEFERRED, token), is_claimed=False)
-            self._verdict = replace(verdict, standing=let_go)
+            self._ending = replace(ending, standing=let_go)
         else:
-            self._verdict = None
+            self._ending = None
 
     async def _has_row(self) -> bool:
         rows = await self._services.inbox.rows(self._request.message_id)

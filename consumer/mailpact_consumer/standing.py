@@ -48,7 +48,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Ending:
     """Why this recipient gets no mail; kept until the letter is confirmed, so that the server is not asked again."""
 
     standing: Standing
@@ -68,10 +68,10 @@ class Tried:
     answer: Accepted | Permanent | Trouble
 
 
-def failed_token(key: Key, verdict: Verdict) -> str:
+def failed_token(key: Key, ending: Ending) -> str:
     """Return the token of a failure: the same for the same failure, so that either copy of its letter reopens it.
 
     A crash can make a letter twice.
     """
-    name = f"{key.message_id}\0{key.recipient_sha256}\0{verdict.code}\0{verdict.attempts}"
+    name = f"{key.message_id}\0{key.recipient_sha256}\0{ending.code}\0{ending.attempts}"
     return str(uuid5(TOKEN_NAMESPACE, name))

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 from mailpact_kit.environment import KIT_VERSION
-from mailpact_kit.verdict import Result, Verdict
+from mailpact_kit.verdict import CaseVerdict, Result
 
 LABEL_WIDTH = 9
 SHOWN_END = 300  # characters of each end of a long line
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_JUNIT_SKIPPED = (Verdict.SKIP, Verdict.NON_STRICT, Verdict.KNOWN_FAIL)
-_EXPLAINED = (Verdict.FAIL, Verdict.NON_STRICT, Verdict.ERROR, Verdict.KNOWN_FAIL)
+_JUNIT_SKIPPED = (CaseVerdict.SKIP, CaseVerdict.NON_STRICT, CaseVerdict.KNOWN_FAIL)
+_EXPLAINED = (CaseVerdict.FAIL, CaseVerdict.NON_STRICT, CaseVerdict.ERROR, CaseVerdict.KNOWN_FAIL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ def as_junit(heading: Heading, results: Sequence[Result], code: int) -> str:
         "testsuite",
         name=f"contract-tests {heading.role} {heading.contract}",
         tests=str(len(results)),
-        failures=str(counts[Verdict.FAIL]),
-        errors=str(counts[Verdict.ERROR] + (heading.crash is not None)),
+        failures=str(counts[CaseVerdict.FAIL]),
+        errors=str(counts[CaseVerdict.ERROR] + (heading.crash is not None)),
         skipped=str(sum(counts[each] for each in _JUNIT_SKIPPED)),
         time=f"{max((result.seconds for result in results), default=0):.3f}",
     )
@@ -100,7 +100,7 @@ def as_junit(heading: Heading, results: Sequence[Result], code: int) -> str:
 
 
 def _junit_outcome(element: ET.Element, result: Result) -> None:
-    kind = {Verdict.FAIL: "failure", Verdict.ERROR: "error"}.get(result.verdict)
+    kind = {CaseVerdict.FAIL: "failure", CaseVerdict.ERROR: "error"}.get(result.verdict)
     text = _xml_text("\n".join([*result.problems, *result.evidence.details]))
     if kind is not None:
         first = result.problems[0] if result.problems else ""
@@ -121,7 +121,7 @@ def _lines(heading: Heading, result: Result, *, has_details: bool) -> Iterator[s
     yield f"{result.verdict:<10}  {case.id:<9} {case.level:<6}  {result.seconds:5.2f} s  {case.title}"
     if result.is_stale:
         yield _indented("stale", "it is listed as known to fail, and passes: take it off the list")
-    if result.verdict is Verdict.SKIP:
+    if result.verdict is CaseVerdict.SKIP:
         yield from (_indented("because", reason) for reason in result.problems)
     if result.verdict not in _EXPLAINED:
         return
@@ -156,7 +156,8 @@ def _indented(label: str, line: str) -> str:
 def _counts(results: Sequence[Result]) -> str:
     counts = Counter(result.verdict for result in results)
     return (
-        ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]) or "no case ran"
+        ", ".join(f"{counts[verdict]} {verdict}" for verdict in CaseVerdict if counts[verdict])
+        or "no case ran"
     )
 
 

@@ -38,7 +38,7 @@ from mailpact_kit.stage import Stage
 from mailpact_kit.subject import Subject
 from mailpact_kit.tap import Tap, tapping
 from mailpact_kit.trigger import Trigger
-from mailpact_kit.verdict import Evidence, Result, Verdict, verdict_of
+from mailpact_kit.verdict import CaseVerdict, Evidence, Result, verdict_of
 
 MAIL_FROM = "sender@kit.example"
 CONTRACT = "email/1"
@@ -138,8 +138,8 @@ def _after_crash(results: Sequence[Result]) -> list[Result]:
     """Return the results with SKIP for each case without an outcome: the program's end is the cause."""
     reason = "the program had ended"
     return [
-        Result(each.case, Verdict.SKIP, [reason], Evidence(), each.seconds)
-        if each.verdict in (Verdict.FAIL, Verdict.NON_STRICT, Verdict.SKIP)
+        Result(each.case, CaseVerdict.SKIP, [reason], Evidence(), each.seconds)
+        if each.verdict in (CaseVerdict.FAIL, CaseVerdict.NON_STRICT, CaseVerdict.SKIP)
         else each
         for each in results
     ]
@@ -156,7 +156,7 @@ def _missing(case: Case, plan: Plan) -> list[Requirement]:
 
 
 def _skipped(case: Case, missing: Sequence[Requirement]) -> Result:
-    return Result(case, Verdict.SKIP, [SKIP_REASONS[needed] for needed in missing], Evidence(), seconds=0)
+    return Result(case, CaseVerdict.SKIP, [SKIP_REASONS[needed] for needed in missing], Evidence(), seconds=0)
 
 
 async def _result(stage: Stage, plan: Plan, case: Case) -> Result:
@@ -177,12 +177,12 @@ async def _result(stage: Stage, plan: Plan, case: Case) -> Result:
             f"the kit waited until nothing had happened for {stage.seconds:g} s; --timeout changes that",
         ]
     verdict = verdict_of(case.level, has_problems=bool(problems), is_known=is_known)
-    is_stale = is_known and verdict is Verdict.PASS
+    is_stale = is_known and verdict is CaseVerdict.PASS
     return Result(case, verdict, problems, evidence, seconds, is_stale=is_stale)
 
 
 def _error(case: Case, reason: str, began: float) -> Result:
-    return Result(case, Verdict.ERROR, [reason], Evidence(), time.monotonic() - began)
+    return Result(case, CaseVerdict.ERROR, [reason], Evidence(), time.monotonic() - began)
 
 
 async def _carry_out(stage: Stage, case: Case) -> tuple[list[str], Evidence]:

@@ -13,7 +13,7 @@ from mailpact_kit.cases import Case, Level
 OK, NOT_CONFORMANT, KIT_FAILED, PROGRAM_GONE, STALE, NOTHING_VERIFIED = 0, 1, 3, 4, 5, 6
 
 
-class Verdict(StrEnum):
+class CaseVerdict(StrEnum):
     """The outcome of one case."""
 
     PASS = "PASS"  # noqa: S105  # no password
@@ -40,31 +40,31 @@ class Result:
     """The outcome of one case with its reasons; `is_stale`: it passes although it is listed as known to fail."""
 
     case: Case
-    verdict: Verdict
+    verdict: CaseVerdict
     problems: Sequence[str]
     evidence: Evidence
     seconds: float
     is_stale: bool = False
 
 
-def verdict_of(level: Level, *, has_problems: bool, is_known: bool) -> Verdict:
+def verdict_of(level: Level, *, has_problems: bool, is_known: bool) -> CaseVerdict:
     """Return the verdict of a case that ran to its end."""
     if not has_problems:
-        return Verdict.PASS
+        return CaseVerdict.PASS
     if is_known:
-        return Verdict.KNOWN_FAIL
-    return Verdict.FAIL if level is Level.MUST else Verdict.NON_STRICT
+        return CaseVerdict.KNOWN_FAIL
+    return CaseVerdict.FAIL if level is Level.MUST else CaseVerdict.NON_STRICT
 
 
 def exit_code(results: Sequence[Result], *, has_program_exited: bool, is_strict: bool = False) -> int:
     """Return the exit code of a run: 0 only if a case has passed. `is_strict`: SHOULD counts like MUST."""
     verdicts = {result.verdict for result in results}
-    if Verdict.ERROR in verdicts:
+    if CaseVerdict.ERROR in verdicts:
         return KIT_FAILED
     if has_program_exited:
         return PROGRAM_GONE
-    if Verdict.FAIL in verdicts or (is_strict and Verdict.NON_STRICT in verdicts):
+    if CaseVerdict.FAIL in verdicts or (is_strict and CaseVerdict.NON_STRICT in verdicts):
         return NOT_CONFORMANT
     if any(result.is_stale for result in results):
         return STALE
-    return OK if Verdict.PASS in verdicts else NOTHING_VERIFIED
+    return OK if CaseVerdict.PASS in verdicts else NOTHING_VERIFIED

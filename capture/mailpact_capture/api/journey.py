@@ -47,7 +47,7 @@ def journey_json(told: Told) -> dict[str, Any]:
                 "body": each.body,
                 "defect": each.defect or None,
                 "compared": [
-                    {"what": row.what, "asked": row.asked, "sent": row.sent, "verdict": row.verdict}
+                    {"what": row.what, "asked": row.asked, "sent": row.sent, "verdict": row.agreement}
                     for row in each.compared
                 ],
             }

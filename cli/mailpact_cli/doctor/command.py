@@ -20,7 +20,7 @@ from mailpact.telemetry import configure_logging
 from mailpact_cli import options
 from mailpact_cli.doctor.broker import examine_broker
 from mailpact_cli.doctor.database import Tables, bridge_has_owner, examine_database
-from mailpact_cli.doctor.finding import Finding, Verdict, exit_code, unknown
+from mailpact_cli.doctor.finding import Finding, FindingStatus, exit_code, unknown
 from mailpact_cli.doctor.mail_server import examine_mail_server
 from mailpact_cli.doctor.management import examine_management
 from mailpact_cli.doctor.ports import examine_ports
@@ -29,10 +29,10 @@ from mailpact_consumer.settings import SmtpTls
 from mailpact_consumer.smtp_url import SmtpUrl
 
 _STYLES: Final = {
-    Verdict.OK: "green",
-    Verdict.WRONG: "bold red",
-    Verdict.UNREACHABLE: "bold red",
-    Verdict.UNKNOWN: "yellow",
+    FindingStatus.OK: "green",
+    FindingStatus.WRONG: "bold red",
+    FindingStatus.UNREACHABLE: "bold red",
+    FindingStatus.UNKNOWN: "yellow",
 }
 
 _SLOW_TO_IMPORT: Final = (
@@ -187,5 +187,5 @@ def _print(findings: list[Finding], console: Console) -> None:
         if finding.advice:
             table.add_row("", "", Text(f"-> {finding.advice}"))
     console.print(table)
-    count = sum(finding.verdict in (Verdict.WRONG, Verdict.UNREACHABLE) for finding in findings)
+    count = sum(finding.verdict in (FindingStatus.WRONG, FindingStatus.UNREACHABLE) for finding in findings)
     console.print("Nothing is wrong." if not count else f"{count} to be corrected.")

@@ -5,7 +5,7 @@ import hashlib
 from email.message import EmailMessage
 from typing import Any
 
-from mailpact_capture.compare import Verdict, compare
+from mailpact_capture.compare import Agreement, compare
 from mailpact_capture.envelope import Envelope
 from mailpact_capture.journeys import Asked
 from mailpact_capture.mail import parse
@@ -36,12 +36,12 @@ def came(to: str = "ada@Example.org", **fields: str) -> StoredMail:
     return StoredMail(summary, raw, mail)
 
 
-def rows(body: dict[str, Any], *mails: StoredMail, type: str = "email.v2") -> dict[str, Verdict]:  # noqa: A002  # AMQP's word
+def rows(body: dict[str, Any], *mails: StoredMail, type: str = "email.v2") -> dict[str, Agreement]:  # noqa: A002  # AMQP's word
     asked = Asked("id", type, None, None, None, "email", "", 0, hashlib.sha256(b"").hexdigest(), b"")
-    found: dict[str, Verdict] = {}
+    found: dict[str, Agreement] = {}
     for row in compare(asked, body, mails):
-        if found.get(row.what) is not Verdict.DIFFERENT:
-            found[row.what] = row.verdict
+        if found.get(row.what) is not Agreement.DIFFERENT:
+            found[row.what] = row.agreement
     return found
 
 
@@ -50,15 +50,15 @@ def body(**members: Any) -> dict[str, Any]:
 
 
 def differences(*args: Any, **options: Any) -> set[str]:
-    return {what for what, verdict in rows(*args, **options).items() if verdict is Verdict.DIFFERENT}
+    return {what for what, agreement in rows(*args, **options).items() if agreement is Agreement.DIFFERENT}
 
 
 def test_mail_as_it_was_asked_has_no_difference() -> None:
     found = rows(body(), came())
 
     assert differences(body(), came()) == set()
-    assert found["From"] is Verdict.NOT_COMPARED
-    assert found["text"] is found["recipients"] is Verdict.SAME
+    assert found["From"] is Agreement.NOT_COMPARED
+    assert found["text"] is found["recipients"] is Agreement.SAME
 
 
 def test_each_difference_is_marked() -> None:
@@ -101,7 +101,7 @@ def test_template_is_named_and_not_compared() -> None:
 
     found = rows({"to": [{"address": "ada@example.org"}], "template": template}, came())
 
-    assert found["template"] is Verdict.NOT_COMPARED
+    assert found["template"] is Agreement.NOT_COMPARED
     assert "subject" not in found
 
 
@@ -111,9 +111,9 @@ def test_first_version_is_compared_by_its_two_members() -> None:
     found = rows(wanted, came(), type="email.v1")
 
     assert (found["To"], found["text"], found["subject"]) == (
-        Verdict.SAME,
-        Verdict.SAME,
-        Verdict.NOT_COMPARED,
+        Agreement.SAME,
+        Agreement.SAME,
+        Agreement.NOT_COMPARED,
     )
     assert differences(wanted | {"message": "x"}, came(), type="email.v1") == {"text"}
 

@@ -6,7 +6,7 @@ import pytest
 
 from mailpact_cli.doctor.clocks import compared
 from mailpact_cli.doctor.database import Tables, _isolation, _Seen
-from mailpact_cli.doctor.finding import Verdict, exit_code, ok, unknown, unreachable, wrong
+from mailpact_cli.doctor.finding import FindingStatus, exit_code, ok, unknown, unreachable, wrong
 
 TABLES = Tables("inbox", "--inbox-url", "v", "2.0", Path())
 FINE = {"tx_isolation": "READ-COMMITTED"}
@@ -29,7 +29,7 @@ def test_clocks_may_differ_by_five_seconds_beside_the_time_of_the_answer(
     finding = compared("clock", "the database's", theirs, between=(1_000.0, 1_002.0))
 
     assert found in finding.found
-    assert (finding.verdict is Verdict.WRONG) == ("seconds" in found)
+    assert (finding.verdict is FindingStatus.WRONG) == ("seconds" in found)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_isolation_that_cannot_be_worked_with_is_found(
 ) -> None:
     finding = _isolation(TABLES, _Seen("2.0", 0.0, session, server))
 
-    assert finding.verdict is Verdict.WRONG
+    assert finding.verdict is FindingStatus.WRONG
     assert found in finding.found
     assert finding.advice
 
@@ -55,7 +55,7 @@ def test_isolation_that_cannot_be_worked_with_is_found(
 def test_a_usual_default_of_the_server_is_right(usual: str) -> None:
     seen = _Seen("2.0", 0.0, FINE, {"tx_isolation": usual, "binlog_format": "STATEMENT", "log_bin": "OFF"})
 
-    assert _isolation(TABLES, seen).verdict is Verdict.OK
+    assert _isolation(TABLES, seen).verdict is FindingStatus.OK
 
 
 def test_the_exit_code_tells_wrong_from_unreachable() -> None:
