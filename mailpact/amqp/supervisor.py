@@ -22,7 +22,6 @@ from mailpact.amqp.errors import (
     talking,
     why_closed,
 )
-from mailpact.amqp.lifecycle import Event, State, after
 from mailpact.amqp.transport import Connection
 from mailpact.outage import Outage
 from mailpact.settings import AmqpUrl, HostPort
@@ -43,13 +42,7 @@ class Supervisor:
         self._url = url
         self._role = role
         self._uniform = uniform
-        self._state = State.DISCONNECTED
         self._outage = Outage("broker", role=role)
-
-    @property
-    def state(self) -> State:
-        """Return the state of the connection now."""
-        return self._state
 
     async def run(self, session: Session) -> NoReturn:
         """Run the session on one connection after another until this task is cancelled.
@@ -57,13 +50,10 @@ class Supervisor:
         Raises TopologyMismatch, and whatever a bug in the session raises.
         """
         failures = 0
-        try:
-            while True:
-                lived_seconds = await self._connect_once(session)
-                failures = 0 if lived_seconds >= STABLE_SECONDS else failures + 1
-                await asyncio.sleep(backoff_seconds(failures, self._uniform))
-        finally:
-            self._move(Event.STOPPED)
+        while True:
+            lived_seconds = await self._connect_once(session)
+            failures = 0 if lived_seconds >= STABLE_SECONDS else failures + 1
+            await asyncio.sleep(backoff_seconds(failures, self._uniform))
 
     def report_up(self) -> None:
         """Report that the session works. The session calls it: on an open connection everything may be refused."""
@@ -79,27 +69,20 @@ class Supervisor:
 
     async def _connect_once(self, session: Session) -> float:
         """Connect and run the session until the connection is lost; return how many seconds the connection lived."""
-        self._move(Event.DIAL)
         try:
             connection = await dial(self._url, self._role)
         except (BrokerUnreachable, AccessRefused) as error:
-            self._move(Event.FAILED)
             self.report_down(error)
             return 0.0
-        self._move(Event.OPENED)
         opened = asyncio.get_running_loop().time()
         try:
             await _run_session(session, connection)
         except (BrokerLost, AccessRefused) as error:
             self._url = self._url.rotated()
-            self._move(Event.LOST)
             self.report_down(error)
         finally:
             await hang_up(connection)
         return asyncio.get_running_loop().time() - opened
-
-    def _move(self, event: Event) -> None:
-        self._state = after(self._state, event)
 
 
 async def dial(url: AmqpUrl, role: str, seconds: float | None = None) -> Connection:
