@@ -95,7 +95,7 @@ def _judged(by_file: dict[str, Comparison], backward: list[Change], forward: lis
 
 
 def _is_harmless(name: str, change: Change, backward: Verdict, forward: Verdict) -> bool:
-    """Tell whether a change breaks nothing.
+    """Return whether a change breaks nothing.
 
     The readers' schema decides the direction `backward`, and the writers' schema decides the direction `forward`.
     """

@@ -20,7 +20,7 @@ _OBJECTS = (
     ("bindings", ChangeRule.TOPOLOGY_BINDING_REMOVED, ChangeRule.TOPOLOGY_BINDING_REMOVED),
 )
 """Each list of topology.json, with the rules for a row that changed and for a row that is gone."""
-_OURS = ("purpose", "declared_by")  # for people; the broker does not know them
+_OURS = ("purpose", "declared_by")  # for people; the broker does not use them
 
 
 def compare_topologies(old: JsonObject, new: JsonObject) -> list[Change]:

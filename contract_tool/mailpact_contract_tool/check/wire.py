@@ -65,7 +65,7 @@ def _sent(old: JsonObject, new: JsonObject) -> Iterator[Change]:
 
 
 def _is_taken(value: JsonValue, taken: JsonValue, same: bool) -> bool:  # noqa: FBT001  # one use above
-    """Tell whether readers accept a routing key or a content type.
+    """Return whether readers accept a routing key or a content type.
 
     A key that is made from the body is accepted if the other binding has the same key, or if readers accept all keys.
     """

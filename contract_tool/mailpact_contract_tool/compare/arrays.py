@@ -1,7 +1,7 @@
 """Looks for an array that fulfils all atoms.
 
-Each position up to the last position that an atom names is treated by itself. All positions behind them are equal, so
-the search adds as many as the atoms demand. A demand on "some item" is tried at each position in turn. For each such
+Each position up to the last position that an atom names is searched separately. All later positions are equal, so the
+search adds as many as the atoms demand. A demand on "some item" is tried at each position in turn. For each such
 choice only the shortest possible array is tried, because a longer array fulfils no further atom.
 """
 
@@ -46,7 +46,7 @@ class _Array:
 
     @property
     def told_apart(self) -> int:
-        """Return the number of positions that can differ in meaning from the position behind them."""
+        """Return the number of positions that can have other literals than the next position."""
         named = [atom.count + (atom.op == Op.ITEM) for atom in self.at]
         return max([*named, *(start for _, start, _ in self.some)], default=0)
 

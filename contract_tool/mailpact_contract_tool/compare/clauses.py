@@ -32,24 +32,24 @@ class Op(StrEnum):
     SIZE_AT_MOST = auto()
     MATCHES = auto()  # the pattern `name` is found in the text
     MATCHES_NOT = auto()
-    ITEM = auto()  # the item at `count`, if there is one, obeys `literal`
-    ITEMS_FROM = auto()  # so do all items from `count` on
-    SOME_ITEM_FROM = auto()  # so does at least one item from there on
+    ITEM = auto()  # the item at `count`, if it exists, obeys `literal`
+    ITEMS_FROM = auto()  # all items from `count` on obey `literal`
+    SOME_ITEM_FROM = auto()  # at least one item from `count` on obeys `literal`
     HOLDS_AT_LEAST = auto()  # at least `count` items obey `literal`
     HOLDS_AT_MOST = auto()
     UNIQUE = auto()  # no two items are equal
     REPEATED = auto()  # two items are equal
     PRESENT = auto()  # there is a member `name`
     ABSENT = auto()
-    MEMBER = auto()  # the member `name`, if there is one, obeys `literal`
+    MEMBER = auto()  # the member `name`, if it exists, obeys `literal`
     MATCHING = auto()  # all members whose names match the pattern `name` obey `literal`
-    SOME_MATCHING = auto()  # so does at least one of those
-    OTHERS = auto()  # so do all members that are none of `names` and match none of `patterns`
-    SOME_OTHER = auto()  # so does at least one of those
+    SOME_MATCHING = auto()  # at least one of these members obeys `literal`
+    OTHERS = auto()  # all members not in `names` and matching none of `patterns` obey `literal`
+    SOME_OTHER = auto()  # at least one of these members obeys `literal`
     NAMES = auto()  # all names obey `literal`
     SOME_NAME = auto()
-    OPAQUE = auto()  # `name` says what was not understood; it holds
-    OPAQUE_NOT = auto()  # it does not hold
+    OPAQUE = auto()  # the constraint `name` is not interpreted; it holds
+    OPAQUE_NOT = auto()  # the constraint `name` is not interpreted; it does not hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Atom:
     @property
     def about(self) -> Literal:
         """Return the literal of an atom that has a literal."""
-        assert self.literal is not None  # noqa: S101  # which ops have one is written above
+        assert self.literal is not None  # noqa: S101  # the operations with a literal are listed above
         return self.literal
 
 
@@ -115,7 +115,7 @@ _PAIRS = (
     (Op.OPAQUE, Op.OPAQUE_NOT),
 )
 _OPPOSITES = dict(_PAIRS) | {two: one for one, two in _PAIRS}
-_MOST_SINGLES = 40  # objects or arrays of one enumeration that a value is held against one by one
+_MOST_SINGLES = 40  # the most objects or arrays of one enumeration that are compared with a value one by one
 
 TRUE: Alternative = ()
 NEVER: Clause = ()
@@ -137,11 +137,11 @@ _BOUNDS = {
 
 
 Disjoint: TypeAlias = Callable[[Node, Node], bool]
-"""Tells whether it is proved that no document obeys both."""
+"""Returns whether there is a proof that no document obeys both."""
 
 
 Keyword: TypeAlias = tuple[list[Clause], list[Alternative]]
-"""One keyword: its clauses when it holds, its alternatives when it is broken."""
+"""One keyword: the clauses if the keyword holds, and the alternatives if the keyword is broken."""
 
 
 def keywords(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> Iterator[Keyword]:
@@ -149,7 +149,7 @@ def keywords(node: Node, kind: Kind, store: Store, disjoint: Disjoint) -> Iterat
     yield from _types_and_values(node, kind, store)
     yield from _applicators(node, kind, store, disjoint)
     for word, text in node.outside.items():
-        about = f"{word} {node.number} {text}"  # keywords beside it may decide what it means
+        about = f"{word} {node.number} {text}"  # other keywords of the same schema can change its meaning
         yield unit(Atom(op=Op.OPAQUE, name=about))
     for word, (sized, op) in _SIZES.items():
         if sized == kind and word in node.plain:
@@ -296,7 +296,7 @@ def _numbers(node: Node) -> Iterator[Keyword]:
         factor = cast(float, node.plain["multipleOf"])
         if isinstance(factor, int):
             yield unit(Atom(op=Op.MULTIPLE, bound=Fraction(factor)))
-        else:  # engines calculate with doubles and disagree
+        else:  # engines calculate with doubles and differ in their results
             yield unit(Atom(op=Op.OPAQUE, name=f"multipleOf {canonical(factor)}"))
 
 

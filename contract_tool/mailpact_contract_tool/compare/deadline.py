@@ -1,8 +1,8 @@
 """Bounds the processor time of a comparison.
 
 The search counts its steps, but a step can be short or long. So the search, the walk over two schemas and the engines
-also ask the deadline, again and again, whether their share of the time is over. The clock comes in as an argument. By
-default the clock counts the processor time of this thread, so that other programs on the machine change no verdict.
+also check the deadline regularly. The clock is an argument. By default the clock counts the processor time of this
+thread, so that other programs on the machine change no verdict.
 """
 
 import time
@@ -19,11 +19,11 @@ SECONDS_TO_JUDGE = 1.0
 
 
 class OutOfTime(Exception):
-    """The share of the time is over; nothing is concluded from what was found so far."""
+    """The time limit is reached. The results so far prove nothing."""
 
 
 class Deadline:
-    """The end of the running share of the time."""
+    """The end of the current time limit."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -31,10 +31,10 @@ class Deadline:
         self.begin(SECONDS_TO_READ)
 
     def begin(self, seconds: float) -> None:
-        """Begin a share of the time."""
+        """Begin a time limit of so many seconds."""
         self._end = self._clock() + seconds
 
     def check(self) -> None:
-        """Raise OutOfTime if the share is over."""
+        """Raise OutOfTime if the time limit is reached."""
         if self._clock() > self._end:
             raise OutOfTime("there was not enough time to check all cases")

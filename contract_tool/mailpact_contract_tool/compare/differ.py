@@ -236,7 +236,7 @@ class _Walk:
 
 
 def _comes_with_member(pair: Pair, name: str) -> bool:
-    """Tell whether only one side describes a member, and only this side requires it."""
+    """Return whether only one side describes a member, and only this side requires it."""
     nodes = pair.old.node, pair.new.node
     described = [name in node.named.get("properties", {}) for node in nodes]
     return described[0] != described[1] and described == [name in node.names("required") for node in nodes]

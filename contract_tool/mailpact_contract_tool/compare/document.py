@@ -59,7 +59,7 @@ class Place:
         """Return the schema at that path below this schema."""
         raw, pointer = self.raw, self.pointer
         for step in steps:
-            raw = raw[step]  # type: ignore[index]  # steps are those that stand there
+            raw = raw[step]  # type: ignore[index]  # each step exists in the schema
             pointer += "/" + escaped(str(step))
         return Place(pointer, raw)
 
@@ -220,7 +220,7 @@ def _plain(word: str, value: JsonValue) -> JsonValue:
 
 
 def _is_reference(place: Place) -> bool:
-    """Tell whether a schema has `$ref` as its only deciding keyword."""
+    """Return whether a schema has `$ref` as its only deciding keyword."""
     return [word for word in place.keywords if word in DECIDING] == ["$ref"]
 
 

@@ -16,7 +16,7 @@ from mailpact_contract_tool.compare.node import DECIDING, Kind, Node, Store, can
 from mailpact_contract_tool.compare.rules import BOUNDS, ChangeRule
 
 Wrap = Callable[[Node], Node]
-"""Puts a node back where it was and returns the whole schema."""
+"""Puts a changed node back at its place and returns the whole schema."""
 
 _DESCRIPTIONS = {
     "title": ChangeRule.DESCRIPTION_CHANGED,
@@ -32,7 +32,7 @@ _ANY_CHANGE = {
     ("minContains", "maxContains"): ChangeRule.CONTAINS_CHANGED,
     ("dependentRequired",): ChangeRule.DEPENDENT_REQUIRED_CHANGED,
 }
-"""Keywords of which any change has one rule."""
+"""Keywords with one rule for every change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class PlacedSchema:
     wrap: Wrap
 
     def has(self, word: str) -> bool:
-        """Tell whether the schema has this keyword."""
+        """Return whether the schema has this keyword."""
         return word in self.place.keywords
 
 
@@ -82,7 +82,7 @@ class Pair:
         return self.edit(rule, word, self.store.taking(old, new, *words), self.store.taking(new, old, *words))
 
     def differs(self, *words: str) -> bool:
-        """Tell whether one of these keywords has a different value."""
+        """Return whether one of these keywords has a different value."""
         old, new = self.old.node.plain, self.new.node.plain
         return any(
             (word in old) != (word in new) or (word in old and canonical(old[word]) != canonical(new[word]))

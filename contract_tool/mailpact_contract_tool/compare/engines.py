@@ -1,8 +1,8 @@
-"""Tries a document out with two engines: both must agree that one schema accepts and the other refuses the document.
+"""Validates a document with two engines. Both must agree that one schema accepts and the other refuses the document.
 
 jsonschema-rs takes linear time for patterns. jsonschema uses Python's `re`, which can take exponential time. So, for
-each pattern and each string of the document, the ways are counted in which `re` can walk over the string. If there are
-too many ways, the document is not tried out and counts as not confirmed.
+each pattern and each string of the document, the ways are counted in which `re` can walk over the string. If there
+are too many ways, the document is not validated and counts as not confirmed.
 """
 
 import re
@@ -18,7 +18,7 @@ from mailpact_contract_tool.patterns.automaton import Automaton
 from mailpact_contract_tool.patterns.reader import UnreadPattern, parse
 
 _MOST_WAYS = 2_000_000
-_SHORT = 16  # texts that no pattern of reasonable length takes long for
+_SHORT = 16  # characters; no pattern of reasonable length is slow for such a text
 _DEADLINE: ContextVar[Deadline] = ContextVar("the deadline of the document that jsonschema looks at")
 
 
@@ -32,7 +32,7 @@ class Engines:
         self._patterns = {pattern: _automaton(pattern) for pattern in sorted(set(patterns(schema)))}
 
     def accept(self, value: JsonValue) -> bool | None:
-        """Tell whether the schema accepts a document; None if the engines disagree or one of them cannot tell.
+        """Return whether the schema accepts a document; None if the engines disagree or one of them cannot tell.
 
         Raises OutOfTime.
         """
@@ -64,7 +64,7 @@ def _reference() -> Any:
     from jsonschema.validators import extend
 
     timed = {word: _timed(function) for word, function in Draft202012Validator.VALIDATORS.items()}
-    return extend(Draft202012Validator, timed)  # type: ignore[no-untyped-call]  # jsonschema states no types
+    return extend(Draft202012Validator, timed)  # type: ignore[no-untyped-call]  # jsonschema has no type hints
 
 
 def _timed(keyword: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,7 +1,7 @@
-"""Explains `unevaluatedProperties` and `unevaluatedItems` by the schemas beside them.
+"""Translates `unevaluatedProperties` and `unevaluatedItems` by means of the other keywords of their schema.
 
 A subschema that applies to the same value evaluates the members and items that it names, if it accepts the value. So
-each combination of accepting and refusing subschemas is a case of its own, and in each case the remaining members and
+each combination of accepting and refusing subschemas is a separate case, and in each case the remaining members and
 items are known. If more than a few subschemas decide, the keyword is kept as an opaque atom.
 """
 

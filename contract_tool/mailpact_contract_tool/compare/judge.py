@@ -1,4 +1,4 @@
-"""Judges whether every document of one schema is a document of the other: with a proof, with a witness, or not at all.
+"""Decides whether every document of one schema is also valid for the other: by a proof, by a witness, or "unproven".
 
 Engines disagree about the dot in a pattern. If a pattern has a dot, the verdict is "compatible" only if it holds in
 both interpretations.

@@ -1,7 +1,7 @@
-"""Looks for a document among the values that a schema lists, by trying each value out.
+"""Looks for a document among the values that a schema lists, by validating each value.
 
 If a schema that must hold is an enumeration, or leads to one by `allOf`, `anyOf` or `oneOf`, no other document can be
-the answer. Membership in a list is decided by sets; everything else is decided by both engines.
+the answer. Sets decide whether a value is in a list. Both engines decide all other questions.
 """
 
 from collections import Counter
@@ -65,9 +65,9 @@ class Listed:
         return None if engines is None else engines.accept(value)
 
     def _of(self, node: Node) -> _List | None:
-        """Return values that include every accepted value; None if there may be others."""
+        """Return values that include every accepted value; None if the schema may accept other values."""
         if node not in self._lists:
-            self._lists[node] = None  # for a definition that leads to itself
+            self._lists[node] = None  # ends the recursion of a definition that refers to itself
             self._lists[node] = self._joined(self._store.target(node))
         return self._lists[node]
 

@@ -45,9 +45,9 @@ PLAIN = (
     *("minProperties", "maxProperties"),
 )
 OUTSIDE = ("$dynamicRef", "$recursiveRef", "additionalItems", "dependencies")
-"""Keywords that some engines let decide and that are not taken apart; all but the first are of older drafts."""
+"""Keywords that some engines evaluate and that are not interpreted here. All except the first are of older drafts."""
 DECIDING = frozenset({*PLAIN, *ONE, *MANY, *NAMED, *OUTSIDE, "$ref"})
-"""All keywords that decide about documents; the others only describe."""
+"""All keywords that decide about documents. All other keywords are annotations."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +71,7 @@ class Node:
 
     @property
     def only_values(self) -> bool:
-        """Tell whether `enum` or `const` is the only keyword of the schema."""
+        """Return whether `enum` or `const` is the only keyword of the schema."""
         return [*self.plain] in (["enum"], ["const"]) and not (
             self.one or self.many or self.named or self.outside
         )
@@ -136,7 +136,10 @@ class Store:
         return node
 
     def taking(self, node: Node, other: Node, *keywords: str) -> Node:
-        """Return the node with these keywords as the other node has them; none of them holds several subschemas."""
+        """Return the node with the other node's values of these keywords.
+
+        None of the keywords holds several subschemas.
+        """
 
         def mixed(own: Mapping[str, _T], others: Mapping[str, _T]) -> dict[str, _T]:
             kept = {word: value for word, value in own.items() if word not in keywords}
@@ -199,7 +202,7 @@ def kind_of(value: JsonValue) -> Kind:
 
 
 def plainest(value: JsonValue) -> JsonValue:
-    """Return the value with all integers written as `int`, because 1 and 1.0 are the same JSON value."""
+    """Return the value with all integers as `int`, because 1 and 1.0 are the same JSON value."""
     match value:
         case bool():
             return value

@@ -1,8 +1,8 @@
 """Looks for an object that fulfils all atoms.
 
-Each name that an atom mentions is treated by itself. All other names differ only in the patterns that they match, so a
-new name is made up for each set of patterns that a name can match. A demand on "some other member" is tried with each
-name in turn, and with a new name. An optional member is left out, unless the object needs more members.
+Each name that an atom mentions is searched separately. All other names differ only in the patterns that they match,
+so a new name is made up for each set of patterns that a name can match. A demand on "some other member" is tried with
+each name in turn, and with a new name. An optional member is left out, unless the object needs more members.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ from mailpact_contract_tool.compare.outcome import (
 
 _MOST_MEMBERS = 1_000
 _MOST_WAYS = 2_000
-_MOST_NAMES = 400  # sets of patterns, whole or begun, for which one way of filling an object looks for names
+_MOST_NAMES = 400  # the most sets of patterns for which one way to fill an object looks for names
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def _ways(wanted: _Object, search: ValueSearch) -> Iterator[list[_Member]]:
         search.spend(0)
         fresh = {place for place in chosen if isinstance(place, int)}
         if fresh != set(range(len(fresh))):
-            continue  # the same as a way that makes fewer
+            continue  # equal to a way with fewer new names
         placed: dict[str | int, _Member] = {
             name: _Member(name, wanted.names) for name in sorted(wanted.present)
         }
@@ -166,7 +166,7 @@ class _Filling:
         return Unknown(reasons) if reasons else self._complete()
 
     def _could_be(self, member: _Member) -> bool:
-        """Tell whether the member is possible if no other member has its name."""
+        """Return whether the member is possible if no other member has its name."""
         found, self._found = self._found, {}
         try:
             return not isinstance(first_of(islice(self._pairs(member), _MOST_WAYS)), Nothing)
@@ -190,7 +190,7 @@ class _Filling:
         return Unknown(reasons) if reasons else NOTHING
 
     def _candidates(self) -> Iterator[str | None]:
-        """Yield the known names that may be added, and then None for a new name, without end."""
+        """Yield the known names that may be added; then yield None (for a new name) without end."""
         for name in self._wanted.known:
             if name not in self._wanted.absent and name not in self._found:
                 yield name

@@ -19,12 +19,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """It is proved that there is no such document."""
+    """There is a proof that no such document exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """No document was found, and none is excluded; `reasons` say why."""
+    """No document was found, and there is no proof that none exists; `reasons` say why."""
 
     reasons: frozenset[str]
 
@@ -65,4 +65,4 @@ class ValueSearch(Protocol):
         """Look for a value that fulfils all literals."""
 
     def spend(self, steps: int) -> None:
-        """Count the steps of work that a question costs beside the questions that it asks; raises OutOfTime."""
+        """Count the steps of work of a question, without the steps of its own further questions; raises OutOfTime."""

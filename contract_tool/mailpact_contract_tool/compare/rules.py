@@ -115,4 +115,4 @@ BOUNDS: Mapping[str, tuple[ChangeRule, ChangeRule]] = {
         "maxProperties": "MAX_PROPERTIES",
     }.items()
 }
-"""Keywords that bound a size: the rules for a greater bound and for a smaller one."""
+"""Keywords that limit a size, with the rules for a greater limit and for a smaller limit."""

@@ -93,7 +93,7 @@ def _whole(wanted: _Range, search: ValueSearch) -> Outcome:
             return Found(index * factor)
     if low is not None and high is not None and high - low < _MOST_TRIED:
         return NOTHING
-    # A stretch in which each factor's remainders come round, with room for the values that are excluded, was enough.
+    # It is enough to try one full period of all factors' remainders, plus one value for each excluded value.
     round_trip = lcm(*(other // gcd(other, factor) for other in wanted.no_factors))
     if round_trip * (len(wanted.never) + 1) * 2 < _MOST_TRIED:
         return NOTHING

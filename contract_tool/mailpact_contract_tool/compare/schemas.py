@@ -2,8 +2,8 @@
 
 The first question is whether all documents of one schema are documents of the other schema. If not, the search looks
 for a witness for each change: a document that the old schema accepts, and that both the new schema and the old schema
-with only this change refuse. If the changes break only together, the search looks for a document that the new schema
-accepts again when one change is reverted.
+with only this change refuse. If the changes break only in combination, the search looks for a document that the new
+schema accepts after one change is reverted.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +26,7 @@ from mailpact_contract_tool.compare.rules import ChangeRule
 from mailpact_contract_tool.compare.verdict import Change, Comparison, Verdict
 
 _MOST_JUDGED = 300
-_MOST_NODES_JUDGED = 20_000  # schemas that are looked at for all changes together
+_MOST_NODES_JUDGED = 20_000  # the most schemas that are examined for all changes together
 
 
 def compare(old: Schema, new: Schema, *, clock: Clock = PROCESSOR_TIME) -> Comparison:

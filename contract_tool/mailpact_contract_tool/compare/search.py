@@ -1,15 +1,16 @@
 """Looks for a document that some schemas accept and others refuse, or proves that there is none.
 
-Whether old documents stay acceptable is the question whether there is a document that the old schema accepts and the
-new one refuses. A goal is a set of literals. For each kind of value its demands are put into clauses (`clauses`),
-branch by branch one alternative of each clause is chosen, and what is left are atoms: a text, a number, an array or an
-object is made from them, asking further goals for its parts. If no branch leads to a document, there is none.
+Old documents stay valid if no document exists that the old schema accepts and the new schema refuses. A goal is a set
+of literals. For each kind of value, the search writes the goal's demands as clauses (`clauses`). In each branch the
+search chooses one alternative of each clause. The result is a set of atoms. From these atoms the search makes a text,
+a number, an array or an object, and asks further goals for its parts. If no branch leads to a document, no document
+exists.
 
-A goal that comes up again below itself is answered by "none": a smallest document does not need, inside itself, a
-document for the same goal. What was concluded with such an answer is kept only where it does not depend on it.
+If a goal occurs again inside itself, the answer is "none", because a smallest document never contains another
+document for the same goal. A result that depends on such an answer is not remembered.
 
-Every step is counted, so that time and memory are bounded; too many steps end in Unknown. The store's deadline ends a
-search that needs too much time, by the exception OutOfTime.
+Every step is counted, so that time and memory are bounded. Too many steps end in Unknown. If a search takes too much
+time, the store's deadline raises OutOfTime.
 """
 
 from collections.abc import Iterable, Mapping
@@ -52,11 +53,11 @@ class _Branch:
 
 _EMPTY = _Branch(frozenset(), {}, ())
 _CONTRADICTED = frozenset({Op.PRESENT, Op.ABSENT, Op.MATCHES, Op.MATCHES_NOT, Op.OPAQUE, Op.OPAQUE_NOT})
-"""Atoms of which one and its opposite cannot both hold, whatever else holds."""
+"""Operations of atoms for which an atom and its opposite can never both hold."""
 
 
 def _names_schemas(clause: Clause) -> bool:
-    """Tell whether each alternative begins with an accepting schema; such a clause decides most other clauses."""
+    """Return whether each alternative begins with an accepting schema; such a clause decides most other clauses."""
     return all(isinstance(one[0], Literal) and one[0].holds for one in clause)
 
 
@@ -82,7 +83,7 @@ class Search:
         self._steps = 0
 
     def question(self, goal: Goal) -> Outcome:
-        """Answer a new question with a share of all steps. Raises OutOfTime."""
+        """Answer a new question with its share of all steps. Raises OutOfTime."""
         self._steps = share = min(self._left, _MOST_STEPS_A_QUESTION)
         self.store.deadline.check()
         outcome = self.ask(goal)
@@ -90,7 +91,7 @@ class Search:
         return outcome
 
     def spend(self, steps: int) -> None:
-        """Count steps of work; when none are left, questions end in Unknown. Raises OutOfTime."""
+        """Count steps of work. When no steps are left, questions end in Unknown. Raises OutOfTime."""
         self._steps -= steps
         self.store.deadline.check()
 
@@ -133,9 +134,9 @@ class Search:
         return NOTHING if branch is None else self._decide(branch, kind)
 
     def is_excluded(self, goal: Goal) -> bool:
-        """Tell whether it is proved, without the help of an open goal, that nothing fulfils the literals."""
+        """Return whether there is a proof, which depends on no open goal, that no value fulfils the literals."""
         if goal not in self._excluded:
-            self._excluded[goal] = False  # asked again below itself, it is not proved yet
+            self._excluded[goal] = False  # if the goal occurs again inside itself, it is not proved yet
             opened, self._open, before = self._open, {}, self._shallowest
             try:
                 self._excluded[goal] = isinstance(self.ask(goal), Nothing)
@@ -231,13 +232,13 @@ class Search:
         return item.op == Op.MEMBER and self._cannot_be(branch, alternative, item)
 
     def _cannot_be(self, branch: _Branch, alternative: Alternative, member: Atom) -> bool:
-        """Tell whether a required member has no possible value; asked only if several clauses are open."""
+        """Return whether a required member has no possible value; asked only if several clauses are open."""
         if len(branch.clauses) < 2 or not self._required(branch, alternative, member.name):
             return False
         return isinstance(self.ask(self._member(branch, member.name) | {member.about}), Nothing)
 
     def _holds(self, branch: _Branch, alternative: Alternative, kind: Kind) -> bool:
-        """Tell whether an alternative follows from the choices so far."""
+        """Return whether an alternative follows from the choices so far."""
         return all(self._is_settled(branch, item, kind) for item in alternative)
 
     def _is_settled(self, branch: _Branch, item: Item, kind: Kind) -> bool:
@@ -268,7 +269,7 @@ class Search:
         )
 
     def _follows(self, known: Goal, literal: Literal) -> bool:
-        """Tell whether a literal follows from others; asked only if the others leave few values."""
+        """Return whether a literal follows from others; asked only if the others leave few values."""
         if literal in known:
             return True
         few = any(one.holds and ("const" in one.node.plain or "enum" in one.node.plain) for one in known)

@@ -41,7 +41,7 @@ class StringSearch:
         return longer if isinstance(longer, Found) else self._search(asked, never, least, most)
 
     def matches(self, pattern: str, text: str) -> bool | None:
-        """Tell whether a pattern matches a string; None if the pattern is not supported."""
+        """Return whether a pattern matches a string; None if the pattern is not supported."""
         automaton = self._automaton(pattern)
         return None if isinstance(automaton, str) else automaton.matches(text)
 

@@ -16,7 +16,7 @@ def pair_faults(reader: JsonObject, writer: JsonObject) -> Iterator[Fault]:
         return
     try:
         comparison = compare(writer, reader)
-    except ValueError as error:  # too big to be compared, or broken in a way that is a finding of its own
+    except ValueError as error:  # too large to be compared, or invalid, for which there is another finding
         yield Fault(LintRule.PAIR_DISAGREES, "", f"readers and writers cannot be compared: {error}")
         return
     for change in comparison.changes:

@@ -19,7 +19,7 @@ from mailpact_contract_tool.lint.shape_rules import (
 from mailpact_contract_tool.lint.subschemas import Place, places
 from mailpact_contract_tool.lint.text_rules import format_faults, pattern_faults
 
-MOST_PATTERNS = 200  # each may take a tenth of a second to be proven harmless
+MOST_PATTERNS = 200  # the check of one pattern can take a tenth of a second
 _PlaceRule = Callable[[Place, JsonObject], Iterator[Fault]]
 _EVERY_SCHEMA: tuple[_PlaceRule, ...] = (
     format_faults,
@@ -48,9 +48,9 @@ UNUSABLE = frozenset(
         LintRule.REFERENCES_EXPLODE,
     }
 )
-"""What no engine may be given: it would refuse the schema, fetch something, or never come to an answer."""
+"""Rules whose violation makes a schema unusable for every engine, which would refuse it, load a URL or never end."""
 _SLOW = frozenset({LintRule.PATTERN_DIALECT, LintRule.PATTERN_EXPLODES})
-"""What an engine that backtracks may not be given either."""
+"""Rules whose violation also makes a schema unusable for a backtracking engine."""
 
 
 def unusable_fault(schema: JsonObject) -> Fault | None:

@@ -17,7 +17,7 @@ ONE_SCHEMA = frozenset({*ONE, "contentSchema"})
 NAMED_SCHEMAS = frozenset({*NAMED, "$defs"})
 LISTED_SCHEMAS = frozenset(MANY)
 IN_PLACE = frozenset({"allOf", "anyOf", "dependentSchemas", "else", "if", "not", "oneOf", "then"})
-"""Keywords whose subschemas look at the same value as the schema that they stand in."""
+"""Keywords whose subschemas apply to the same value as the schema that contains the keyword."""
 ANNOTATIONS = frozenset(
     (
         *(
@@ -65,7 +65,7 @@ BY_TYPE = {
         )
     ),
 }
-"""Keywords that look at values of one type and let every other value through."""
+"""Keywords that restrict values of one type only and accept all other values."""
 OTHERS = frozenset({"$id", "$ref", "$schema", "allOf", "anyOf", "const", "$defs", "enum", "oneOf", "type"})
 KNOWN = frozenset().union(
     ONE_SCHEMA, NAMED_SCHEMAS, LISTED_SCHEMAS, ANNOTATIONS, OTHERS, FORBIDDEN, *BY_TYPE.values()

@@ -20,7 +20,7 @@ from mailpact_contract_tool.lint.subschemas import BY_TYPE, below, places
 MAX_VECTOR_BYTES = 4 * 1024 * 1024
 _DERIVED = frozenset(list(ErrorCode)[: list(ErrorCode).index(ErrorCode.UNSUPPORTED_VERSION) + 1])
 _APPLIED = frozenset({"format", "items", "maxContains", "minContains", "prefixItems", "properties"})
-"""Keywords that refuse nothing by themselves."""
+"""Keywords that refuse no value by themselves."""
 _ASSERTIONS = (
     frozenset({"anyOf", "const", "enum", "not", "oneOf", "type"}).union(*BY_TYPE.values()) - _APPLIED
 )
@@ -53,13 +53,13 @@ class Engine:
         for error in self._validator.iter_errors(value):
             location = pointer_to(error.schema_path)
             keyword = location.rpartition("/")[2]
-            if error.kind.name == "propertyNames":  # and the location is that of what it holds
+            if error.kind.name == "propertyNames":  # the reported location is that of the subschema
                 keyword = error.kind.name
             yield Failure(pointer_to(error.instance_path), keyword, location)
-        # Only the evaluation looks into alternatives. It joins some neighbours (minLength and maxLength), and lists the
-        # one that holds beside the one that does not; that has an error by its name.
+        # Only the evaluation reports on alternatives. It joins some keywords (minLength and maxLength), and lists
+        # both of them, but only the broken keyword has an error with its name.
         for unit in self._validator.evaluate(value).list().get("details", ()):
-            location = unit["schemaLocation"].rpartition("#")[2]  # before it stands the schema's $id
+            location = unit["schemaLocation"].rpartition("#")[2]  # the schema's $id stands before `#`
             keyword = location.rpartition("/")[2]
             if not unit["valid"] and (keyword in _ALTERNATIVES or keyword in unit.get("errors", ())):
                 yield Failure(unit["instanceLocation"], keyword, location)
@@ -82,7 +82,7 @@ def sent_body(vector: JsonObject) -> bytes | None:
 
 
 def _joined(pieces: list[JsonValue]) -> bytes | None:
-    # The form has seen to it that `times` is a whole number; 3.0 is one too.
+    # The check of the form ensures that `times` is an integer; 3.0 counts as an integer, too.
     parts = [
         (str(piece["text"]).encode(), int(float(str(piece["times"]))))
         for piece in pieces
@@ -104,7 +104,7 @@ def refused(vector: JsonObject, body: bytes, binding: Binding | None, limits: Li
 
 def _property_refusal(vector: JsonObject, binding: Binding) -> Refusal | None:
     properties = object_at(vector, "properties")
-    # A vector without `type` is about something else: the type stands in it by its folder.
+    # A vector without `type` does not test the type, so the type is taken from the vector's folder.
     stated = (
         properties.get("type", binding.type),
         vector.get("content_type", binding.content_type),
@@ -228,7 +228,7 @@ def assertions(schema: JsonObject) -> Iterator[str]:
         for keyword in place.schema:
             value = place.schema[keyword]
             if place.keyword == "propertyNames" and keyword == "type":
-                continue  # a name is always a string
+                continue  # a member's name is always a string
             if keyword in _ASSERTIONS and not (
                 keyword in ("additionalProperties", "propertyNames") and value is not False
             ):

@@ -22,7 +22,7 @@ from mailpact_contract_tool.patterns.tree import Characters, Choice, Edge, Range
 _MOST_STATES = 6_000
 _MOST_STEPS = 200_000
 _LONGEST_TEXT = 4_000_000
-_MATCHED = -1  # a state of the walk: found already, whatever follows
+_MATCHED = -1  # a state of the walk: the pattern has matched already
 _BEGIN = 0
 _NICE = (
     "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -36,7 +36,7 @@ class TooLarge(Exception):
 
 @dataclass(slots=True)
 class _State:
-    """A state: reads a character of `takes` and goes to `to`, or goes on without one, perhaps only at an edge."""
+    """A state: reads a character of `takes` and goes to `to`, or goes on without reading, possibly only at an edge."""
 
     takes: Ranges | None = None
     to: int = 0
@@ -47,7 +47,7 @@ class Automaton:
     """The automaton of one pattern; building raises UnreadPattern if it has too many states."""
 
     def __init__(self, tree: Tree) -> None:
-        self._states = [_State(), _State()]  # where a text begins, and the end of a match
+        self._states = [_State(), _State()]  # the beginning of a text, and the end of a match
         self._work = 0
         self.entry = self._build(tree, 1)
         self._states[_BEGIN].ways = [(self.entry, None)]
@@ -224,7 +224,7 @@ class _Walk:
         self._moves: list[dict[tuple[int, int], int]] = [{} for _ in wanted]
         self._next: dict[tuple[int, ...], dict[tuple[int, ...], str]] = {}
         self._spend = budget.spend
-        self._spend(len(self._classes) * len(wanted))  # what it took to tell the classes apart
+        self._spend(len(self._classes) * len(wanted))  # the cost of computing the classes
 
     def shortest(self, least: int, most: int | None) -> str | None:
         begin = tuple(self._settle(index, 1 << _BEGIN) for index in range(len(self._wanted)))

@@ -2,8 +2,8 @@
 
 Python, JavaScript and Java try the ways to match a pattern one after the other. If the pattern's loops can divide a
 text in many ways, and the text does not match, these engines try all ways: exponentially many for `(a*)*`,
-quadratically many for `a*a*`. A body of 64 KiB then blocks a service for minutes. The pattern is made into an automaton
-with one state for each character that it names. The search looks for two ways of reading the same text:
+quadratically many for `a*a*`. A body of 64 KiB then blocks a service for minutes. The pattern is made into an
+automaton with one state for each character that it names. The search looks for two ways to read the same text:
 
     exponential   from a state back to itself in two ways               (EDA; Weber and Seidl 1991)
     polynomial    around p, from p to q, and around q, all by one text  (IDA; the same)
@@ -24,7 +24,7 @@ from mailpact_contract_tool.patterns.tree import Characters, Choice, Edge, Repea
 _WRITTEN_OUT = 16
 _MOST_STATES = 500
 _MOST_STEPS = 100_000
-_MOST_JOINS = 5  # each may double the time
+_MOST_JOINS = 5  # each join can double the time
 _TOO_BIG = "is too big to be proven harmless; write it shorter"
 
 _T = TypeVar("_T")

@@ -36,7 +36,7 @@ _SPACES = "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".joi
 )
 _CONTROLS = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
 _SYNTAX = frozenset("^$\\.*+?()[]{}|/")
-_DOUBLES = ("&&", "--", "~~", "||")  # set operations, to Rust and Java, inside a class
+_DOUBLES = ("&&", "--", "~~", "||")  # inside a class, Rust and Java read these as set operations
 _BARE = {
     ".": "`.` leaves out other line ends in each language; write a class such as [^\\x0a\\x0d]",
     "^": "`^` stands at the very beginning only",
@@ -234,7 +234,7 @@ class _Reader:
                 "+",
                 "?",
                 "{",
-            ):  # a lazy one matches the same texts
+            ):  # a lazy quantifier matches the same texts
                 self._refuse("a repetition is repeated", self._at)
         return Repeat(item, *counts)
 

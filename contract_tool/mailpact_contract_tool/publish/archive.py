@@ -12,7 +12,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 
-_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # deflate, no name, no time, unknown system
+_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # method deflate, no name, no time, unknown system
 _MOST_IN_A_BLOCK = 0xFFFF
 
 

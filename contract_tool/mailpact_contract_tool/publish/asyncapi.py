@@ -22,7 +22,8 @@ from mailpact_contract_tool.publish.described import Described
 
 SCHEMA_FORMAT = "application/schema+json;version=draft-2020-12"
 _AMQP = {"bindingVersion": "0.3.0"}
-_MEMBER = re.compile(r"\{/([^{}/]+)\}")  # in a routing key: the member of the body whose value stands there
+# in a routing key: a placeholder for the value of this member of the body
+_MEMBER = re.compile(r"\{/([^{}/]+)\}")
 _SIDES = {"writer": "send", "reader": "receive"}
 
 
@@ -179,7 +180,7 @@ def _headers(binding: dict[str, Any]) -> JsonObject:
 def _schemas(contracts: Sequence[Described]) -> Iterator[tuple[str, JsonObject]]:
     for contract in contracts:
         for side, name in _message_names(contract).items():
-            # A reference is read from the document's top, not from the schema's.
+            # References are resolved from the top of the document, not from the top of the schema.
             home = f"#/components/schemas/{name}/schema"
             yield name, {"schemaFormat": SCHEMA_FORMAT, "schema": _at_home(contract.schemas[side], home)}
 

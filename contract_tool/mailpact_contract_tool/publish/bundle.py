@@ -101,7 +101,7 @@ class _Collected:
     def keep(self, name: str, schema: JsonObject) -> str:
         home = f"#/$defs/{name}"
         if name not in self.definitions:
-            self.definitions[name] = None  # a schema may point back at one that points at it
+            self.definitions[name] = None  # two schemas can refer to each other
             copy = self.localized(schema, name=name, home=home)
             self.definitions[name] = {
                 word: value for word, value in copy.items() if word not in _OF_A_WHOLE_FILE

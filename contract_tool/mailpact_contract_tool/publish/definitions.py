@@ -28,8 +28,8 @@ LOG_QUEUE = "logs.all"
 LOG_POLICY = "mailpact-logs"
 MOST_LOG_RECORDS, MOST_LOG_BYTES = 100_000, 100_000_000
 _OBSERVED = ("email", "email.status", LOGS)
-_PRIVATE_QUEUES = r"amq\.gen-.*"  # what RabbitMQ calls a queue that is declared without a name
-_CACHE_QUEUES = r"cache\.invalidation\..+"  # one for each process of the site
+_PRIVATE_QUEUES = r"amq\.gen-.*"  # RabbitMQ's names for queues that are declared without a name
+_CACHE_QUEUES = r"cache\.invalidation\..+"  # one queue for each process of the site
 _DEAD_LETTER_EXCHANGE = "x-dead-letter-exchange"
 
 

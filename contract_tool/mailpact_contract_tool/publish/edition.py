@@ -1,10 +1,10 @@
 """Makes an edition: the published files, the files made from them, and a name derived from the contents.
 
-    README.md                    what is where
+    README.md                    a list of the files
     contracts/…                  the published files, byte for byte
     schemas/…                    one self-contained schema for each contract and side
-    types/…                      what writers send, as TypeScript types
-    asyncapi.json                all of it as an AsyncAPI 3 document
+    types/…                      the messages of writers as TypeScript types
+    asyncapi.json                all contracts as an AsyncAPI 3 document
     rabbitmq-definitions.json    exchanges, queues, bindings and users as RabbitMQ imports them
     SHA256SUMS                   the hash of each of these files: `sha256sum --check SHA256SUMS`
 

@@ -113,7 +113,8 @@ def _object(schema: dict[str, Any], names: Mapping[str, str], indent: str) -> st
     lines = [_member(name, members[name], schema, names, inner) for name in members]
     rest = schema.get("additionalProperties", True)
     if rest is not False:
-        # An index signature covers the named members too, so it can say no more than `unknown` beside them.
+        # An index signature also applies to the named members, so its type must be `unknown` if there are named
+        # members.
         other = "unknown" if members else _type(rest, names, inner)
         lines.append(f"{inner}[member: string]: {other};\n")
     return "{\n" + "".join(lines) + indent + "}"

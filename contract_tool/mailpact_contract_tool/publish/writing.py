@@ -52,7 +52,7 @@ def read_published(root: Path) -> dict[str, bytes]:
     published = {path: data for path, data in files.items() if _is_published(path, folders)}
     strange = sorted(path for path in published if not _PLAIN.fullmatch(path))
     if strange:
-        # Not every system can store another name, and a line end in one would make two lines of SHA256SUMS.
+        # Not every system can store other names, and a line end in a name would make two lines in SHA256SUMS.
         raise FolderError(
             f"{root}: {strange[0]!a} cannot be unpacked under this name on every system; rename the file"
         )
@@ -154,7 +154,7 @@ def _take_their_places(out: Path, unfinished: Path) -> None:
         if path.name == unfinished.name:
             continue
         if path.name.startswith(_UNFINISHED):
-            shutil.rmtree(path)  # of a run that was killed
+            shutil.rmtree(path)  # left by a run that was killed
         else:
             path.rename(old / path.name)
     for path in sorted((unfinished / "new").iterdir()):

@@ -235,7 +235,7 @@ def _breaks(schema: JsonObject, pointer: str) -> JsonValue | NoWitness:
         "$schema",
         "$defs",
         "$id",
-    }:  # the keywords beside this one break together with it
+    }:  # these keywords break together with this keyword
         del at[other]
     accepting = copy.deepcopy(alone)
     at[keyword] = value

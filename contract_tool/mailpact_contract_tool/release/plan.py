@@ -1,11 +1,12 @@
 """Plans a release: the files that make a contract's changes its next published version.
 
-A version is only ever added, and only one that every program of the same major version can live with: each published
-writers' schema must be accepted by the new readers, and the new writers' by every published reader. What is planned is
-linted as if it were written already, so that nothing can be released that the linter would refuse afterwards.
+A release only adds a version, and the version must be compatible with every program of the same major version: the
+new readers must accept the messages of each published version's writers, and each published version's readers must
+accept the messages of the new writers. The planned files are linted before they are written, so the linter accepts
+every released version.
 
-The order of the files is the order of writing, the index last: until it is written nothing is published, and a release
-that was interrupted is finished by running it again.
+The files are written in the planned order, with the index last. Nothing is published until the index is written. To
+finish an interrupted release, run the release again.
 """
 
 import json
@@ -40,7 +41,7 @@ class ReleaseRefused(CatalogueError):
 
 
 class ReleaseInterrupted(CatalogueError):
-    """A file could not be written; the files that are already written do no harm."""
+    """A file could not be written. The files that were already written do no harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def _version(files: Files, folder: ContractFolder, version: str) -> dict[str, by
 
 
 def _changes(files: Files, folder: ContractFolder, newest: int) -> list[tuple[str, Change]]:
-    """Return the changes since the newest version, with their files; raise ReleaseRefused if a version would break."""
+    """Return the changes since the newest version, with their files; raise ReleaseRefused if they break a version."""
     try:
         now = read_release(files, folder.path, "as it is")
         published = tuple(

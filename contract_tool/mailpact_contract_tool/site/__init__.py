@@ -1,1 +1,1 @@
-"""The documentation site that is made from the contracts: pages are values, Sphinx makes HTML of them."""
+"""The documentation site of the contracts. Pages are values; Sphinx renders them as HTML."""

@@ -1,6 +1,8 @@
-"""Makes HTML of the pages with Sphinx, MyST and the theme Furo: all files are local, nothing is fetched by a reader.
+"""Renders the pages as HTML with Sphinx, MyST and the theme Furo.
 
-Every warning is an error: a link that leads nowhere, a page that nobody can reach.
+All files are local, so a reader's browser loads nothing from other servers.
+
+Every warning is an error, such as a broken link or a page without a link to it.
 """
 
 import importlib.util
@@ -14,7 +16,7 @@ from mailpact_contract_tool.publish.writing import write_all
 
 _STATIC = Path(__file__).with_name("static")
 _NEEDED = ("sphinx", "myst_parser", "furo")
-_LEFT_OUT = (".buildinfo", "objects.inv")  # what they hold, the versions of tools, is of no use to a reader
+_LEFT_OUT = (".buildinfo", "objects.inv")  # these files contain versions of tools, which readers do not need
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _OPTIONS = {
     "project": "Mailpact's contracts",
@@ -23,9 +25,9 @@ _OPTIONS = {
     "source_suffix": {".md": "markdown"},
     "exclude_patterns": ["files/**"],
     "myst_heading_anchors": 3,
-    # A contract's texts come from other people: what looks like HTML is text.
+    # A contract's texts come from other people, so HTML in them is shown as text.
     "myst_disable_syntax": ["html_block", "html_inline"],
-    # An example may show what no parser takes.
+    # An example may show code that no parser accepts.
     "suppress_warnings": ["misc.highlighting_failure"],
     "smartquotes": False,
     "html_theme": "furo",
@@ -40,7 +42,7 @@ _OPTIONS = {
 
 
 class SiteError(Exception):
-    """The site cannot be made; the message says why and what to do."""
+    """The site cannot be built; the message says why and what to do."""
 
 
 def refuse_without_sphinx() -> None:
@@ -53,7 +55,7 @@ def refuse_without_sphinx() -> None:
 
 
 def html(pages: Mapping[str, str], files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Make a site of Markdown `pages`, which may link to `files` below `files/`; raises SiteError."""
+    """Build a site from Markdown `pages`, which may link to `files` below `files/`; raises SiteError."""
     refuse_without_sphinx()
     with tempfile.TemporaryDirectory(prefix="mailpact-site-") as folder:
         source, out = Path(folder, "source"), Path(folder, "html")

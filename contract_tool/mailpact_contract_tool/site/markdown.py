@@ -1,4 +1,4 @@
-"""Writes Markdown: text that stays text, tables, code, and pages taken from elsewhere with their links led here."""
+"""Writes Markdown: escaped text, tables, code, and pages of the repository with their links changed to this site."""
 
 import posixpath
 import re
@@ -17,37 +17,40 @@ _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 
 
 class Markdown(str):
-    """A text that is Markdown already."""
+    """A text that is already Markdown and is not escaped."""
 
     __slots__ = ()
 
 
 def escaped(text: str) -> str:
-    """Write a text so that none of it is read as Markdown; line ends become spaces."""
+    """Escape a text, so that no part of it is read as Markdown; line ends become spaces."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
 def code(text: str) -> Markdown:
-    """Write a text as code within a line, fit for a cell of a table."""
+    """Write a text as code within a line. The result can be used in a cell of a table."""
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     room = " " if text[:1] in ("`", " ") or text[-1:] in ("`", " ") else ""
     return Markdown(f"{fence}{room}{text}{room}{fence}".replace("|", "\\|"))
 
 
 def block(text: str, language: str = "text") -> Markdown:
-    """Write a text as code in lines of its own."""
+    """Write a text as a block of code."""
     fence = "`" * max(3, max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     return Markdown(f"{fence}{language}\n{text.rstrip()}\n{fence}\n")
 
 
 def toctree(entries: Iterable[str], caption: str = "") -> Markdown:
-    """Return the list that Sphinx makes the navigation from; the page itself does not show the list."""
+    """Return the list from which Sphinx makes the navigation. The page itself does not show the list."""
     options = [f":caption: {caption}"] if caption else []
     return Markdown("```{toctree}\n" + "\n".join([*options, ":hidden:", "", *entries]) + "\n```\n")
 
 
 def apart(page: str) -> str:
-    """Keep a page out of the navigation, which stands on every page and so costs their number squared."""
+    """Exclude a page from the navigation.
+
+    Every page contains the navigation, so its size grows with the square of the pages.
+    """
     return f"---\norphan: true\n---\n\n{page}"
 
 
@@ -57,7 +60,7 @@ def body(page: str) -> str:
 
 
 def lowered(page: str) -> Markdown:
-    """Write a page's headings one level lower; what looks like one in a block of code stays."""
+    """Write a page's headings one level lower. Lines in blocks of code are not changed."""
     fence, lines = "", []
     for line in page.splitlines():
         found = _FENCE.match(line)
@@ -68,9 +71,10 @@ def lowered(page: str) -> Markdown:
 
 
 def relinked(page: str, *, at: str, to: str, places: Mapping[str, str]) -> Markdown:
-    """Lead a page's links to this site: it stood at the path `at` and stands at `to` now.
+    """Change a page's links to this site. The page was at the path `at`, and is now at `to`.
 
-    `places` gives the page of this site for each path that has one. What has none keeps its words and loses its link.
+    `places` maps paths of the repository to pages of this site. If a link's target has no page on this site, the link
+    is removed and its text is kept.
     """
 
     def link(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Finds what the site is made from: the contracts, and the pages of the repository that come in the wheel."""
+"""Finds the sources of the site: the contracts, and the pages of the repository that the wheel contains."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ _TEMPLATES = Path(__file__).with_name("templates")
 def material(
     catalogue: Catalogue, published: Mapping[str, bytes], *, commands: tuple[Command, ...], archive: str
 ) -> Material:
-    """Gather it; `archive` names the tarball that the site offers. Raises UnresolvedReference."""
+    """Return the sources of the site. `archive` is the name of the tarball on the site. Raises UnresolvedReference."""
     return Material(
         contracts=describe(catalogue, published),
         errors={code.value: error for code, error in catalogue.error_codes.items()},
@@ -30,7 +30,10 @@ def material(
 
 
 def _pages(folder: str, *, beside: str) -> dict[str, str]:
-    """Read a folder of pages: in a wheel it lies in the package, in a checkout below the folder `beside`."""
+    """Read a folder of pages.
+
+    In a wheel the folder is in the package; in a checkout it is below the folder `beside`.
+    """
     here = Path(__file__).parents[1]
     installed = here / folder
     root = installed if installed.is_dir() else here.parents[1] / beside / folder

@@ -1,4 +1,4 @@
-"""Reads the members of a message out of a schema: one row for each, in the schema's order."""
+"""Lists the members of a message from its schema: one row for each member, in the schema's order."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from typing import Any
 
 from mailpact.contracts.parse import JsonObject
 
-_DEEPEST = 8  # a schema may contain itself
+_DEEPEST = 8  # limits schemas that contain themselves
 _LENGTHS = (("minLength", "maxLength", "characters"), ("minItems", "maxItems", "items"))
 _SIZES = (("minProperties", "maxProperties", "members"), ("minimum", "maximum", ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member: its path, such as `to[].address`, and what is said of it; `pattern` is empty if there is none."""
+    """One member: its path, such as `to[].address`, and its description; `pattern` is empty if there is none."""
 
     path: str
     type: str
@@ -24,7 +24,7 @@ class Member:
 
 
 def members(schema: JsonObject) -> tuple[Member, ...]:
-    """Return the members of a self-contained schema, nested ones below those that hold them."""
+    """Return the members of a self-contained schema. Nested members follow the member that contains them."""
     return tuple(_below(schema, schema, "", 0))
 
 
@@ -53,7 +53,7 @@ def _member(path: str, schema: Any, whole: JsonObject, *, required: bool) -> Mem
 
 
 def _description(schema: Any, whole: JsonObject) -> str:
-    """Return what is said of a member itself, and of all members of its kind."""
+    """Return the description of a member itself, followed by the description of its type."""
     if not isinstance(schema, dict):
         return ""
     kind = _resolved({"$ref": schema["$ref"]}, whole) if "$ref" in schema else {}
@@ -99,7 +99,7 @@ def _between(least: int | None, most: int | None) -> str:
 
 
 def _resolved(schema: Any, whole: JsonObject) -> dict[str, Any]:
-    """Follow `#/$defs/…`, with what stands beside the reference laid over what it leads to."""
+    """Return the target of `#/$defs/…`. Keywords next to the reference replace keywords of the target."""
     for _ in range(_DEEPEST):
         if not isinstance(schema, dict):
             return {}

@@ -1,6 +1,6 @@
-"""Puts the site's pages together, by their paths; Sphinx makes HTML of them.
+"""Makes the site's pages, by their paths. Sphinx renders them as HTML.
 
-index.md                 what it is, and a message in one minute
+index.md                 an introduction, and a first message
 contracts/…              a page for each contract, and one for its vectors
 how-to/…                 taken from docs/how-to
 errors/…  rules/…        a page for each error code and each rule
@@ -122,7 +122,7 @@ class _Site:
     def __init__(self, material: Material) -> None:
         self._material = material
         self._places = _places(material)
-        self._templates = Environment(  # noqa: S701  # the pages are Markdown: `finalize` escapes them
+        self._templates = Environment(  # noqa: S701  # the pages are Markdown, which `finalize` escapes
             loader=DictLoader(material.templates),
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -136,7 +136,7 @@ class _Site:
         return self._templates.get_template(template).render(values)
 
     def taken(self, page: str, at: str, to: str) -> Markdown:
-        """Return a page of the repository at the path `at`, with links that are right at the path `to` of the site."""
+        """Return the repository's page at the path `at`, with links that are correct at the path `to` of the site."""
         return relinked(page, at=at, to=to, places=self._places)
 
     def contracts(self) -> Iterator[tuple[str, str]]:
@@ -154,7 +154,7 @@ class _Site:
             yield f"{page}-vectors.md", self.page("vectors", **values)
 
     def errors(self) -> Iterator[tuple[str, str]]:
-        """Yield the page of each error code, with the vectors that are refused with it."""
+        """Yield the page of each error code, with the vectors that are refused with this code."""
         shown = [(contract, one) for contract in self._material.contracts for one in vectors(contract)]
         for name, error in self._material.errors.items():
             found = [(contract, one) for contract, one in shown if one.code == name]

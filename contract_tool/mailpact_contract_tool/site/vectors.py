@@ -1,4 +1,4 @@
-"""Reads what a contract's vectors say to people."""
+"""Reads the parts of a contract's vectors that the site shows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _MAX_BYTES, _MAX_DEPTH = 4 * 1024 * 1024, 64
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """One vector; `code` is empty if it is taken, `pointer` is None if the vector does not give one."""
+    """One vector. `code` is empty if the message is accepted; `pointer` is None if the vector has no pointer."""
 
     folder: str
     name: str
@@ -26,7 +26,10 @@ class Vector:
 
 
 def vectors(contract: Described) -> Iterator[Vector]:
-    """Return a contract's vectors, sorted by their paths; raises PublishedFileError for one that is no JSON object."""
+    """Return a contract's vectors, sorted by their paths.
+
+    Raises PublishedFileError if a vector is not a JSON object.
+    """
     for path in sorted(path for path in contract.files if path.startswith("vectors/")):
         document: Any = parse(contract.files[path], max_bytes=_MAX_BYTES, max_depth=_MAX_DEPTH)
         if not isinstance(document, dict):
