@@ -24,6 +24,7 @@ def test_killed_between_the_commit_of_sent_and_the_ack_the_mail_is_not_sent_agai
     published: Any, wait_until: Any
 ) -> None:
     published.consumer(MAILPACT_FAULT_POINT="sent").wait_until_dead()
+    published.let_the_killed_count_as_dead()
 
     consumer = published.consumer()
 
@@ -38,6 +39,7 @@ def test_killed_between_the_final_dot_and_its_record_the_mail_is_reported_and_se
     published: Any, wait_until: Any
 ) -> None:
     published.consumer(MAILPACT_FAULT_POINT="handed_to_smtp").wait_until_dead()
+    published.let_the_killed_count_as_dead()
     assert len(published.mails("ada@example.org")) == 1
 
     consumer = published.consumer()
