@@ -15,6 +15,7 @@ from rich.text import Text
 
 from mailpact.settings import DatabaseUrl, SettingsError
 from mailpact_cli.errors import ServiceUnreachable
+from mailpact_cli.http_answer import read_body
 from mailpact_cli.printable import without_controls
 
 if TYPE_CHECKING:
@@ -50,10 +51,7 @@ async def ask_viewer(url: str, message_id: str) -> dict[str, Any]:
     try:
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(address) as answer:
-            content = await answer.content.read(MOST_BYTES)
-            while not answer.content.at_eof() and len(content) < MOST_BYTES:
-                content += await answer.content.read(MOST_BYTES - len(content))
-            told = json.loads(content)
+            told = json.loads(await read_body(answer, most_bytes=MOST_BYTES))
     except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError) as error:
         raise ServiceUnreachable(f"{url} does not answer with a journey ({type(error).__name__})") from None
     if not isinstance(told, dict) or "asked" not in told:

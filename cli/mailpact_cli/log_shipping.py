@@ -253,14 +253,11 @@ def configure_service_logging(
 
     A process that is forked later has the records that its parent made before, and the parent forgets them.
     """
-    if url is None:
-        configure_logging(verbose=verbose, service=service)
-        write_lines_in_groups()
-        return None
-    shipper = LogShipper(url, service)
-    configure_logging(verbose=verbose, service=service, ship=shipper.take)
+    shipper = None if url is None else LogShipper(url, service)
+    configure_logging(verbose=verbose, service=service, ship=shipper.take if shipper else None)
     write_lines_in_groups()
-    os.register_at_fork(after_in_parent=shipper.buffer.clear)
+    if shipper is not None:
+        os.register_at_fork(after_in_parent=shipper.buffer.clear)
     return shipper
 
 

@@ -17,6 +17,7 @@ from mailpact.telemetry import configure_logging
 from mailpact_cli import options
 from mailpact_cli.errors import WRONG
 from mailpact_cli.journey import ask_site, ask_viewer, is_known, print_journey, print_site
+from mailpact_cli.printable import without_controls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,7 +151,7 @@ def _print(mails: "Sequence[Mail]", console: Console) -> None:
             ("last reply", mail.last_reply),
         ):
             if value is not None:
-                table.add_row(name, Text(value))
+                table.add_row(name, Text(without_controls(value, keeping="")))
         console.print(table)
         console.print()
 

@@ -15,6 +15,7 @@ from mailpact.settings import AmqpUrl, DatabaseUrl
 from mailpact_cli import options
 from mailpact_cli.dead import selection
 from mailpact_cli.dead.walk import walk, with_progress
+from mailpact_cli.printable import without_controls
 from mailpact_cli.status import read_inbox
 
 if TYPE_CHECKING:
@@ -129,18 +130,19 @@ def _print(found: _Found, console: Console) -> None:
     for letter in found.letters:
         row = described(letter, found.now)
         table.add_row(
-            Text(row["message_id"] or "none"),
+            Text(without_controls(row["message_id"] or "none", keeping="")),
             age_in_words(row["age_seconds"]),
-            letter.code,
+            Text(without_controls(letter.code, keeping="")),
             "" if letter.attempts is None else str(letter.attempts),
-            Text(("MAIL WAS SENT. " if _mark(letter, found)["mail_was_sent"] else "") + _reason(letter)),
+            Text(without_controls(_marked_reason(letter, found), keeping="\n")),
         )
     if found.letters:
         console.print(table)
     counts = ", ".join(f"{code} {count}" for code, count in found.counts.most_common())
     hidden = found.counts.total() - len(found.letters)
     more = f"; {hidden} not listed, use --limit" if hidden else ""
-    console.print(f"{found.counts.total()} letters: {counts}{more}", markup=False)
+    summary = f"{found.counts.total()} letters: {counts}{more}"
+    console.print(without_controls(summary, keeping=""), markup=False)
 
 
 def age_in_words(seconds: int | None) -> str:
@@ -153,5 +155,6 @@ def age_in_words(seconds: int | None) -> str:
     return f"{max(seconds, 0)} s"
 
 
-def _reason(letter: "DeadLetter") -> str:
-    return f"{letter.pointer}: {letter.detail}" if letter.pointer else letter.detail
+def _marked_reason(letter: "DeadLetter", found: _Found) -> str:
+    reason = f"{letter.pointer}: {letter.detail}" if letter.pointer else letter.detail
+    return f"MAIL WAS SENT. {reason}" if _mark(letter, found)["mail_was_sent"] else reason

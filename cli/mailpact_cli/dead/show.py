@@ -97,9 +97,8 @@ def _print(shown: list[dict[str, Any]], console: Console) -> None:
                 continue
             if name == "age_seconds":
                 name, value = "age", age_in_words(value)  # noqa: PLW2901  # shown in words
-            table.add_row(
-                name, Text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-            )
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            table.add_row(name, Text(without_controls(text, keeping="\n")))
         console.print(table)
         if "body" in letter:
             body = without_controls(letter["body"], keeping="\n\t")

@@ -24,6 +24,7 @@ from mailpact_cli.doctor.finding import Finding, FindingStatus, exit_code, unkno
 from mailpact_cli.doctor.mail_server import examine_mail_server
 from mailpact_cli.doctor.management import examine_management
 from mailpact_cli.doctor.ports import examine_ports
+from mailpact_cli.printable import without_controls
 from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.settings import SmtpTls
 from mailpact_consumer.smtp_url import SmtpUrl
@@ -181,11 +182,10 @@ async def _ports(settings: Settings) -> AsyncIterator[Finding]:
 def _print(findings: list[Finding], console: Console) -> None:
     table = Table.grid(padding=(0, 2))
     for finding in findings:
-        table.add_row(
-            Text(finding.verdict.value, style=_STYLES[finding.verdict]), finding.about, Text(finding.found)
-        )
+        found = Text(without_controls(finding.found, keeping="\n"))
+        table.add_row(Text(finding.verdict.value, style=_STYLES[finding.verdict]), finding.about, found)
         if finding.advice:
-            table.add_row("", "", Text(f"-> {finding.advice}"))
+            table.add_row("", "", Text(without_controls(f"-> {finding.advice}", keeping="\n")))
     console.print(table)
     count = sum(finding.verdict in (FindingStatus.WRONG, FindingStatus.UNREACHABLE) for finding in findings)
     console.print("Nothing is wrong." if not count else f"{count} to be corrected.")

@@ -10,6 +10,7 @@ from typing import Any, Final
 import aiohttp
 
 from mailpact.settings import HostPort
+from mailpact_cli.http_answer import read_body
 from mailpact_cli.screen.situation import ConsumerHealth, Service, Silent, SiteHealth
 
 ANSWER_SECONDS: Final = 5.0
@@ -67,12 +68,7 @@ class ServiceWatch:
 
     async def _get(self, path: str) -> bytes:
         async with self._session.get(f"http://{self._address}{path}") as response:
-            body = await response.content.read(MOST_BYTES + 1)
-            while len(body) <= MOST_BYTES and not response.content.at_eof():
-                body += await response.content.read(MOST_BYTES + 1 - len(body))
-        if len(body) > MOST_BYTES:
-            raise ValueError("the answer is too long")
-        return body
+            return await read_body(response, most_bytes=MOST_BYTES)
 
 
 def _object(text: bytes) -> dict[str, Any]:

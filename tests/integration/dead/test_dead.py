@@ -56,6 +56,17 @@ async def test_show_hides_the_body_unless_it_is_asked_for(broker, dead) -> None:
     assert await broker.ids("email.dead") == [A, B]
 
 
+async def test_control_characters_in_a_letter_do_not_reach_the_terminal(broker, dead) -> None:
+    evil = "\x1b]0;owned\x07\x1b[2J\r\u202e\x9b31m"
+    await broker.letter(A, evil, **{"x-error-detail": evil, evil: {evil: [evil]}})
+
+    listed, shown = await dead("list"), await dead("show", A)
+
+    for done in (listed, shown):
+        assert (done.returncode, "\N{REPLACEMENT CHARACTER}" in done.stdout) == (0, True)
+        assert "".join(done.stdout.split("\n")).isprintable()
+
+
 async def test_replay_moves_what_is_meant_and_nothing_else(broker, dead) -> None:
     await broker.letter(A, "schema")
     await broker.letter(B, "smtp_permanent", **{"x-recipient": "ada@example.org", "x-failed-token": "t"})
