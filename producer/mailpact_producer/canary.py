@@ -131,15 +131,17 @@ def trouble(
 ) -> str:
     """Return why mail does not flow, in words for an operator; empty if it flows, as far as canaries tell.
 
-    `watched_since` is when this process has begun to look. A break between two canaries is told after at most
-    LATE_INTERVALS + 1 intervals: 150 s by default.
+    `watched_since` is when this process has begun to look. A break is told at most LATE_INTERVALS + 1 intervals after
+    the last canary that arrived: 150 s by default, also if a busy machine begins the next canary late.
     """
     late_seconds = LATE_INTERVALS * interval_seconds
-    waiting = 0.0 if canary.waiting_since is None else (now - canary.waiting_since) / _SECOND
-    if waiting > late_seconds:
-        stage = canary.stage(has_viewer=has_viewer)
-        return f"no canary has arrived for {waiting:.0f} seconds; the last one is {stage}: {STUCK[stage]}"
-    silent = (now - max(canary.arrived_at or 0, canary.waiting_since or 0, watched_since)) / _SECOND
-    if silent > interval_seconds + late_seconds:
-        return f"no canary was begun for {silent:.0f} seconds: look at the database"
-    return ""
+    silent = (now - max(canary.arrived_at or 0, watched_since)) / _SECOND
+    is_silent = silent > interval_seconds + late_seconds
+    if canary.waiting_since is None:
+        return f"no canary was begun for {silent:.0f} seconds: look at the database" if is_silent else ""
+    waiting = (now - canary.waiting_since) / _SECOND
+    if not is_silent and waiting <= late_seconds:
+        return ""
+    stage = canary.stage(has_viewer=has_viewer)
+    seconds = max(waiting, silent)
+    return f"no canary has arrived for {seconds:.0f} seconds; the last one is {stage}: {STUCK[stage]}"

@@ -85,6 +85,20 @@ def test_broken_path_is_told_within_180_seconds_wherever_it_breaks() -> None:
     assert tellings[0] == 151
 
 
+@pytest.mark.parametrize("late_seconds", [0, 5, 60, 89])
+def test_canary_that_is_begun_late_is_told_no_later(late_seconds: int) -> None:
+    begun = START + (60 + late_seconds) * SECOND
+    lost = Canary("b", begun, is_confirmed=True, arrived_at=START, waiting_since=begun)
+
+    in_time, late = (
+        trouble(lost, START + seconds * SECOND, 0, interval_seconds=60, has_viewer=False)
+        for seconds in (150, 151)
+    )
+
+    assert in_time == ""
+    assert STUCK[Stage.CONFIRMED] in late
+
+
 def test_canary_that_nobody_begins_is_told_too_but_not_to_a_process_that_has_just_begun_to_look() -> None:
     def told(after_seconds: int, watched_since: int) -> str:
         now = START + after_seconds * SECOND
