@@ -15,12 +15,13 @@ from mailpact.contracts.parse import JsonObject
 from mailpact_consumer.database_clock import EPOCH
 from mailpact_consumer.mail import Attachment, Content, ListUnsubscribe, Mail
 from mailpact_consumer.mailbox import Identities, Mailbox, canonical_address
+from mailpact_consumer.values import value
 
 NOT_BEFORE_AHEAD = timedelta(days=7)
 MOMENT = re.compile(r"([0-9-]{10}T[0-9:]{8})(?:\.([0-9]{1,9}))?Z")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FilledTemplate:
     """What a template made of its data. `digest` changes with the template's text: SHA-256, hexadecimal."""
 
@@ -45,7 +46,7 @@ class Policy:
     templates: Templates
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Order:
     """What one message of email/2 asks for.
 

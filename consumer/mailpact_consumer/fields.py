@@ -13,6 +13,9 @@ Every function returns text with LF line ends; a line that follows LF begins wit
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
+from datetime import datetime, tzinfo
+from email.utils import format_datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 from mailpact_consumer.mail import ListUnsubscribe
@@ -48,6 +51,17 @@ def subject_field(subject: str) -> str:
     if subject.isascii() and len(subject) <= PLAIN_SUBJECT_CHARACTERS and "=?" not in subject:
         return subject
     return encoded_words(subject)
+
+
+def date_field(date: datetime) -> str:
+    """Return the value of Date; `date` is aware."""
+    return _date_field(date, date.tzinfo)
+
+
+@lru_cache(maxsize=256)
+def _date_field(date: datetime, _zone: tzinfo | None) -> str:
+    # Equal moments in two zones have two texts, so the zone is part of the cache's key.
+    return format_datetime(date)
 
 
 def mailboxes_field(mailboxes: Sequence[Mailbox]) -> str:

@@ -4,12 +4,11 @@ All strings have passed the contract's schema: addresses are ASCII without quote
 names are one line.
 """
 
-from dataclasses import dataclass
-
 from mailpact_consumer.mailbox import Mailbox
+from mailpact_consumer.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Attachment:
     """A file of the mail: `content` is base64 without line ends, `content_id` the name by which HTML shows the file."""
 
@@ -19,7 +18,7 @@ class Attachment:
     content_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ListUnsubscribe:
     """How a reader leaves a mailing list (RFC 2369): an https address, perhaps a mail address.
 
@@ -31,7 +30,7 @@ class ListUnsubscribe:
     one_click: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Content:
     """What a mail says. At least one of `text` and `html` is there; None means that there is no such part."""
 
@@ -40,7 +39,7 @@ class Content:
     html: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Mail:
     """One mail for all recipients of a message. Recipients of `bcc` are not in it: no header may name them."""
 

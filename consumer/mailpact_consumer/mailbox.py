@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mailpact_consumer.values import value
+
 MAX_NAME_CHARACTERS = 200
 
 _MAILBOX = re.compile(r'(?:(?P<name>[^<>"]*?)|"(?P<quoted>(?:[^"\\]|\\.)*)")\s*<(?P<address>[^<>\s]+)>')
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Mailbox:
     """An ASCII address, and the name that a reader sees beside it; the name may be any Unicode, or empty."""
 

@@ -8,7 +8,7 @@ versions or message ids is served.
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -16,7 +16,7 @@ from uuid import UUID, uuid5
 from mailpact.amqp.messages import Message
 from mailpact.contracts.catalogue import Catalogue, Contract
 from mailpact.contracts.errors import ErrorCode, Refusal
-from mailpact.contracts.parse import JsonObject, parse
+from mailpact.contracts.parse import parse
 from mailpact.contracts.validate import Validator
 from mailpact_consumer.email_2 import Policy, read_email_2, recipients_of
 from mailpact_consumer.headers import size_bytes
@@ -175,29 +175,28 @@ def read(
     if reader.policy is None:
         recipient, text = recipient_of(str(value["email"])), str(value["message"])
         return MailRequest(identity, contract, (recipient,), text, body_sha256, message.timestamp)
-    request = MailRequest(identity, contract, (), "", body_sha256, message.timestamp)
-    return _with_order(request, value, reader.policy, now)
-
-
-def _with_order(request: MailRequest, value: JsonObject, policy: Policy, now: datetime) -> MailRequest:
+    recipients = tuple([_recipient_of_email_2(address) for address in recipients_of(value)])
     metadata: Any = value.get("metadata", {})
-    request = replace(
-        request,
-        recipients=tuple(
-            Recipient(address, hashlib.sha256(canonical_address(address).encode()).hexdigest())
-            for address in recipients_of(value)
-        ),
-        metadata=metadata,
-    )
-    order = read_email_2(value, policy, now=now)
+    order = read_email_2(value, reader.policy, now=now)
     if isinstance(order, Refusal):
-        return replace(request, content=order)
-    return replace(
-        request,
-        content=order.mail,
-        period=Period(order.not_before, order.expires_at),
-        template_digest=order.template_digest,
+        return MailRequest(
+            identity, contract, recipients, order, body_sha256, message.timestamp, metadata=metadata
+        )
+    return MailRequest(
+        identity,
+        contract,
+        recipients,
+        order.mail,
+        body_sha256,
+        message.timestamp,
+        Period(order.not_before, order.expires_at),
+        metadata,
+        order.template_digest,
     )
+
+
+def _recipient_of_email_2(address: str) -> Recipient:
+    return Recipient(address, hashlib.sha256(canonical_address(address).encode()).hexdigest())
 
 
 def _headers_bytes(message: Message) -> int:

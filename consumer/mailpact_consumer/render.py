@@ -7,16 +7,14 @@ Mails of email/2 are rendered in `render_mail.py`.
 
 import re
 from base64 import encodebytes
-from datetime import datetime, tzinfo
-from email.utils import format_datetime
-from functools import lru_cache
+from datetime import datetime
 
 from mailpact.contracts.errors import Refusal
-from mailpact_consumer.fields import mailboxes_field, one_line, subject_field
+from mailpact_consumer.fields import date_field, mailboxes_field, one_line, subject_field
 from mailpact_consumer.mail import Mail
 from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.message import MailRequest, Recipient
-from mailpact_consumer.parts import SEVEN_BIT
+from mailpact_consumer.parts import is_seven_bit
 from mailpact_consumer.render_mail import RenderedMail, render_mail
 
 NO_SUBJECT = "(no subject)"
@@ -76,7 +74,7 @@ def render_text(
     text: str, recipient: Recipient, message_id: str, *, mail_from: Mailbox, date: datetime
 ) -> bytes:
     """Return the bytes of a mail of `email/1`. `date` is aware; it must not differ from try to try."""
-    if SEVEN_BIT.fullmatch(text):
+    if is_seven_bit(text):
         charset, encoding, body = "us-ascii", "7bit", text.encode("ascii")
     else:
         charset, encoding, body = "utf-8", "base64", encodebytes(text.encode())
@@ -84,7 +82,7 @@ def render_text(
         f"From: {mailboxes_field([mail_from])}\n"
         f"To: {recipient.address}\n"
         f"Subject: {subject_field(subject_of(text))}\n"
-        f"Date: {_date_field(date, date.tzinfo)}\n"
+        f"Date: {date_field(date)}\n"
         f"Message-ID: {message_id}\n"
         "Auto-Submitted: auto-generated\n"
         "MIME-Version: 1.0\n"
@@ -93,9 +91,3 @@ def render_text(
         "\n"
     )
     return (header.encode("ascii") + body).replace(b"\n", b"\r\n")
-
-
-@lru_cache(maxsize=256)
-def _date_field(date: datetime, _zone: tzinfo | None) -> str:
-    """Return the text of Date. Equal moments in two zones have two texts, so the zone is part of the cache's key."""
-    return format_datetime(date)

@@ -7,9 +7,8 @@ has the table.
 
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import format_datetime
 
-from mailpact_consumer.fields import list_unsubscribe_field, mailboxes_field, subject_field
+from mailpact_consumer.fields import date_field, list_unsubscribe_field, mailboxes_field, subject_field
 from mailpact_consumer.mail import Mail
 from mailpact_consumer.parts import BOUNDARY_MARK, Part, file_part, multipart, text_part
 
@@ -31,7 +30,7 @@ def render_mail(mail: Mail, *, date: datetime, boundary: str) -> RenderedMail:
     """Return the mail. `date` is aware, `boundary` has 1 to 40 letters and digits; both are the same at each try."""
     body = _body(mail, boundary)
     text = f"{_header(mail, date)}{body.fields}\n{body.body}"
-    return RenderedMail(text.replace("\n", "\r\n").encode("ascii"))
+    return RenderedMail(text.encode("ascii").replace(b"\n", b"\r\n"))
 
 
 def _header(mail: Mail, date: datetime) -> str:
@@ -41,7 +40,7 @@ def _header(mail: Mail, date: datetime) -> str:
     if mail.reply_to is not None:
         lines.append(f"Reply-To: {mailboxes_field([mail.reply_to])}")
     lines.append(f"Subject: {subject_field(mail.content.subject)}")
-    lines.append(f"Date: {format_datetime(date)}")
+    lines.append(f"Date: {date_field(date)}")
     lines.append("Auto-Submitted: auto-generated")  # RFC 3834 5
     if mail.list_unsubscribe is not None:
         lines.append(f"List-Unsubscribe: {list_unsubscribe_field(mail.list_unsubscribe)}")

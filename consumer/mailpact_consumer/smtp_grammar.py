@@ -17,7 +17,6 @@ KEPT_LINES = 100
 MAX_REPLY_BYTES = 1 << 20  # a server that sends more than that in one reply never ends it
 
 _LINE = re.compile(rb"([0-9]{3})(?:([-\s])(.*)|([^-\s0-9].*)|)", re.DOTALL)
-_BARE_LINE_END = re.compile(rb"\r\n|\r|\n")
 _LEADING_DOT = re.compile(rb"(?m)^\.")
 _NOT_IN_A_COMMAND = re.compile(r"[^\x20-\x7e]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -144,9 +143,7 @@ def command(*words: str) -> bytes:
 
 def mail_data(mail: bytes) -> bytes:
     """Return a mail as it follows DATA: all line ends are CRLF, leading dots are doubled, the final dot is last."""
-    ends = mail.count(b"\r\n")
-    if mail.count(b"\n") != ends or mail.count(b"\r") != ends:
-        mail = _BARE_LINE_END.sub(b"\r\n", mail)
-    if mail.startswith(b".") or b"\n." in mail:
-        mail = _LEADING_DOT.sub(b"..", mail)
-    return mail + (b".\r\n" if mail.endswith(b"\r\n") else b"\r\n.\r\n")
+    text = b"\r\n".join(mail.splitlines())
+    if text.startswith(b".") or b"\n." in text:
+        text = _LEADING_DOT.sub(b"..", text)
+    return text + b"\r\n.\r\n"

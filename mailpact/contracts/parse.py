@@ -119,7 +119,7 @@ def _is_deeper(body: bytes, max_depth: int) -> bool:
     A string runs from a quotation mark to the next that no backslash escapes, or to the end. That is defined for any
     bytes, JSON or not, so that every language gives the same answer.
     """
-    if body.count(b"[") + body.count(b"{") <= max_depth:
+    if len(body.split(b"[", max_depth + 1)) + len(body.split(b"{", max_depth + 1)) <= max_depth + 2:
         return False
     depth = 0
     for match in _BRACKET.finditer(body):

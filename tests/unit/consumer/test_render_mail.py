@@ -4,6 +4,7 @@ import base64
 import email.policy
 import re
 import time
+from binascii import b2a_qp
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from mailpact_consumer.mail import Attachment, Content, ListUnsubscribe, Mail
 from mailpact_consumer.mailbox import Mailbox
+from mailpact_consumer.parts import quoted_printable
 from mailpact_consumer.render_mail import render_mail
 from tests.unit.consumer.mails import PARSER, comparable, shown_by
 
@@ -165,6 +167,24 @@ def test_one_part_alone_arrives_as_it_is(text: str) -> None:
     check_lines(raw)
     payload = PARSER.parsebytes(raw).get_payload(decode=True)
     assert comparable(payload.decode()) == comparable(text)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text("aaaa=. \t\x0cé", max_size=4), st.sampled_from([0, 1, 70, 71, 72, 73, 74, 75, 76, 77])
+        ).flatmap(
+            lambda end: st.sampled_from(["a", "=", "a=", "aa=", "=="]).map(
+                lambda fill: (fill * 77)[: end[1]] + end[0]
+            )
+        ),
+        max_size=4,
+    ).map("\n".join)
+)
+@example("a" * 76)
+@example("a" * 77 + "\n" + "a" * 73 + "=")
+def test_quoted_printable_is_what_the_library_makes_of_it(text: str) -> None:
+    assert quoted_printable(text) == b2a_qp(text.encode(), istext=True).decode("ascii")
 
 
 @given(SUBJECT, NAME, NAME, FILENAME)
