@@ -113,7 +113,7 @@ test-newest-python: $(VENV)/dev.lock ## Run the capture server's tests on the ne
 	@$(BIN)/python -m tests.newest_python $(ARGS)
 
 test-unit: $(VENV)/dev.lock ## Run the quick tests that start nothing, with fewer random examples (seconds)
-	@$(BIN)/python -m pytest -q -n 2 -m "not long and not heavy" --hypothesis-profile=quick --ignore tests/house/test_wheel.py tests/unit tests/house $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not long and not heavy" --hypothesis-profile=quick --ignore tests/house/test_wheel.py tests/unit tests/house $(ARGS)
 
 lint: $(VENV)/dev.lock ## Check style, types and the rules between rooms
 	@$(BIN)/ruff format --check --quiet . || { echo "make fmt would change the files above" >&2; $(BIN)/ruff format --check . ; exit 1; }

@@ -4,21 +4,34 @@ import gc
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 pytest_plugins = ["tests.servers.plugin"]
 
 # The machine is shared: how long one example takes says nothing, and is no reason to fail.
 settings.register_profile("mailpact", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mailpact")
-settings.register_profile("quick", settings.get_profile("mailpact"), max_examples=10)  # for make test-unit
+# For make test-unit, which neither keeps examples nor makes them small.
+settings.register_profile(
+    "quick",
+    settings.get_profile("mailpact"),
+    max_examples=10,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+)
 
 EMBEDDED, REAL = (), ("rabbitmq_url", "mariadb_url")
+
+
+def pytest_collection() -> None:
+    """Collect tests without the garbage collector, which finds nothing there to free."""
+    gc.disable()
 
 
 def pytest_collection_finish() -> None:
     """Keep the garbage collector from visiting the collected tests again and again: a tenth of the unit tests' time."""
     gc.freeze()
+    gc.enable()
 
 
 @dataclass(frozen=True, slots=True)

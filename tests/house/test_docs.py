@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mailpact_cli.commands import commands, root
+from tests.each import each
 
 ROOT = Path(__file__).parents[2]
 ROOM_PACKAGES = {
@@ -27,7 +28,7 @@ CODE_BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 MARKDOWN_LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@each("page", PAGES)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     prose = CODE_BLOCK.sub("", page.read_text())
     broken = [link for link in MARKDOWN_LINK.findall(prose) if not (page.parent / link).exists()]

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import sys
 from mailpact_cli.main import main
@@ -16,6 +18,7 @@ print(sorted({name.partition(".")[0] for name in sys.modules}))
 """
 
 
+@pytest.mark.heavy
 def test_the_command_loads_no_library_of_another_component() -> None:
     output = subprocess.run(
         [sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True, timeout=120

@@ -15,6 +15,7 @@ from mailpact_consumer.mail import Content
 from mailpact_consumer.mailbox import Identities, Mailbox, canonical_address
 from mailpact_consumer.render_mail import render_mail
 from mailpact_consumer.template_folder import load_templates
+from tests.each import each
 from tests.unit.consumer.mails import body_of, expected_by, load, shown_by, vectors
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -35,7 +36,7 @@ def order_of(vector: dict[str, Any], *, templates: Any = INSTALLED, now: datetim
     return read_email_2(value, Policy(Mailbox("cms@mail.example"), IDENTITIES, templates), now=now)
 
 
-@pytest.mark.parametrize("path", vectors("valid"), ids=lambda path: path.stem)
+@each("path", vectors("valid"), name=lambda path: path.stem)
 def test_valid_vector_becomes_the_mail_that_it_names(path: Path) -> None:
     vector = load(path)
 

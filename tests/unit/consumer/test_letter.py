@@ -94,6 +94,7 @@ def test_what_a_broker_would_act_on_and_older_reasons_are_left_behind() -> None:
     assert set(letter.headers) == {"x-error-code", "x-error-detail", "x-error-time", "x-mailpact-id"}
 
 
+@pytest.mark.heavy
 @given(
     st.dictionaries(
         st.text(max_size=300), st.recursive(st.text() | st.integers() | st.floats() | st.none(), st.lists)

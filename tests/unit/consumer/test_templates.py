@@ -206,6 +206,7 @@ def test_operators_template_replaces_ours_in_its_locale_only(tmp_path: Path) -> 
     assert filled(installed, "welcome", "de", **data).content.subject == "Willkommen bei Shop"
 
 
+@pytest.mark.heavy
 def test_digest_changes_with_the_template_and_with_what_it_extends_and_with_nothing_else(
     tmp_path: Path,
 ) -> None:

@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from mailpact.amqp.messages import Message
 from mailpact.contracts import catalogue
 from mailpact.contracts.errors import Refusal
@@ -18,6 +16,7 @@ from mailpact_consumer.mailbox import Identities, Mailbox
 from mailpact_consumer.message import MailRequest, identify, read, readers
 from mailpact_consumer.render import Renderer
 from mailpact_consumer.template_folder import load_templates
+from tests.each import each
 
 VECTORS = sorted((Path(__file__).parents[3] / "contracts" / "email" / "1" / "vectors").rglob("*.json"))
 CMS = Mailbox("cms@mail.example")
@@ -57,7 +56,7 @@ def outcome(vector: dict[str, Any]) -> MailRequest | Refusal:
     return read(message, SERVED, identify(message, assigned_id=ASSIGNED), now=DATE)
 
 
-@pytest.mark.parametrize("path", VECTORS, ids=lambda path: path.stem)
+@each("path", VECTORS, name=lambda path: path.stem)
 def test_vector_means_what_it_says(path: Path) -> None:
     vector = json.loads(path.read_text(encoding="utf-8"))
     result = outcome(vector)

@@ -62,8 +62,6 @@ def _vectors() -> Iterator[Vector]:
 VECTORS = tuple(_vectors())
 VALID = [vector for vector in VECTORS if vector.kind == "valid"]
 SELECTIONS = {
-    "valid_email_1": [vector for vector in VALID if vector.contract == "email/1"],
-    "valid_email_2": [vector for vector in VALID if vector.contract == "email/2"],
     "refused": [vector for vector in VECTORS if vector.kind == "refused"],
 }
 # One test for all vectors of a contract: 4,500 tests of a millisecond cost pytest more time than the vectors.

@@ -10,8 +10,13 @@ def subject_by_the_rules(message: str) -> str:
     return "(no subject)"
 
 
-def test_mail_of_each_valid_vector_follows_from_the_written_rules(valid_email_1, parsed):
-    sent = parsed(valid_email_1)
+def test_mail_of_each_valid_vector_follows_from_the_written_rules(vectors, parsed):
+    valid = {each.name: each for each in vectors if (each.contract, each.kind) == ("email/1", "valid")}
+    sent = {name: parsed(vector) for name, vector in valid.items()}
 
-    mail = {"to": sent["email"], "subject": subject_by_the_rules(sent["message"]), "text": sent["message"]}
-    assert mail == valid_email_1.document["mail"]
+    mails = {
+        name: {"to": each["email"], "subject": subject_by_the_rules(each["message"]), "text": each["message"]}
+        for name, each in sent.items()
+    }
+    assert mails
+    assert mails == {name: vector.document["mail"] for name, vector in valid.items()}

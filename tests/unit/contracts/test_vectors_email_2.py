@@ -60,9 +60,15 @@ def structure(sent):
     return {"multipart/mixed": [body, *beside]} if beside else body
 
 
-def test_mail_of_each_valid_vector_follows_from_the_written_rules(valid_email_2, parsed):
-    sent = parsed(valid_email_2)
+@pytest.fixture
+def valid(vectors):
+    """Return the valid vectors of email/2 by their names."""
+    found = {each.name: each for each in vectors if (each.contract, each.kind) == ("email/2", "valid")}
+    assert found
+    return found
 
+
+def mail_by_the_rules(sent):
     mail = {"recipients": envelope(sent)} | headers(sent)
     mail |= {part: sent[part] for part in ("text", "html") if part in sent}
     mail |= {"attachments": [file(item) for item in sent["attachments"]]} if sent.get("attachments") else {}
@@ -70,16 +76,29 @@ def test_mail_of_each_valid_vector_follows_from_the_written_rules(valid_email_2,
         mail["template"] = {name: sent["template"][name] for name in ("name", "version", "locale")}
     else:
         mail["structure"] = structure(sent)
-    assert mail == valid_email_2.document["mail"]
+    return mail
 
 
-def test_nobody_in_bcc_stands_in_a_header(valid_email_2, parsed):
-    sent, mail = parsed(valid_email_2), valid_email_2.document["mail"]
+def test_mail_of_each_valid_vector_follows_from_the_written_rules(valid, parsed):
+    mails = {name: mail_by_the_rules(parsed(vector)) for name, vector in valid.items()}
+
+    assert mails == {name: vector.document["mail"] for name, vector in valid.items()}
+
+
+def hidden_and_named(sent, mail):
     visible = {box["address"].lower() for group in ("to", "cc") for box in sent.get(group, [])}
     hidden = {box["address"].lower() for box in sent.get("bcc", [])} - visible
 
     named = {box["address"].lower() for group in ("to", "cc") for box in mail.get(group, [])}
-    assert hidden & named == set()
+    return hidden & named
+
+
+def test_nobody_in_bcc_stands_in_a_header(valid, parsed):
+    found = {
+        name: hidden_and_named(parsed(vector), vector.document["mail"]) for name, vector in valid.items()
+    }
+
+    assert {name: addresses for name, addresses in found.items() if addresses} == {}
 
 
 def wrong_time(sent, now):

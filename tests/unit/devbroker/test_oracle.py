@@ -1,5 +1,6 @@
 """The model against an oracle that only knows what a queue is: nothing lost, nothing twice unasked, order kept."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -116,4 +117,4 @@ class Oracle(RuleBasedStateMachine):
 
 
 Oracle.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
-TestOracle = Oracle.TestCase
+TestOracle = pytest.mark.heavy(Oracle.TestCase)

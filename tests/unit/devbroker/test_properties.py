@@ -8,6 +8,7 @@ from pamqp import commands, header
 
 from mailpact_devbroker import properties
 from mailpact_devbroker.errors import AmqpError
+from tests.each import each
 
 SENT = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 ALL = commands.Basic.Properties(
@@ -67,7 +68,7 @@ def test_writing_a_header_replaces_the_one_of_the_same_name():
     assert properties.headers(properties.join(written, 0)) == {"n": "new", "o": "kept"}
 
 
-@pytest.mark.parametrize("cut", range(14, len(content_header(ALL))))
+@each("cut", range(14, len(content_header(ALL))))
 def test_a_header_that_is_cut_short_is_a_502(cut: int):
     with pytest.raises(AmqpError) as refused:
         properties.split(content_header(ALL)[:cut])

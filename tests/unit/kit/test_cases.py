@@ -10,6 +10,7 @@ from mailpact.contracts.catalogue import Contract
 from mailpact.contracts.errors import ErrorCode
 from mailpact_kit.cases import ConsumerCase, LetterExpected, Level, Role, load, read
 from mailpact_kit.errors import UsageProblem
+from tests.each import each
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "contract_tests" / "cases"
@@ -42,7 +43,7 @@ def test_each_case_stands_in_the_file_of_its_name() -> None:
     assert all(json.loads(path.read_text())["id"] == path.stem for path in FOLDER.glob("*.json"))
 
 
-@pytest.mark.parametrize("case", load(Role.CONSUMER), ids=lambda case: case.id)
+@each("case", load(Role.CONSUMER), name=lambda case: case.id)
 def test_cases_ask_for_nothing_that_the_contract_does_not_name(case: Any, contract: Contract) -> None:
     if not isinstance(case.does, ConsumerCase):
         return
@@ -53,7 +54,7 @@ def test_cases_ask_for_nothing_that_the_contract_does_not_name(case: Any, contra
             assert message.expected.code in set(ErrorCode)
 
 
-@pytest.mark.parametrize("case", load(Role.CONSUMER) + load(Role.PRODUCER), ids=lambda case: case.id)
+@each("case", load(Role.CONSUMER) + load(Role.PRODUCER), name=lambda case: case.id)
 def test_each_case_points_to_a_page_that_exists(case: Any) -> None:
     assert (ROOT / case.spec.where.partition(",")[0].partition(" and ")[0]).is_file()
 

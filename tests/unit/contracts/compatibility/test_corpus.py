@@ -4,6 +4,7 @@ import itertools
 import json
 
 import jsoncompat
+import pytest
 
 from mailpact_contract_tool.compare.schemas import compare
 from mailpact_contract_tool.compare.verdict import NO_WITNESS, Verdict
@@ -18,6 +19,7 @@ def sides(pairs):
         yield pair, direction, pair[first], pair[second]
 
 
+@pytest.mark.heavy
 def test_verdict_never_contradicts_the_truth(pairs, compared):
     for pair, direction in itertools.product(pairs, DIRECTIONS):
         truth = Verdict.COMPATIBLE if pair[direction] else Verdict.BREAKING
@@ -60,6 +62,7 @@ def test_jsoncompat_denies_no_compatible_verdict_but_those_that_it_does_not_see_
             assert agrees == (direction not in pair.get("jsoncompat_denies", [])), pair["name"]
 
 
+@pytest.mark.heavy
 def test_no_sample_contradicts_a_compatible_verdict(pairs, accepts, compared):
     for pair, direction, accepting, refusing in sides(pairs):
         if pair["name"] == NO_END or getattr(compared(pair), direction) != Verdict.COMPATIBLE:

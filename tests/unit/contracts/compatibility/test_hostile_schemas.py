@@ -13,6 +13,7 @@ import pytest
 from mailpact_contract_tool.compare.document import SchemaError
 from mailpact_contract_tool.compare.schemas import compare
 from mailpact_contract_tool.compare.verdict import Verdict
+from tests.each import each
 
 MOST_SECONDS = 5.0  # of processor time, for both directions
 
@@ -99,7 +100,7 @@ def test_a_hostile_pair_is_never_called_compatible(name: str) -> None:
     json.dumps(comparison.to_json())
 
 
-@pytest.mark.parametrize("name", [name for name, (*_, document) in DECIDED.items() if document is not None])
+@each("name", [name for name, (*_, document) in DECIDED.items() if document is not None])
 def test_the_document_decides_the_hostile_pair(name: str) -> None:
     old, new, document = DECIDED[name]
 
@@ -111,7 +112,7 @@ def test_the_document_decides_the_hostile_pair(name: str) -> None:
     assert accepted == [True, False]
 
 
-@pytest.mark.parametrize("name", DECIDED)
+@each("name", list(DECIDED))
 def test_a_hostile_schema_is_compatible_with_itself_or_unproven(name: str) -> None:
     old, new, _ = DECIDED[name]
 

@@ -4,11 +4,10 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 from mailpact_contract_tool.check.reading import compare_documents
 from mailpact_contract_tool.compare.rules import ChangeRule
 from mailpact_contract_tool.compare.verdict import Verdict
+from tests.each import each
 
 PAGES = Path(__file__).parents[4] / "contract_tool" / "rules" / "changes"
 INFO = {
@@ -52,7 +51,7 @@ def test_every_rule_has_a_page_and_every_page_a_rule():
     assert pages == {str(rule) for rule in ChangeRule}
 
 
-@pytest.mark.parametrize("rule", ChangeRule)
+@each("rule", list(ChangeRule))
 def test_page_has_the_form_of_all_pages(rule):
     lines = page(rule).splitlines()
 
@@ -61,7 +60,7 @@ def test_page_has_the_form_of_all_pages(rule):
     assert [line for line in lines if line.startswith("## ")] == ["## Breaks it", "## Does not"]
 
 
-@pytest.mark.parametrize("rule", ChangeRule)
+@each("rule", list(ChangeRule))
 def test_first_example_breaks_the_rule(rule):
     breaking, _ = examples(rule)
 
@@ -71,7 +70,7 @@ def test_first_example_breaks_the_rule(rule):
     assert harmless == (rule in HARMLESS)
 
 
-@pytest.mark.parametrize("rule", ChangeRule)
+@each("rule", list(ChangeRule))
 def test_second_example_does_not(rule):
     _, harmless = examples(rule)
 

@@ -19,6 +19,7 @@ def test_sound_folder_has_no_findings(sound):
     assert lint(sound) == []
 
 
+@pytest.mark.heavy
 def test_our_own_contracts_have_no_findings(published):
     assert lint(read_files(published)) == []
 

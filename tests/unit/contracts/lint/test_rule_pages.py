@@ -4,9 +4,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from mailpact_contract_tool.lint.rules import Finding, LintRule
+from tests.each import each
 
 PAGES = Path(__file__).parents[4] / "contract_tool" / "rules" / "lint"
 BLOCK = re.compile(r"^```(?:json|markdown|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -29,7 +28,7 @@ def test_every_rule_has_a_page_and_every_such_page_a_rule() -> None:
     assert {path.stem for path in PAGES.glob("*.md")} == {str(rule) for rule in LintRule}
 
 
-@pytest.mark.parametrize("rule", LintRule)
+@each("rule", list(LintRule))
 def test_page_has_its_shape(rule: LintRule) -> None:
     lines = page(rule).splitlines()
 
@@ -37,7 +36,7 @@ def test_page_has_its_shape(rule: LintRule) -> None:
     assert re.fullmatch(r"Category: (FILE|PORTABLE|WIRE|TOPOLOGY|VECTOR|HISTORY)", lines[2])
 
 
-@pytest.mark.parametrize("rule", LintRule)
+@each("rule", list(LintRule))
 def test_what_a_page_says_breaks_the_rule_breaks_it(
     rule: LintRule, found: Callable[..., list[Finding]]
 ) -> None:
@@ -46,7 +45,7 @@ def test_what_a_page_says_breaks_the_rule_breaks_it(
     assert rule in {finding.rule for finding in findings}
 
 
-@pytest.mark.parametrize("rule", LintRule)
+@each("rule", list(LintRule))
 def test_what_a_page_says_does_not_break_the_rule_does_not(
     rule: LintRule, found: Callable[..., list[Finding]]
 ) -> None:

@@ -47,6 +47,7 @@ def test_every_contract_has_its_page_and_its_vectors_have_one(written):
     ] == []
 
 
+@pytest.mark.heavy
 def test_every_error_code_has_its_page_that_says_what_to_do(written):
     errors = catalogue.load().error_codes
 

@@ -1,0 +1,41 @@
+"""One test for many values.
+
+pytest and its workers spend about four milliseconds on each test, which is more than most values of a long list need.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+
+def each(
+    argument: str, values: Sequence[Any], *, name: Callable[[Any], object] = str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that calls a test with each of the values; the failures name their values.
+
+    Fixtures of the test are made once for all values.
+    """
+    assert values
+
+    def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(test)
+        def test_all(**fixtures: Any) -> None:
+            failures: list[BaseException] = []
+            for value in values:
+                try:
+                    test(**fixtures, **{argument: value})
+                except (Exception, pytest.fail.Exception) as failure:  # noqa: BLE001  # whatever a test raises
+                    failure.add_note(f"{argument}: {name(value)}")
+                    failures.append(failure)
+            if failures:
+                raise BaseExceptionGroup(f"{len(failures)} of {len(values)} values failed", failures)
+
+        signature = inspect.signature(test)
+        fixtures = [parameter for parameter in signature.parameters.values() if parameter.name != argument]
+        test_all.__signature__ = signature.replace(parameters=fixtures)  # type: ignore[attr-defined]
+        return test_all
+
+    return decorate
