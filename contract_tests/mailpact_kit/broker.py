@@ -1,7 +1,8 @@
-"""The broker that the program is verified on: the development broker in a process of its own, or one by its URL.
+"""The broker for the program under test: the development broker in its own process, or a broker named by a URL.
 
 The kit declares the contract's topology before the program starts, reads dead letters through a queue of its own, and
-refuses a broker whose queues are in use: it would take somebody's messages for the program's, and the other way round.
+refuses a broker whose queues are in use. Otherwise the kit could mistake other messages for messages of the program,
+and other programs could receive messages of the kit.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ _READY = re.compile(r"development broker on (amqp://\S+)")
 
 
 class Broker:
-    """The kit's own connection to the broker, which does not go through the tap."""
+    """The kit's own connection to the broker, which bypasses the tap."""
 
     def __init__(self, url: AmqpUrl, topology: Topology, exchange: str, changes: Changes) -> None:
         self.url = url
@@ -75,7 +76,7 @@ class Broker:
         )
 
     async def read_all_letters(self) -> None:
-        """Return when every dead letter that was confirmed until now has been read: a marker is sent after them."""
+        """Return when every dead letter that was confirmed until now has been read, by waiting for a marker message."""
         marker = str(uuid4())
         await self._opened().basic_publish(
             b"",
@@ -86,7 +87,7 @@ class Broker:
         await self._changes.wait_for(lambda: marker in self._letters_by_id, seconds=REQUEST_SECONDS)
 
     def letters_about(self, sent: Sent) -> list[Letter]:
-        """Return the dead letters of a message: by its id, or by its nonce where a letter has no id."""
+        """Return the dead letters of a message, found by its id, or by its nonce if a letter has no id."""
         nameless = [letter for letter in self._letters_by_id.get(None, ()) if letter.is_about(sent)]
         return [*self._letters_by_id.get(sent.message_id, ()), *nameless]
 
@@ -95,7 +96,7 @@ class Broker:
         return (await self._look(self.queue)).consumer_count or 0
 
     async def unbind(self) -> None:
-        """Take the queue away from the exchange: what is published then reaches no queue."""
+        """Unbind the queue from the exchange. After this, published messages reach no queue."""
         for route in self._routes():
             await self._opened().queue_unbind(
                 route.queue, route.exchange, route.routing_key, timeout=REQUEST_SECONDS
@@ -114,7 +115,7 @@ class Broker:
 
     async def declare(self) -> None:
         """Declare the topology again."""
-        assert self._connection is not None  # noqa: S101  # open() came before
+        assert self._connection is not None  # noqa: S101  # `open` was called before
         await declare_all(self._connection, self._topology)
 
     def _routes(self) -> list[QueueBinding]:
@@ -125,9 +126,9 @@ class Broker:
         ]
 
     async def leave(self) -> None:
-        """Wait until the program's consumers are gone, then purge the queues: they were empty before the run."""
+        """Wait until the program's consumers have ended, then purge the queues, which were empty before the run."""
         async with asyncio.timeout(REQUEST_SECONDS):
-            while await self.consumers():  # noqa: ASYNC110  # a broker tells nobody when a consumer goes
+            while await self.consumers():  # noqa: ASYNC110  # a broker sends no notification when a consumer ends
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
         for queue in (each.name for each in self._topology.queues):
             await self._opened().queue_purge(queue, timeout=REQUEST_SECONDS)
@@ -216,4 +217,4 @@ def _names(topology: Topology, exchange: str) -> tuple[str, str, str]:
 
 def _basic_properties(properties: Mapping[str, object]) -> commands.Basic.Properties:
     named = {"message_type" if name == "type" else name: value for name, value in properties.items()}
-    return commands.Basic.Properties(**named)  # type: ignore[arg-type]  # pamqp checks each value as it encodes
+    return commands.Basic.Properties(**named)  # type: ignore[arg-type]  # pamqp checks each value when it encodes the value

@@ -1,4 +1,4 @@
-"""The cases: data in `contract_tests/cases/`, one file each, checked against `case.schema.json` as they are read."""
+"""The cases: one data file for each in `contract_tests/cases/`. Each file is checked against `case.schema.json`."""
 
 import json
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ MAX_FILE_DEPTH = 16
 
 
 class Role(StrEnum):
-    """What kind of program a case is for."""
+    """The kind of program that a case tests."""
 
     CONSUMER = "consumer"
     PRODUCER = "producer"
 
 
 class Level(StrEnum):
-    """How much a case binds (RFC 2119)."""
+    """How strictly a case is required (RFC 2119)."""
 
     MUST = "MUST"
     SHOULD = "SHOULD"
@@ -33,7 +33,7 @@ class Level(StrEnum):
 
 
 class Requirement(StrEnum):
-    """What the caller must give for a case to run."""
+    """What the caller must provide to run a case."""
 
     TRIGGER = "trigger"
     DUPLICATE = "duplicate"
@@ -42,7 +42,7 @@ class Requirement(StrEnum):
 
 
 class Observation(StrEnum):
-    """What must be seen of a producer's publishes."""
+    """A property of a producer's published messages that the kit checks."""
 
     ONE_PUBLISH = "one_publish"
     VALID_BODY = "valid_body"
@@ -54,7 +54,7 @@ class Observation(StrEnum):
 
 
 class Habit(StrEnum):
-    """What must be seen of a consumer in everything that it says to the broker."""
+    """A rule that the kit checks on all frames that a consumer sends to the broker."""
 
     ACKNOWLEDGES = "acknowledges"
     ACK_AFTER_250 = "ack_after_250"
@@ -65,7 +65,7 @@ class Habit(StrEnum):
 
 
 class Fault(StrEnum):
-    """What the kit does to everything around a program; such cases run one after the other."""
+    """A fault that the kit causes around a program. Cases with a fault run one after the other."""
 
     KILL = "kill"
     LATE_DUPLICATE = "late_duplicate"
@@ -86,7 +86,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """The sentence that a case holds a program to, and the page that says so."""
+    """The requirement that a case checks, and the page that contains the requirement."""
 
     says: str
     where: str
@@ -94,7 +94,7 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer of the mail server, to RCPT or to the final dot after some seconds; None cuts the connection."""
+    """One answer of the mail server, to RCPT or to the final dot after some seconds; None closes the connection."""
 
     at_dot: bool
     says: str | None
@@ -103,14 +103,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class MailExpected:
-    """Exactly one mail, to exactly the recipient, with this text."""
+    """Exactly one mail, only to the recipient, with this text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class LetterExpected:
-    """No mail, and one dead letter; None is what the contract leaves open."""
+    """No mail, and one dead letter. None stands for values that the contract does not define."""
 
     code: str
     pointer: str | None
@@ -120,7 +120,7 @@ class LetterExpected:
 
 @dataclass(frozen=True, slots=True)
 class NotLost:
-    """A mail, a dead letter, or a copy put off with a confirm: the message is not acknowledged away."""
+    """A mail, a dead letter, or a confirmed copy for a later try. The message must not be lost by an ack."""
 
 
 Expected = MailExpected | LetterExpected | NotLost
@@ -130,8 +130,8 @@ Expected = MailExpected | LetterExpected | NotLost
 class CaseMessage:
     """A message to publish to a consumer; body and text may name `${RECIPIENT}` and `${NONCE}`.
 
-    `content_type` is None for a message without one, and "" for the one that the binding names for writers. `answers`
-    are what the mail server says to its recipient, one for each try.
+    `content_type` is None for a message without a content type, and "" for the binding's content type for writers.
+    `answers` are the mail server's answers for the recipient, one for each try.
     """
 
     body: str
@@ -142,9 +142,9 @@ class CaseMessage:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerCase:
-    """What a consumer is sent, what must come of it, and what must be seen of everything it did so far.
+    """The message for a consumer, its expected outcome, and rules for everything that the consumer did so far.
 
-    `is_patient`: what must come may take a consumer's delay before the next try, four times the other cases' time.
+    If `is_patient`, the kit waits four times as long, because the consumer may wait before its next try.
     """
 
     messages: tuple[CaseMessage, ...]
@@ -154,12 +154,12 @@ class ConsumerCase:
 
 @dataclass(frozen=True, slots=True)
 class VectorCase:
-    """All published vectors of the contract, in one go."""
+    """All published vectors of the contract, sent at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaultCase:
-    """Something that is done to the program or to what stands around it; `message` is what a producer is asked for."""
+    """A fault for the program or its environment. `message` is the text that a producer is asked to mail."""
 
     fault: Fault
     message: str = ""
@@ -167,9 +167,9 @@ class FaultCase:
 
 @dataclass(frozen=True, slots=True)
 class ProducerCase:
-    """What a producer is asked to mail, and what must be seen of its publishes.
+    """What a producer is asked to mail, and the checks of its published messages.
 
-    `properties` names those whose rules in binding.json are looked at.
+    `properties` names the AMQP properties that are checked against binding.json.
     """
 
     message: str
@@ -182,7 +182,7 @@ Deed = ConsumerCase | VectorCase | FaultCase | ProducerCase
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case; `does` says what is done, by the role."""
+    """One case. `does` is the action, whose type depends on the role."""
 
     id: str
     title: str
@@ -203,7 +203,7 @@ def load(role: Role, *, wanted: str = "*") -> list[Case]:
 
 
 def read(folder: Path, role: Role, *, wanted: str) -> list[Case]:
-    """Read the case files of a folder; raises UsageProblem if one is not of the documented form."""
+    """Read the case files of a folder; raises UsageProblem if a file does not have the documented form."""
     validator = Validator(json.loads(Path(__file__).with_name("case.schema.json").read_text()))
     cases = [_read(path, validator) for path in sorted(folder.glob("*.json"))]
     _refuse_twins(cases)

@@ -1,11 +1,14 @@
-"""Let a coroutine wait for a condition instead of sleeping: each change makes the waiters check their condition."""
+"""Let a coroutine wait for a condition without sleeping.
+
+Each change makes the waiting coroutines check their condition.
+"""
 
 import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-LONGEST_WAIT = 20  # times the seconds of a wait, however long the program makes progress
+LONGEST_WAIT = 20  # the longest wait as a multiple of its seconds, even if the program makes progress
 
 
 class Changes:
@@ -16,16 +19,16 @@ class Changes:
         self._last_progress = 0.0
 
     def notify(self, *, is_progress: bool = False) -> None:
-        """Wake everybody who waits. Progress (a mail, a settled message) also lets them wait longer."""
+        """Wake all waiting coroutines. Progress (a mail, a settled message) also extends their time limits."""
         if is_progress:
             self._last_progress = asyncio.get_running_loop().time()
         self._changed.set()
         self._changed = asyncio.Event()
 
     async def wait_for(self, fact: Callable[[], T], *, seconds: float) -> T:
-        """Return the value of `fact` as soon as it is true, or after so many seconds without progress.
+        """Return the value of `fact` as soon as it is true, or after `seconds` without progress.
 
-        A slow program that makes progress is waited for, at most 20 times `seconds`.
+        If a slow program makes progress, the wait lasts longer, at most 20 times `seconds`.
         """
         loop = asyncio.get_running_loop()
         started = loop.time()

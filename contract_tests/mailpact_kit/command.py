@@ -1,6 +1,6 @@
 """The command `contract-tests`: verifies a program that it starts itself.
 
-The exit codes are those of `verdict` and `errors`; 130 is an interruption.
+The modules `verdict` and `errors` define the exit codes; 130 means interrupted.
 """
 
 import asyncio
@@ -131,8 +131,8 @@ def consumer(
     junit: JunitOption = None,
     timeout: TimeoutOption = 10,
     known_failing: KnownOption = None,
-    strict: StrictOption = False,  # noqa: FBT002  # typer's way of a flag
-    details: DetailsOption = False,  # noqa: FBT002  # typer's way of a flag
+    strict: StrictOption = False,  # noqa: FBT002  # a flag of typer
+    details: DetailsOption = False,  # noqa: FBT002  # a flag of typer
     serves: ServesOption = CONTRACT,
 ) -> None:
     """Verify a program that receives messages from the queue and sends mail."""
@@ -149,7 +149,7 @@ def producer(
     junit: JunitOption = None,
     timeout: TimeoutOption = 10,
     known_failing: KnownOption = None,
-    strict: StrictOption = False,  # noqa: FBT002  # typer's way of a flag
+    strict: StrictOption = False,  # noqa: FBT002  # a flag of typer
     trigger_form: Annotated[
         str | None,
         typer.Option(
@@ -172,13 +172,13 @@ def producer(
             help="A command that makes the program publish, such as 'tell {email}'.",
         ),
     ] = None,
-    trigger_duplicate: Annotated[  # noqa: FBT002  # typer's way of a flag
+    trigger_duplicate: Annotated[  # noqa: FBT002  # a flag of typer
         bool,
         typer.Option(
             "--trigger-duplicate",
             help="The program refuses the same request when it is repeated, and must then publish nothing.",
         ),
-    ] = False,  # typer's way of a flag
+    ] = False,  # a flag of typer
 ) -> None:
     """Verify a program that publishes messages. A trigger (form or command) makes the program publish."""
     trigger = _trigger(trigger_form, trigger_field or [], trigger_cmd)
@@ -242,7 +242,8 @@ def _verify(
 async def _until_stopped(plan: Plan) -> Run:
     """Run the plan; the first SIGTERM or Ctrl-C cancels the run, and further ones are ignored during the clean-up.
 
-    SIGINT needs a handler too: a shell starts background programs with SIGINT ignored, and Python keeps that.
+    SIGINT needs a handler, too, because a shell starts background programs with SIGINT ignored, and Python does not
+    change this.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     stops = (signal.SIGTERM, signal.SIGINT)

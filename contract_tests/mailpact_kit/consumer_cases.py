@@ -1,8 +1,8 @@
-"""Carries out the cases for consumers: publish, wait for what must come, publish a fence, wait for its mail, judge.
+"""Run the cases for consumers: publish, wait for the expected outcome, publish a fence, wait for its mail, judge.
 
-The fence stands for "and nothing else happened": a plainly valid message, published after the others are settled. What
-was still to come of them has come when its mail is there, or will never come. And a program that a bad message has
-stopped for good is found out by it.
+The fence is a valid message that is published after the other messages are settled. When the mail of the fence has
+arrived, all other mails and dead letters have arrived, too, so the kit can check that nothing else happened. The
+fence also detects a program that an invalid message has stopped.
 """
 
 from mailpact_kit.cases import Case, ConsumerCase, NotLost
@@ -16,7 +16,7 @@ NOT_SERVED = "a valid message that came after it was not served"
 
 
 async def carry_out(stage: Stage, case: Case, does: ConsumerCase) -> tuple[list[str], Evidence]:
-    """Carry out one case; return its problems, and what helps to find their cause."""
+    """Run one case; return its problems, and evidence that helps to find their cause."""
     binding = stage.contract(case.contract).wire
     sent = [
         case_message(case.id, message, binding, message_id=new_id(), now=now()) for message in does.messages
@@ -33,7 +33,7 @@ async def carry_out(stage: Stage, case: Case, does: ConsumerCase) -> tuple[list[
 
 
 async def wait_for_outcomes(stage: Stage, sent: list[Sent], *, is_patient: bool = False) -> None:
-    """Wait until the program is done with all these messages, or makes no progress any more."""
+    """Wait until the program has finished all these messages, or makes no more progress."""
     await stage.changes.wait_for(
         lambda: stage.has_program_exited or all(has_outcome(stage, message) for message in sent),
         seconds=stage.seconds * (PATIENCE if is_patient else 1),
@@ -41,7 +41,7 @@ async def wait_for_outcomes(stage: Stage, sent: list[Sent], *, is_patient: bool 
 
 
 async def after_a_fence(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
-    """Publish a fence, wait for its mail, and say what is wrong with what came of the messages before it."""
+    """Publish a fence, wait for its mail, and return the problems of the messages before the fence."""
     binding = stage.contract(case.contract).wire
     last = fence(case.id, binding, message_id=new_id(), now=now())
     await stage.publish(last)
@@ -57,7 +57,7 @@ async def after_a_fence(stage: Stage, case: Case, sent: list[Sent]) -> list[str]
 
 
 def has_outcome(stage: Stage, sent: Sent) -> bool:
-    """Return whether the program is done with a message: settled, and a mail or a dead letter is there."""
+    """Return whether the program has finished a message: it is settled, and there is a mail or a dead letter."""
     if stage.ledger.settled(sent.message_id) is None:
         return False
     if stage.mailbox.mails_to(sent.nonce) or stage.broker.letters_about(sent):

@@ -1,4 +1,4 @@
-"""The names and values that a program is given, as environment variables and as `{NAME}` in its command line. Pure."""
+"""The names and values that a program gets as environment variables and as `{NAME}` in its command line. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,12 +23,12 @@ NAMES = (
 )
 TRIGGER_NAMES = (*NAMES, "email", "message", "nonce")
 
-# `${NAME}` is left alone: it belongs to a shell that the program may be started through.
+# `${NAME}` is not replaced, because the shell that starts the program may replace it.
 _PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z][A-Za-z0-9_]*)\}")
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """Return the text with each `{NAME}` replaced by its value; `refuse_unknown` has refused other names before."""
+    """Return the text with each `{NAME}` replaced by its value; call `refuse_unknown` first for unknown names."""
     return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
 
 

@@ -1,4 +1,4 @@
-"""Why the kit cannot verify a program; each carries the exit code that says so.
+"""The reasons why the kit cannot verify a program. Each error has an exit code.
 
 KitError
 ├── UsageProblem         2: the command line, a case file or a list of known failures is wrong
@@ -28,6 +28,9 @@ class InfrastructureDown(KitError):
 
 
 class SubjectNotReady(KitError):
-    """The program could not be started, exited, or never became ready; the message ends with what it wrote."""
+    """The program could not be started, exited, or never became ready.
+
+    The message ends with the program's last output.
+    """
 
     exit_code = 4

@@ -1,8 +1,8 @@
-"""Carries out what is done to a consumer, or to what stands around it: kills, cut connections, servers that are away.
+"""Run the fault cases for consumers: killed programs, broken connections, and servers that are unavailable.
 
-Such a case holds `stage.disturbance` while it disturbs, so that the disturbances come one after the other; what must
-come of it is waited for afterwards. A program that exits when its connection breaks, with another code than 0, is
-started again, as a container platform would do.
+A case holds the lock `stage.disturbance` during its fault, so that the faults happen one after the other. The case
+waits for the outcome after it has released the lock. If a program exits with a code other than 0 because its
+connection broke, the kit starts the program again, as a container platform does.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ TAKEN = "250 2.0.0 kept"
 
 
 async def carry_out(stage: Stage, case: Case, does: FaultCase) -> tuple[list[str], Evidence]:
-    """Carry out one case; return its problems, and what helps to find their cause."""
+    """Run one case; return its problems, and evidence that helps to find their cause."""
     sent: list[Sent] = []
     problems = await _DEEDS[does.fault](stage, case, sent)
     nonces = [message.nonce for message in sent]
@@ -47,7 +47,7 @@ async def _wait(stage: Stage, fact: Callable[[], bool], *, is_patient: bool = Fa
 
 
 async def _wait_through(stage: Stage, fact: Callable[[], bool], what: str) -> list[str]:
-    """Wait for a fact after a connection was broken; the program may end with an error and is started again."""
+    """Wait for a fact after a connection broke. If the program ends with an error, start the program again."""
     problems: list[str] = []
     for _ in range(3):
         if await _wait(stage, fact, is_patient=True) or not stage.has_program_exited:
@@ -60,7 +60,7 @@ async def _wait_through(stage: Stage, fact: Callable[[], bool], what: str) -> li
 
 
 def _at_least_one_mail(stage: Stage, sent: list[Sent], most: int = 2) -> list[str]:
-    """Say which messages became no mail, or more than a crash excuses."""
+    """Return the messages with no mail, or with more mails than a crash can cause."""
     problems = []
     for message in sent:
         seen = stage.seen(message)
@@ -75,7 +75,7 @@ def _at_least_one_mail(stage: Stage, sent: list[Sent], most: int = 2) -> list[st
 
 
 async def _kill(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
-    """Kill the program while the mail server has the whole mail and has not answered; then start it again."""
+    """Kill the program when the mail server has received the whole mail but has not answered; then start it again."""
     message = await _publish(stage, case, sent, Answer(at_dot=True, says=TAKEN, after_seconds=HELD_SECONDS))
     try:
         has_begun = await _wait(stage, lambda: bool(stage.mailbox.begun[message.nonce]))
@@ -111,7 +111,7 @@ def _is_all_settled(stage: Stage, message: Sent, count: int) -> bool:
 
 
 async def _cut_before_ack(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
-    """Break the connection after the mail server's 250, before the broker hears the ack: the message comes again."""
+    """Break the connection after the mail server's 250, before the broker gets the ack. The broker delivers again."""
     async with stage.disturbance:
         message = plain_message(
             case.id, stage.contract(case.contract).wire, message_id=new_id(), now=now(), answers=()
@@ -130,7 +130,7 @@ async def _cut_before_ack(stage: Stage, case: Case, sent: list[Sent]) -> list[st
 
 
 async def _cut_in_mail(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
-    """Cut the connection to the broker while mails are under way: all of them are mailed in the end."""
+    """Break the connection to the broker while mails are being sent. Finally all mails must be sent."""
     async with stage.disturbance:
         for _ in range(IN_FLIGHT):
             await _publish(stage, case, sent, Answer(at_dot=True, says=TAKEN, after_seconds=0.3))
@@ -145,12 +145,12 @@ async def _cut_in_mail(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
 
 
 async def _broker_away(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
-    """Have the broker refuse connections for a while, as when it is restarted; the program serves again afterwards."""
+    """Make the broker refuse connections for some time, as in a restart. The program must consume again afterwards."""
     async with stage.disturbance:
         stage.tap.refuse(is_refusing=True)
         try:
             message = await _publish(stage, case, sent)
-            await asyncio.sleep(AWAY_SECONDS)  # what is away has to be away for some time
+            await asyncio.sleep(AWAY_SECONDS)  # the outage must last for some time
         finally:
             stage.tap.refuse(is_refusing=False)
         problems = await _wait_through(stage, lambda: has_outcome(stage, message), "the broker was away")
@@ -158,13 +158,13 @@ async def _broker_away(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
 
 
 async def _smtp_away(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
-    """Have the mail server refuse connections for a while; the message is mailed once the server is back."""
+    """Make the mail server refuse connections for some time. The message must be mailed after the server is back."""
     async with stage.disturbance:
         await stage.mail_server.refuse()
         try:
             message = await _publish(stage, case, sent)
             await _wait(stage, lambda: message.message_id in stage.ledger.deliveries)
-            await asyncio.sleep(AWAY_SECONDS)  # the program's try leaves no trace that could be waited for
+            await asyncio.sleep(AWAY_SECONDS)  # no event shows that the program tried to connect
         finally:
             await stage.mail_server.listen()
     problems = await _wait_through(stage, lambda: has_outcome(stage, message), "the mail server was away")
@@ -174,11 +174,11 @@ async def _smtp_away(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
 
 
 async def _cancelled(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
-    """Have the broker cancel the program's consumer, as when a queue is deleted: the program consumes again."""
+    """Make the broker cancel the program's consumer, as when a queue is deleted. The program must consume again."""
     async with stage.disturbance:
         told = stage.ledger.cancellations
         await stage.broker.delete_queue()
-        # RabbitMQ cancels no consumer of a quorum queue that is declared again at once.
+        # RabbitMQ does not cancel a consumer of a quorum queue if the queue is declared again at once.
         await _wait(stage, lambda: stage.ledger.cancellations > told)
         await stage.broker.declare()
         message = await _publish(stage, case, sent)
@@ -189,7 +189,7 @@ async def _cancelled(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
 
 
 async def _sigterm(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
-    """Send SIGTERM while mails are under way: the program ends in time, and loses none of them."""
+    """Send SIGTERM while mails are being sent. The program must end in time and must lose no mail."""
     for _ in range(IN_FLIGHT):
         await _publish(stage, case, sent, Answer(at_dot=True, says=TAKEN, after_seconds=0.3))
     await _wait(stage, lambda: any(stage.mailbox.begun[message.nonce] for message in sent))
@@ -202,7 +202,7 @@ async def _sigterm(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
 
 
 async def _clean_exit(stage: Stage, _case: Case, _sent: list[Sent]) -> list[str]:
-    """Look at how the program ended after SIGTERM: with exit code 0, its connections closed."""
+    """Check that the program ended after SIGTERM with exit code 0 and closed its connections."""
     if stage.program.has_ended_by_itself is None:
         await stage.program.terminate()
     if not stage.program.has_ended_by_itself:

@@ -1,4 +1,4 @@
-"""Read the forms of an HTML page: the names and values of their fields, and the address that each is sent to. Pure."""
+"""Read the forms of an HTML page: the names and values of their fields, and each form's target URL. Pure."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ _NOT_SENT = frozenset({"submit", "button", "image", "reset", "file", "checkbox",
 class Form:
     """A form of a page. `action` is the URL relative to the page, "" for the page itself.
 
-    `fields` holds the values that the page has in the form before a reader types anything.
+    `fields` holds the values that the form has before a user types.
     """
 
     action: str

@@ -1,8 +1,9 @@
-"""Reads AMQP 0-9-1 frames out of a stream of bytes, without trusting it.
+"""Reads AMQP 0-9-1 frames from a stream of untrusted bytes.
 
-A frame is: type (1 byte), channel (2), size (4), payload, end (0xCE). Bytes come in pieces of any length. A frame
-whose payload cannot be decoded is reported and skipped. Where the framing itself is broken nothing behind it can be
-understood, so that is reported once and the rest is passed over. Memory: at most one frame of 1 MiB is held.
+A frame is: type (1 byte), channel (2), size (4), payload, end (0xCE). Bytes arrive in pieces of any length. A frame
+whose payload cannot be decoded is reported and skipped. If the framing itself is broken, the following bytes cannot
+be decoded, so this is reported once and the rest of the stream is ignored. At most one frame of 1 MiB is held in
+memory.
 """
 
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class ContentHeader:
-    """A content header; `properties` holds only those that are there."""
+    """A content header; `properties` holds only the properties that are set."""
 
     channel: int
     body_size: int
@@ -49,7 +50,7 @@ class ContentBody:
 
 @dataclass(frozen=True, slots=True)
 class Undecodable:
-    """Something that is not AMQP 0-9-1 as we know it."""
+    """Bytes that are not valid AMQP 0-9-1."""
 
     channel: int
     reason: str
@@ -66,7 +67,7 @@ class FrameReader:
         self._is_lost = False
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Take the next bytes and return the frames that are complete now; raises nothing, whatever the bytes are."""
+        """Add the next bytes and return the frames that are complete now. Never raises, also for invalid bytes."""
         if self._is_lost:
             return []
         self._buffer += data
@@ -80,7 +81,7 @@ class FrameReader:
         return frames
 
     def _next_length(self) -> int:
-        """Return the bytes of the next frame, 0 as long as it is not complete."""
+        """Return the length of the next frame in bytes; 0 if the frame is not complete."""
         if self._is_lost:
             return 0
         held = len(self._buffer)
@@ -90,7 +91,7 @@ class FrameReader:
             return 0
         size = int.from_bytes(self._buffer[3:_START_BYTES])
         if self._buffer[0] not in (_METHOD, _HEADER, _BODY, _HEARTBEAT) or size > MAX_FRAME_BYTES:
-            return _START_BYTES  # enough to see that it is none
+            return _START_BYTES  # enough bytes to detect that they are no frame
         length = _START_BYTES + size + 1
         return length if held >= length else 0
 
@@ -110,7 +111,7 @@ class FrameReader:
 
 
 def named_properties(properties: commands.Basic.Properties) -> dict[str, object]:
-    """Return the properties that are there, by the specification's names."""
+    """Return the properties that are set, by the specification's names."""
     return {
         "type" if name == "message_type" else name: value
         for name, value in properties
@@ -121,7 +122,7 @@ def named_properties(properties: commands.Basic.Properties) -> dict[str, object]
 def _decoded(channel: int, raw: bytes) -> Frame:
     try:
         _, _, decoded = pamqp_frame.unmarshal(raw)
-    except Exception as error:  # noqa: BLE001  # a stranger's bytes provoke anything, from struct.error to RecursionError
+    except Exception as error:  # noqa: BLE001  # untrusted bytes can cause any error, from struct.error to RecursionError
         return Undecodable(channel, f"a frame of type {raw[0]} cannot be decoded: {type(error).__name__}")
     match decoded:
         case header.ContentHeader():
@@ -134,7 +135,7 @@ def _decoded(channel: int, raw: bytes) -> Frame:
 
 
 def _with_true_time(properties: dict[str, object], raw: bytes) -> dict[str, object]:
-    """Return the properties with a timestamp that is not in seconds as its number: pamqp silently divides it."""
+    """Return the properties; a timestamp that is not in seconds is returned as a number, because pamqp changes it."""
     time = properties.get("timestamp")
     if isinstance(time, datetime) and int(time.timestamp()).to_bytes(8) not in raw:
         return {**properties, "timestamp": round(time.timestamp() * 1000)}
@@ -142,7 +143,7 @@ def _with_true_time(properties: dict[str, object], raw: bytes) -> dict[str, obje
 
 
 def _specified_name(name: str) -> str:
-    """Write pamqp's `Basic.GetOk` as the specification has it: `basic.get-ok`."""
+    """Return pamqp's name `Basic.GetOk` in the specification's form `basic.get-ok`."""
     group, _, method = name.partition(".")
     dashed = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in method)
     return f"{group.lower()}.{dashed.lstrip('-')}"

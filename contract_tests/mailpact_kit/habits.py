@@ -16,7 +16,7 @@ SHOWN_PROBLEMS = 3
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Everything that was seen so far; `mails` are the accepted mails by message id, their times those of the trace."""
+    """Everything observed so far. `mails` are the accepted mails by message id, with times of the trace."""
 
     ledger: Ledger
     events: Sequence[Event]
@@ -40,7 +40,7 @@ def _acknowledges(course: Course) -> list[str]:
 
 
 def _ack_after_250(course: Course) -> list[str]:
-    """Compare acks with the first mail; an ack after a confirmed copy for a later try is right as well."""
+    """Check that each ack follows the first mail. An ack after a confirmed copy for a later try is correct, too."""
     copies: dict[bytes, list[float]] = {}
     for each in course.ledger.publications:
         if each.confirmed_at is not None and each.event.arguments.get("exchange") != course.dead_exchange:

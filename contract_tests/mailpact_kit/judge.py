@@ -101,7 +101,7 @@ def _judge_properties(sent: Mapping[str, object], letter: Letter) -> list[str]:
     problems = []
     for name, value in sent.items():
         kept = letter.headers if name == "headers" else letter.properties.get(name)
-        # A letter has headers of its own beside the publisher's.
+        # A dead letter has the publisher's headers and its own headers.
         is_kept = kept == value or (isinstance(value, dict) and value.items() <= letter.headers.items())
         if not is_kept:
             problems.append(f"the dead letter has {name} {shown(kept)} instead of {shown(value)}")

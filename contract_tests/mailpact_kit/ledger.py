@@ -1,8 +1,8 @@
 """The state of each delivery and of each publish, updated with each event.
 
-Pure. A delivery is settled by an ack, nack or reject on its own channel; with `multiple` all up to its tag are settled,
-and by tag 0 all of them (AMQP 0-9-1, 1.8.3.13). A publish on a channel in confirm mode has a number, counted from
-`confirm.select`, and the broker's ack or nack names numbers in the same way.
+Pure. An ack, nack or reject on the delivery's channel settles the delivery. With `multiple`, all deliveries up to the
+tag are settled; tag 0 means all deliveries (AMQP 0-9-1, 1.8.3.13). A publish on a channel in confirm mode has a
+number, counted from `confirm.select`, and the broker's ack or nack names numbers in the same way.
 """
 
 from collections import defaultdict
@@ -15,7 +15,7 @@ _SETTLING = ("basic.ack", "basic.nack", "basic.reject")
 
 
 class Settled(StrEnum):
-    """How a program settled a delivery finally."""
+    """How a program finally settled a delivery."""
 
     ACKED = "acked"
     REJECTED = "rejected"
@@ -23,7 +23,7 @@ class Settled(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """A message that the broker handed to the program, and the event that settled it."""
+    """A message that the broker delivered to the program, and the event that settled the delivery."""
 
     event: Event
     settlement: Event | None = None
@@ -40,7 +40,10 @@ class Delivery:
 
 @dataclass(slots=True, eq=False)
 class Publication:
-    """A message that the program published; `answer` is the broker's confirm, `is_returned` that no queue took it."""
+    """A message that the program published. `answer` is the broker's confirm.
+
+    `is_returned` is true if no queue took it.
+    """
 
     event: Event
     is_confirming: bool
@@ -57,7 +60,7 @@ class Publication:
 
 @dataclass(slots=True)
 class Subscription:
-    """A `basic.consume` and the prefetch count that held then; None means that none was set."""
+    """A `basic.consume` and the prefetch count at that time; None means that no count was set."""
 
     event: Event
     prefetch: int | None
@@ -65,9 +68,9 @@ class Subscription:
 
 @dataclass(slots=True)
 class _Channel:
-    prefetch: int | None = None  # for each consumer that begins
+    prefetch: int | None = None  # for each new consumer
     shared_prefetch: int | None = None  # basic.qos with global: for all consumers of the channel together
-    published: int | None = None  # since confirm.select; None before
+    published: int | None = None  # messages since confirm.select; None before confirm.select
     open_deliveries: dict[int, Delivery] = field(default_factory=dict)
     open_publications: dict[int, Publication] = field(default_factory=dict)
 
@@ -82,7 +85,7 @@ class Ledger:
         self.unknown_settlements: list[Event] = []
         self.polls: list[Event] = []
         self.cancellations = 0
-        """How often the broker has cancelled a consumer of the program."""
+        """The number of the program's consumers that the broker has cancelled."""
         self._channels: dict[tuple[int, int], _Channel] = {}
 
     def take(self, event: Event) -> None:
@@ -97,14 +100,14 @@ class Ledger:
             self._said_by_broker(channel, event)
 
     def settled(self, message_id: str) -> Settled | None:
-        """Return how the program settled a message for good, or None as long as it has not."""
+        """Return how the program settled a message for good, or None if the message is not settled yet."""
         found = (delivery.settled for delivery in self.deliveries.get(message_id, ()))
         return next((settled for settled in found if settled is not None), None)
 
     def about_to_settle(
         self, connection: int, channel: int, name: str, arguments: "dict[str, object]"
     ) -> set[str]:
-        """Return the ids of the messages that such a method would settle now."""
+        """Return the ids of the messages that this method would settle now."""
         held = self._channels.get((connection, channel), _Channel()).open_deliveries
         if name not in _SETTLING:
             return set()
@@ -159,7 +162,7 @@ class Ledger:
             channel.open_publications[channel.published] = publication
 
     def _returned(self, channel: _Channel, event: Event) -> None:
-        """Mark the publication that came back: the oldest open one with this body."""
+        """Mark the publication that the broker returned: the oldest open publication with this body."""
         for publication in channel.open_publications.values():
             if publication.event.body == event.body and not publication.is_returned:
                 publication.is_returned = True

@@ -1,4 +1,4 @@
-"""Read the text of a captured mail, as a mail program does, to compare the text with the one that a contract asks for.
+"""Read the text of a captured mail, as a mail program does, to compare it with the text that a contract asks for.
 
 Pure: the functions take bytes, and return a text or the reason why the mail has no text.
 """
@@ -33,7 +33,7 @@ class Unreadable:
 
 
 def text_of(mail: Mail) -> str | Unreadable:
-    """Return the text of the first text/plain part; an undecodable byte is an error, no character is replaced."""
+    """Return the text of the first text/plain part; a byte that cannot be decoded is an error."""
     parsed = message_from_bytes(mail.content, policy=default)
     part = next((part for part in parsed.walk() if part.get_content_type() == "text/plain"), None)
     if not isinstance(part, EmailMessage):
@@ -53,7 +53,8 @@ def text_of(mail: Mail) -> str | Unreadable:
 def is_same_text(one: str, other: str) -> bool:
     """Return whether two texts are equal by the contract.
 
-    All line ends count as LF, and one more at the end is ignored (contracts/email/1/README.md, The text).
+    All line ends count as LF, and one additional line end at the end of the text is ignored
+    (contracts/email/1/README.md, The text).
     """
     return _normal(one) == _normal(other)
 

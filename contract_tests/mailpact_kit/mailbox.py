@@ -1,7 +1,7 @@
-"""A mail server that takes every mail and keeps it in memory, with what was said on each connection.
+"""A mail server that accepts every mail and keeps it in memory, with a transcript of each connection.
 
-Recipients are matched by the nonce in their address; nothing is ever delivered to anybody. A case may script the
-answers to its own recipient, and may have the whole server refuse connections for a while.
+Recipients are matched by the nonce in their address. No mail is ever delivered. A case can script the answers for its
+own recipient, and can make the whole server refuse connections for some time.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from mailpact_kit.mail import Mail
 HOST_NAME = "kit.example"
 MAX_MAILS = 10_000
 MAX_MAIL_BYTES = 8 * 1024 * 1024
-MAX_LINE_BYTES = 1024 * 1024  # a program's too long lines are to be seen, not refused
+MAX_LINE_BYTES = 1024 * 1024  # so large that a program's too long lines are recorded and not refused
 MAX_TRANSCRIPT_LINES = 50_000
 SHOWN_LINE_CHARACTERS = 200
 _NONCES = re.compile(r"(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])")
@@ -29,7 +29,7 @@ _NONCES = re.compile(r"(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])")
 
 @dataclass(slots=True)
 class Conversation:
-    """What was said on one connection, a line each: `C:` is the program, `S:` the mail server."""
+    """The transcript of one connection, line by line: `C:` is the program, `S:` is the mail server."""
 
     lines: list[str] = field(default_factory=list)
     unfinished: bytes = b""
@@ -46,7 +46,7 @@ class Conversation:
 
 
 class Mailbox:
-    """All mails that came, and the transcripts of how they came."""
+    """All received mails, and the transcripts of their connections."""
 
     def __init__(self, changes: Changes) -> None:
         self.mails: list[Mail] = []
@@ -59,7 +59,7 @@ class Mailbox:
 
     @property
     def is_full(self) -> bool:
-        """Return whether a mail had to be refused because there were too many."""
+        """Return whether a mail was refused because there were too many mails."""
         return len(self.mails) >= MAX_MAILS
 
     def mails_to(self, nonce: str) -> list[Mail]:
@@ -67,21 +67,21 @@ class Mailbox:
         return self._by_nonce.get(nonce, [])
 
     def next_answer(self, recipients: Iterable[str], *, at_dot: bool) -> Answer | None:
-        """Take the next scripted answer of one of these recipients, or None where nothing is scripted here."""
+        """Remove and return the next scripted answer for one of these recipients; None if there is no script."""
         for nonce, script in self.scripts.items():
             if script and script[0].at_dot is at_dot and any(nonce in to.lower() for to in recipients):
                 return script.popleft()
         return None
 
     def begin_data(self, recipients: Iterable[str]) -> None:
-        """Count a mail whose text came, by the nonce of a scripted recipient."""
+        """Count a mail whose text was received, by the nonce of a scripted recipient."""
         for nonce in self.scripts:
             if any(nonce in to.lower() for to in recipients):
                 self.begun[nonce] += 1
         self._changes.notify()
 
     def transcript(self, nonce: str) -> list[str]:
-        """Return what was said in the transactions in which the nonce occurs."""
+        """Return the transcript of the transactions that contain the nonce."""
         return [
             line
             for conversation in self._conversations
@@ -97,14 +97,14 @@ class Mailbox:
         return conversation
 
     def heard(self, conversation: Conversation, data: bytes) -> None:
-        """Note what the program said; the lines that are complete become part of the transcript."""
+        """Record bytes from the program; complete lines become part of the transcript."""
         *complete, rest = (conversation.unfinished + data).split(b"\n")
         conversation.unfinished = rest[:MAX_LINE_BYTES]
         for line in complete:
             self._note(conversation, "C", line)
 
     def said(self, conversation: Conversation, reply: str | bytes) -> None:
-        """Note what the mail server answered."""
+        """Record the mail server's answer."""
         for line in (reply.encode() if isinstance(reply, str) else reply).splitlines():
             self._note(conversation, "S", line)
 
@@ -147,7 +147,7 @@ class _Handler:
             await asyncio.sleep(answer.after_seconds)
             if answer.says is None:
                 _abort(server)
-                await asyncio.Event().wait()  # aiosmtpd cancels what it runs for a lost connection
+                await asyncio.Event().wait()  # aiosmtpd cancels this handler when the connection is lost
             if answer.says is not None and not answer.says.startswith("250"):
                 return answer.says
         content = envelope.content
@@ -208,7 +208,7 @@ class MailServer:
         self.port = int(self._server.sockets[0].getsockname()[1])
 
     async def refuse(self) -> None:
-        """Cut all connections and refuse new ones."""
+        """Close all connections and refuse new connections."""
         if self._server is not None:
             self._server.close()
         for connection in self._connections:

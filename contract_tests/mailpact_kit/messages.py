@@ -1,7 +1,7 @@
-"""What the kit publishes and what comes back as a dead letter, as values.
+"""The kit's messages and the dead letters, as values.
 
-Each message has an id of its own. Its first 12 hex digits are the nonce by which mails and publishes are told from
-those of other cases, so that all cases can run at the same time against one program.
+Each message has its own id. The first 12 hex digits of the id are the nonce. The nonce distinguishes the mails and
+publishes of one case from those of other cases, so that all cases can run at the same time against one program.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ NONCE_HEADER = "x-kit-nonce"
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A message as it is published; `properties` are AMQP's, by the specification's names."""
+    """A message to publish. `properties` are the AMQP properties by the specification's names."""
 
     message_id: str
     recipient: str
@@ -29,13 +29,13 @@ class Sent:
 
     @property
     def nonce(self) -> str:
-        """Return what is unique in its recipient and body."""
+        """Return the nonce, which is unique and occurs in the recipient's address and in the body."""
         return nonce_of(self.message_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter as it lies in the queue."""
+    """A dead letter in the queue."""
 
     properties: Mapping[str, object]
     body: bytes
@@ -47,7 +47,7 @@ class Letter:
         return headers if isinstance(headers, dict) else {}
 
     def is_about(self, sent: Sent) -> bool:
-        """Whether it is the letter of this message: by its id, or, where that was lost, by what the body holds."""
+        """Return whether this is the message's dead letter: by its id, or, if the id is missing, by its body."""
         return self.properties.get("message_id") == sent.message_id or sent.nonce.encode() in self.body
 
 
@@ -57,7 +57,7 @@ def nonce_of(message_id: str) -> str:
 
 
 def address_for(label: str, nonce: str) -> str:
-    """Return an address that is this message's alone."""
+    """Return an address that only this message uses."""
     return f"{label.lower()}.{nonce}@{DOMAIN}"
 
 
@@ -79,14 +79,14 @@ def case_message(
 
 
 def fence(label: str, binding: Binding, *, message_id: str, now: datetime) -> Sent:
-    """Return a plainly valid message: when its mail is there, the program has gone on from those before it."""
+    """Return a valid message. When its mail has arrived, the program has finished the messages before it."""
     return plain_message(f"fence.{label}", binding, message_id=message_id, now=now)
 
 
 def plain_message(
     label: str, binding: Binding, *, message_id: str, now: datetime, answers: tuple[Answer, ...] = ()
 ) -> Sent:
-    """Return a valid message to an address of its own, with scripted answers of the mail server."""
+    """Return a valid message to its own address, with scripted answers of the mail server."""
     message = CaseMessage('{"email": "${RECIPIENT}", "message": "fence"}', "", MailExpected("fence"), answers)
     return case_message(label, message, binding, message_id=message_id, now=now)
 

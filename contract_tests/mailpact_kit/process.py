@@ -1,7 +1,7 @@
-"""Starts a program in a session of its own, keeps the end of what it writes, and stops it with all its children.
+"""Start a program in its own session, keep the end of its output, and stop the program with all its children.
 
-What the program writes goes through a pipe of the kit's own: a child that left the program's session and keeps the pipe
-open must not keep the kit waiting. The kit adopts such orphans (`adopt_orphans`) and ends them with the program.
+The output goes through a pipe of the kit. A child that left the program's session can keep this pipe open; the kit
+must not wait for such a child. The kit adopts these orphans (`adopt_orphans`) and ends them with the program.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ TERM_SECONDS = 20
 LAST_WORDS_SECONDS = 0.5
 ENDING_SECONDS = 5
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-# prctl(PR_SET_PDEATHSIG, SIGKILL), which outlives the exec.
+# prctl(PR_SET_PDEATHSIG, SIGKILL), which stays in force after exec.
 DIE_WITH_PARENT = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execvp(sys.argv[1], sys.argv[1:])"
 )
@@ -31,7 +31,7 @@ DIE_WITH_PARENT = (
 class Process:
     """A running program. Notifies of a change whenever it writes something, and when it exits."""
 
-    running: "set[int]" = set()  # noqa: RUF012  # the pids of all programs that the kit runs and still waits for
+    running: "set[int]" = set()  # noqa: RUF012  # the pids of all running programs of the kit
 
     def __init__(self, process: asyncio.subprocess.Process, changes: Changes) -> None:
         self._process = process
@@ -68,7 +68,7 @@ class Process:
 
     @property
     def exit_code(self) -> int | None:
-        """Return the exit code, None while the program runs. A negative number is the signal that ended the program."""
+        """Return the exit code; None if the program runs. A negative number is the signal that ended the program."""
         return self._process.returncode
 
     def tail(self, lines: int) -> list[str]:
@@ -99,13 +99,13 @@ class Process:
         return has_ended
 
     def keep(self, data: bytes) -> None:
-        """Keep the end of what the program writes."""
+        """Keep the end of the program's output."""
         self._written += data
         del self._written[:-KEPT_BYTES]
         self._changes.notify()
 
     def end_of_output(self) -> None:
-        """Note that the pipe is closed: no process can write to it any more."""
+        """Record that the pipe is closed and no process can write to it."""
         self._ended.set()
 
     async def _listen(self, reading: int) -> None:
@@ -139,7 +139,7 @@ def adopt_orphans() -> None:
 
 
 async def end_orphans() -> None:
-    """Kill the adopted processes and what they started; programs that the kit runs are left alone."""
+    """Kill the adopted processes and their children. The programs that the kit runs are not killed."""
     for _ in range(int(ENDING_SECONDS / 0.05)):
         orphans = [pid for pid in _children(os.getpid()) if pid not in Process.running]
         if not orphans:
@@ -149,15 +149,16 @@ async def end_orphans() -> None:
                 os.kill(pid, signal.SIGKILL)
             with suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222  # WNOHANG does not wait
-        await asyncio.sleep(0.05)  # the children of a killed orphan become the kit's own now
+        await asyncio.sleep(0.05)  # the kit now adopts the children of the killed orphan
 
 
 def _children(parent: int) -> list[int]:
-    """Return the pids of a process's children, from /proc; none where there is no /proc."""
+    """Return the pids of a process's children, from /proc; none if the system has no /proc."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):
-            fields = stat.read_bytes().rpartition(b")")[2].split()  # the name may hold anything
+            # the process name may contain any character
+            fields = stat.read_bytes().rpartition(b")")[2].split()
             if int(fields[1]) == parent:
                 found.append(int(stat.parent.name))
     return found

@@ -1,7 +1,7 @@
-"""Carries out the cases for producers: pull the trigger, wait for the publish, pull it again as a fence, judge.
+"""Run the cases for producers: pull the trigger, wait for the publish, pull the trigger again as a fence, judge.
 
-What was published for the first request is counted when the publish for the second is there. A case with a fault does
-something to the connection, or to the program, around the first request.
+The messages for the first request are counted after the message for the second request (the fence) is published. A
+case with a fault disturbs the connection or the program during the first request.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from mailpact_kit.stage import PATIENCE, Stage, new_id, now
 from mailpact_kit.trigger import Trigger, TriggerFailed, carries_message, pull
 from mailpact_kit.verdict import Evidence
 
-# A producer may write its mails under these contracts instead of the one that a case names.
+# A producer may use these newer contracts instead of the contract that a case names.
 NEWER = ("email/2",)
 AWAY_SECONDS = 1.0
-LEASE_PATIENCE = 2 * PATIENCE  # a killed program's rows may be leased to it for some more time
+LEASE_PATIENCE = 2 * PATIENCE  # rows of an outbox may still be leased to the killed program
 
 
 async def carry_out(stage: Stage, case: Case, does: ProducerCase | FaultCase) -> tuple[list[str], Evidence]:
-    """Carry out one case; return its problems, and what helps to find their cause."""
+    """Run one case; return its problems, and evidence that helps to find their cause."""
     trigger = stage.trigger
-    assert trigger is not None  # noqa: S101  # without a trigger such a case is skipped
+    assert trigger is not None  # noqa: S101  # cases for producers are skipped if there is no trigger
     asked = _asked(case.id, does.message, trigger)
     fence = _asked(f"fence.{case.id}", does.message, trigger)
     try:
@@ -94,7 +94,7 @@ async def _disturb(stage: Stage, trigger: Trigger, does: FaultCase, asked: Asked
 async def _unconfirmed(
     stage: Stage, trigger: Trigger, asked: Asked, message: str, withhold: Callable[[bytes], None], when: str
 ) -> list[str]:
-    """Have `withhold` keep the confirm from the program: the message is published again, or the request fails."""
+    """Withhold the confirm from the program. The message must be published again, or the request must fail."""
     needle = asked.nonce.encode()
     withhold(needle)
     try:
@@ -107,7 +107,7 @@ async def _unconfirmed(
 
 
 async def _returned(stage: Stage, trigger: Trigger, asked: Asked, message: str) -> list[str]:
-    """Have the message reach no queue: when it came back, it is published again, or the request fails."""
+    """Let the message reach no queue. After its return it must be published again, or the request must fail."""
     await stage.broker.unbind()
     try:
         await _ask(stage, trigger, asked, message)
@@ -124,13 +124,13 @@ async def _returned(stage: Stage, trigger: Trigger, asked: Asked, message: str) 
 
 
 async def _away(stage: Stage, trigger: Trigger, asked: Asked, message: str) -> list[str]:
-    """Have the broker refuse connections while the request is made: it fails, or is published afterwards."""
+    """Make the broker refuse connections during the request. The request must fail, or be published afterwards."""
     stage.tap.refuse(is_refusing=True)
     pulling = asyncio.ensure_future(
         pull(trigger, _values(stage, asked, message), stage.variables, seconds=PATIENCE * stage.seconds)
     )
     try:
-        await asyncio.wait({pulling}, timeout=AWAY_SECONDS)  # what is away has to be away for some time
+        await asyncio.wait({pulling}, timeout=AWAY_SECONDS)  # the outage must last for some time
     finally:
         stage.tap.refuse(is_refusing=False)
     try:
@@ -143,7 +143,7 @@ async def _away(stage: Stage, trigger: Trigger, asked: Asked, message: str) -> l
 
 
 async def _kill(stage: Stage, trigger: Trigger, asked: Asked, fence: Asked, message: str) -> list[str]:
-    """Kill the program before it knows of the confirm: when it is started again, it publishes the message again."""
+    """Kill the program before it gets the confirm. After a restart the program must publish the message again."""
     needle = asked.nonce.encode()
     stage.tap.cut_before_confirm(needle)
     pulling = asyncio.ensure_future(
@@ -167,7 +167,7 @@ async def _kill(stage: Stage, trigger: Trigger, asked: Asked, fence: Asked, mess
 
 
 async def _published_again(stage: Stage, asked: Asked, when: str, *, times: int = PATIENCE) -> list[str]:
-    """Wait until the message is confirmed; say whether it never is, or is published with another id."""
+    """Wait until the message is confirmed; return a problem if it never is, or if it is published with another id."""
     await _wait(
         stage,
         lambda: any(each.confirmed_at is not None for each in about(stage.ledger.publications, asked)),
@@ -183,9 +183,9 @@ async def _published_again(stage: Stage, asked: Asked, when: str, *, times: int 
 
 
 async def _same_again(stage: Stage, trigger: Trigger, asked: Asked, fence: Asked, message: str) -> list[str]:
-    """Pull the trigger twice with the same values: what the program refuses to store publishes nothing."""
+    """Pull the trigger twice with the same values. The refused second request must publish no message."""
     await _ask(stage, trigger, asked, message)
-    with suppress(TriggerFailed):  # the program may say that it refuses
+    with suppress(TriggerFailed):  # the program may report that it refuses the request
         await pull(trigger, _values(stage, asked, message), stage.variables, seconds=stage.seconds)
     await _ask(stage, trigger, fence, message)
     published = len(about(stage.ledger.publications, asked))
@@ -195,7 +195,7 @@ async def _same_again(stage: Stage, trigger: Trigger, asked: Asked, fence: Asked
 
 
 async def _wait(stage: Stage, fact: Callable[[], bool], *, times: int = 1) -> bool:
-    """Wait for a fact, so many times as long as `--timeout` says; return whether it came true."""
+    """Wait for a fact, at most `times` times the seconds of `--timeout`; return whether it became true."""
     await stage.changes.wait_for(lambda: fact() or stage.has_program_exited, seconds=times * stage.seconds)
     return fact()
 

@@ -1,4 +1,4 @@
-"""Compares what a producer published with what its contract asks for. Pure: values in, problems out."""
+"""Compare a producer's published messages with its contract. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from mailpact_kit.judge import shown
 from mailpact_kit.ledger import Publication
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
-UNIQUE = "message_id"  # the one property whose value may not return
+UNIQUE = "message_id"  # the only property whose values must be unique
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a producer was asked to mail; `message` is None if the trigger has no place for a text."""
+    """What a producer was asked to mail. `message` is None if the trigger has no placeholder for a text."""
 
     recipient: str
     message: str | None
@@ -34,10 +34,10 @@ def judge_publishes(
     contracts: Sequence[Contract],
     now: datetime,
 ) -> list[str]:
-    """Return what is wrong with what a producer published for a request, `everything` being what it ever published.
+    """Return the problems of the messages published for a request. `everything` is all that the producer published.
 
-    Each message is judged by the contract that its `type` property names, or by the first of `contracts`. What the
-    program publishes to other exchanges and not for the request, such as its log, is another contract's matter.
+    Each message is judged by the contract that its `type` property names, or by the first of `contracts`. Messages to
+    other exchanges that do not belong to the request, such as log records, are not judged.
     """
     published = about(everything, asked)
     exchanges = {each.wire.exchange for each in contracts}
@@ -101,7 +101,7 @@ def _judge_properties(
 
 
 def about(everything: Sequence[Publication], asked: Asked) -> list[Publication]:
-    """Return what was published for a request."""
+    """Return the messages that were published for a request."""
     return [each for each in everything if asked.nonce.encode() in each.event.body]
 
 
@@ -152,7 +152,7 @@ def _judge_fields(published: Publication, asked: Asked, contract: Contract) -> l
 
 
 def _without_names(value: JsonValue) -> JsonValue:
-    """Return the mailboxes of `email/2` with their addresses only; any other value as the value is."""
+    """Return the mailboxes of `email/2` with their addresses only; return any other value unchanged."""
     if not isinstance(value, list):
         return value
     return [{"address": each.get("address")} if isinstance(each, dict) else each for each in value]
@@ -203,14 +203,14 @@ def _judge_property(wanted: Property, published: Publication, now: datetime) -> 
 
 
 def _is_value(wanted: Property, value: object) -> bool:
-    """Compare a property with the only value that is allowed; parameters of a content type change nothing."""
+    """Return whether a property has the only allowed value. Parameters of a content type are ignored."""
     if wanted.name == "content_type":
         return str(value).partition(";")[0].strip().lower() == wanted.value
     return value == wanted.value
 
 
 def judge_unique(everything: Sequence[Publication]) -> list[str]:
-    """Look for an id that two different bodies share; the same body again is a repeated publish."""
+    """Return a problem if two different bodies have the same id. The same body again is a repeated publish."""
     bodies: dict[object, set[bytes]] = {}
     for each in everything:
         bodies.setdefault(each.event.properties.get(UNIQUE), set()).add(each.event.body)

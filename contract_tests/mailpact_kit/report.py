@@ -1,7 +1,7 @@
-"""Writes what came of a run: for people, as JSON, and as JUnit XML. Pure.
+"""Write the results of a run: as text for people, as JSON, and as JUnit XML. Pure.
 
-A failure names the sentence that the program breaks, what was seen instead, and everything that helps to find out why;
-its last line runs that case alone.
+A failure shows the requirement that the program breaks, what the kit observed, and evidence that helps to find the
+cause. Its last line is the command that runs only this case.
 """
 
 import json
@@ -23,7 +23,7 @@ _EXPLAINED = (CaseVerdict.FAIL, CaseVerdict.NON_STRICT, CaseVerdict.ERROR, CaseV
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """What was verified: the command line as it was given, and on which broker."""
+    """What was verified: the program's command line and the broker."""
 
     role: str
     contract: str
@@ -36,7 +36,7 @@ class Heading:
 
 
 def as_text(heading: Heading, results: Sequence[Result], code: int, *, has_details: bool = False) -> str:
-    """Write the report for people; with details, one line for each vector that is wrong."""
+    """Return the report for people; with details, one line for each vector with a problem."""
     lines = [
         f"contract-tests {KIT_VERSION}: {heading.role} of {heading.contract} on {heading.broker}",
         f"program: {heading.command}",
@@ -56,7 +56,7 @@ def as_text(heading: Heading, results: Sequence[Result], code: int, *, has_detai
 
 
 def as_json(heading: Heading, results: Sequence[Result], code: int) -> str:
-    """Write the report for scripts, one object."""
+    """Return the report for scripts as one JSON object."""
     document = {
         "kit": KIT_VERSION,
         "role": heading.role,
@@ -148,7 +148,8 @@ def _hint(details: Sequence[str]) -> list[str]:
 
 
 def _indented(label: str, line: str) -> str:
-    # Of a long line both ends tell most: a log's time and event, and the last line of a traceback in it.
+    # Both ends of a long line are the most useful: the time and event of a log line, and the last line of a
+    # traceback.
     shown = line if len(line) <= 2 * SHOWN_END else f"{line[:SHOWN_END]} … {line[-SHOWN_END:]}"
     return f"    {label:<{LABEL_WIDTH}} {shown}"
 

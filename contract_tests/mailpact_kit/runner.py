@@ -1,10 +1,10 @@
-"""Runs the cases against one program: sets the stage, waits until it is ready, and carries the cases out in phases.
+"""Run the cases against one program: start the environment, wait until the program is ready, run the cases in phases.
 
     kill ▶ everything that disturbs nobody, at once ▶ disturbances ▶ cancelled consumer ▶ habits, judged on all that was
     seen ▶ SIGTERM
 
-A program that ends in the first two phases is reported once as the cause: the cases that had no outcome by then are
-skipped, and so are the later phases.
+If the program ends during the first two phases, the end is reported once as the cause. Cases without an outcome and
+the later phases are skipped.
 """
 
 import asyncio
@@ -61,10 +61,12 @@ _PHASES = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to verify and how; without a URL on a development broker. `seconds` bounds each wait of a case.
+    """What to verify and how. Without a URL the kit starts a development broker.
 
-    `serves` names the contracts that a consumer mails. A producer without a `command` is the trigger's command alone.
-    `repeats` says that the trigger fails when it is pulled twice with the same values.
+    `seconds` limits each wait of a case.
+
+    `serves` names the contracts that a consumer supports. If a producer has no `command`, the trigger's command is
+    the producer. `repeats` means that the trigger must fail if it is pulled twice with the same values.
     """
 
     role: Role
@@ -80,7 +82,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came of it. `crash` says how the program ended while cases ran; `remark` what else is worth a line."""
+    """The results of a run. `crash` says how the program ended while cases ran; `remark` is an additional line."""
 
     results: Sequence[Result]
     crash: str | None = None
@@ -135,7 +137,7 @@ def _crash(stage: Stage) -> str:
 
 
 def _after_crash(results: Sequence[Result]) -> list[Result]:
-    """Return the results with SKIP for each case without an outcome: the program's end is the cause."""
+    """Return the results with SKIP for each case without an outcome, because the program has ended."""
     reason = "the program had ended"
     return [
         Result(each.case, CaseVerdict.SKIP, [reason], Evidence(), each.seconds)
@@ -166,7 +168,7 @@ async def _result(stage: Stage, plan: Plan, case: Case) -> Result:
         problems, evidence = await _carry_out(stage, case)
     except SubjectNotReady as error:
         problems, evidence = [f"the program could not be started again: {error}"], Evidence()
-    except Exception as error:  # noqa: BLE001  # whatever it is, it is the kit's own fault and must not look like a verdict
+    except Exception as error:  # noqa: BLE001  # any other error is a bug of the kit and must not look like a verdict
         return _error(case, f"the kit failed: {type(error).__name__}: {error}", began)
     if stage.is_overflown:
         return _error(case, "more came than the kit can keep, so it cannot say what the program did", began)
@@ -205,7 +207,7 @@ async def _staged(plan: Plan) -> AsyncIterator[Stage]:
     changes = Changes()
     contracts = catalogue.load()
     exchange = contracts.contract(CONTRACT).wire.exchange
-    inherited = dict(os.environ)  # noqa: TID251  # a program is started in its caller's environment, whatever that holds
+    inherited = dict(os.environ)  # noqa: TID251  # the program inherits the caller's environment
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="contract-tests-", ignore_cleanup_errors=True)
@@ -269,7 +271,7 @@ def _values(
 
 
 def _topology(contracts: Catalogue) -> Topology:
-    # What a consumer declares and no more: a program under test may declare the rest in its own way.
+    # Only the consumer's part of the topology. A program under test may declare the other parts differently.
     return contracts.topology.declared_by("consumer")
 
 

@@ -22,15 +22,16 @@ from mailpact_kit.trigger import Trigger
 from mailpact_kit.verdict import Evidence
 
 SHOWN_LINES = 40
-PATIENCE = 4  # times the seconds of a wait, for what may take a consumer's delay before its next try
+PATIENCE = 4  # multiplies the seconds of a wait if a consumer may wait before its next try
 
 
 @dataclass(slots=True)
 class Stage:
-    """What a case needs to be carried out; `values` are the kit's names, `variables` the whole environment.
+    """Everything that a case needs to run. `values` are the kit's own names, `variables` the whole environment.
 
-    `disturbance` is held by a case while it disturbs what is around the program, and `is_back` is set once the program
-    was killed and started again. `vectors` keeps two contracts' vectors apart, because they have recipients in common.
+    A case holds the lock `disturbance` during its fault. `is_back` is set after the program was killed and started
+    again. The lock `vectors` prevents that vectors of two contracts run at the same time, because they share
+    recipients.
     """
 
     catalogue: Catalogue
@@ -54,7 +55,7 @@ class Stage:
 
     @property
     def mailbox(self) -> Mailbox:
-        """Return the mails that came."""
+        """Return the received mails."""
         return self.mail_server.mailbox
 
     @property
@@ -80,7 +81,7 @@ class Stage:
         await self.broker.publish(sent)
 
     def seen(self, sent: Sent) -> Seen:
-        """Return all that came of a message so far."""
+        """Return everything observed about a message so far."""
         delivered = self.ledger.deliveries.get(sent.message_id, ())
         return Seen(
             mails=self.mailbox.mails_to(sent.nonce),
@@ -95,7 +96,7 @@ class Stage:
         )
 
     def course(self) -> Course:
-        """Return everything that the program did so far; the times of mails are those of the trace."""
+        """Return everything that the program did so far. The mails have times of the trace."""
         mails = {
             sent.message_id: [
                 Mail(mail.at - self.tap.began, mail.sender, mail.recipients, mail.content)
@@ -108,7 +109,7 @@ class Stage:
         )
 
     def evidence(self, nonces: Sequence[str], sent: Sequence[str]) -> Evidence:
-        """Return what helps to find the cause of a failure."""
+        """Return evidence that helps to find the cause of a failure."""
         return Evidence(
             sent=list(sent),
             smtp=[line for nonce in nonces for line in self.mailbox.transcript(nonce)][:SHOWN_LINES],
@@ -118,13 +119,13 @@ class Stage:
 
 
 def new_id() -> str:
-    """Return a message id that nobody has used."""
+    """Return a new message id."""
     return str(uuid4())
 
 
 def now() -> datetime:
-    """Return the time, aware."""
-    return datetime.now(UTC)  # noqa: TID251  # this is where it comes in
+    """Return the time with its time zone (UTC)."""
+    return datetime.now(UTC)  # noqa: TID251  # the only place that reads the clock
 
 
 def line_of_sent(sent: Sent) -> str:

@@ -22,7 +22,7 @@ SHOWN_LINES = 20
 
 
 class Subject:
-    """One program, as often as it is started. `ready` is awaited after each start."""
+    """One program, which may be started several times. `ready` is awaited after each start."""
 
     def __init__(self, command: Sequence[str], variables: Mapping[str, str], changes: Changes) -> None:
         self._command = command
@@ -35,11 +35,11 @@ class Subject:
 
     @property
     def exit_code(self) -> int | None:
-        """Return the exit code, None while the program runs, and None for a one-shot command."""
+        """Return the exit code; None if the program runs, and always None for a one-shot command."""
         return None if self._process is None else self._process.exit_code
 
     def tail(self, lines: int) -> list[str]:
-        """Return the last lines that the program wrote, earlier starts included."""
+        """Return the last lines that the program wrote, also before a restart."""
         written = [] if self._process is None else self._process.tail(lines)
         return [*self._earlier, *written][-lines:]
 
@@ -67,13 +67,13 @@ class Subject:
         return self.has_ended_by_itself
 
     async def stop(self) -> None:
-        """End the program, by SIGTERM if that was not tried, and all that it started."""
+        """End the program and all its children, with SIGTERM first if it was not sent before."""
         if self._process is not None and self._process.exit_code is None and self.has_ended_by_itself is None:
             await self.terminate()
         await self.kill()
 
     async def _become_ready(self, ready: Callable[[], Awaitable[None]]) -> None:
-        """Wait until the program is ready, but no longer than it lives and at most 30 s."""
+        """Wait until the program is ready, for at most 30 s, and only while the program runs."""
         waiting = asyncio.ensure_future(ready())
         waiting.add_done_callback(lambda _: self._changes.notify())
         try:
@@ -100,9 +100,9 @@ class Subject:
 
 
 async def consumes(broker: Broker, tap: Tap) -> None:
-    """Return when the queue has a consumer, or the program takes messages one by one."""
+    """Return when the queue has a consumer, or when the program fetches messages with `basic.get`."""
     known = len(tap.ledger.polls)
-    # Shielded, because aiormq closes the channel of a request that is cancelled, and tidying up needs the channel.
+    # Shielded, because aiormq closes the channel of a request that is cancelled, and the clean-up needs the channel.
     while len(tap.ledger.polls) == known:
         if await asyncio.shield(asyncio.ensure_future(broker.consumers())):
             return

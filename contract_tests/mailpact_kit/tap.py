@@ -1,8 +1,8 @@
-"""A proxy between a program and its broker that reads AMQP in both directions and passes it on unchanged.
+"""A proxy between a program and its broker that reads AMQP in both directions and forwards the bytes unchanged.
 
-What is read is noted before it is passed on, so that the trace keeps the order of cause and effect across connections.
-For a fault the tap cuts connections, at once or before a certain frame is passed on, refuses new ones for a while, or
-makes a nack of the broker's confirm.
+Each frame is recorded before it is forwarded, so that in the trace a cause always precedes its effect, also across
+connections. For a fault, the tap closes connections (at once, or before it forwards a certain frame), refuses new
+connections for some time, or replaces the broker's ack with a nack.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from mailpact_kit.trace import Event, Speaker, Trace
 
 CHUNK_BYTES = 64 * 1024
 CONNECT_SECONDS = 10
-_CONFIRM = struct.Struct(">BHIHHQBB")  # basic.ack and basic.nack are alike but for the method's number
+_CONFIRM = struct.Struct(">BHIHHQBB")  # basic.ack and basic.nack differ only in the method's number
 _PROGRESS = ("basic.ack", "basic.reject", "basic.publish")
 
 
-class _Cut(Exception):  # no error: a case wants the connection to break here
-    """The connection is to break before this frame is passed on."""
+class _Cut(Exception):  # not an error: a case asked to break the connection here
+    """The connection must break before this frame is forwarded."""
 
 
 class Tap:
-    """Listens on loopback; every connection made to it is passed on to the broker at `target`."""
+    """Listens on loopback, and forwards every connection to the broker at `target`."""
 
     def __init__(self, target: HostPort, changes: Changes) -> None:
         self._target = target
@@ -54,15 +54,15 @@ class Tap:
         return self._trace.is_full
 
     def cut_before_settling(self, message_id: str) -> None:
-        """Break the connection, once, before the ack, nack or reject of this message is passed on to the broker."""
+        """Break the connection once, before the ack, nack or reject of this message is forwarded to the broker."""
         self._cut_before_settling.add(message_id)
 
     def cut_before_confirm(self, needle: bytes) -> None:
-        """Break the connection, once, before the confirm of a publish with these bytes in its body is passed on."""
+        """Break the connection once, before the confirm of a publish with these bytes in its body is forwarded."""
         self._cut_before_confirm.add(needle)
 
     def nack_instead(self, needle: bytes) -> None:
-        """Pass on basic.nack instead of the broker's basic.ack, once, for a publish with these bytes in its body."""
+        """Forward basic.nack instead of the broker's basic.ack, once, for a publish with these bytes in its body."""
         self._nack_instead.add(needle)
 
     def has_cut(self, mark: str | bytes) -> bool:
@@ -70,18 +70,18 @@ class Tap:
         return mark not in self._cut_before_settling | self._cut_before_confirm | self._nack_instead
 
     def refuse(self, *, is_refusing: bool) -> None:
-        """Refuse new connections and cut the open ones, or take them again."""
+        """Refuse new connections and close the open connections, or accept connections again."""
         self._is_refusing = is_refusing
         if is_refusing:
             self.cut()
 
     def cut(self) -> None:
-        """Cut all open connections."""
+        """Close all open connections."""
         for writer in self._open.values():
             writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry one connection of the program until either side ends it."""
+        """Forward one connection of the program until either side closes it."""
         if self._is_refusing:
             writer.transport.abort()
             return
@@ -95,7 +95,7 @@ class Tap:
             await _close(writer)
 
     async def close(self) -> None:
-        """Cut all connections."""
+        """Close all connections."""
         self.cut()
         for carrying in list(self._open):
             carrying.cancel()
@@ -106,7 +106,7 @@ class Tap:
             async with asyncio.timeout(CONNECT_SECONDS):
                 to_broker = await asyncio.open_connection(self._target.host, self._target.port)
         except (OSError, TimeoutError):
-            return  # the program sees its connection closed, as from a broker that is away
+            return  # the program sees a closed connection, as if the broker were unavailable
         broker_reader, broker_writer = to_broker
         ways = {
             asyncio.create_task(self._pump(number, Speaker.PROGRAM, reader, broker_writer)),
@@ -134,7 +134,7 @@ class Tap:
             writer.write_eof()
 
     def _note(self, number: int, speaker: Speaker, frames: FrameReader, data: bytes) -> bytes:
-        """Record the frames in these bytes, and return the bytes to pass on."""
+        """Record the frames in these bytes, and return the bytes to forward."""
         at = asyncio.get_running_loop().time() - self.began
         is_progress = False
         for read in frames.feed(data):
@@ -148,7 +148,7 @@ class Tap:
         return data
 
     def _nacked(self, number: int, speaker: Speaker, frame: Frame, data: bytes) -> tuple[Frame, bytes]:
-        """Return the frame and the bytes around it, with a nack instead of a confirm where a case wants one."""
+        """Return the frame and its bytes, with a nack instead of an ack if a case asked for a nack."""
         if not self._nack_instead or not isinstance(frame, Method):
             return frame, data
         if speaker is not Speaker.BROKER or frame.name != "basic.ack":
@@ -161,13 +161,13 @@ class Tap:
         ack = _CONFIRM.pack(1, frame.channel, 13, 60, 80, tag, multiple, 0xCE)
         if (
             ack not in data
-        ):  # the frame came in two pieces, and one of them is on its way: the confirm is lost instead
+        ):  # the first piece of the frame is already forwarded, so the confirm is lost instead
             raise _Cut
         nack = _CONFIRM.pack(1, frame.channel, 13, 60, 120, tag, multiple, 0xCE)
         return replace(frame, name="basic.nack"), data.replace(ack, nack, 1)
 
     def _break_before(self, number: int, speaker: Speaker, frame: Frame) -> None:
-        """Raise _Cut where a case wants the connection to break before this frame."""
+        """Raise _Cut if a case asked to break the connection before this frame."""
         if not isinstance(frame, Method):
             return
         if speaker is Speaker.PROGRAM and self._cut_before_settling:

@@ -1,7 +1,7 @@
-"""What a program and its broker said to each other, in order, and the questions that cases ask of it.
+"""The trace: all frames between a program and its broker, in order, and the queries that cases make on the trace.
 
-Pure: frames and times come in, events are kept. The memory is bounded: when a limit is reached the trace stops and says
-so (`is_full`), because a verdict on half a trace would be a guess.
+Pure: the trace takes frames with their times and keeps events. Memory is bounded: at a limit the trace stops and sets
+`is_full`, because an incomplete trace allows no verdict.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ class Speaker(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A method, with its content where it has one. `at` counts seconds from the start of the trace."""
+    """A method, with its content if it has any. `at` is in seconds since the start of the trace."""
 
     at: float
     connection: int
@@ -46,7 +46,7 @@ class Event:
 
 
 class Trace:
-    """Collects events in the order in which the tap saw them; `keeps` is called with each."""
+    """Collects events in the order in which the tap saw them; `keeps` is called with each event."""
 
     def __init__(self, keeps: Callable[[Event], None] = lambda _: None) -> None:
         self._keeps = keeps
@@ -183,7 +183,7 @@ def _names(event: Event, nonce: str) -> bool:
 
 
 def _covers(reply: Event, delivery: Event) -> bool:
-    """Whether an ack, nack or reject is about this delivery; with `multiple` it is about all up to its tag, 0 all."""
+    """Return whether an ack, nack or reject settles this delivery, also by `multiple` (tag 0 means all)."""
     replied, delivered = reply.arguments.get("delivery_tag"), delivery.arguments.get("delivery_tag")
     if not isinstance(replied, int) or not isinstance(delivered, int):
         return False

@@ -1,7 +1,7 @@
-"""Asks a producer for one mail: by its web form, as a browser would, or by a command.
+"""Make a producer send one mail: through its web form, as a browser does, or by a command.
 
-A form is fetched first: its hidden fields and cookies go back with it, so that a form with a token against forged
-requests works. `{email}`, `{message}` and `{nonce}` stand for what the case asks for, beside the kit's own names.
+A form is fetched first, and its hidden fields and cookies are sent back, so that a form with a CSRF token works.
+`{email}`, `{message}` and `{nonce}` are placeholders for the values of the case, in addition to the kit's own names.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ SHOWN_LINES = 5
 
 
 class TriggerFailed(Exception):
-    """The producer did not take the request; the message says what it answered. A problem of the case."""
+    """The producer refused the request; the message contains its answer. The case reports this as a problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormTrigger:
-    """A web form: where it is, and what to fill in, as (field, text) with placeholders."""
+    """A web form: its URL, and the fields to fill in as pairs (field, text with placeholders)."""
 
     url: str
     fields: tuple[tuple[str, str], ...]
@@ -90,7 +90,7 @@ async def _fill_in(trigger: FormTrigger, values: Mapping[str, str]) -> None:
     url = filled(trigger.url, values)
     typed = {name: filled(text, values) for name, text in trigger.fields}
     try:
-        # An unsafe jar is one that also keeps the cookies of an IP address.
+        # The option `unsafe` means that the jar also keeps cookies of an IP address.
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
             async with session.get(url) as answer:
                 page, at = await _page(answer), answer.url

@@ -1,4 +1,4 @@
-"""Sends all published vectors of a contract to a consumer in one go, and compares what came of each."""
+"""Send all published vectors of a contract to a consumer at once, and compare the outcome of each vector."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ from mailpact_kit.verdict import Evidence
 
 
 async def carry_out(stage: Stage, case: Case) -> tuple[list[str], Evidence]:
-    """Carry out the case; the details of its evidence have a line for each vector that is wrong."""
+    """Run the case. The details of its evidence have a line for each vector with a problem."""
     async with stage.vectors:
         return await _send_and_judge(stage, case)
 
@@ -84,7 +84,7 @@ def _sent(vector: Vector) -> Sent:
 
 
 def _seen(stage: Stage, sent: Sent) -> Seen:
-    """Return what came of a vector; its mails are matched with all the others later."""
+    """Return the observations of a vector. Its mails are matched later, together with all other mails."""
     return Seen(
         mails=[],
         letters=stage.broker.letters_about(sent),
@@ -94,7 +94,7 @@ def _seen(stage: Stage, sent: Sent) -> Seen:
 
 
 def _mails(mails: Sequence[Mail], vectors: list[Vector]) -> list[Mail]:
-    """Return the mails that are of no other case: none of their recipients is at the kit's own domain."""
+    """Return the mails that belong to no other case: no recipient has the kit's own domain."""
     known = {recipient for vector in vectors if vector.error is None for recipient in vector.recipients}
     return [
         mail

@@ -1,7 +1,8 @@
-"""The published vectors of a contract, as messages to send, and the comparison of what came of them.
+"""The published vectors of a contract as messages, and the comparison of their outcomes. Pure.
 
-Pure. Which message was accepted is told by its id: a refused one has a dead letter, an accepted one is acknowledged
-without. Mails carry no id that the kit could rely on, so they are matched by recipient and content, each mail once.
+The id of a message shows its outcome: a refused message has a dead letter with this id; an accepted message is
+acknowledged without a dead letter. Mails have no id on which the kit can rely, so mails are matched by recipient and
+content, each mail once.
 """
 
 import base64
@@ -31,14 +32,14 @@ from mailpact_kit.ledger import Settled
 from mailpact_kit.mail import Mail, is_same_text
 from mailpact_kit.messages import Sent
 
-FOLDERS = ("valid", "invalid")  # what is in `refused` depends on settings of the operator's
+FOLDERS = ("valid", "invalid")  # vectors in `refused` depend on the operator's settings
 SHOWN_NAMES = 6
 LIST_HEADERS = {"list_unsubscribe": "List-Unsubscribe", "list_unsubscribe_post": "List-Unsubscribe-Post"}
 
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """One vector: what is sent, and the mails or the dead letter that must come of it."""
+    """One vector: the message, and the expected mails or dead letter."""
 
     name: str
     rule: str
@@ -49,7 +50,7 @@ class Vector:
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        """Return the envelope's recipients; each gets a mail of its own."""
+        """Return the envelope's recipients; each recipient gets a separate mail."""
         return tuple(self.mail["recipients"]) if "recipients" in self.mail else (str(self.mail["to"]),)
 
 
@@ -64,8 +65,9 @@ class VectorProblem:
 def read(contract_folder: Path, *, now: datetime) -> list[Vector]:
     """Return the vectors of a contract that can be sent to any program at the time `now` (aware), in order of name.
 
-    Left out are vectors that need an operator's settings, vectors of other contracts than email/1 without a type (such
-    a message is one of email/1), and valid vectors whose mail would be due later or has expired by now.
+    Three kinds of vectors are left out: vectors that need an operator's settings; vectors without a type of other
+    contracts than email/1 (a message without a type belongs to email/1); and valid vectors whose mail is due later or
+    has expired.
     """
     paths = [path for name in FOLDERS for path in sorted((contract_folder / "vectors" / name).glob("*.json"))]
     documents = [(path.stem, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
@@ -85,7 +87,7 @@ def _needs_settings(document: Any) -> bool:
 
 
 def _is_due(document: Any, now: datetime) -> bool:
-    """Return whether a valid vector's mail is to be sent now: not later, and not expired already."""
+    """Return whether a valid vector's mail must be sent now: it is due, and it has not expired."""
     body = _body(document)
     value = json.loads(body) if b"not_before" in body or b"expires_at" in body else {}
     not_before, expires_at = value.get("not_before"), value.get("expires_at")
@@ -95,7 +97,7 @@ def _is_due(document: Any, now: datetime) -> bool:
 
 
 def _moment(text: str) -> datetime:
-    """Return a moment of the contract's form to the second; Python 3.11 takes six digits of a fraction at most."""
+    """Parse the contract's time format without the fraction, because Python 3.11 parses at most six fraction digits."""
     return datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
 
 
@@ -148,7 +150,7 @@ class Received:
 
     @cached_property
     def texts(self) -> Mapping[str, str]:
-        """Return the texts by media type, of the first part of each type that is no attachment."""
+        """Return the texts by media type, from the first part of each type that is not an attachment."""
         found: dict[str, str] = {}
         for part in self.parsed.walk():
             kind = part.get_content_type()
@@ -158,23 +160,23 @@ class Received:
 
     @cached_property
     def files(self) -> Counter[str]:
-        """Return how often each content occurs among the parts, by its SHA-256."""
+        """Return the number of parts with each content, by the content's SHA-256."""
         payloads = (part.get_payload(decode=True) for part in self.parsed.walk())
         return Counter(hashlib.sha256(each).hexdigest() for each in payloads if isinstance(each, bytes))
 
     def people(self, header: str) -> list[tuple[str, str]]:
         """Return the names and addresses of a header, as Python's older parser reads them.
 
-        The newer parser shows a space between two encoded words (RFC 2047, 6.2 says that none is shown), and makes one
-        of two spaces inside a quoted name.
+        The newer parser keeps a space between two encoded words (RFC 2047, 6.2 says that it must be removed), and
+        replaces two spaces inside a quoted name by one space.
         """
         raw = next((str(text) for name, text in self.parsed.raw_items() if name.lower() == header), "")
         return [(_decoded_name(name), address) for name, address in getaddresses([raw]) if address]
 
 
 def judge_refusal(vector: Vector, sent: Sent, seen: Seen, schema: Any) -> list[str]:
-    """Return the problems of an invalid vector. `judge_mails` finds the mails that must not be there."""
-    assert vector.error is not None  # noqa: S101  # the caller chooses
+    """Return the problems of an invalid vector. `judge_mails` finds unexpected mails."""
+    assert vector.error is not None  # noqa: S101  # the caller checks this
     if seen.settled is Settled.ACKED and not seen.letters:
         return ["the message was accepted instead of refused with " + vector.error.code]
     problems = judge_letter(sent, vector.error, seen)
@@ -193,7 +195,7 @@ def judge_acceptance(seen: Seen) -> list[str]:
 
 
 def judge_mails(accepted: Sequence[Vector], mails: Sequence[Mail]) -> tuple[list[VectorProblem], list[str]]:
-    """Match the mails with those that the accepted vectors ask for; return what is missing, and what is too much."""
+    """Match the mails with the expected mails of the accepted vectors; return the missing and the surplus mails."""
     left: dict[str, list[Received]] = defaultdict(list)
     problems: list[str] = []
     for mail in mails:
@@ -230,7 +232,7 @@ def _missing(vector: Vector, left: Sequence[Received]) -> str:
 
 
 def differences(vector: Vector, mail: Received) -> list[str]:
-    """Return the differences between a mail and the one that a vector asks for."""
+    """Return the differences between a mail and the mail that a vector expects."""
     wanted = vector.mail
     found = [] if "subject" not in wanted else _same("subject", wanted["subject"], mail.subject)
     text = _joined(wanted["text_pieces"]) if "text_pieces" in wanted else wanted.get("text")
@@ -280,7 +282,7 @@ def _decoded(part: EmailMessage) -> str:
 
 
 def _structure(part: EmailMessage) -> Any:
-    """Write a mail's parts as the vectors do: a type, or a multipart with the list of its parts."""
+    """Return a mail's parts in the vectors' form: a media type, or a multipart type with the list of its parts."""
     if not part.is_multipart():
         return part.get_content_type()
     inside = [_structure(each) for each in part.iter_parts() if isinstance(each, EmailMessage)]
@@ -288,7 +290,10 @@ def _structure(part: EmailMessage) -> Any:
 
 
 def _names_another_fault(vector: Vector, seen: Seen, schema: Any) -> bool:
-    """Return whether the letter names another keyword that the body breaks: validators differ in their order."""
+    """Return whether the letter names another keyword that the body breaks.
+
+    Validators check keywords in different orders.
+    """
     if len(seen.letters) != 1 or seen.mails or seen.letters[0].body != vector.body:
         return False
     headers = seen.letters[0].headers
@@ -300,7 +305,7 @@ def _names_another_fault(vector: Vector, seen: Seen, schema: Any) -> bool:
         (pointer_to(fault.absolute_path), fault.validator)
         for fault in Draft202012Validator(schema).iter_errors(value)
     }
-    # Python's `$` also matches before a final line feed, where other languages' patterns are broken.
+    # Python's `$` also matches before a final line feed; patterns of other languages do not match there.
     for fault in compiled(schema).iter_errors(value):
         broken.add((pointer_to(fault.instance_path), str(fault.schema_path[-1])))
     return named in broken

@@ -1,7 +1,8 @@
-"""What a case's outcome is called, and what a run's outcome means to a script. Pure.
+"""The outcomes of cases, and the exit code of a run. Pure.
 
-Exit codes: 0 everything that must hold holds, 1 it does not, 2 usage, 3 the kit or what it runs on failed, 4 the
-program exited or was never ready, 5 a case that is known to fail passes (the list is stale), 6 nothing was verified.
+Exit codes: 0 all required cases pass, 1 a required case fails, 2 wrong usage, 3 the kit or its environment failed, 4
+the program exited or was never ready, 5 a case in the list of known failures passes (the list is outdated), 6 nothing
+was verified.
 """
 
 from collections.abc import Sequence
@@ -18,10 +19,10 @@ class CaseVerdict(StrEnum):
 
     PASS = "PASS"  # noqa: S105  # no password
     FAIL = "FAIL"
-    NON_STRICT = "NON-STRICT"  # what SHOULD hold does not
-    SKIP = "SKIP"  # something that it requires was not given
-    KNOWN_FAIL = "KNOWN-FAIL"  # it fails, and the list of known failures says so
-    ERROR = "ERROR"  # the kit could not find out
+    NON_STRICT = "NON-STRICT"  # a case of level SHOULD fails
+    SKIP = "SKIP"  # a requirement of the case was not provided
+    KNOWN_FAIL = "KNOWN-FAIL"  # the case fails and is in the list of known failures
+    ERROR = "ERROR"  # the kit could not decide
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The outcome of one case with its reasons; `is_stale`: it passes although it is listed as known to fail."""
+    """The outcome of one case with its reasons.
+
+    `is_stale` is true if the case passes but is listed as known to fail.
+    """
 
     case: Case
     verdict: CaseVerdict

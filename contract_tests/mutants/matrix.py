@@ -1,8 +1,8 @@
 """Runs the kit on each mutant and prints which cases killed it: `python contract_tests/mutants/matrix.py [--full]`.
 
-A mutant is a right program with one mistake, as data in `mutants.json`: the file, and the text that is replaced. Only
-the cases that must kill the mutant are run on it, with `--full` all of them. Exit status 1: a mutant lives, or a
-case has killed none.
+A mutant is a correct program with one mistake, described in `mutants.json` by the file and the replaced text. By
+default only the cases that must kill the mutant are run; with `--full` all cases are run. Exit status 1 means that a
+mutant survived, or that a case killed no mutant.
 """
 
 import argparse
@@ -34,7 +34,10 @@ MAILPACT = (
 
 @dataclass(frozen=True)
 class Mutant:
-    """A program with one mistake, and the cases that must notice it. No replacement: the right program."""
+    """A program with one mistake, and the cases that must detect the mistake.
+
+    Without a replacement, the correct program.
+    """
 
     name: str
     breaks: str
@@ -71,7 +74,7 @@ def mutants() -> list[Mutant]:
 def written(mutant: Mutant, folder: Path) -> Path:
     """Write a mutant's program to a folder and return the changed file.
 
-    Raise ValueError if the text that is to be replaced does not stand there exactly once.
+    Raise ValueError if the file does not contain the text to replace exactly once.
     """
     source = (KIT / mutant.file).resolve()
     if mutant.is_of_mailpact:
@@ -115,9 +118,9 @@ def verdicts(mutant: Mutant, run: str) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
         folder = Path(name)
         words = words_for(mutant, folder, run)
-        done = subprocess.run(  # noqa: S603  # the kit, on a program of ours
+        done = subprocess.run(  # noqa: S603  # the command is the kit with a mutant
             [sys.executable, "-m", "mailpact_kit.command", "verify", mutant.role, *words],
-            env=os.environ | ({"PYTHONPATH": name} if mutant.is_of_mailpact else {}),  # noqa: TID251  # found before the installed package
+            env=os.environ | ({"PYTHONPATH": name} if mutant.is_of_mailpact else {}),  # noqa: TID251  # the mutant's folder precedes the installed package
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -132,7 +135,7 @@ def verdicts(mutant: Mutant, run: str) -> dict[str, str]:
 def matrix(
     wanted: Iterable[Mutant], *, runs_all: bool = False, at_once: int = AT_ONCE
 ) -> dict[str, list[str]]:
-    """Return for each mutant, by its name, the cases that killed it; most runs wait, so several go on at a time."""
+    """Return the cases that killed each mutant, by the mutant's name. Runs mostly wait, so several run at once."""
     with ThreadPoolExecutor(at_once) as pool:
         running = {
             mutant.name: [
@@ -151,7 +154,7 @@ def matrix(
 
 
 def main(words: Sequence[str]) -> int:
-    """Run all mutants, print a line for each, and name those that live and the cases that killed none."""
+    """Run all mutants, print a line for each, and list the surviving mutants and the cases that killed no mutant."""
     parser = argparse.ArgumentParser(description="Run the kit on each mutant.")
     parser.add_argument("--full", action="store_true", help="run all cases on each mutant")
     everything = mutants()

@@ -1,8 +1,8 @@
-"""A small web form that keeps the contract. Its mutants (`mutants.json`) break the contract in exactly one way.
+"""A small web form that obeys the contract. Each mutant (`mutants.json`) breaks the contract in exactly one way.
 
-It stands alone, as another team's program would: pika and http.server, and the settings from the environment. An
-address is stored once; a message whose confirm is lost is published again with the same id. A message that the broker
-refuses or returns fails the request: pika raises, and the browser gets no answer.
+The program uses nothing of Mailpact, like another team's program: only pika, http.server, and settings from the
+environment. An address is stored once. If a confirm is lost, the message is published again with the same id. If the
+broker refuses or returns a message, the request fails: pika raises, and the browser gets no answer.
 """
 
 import html
@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 import pika
 from pika.exceptions import AMQPConnectionError
 
-SETTINGS = os.environ  # noqa: TID251  # a program on its own, which the kit configures in this way
+SETTINGS = os.environ  # noqa: TID251  # an independent program, which the kit configures by the environment
 TRIES = 20
 TOKEN = str(uuid.uuid4())
 PAGE = f"""<!doctype html><title>Send</title><form method="post" action="/send">
@@ -40,7 +40,7 @@ def properties():
 
 
 def publish(email, message):
-    """Publish one message on a connection of its own, again until it is confirmed."""
+    """Publish one message on a new connection, and repeat this until the broker confirms the message."""
     body = json.dumps({"email": email, "message": message}, ensure_ascii=False)
     about = properties()
     for _ in range(TRIES):
@@ -56,21 +56,21 @@ def publish(email, message):
 
 
 def register(email, message):
-    """Store an address, and publish what is to be mailed to it."""
+    """Store an address, and publish a message to this address."""
     with STORE:
         STORE.execute("INSERT INTO readers VALUES (?)", (email,))
     publish(email, message)
 
 
 class Site(BaseHTTPRequestHandler):
-    """One page with a form. The form's token must come back, in a hidden field and in a cookie."""
+    """One page with a form. The browser must send the form's token back in a hidden field and in a cookie."""
 
     def do_GET(self):
         """Show the form."""
         self._answer(200, PAGE, ("Set-Cookie", f"token={TOKEN}; HttpOnly"))
 
     def do_POST(self):
-        """Take the form."""
+        """Process the posted form."""
         fields = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
         if fields.get("token") != [TOKEN] or TOKEN not in self.headers.get("Cookie", ""):
             self._answer(403, "no token")
@@ -92,7 +92,7 @@ class Site(BaseHTTPRequestHandler):
 
 
 def main():
-    """Serve until the end."""
+    """Serve until the process ends."""
     HTTPServer(("127.0.0.1", int(SETTINGS["HTTP_PORT"])), Site).serve_forever()
 
 

@@ -1,8 +1,9 @@
 """A consumer of email/1 in Python: `pip install pika jsonschema`, then `python consumer.py`. Meant to be copied.
 
 The settings are environment variables: AMQP_URL, AMQP_QUEUE, AMQP_DEAD_EXCHANGE, SMTP_HOST, SMTP_PORT, MAIL_FROM, and
-CONTRACT_DIR, the folder of the published contracts. What was mailed is remembered in memory only: after a crash a
-message may be mailed twice. A database table of message ids, with a row written before the ack, makes that rare.
+CONTRACT_DIR, the folder of the published contracts. The ids of mailed messages are kept in memory only, so a message
+may be mailed twice after a crash. A database table of message ids, with a row written before the ack, makes such
+duplicates rare.
 """
 
 import base64
@@ -19,7 +20,7 @@ import pika
 from contract import Contract, Refused
 from pika.exceptions import AMQPError
 
-SETTINGS = os.environ  # noqa: TID251  # a program on its own
+SETTINGS = os.environ  # noqa: TID251  # an independent program
 PREFETCH = 10
 WORD_BYTES = 42  # an encoded word has at most 75 characters, and base64 makes 4 of 3 bytes
 REMEMBERED = 100_000
@@ -29,7 +30,7 @@ log = logging.getLogger("consumer")
 
 
 def encoded(text):
-    """Return a header's text in encoded words of whole characters (RFC 2047)."""
+    """Return a header's text as encoded words that never split a character (RFC 2047)."""
     words, word = [], b""
     for character in text:
         if len(word) + len(character.encode()) > WORD_BYTES:
@@ -40,7 +41,7 @@ def encoded(text):
 
 
 def mime(mail):
-    """Return the mail as MIME; the text is base64, so that it arrives byte for byte."""
+    """Return the mail as MIME. The text is encoded in base64, so that it arrives unchanged."""
     message = MIMEText(mail.text, "plain", "utf-8")
     message["From"], message["To"] = SETTINGS["MAIL_FROM"], mail.to
     is_plain = mail.subject.isascii() and mail.subject.isprintable() and "=?" not in mail.subject
@@ -69,7 +70,7 @@ def send(mail):
 
 
 class Consumer:
-    """One connection to the broker; `mailed` outlives it."""
+    """One connection to the broker. `mailed` is kept when the connection is replaced."""
 
     def __init__(self, connection, contract, mailed):
         self.connection = connection
@@ -81,7 +82,7 @@ class Consumer:
         self.channel.basic_consume(SETTINGS["AMQP_QUEUE"], self.handle)
 
     def handle(self, _channel, method, properties, body, delay=FIRST_DELAY_SECONDS):
-        """Mail a message and acknowledge it; make a dead letter of it, or try it again later."""
+        """Mail a message and acknowledge it, publish it as a dead letter, or try again later."""
         message_id = properties.message_id
         if message_id is None or message_id not in self.mailed:
             try:
@@ -91,7 +92,7 @@ class Consumer:
                 self.remember(message_id)
             except Refused as refused:
                 self.bury(properties, body, refused)
-            except OSError as error:  # every error of smtplib is one
+            except OSError as error:  # all errors of smtplib are OSErrors
                 log.warning(
                     "the mail server does not take a mail; next try in %s s: %s", delay, type(error).__name__
                 )
@@ -101,13 +102,13 @@ class Consumer:
         self.channel.basic_ack(method.delivery_tag)
 
     def remember(self, message_id):
-        """Remember an id that was mailed, and forget the oldest of too many."""
+        """Remember the id of a mailed message, and forget the oldest id if there are too many."""
         self.mailed[message_id] = None
         while len(self.mailed) > REMEMBERED:
             self.mailed.popitem(last=False)
 
     def bury(self, properties, body, refused):
-        """Publish a dead letter and wait for its confirm; the message's properties are kept."""
+        """Publish a dead letter with the message's properties, and wait for the confirm."""
         properties.headers = {**(properties.headers or {}), **refused.headers}
         self.channel.basic_publish(SETTINGS["AMQP_DEAD_EXCHANGE"], "", body, properties, mandatory=True)
 

@@ -1,6 +1,6 @@
 """Read a message of email/1: strict JSON, the published schema, and the subject rule.
 
-Nothing here knows AMQP or SMTP. The rules and their order stand in contracts/email/1/README.md.
+This module does not use AMQP or SMTP. contracts/email/1/README.md defines the rules and their order.
 """
 
 import json
@@ -28,7 +28,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Mail:
-    """What is to be mailed."""
+    """The mail to send."""
 
     to: str
     subject: str
@@ -110,7 +110,7 @@ def depth(body):
 
 
 def number(digits, kind, faults):
-    """Return a number, and note one that is too big for a double."""
+    """Return a number, and record a fault if the number is too large for a double."""
     if math.isinf(float(digits)):
         faults.add("invalid_number")
         return 0
@@ -118,7 +118,7 @@ def number(digits, kind, faults):
 
 
 def members(pairs, faults):
-    """Return an object, and note a name that comes twice."""
+    """Return an object, and record a fault if a name occurs twice."""
     if len({name for name, _ in pairs}) < len(pairs):
         faults.add("duplicate_key")
     if any(has_lone_surrogate(name) or has_lone_surrogate(value) for name, value in pairs):
@@ -127,7 +127,7 @@ def members(pairs, faults):
 
 
 def has_lone_surrogate(value):
-    """Return whether a string, or a string in a list, holds half a surrogate pair."""
+    """Return whether a string, or a string in a list, contains a lone surrogate."""
     if isinstance(value, str):
         return any("\ud800" <= character <= "\udfff" for character in value)
     return isinstance(value, list) and any(map(has_lone_surrogate, value))

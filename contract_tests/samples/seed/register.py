@@ -1,4 +1,7 @@
-"""The CMS that Mailpact began with, as it was meant: a registration is stored and published. Not to be copied."""
+"""The CMS from which Mailpact started, with its intended behaviour: it stores and publishes registrations.
+
+Do not copy it.
+"""
 
 import json
 import os
@@ -7,7 +10,7 @@ import sys
 
 import pika
 
-SETTINGS = os.environ  # noqa: TID251  # the original had its servers as constants
+SETTINGS = os.environ  # noqa: TID251  # the original had constants for its servers
 email = sys.argv[1]
 
 with sqlite3.connect(SETTINGS["DATABASE_URL"].removeprefix("sqlite:///")) as database:

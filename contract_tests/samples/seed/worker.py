@@ -1,4 +1,4 @@
-"""The mail worker that Mailpact began with, as it was meant: each message becomes a mail. Not to be copied."""
+"""The mail worker from which Mailpact started, with its intended behaviour: it mails each message. Do not copy it."""
 
 import json
 import os
@@ -7,11 +7,11 @@ from email.mime.text import MIMEText
 
 import pika
 
-SETTINGS = os.environ  # noqa: TID251  # the original had its servers as constants
+SETTINGS = os.environ  # noqa: TID251  # the original had constants for its servers
 
 
 def handle(_channel, _method, _properties, body):
-    """Send a mail without a text; the whole message is the subject."""
+    """Send a mail without text, with the whole message as the subject."""
     request = json.loads(body)
     mail = MIMEText("")
     mail["From"], mail["To"], mail["Subject"] = "Me", request["email"], request["message"]
