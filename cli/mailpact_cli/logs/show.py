@@ -19,7 +19,7 @@ from mailpact_cli import options
 from mailpact_cli.logs.record import CONTRACT, Choice, Level, Reader, Record, as_json, as_text
 from mailpact_cli.serving import serve_until_stopped
 
-IN_ORDER_SECONDS: Final = 1.0  # services ship four times a second, so nothing older comes after so long
+IN_ORDER_SECONDS: Final = 1.5  # a busy service ships every 0.75 s, so nothing older comes after so long
 
 SHOW_SECONDS: Final = 0.2
 
@@ -67,7 +67,7 @@ class Writer:
 
 
 class InOrder:
-    """Puts records into the order in which they were made: each waits a second for older ones of other services."""
+    """Puts records into the order in which they were made: each waits 1.5 s for older ones of other services."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[object, int, float, Record]] = []

@@ -138,5 +138,5 @@ def test_records_that_come_within_a_second_are_put_in_order() -> None:
     in_order.put(first, now=10.0)
     in_order.put(second, now=10.9)
 
-    assert list(in_order.due(now=11.0)) == []
-    assert list(in_order.due(now=11.9)) == [second, first]
+    assert list(in_order.due(now=11.5)) == []
+    assert list(in_order.due(now=12.5)) == [second, first]

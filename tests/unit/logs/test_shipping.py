@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from pamqp import commands, frame, header
 
-from mailpact_cli.log_shipping import Buffer, Encoder
+from mailpact_cli.log_shipping import BUSY_EVERY_SECONDS, EVERY_SECONDS, Buffer, Encoder, pause_after
 
 SECOND = 1_796_000_000
 
@@ -47,6 +47,23 @@ def test_a_buffer_is_bounded_in_bytes_too() -> None:
         buffer.put(("info", "four", SECOND))
 
     assert (len(buffer), buffer.lost) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("shipped", "left", "seconds"),
+    [
+        (0, 0, EVERY_SECONDS),
+        (99, 0, EVERY_SECONDS),
+        (100, 0, BUSY_EVERY_SECONDS),
+        (1_000, 99, BUSY_EVERY_SECONDS),
+        (1_000, 100, EVERY_SECONDS),  # there are more records than one batch takes
+        (1, 5_000, EVERY_SECONDS),  # the first batch of a connection is one record
+    ],
+)
+def test_busy_service_waits_for_a_larger_batch_unless_enough_records_wait(
+    shipped: int, left: int, seconds: float
+) -> None:
+    assert pause_after(shipped, left=left) == seconds
 
 
 def test_a_batch_is_bounded_in_records_and_in_bytes() -> None:
