@@ -5,6 +5,7 @@ import re
 import shutil
 import stat
 import subprocess
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,17 @@ def test_a_broken_rule_of_the_dockerfile_is_named(right: str, wrong: str, fault:
 
 def test_no_secret_and_no_history_gets_into_the_image() -> None:
     assert ignored_by_default(ROOT / ".dockerignore")
+
+
+def test_image_is_built_from_all_that_the_wheel_holds() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
+    let_through = {
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")
+    }
+
+    # hatchling leaves out a folder that does not exist, without a word.
+    assert set(wheel) <= let_through
 
 
 @pytest.fixture
