@@ -1,1 +1,1 @@
-"""The consumer: turns messages into mail, each exactly as its contract promises, and proves what it did."""
+"""The consumer: turns messages into mail as their contracts require, and records every outcome."""

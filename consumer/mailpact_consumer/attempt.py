@@ -1,7 +1,7 @@
-"""Carries one delivery out: round after round over its recipients, until each is settled or put off.
+"""Processes one delivery in rounds over its recipients, until each recipient is settled or put off.
 
-One round is the journey in order: what the inbox knows, then for each recipient MAIL, RCPT and DATA, the claim, the
-mail, and the record of the outcome. What was settled in one round is not touched in the next.
+One round has these steps: read the inbox; then for each recipient MAIL, RCPT and DATA, the claim, the mail, and the
+record of the outcome. A recipient that was settled in one round is skipped in the next.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from mailpact_consumer.services import Services
 from mailpact_consumer.slots import Slot
 from mailpact_consumer.status import About, Event, status_event
 
-LOOKS = 3  # at a row that others change meanwhile, before the message is put off
+LOOKS = 3  # the most reads of a row that other processes keep changing; then the message is put off
 
 CONFLICT = Refusal(ErrorCode.ID_CONFLICT, detail="this message id was used before for another body")
 
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 class Attempt:
-    """The rounds for one delivery of one request. The caller holds the message's place among those in flight."""
+    """The rounds for one delivery of one request. The caller must hold the message in `InFlight`."""
 
     def __init__(self, services: Services, delivery: Delivery, request: MailRequest, slot: Slot) -> None:
         self._services = services
@@ -46,7 +46,7 @@ class Attempt:
         settings = services.settings
         renderer = Renderer(request, mail_from=settings.mail_from, domain=settings.mail_domain)
         recipients = request.recipients
-        if self._replay is not None:  # a letter is about one recipient; the others are not touched
+        if self._replay is not None:  # a dead letter is about one recipient; the others are skipped
             recipients = tuple(one for one in recipients if one.address == self._replay.recipient)
         self._tries = {
             one.sha256: RecipientTry(services, delivery.message, request, one, slot, renderer)
@@ -57,16 +57,19 @@ class Attempt:
 
     @property
     def refused(self) -> "RefusedMessage | None":
-        """The message as one that cannot become a mail, once that is known."""
+        """Return the message as a refused message if it cannot become a mail; otherwise None."""
         return self._refused
 
     @property
     def is_certain(self) -> bool:
-        """Whether no row can be in a state that only this delivery knows."""
+        """Return whether no row can be in a state that only this delivery knows."""
         return not any(one.tokens or one.has_ending for one in self._tries.values())
 
     async def round(self) -> Outcome:
-        """Work on every recipient that is not settled. Raises DatabaseUnavailable; then a round may be made again."""
+        """Work on every recipient that is not settled.
+
+        Raises DatabaseUnavailable; then the caller may repeat the round.
+        """
         if self._refused is not None:
             return await self._refused.round()
         if isinstance(self._request.content, Refusal):
@@ -84,7 +87,7 @@ class Attempt:
         return _combined(results)
 
     async def _refuse(self, refusal: Refusal) -> Outcome:
-        """Make one letter of the whole message."""
+        """Write one dead letter about the whole message."""
         self._refused = RefusedMessage(
             self._services,
             self._delivery.message,
@@ -96,9 +99,10 @@ class Attempt:
         return await self._refused.round()
 
     async def _withdraw(self, refusal: Refusal) -> Outcome:
-        """End every recipient that is not settled; without any row, the message as a whole.
+        """End every recipient that is not settled; if there are no rows, end the message as a whole.
 
-        A message that was accepted before can be refused now: its template or its sender's permission may be gone.
+        A message that was accepted before can be refused now, because its template or its sender's permission was
+        removed.
         """
         rows = await self._services.inbox.rows(self._request.message_id)
         if conflicts(rows, self._request.body_sha256):
@@ -129,7 +133,7 @@ class Attempt:
         return list(await asyncio.gather(*(one.go_on(decision) for one, decision in tries)))
 
     async def _decide(self) -> Mapping[str, Decision] | None:
-        """Return what to do for each recipient that is not settled; None when the id belongs to another body."""
+        """Return what to do for each recipient that is not settled; None if the id belongs to another body."""
         waiting = {sha256: one for sha256, one in self._tries.items() if not one.is_settled}
         if self._is_first_delivery() and not self._has_looked:
             self._has_looked = True
@@ -153,21 +157,24 @@ class Attempt:
         )
 
     def _is_first_delivery(self) -> bool:
-        """Whether no row is to be expected, so that the claim may come without a look: its answer tells."""
+        """Return whether probably no row exists.
+
+        Then the claim is made without reading the row first, and its result decides.
+        """
         delivery = self._delivery
         came_before = delivery.redelivered or self._maybe_sent or KEY_HEADER in delivery.message.headers
         return not came_before and self._replay is None
 
     def _announce_duplicates(self, decisions: Mapping[str, Decision], rows: Mapping[str, Row]) -> None:
         if not all(isinstance(decision, Drop) for decision in decisions.values()):
-            return  # a message that came back for others of its recipients
+            return  # the message came back because of its other recipients
         log.info("duplicate dropped", message_id=self._request.message_id)
         for sha256 in decisions:
             self._tries[sha256].announce_duplicate(rows[sha256].attempts)
 
 
 class RefusedMessage:
-    """A message that cannot become a mail: it becomes one dead letter."""
+    """A message that cannot become a mail and becomes one dead letter."""
 
     def __init__(
         self,
@@ -189,12 +196,12 @@ class RefusedMessage:
 
     @property
     def refused(self) -> "RefusedMessage":
-        """The message as one that cannot become a mail."""
+        """Return this message, which cannot become a mail."""
         return self
 
     @property
     def is_certain(self) -> bool:
-        """Whether no row can be in a state that only this delivery knows: no row is concerned."""
+        """Return True: a refused message has no rows."""
         return True
 
     async def round(self) -> Outcome:
@@ -225,7 +232,7 @@ class RefusedMessage:
 
 
 def _combined(results: list[Result]) -> Outcome:
-    """Return what the delivery as a whole has to wait for: first a service, then the earliest recipient."""
+    """Return the outcome of the whole delivery: a service in trouble has priority, then the earliest next try."""
     held = [result for result in results if isinstance(result, Held)]
     if held:
         return held[0]

@@ -1,11 +1,12 @@
-"""Whether the mail server as a whole is in trouble. No I/O: outcomes and the time come in, the state goes out.
+"""Decides whether the whole mail server is in trouble. No I/O: outcomes and the time are arguments.
 
-Trouble of the server (no connection, 421 or 5xx before RCPT, a refused login) opens the breaker at once: no message is
-to blame, so none may pay with an attempt. One exception: a server that refuses only further connections (421, or no
-connection) while it has taken a mail, or answered a probe, within the last 5 seconds is busy, not away.
+Trouble of the server (no connection, 421 or 5xx before RCPT, a refused login) opens the breaker at once: the cause is
+not a message, so no message loses an attempt. There is one exception: if the server refuses only further connections
+(421, or no connection), and has accepted a mail or answered a probe within the last 5 seconds, the server is busy,
+not unavailable.
 
-A 421 at RCPT or later may be about that one recipient, who may be answered so for ever. Such outcomes open the breaker
-only when five different recipients met them in a row without a mail that was taken.
+A 421 at RCPT or later may concern only this recipient, and may be repeated for ever. Such outcomes open the breaker
+only after five different recipients in a row, without an accepted mail between them.
 """
 
 from collections.abc import Hashable
@@ -26,26 +27,26 @@ class Breaker:
     _last_success: float = float("-inf")
 
     def succeeded(self, now: float) -> None:
-        """Note that the server took a mail."""
+        """Record that the server accepted a mail."""
         self._doubtful.clear()
         self._last_success = now
 
     def server_trouble(self, reason: str, now: float, *, may_be_busy: bool) -> bool:
-        """Note trouble of the whole server; return True when this opened the breaker.
+        """Record trouble of the whole server; return True if this opened the breaker.
 
-        `may_be_busy`: the server only had no place for a further connection.
+        `may_be_busy` means that the server refused only a further connection.
         """
         if may_be_busy and now - self._last_success < BUSY_SECONDS:
             return False
         return self._open(reason, now)
 
     def doubtful_trouble(self, recipient: Hashable, reason: str, now: float) -> bool:
-        """Note a 421 once a recipient was named; return True when this opened the breaker."""
+        """Record a 421 at RCPT or later; return True if this opened the breaker."""
         self._doubtful.add(recipient)
         return len(self._doubtful) >= RECIPIENTS_IN_A_ROW and self._open(reason, now)
 
     def close(self, now: float) -> None:
-        """Note that the server would take a mail. If it has few connections to give, the next may be refused."""
+        """Record that the server would accept a mail. The server may still refuse further connections."""
         self.is_open, self.reason = False, ""
         self.succeeded(now)
 

@@ -1,13 +1,14 @@
-"""Moves what older programs publish straight to the legacy queue `email`, which they declare and fill themselves.
+"""Forwards messages that older programs publish directly to the legacy queue `email`, which they declare themselves.
 
-The queue is never declared here. If it exists and has no consumer but ours, its messages are forwarded to the work
-queue, each under a key, confirmed before it is acked. One kind is not forwarded but dropped: a message that came
-through the exchange `email` with a key by which the work queue is bound has a twin in the work queue already. That
-holds only for messages published since the work queue is bound. So as many messages as lay in the legacy queue when
-the bridge first saw both queues are forwarded whatever they are; the inbox remembers how many of them are left. A
-legacy queue that appears later holds none. When in doubt a message is forwarded: a second mail is better than none.
+The consumer never declares this queue. If the queue exists and has no other consumer, the bridge forwards its
+messages to the work queue. Each message gets a key, and is acked only after the broker has confirmed the copy. One
+kind of message is dropped and not forwarded: a message from the exchange `email` with a routing key of the work
+queue's bindings, because the work queue already has a copy. This is only true for messages that were published after
+the work queue was bound. So the bridge counts the messages in the legacy queue when it first sees both queues, and
+forwards this number of messages in any case. The inbox stores how many of them are left. A legacy queue that appears
+later has no such messages. In doubt a message is forwarded, because a duplicate is better than a lost mail.
 
-Of several consumers one has the bridge; which one stands in the inbox.
+Only one of several consumers runs the bridge. The inbox stores which consumer.
 """
 
 import asyncio
@@ -68,17 +69,19 @@ class Bridge:
     async def run(self, publisher: Publisher, declare: Declare) -> NoReturn:
         """Look for the legacy queue every 30 seconds, and move its messages through `publisher`, until cancelled.
 
-        Everything is declared again each time, so that an exchange or a binding that somebody removed is there again:
-        the retry queues would lead nowhere, and no publish of ours would tell.
+        The topology is declared again each time, to restore an exchange or a binding that somebody removed. Without
+        it the retry queues would lose messages, and no publish of the consumer would report this.
         """
         self._publisher, self._declare = publisher, declare
         await self._supervisor.run(self._session)
 
     def remembering(self, declare: Declare) -> Declare:
-        """Return `declare`, which first notes whether the work queue is new: then no message has a twin in it yet.
+        """Return `declare` with a first step that records whether the work queue is new.
 
-        A database that cannot be used must not keep the queue away from publishers. Then the bridge of this process
-        makes the note before it moves anything; the note is lost if the process is killed before that.
+        A new queue has no copies yet.
+
+        If the database cannot be used, the queue must still be declared for publishers. In this case the bridge of
+        this process writes the record before it moves a message. The record is lost if the process is killed before.
         """
 
         async def declare_and_remember(connection: AbstractConnection) -> None:
@@ -98,7 +101,7 @@ class Bridge:
                 await self._declare(connection)
                 await self._move_if_due(connection)
             except IntegrityError:
-                continue  # another consumer made the row in the same moment
+                continue  # another consumer inserted the row at the same time
             except DatabaseUnavailable as error:
                 log.warning("the bridge waits for the inbox", reason=str(error))
             await asyncio.sleep(PROBE_SECONDS)
@@ -125,7 +128,7 @@ class Bridge:
             await self._database.transact(self._release)
 
     async def _move(self, connection: AbstractConnection, to_forward: int, *, takes_all_keys: bool) -> None:
-        """Move messages until somebody else consumes the queue too, or the queue is gone."""
+        """Move messages until another consumer uses the queue, too, or until the queue is deleted."""
         channel = await open_channel(connection)
         acks, incoming = Acks(channel), asyncio.Queue[Delivery | None]()
         channel.on_consumer_cancel_callbacks.add(lambda _: incoming.put_nowait(None))
@@ -185,7 +188,7 @@ class Bridge:
         await delivery.ack()
 
     def _take(self, connection: Connection) -> bool:
-        """Become the one that has the bridge; False when a living process has it."""
+        """Become the owner of the bridge; return False if another living process is the owner."""
         _make_row(connection)
         living = select(owners.c.owner).where(is_alive())
         taken = connection.execute(
@@ -204,7 +207,7 @@ class Bridge:
 
 
 async def _is_fanout(connection: AbstractConnection) -> bool:
-    """Return whether the public exchange takes every key; it exists, perhaps as somebody else declared it."""
+    """Return whether the public exchange is a fanout exchange. Another program may have declared this exchange."""
     channel = await open_channel(connection)
     try:
         async with asyncio.timeout(RPC_SECONDS):
@@ -222,7 +225,7 @@ def _make_row(connection: Connection) -> None:
 
 
 def _note_no_queue(connection: Connection) -> None:
-    """Note that the work queue is bound and no legacy queue is there: whatever comes to one later has a twin."""
+    """Record that the work queue is bound and no legacy queue exists. All later messages also reach the work queue."""
     _make_row(connection)
     unknown = bridges.c.to_forward.is_(None)
     connection.execute(update(bridges).where(bridges.c.queue == LEGACY_QUEUE, unknown).values(to_forward=0))

@@ -1,7 +1,8 @@
-"""The database's clock, kept between two readings by a clock of the process that never jumps.
+"""The database's clock. Between two readings, the process's monotonic clock measures the time.
 
-Publishers name moments (`not_before`, `expires_at`), and all consumers of an inbox have to judge them alike. So no
-consumer uses its host's clock: the database's time is read every time the sign of life is renewed, every 2 seconds.
+Publishers name times (`not_before`, `expires_at`), and all consumers of an inbox must compare them with the same
+clock. So no consumer uses its host's clock. The database's time is read every 2 seconds, together with the heartbeat
+in the database (see `liveness.py`).
 """
 
 from collections.abc import Callable
@@ -18,11 +19,16 @@ class DatabaseClock:
         self._offset_seconds: float | None = None
 
     def read(self, microseconds: int) -> None:
-        """Take over the database's time, in microseconds since 1970, right after a statement returned it."""
+        """Set the database's time in microseconds since 1970.
+
+        Call this at once after a statement has returned the time.
+        """
         self._offset_seconds = microseconds / 1_000_000 - self._monotonic()
 
     def utc_now(self) -> datetime:
-        """Return the time, aware. It is late by the way back of one statement at most, and never early.
+        """Return the time in UTC.
+
+        The time is never ahead of the database, and at most one statement's return time behind.
 
         Raises RuntimeError before the first reading.
         """

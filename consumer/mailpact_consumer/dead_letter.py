@@ -1,8 +1,8 @@
-"""Reads dead letters, for operators: what the message was, why it became no mail, and how it is published again.
+"""Reads dead letters for operators: the message, the reason why there is no mail, and the message to publish again.
 
 Two parties write letters. The consumer writes the reason into the headers (`letter.py`). The broker dead-letters a
 message by itself when the queue's delivery limit is reached, when the publisher's `expiration` is over, or when the
-consumer rejects a message while publishing is blocked; then `x-death` is all there is.
+consumer rejects a message while publishing is blocked; then `x-death` is the only information.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ BROKER_REASONS = {
 
 
 class WrittenBy(StrEnum):
-    """Who wrote a letter."""
+    """The writer of a letter."""
 
     CONSUMER = "consumer"
     BROKER = "broker"
@@ -35,10 +35,10 @@ class WrittenBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A letter as operators see it.
+    """A dead letter for operators.
 
-    `key` is the id by which the consumer knows the message, None when the message never had one. `code` is one of
-    `contracts/errors.json`, or the broker's reason. `died_at` is when the letter was written, as far as it is known.
+    `key` is the id that the consumer uses for the message; None if the message never had an id. `code` is a code of
+    `contracts/errors.json`, or the broker's reason. `died_at` is when the letter was written, if this is known.
     """
 
     message: Message
@@ -54,7 +54,7 @@ class DeadLetter:
 
 
 def read_letter(message: Message) -> DeadLetter:
-    """Return what a letter in the queue of dead letters says. No header can make this function raise."""
+    """Parse a letter from the queue of dead letters. Never raises, whatever the headers contain."""
     headers = message.headers
     key = _text(headers.get(KEY_HEADER)) or message.message_id or None
     death = _first_death(headers)
@@ -90,11 +90,11 @@ def read_letter(message: Message) -> DeadLetter:
 
 
 def replayed(letter: DeadLetter, *, new_key: str) -> Message:
-    """Return the message to publish again: the publisher's, without the reason of the letter.
+    """Return the publisher's message, without the letter's reason, to be published again.
 
-    `x-recipient` and `x-failed-token` stay: they say which recipient's mail is tried again, and that nobody has tried
-    it since. `new_key` serves a message that never had an id: whether its mail went out cannot be known, and the
-    message says so.
+    `x-recipient` and `x-failed-token` are kept. They name the recipient to try again, and the failure that the replay
+    refers to. `new_key` is the id for a message that never had an id. Nobody can know whether the mail of such a
+    message was sent, and a header of the message says so.
     """
     headers = {
         name: value
@@ -109,7 +109,7 @@ def replayed(letter: DeadLetter, *, new_key: str) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which letters are meant: those that fulfil all of it. An empty selection means every letter."""
+    """Selects letters that fulfil all conditions. An empty selection selects every letter."""
 
     ids: frozenset[str] = frozenset()
     code: str | None = None
@@ -117,7 +117,7 @@ class Selection:
     newer_than: timedelta | None = None
 
     def takes(self, letter: DeadLetter, *, now: datetime) -> bool:
-        """Return whether a letter is meant. A letter of unknown age is neither older nor newer than anything."""
+        """Return whether a letter is selected. A letter of unknown age matches no condition about the age."""
         if self.ids and self.ids.isdisjoint(_ids(letter)):
             return False
         if self.code is not None and letter.code != self.code:
@@ -132,7 +132,7 @@ class Selection:
 
 
 def age_of(letter: DeadLetter, *, now: datetime) -> timedelta | None:
-    """Return how long ago a letter was written, None when the letter does not say."""
+    """Return how long ago a letter was written, None if the letter does not say."""
     return None if letter.died_at is None else now - letter.died_at
 
 
@@ -141,7 +141,7 @@ def is_forgotten(letter: DeadLetter, *, now: datetime, inbox_days: int) -> bool:
 
     `inbox_days` is how long the consumers remember finished messages.
 
-    The publisher's timestamp serves where the letter has no time. A letter without any time counts as forgotten.
+    The publisher's timestamp is used if the letter has no time. A letter without any time counts as forgotten.
     """
     since = letter.died_at or letter.message.timestamp
     return since is None or now - since > timedelta(days=inbox_days)
@@ -152,7 +152,7 @@ def _ids(letter: DeadLetter) -> set[str]:
 
 
 def _first_death(headers: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the newest entry of `x-death`, which RabbitMQ writes first; an empty one when there is none."""
+    """Return the newest entry of `x-death`, which RabbitMQ writes first; an empty entry if there is none."""
     deaths = headers.get("x-death")
     if isinstance(deaths, Sequence) and not isinstance(deaths, str | bytes) and deaths:
         newest = deaths[0]

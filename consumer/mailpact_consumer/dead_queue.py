@@ -1,8 +1,9 @@
-"""Walks through the queue of dead letters, and takes out those that are meant.
+"""Reads the queue of dead letters, and removes selected letters.
 
-A letter that is only looked at stays unacknowledged until the walk ends. Then its channel is closed, and the broker
-puts the letter back in its place. The delivery limit of the queue is so high that looking destroys nothing. A walk ends
-after as many letters as there were when it began: a replayed message that is refused again is not met a second time.
+A letter that is only read stays unacknowledged until the walk ends. Then its channel is closed, and the broker puts
+the letter back at its position. The queue's delivery limit is so high that reading never deletes a letter. A walk
+reads only as many letters as the queue had at the start, so a replayed message that is refused again is not read
+twice.
 """
 
 import asyncio
@@ -25,23 +26,23 @@ class DeadQueueMissing(Exception):
 
 
 class ReplayStopped(Exception):
-    """The broker did not take a message that was to be replayed; its letter stays in the queue."""
+    """The broker did not accept a replayed message. Its letter stays in the queue."""
 
 
 class DeadQueue:
-    """The letters of one walk. `waiting` is how many letters the walk meets at most."""
+    """The letters of one walk. `waiting` is the largest number of letters that the walk reads."""
 
     def __init__(self, channel: AbstractChannel, waiting: int) -> None:
         self._channel = channel
         self.waiting = waiting
 
     async def letters(self) -> AsyncIterator[tuple[int, DeadLetter]]:
-        """Yield each letter with the delivery tag that `take_out` wants, the oldest first. Raises BrokerLost."""
+        """Yield each letter with the delivery tag for `take_out`, the oldest letter first. Raises BrokerLost."""
         for _ in range(self.waiting):
             with talking():
                 async with asyncio.timeout(RPC_SECONDS):
                     got = await self._channel.basic_get(DEAD_QUEUE)
-            if got.delivery_tag is None:  # somebody else has taken the rest
+            if got.delivery_tag is None:  # another program has taken the other letters
                 return
             yield got.delivery_tag, read_letter(Message.received(got.body, got.header.properties))
 
@@ -54,7 +55,10 @@ class DeadQueue:
 
 @asynccontextmanager
 async def dead_queue(connection: AbstractConnection) -> AsyncIterator[DeadQueue]:
-    """Open a walk through the letters; raise DeadQueueMissing, BrokerLost. What was not taken out is put back."""
+    """Open a walk through the letters; raise DeadQueueMissing, BrokerLost.
+
+    At the end all other letters are put back.
+    """
     channel = await open_channel(connection)
     try:
         async with asyncio.timeout(RPC_SECONDS):
@@ -64,21 +68,21 @@ async def dead_queue(connection: AbstractConnection) -> AsyncIterator[DeadQueue]
             f"the broker has no queue {DEAD_QUEUE}; start a consumer once, or run mailpact topology apply"
         ) from None
     yield DeadQueue(channel, declared.message_count or 0)
-    # The close is answered after everything before it has been worked on: then the letters are certainly gone.
+    # The broker answers the close after all earlier commands, so after the answer the letters are certainly removed.
     with talking():
         async with asyncio.timeout(RPC_SECONDS):
             await channel.close()
 
 
 class Replay:
-    """Publishes messages again. The broker has confirmed each before its letter may be taken out."""
+    """Publishes messages again. Take a letter out only after the broker has confirmed its message."""
 
     def __init__(self, channel: AbstractChannel) -> None:
         self._channel = channel
 
     @classmethod
     async def on(cls, connection: AbstractConnection) -> "Replay":
-        """Open a channel with confirms; the connection is not the one that letters are read on."""
+        """Open a channel with confirms. Use another connection than the connection that reads the letters."""
         return cls(await open_channel(connection, confirms=True))
 
     async def publish(self, message: Message) -> None:
@@ -88,7 +92,7 @@ class Replay:
         except BrokerLost as error:
             if "NOT_FOUND" not in str(error):
                 raise
-            outcome = Outcome.UNROUTABLE  # the exchange does not exist, which closes the channel
+            outcome = Outcome.UNROUTABLE  # the exchange does not exist, so the broker closed the channel
         if outcome is Outcome.UNROUTABLE:
             raise ReplayStopped(
                 f"exchange {REQUEUE_EXCHANGE} leads to no queue; start a consumer once, or run mailpact topology apply"

@@ -1,4 +1,6 @@
-"""Decides what to do with a message from what the inbox knows of it. No I/O: rows in, decision out.
+"""Decides what to do with a message, based on its rows in the inbox.
+
+No I/O: rows are the input, a decision the result.
 
 The inbox has one row per message and recipient. A row says `sending` from just before the mail is sent until the
 outcome is recorded, together with the process that sends (its owner) and the try (its token). The rules:
@@ -6,13 +8,13 @@ outcome is recorded, together with the process that sends (its owner) and the tr
 - Only a terminal row (`sent`, `failed`, `expired`) drops a message.
 - A replay of a recipient's dead letter reopens the failure that the letter is about, never a row that is `sent`.
 - A row that a living owner is sending is left alone: a final dot may take ten minutes to be answered.
-- A row whose owner is dead may have become a mail. It is taken over and sent again, and counted as uncertain first.
-- A row with a token of this delivery's own tries made no mail: its commit happened although the answer was lost, or
-  the try ended before the mail was sent or with a clear refusal.
-- A `deferred` row waits until its time, then it is tried.
-- A copy that may exist is the same mail as the next copy, unless somebody edited the template between: that is said.
+- If a row's owner is dead, its mail may have been sent. The row is counted as uncertain, taken over and sent again.
+- If a row has a token of this delivery's own tries, no mail was sent. Either the row was committed although the
+  answer was lost, or the try ended before the mail was sent or with a clear refusal.
+- A `deferred` row waits until its time, then the mail is tried again.
+- A possible earlier copy is the same mail as the next copy, unless somebody edited the template; an event says so.
 - The same id with another body is a conflict, never a duplicate.
-- A state that this release does not know belongs to a newer release: the message is put off.
+- A state that this release does not know belongs to a newer release. The message is put off.
 """
 
 from collections.abc import Sequence, Set
@@ -23,7 +25,7 @@ from mailpact_consumer.values import value
 
 
 class State(StrEnum):
-    """What the inbox says of one message and recipient."""
+    """The state of one message and recipient in the inbox."""
 
     SENDING = "sending"
     DEFERRED = "deferred"
@@ -44,11 +46,11 @@ REOPENED_BY_REPLAY = frozenset({State.FAILED, State.EXPIRED})
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the inbox as it was read. Times are seconds by the database's clock.
+    """A row of the inbox. Times are in seconds by the database's clock.
 
-    `owner_is_alive` says whether the owner's sign of life is fresh; `rest_seconds` are left until the next try;
-    `tried_seconds` have passed since the message's time for trying began; `events` counts the status events so far,
-    `uncertain` the copies that may have been mails. `template_digest` is of the last claimed try.
+    `owner_is_alive` says whether the owner's heartbeat is recent. `rest_seconds` is the time until the next try.
+    `tried_seconds` is the time since the first try (or the last replay). `events` counts the status events so far,
+    `uncertain` the copies that may have been sent. `template_digest` belongs to the last claimed try.
     """
 
     recipient_sha256: str
@@ -68,9 +70,10 @@ class Row:
 
 @value
 class Send:
-    """Send it now. `seen` is the row to go on with, None for a new one.
+    """Send the mail now. `seen` is the existing row; None for a new row.
 
-    `is_uncertain`: a mail may exist already. `reopens`: a replay begins the row's time for trying anew.
+    `is_uncertain` means that the mail may have been sent already. `reopens` means that a replay starts the row's time
+    for trying again.
     """
 
     seen: Row | None
@@ -87,17 +90,17 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """It is settled already."""
+    """The mail is already settled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Somebody else is sending it right now; look again later."""
+    """Another process is sending the mail now; check again later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Its next try is not due for so long."""
+    """The next try is due after this time."""
 
     seconds: float
 
@@ -106,7 +109,7 @@ Decision = Send | Drop | Busy | Wait
 
 
 def conflicts(rows: Sequence[Row], body_sha256: str) -> bool:
-    """Return whether the message's id was used before for another body; `rows` are all rows of the message."""
+    """Return whether the message's id was already used for another body. `rows` are all rows of the message."""
     return any(row.body_sha256 != body_sha256 for row in rows)
 
 
@@ -118,12 +121,12 @@ def decide(
     may_have_been_sent: bool,
     failed_token: str | None,
 ) -> Decision:
-    """Decide about one recipient of a message; `row` is the recipient's row, None without one.
+    """Decide about one recipient of a message; `row` is the recipient's row, or None.
 
-    `owner` is this process; the caller holds the message's place in the process's own map, so a row of this owner
-    with none of `tokens` (tries of this delivery that certainly made no mail) belongs to a try that ended without
-    telling. `may_have_been_sent` is for messages whose earlier deliveries left no row to find. `failed_token` is what
-    a replayed letter of this recipient carries.
+    `owner` is this process; the caller holds the message in this process's `InFlight`. `tokens` are the tries of this
+    delivery that certainly sent no mail. So if a row of this owner has another token, it belongs to a try with an
+    unknown end. `may_have_been_sent` is for messages whose earlier deliveries left no row. `failed_token` comes from
+    a replayed letter of this recipient.
     """
     if row is None:
         return Send(None, is_uncertain=may_have_been_sent)

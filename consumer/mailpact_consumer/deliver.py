@@ -1,12 +1,12 @@
-"""Hands mail over by SMTP, over connections that are kept and used again.
+"""Sends mail by SMTP, over connections that are reused.
 
-A transaction is split where the inbox stands between its halves: MAIL, RCPT and DATA first, in one write where the
-server has PIPELINING (RFC 2920 3.1), then, once the row says `sending`, the mail itself. Until the mail's bytes are
-sent there is nothing that the server could deliver. A transaction that is given up after the server's 354 costs its
-connection: the server would take any further command for the mail's text.
+A transaction has two parts. The first part is MAIL, RCPT and DATA, in one write if the server has PIPELINING (RFC
+2920 3.1). Then the inbox row is set to `sending`. The second part is the mail itself. Until the mail's bytes are
+sent, the server has nothing to deliver. If a transaction is given up after the server's 354, the connection must be
+closed, because the server would read any further command as the mail's text.
 
-A connection is used again only after replies that were complete and clear: a late reply would be taken for the answer
-about somebody else's mail.
+A connection is reused only if all replies were complete and clear. Otherwise a late reply could be read as the answer
+for another mail.
 """
 
 import asyncio
@@ -47,14 +47,14 @@ class Transaction:
     def __init__(self, session: Session, reopen: Callable[[], Awaitable[Session | Trouble]]) -> None:
         self.session = session
         self.is_clean = True
-        """Whether the connection may be used again."""
+        """Whether the connection may be reused."""
         self._reopen = reopen
         self._is_reused = session.mails > 0 or session.needs_reset
 
     async def envelope(self, sender: str, recipient: str) -> Permanent | Trouble | None:
         """Return the outcome of MAIL, RCPT and DATA; None means that the server waits for the mail.
 
-        A connection that was used before may have been closed by the server meanwhile; then a new one is opened.
+        If the server has closed a reused connection in the meantime, a new connection is opened.
         """
         self.is_clean = False
         commands = [command(f"MAIL FROM:<{sender}>"), command(f"RCPT TO:<{recipient}>"), _DATA]
@@ -68,7 +68,8 @@ class Transaction:
             replies, reason = await self._ask_each(commands)
         for number, ((phase, hoped_for), reply) in enumerate(zip(_HOPED_FOR, replies, strict=False)):
             if reply.kind != hoped_for:
-                # A server may take DATA although it refused what came before (RFC 2920 3.1): then it waits for a mail.
+                # A server may accept DATA although it refused the commands before (RFC 2920 3.1). Then it waits for a
+                # mail.
                 self.is_clean = all(map(_is_clear_refusal, replies[number:]))
                 self.session.needs_reset = True
                 return refused(phase, reply.code, reply.text)
@@ -77,9 +78,9 @@ class Transaction:
         return None
 
     async def data(self, mail: bytes) -> Accepted | Permanent | Trouble:
-        """Send the mail, for which the server waits, and wait for the answer to the final dot."""
+        """Send the mail, and wait for the answer to the final dot."""
         connection = self.session.connection
-        if not connection.is_usable:  # the server has closed it, or said more than 354
+        if not connection.is_usable:  # the server closed the connection, or sent more than 354
             return unanswered(Phase.DATA, "the connection ended before the mail was begun")
         try:
             (reply,) = await connection.ask(mail_data(mail), 1, FINAL_DOT_SECONDS)
@@ -92,7 +93,7 @@ class Transaction:
         return Accepted(reply.code, reply.text)
 
     async def _ask_each(self, commands: list[bytes]) -> tuple[tuple[Reply, ...], str]:
-        """Return the replies that came to the commands, without RSET's; and why there are no more."""
+        """Return the replies to the commands, without the reply to RSET, and the reason why replies are missing."""
         session = self.session
         if session.needs_reset:
             commands = [_RSET, *commands]
@@ -120,9 +121,9 @@ def _is_clear_refusal(reply: Reply) -> bool:
 
 
 class MailServer:
-    """The mail server, with at most `connections` to it, or twice as many while answers are slow.
+    """The mail server, with at most `connections` connections, or twice as many while answers are slow.
 
-    `rate` is the number of transactions begun per second at most.
+    `rate` is the largest number of transactions that begin in one second.
     """
 
     def __init__(
@@ -138,14 +139,15 @@ class MailServer:
         self._sweep: asyncio.TimerHandle | None = None
 
     def transaction(self, recipient: str) -> "_Handover":
-        """Return a context with a transaction on a connection of its own, or why there is none.
+        """Return a context that yields a transaction on its own connection, or the reason why there is none.
 
-        DomainBusy: no try was made, because too many connections wait for slow answers about the recipient's domain.
+        DomainBusy means that no try was made, because too many connections wait for slow answers for the recipient's
+        domain.
         """
         return _Handover(self, Visit(recipient.rpartition("@")[2].lower()))
 
     async def begin(self, visit: Visit) -> Transaction | DomainBusy | Trouble:
-        """Wait for a place, and return a transaction on a connection that nobody else uses."""
+        """Wait for a place, and return a transaction on a connection that no other transaction uses."""
         if not await self._enter(visit):
             return DomainBusy()
         if self._pace is not None:
@@ -157,15 +159,15 @@ class MailServer:
         return Transaction(session, partial(self._open, visit))
 
     def end(self, visit: Visit, transaction: Transaction | None) -> None:
-        """Give back what `begin` took."""
+        """Release the place and the connection of `begin`."""
         if transaction is not None:
             self._give_back(transaction)
         self._let_in(self._places.leave(visit))
 
     async def probe(self, sender: str) -> Trouble | None:
-        """Try a new connection, the login and MAIL, within 30 s; return the trouble, or None when all work.
+        """Try a new connection, the login and MAIL, within 30 s; return the trouble, or None if all succeed.
 
-        Connections that nobody uses are closed before, because a server may give one client only a few.
+        Unused connections are closed first, because a server may allow only a few connections of one client.
         """
         await self._leave_kept()
         try:
@@ -186,11 +188,11 @@ class MailServer:
         if reply.kind == _SUCCESS:
             return None
         trouble = refused(Phase.MAIL, reply.code, reply.text)
-        assert isinstance(trouble, Trouble)  # noqa: S101  # no recipient was named
+        assert isinstance(trouble, Trouble)  # noqa: S101  # no recipient was sent
         return trouble
 
     async def close(self) -> None:
-        """Say QUIT on every kept connection, within a second."""
+        """Send QUIT on every idle connection, within one second."""
         if self._sweep is not None:
             self._sweep.cancel()
         await self._leave_kept()
@@ -278,7 +280,10 @@ class MailServer:
 
 
 class _Handover:
-    """The context of one transaction; a generator would take several times as long, for every mail."""
+    """The context of one transaction.
+
+    This is a class because a generator would take several times as long for each mail.
+    """
 
     __slots__ = ("_server", "_transaction", "_visit")
 

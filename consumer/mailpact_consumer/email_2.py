@@ -1,8 +1,8 @@
 """Reads the body of a message of email/2: the mail, its recipients and its schedule, or the reason why there is none.
 
-The body has passed the contract's schema. Here stand the rules that no schema can say, in the order of
-`contracts/email/2/README.md`: the schedule, the template and its data, and the sender. Whether the message has expired
-is looked at before each try, not here.
+The body is already valid for the contract's schema. This module checks the rules that a schema cannot express, in the
+order of `contracts/email/2/README.md`: the schedule, the template and its data, and the sender. The expiry is not
+checked here, but before each try.
 """
 
 import re
@@ -23,7 +23,7 @@ MOMENT = re.compile(r"([0-9-]{10}T[0-9:]{8})(?:\.([0-9]{1,9}))?Z")
 
 @value
 class FilledTemplate:
-    """What a template made of its data. `digest` changes with the template's text: SHA-256, hexadecimal."""
+    """The content that a template made from its data. `digest` is the SHA-256 of the template's text, hexadecimal."""
 
     content: Content
     digest: str
@@ -33,13 +33,13 @@ class Templates(Protocol):
     """The templates that an operator has installed."""
 
     def fill(self, name: str, version: int, locale: str, data: JsonObject) -> FilledTemplate | Refusal:
-        """Return the filled template. A Refusal's pointer is that of the whole message."""
+        """Return the filled template. The pointer of a Refusal starts at the top of the message."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the operator allows. `mail_from` is the sender of mails that name no other."""
+    """The operator's rules. `mail_from` is the sender of mails that name no sender."""
 
     mail_from: Mailbox
     identities: Identities
@@ -48,10 +48,10 @@ class Policy:
 
 @value
 class Order:
-    """What one message of email/2 asks for.
+    """The mail that one message of email/2 asks for.
 
-    `not_before` and `expires_at` are aware; None means that the message names no such moment. `template_digest` is None
-    for a mail that is written out.
+    `not_before` and `expires_at` have a time zone; None means that the message has no such time. `template_digest` is
+    None for a mail without a template.
     """
 
     mail: Mail
@@ -61,7 +61,7 @@ class Order:
 
 
 def recipients_of(body: JsonObject) -> tuple[str, ...]:
-    """Return the addresses of `to`, `cc` and `bcc` in this order, as they came, each once."""
+    """Return the addresses of `to`, `cc` and `bcc` in this order, unchanged, each address once."""
     value: dict[str, Any] = dict(body)
     first: dict[str, str] = {}
     for key in ("to", "cc", "bcc"):
@@ -71,7 +71,7 @@ def recipients_of(body: JsonObject) -> tuple[str, ...]:
 
 
 def read_email_2(body: JsonObject, policy: Policy, *, now: datetime) -> Order | Refusal:
-    """Return what the message asks for, or the first rule that it breaks. `now` is aware, by the database's clock."""
+    """Return the mail, or the first rule that the message breaks. `now` has a time zone and is the database's time."""
     value: dict[str, Any] = dict(body)
     now_microseconds = (now - EPOCH) // timedelta(microseconds=1)
     not_before = _nanoseconds(value.get("not_before"))
@@ -118,11 +118,11 @@ def _refuse_schedule(not_before: int | None, expires_at: int | None, now: int) -
 
 
 def _nanoseconds(moment: str | None) -> int | None:
-    """Return a moment of the contract's form as nanoseconds since 1970."""
+    """Return a time in the contract's format as nanoseconds since 1970."""
     if moment is None:
         return None
     form = MOMENT.fullmatch(moment)
-    assert form is not None  # noqa: S101  # the schema demands the form
+    assert form is not None  # noqa: S101  # the schema requires this format
     seconds = (datetime.fromisoformat(form[1]).replace(tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
     return seconds * 1_000_000_000 + int((form[2] or "").ljust(9, "0"))
 

@@ -1,4 +1,4 @@
-"""What can keep a consumer from starting.
+"""The errors that prevent a consumer from starting.
 
 ConsumerError
 └── OlderConsumersAlive    consumers of an older release still use the inbox; stop them first
@@ -6,7 +6,7 @@ ConsumerError
 
 
 class ConsumerError(Exception):
-    """The consumer cannot start as things are."""
+    """The consumer cannot start."""
 
 
 class OlderConsumersAlive(ConsumerError):

@@ -1,8 +1,8 @@
 """Publishes many status events as one write, and counts their confirms together.
 
-aiormq's `basic_publish` makes two futures, a lock, a timer and several callbacks for each message, which costs more
-than all else that a status event needs. A batch shares them: its frames are one entry of the connection's write queue,
-and one future ends when the last confirm has come. The messages are not `mandatory`, so that none is returned.
+aiormq's `basic_publish` makes two futures, a lock, a timer and several callbacks for each message. This costs more
+than all other work for a status event. A batch shares these objects: its frames are one entry of the connection's
+write queue, and one future ends with the last confirm. The messages are not `mandatory`, so none is returned.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ SHORT_TEXT_BYTES = 255
 HEADER_FRAME, BODY_FRAME, FRAME_END = 2, 3, b"\xce"
 
 Routed = tuple[str, Message]
-"""A message, and its routing key before it."""
+"""A routing key and its message."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,7 +45,7 @@ class _Batch:
         self._open = len(self.outcomes)
 
     def set_outcome(self, index: int, outcome: Outcome) -> None:
-        """Note the broker's answer about one message."""
+        """Record the broker's answer for one message."""
         self.outcomes[index] = outcome
         self._open -= 1
         if not self._open and not self.answered.done():
@@ -53,7 +53,7 @@ class _Batch:
 
 
 class _Confirm:
-    """What aiormq resolves when a confirm comes: the four methods of a future that it calls."""
+    """The object that aiormq resolves at a confirm. It has the four methods of a future that aiormq calls."""
 
     __slots__ = ("_batch", "_index", "_is_done")
 
@@ -78,10 +78,10 @@ class _Confirm:
 async def publish_together(
     publisher: Publisher, messages: Sequence[Routed], *, exchange: str
 ) -> Sequence[Outcome]:
-    """Publish messages that may go to nobody as one write, and wait at most 10 seconds for the answers.
+    """Publish messages without `mandatory` as one write, and wait at most 10 seconds for the answers.
 
-    The caller waits for one batch before the next. Ids may repeat, for nothing is returned. Raises TypeError or
-    ValueError for properties that AMQP cannot carry.
+    The caller must wait for one batch before the next. Ids may repeat, because no message is returned. Raises
+    TypeError or ValueError for properties that AMQP cannot carry.
     """
     outcomes = [Outcome.UNKNOWN] * len(messages)
     is_sent = await publisher.lend(partial(_send, outcomes, messages, exchange), outcomes)
@@ -91,12 +91,12 @@ async def publish_together(
 async def _send(outcomes: list[Outcome], messages: Sequence[Routed], exchange: str, channel: Channel) -> None:
     """Send the messages and wait for all answers.
 
-    Raises what aiormq raises on a channel that is closed or closes. When this is cancelled or raises, the channel's
-    delivery tags may not fit the broker's any more: publish nothing on it from then on.
+    Raises aiormq's errors for a closed channel. After a cancellation or an error, the channel's delivery tags may
+    differ from the broker's tags, so the channel must not be used for further publishing.
     """
-    batch = _Batch(outcomes, channel.create_future())  # the future fails when the channel closes
+    batch = _Batch(outcomes, channel.create_future())  # the future fails if the channel closes
     payload = b"".join(_frames(channel, messages, exchange))
-    async with channel.lock:  # the delivery tags follow the order of the frames
+    async with channel.lock:  # the delivery tags must follow the order of the frames
         for index in range(len(messages)):
             channel.delivery_tag += 1
             channel.confirmations[channel.delivery_tag] = cast(Any, _Confirm(batch, index))
@@ -122,8 +122,8 @@ def _frames(channel: Channel, messages: Sequence[Routed], exchange: str) -> Iter
 def content_header(message: Message) -> bytes:
     """Return the payload of the content header frame for publishing a message.
 
-    The bytes are those of pamqp, which takes several times as long for properties without headers.
-    Raises TypeError or ValueError for properties that AMQP cannot carry.
+    The bytes are equal to pamqp's bytes, but pamqp takes several times as long for properties without headers. Raises
+    TypeError or ValueError for properties that AMQP cannot carry.
     """
     at = message.timestamp
     texts = [

@@ -1,8 +1,8 @@
-"""Publishes status events: at once when an outcome is recorded, and by a sweep what was not confirmed then.
+"""Publishes status events at once when an outcome is recorded; a sweep publishes unconfirmed events again.
 
-An event lies in its row until the broker has confirmed it. Nothing waits for that: a full queue of somebody who reads
-`email.status` may delay events, never mail. Every consumer sweeps, also what a dead one left behind; an event may so
-come twice, with the same id.
+An event is stored in its row until the broker has confirmed the event. No mail waits for this confirm, so a full
+queue of a reader of `email.status` can delay events, but never mail. Every consumer sweeps the events of all
+consumers, also of dead ones. So an event can be published twice, with the same id.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ from mailpact_consumer.status import StatusEvent
 
 MOST_AT_ONCE = 1000
 SWEEP_SECONDS = 5.0
-OLD_SECONDS = 15  # a publish that is still in flight is answered after 10 seconds at most
+OLD_SECONDS = 15  # longer than the 10 seconds that a publish can wait for its answer
 SWEPT_AT_ONCE = 100
 
 log = structlog.get_logger()
 
 
 class Events:
-    """The way of status events to the broker."""
+    """Publishes status events to the broker."""
 
     def __init__(self, database: Database, inbox: Inbox, publisher: Publisher, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -49,11 +49,11 @@ class Events:
         self._start(event, reported)
 
     def once(self, event: StatusEvent) -> None:
-        """Publish an event that no row holds; what is not confirmed is lost."""
+        """Publish an event that is not stored in a row. If the broker does not confirm the event, it is lost."""
         self._start(event, None)
 
     async def sweep(self) -> NoReturn:
-        """Publish what was left, again and again until cancelled."""
+        """Publish old unconfirmed events regularly until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             if not self._publisher.is_open:
@@ -61,10 +61,13 @@ class Events:
             try:
                 await self.sweep_once()
             except DatabaseUnavailable:
-                continue  # said by others, who need the database more
+                continue  # other tasks report the error
 
     async def sweep_once(self) -> int:
-        """Publish what has been due for 15 seconds; return how many rows had any. Raises DatabaseUnavailable."""
+        """Publish events that have been due for 15 seconds; return the number of their rows.
+
+        Raises DatabaseUnavailable.
+        """
         swept = await self._database.transact(_take_old)
         for reported, bodies in swept:
             outcomes = await self._publish([StatusEvent.read(body) for body in bodies])
@@ -73,7 +76,7 @@ class Events:
         return len(swept)
 
     async def finish(self, within_seconds: float) -> None:
-        """Wait a little for what is in flight; what is not confirmed by then lies in its row."""
+        """Wait a short time for unconfirmed events. Events without a confirm stay in their rows."""
         if self._running is not None:
             _, unfinished = await asyncio.wait({self._running}, timeout=within_seconds)
             for task in unfinished:
@@ -88,9 +91,9 @@ class Events:
             self._running = asyncio.get_running_loop().create_task(self._publish_waiting())
 
     async def _publish_waiting(self) -> None:
-        """Publish one batch after the other; what comes while one is on its way is the next."""
+        """Publish one batch after the other. Events that arrive during a batch form the next batch."""
         try:
-            await asyncio.sleep(0)  # what this round of the loop records joins the batch
+            await asyncio.sleep(0)  # so that all events of this round of the event loop join the batch
             while batch := self._waiting[:WINDOW]:
                 del self._waiting[:WINDOW]
                 outcomes = await self._publish([event for event, _ in batch])
@@ -107,7 +110,7 @@ class Events:
 
 
 def _take_old(connection: Connection) -> Sequence[tuple[Reported, Sequence[str]]]:
-    """Take rows whose events are old, so that no other consumer takes them for the next 15 seconds."""
+    """Reserve rows with old events, so that no other consumer takes these rows for the next 15 seconds."""
     now: int = connection.execute(select(clock.now())).scalar_one()
     query = (
         select(inbox.c.message_id, inbox.c.recipient_sha256, inbox.c.events, inbox.c.due)

@@ -1,11 +1,12 @@
-"""Writes the fields of a mail's header (RFC 5322) from values that may be any Unicode.
+"""Writes the fields of a mail's header (RFC 5322) from values with any Unicode characters.
 
-The library's `EmailMessage` is not used: one mail takes it 400 us, and its encoder takes U+2028 and its like for line
-ends and loses them. The rules here are few, because only three kinds of values are not plain ASCII already:
+Python's `EmailMessage` is not used: it takes 400 us for one mail, and its encoder treats characters such as U+2028 as
+line ends and loses them. A few rules are enough here, because only three kinds of values can contain characters
+beyond ASCII:
 
 - a subject or the name beside an address becomes encoded words (RFC 2047) unless it is short and plain;
 - a file name becomes an extended parameter (RFC 2231) unless it is plain;
-- a list of addresses has one address a line.
+- a list of addresses has one address on each line.
 
 Every function returns text with LF line ends; a line that follows LF begins with a space, as folding demands.
 """
@@ -25,28 +26,29 @@ SUBJECT_CODE_POINTS = 200
 LINE_CHARACTERS = 78  # RFC 5322 2.1.1: lines should have no more
 PLAIN_SUBJECT_CHARACTERS = LINE_CHARACTERS - len("Subject: ")
 PLAIN_NAME_CHARACTERS = 60
-ENCODED_WORD_BYTES = 39  # of text in each, so that the first line has no more than 76 characters (RFC 2047 2)
-EXTENDED_VALUE_CHARACTERS = 54  # of a parameter's value on each line
+# bytes of text in each word, so that the first line has at most 76 characters (RFC 2047 2)
+ENCODED_WORD_BYTES = 39
+EXTENDED_VALUE_CHARACTERS = 54  # characters of a parameter's value on each line
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")  # RFC 5322 3.2.3
-# What a quoted string can carry as it is. Two spaces in a row are left out, since parsers make one of them.
+# Text that a quoted string can contain unchanged. Two spaces in a row are excluded, because parsers join them.
 QUOTABLE = re.compile(r"(?:[!#-\[\]-~]| (?! ))+")
-CHARSET_PREFIX = "utf-8''"  # of an extended value (RFC 2231 4): the charset, no language
-# What stays as it is in an extended value, beside letters and digits: attribute-char of RFC 2231 7.
+CHARSET_PREFIX = "utf-8''"  # the beginning of an extended value (RFC 2231 4): the charset, no language
+# Characters besides letters and digits that an extended value contains unescaped: attribute-char of RFC 2231 7.
 EXTENDED_SAFE = "!#$&+-.^_`{|}~"
-MAILTO_SAFE = "@!$'*+"  # RFC 6068 2, beside letters, digits and -._~
+MAILTO_SAFE = "@!$'*+"  # RFC 6068 2, in addition to letters, digits and -._~
 
 
 def one_line(text: str) -> str:
-    """Return a text as a subject: control characters become spaces, trimmed, cut at 200 code points."""
+    """Return a text as a subject: control characters become spaces; the text is trimmed and cut at 200 code points."""
     return CONTROL.sub(" ", text).strip(" ")[:SUBJECT_CODE_POINTS].rstrip(" ")
 
 
 def subject_field(subject: str) -> str:
-    """Return the value of Subject: the subject as it is, or as encoded words.
+    """Return the value of Subject: the subject unchanged, or as encoded words.
 
-    A long subject is encoded too: folded at its spaces it would come back with others.
+    A long subject is encoded, too, because folding at its spaces could change the spaces.
     """
     if subject.isascii() and len(subject) <= PLAIN_SUBJECT_CHARACTERS and "=?" not in subject:
         return subject
@@ -65,7 +67,7 @@ def _date_field(date: datetime, _zone: tzinfo | None) -> str:
 
 
 def mailboxes_field(mailboxes: Sequence[Mailbox]) -> str:
-    """Return the value of From, To, Cc or Reply-To, one mailbox a line."""
+    """Return the value of From, To, Cc or Reply-To, with one mailbox on each line."""
     return ",\n ".join([_mailbox(mailbox) for mailbox in mailboxes])
 
 
@@ -81,8 +83,9 @@ def list_unsubscribe_field(leave: ListUnsubscribe) -> str:
 def filename_parameter(filename: str) -> str:
     """Return the parameters that name a file, each with `;` and a space before it (RFC 2183, RFC 2231).
 
-    What could be misread inside quotes, such as a quote or what looks like an encoded word, is written as an extended
-    parameter. A long name is cut into numbered pieces: a line has at most 998 bytes, and 128 characters can need 1,152.
+    A name that parsers could misread inside quotation marks (for example with a quotation mark, or with text like an
+    encoded word) is written as an extended parameter. A long name is split into numbered pieces, because a line has
+    at most 998 bytes, and 128 characters can need 1,152 bytes.
     """
     if filename.isascii() and "=?" not in filename and QUOTABLE.fullmatch(filename):
         return (
@@ -118,19 +121,19 @@ def _mailbox(mailbox: Mailbox) -> str:
 
 
 def _chunks(text: str) -> Iterator[bytes]:
-    """Yield the text's bytes in pieces of at most 39, each of whole code points (RFC 2047 5)."""
+    """Yield the text in pieces of at most 39 bytes, without splitting a code point (RFC 2047 5)."""
     encoded = text.encode()
     start = 0
     while start < len(encoded):
         end = min(start + ENCODED_WORD_BYTES, len(encoded))
-        while end < len(encoded) and encoded[end] & 0xC0 == 0x80:  # inside a code point
+        while end < len(encoded) and encoded[end] & 0xC0 == 0x80:  # the position is inside a code point
             end -= 1
         yield encoded[start:end]
         start = end
 
 
 def _extended_pieces(filename: str) -> Iterator[str]:
-    """Yield a percent-encoded name in pieces of whole characters, as many on each line as fit."""
+    """Yield a percent-encoded name in pieces of whole characters, each piece as long as a line allows."""
     piece = ""
     for character in filename:
         escaped = quote(character, safe=EXTENDED_SAFE)

@@ -1,8 +1,9 @@
-"""Fills one template with data, in a sandbox: the template comes from the operator, the data from any publisher.
+"""Fills one template with data in a sandbox. The template comes from the operator, the data from any publisher.
 
-Data never become template source, and a template can do less here than in Jinja's own sandbox. It reads members of the
-data, compares, loops and uses the filters below. It calls nothing but macros and blocks that it defines: no method, no
-function, so `format` strings and attributes of Python objects are out of reach. What it writes is bounded.
+Data never become template source, and a template can do less than in Jinja's own sandbox. A template can read members
+of the data, compare, loop, and use the filters below. It can call only macros and blocks that it defines, and no
+methods or functions, so `format` strings and attributes of Python objects cannot be used. The length of the output is
+limited.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,7 +22,8 @@ from mailpact_consumer.mail import Content
 TEXT_CODE_POINTS = 262_144  # as in email/2
 HTML_CODE_POINTS = 524_288
 LARGEST_NUMBER = 10**15
-# Without those that let data be markup (safe), reach attributes (attr, map), or make much of little (center, batch).
+# Excluded are filters that mark data as markup (safe), read attributes (attr, map) or enlarge the output (center,
+# batch).
 FILTERS = frozenset({
     "abs", "capitalize", "default", "d", "dictsort", "e", "escape", "first", "float", "int", "join",
     "last", "length", "list", "lower", "max", "min", "reverse", "sort", "string", "sum", "title",
@@ -43,13 +45,13 @@ class TemplateFault(Exception):
 
 
 class Sources(BaseLoader):
-    """The sources of templates by name, read before: filling a template reads no file."""
+    """The sources of templates by name. They are read in advance, so filling a template reads no file."""
 
     def __init__(self, sources: Mapping[str, str]) -> None:
         self._sources = sources
 
     def get_source(self, environment: Any, template: str) -> tuple[str, str, Any]:
-        """Return a source as Jinja expects it; raises TemplateNotFound."""
+        """Return a source in the form that Jinja expects; raises TemplateNotFound."""
         del environment
         try:
             return self._sources[template], template, None
@@ -58,7 +60,7 @@ class Sources(BaseLoader):
 
 
 class Sandbox(SandboxedEnvironment):
-    """The environment of the module's first lines."""
+    """The restricted Jinja environment that the module's docstring describes."""
 
     intercepted_binops = frozenset(["*", "**", "%"])
 
@@ -68,7 +70,8 @@ class Sandbox(SandboxedEnvironment):
             loader=Sources(sources),
             autoescape=lambda name: name is None or not name.endswith((".txt", ".subject")),
             undefined=StrictUndefined,
-            cache_size=-1,  # each is compiled once; the number of templates is the operator's
+            # no limit: each template is compiled once, and the operator decides how many there are
+            cache_size=-1,
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=False,
@@ -78,22 +81,25 @@ class Sandbox(SandboxedEnvironment):
         self.tests = {name: self.tests[name] for name in TESTS}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Return a member of the data; a member called `items` is one, never a method."""
+        """Return a member of the data. The name `items` also means a member, never a method."""
         if isinstance(obj, Mapping):
             return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
         return super().getattr(obj, attribute)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Say whether a template may read an attribute: the place in a loop, or a macro of an imported template."""
+        """Return whether a template may read an attribute: the position in a loop, or an imported template's macro."""
         is_macro = isinstance(obj, TemplateModule) and isinstance(value, Macro)
         return is_macro or (isinstance(obj, LoopContext) and attr in LOOP_MEMBERS)
 
     def is_safe_callable(self, obj: Any) -> bool:
-        """Say whether a template may call something: its own macros and blocks."""
+        """Return whether a template may call an object: only its own macros and blocks."""
         return isinstance(obj, Macro | BlockReference)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Return the result of an operator on numbers. Texts are joined by `~`; none is repeated or formatted."""
+        """Return the result of an operator on numbers.
+
+        Texts can only be joined with `~`; they cannot be repeated or formatted.
+        """
         numbers = all(isinstance(side, int | float) and abs(side) <= LARGEST_NUMBER for side in (left, right))
         if not numbers or (operator == "**" and abs(right) > 64):
             raise SecurityError(f"the operator {operator} works on numbers of modest size only")
@@ -115,9 +121,9 @@ def check_source(sandbox: Sandbox, name: str) -> None:
 
 
 def fill(sandbox: Sandbox, name: str, data: JsonObject) -> Content:
-    """Return what the templates `name`.subject, `name`.txt and `name`.html make of the data; raises TemplateFault.
+    """Return the content that the templates `name`.subject, `name`.txt and `name`.html make; raises TemplateFault.
 
-    The subject is made one line, as in email/1. Text and HTML end where their last character that is no space ends.
+    The subject is converted to one line, as in email/1. Whitespace at the end of text and HTML is removed.
     """
     subject = one_line(_filled(sandbox, f"{name}.subject", data, limit=HTML_CODE_POINTS))
     text = _filled(sandbox, f"{name}.txt", data, limit=TEXT_CODE_POINTS).strip() + "\n"

@@ -1,10 +1,10 @@
-"""Does many small pieces of database work as few transactions.
+"""Combines many small database operations into few transactions.
 
-A commit costs as much for fifty rows as for one. So what is asked while one group is at the database waits and is the
-next group: with one message at a time nobody waits for company, and the busier it gets, the larger the groups.
+A commit costs as much for fifty rows as for one row. So requests that arrive while one group is at the database form
+the next group. A single request does not wait for others, and the groups grow with the load.
 
-Whoever asks gets an answer or an error of their own. Work that fails as a group is done again as two halves, so that
-one piece that cannot be done spoils it for nobody else. Work that nobody waits for joins the next group.
+Each caller gets its own result or error. If a group fails, its two halves are tried separately, so that one failing
+request does not affect the others. Requests without a waiting caller join the next group.
 """
 
 import asyncio
@@ -16,21 +16,21 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mailpact.database.transactions import Database
 
-LARGEST: Final = 200  # so that a transaction stays short, for others wait for its locks
-ALONE_SECONDS: Final = 0.5  # work that nobody waits for makes a group of its own after so long
+LARGEST: Final = 200  # keeps transactions short, because others wait for their locks
+ALONE_SECONDS: Final = 0.5  # requests without a waiting caller form their own group after this time
 
 Q = TypeVar("Q")
 R = TypeVar("R")
 
 GroupWork = Callable[[Connection, Sequence[Q]], Sequence[R]]
-"""Does all of it in one transaction; gives one result for each request, in their order."""
+"""Executes all requests in one transaction, and returns one result for each request, in their order."""
 
 _Asked = tuple[Q, "asyncio.Future[R] | None"]
-"""A request and the answer to it; None when nobody waits for the answer."""
+"""A request and its future result; None if no caller waits for the result."""
 
 
 class Grouping(Generic[Q, R]):
-    """One kind of work; groups of it follow one another."""
+    """The requests of one kind. One group is executed after the other."""
 
     def __init__(self, database: Database, work: GroupWork[Q, R]) -> None:
         self._database = database
@@ -40,9 +40,9 @@ class Grouping(Generic[Q, R]):
         self._timer: asyncio.TimerHandle | None = None
 
     async def ask(self, request: Q) -> R:
-        """Have the work done for one request. Raises DatabaseUnavailable, and what the work raises.
+        """Execute one request with the next group. Raises DatabaseUnavailable, and the errors of the work.
 
-        When the caller is cancelled, the work may be done nevertheless.
+        If the caller is cancelled, the request may still be executed.
         """
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, answer))
@@ -50,13 +50,13 @@ class Grouping(Generic[Q, R]):
         return await answer
 
     def tell(self, request: Q) -> None:
-        """Have the work done with the next group, at the latest in half a second; nobody learns whether it was done."""
+        """Execute a request with the next group, after at most half a second. The caller does not learn the result."""
         self._waiting.append((request, None))
         if self._running is None and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(ALONE_SECONDS, self._start)
 
     async def finish(self) -> None:
-        """Wait until nothing is at the database any more, and nothing waits for it."""
+        """Wait until no request waits and no group is being executed."""
         if self._waiting:
             self._start()
         if self._running is not None:
@@ -71,7 +71,7 @@ class Grouping(Generic[Q, R]):
 
     async def _run(self) -> None:
         try:
-            await asyncio.sleep(0)  # what this round of the loop asks joins the group
+            await asyncio.sleep(0)  # so that all requests of this round of the event loop join the group
             while group := self._waiting[:LARGEST]:
                 del self._waiting[:LARGEST]
                 await self._answer([asked for asked in group if asked[1] is None or not asked[1].done()])
@@ -86,7 +86,7 @@ class Grouping(Generic[Q, R]):
             results = await self._database.transact(lambda connection: self._work(connection, requests))
         except SQLAlchemyError as error:
             await self._answer_apart(group, error)
-        except Exception as error:  # noqa: BLE001  # a bug in the work: those who asked are told, each of them
+        except Exception as error:  # noqa: BLE001  # a bug in the work: every caller gets the error
             _fail(group, error)
         else:
             for (_, answer), result in zip(group, results, strict=True):

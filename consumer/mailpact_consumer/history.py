@@ -1,6 +1,7 @@
-"""Answers operators' questions from the inbox: what became of a message, or of the mail for an address.
+"""Answers operators' questions from the inbox: the outcome of a message, or of the mails to an address.
 
-The inbox holds no address, only hashes. An address is looked up as it was given, and with its domain in lower case.
+The inbox stores no addresses, only hashes. An address is searched in the given form, and with its domain in lower
+case.
 """
 
 import hashlib
@@ -21,10 +22,11 @@ MOST_ROWS = 100
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One message for one recipient, as the inbox knows it. Times are aware, by the database's clock.
+    """One message for one recipient in the inbox. Times have a time zone and come from the database's clock.
 
-    `owner_is_alive` concerns a mail that is being sent. `uncertain` counts the copies that may exist beside the mail,
-    because a consumer ended in the middle; `unanswered` the tries that the mail server took and never answered.
+    `owner_is_alive` is used only for a mail that is being sent. `uncertain` counts possible additional copies,
+    because a consumer ended during the sending. `unanswered` counts the tries in which the mail server got the whole
+    mail and never answered.
     """
 
     message_id: str
@@ -42,7 +44,7 @@ class Mail:
 
 
 def mails_of_message(connection: Connection, message_id: str) -> Sequence[Mail]:
-    """Return the mails of a message, by its key or by the id that its publisher gave; at most 100."""
+    """Return the mails of a message, found by its key or by the publisher's id; at most 100."""
     named = or_(inbox.c.message_id == message_id.lower(), inbox.c.publisher_id == message_id)
     return _read(connection, _query().where(named))
 

@@ -1,4 +1,4 @@
-"""Forgets what is long over: rows of the inbox that are terminal and have no status event due."""
+"""Deletes old rows of the inbox that are terminal and have no status event due."""
 
 import asyncio
 from typing import NoReturn
@@ -11,7 +11,7 @@ from mailpact_consumer.inbox_sql import Key, among
 from mailpact_consumer.schema import inbox
 
 PURGE_EVERY_SECONDS = 600
-PURGED_AT_ONCE = 500  # so that a transaction stays short
+PURGED_AT_ONCE = 500  # keeps transactions short
 DAY = 86_400 * clock.SECOND
 
 
@@ -29,11 +29,11 @@ class Housekeeping:
                 while await self.purge() == PURGED_AT_ONCE:
                     pass
             except DatabaseUnavailable:
-                pass  # said by others, who need the database more
+                pass  # other tasks report the error
             await asyncio.sleep(PURGE_EVERY_SECONDS)
 
     async def purge(self) -> int:
-        """Remove up to 500 rows and return how many it were. Raises DatabaseUnavailable."""
+        """Remove up to 500 rows and return the number of removed rows. Raises DatabaseUnavailable."""
         return await self._database.transact(self._purge)
 
     def _purge(self, connection: Connection) -> int:
@@ -46,6 +46,6 @@ class Housekeeping:
         keys = sorted(Key(row.message_id, row.recipient_sha256) for row in connection.execute(old))
         if not keys:
             return 0
-        # A replay may have reopened one meanwhile.
+        # A replay may have reopened a row in the meantime.
         removed = connection.execute(delete(inbox).where(among(keys), inbox.c.ended_at.is_not(None)))
         return removed.rowcount

@@ -1,21 +1,21 @@
-"""Keeps two pieces of work on one message from running side by side in this process."""
+"""Prevents two tasks of this process from working on the same message at the same time."""
 
 import asyncio
 
 
 class InFlight:
-    """The messages that are worked on, by id. Whoever comes second waits until the first is done."""
+    """The messages that are being worked on, by id. A second task for a message waits until the first has finished."""
 
     def __init__(self) -> None:
         self._locks: dict[str, asyncio.Lock] = {}
         self._holders: dict[str, int] = {}
 
     def hold(self, message_id: str) -> "_Hold":
-        """Return a context in which the caller has the message for itself."""
+        """Return a context in which only the caller works on the message."""
         return _Hold(self, message_id)
 
     async def take(self, message_id: str) -> None:
-        """Wait until nobody else works on the message."""
+        """Wait until no other task works on the message."""
         lock = self._locks.setdefault(message_id, asyncio.Lock())
         self._holders[message_id] = self._holders.get(message_id, 0) + 1
         try:
@@ -25,7 +25,7 @@ class InFlight:
             raise
 
     def give_back(self, message_id: str) -> None:
-        """Let the next one work on the message."""
+        """Let the next waiting task work on the message."""
         self._locks[message_id].release()
         self._leave(message_id)
 
@@ -36,7 +36,7 @@ class InFlight:
 
 
 class _Hold:
-    """A context; a generator with `asynccontextmanager` would take five times as long, for every mail."""
+    """The context. A generator with `asynccontextmanager` would take five times as long for each mail."""
 
     __slots__ = ("_in_flight", "_message_id")
 
