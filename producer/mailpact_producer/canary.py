@@ -61,12 +61,12 @@ class Canary:
 
     @property
     def is_under_way(self) -> bool:
-        """Whether a canary has been begun and has not ended."""
+        """Return whether a canary has been begun and has not ended."""
         return self.message_id is not None and self.ended_at is None
 
     @property
     def has_arrived(self) -> bool:
-        """Whether the latest canary has arrived."""
+        """Return whether the latest canary has arrived."""
         return self.ended_at is not None and self.waiting_since is None
 
     def stage(self, *, has_viewer: bool) -> Stage:

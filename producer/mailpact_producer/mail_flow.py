@@ -1,4 +1,4 @@
-"""Whether mail flows, as far as the database can tell: what waits in the outbox, and what became of the canary."""
+"""Decides whether mail flows, by what the database knows: the waiting messages of the outbox, and the canary."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

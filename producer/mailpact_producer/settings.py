@@ -31,7 +31,7 @@ class CanarySettings:
 
     @property
     def has_viewer(self) -> bool:
-        """Whether a viewer is asked for each canary."""
+        """Return whether a viewer is asked for each canary."""
         return bool(self.viewer_url)
 
 
@@ -54,7 +54,7 @@ class ProducerSettings:
 
     @property
     def is_https(self) -> bool:
-        """Whether browsers reach the site by https; only then may its cookies be `Secure`."""
+        """Return whether browsers reach the site by https; only then may its cookies be `Secure`."""
         return self.base_url.startswith("https://")
 
 

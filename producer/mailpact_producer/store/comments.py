@@ -43,7 +43,7 @@ class Comment:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether an administrator has yet to approve the comment."""
+        """Return whether an administrator has yet to approve the comment."""
         return self.state is CommentState.WAITING
 
 

@@ -35,7 +35,7 @@ class Link:
 
     @property
     def works(self) -> bool:
-        """Whether the link can be used now."""
+        """Return whether the link can be used now."""
         return not self.is_used and not self.is_expired
 
 

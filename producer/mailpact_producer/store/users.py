@@ -49,7 +49,7 @@ class User:
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether the reader has proved that the address is theirs."""
+        """Return whether the reader has proved that the address is theirs."""
         return self.confirmed_at is not None
 
     @property

@@ -137,7 +137,7 @@ class Connection(web.RequestHandler):
 
     @property
     def is_waiting_for_client(self) -> bool:
-        """Whether the next move is the client's: no request is complete."""
+        """Return whether the next move is the client's: no request is complete."""
         return self._request is None or not self._request.content.is_eof()
 
     @property
