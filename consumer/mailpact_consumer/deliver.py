@@ -47,7 +47,7 @@ class Transaction:
     def __init__(self, session: Session, reopen: Callable[[], Awaitable[Session | Trouble]]) -> None:
         self.session = session
         self.is_clean = True
-        """Whether the connection may be reused."""
+        """Return whether the connection may be reused."""
         self._reopen = reopen
         self._is_reused = session.mails > 0 or session.needs_reset
 

@@ -1,14 +1,13 @@
-"""The inbox: one row per message and recipient, every change a compare-and-set.
+"""The inbox: one row per message and recipient. Every change is a compare-and-set.
 
-A row goes to `sending` after DATA and before the mail's bytes; that is the claim. `sent` may always be written and is
-never overwritten: whatever else is believed, a 250 was a mail. Every other transition names the state and the token
-that it has seen.
+The claim sets a row to `sending` after DATA and before the mail's bytes. `sent` may always be written and is never
+overwritten, because a 250 proves that the mail was accepted. Every other transition names the state and the token
+that were read.
 
-All writing goes in groups, whatever its kind: what has become certain (`sent`), what begins (claims), what is put off
-or has ended, and which status events are confirmed, as one transaction. Two rules keep consumers out of each other's
-way on a database that locks row by row. Rows are changed in the order of their keys: unsorted, four workers met 85
-deadlocks in 240 groups, sorted none. And `among` names the message ids beside the whole keys: MariaDB 10.11 reads, and
-locks, the whole table for an UPDATE with a list of one whole key.
+All kinds of writes go in groups, each one transaction: `sent`, claims, deferred or ended rows, and confirmed status
+events. Two rules prevent conflicts between consumers on a database with row locks. Rows are changed in the order of
+their keys: unsorted, four workers met 85 deadlocks in 240 groups, sorted none. And `among` names the message ids
+beside the whole keys: MariaDB 10.11 reads, and locks, the whole table for an UPDATE with a list of one whole key.
 """
 
 from collections.abc import Sequence
@@ -41,7 +40,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 @value
 class Subject:
-    """What a row says of its message. `publisher_id` is kept where the key was derived from it.
+    """A row's data about its message. `publisher_id` is stored if the key was derived from the publisher's id.
 
     `template_digest` is of the template that the mail is made from now; None without a template.
     """
@@ -54,7 +53,7 @@ class Subject:
 
 @value
 class Claim:
-    """What the claimed row says. Times are microseconds since 1970, attempts count this try.
+    """The claimed row. Times are microseconds since 1970; `attempts` includes this try.
 
     `first_seen` is when the message's first row was written: all recipients' mails have the same date.
     """
@@ -81,7 +80,7 @@ class ClaimRequest:
 
 @value
 class Seen:
-    """A row as it was read or written last: what a transition compares."""
+    """A row as it was last read or written. A transition compares the row with these values."""
 
     state: State
     token: str
@@ -109,7 +108,7 @@ class Transition:
 
 @value
 class Sent:
-    """A mail that the server took."""
+    """A mail that the server accepted."""
 
     subject: Subject
     token: str
@@ -149,7 +148,7 @@ class Inbox:
         await migrate(self._database, MIGRATIONS, head=HEAD, version_table=VERSION_TABLE)
 
     async def finish(self) -> None:
-        """Wait for what is at the database, also for those who do not wait for it themselves any more."""
+        """Wait until all requests to the database have ended, also requests whose caller no longer waits."""
         for grouping in (self._looks, self._writes):
             await grouping.finish()
 
@@ -160,23 +159,26 @@ class Inbox:
     async def claim(self, request: ClaimRequest) -> Claim | None:
         """Put the row to `sending` for this try.
 
-        None when the row is not as it was seen, or when the message's id was used before for another body: look, and
-        decide again. A new row needs no look before: the answer tells.
+        None if the row has changed, or if the message's id was used for another body; then read the rows and decide
+        again. A new row can be claimed without reading the rows before, because the result of the claim is enough.
         """
         claim: Claim | None = await self._writes.ask(request)
         return claim
 
     async def record_sent(self, sent: Sent) -> int:
-        """Record the 250 and return when, by the database. Whoever owns the row by now, this is the truth about it."""
+        """Record the 250 and return its time by the database.
+
+        This is valid even if another process owns the row now.
+        """
         return int(await self._writes.ask(sent))
 
     async def move(self, transition: Transition) -> int | None:
-        """Make a transition and return when, by the database; None when the row is not as it was seen."""
+        """Make a transition and return its time by the database; None if the row has changed."""
         moved_at: int | None = await self._writes.ask(transition)
         return moved_at
 
     def reported(self, reported: Reported) -> None:
-        """Note with the next group that a row's status event is confirmed."""
+        """Record with the next group that a row's status event is confirmed."""
         self._writes.tell(reported)
 
     def _write(self, connection: Connection, writes: Sequence[Write]) -> Sequence[Any]:
@@ -191,7 +193,7 @@ class Inbox:
         _record_sent(group, [one for one in writes if isinstance(one, Sent)])
         _claim_new(group, [one for one in claims if one.send.seen is None])
         _clear(group, [one for one in writes if isinstance(one, Reported)])
-        # The look locks: two processes that claim one id for two bodies must not miss each other's rows.
+        # This SELECT locks the rows: two processes that claim one id for two bodies must see each other's rows.
         ids = sorted({one.subject.key.message_id for one in claims})
         now, are_alone = group.execute(ids, [one.token for one in claims])
         if are_alone and not taken and len(ids) == len(claims):

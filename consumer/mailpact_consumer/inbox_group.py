@@ -31,7 +31,7 @@ Values = Sequence[object]
 
 
 class Found(NamedTuple):
-    """A row of a message for which a claim was written."""
+    """A row of a message that was claimed in this group."""
 
     message_id: str
     token: str
@@ -46,7 +46,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """What the databases write differently: a refused row of an INSERT, many rows, and a lock."""
+    """The SQL that differs between databases: an INSERT that skips existing rows, several rows, and a lock."""
 
     on_duplicate: str
     refused: str

@@ -1,4 +1,4 @@
-"""Takes deliveries in: each becomes a task of ours, and two of the same message never run side by side."""
+"""Starts a task for each delivery. Two tasks for the same message never run at the same time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,14 +9,17 @@ from mailpact_consumer.slots import Slot, Slots
 SUSPECT_RETURNS = 3
 
 IsOurs = Callable[[], bool]
-"""Says whether a delivery is still ours to settle, or the broker's again."""
+"""Returns whether this process can still settle a delivery; False if the broker has taken the delivery back."""
 
 Handle = Callable[[Delivery, IsOurs, Slot], Awaitable[None]]
-"""Settles a delivery, or leaves it unsettled when stopping or when it is not ours any more."""
+"""Settles a delivery, or leaves it unsettled if the process stops or the broker has taken the delivery back."""
 
 
 class Intake:
-    """The deliveries that this process works on. Its tasks outlive a lost connection: a mail is finished."""
+    """The deliveries that this process works on.
+
+    Their tasks continue after a lost connection, to finish a started mail.
+    """
 
     def __init__(self, tasks: asyncio.TaskGroup, slots: Slots, handle: Handle) -> None:
         self._tasks = tasks
@@ -26,10 +29,10 @@ class Intake:
         self._session = 0
 
     def begin_session(self) -> None:
-        """Take note that consuming begins anew: all that is unsettled was put back and will be delivered again.
+        """Begin a new session of consuming: the broker has put all unsettled messages back and will deliver them again.
 
-        Work on it is given up as soon as nothing is on its way to the mail server. Otherwise every new connection
-        would add as much again to what is held, and a message without an id would certainly go out twice.
+        A task for an old delivery ends as soon as no mail is being sent. Otherwise each new connection would add more
+        held messages, and a message without an id would certainly be mailed twice.
         """
         self._session += 1
 
@@ -41,14 +44,14 @@ class Intake:
         task.add_done_callback(self._running.discard)
 
     async def finish(self, *, within_seconds: float) -> bool:
-        """Wait until everything taken in is done with; False when something is not by then."""
+        """Wait until all tasks have ended; return False if some have not ended in time."""
         if not self._running:
             return True
         _, unfinished = await asyncio.wait(self._running, timeout=within_seconds)
         return not unfinished
 
     def cancel(self) -> None:
-        """Cancel what is not done with."""
+        """Cancel the tasks that have not ended."""
         for task in self._running:
             task.cancel()
 

@@ -1,8 +1,8 @@
-"""Writes what is published again: dead letters, retry copies, and what the bridge moves.
+"""Builds the messages that are published again: dead letters, retry copies, and messages that the bridge forwards.
 
-Each is the publisher's message as it was, under the publisher's own message id, with headers of ours added: always the
-key by which the message is known, so that no copy becomes a second mail. A letter adds the reason. What a publisher's
-headers make impossible (too big, not to be encoded) is left off, so that each can always be published.
+Each copy has the publisher's body, properties and message id, and additional headers. One header is always the key of
+the message, so that no copy becomes a second mail. A dead letter also has the reason. Publisher's headers that are
+too large or cannot be encoded are removed, so that each copy can always be published.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ LETTERS_PREFIX = "x-error-"
 
 @dataclass(frozen=True, slots=True)
 class RecipientFailure:
-    """Why one recipient gets no mail: the code, words for people, and how it is found again in the inbox."""
+    """Why one recipient gets no mail: the code, a text for people, and the token that identifies the failure."""
 
     code: ErrorCode
     detail: str
@@ -50,7 +50,7 @@ def letter_about_refusal(message: Message, refusal: Refusal, *, key: str, writte
 def letter_about_recipient(
     message: Message, failure: RecipientFailure, *, key: str, written_at: datetime
 ) -> Message:
-    """Return the dead letter of one recipient; moved back, it reopens exactly this failure."""
+    """Return the dead letter of one recipient. If the letter is replayed, it reopens exactly this failure."""
     headers: dict[str, object] = {
         "x-error-code": str(failure.code),
         "x-error-detail": one_line(failure.detail),
@@ -63,7 +63,10 @@ def letter_about_recipient(
 
 
 def retry_copy(message: Message, *, key: str) -> Message:
-    """Return the message as it waits for its next try. It is no letter any more, should it have been one."""
+    """Return the copy that waits for the next try.
+
+    If the message was a replayed letter, the letter's headers are removed.
+    """
     return _again(message, key, {})
 
 
@@ -75,7 +78,7 @@ def bridged(message: Message, *, key: str, maybe_sent: bool) -> Message:
 def one_line(text: str) -> str:
     """Return a text as one line of visible ASCII, at most 500 characters.
 
-    A server's reply may hold anything, half surrogates included, which no header could carry.
+    A server's reply may contain any characters, even lone surrogates, which a header cannot contain.
     """
     line = " ".join(text.split())[:DETAIL_CHARACTERS]
     if line.isascii() and line.isprintable():
@@ -85,7 +88,7 @@ def one_line(text: str) -> str:
 
 def _again(message: Message, key: str, headers: Mapping[str, object]) -> Message:
     again = message.republished(message_id=message.message_id or key, headers={})
-    # A letter that was published again and refused again must not keep the old reason beside the new one.
+    # A replayed letter that is refused again must not keep its old reason in addition to the new reason.
     kept = {
         name: value
         for name, value in publishable(again.headers).items()

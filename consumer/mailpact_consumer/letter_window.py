@@ -1,9 +1,9 @@
-"""How many dead letters are on their way to the broker at once: one after a pause, and more with each confirm.
+"""Limits the dead letters that wait for a confirm: one letter after a pause, and more after each confirm.
 
-RabbitMQ says that it blocks publishing (a memory or disk alarm) only after it has read the first publish on a
-connection, and it answers that publish when the alarm is over. Whatever was published together with it waits as long. A
-letter whose answer nobody waits for is written a second time. So after a pause one letter goes alone, and the others
-follow when the broker has confirmed it.
+During a memory or disk alarm RabbitMQ blocks publishing. RabbitMQ reports this only after it has read the first
+publish on a connection, and confirms this publish only after the alarm. All letters that were published at the same
+time wait as long. If the consumer stops waiting for a confirm, it must write the letter a second time. So after a
+pause only one letter is published, and the others follow after its confirm.
 """
 
 import asyncio
@@ -28,7 +28,10 @@ class LetterWindow:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[bool]:
-        """Enter to publish one letter; False when no place became free within 5 seconds: then nothing is published."""
+        """Wait for a place to publish one letter.
+
+        Yields False if no place became free within 5 seconds; then do not publish.
+        """
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while not self._has_room():

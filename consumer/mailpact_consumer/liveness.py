@@ -1,10 +1,11 @@
-"""One process's sign of life, by which others know whether a `sending` row still has somebody behind it.
+"""One process's heartbeat in the database. It shows other processes whether the owner of a `sending` row is alive.
 
-The row is renewed every 2 seconds and counts as dead after 10 by the database's clock; one that is more than 10 seconds
-ahead of that clock counts as dead too, because nobody alive can have written it. The process stops trusting itself 8
-seconds after it *sent* its last renewal, which is before anybody else can call it dead. Just before a mail's bytes it
-looks whether it has trusted itself without a break since before its claim: a process that was frozen meanwhile, and has
-just renewed its row, may have lost the claim to another. So of two processes never both believe that a row is theirs.
+The process renews its row every 2 seconds. The row counts as dead after 10 seconds by the database's clock. A row
+more than 10 seconds in the future counts as dead, too, because no living process can have written it. The process
+stops trusting its own heartbeat 8 seconds after it *sent* the last renewal, so before any other process can regard it
+as dead. Just before it sends a mail's bytes, it checks that it has trusted its heartbeat without interruption since
+before its claim. A process that was suspended and has just renewed its row may have lost the claim to another
+process. So two processes never both believe that they own a row.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ def is_alive() -> ColumnElement[bool]:
 
 
 class Liveness:
-    """The sign of life of the process `owner`; `monotonic` is a clock in seconds that never jumps.
+    """The heartbeat of the process `owner`. `monotonic` is a monotonic clock in seconds.
 
     `name` tells people which process it is. `clock` has the database's time, read at each renewal.
     """
@@ -57,7 +58,7 @@ class Liveness:
         return self._trusted_from if self._monotonic() < self._trusted_until else None
 
     async def announce(self) -> None:
-        """Make the row, and forget processes that died a day ago. Raises DatabaseUnavailable."""
+        """Insert the row, and delete the rows of processes that died a day ago. Raises DatabaseUnavailable."""
 
         def work(connection: Connection) -> None:
             age = clock.now() - owners.c.renewed_at
@@ -73,7 +74,7 @@ class Liveness:
         await self._trusting(self._write_row)
 
     async def keep(self) -> None:
-        """Renew the row until cancelled; a database in trouble is logged once, and trust runs out by itself."""
+        """Renew the row until cancelled. Database errors are logged once; without renewals the trust ends by itself."""
         is_reported = False
         while True:
             await asyncio.sleep(RENEW_SECONDS)
@@ -89,7 +90,7 @@ class Liveness:
                 is_reported = False
 
     async def withdraw(self) -> None:
-        """Take the row away at the end, so that a successor need not wait until it looks dead."""
+        """Delete the row at the end, so that a successor need not wait until the row counts as dead."""
         await self._database.transact(lambda c: c.execute(delete(owners).where(owners.c.owner == self.owner)))
 
     async def _trusting(self, work: Callable[[Connection], None]) -> None:

@@ -1,4 +1,4 @@
-"""The mail that a message of email/2 asks for, as a value: what its reader has checked, and what the renderer writes.
+"""The mail that a message of email/2 asks for, as a value that the reader has checked and the renderer writes.
 
 All strings have passed the contract's schema: addresses are ASCII without quotes or spaces, names, subjects and file
 names are one line.
@@ -32,7 +32,7 @@ class ListUnsubscribe:
 
 @value
 class Content:
-    """What a mail says. At least one of `text` and `html` is there; None means that there is no such part."""
+    """The content of a mail. At least one of `text` and `html` is set; None means that there is no such part."""
 
     subject: str
     text: str | None

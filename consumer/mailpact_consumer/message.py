@@ -1,8 +1,8 @@
-"""Reads what a publisher sent: either a request for mail, or the reason why there will be none.
+"""Reads a publisher's message: the result is a request for mail, or the reason why there will be no mail.
 
-The AMQP properties are looked at first, then the body is parsed, then validated; the first fault is the answer.
-Readers are lenient where the contract says so (`binding.json`): a program that knows nothing of content types,
-versions or message ids is served.
+The AMQP properties are checked first; then the body is parsed and validated. The first fault is the result.
+Properties are optional if the contract says so (`binding.json`): messages without a content type, a version or a
+message id are accepted.
 """
 
 import hashlib
@@ -38,11 +38,11 @@ FAILED_TOKEN_HEADER = "x-failed-token"  # noqa: S105  # a header's name
 
 @value
 class Identity:
-    """How a message is known.
+    """The identity of a message.
 
-    `key` is what duplicates are told by, a UUID in lower case: the publisher's own, one derived from an id of another
-    form, or one assigned on arrival. `publisher_id` is the publisher's id where the key is another one. `is_known`
-    says that the message arrived with an id or a key; without one no duplicate can be told.
+    `key` identifies duplicates. It is a UUID in lower case: the publisher's UUID, a UUID derived from an id of
+    another form, or a UUID assigned on arrival. `publisher_id` is the publisher's id if it differs from the key.
+    `is_known` says that the message arrived with an id or a key; otherwise duplicates cannot be detected.
     """
 
     key: str
@@ -60,7 +60,7 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What a recipient's dead letter says when it is moved back: whose, and the token of the failure it is about."""
+    """The data of a replayed dead letter: its recipient, and the token of its failure."""
 
     recipient: str
     failed_token: str
@@ -111,8 +111,9 @@ def readers(catalogue: Catalogue, policy: Policy) -> dict[str, Reader]:
 def identify(message: Message, *, assigned_id: str) -> Identity:
     """Return how the message is known; `assigned_id` serves a message without an id.
 
-    A key that we gave it earlier stands in a header and is read first. An id of another form than 8-4-4-4-12 gives a
-    key together with the body: the same message twice is one mail, and a counter used again for another body is not.
+    A key that a consumer assigned earlier is in a header and takes precedence. If the id is not in the form
+    8-4-4-4-12, the key is derived from the id and the body. So the same message twice is one mail, but a repeated
+    counter with another body is another mail.
     """
     given = message.message_id or None
     ours = message.headers.get(KEY_HEADER)
@@ -169,7 +170,7 @@ def read(
     refusal = reader.validator.check(value)
     if refusal is not None:
         return refusal
-    assert isinstance(value, dict)  # noqa: S101  # what the schema has just said
+    assert isinstance(value, dict)  # noqa: S101  # the schema requires an object
     contract = f"{reader.contract.name}/{reader.contract.major}"
     body_sha256 = hashlib.sha256(message.body).hexdigest()
     if reader.policy is None:
@@ -200,5 +201,5 @@ def _recipient_of_email_2(address: str) -> Recipient:
 
 
 def _headers_bytes(message: Message) -> int:
-    # Without what the broker adds: a message must not become too large by being delivered again.
+    # Headers that the broker adds do not count: a message must not become too large by a new delivery.
     return size_bytes(message.republished(message_id="", headers={}).headers) if message.headers else 0

@@ -1,4 +1,4 @@
-"""The numbers of one consumer for Prometheus, and what `/readyz` says of it."""
+"""The metrics of one consumer for Prometheus, and the conditions for its `/readyz`."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -16,11 +16,11 @@ from mailpact_consumer.status import Event
 
 CRITICAL_TIME_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 3600, 14_400, 86_400)
 LOST_SECONDS = 600
-"""A deferred message that is so long past its time has lost its copy: the retry queue was purged, perhaps."""
+"""If a deferred message is so long overdue, its copy is lost, for example because the retry queue was purged."""
 
 
 class Metrics:
-    """One process's numbers; the gauges of the inbox are read when somebody asks."""
+    """One process's metrics. The gauges of the inbox are read at each request."""
 
     def __init__(self, *, utc_now: Callable[[], datetime]) -> None:
         self.registry = CollectorRegistry()

@@ -1,11 +1,11 @@
-"""What can come of one round of work on a delivery. Values only."""
+"""The possible outcomes of one round of work on a delivery. Values only."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Source(StrEnum):
-    """Whose trouble holds a message up."""
+    """The service whose trouble delays a message."""
 
     BROKER = "broker"
     DEAD_LETTERS = "dead letters"
@@ -19,14 +19,14 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class PutOff:
-    """Somebody has to wait: the message is to come again in so many seconds, 0 for the shortest retry queue."""
+    """A recipient has to wait. The message must come again after this time; 0 means the shortest retry queue."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A service that is needed now is in trouble: the message stays in hand and is worked on again."""
+    """A required service is in trouble. The message stays unacknowledged in this process and is tried again."""
 
     source: Source
     reason: str
@@ -34,7 +34,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """The row is not as it was seen: decide again at once."""
+    """The row has changed since it was read; decide again at once."""
 
 
 Outcome = Settled | PutOff | Held

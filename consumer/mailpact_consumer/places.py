@@ -1,9 +1,9 @@
-"""Who may use a connection to the mail server now. No I/O: the caller is told who may go on.
+"""Decides which transactions may use a connection to the mail server now. No I/O: the methods return the decision.
 
-There are `connections` places. A visit that has waited 1 s for an answer gives its place back, so that another visit
-goes on, while at most twice `connections` are open in all. A recipient domain for which a quarter of the places wait so
-gets no new visit. Once half of the places wait so, each domain has at most a quarter of the places, because the next
-slow domain would otherwise take all that are left.
+There are `connections` places. A visit that has waited 1 s for an answer is slow and releases its place, so that
+another visit can begin; but at most twice `connections` are open. If slow visits of one recipient domain number a
+quarter of the places, the domain gets no new visit. If all slow visits number half of the places, each domain may use
+at most a quarter of the places. Otherwise the next slow domain would take all places that are left.
 """
 
 from collections import Counter, deque
@@ -50,7 +50,7 @@ class Places:
 
     @property
     def open(self) -> int:
-        """How many visits have a connection."""
+        """Return how many visits have a connection."""
         return self._in_place + self._given_back
 
     def enter(self, visit: Visit) -> list[Visit]:

@@ -1,4 +1,4 @@
-"""Carries one try for one recipient out: MAIL, RCPT and DATA, the claim, the mail, and the record.
+"""Makes one try for one recipient: MAIL, RCPT and DATA, the claim, the mail, and the record of the outcome.
 
 A try ends in one of four ways: settled for good; put off, with the row saying until when; held, because the inbox or
 the dead letters cannot be written now; or the row was not as it was seen, and the caller looks again. A try that ends
@@ -61,19 +61,19 @@ class RecipientTry:
         self._subject = Subject(key, request.body_sha256, identity.publisher_id, request.template_digest)
         self._about = About(identity, request.contract, request.metadata)
         self.tokens: set[str] = set()
-        """The tries that certainly made no mail, although a row may carry them."""
+        """Tokens of tries that certainly sent no mail, although a row may have such a token."""
         self._ending: Ending | None = None
         self.is_settled = False
 
     async def go_on(self, decision: Decision) -> Result:
-        """Do what was decided, or write the letter that is not confirmed yet. Raises DatabaseUnavailable."""
+        """Execute the decision, or write the dead letter that is not confirmed yet. Raises DatabaseUnavailable."""
         result = await (self._end(self._ending) if self._ending is not None else self._do(decision))
         self.is_settled = isinstance(result, Settled)
         return result
 
     @property
     def has_ending(self) -> bool:
-        """Whether only the letter is still to be written."""
+        """Return whether only the letter is still to be written."""
         return self._ending is not None
 
     def announce_duplicate(self, attempts: int) -> None:
@@ -107,7 +107,7 @@ class RecipientTry:
         return await self._record(tried)
 
     async def _hand_over(self, send: Send, standing: Standing) -> Tried | Result:
-        """Make the try as far as the server's answer; the connection is free again afterwards."""
+        """Make the try up to the server's answer. Afterwards the connection is free again."""
         services = self._services
         async with services.mail_server.transaction(self._recipient.address) as transaction:
             if isinstance(transaction, DomainBusy):
@@ -350,7 +350,7 @@ class RecipientTry:
         return Settled()
 
     async def _let_go(self, ending: Ending) -> None:
-        """Take the row out of `sending` while the letter waits: a clear refusal must not look uncertain later."""
+        """End the state `sending` while the letter waits. Otherwise a clear refusal would later look uncertain."""
         standing = ending.standing
         if not standing.is_claimed:
             return

@@ -1,9 +1,9 @@
 """What the mail server's answers mean (RFC 5321 4.2, RFC 3463, RFC 4954). No I/O.
 
-The first digit of a reply decides. A try has one of three outcomes: the server has taken the mail, the server will
-never take the mail, or there was trouble, and the mail is tried again later. Nobody guesses the meaning of a reply that
-did not come, or is no reply: after the mail's bytes were sent, the mail may have been taken. MAIL names only our
-sender, so a refusal there concerns every message, and must not make dead letters of them.
+The first digit of a reply decides. A try has one of three outcomes: the server accepted the mail; the server will
+never accept the mail; or there was trouble, and the mail is tried again later. The meaning of a missing or malformed
+reply is never guessed: after the mail's bytes were sent, the server may have accepted the mail. MAIL names only our
+sender, so a refusal of MAIL concerns every message, and must not turn messages into dead letters.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
-"""Works on one delivery until it is settled, put off or given back: the loop around the rounds.
+"""The loop around the rounds: works on one delivery until it is settled, put off or returned to the queue.
 
-A message is held in hand only while a service that is needed cannot be used, and never for long: a held message counts
-against what the broker gives us, and RabbitMQ closes the channel of a consumer that holds one for 30 minutes.
+A message is held unacknowledged only while a required service cannot be used, and only for a limited time. A held
+message counts towards the prefetch limit, and RabbitMQ closes the channel of a consumer that holds a message for 30
+minutes.
 
     a retry copy cannot be confirmed     held for 10 minutes, then given back to the queue
     a dead letter cannot be confirmed    held for 10 minutes in a slot for letters, then given back; without such a
@@ -53,13 +54,13 @@ class Rounds:
         await _Settling(self, delivery, work, slot, is_ours, key).run()
 
     def report_trouble(self, held: Held) -> None:
-        """Say once that a service is in trouble."""
+        """Log once that a service is in trouble."""
         if held.source not in self._in_trouble:
             log.warning("mail waits, trying again for ever", trouble_with=held.source, reason=held.reason)
             self._in_trouble.add(held.source)
 
     def report_recovery(self, sources: set[Source]) -> None:
-        """Say once that a service works again."""
+        """Log once that a service works again."""
         for source in sources & self._in_trouble:
             log.warning("mail goes out again", trouble_was_with=source)
             self._in_trouble.discard(source)

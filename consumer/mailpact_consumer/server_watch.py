@@ -1,7 +1,7 @@
-"""Watches the mail server as a whole: pauses consuming while the server is in trouble, and probes until it is well.
+"""Watches the mail server: pauses consuming while the server is in trouble, and probes the server until it works again.
 
-While the breaker is open nothing is tried: messages in hand go to the shortest retry queue with their attempts
-unchanged, and the rest wait in the work queue, where waiting costs nothing.
+While the breaker is open, no mail is tried. Messages that were already delivered go to the shortest retry queue, and
+their attempts are not counted. All other messages wait in the work queue.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class ServerWatch:
 
     @property
     def is_open(self) -> bool:
-        """Whether the mail server is in trouble, so that nothing is tried."""
+        """Return whether the mail server is in trouble, so that nothing is tried."""
         return self._breaker.is_open
 
     @property

@@ -1,4 +1,4 @@
-"""Wires the consumer together and runs it: deliveries in, mails out, nothing forgotten between."""
+"""Connects the parts of the consumer and runs the consumer."""
 
 import asyncio
 import os
@@ -60,7 +60,7 @@ log = structlog.get_logger()
 
 
 class Consumer:
-    """What becomes of each delivery."""
+    """Handles each delivery."""
 
     def __init__(self, services: Services, slots: Slots, served: dict[str, Reader], metrics: Metrics) -> None:
         self._metrics = metrics
@@ -94,7 +94,7 @@ class Consumer:
 
 @dataclass(frozen=True, slots=True)
 class _Publishers:
-    """One connection for each kind of message: what holds up one kind must not hold up another."""
+    """One connection for each kind of message, so that a blocked kind does not delay another kind."""
 
     letters: Publisher
     retries: Publisher
@@ -116,7 +116,7 @@ class _Publishers:
         return {"letters": self.letters, "retries": self.retries, "events": self.events}
 
     async def wait_until_open(self) -> None:
-        """Wait for what settles messages, so that none is held for want of it after a start; at most 3 seconds.
+        """Wait at most 3 seconds for the publishers of letters and retry copies, so that no message must be held.
 
         A message that is valid can be sent without these publishers, so none of them is waited for any longer.
         """
@@ -290,7 +290,7 @@ def _services(
 
 
 async def _finish(intake: Intake, services: Services) -> None:
-    """Finish the mail in flight; what is not answered in time is recorded as such."""
+    """Finish the mails that are being sent. Mails without an answer in time are recorded as unanswered."""
     if await intake.finish(within_seconds=STOP_SECONDS):
         return
     await cut(services.in_data)
@@ -322,7 +322,7 @@ def _subscriber(
         settings.amqp_url,
         "consumer",
         queue=WORK_QUEUE,
-        # Slow tries and letters that wait have given their slots back and are still unsettled.
+        # Slow tries and waiting letters have released their slots, but their messages are still unsettled.
         prefetch=settings.prefetch + 2 * settings.smtp_connections + LETTER_SLOTS,
         declare=declare_for_session,
         receive=intake.receive,

@@ -28,11 +28,11 @@ class Services:
     new_id: Callable[[], str]
     utc_now: Callable[[], datetime]
     in_data: set[Transaction]
-    """The transactions that wait for an answer about a whole mail; a stop cuts them at its deadline."""
+    """The transactions that wait for the answer to a whole mail. At its deadline a stop closes them."""
 
 
 async def cut(transactions: set[Transaction]) -> None:
-    """Give up what waits for the answer to a whole mail; each try then records that nobody knows its outcome."""
+    """Close transactions that wait for the answer to a whole mail. Each try then records an unknown outcome."""
     for transaction in list(transactions):
         transaction.session.connection.close()
     await asyncio.sleep(0)

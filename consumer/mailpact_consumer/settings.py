@@ -11,7 +11,7 @@ from mailpact_consumer.smtp_url import SmtpUrl
 
 
 class SmtpTls(StrEnum):
-    """Whether a connection by `smtp://` is encrypted with STARTTLS; `smtps://` always is."""
+    """Return whether a connection by `smtp://` is encrypted with STARTTLS; `smtps://` always is."""
 
     OPPORTUNISTIC = "opportunistic"
     """If the server offers STARTTLS."""

@@ -1,4 +1,4 @@
-"""Settles deliveries, each step only after the one before it is certain.
+"""Settles deliveries. Each step begins only after the step before it is confirmed.
 
     sent:      250                                  ->  inbox says `sent`                     ->  ack
     put off:   inbox says `deferred`                ->  retry copy confirmed by the broker    ->  ack
@@ -41,7 +41,7 @@ log = structlog.get_logger()
 class Settlement:
     """Records outcomes, writes letters and retry copies, and acks.
 
-    Letters have a publisher of their own, so that letters that nobody takes never hold up a retry copy.
+    Dead letters have their own publisher, so that letters that the broker does not accept never delay a retry copy.
     """
 
     def __init__(
@@ -132,10 +132,10 @@ class Settlement:
 
 
 async def _until_committed(commit: Callable[[], Awaitable[T]]) -> T:
-    """Record what has happened already, however often the database has to be asked.
+    """Record an outcome that has already happened; repeat until the database accepts the record.
 
-    A stop lets it go on as long as it can; cut off then, the row still says `sending`, and whoever gets the message
-    next reports it as uncertain.
+    A stop waits for this as long as possible. If the record is then cut off, the row still says `sending`, and the
+    consumer that gets the message next reports it as uncertain.
     """
     failures = 0
     while True:

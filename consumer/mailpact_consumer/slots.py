@@ -1,12 +1,14 @@
-"""How many messages are worked on at once, and who gives a place back early.
+"""Limits how many messages are worked on at the same time.
 
-A message has a slot while it is worked on. A try that has waited 1 second for the mail server gives its slot back, so
-that slow answers hold nobody up; the mail server's connections bound how many do so. Messages that wait in process for
-a moment take at most a quarter of the slots. Messages whose dead letter cannot be written have slots of their own.
+A message has a slot while it is worked on. A try that has waited 1 second for the mail server releases its slot, so
+that slow answers do not delay other messages; the number of connections to the mail server limits these tries.
+Messages that wait a short time in the process use at most a quarter of the slots. Messages whose dead letter cannot
+be written have separate slots.
 
-A message that came back several times may be one that kills the process. Such suspects are tried one by one, in a
-random order, so that each new start gets some of the innocent ones done before all are out of deliveries. A suspect is
-isolated for one try: when it waits for a slow answer, or has been put off, the next one's turn has come.
+A message that was delivered several times may crash the process. Such messages are called suspects. They are tried
+one at a time, in a random order, so that after each restart some harmless messages are finished before they reach the
+delivery limit. A suspect is isolated for one try: when it waits for a slow answer, or has been put off, the next
+suspect is tried.
 """
 
 import asyncio

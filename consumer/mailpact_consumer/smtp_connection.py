@@ -1,7 +1,8 @@
-"""One connection to the mail server: commands go out in one write, and their replies are waited for together.
+"""One connection to the mail server. Several commands are sent in one write, and their replies are awaited together.
 
-A reply that nobody waits for makes the connection unusable: it could be taken for the answer to a later command. So
-does a time limit that passed. What a caller gets is the replies it asked for, or NoAnswer with those that came.
+An unexpected reply makes the connection unusable, because the reply could be read as the answer to a later command. A
+timeout makes the connection unusable, too. The caller gets all expected replies, or NoAnswer with the replies that
+arrived.
 """
 
 import asyncio
@@ -15,7 +16,10 @@ SLOW_SECONDS = 1.0
 
 
 class NoAnswer(Exception):
-    """The replies did not all come. `replies` are those that did; the message says why there are no more."""
+    """Some replies did not arrive.
+
+    `replies` are the replies that arrived; the message says why the others are missing.
+    """
 
     def __init__(self, reason: str, replies: tuple[Reply, ...] = ()) -> None:
         super().__init__(reason)
@@ -44,7 +48,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """Whether a command may be sent."""
+        """Return whether a command may be sent."""
         return self._lost is None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -98,8 +102,8 @@ class Connection(asyncio.Protocol):
     async def start_tls(self, context: ssl.SSLContext, host: str, seconds: float) -> None:
         """Encrypt the connection and check the certificate for `host`. Raises OSError (ssl.SSLError too) or NoAnswer.
 
-        What somebody put behind the reply to STARTTLS in clear text would be read as if it came encrypted, so `ask` has
-        made such a connection unusable.
+        Clear text that an attacker appends to the reply to STARTTLS would be read as encrypted text. So `ask` makes
+        such a connection unusable.
         """
         if self._lost is not None or self._transport is None:
             raise NoAnswer(self._reason)
@@ -127,7 +131,8 @@ class Connection(asyncio.Protocol):
         waiter = self._waiter = self._loop.create_future()
         self._limit_seconds, self._waits_since = seconds, self._loop.time()
         self._is_slow = False
-        # A timer that is there already comes early, and then waits for the rest: most answers need none of their own.
+        # An existing timer is reused: it fires early and then waits for the remaining time. So most answers need no
+        # new timer.
         if self._timer is None or seconds < SLOW_SECONDS:
             self._look_after(min(seconds, SLOW_SECONDS))
         return waiter

@@ -1,9 +1,9 @@
 """The grammar of SMTP: bytes of the mail server in, replies out; commands and mails in, bytes out. No I/O.
 
-A reply is one or more lines with the same three digits (RFC 5321 4.2). The first digit decides what a reply means, so a
-reply that is longer than anybody reads is still a reply: its first lines are kept and the rest is counted only. Bytes
-that are no reply (an empty line, other text, lines with different digits) become a reply with code 0, which means
-neither yes nor no.
+A reply is one or more lines with the same three digits (RFC 5321 4.2). The first digit decides the meaning of a
+reply, so a very long reply is still valid: its first lines are kept, and the other lines are only counted. Bytes that
+are no reply (an empty line, other text, lines with different digits) become a reply with code 0, which means neither
+yes nor no.
 """
 
 import re
@@ -60,7 +60,7 @@ class ReplyParser:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing of a next reply has come."""
+        """Return whether nothing of a next reply has come."""
         return not self._line_bytes and self._code is None
 
     def feed(self, data: bytes) -> list[Reply]:
@@ -107,7 +107,7 @@ class ReplyParser:
         return reply
 
 
-@lru_cache(maxsize=256)  # servers say the same few lines again and again
+@lru_cache(maxsize=256)  # servers repeat the same few lines
 def _reply_of_one_line(line: bytes) -> Reply | None:
     """Return the reply that is this line, without its line end; None for any other line."""
     match = _LINE.fullmatch(line.rstrip(b"\r"))

@@ -40,7 +40,7 @@ class Session:
     mails: int = 0
     idle_since: float = 0.0
     needs_reset: bool = False
-    """Whether an earlier envelope is still open, so that RSET has to come first."""
+    """Return whether an earlier envelope is still open, so that RSET has to come first."""
 
 
 class _Refused(Exception):

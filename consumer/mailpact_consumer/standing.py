@@ -1,4 +1,4 @@
-"""What a try knows of its recipient's row, and of a failure whose letter is being written. Values only."""
+"""A try's knowledge of its recipient's row, and of a failure whose letter is being written. Values only."""
 
 from dataclasses import dataclass
 from uuid import UUID, uuid5
@@ -49,7 +49,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why this recipient gets no mail; kept until the letter is confirmed, so that the server is not asked again."""
+    """The reason why this recipient gets no mail.
+
+    It is kept until the letter is confirmed, so that the mail is not tried again.
+    """
 
     standing: Standing
     state: State

@@ -1,7 +1,7 @@
 """Writes status events, `email-status/1`: what became of one mail. No I/O: values in, the event's body out.
 
-An event is written when the outcome is recorded and lies in the inbox until the broker has confirmed it. Its id is
-derived, so that a copy published after a crash is known for one.
+An event is written with its outcome and stays in the inbox until the broker has confirmed the event. Its id is
+derived from its content, so that readers can recognise a copy that was published after a crash.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Checks what a template made, for the person who writes templates: what mail programs would cut or could not open."""
+"""Checks a filled template for its author: finds content that mail programs would cut off or could not open."""
 
 import re
 from collections.abc import Iterator

@@ -69,7 +69,7 @@ class InstalledTemplates:
         return self._contracts.get(f"{name}/{version}")
 
     def find(self, name: str, version: int, locale: str) -> str | None:
-        """Return the template of the locale, or of what is left when its last parts are left off (RFC 4647 3.4)."""
+        """Return the template of the locale, or of the locale without its last parts (RFC 4647 3.4, lookup)."""
         while locale:
             template = f"{name}/{version}/{locale}"
             if template in self._digests:
