@@ -48,7 +48,8 @@ async def make_administrator(
         MailTexts(base_url, site_name),
         Journey(),
         await database.transact(pages.signing_key),
-        nudge=lambda: None,  # the relay looks for messages by itself, too
+        claim_ahead=lambda: None,  # the relay of a site looks for the message
+        hand_over=lambda row: None,
         now_seconds=time.time,
     )
     hashing = PasswordHashing(1)

@@ -13,18 +13,29 @@ from mailpact_producer.errors import ContractBroken
 from mailpact_producer.events import CONTRACT, Writer, mail_body
 from mailpact_producer.mails import Mail, MailTexts
 from mailpact_producer.store import mails, outbox
+from mailpact_producer.store.outbox import Claimed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewMessage:
-    """A message that is to be made: its id, and the trace context of the request that causes the message."""
+    """A message that is to be made: its id, and the trace context of the request that causes the message.
+
+    `claim` is the relay's claim under which the message's row is stored, and `row` that row once it was stored; both
+    are None if the relay has to look for the message.
+    """
 
     id: str
     traceparent: str | None
+    claim: str | None
+    row: Claimed | None = None
 
 
 class Mailer:
-    """Makes messages of mails; `nudge` tells the relay that there is something to publish."""
+    """Makes messages of mails.
+
+    `claim_ahead` returns the claim under which the next message is stored, `hand_over` takes its row after the commit.
+    Without a claim there is no row, and the relay has to look for the message.
+    """
 
     def __init__(
         self,
@@ -33,14 +44,16 @@ class Mailer:
         journey: Journey,
         key: bytes,
         *,
-        nudge: Callable[[], None],
+        claim_ahead: Callable[[], str | None],
+        hand_over: Callable[[Claimed | None], None],
         now_seconds: Callable[[], float],
     ) -> None:
         self.texts = texts
         self._writer = writer
         self._journey = journey
         self._key = key
-        self._nudge = nudge
+        self._claim_ahead = claim_ahead
+        self._hand_over = hand_over
         self._now_seconds = now_seconds
 
     def new_message(self, form: str = "", what: str = "", email: str = "") -> NewMessage:
@@ -49,7 +62,7 @@ class Mailer:
         The same form, purpose and address give the same id; without a form the id is random.
         """
         message_id = tokens.message_id(self._key, form, what, email) if form else str(uuid4())
-        return NewMessage(message_id, trace.current.get())
+        return NewMessage(message_id, trace.current.get(), self._claim_ahead())
 
     def enqueue(
         self, connection: Connection, mail: Mail, new: NewMessage, *, user_id: int | None = None
@@ -67,11 +80,11 @@ class Mailer:
         )
         if isinstance(message, Refusal):
             raise ContractBroken(f"{CONTRACT} refuses our message: {message.code}, {message.detail}")
-        outbox.enqueue(connection, message, contract=CONTRACT)
+        new.row = outbox.enqueue(connection, message, contract=CONTRACT, claim=new.claim)
         if user_id is not None:
             mails.add(connection, new.id, user_id=user_id, template=mail.template, email=mail.to)
 
     def committed(self, new: NewMessage) -> None:
         """Note that the transaction with the message is committed."""
         self._journey.reach(Point.COMMITTED, new.id)
-        self._nudge()
+        self._hand_over(new.row)

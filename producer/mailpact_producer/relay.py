@@ -6,13 +6,17 @@ No transaction is open while the broker is waited for. A nudge after each commit
 look at the outbox every second finds those whose nudge was lost, whose wait is over, or that other processes have
 committed. Every CMS process has a relay, and their claims keep them apart. While the broker is away nothing is
 claimed at all. A message that is alone leaves at once.
+
+While the broker takes messages, a transaction may store its row under this relay's own claim (`claim_ahead`). After the
+commit the row is handed to the relay, which publishes it without a look at the outbox. If the process is killed before
+that, the claim runs out like any other claim.
 """
 
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 
@@ -30,6 +34,8 @@ BATCH: Final = 100  # less than the publisher's window, so that no claimed row w
 POLL_SECONDS: Final = 1.0
 PACE_SECONDS: Final = 0.04
 """From the beginning of a round to the next: of many messages at once several share the two transactions of a round."""
+SETTLE_SECONDS: Final = 0.1
+"""From one transaction that settles rows which were claimed ahead to the next."""
 SWEEP_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 5.0  # for what is in flight
 
@@ -58,13 +64,41 @@ class Relay:
         self._next_sweep = 0.0
         self._is_reported = False
         self._database_is_away = False
+        self._own_claim = new_token()
+        self._ahead: dict[asyncio.Task[Outcome | Refusal], Claimed] = {}
+        self._answered: list[tuple[Claimed, asyncio.Task[Outcome | Refusal]]] = []
+        self._has_answers = asyncio.Event()
+        self._looks_until = 0.0
 
     def nudge(self) -> None:
         """Say that a message was committed just now."""
         self._nudged.set()
 
-    async def run(self) -> None:
+    def claim_ahead(self) -> str | None:
+        """Return the claim under which a transaction may store a message that it hands to `committed`.
+
+        Return None while a message could not be published at once.
+        """
+        is_free = self._publisher.is_open and len(self._ahead) < BATCH
+        return self._own_claim if is_free and asyncio.get_running_loop().time() >= self._looks_until else None
+
+    def committed(self, row: Claimed | None) -> None:
+        """Publish a message that was committed just now under `claim_ahead`, or else look for it."""
+        if row is None:
+            self.nudge()
+            return
+        self._journey.reach(Point.CLAIMED, row.message_id)
+        task = asyncio.create_task(self._publish(row))
+        self._ahead[task] = row
+        task.add_done_callback(self._note_answer)
+
+    async def run(self) -> NoReturn:
         """Relay until cancelled; then finish what is in flight within 5 seconds and settle it."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._settle_answers())
+            await self._relay_rounds()
+
+    async def _relay_rounds(self) -> NoReturn:
         while True:
             await self._publisher.wait_until_open()
             self._nudged.clear()
@@ -84,11 +118,14 @@ class Relay:
             await self._sweep()
             return await self._relay_batch()
         except DatabaseUnavailable as error:
-            if not self._database_is_away:
-                log.warning("database in trouble, messages wait in it", reason=str(error))
-                self._database_is_away = True
+            self._note_database(error)
             await asyncio.sleep(POLL_SECONDS)
             return False
+
+    def _note_database(self, error: DatabaseUnavailable) -> None:
+        if not self._database_is_away:
+            log.warning("database in trouble, messages wait in it", reason=str(error))
+            self._database_is_away = True
 
     async def _sweep(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -111,12 +148,7 @@ class Relay:
         for row in rows:
             self._journey.reach(Point.CLAIMED, row.message_id)
         outcomes = await self._publish_all(rows)
-        steps = [
-            (row.id, step_after(outcome, attempts=row.attempts, uniform=random.uniform))
-            for row, outcome in zip(rows, outcomes, strict=True)
-        ]
-        await self._database.transact(lambda connection: outbox.settle(connection, steps, token=token))
-        self._report(rows, [step for _, step in steps])
+        await self._settle(rows, outcomes, token)
         if Outcome.NOT_SENT in outcomes:
             # Lost, or it lets publishers wait: not to be asked again at once, row by row.
             await asyncio.sleep(POLL_SECONDS)
@@ -127,8 +159,57 @@ class Relay:
         self._publishes.update(tasks)
         await asyncio.wait(tasks)
         self._publishes.clear()
-        # Cancelled is what `_finish` does to a publish that has no answer when we have to stop: nobody knows.
-        return [Outcome.UNKNOWN if task.cancelled() else task.result() for task in tasks]
+        return [_outcome(task) for task in tasks]
+
+    async def _settle(
+        self, rows: Sequence[Claimed], outcomes: Sequence[Outcome | Refusal], token: str
+    ) -> None:
+        steps = [
+            (row.id, step_after(outcome, attempts=row.attempts, uniform=random.uniform))
+            for row, outcome in zip(rows, outcomes, strict=True)
+        ]
+        await self._database.transact(lambda connection: outbox.settle(connection, steps, token=token))
+        self._report(rows, [step for _, step in steps])
+
+    def _note_answer(self, task: asyncio.Task[Outcome | Refusal]) -> None:
+        self._answered.append((self._ahead.pop(task), task))
+        self._has_answers.set()
+
+    async def _settle_answers(self) -> NoReturn:
+        """Settle the rows that were claimed ahead, until cancelled; then also those that are in flight."""
+        try:
+            while True:
+                await self._has_answers.wait()
+                self._has_answers.clear()
+                await self._settle_answered()
+                await asyncio.sleep(SETTLE_SECONDS)
+        finally:
+            await self._end_ahead()
+
+    async def _end_ahead(self) -> None:
+        if self._ahead:
+            await asyncio.wait(self._ahead, timeout=STOP_SECONDS)
+        if self._ahead:
+            for publish in self._ahead:
+                publish.cancel()
+            await asyncio.wait(self._ahead)
+        await self._settle_answered()
+
+    async def _settle_answered(self) -> None:
+        answered = self._answered[:]
+        if not answered:
+            return
+        rows, outcomes = [row for row, _ in answered], [_outcome(task) for _, task in answered]
+        if Outcome.NOT_SENT in outcomes:
+            # Lost, or it lets publishers wait: for a while the rounds find out whether it takes messages again.
+            self._looks_until = asyncio.get_running_loop().time() + POLL_SECONDS
+        try:
+            await self._settle(rows, outcomes, self._own_claim)
+        except DatabaseUnavailable as error:
+            self._note_database(error)
+            self._has_answers.set()  # another try follows
+        else:
+            del self._answered[: len(answered)]
 
     async def _publish(self, row: Claimed) -> Outcome | Refusal:
         writer = self._writers.get(row.contract)
@@ -186,3 +267,8 @@ class Relay:
         if not self._is_reported:
             log.warning("messages wait in the outbox, trying again for ever", reason=reason)
             self._is_reported = True
+
+
+def _outcome(task: asyncio.Task[Outcome | Refusal]) -> Outcome | Refusal:
+    # Cancelled is what the end of the relay does to a publish that has no answer: nobody knows.
+    return Outcome.UNKNOWN if task.cancelled() else task.result()

@@ -92,7 +92,15 @@ async def running(
             database, cache_listener, cache_writer, origin=origin, nudge=relay.nudge, now_seconds=time.time
         )
         key = await database.transact(pages.signing_key)
-        mailer = Mailer(writer, texts, journey, key, nudge=relay.nudge, now_seconds=time.time)
+        mailer = Mailer(
+            writer,
+            texts,
+            journey,
+            key,
+            claim_ahead=relay.claim_ahead,
+            hand_over=relay.committed,
+            now_seconds=time.time,
+        )
         flow = MailFlow(database, keeper)
         limits = MailLimits(settings.mail_limit_mailbox, settings.mail_limit_network)
         gate = MailGate(database, limits, key, now=time.monotonic)

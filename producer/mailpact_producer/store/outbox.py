@@ -1,8 +1,9 @@
 """The outbox: messages that are committed but not yet confirmed by the broker.
 
 A row is written in the transaction of what it tells about. A relay claims rows for 30 seconds and commits that before
-it talks to the broker, so no lock is ever held while somebody else is waited for. What it then settles it settles only
-where its own claim still stands: a relay that was asleep for longer than its lease changes nothing any more.
+it talks to the broker, so no lock is ever held while somebody else is waited for; a row that the relay of the same
+process publishes at once is written as claimed. What a relay then settles it settles only where its own claim still
+stands: a relay that was asleep for longer than its lease changes nothing any more.
 
 The query for due rows is ordered as the index `ix_outbox_due` is, and every change finds its rows by their ids. Read in
 any other way a database that locks row by row would lock rows that it was not asked for: a second relay would find
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     ColumnElement,
     Connection,
@@ -45,8 +47,9 @@ _ENQUEUE = insert(outbox).values(
     body=bindparam("body"),
     made_at_seconds=bindparam("made_at_seconds"),
     traceparent=bindparam("traceparent"),
-    state=State.PENDING,
-    available_at=clock.now(),
+    state=bindparam("state"),
+    claim=bindparam("claim"),
+    available_at=clock.now() + bindparam("lease", type_=BigInteger),
     attempts=0,
 )
 _HOLDS = select(outbox.c.id).where(outbox.c.message_id == bindparam("message"))
@@ -65,19 +68,34 @@ class Claimed:
     traceparent: str | None
 
 
-def enqueue(connection: Connection, message: Message, *, contract: str) -> None:
-    """Store a message that is to be published as soon as this transaction is committed."""
-    if message.timestamp is None:
-        raise ValueError("a message in the outbox has the time at which it was made")
-    connection.execute(
-        _ENQUEUE,
-        {
-            "message_id": message.message_id,
-            "contract": contract,
-            "body": message.body,
-            "made_at_seconds": int(message.timestamp.timestamp()),
-            "traceparent": message.headers.get("traceparent"),
-        },
+def enqueue(
+    connection: Connection, message: Message, *, contract: str, claim: str | None = None
+) -> Claimed | None:
+    """Store a message that is to be published as soon as this transaction is committed.
+
+    With `claim` the row is claimed under it from the beginning, for LEASE_SECONDS; return that row. Without a claim
+    return None.
+    """
+    if message.message_id is None or message.timestamp is None:
+        raise ValueError("a message in the outbox has an id and the time at which it was made")
+    made_at_seconds = int(message.timestamp.timestamp())
+    header = message.headers.get("traceparent")
+    traceparent = None if header is None else str(header)
+    values = {
+        "message_id": message.message_id,
+        "contract": contract,
+        "body": message.body,
+        "made_at_seconds": made_at_seconds,
+        "traceparent": traceparent,
+        "state": State.PENDING if claim is None else State.CLAIMED,
+        "claim": claim,
+        "lease": 0 if claim is None else LEASE_SECONDS * clock.SECOND,
+    }
+    stored = connection.execute(_ENQUEUE, values)
+    if claim is None:
+        return None
+    return Claimed(
+        stored.lastrowid, message.message_id, contract, message.body, made_at_seconds, 0, traceparent
     )
 
 

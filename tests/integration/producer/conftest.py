@@ -8,6 +8,7 @@ import signal
 import socket
 import sqlite3
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import (
@@ -148,8 +149,19 @@ class Data:
         assert len(tables) > 3
         return repr(tables)
 
-    def is_locked(self) -> bool:
-        """Ask whether somebody holds a lock in a transaction."""
+    def stays_locked(self) -> bool:
+        """Ask whether somebody holds a lock and does not let go of it within a second, in which the loop stands still.
+
+        A transaction that another thread runs from its beginning to its end at this moment does not count.
+        """
+        deadline = time.monotonic() + 1
+        while self._is_locked():
+            if time.monotonic() > deadline:
+                return True
+            time.sleep(0.01)  # the event loop must not go on meanwhile
+        return False
+
+    def _is_locked(self) -> bool:
         if not self.url.is_sqlite:
             held = "SELECT 1 FROM information_schema.innodb_trx WHERE trx_rows_modified + trx_rows_locked > 0"
             return bool(self.rows(held))

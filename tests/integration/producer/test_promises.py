@@ -268,7 +268,7 @@ async def test_no_lock_is_held_while_the_broker_is_talked_to(
     reached: list[tuple[Point, bool]] = []
 
     def look(point: Point, _message_id: str) -> None:
-        reached.append((point, data.is_locked()))
+        reached.append((point, data.stays_locked()))
 
     async with broker.running():
         site = await start_site()

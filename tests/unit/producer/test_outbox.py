@@ -92,6 +92,23 @@ async def test_claim_is_not_taken_back_while_its_lease_lasts(database: Database)
     assert await database.transact(outbox.take_back_expired) == 0
 
 
+async def test_row_that_was_claimed_when_it_was_stored_is_a_claim_like_any_other(database: Database) -> None:
+    message = WRITER.message(mail_body(MAIL), message_id="id-0", made_at_seconds=0, traceparent="00-1-2-01")
+    assert isinstance(message, Message)
+    stored = await database.transact(
+        lambda connection: outbox.enqueue(connection, message, contract=CONTRACT, claim="one")
+    )
+    assert stored is not None
+    while_it_lasts = [*await claim(database, "two"), await database.transact(outbox.take_back_expired)]
+    lease_over = update(table).values(available_at=clock.now() - 1)
+    await database.transact(lambda connection: connection.execute(lease_over))
+    taken_back = await database.transact(outbox.take_back_expired)
+
+    (found,) = await claim(database, "two")
+
+    assert (while_it_lasts, taken_back, found) == ([0], 1, stored)
+
+
 async def test_row_that_was_put_back_is_due_after_its_wait_and_counts_its_tries(database: Database) -> None:
     await enqueue(database, 2)
     first, second = await claim(database, "one")
