@@ -85,7 +85,7 @@ bench-consumer: $(VENV)/dev.lock benchmarks/.venv/requirements.lock ## The consu
 bench-capture: $(VENV)/dev.lock ## The capture server beside Mailpit, which is built by go install (two minutes)
 	@$(BIN)/python -m benchmarks.capture_speed $(ARGS)
 
-bench-site: $(VENV)/dev.lock ## The site: registrations beside argon2id, outages, page reads (three minutes)
+bench-site: $(VENV)/dev.lock ## The site: registrations beside argon2id, outages, page reads (four minutes)
 	@$(BIN)/python -m benchmarks.site_speed $(ARGS)
 
 bench-smtp-client: $(VENV)/dev.lock benchmarks/.venv/requirements.lock ## The consumer's SMTP client beside aiosmtplib

@@ -23,6 +23,7 @@ MAX_PASSWORD: Final = 128
 FEWEST_DIFFERENT: Final = 3  # characters of a password: "aaaaaaaa" is in no list, and guessed first
 
 NOT_IN_NAMES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})  # Unicode categories: controls, line separators
+NOT_IN_PASSWORDS: Final = frozenset({"Cc", "Cs"})
 TURNS_THE_READING_DIRECTION: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _WEB_ADDRESS: Final = re.compile(r"://|\bwww\.", re.IGNORECASE)
 _BLANK_LETTERS: Final = frozenset(
@@ -106,7 +107,7 @@ def _name(typed: str) -> str:
         raise Wrong(
             "Your name contains an invisible character that changes the reading direction. Please remove it."
         )
-    if any(unicodedata.category(character) in NOT_IN_NAMES for character in name):
+    if _has(name, NOT_IN_NAMES):
         raise Wrong("Your name must be one line of text without control characters.")
     if _WEB_ADDRESS.search(name):
         # Names stand in mails to an address that may be somebody else's: nobody advertises that way.
@@ -123,7 +124,7 @@ def read_email(typed: str, is_mailable: IsMailable) -> str:
         raise Wrong("Please enter your e-mail address.")
     if len(address) > MAX_ADDRESS:
         raise Wrong(f"An e-mail address has at most {MAX_ADDRESS} characters.")
-    if any(unicodedata.category(character) in INVISIBLE for character in address):
+    if _has(address, INVISIBLE):
         raise Wrong("The address contains a space or an invisible character. Please type the address again.")
     local_part, at, domain = address.rpartition("@")
     if not at or not local_part or not domain:
@@ -188,7 +189,7 @@ def read_password(typed: str, common: Collection[str], personal: Collection[str]
         raise Wrong(f"A password has at least {MIN_PASSWORD} characters. Several words make a good password.")
     if len(password) > MAX_PASSWORD:
         raise Wrong(f"A password has at most {MAX_PASSWORD} characters.")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in password):
+    if _has(password, NOT_IN_PASSWORDS):
         raise Wrong("A password cannot contain control characters.")
     if not without_invisible_ends(password):
         raise Wrong("This password consists of spaces only. Please choose another password.")
@@ -208,12 +209,19 @@ def normalised(password: str) -> str:
 
 def without_invisible_ends(text: str) -> str:
     """Return `text` without the spaces and invisible characters at both ends, which a paste may bring along."""
+    if text.isascii():
+        return text.strip()
     start, end = 0, len(text)
     while start < end and _is_padding(text[start]):
         start += 1
     while end > start and _is_padding(text[end - 1]):
         end -= 1
     return text[start:end]
+
+
+def _has(text: str, categories: frozenset[str]) -> bool:
+    """Return whether a character of the text is in one of these Unicode categories."""
+    return not categories.isdisjoint(map(unicodedata.category, text))
 
 
 def _is_padding(character: str) -> bool:

@@ -33,7 +33,10 @@ from mailpact_producer.store.outbox import Claimed
 BATCH: Final = 100  # less than the publisher's window, so that no claimed row waits for its turn
 POLL_SECONDS: Final = 1.0
 PACE_SECONDS: Final = 0.04
-"""From the beginning of a round to the next: of many messages at once several share the two transactions of a round."""
+"""From the beginning of a round to the next: of many messages at once several share the two transactions of a round.
+
+Messages that were claimed ahead share a write to the broker in the same way.
+"""
 SETTLE_SECONDS: Final = 0.1
 """From one transaction that settles rows which were claimed ahead to the next."""
 SWEEP_SECONDS: Final = 5.0
@@ -65,6 +68,8 @@ class Relay:
         self._is_reported = False
         self._database_is_away = False
         self._own_claim = new_token()
+        self._ready: list[Claimed] = []
+        self._published_at = 0.0
         self._ahead: dict[asyncio.Task[Outcome | Refusal], Claimed] = {}
         self._answered: list[tuple[Claimed, asyncio.Task[Outcome | Refusal]]] = []
         self._has_answers = asyncio.Event()
@@ -79,7 +84,7 @@ class Relay:
 
         Return None while a message could not be published at once.
         """
-        is_free = self._publisher.is_open and len(self._ahead) < BATCH
+        is_free = self._publisher.is_open and len(self._ready) + len(self._ahead) < BATCH
         return self._own_claim if is_free and asyncio.get_running_loop().time() >= self._looks_until else None
 
     def committed(self, row: Claimed | None) -> None:
@@ -87,10 +92,9 @@ class Relay:
         if row is None:
             self.nudge()
             return
-        self._journey.reach(Point.CLAIMED, row.message_id)
-        task = asyncio.create_task(self._publish(row))
-        self._ahead[task] = row
-        task.add_done_callback(self._note_answer)
+        self._ready.append(row)
+        if len(self._ready) == 1:
+            asyncio.get_running_loop().call_at(self._published_at + PACE_SECONDS, self._publish_ready)
 
     async def run(self) -> NoReturn:
         """Relay until cancelled; then finish what is in flight within 5 seconds and settle it."""
@@ -171,6 +175,14 @@ class Relay:
         await self._database.transact(lambda connection: outbox.settle(connection, steps, token=token))
         self._report(rows, [step for _, step in steps])
 
+    def _publish_ready(self) -> None:
+        rows, self._ready, self._published_at = self._ready, [], asyncio.get_running_loop().time()
+        for row in rows:
+            self._journey.reach(Point.CLAIMED, row.message_id)
+            task = asyncio.create_task(self._publish(row))
+            self._ahead[task] = row
+            task.add_done_callback(self._note_answer)
+
     def _note_answer(self, task: asyncio.Task[Outcome | Refusal]) -> None:
         self._answered.append((self._ahead.pop(task), task))
         self._has_answers.set()
@@ -187,6 +199,7 @@ class Relay:
             await self._end_ahead()
 
     async def _end_ahead(self) -> None:
+        self._publish_ready()
         if self._ahead:
             await asyncio.wait(self._ahead, timeout=STOP_SECONDS)
         if self._ahead:

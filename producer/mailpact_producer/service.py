@@ -92,15 +92,7 @@ async def running(
             database, cache_listener, cache_writer, origin=origin, nudge=relay.nudge, now_seconds=time.time
         )
         key = await database.transact(pages.signing_key)
-        mailer = Mailer(
-            writer,
-            texts,
-            journey,
-            key,
-            claim_ahead=relay.claim_ahead,
-            hand_over=relay.committed,
-            now_seconds=time.time,
-        )
+        mailer = _mailer(writer, texts, journey, key, relay)
         flow = MailFlow(database, keeper)
         limits = MailLimits(settings.mail_limit_mailbox, settings.mail_limit_network)
         gate = MailGate(database, limits, key, now=time.monotonic)
@@ -124,6 +116,18 @@ async def running(
             await stack.enter_async_context(serving(site_health.application(), health))
         await stack.enter_async_context(serving(app, listener, runner=WatchedRunner))
         yield Producer(_url(listener))
+
+
+def _mailer(writer: Writer, texts: MailTexts, journey: Journey, key: bytes, relay: Relay) -> Mailer:
+    return Mailer(
+        writer,
+        texts,
+        journey,
+        key,
+        claim_ahead=relay.claim_ahead,
+        hand_over=relay.committed,
+        now_seconds=time.time,
+    )
 
 
 def _keeper(

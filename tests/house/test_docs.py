@@ -70,7 +70,11 @@ def test_the_readme_of_a_component_lists_every_file_and_only_files_that_exist(ro
 
 
 NAMED_TEST = re.compile(r"`(tests/[^`:]+?)(?:::(\w+))?`(?:\s+\(([^)]*)\))?")
-PAGES_OF_PROOF = (ROOT / "docs" / "guarantees.md", ROOT / "tests" / "faults" / "README.md")
+PAGES_OF_PROOF = (
+    ROOT / "docs" / "guarantees.md",
+    ROOT / "tests" / "faults" / "README.md",
+    ROOT / "tests" / "integration" / "producer" / "README.md",
+)
 
 
 def named_tests(text: str) -> list[tuple[str, str]]:

@@ -13,25 +13,29 @@ from sqlalchemy.sql.dml import Insert
 
 from mailpact.database import clock
 from mailpact_producer.limits import HOUR_SECONDS, Limit, recent
+from mailpact_producer.store.prepared import Prepared
 from mailpact_producer.store.schema import limits
 
 SPAN = HOUR_SECONDS * clock.SECOND
 
-_TIMES = select(limits.c.name, limits.c.times).where(limits.c.name.in_(bindparam("names", expanding=True)))
+_TIMES = Prepared(
+    select(limits.c.name, limits.c.times).where(limits.c.name.in_([bindparam("first"), bindparam("last")]))
+)
 _CORRECT = update(limits).where(limits.c.name == bindparam("row")).values(times=bindparam("text"))
 
 
 def take(connection: Connection, wanted: Sequence[Limit]) -> Limit | None:
     """Count one request more under each of the limits, in their order, until a limit is full; return that limit.
 
-    Return None if the request was counted under all limits. A request is not counted under the limit that is full, nor
-    under those after it. All callers name networks before mailboxes: two transactions that lock the same rows in two
-    orders would wait for each other.
+    There are two limits at most. Return None if the request was counted under all limits. A request is not counted
+    under the limit that is full, nor under those after it. All callers name networks before mailboxes: two
+    transactions that lock the same rows in two orders would wait for each other.
     """
     if not wanted:
         return None
-    connection.execute(_NOTE[connection.dialect.name], [{"key": limit.key} for limit in wanted])
-    found = connection.execute(_TIMES, {"names": [limit.key for limit in wanted]}).all()
+    for limit in wanted:
+        _NOTE.run(connection, {"key": limit.key})
+    found = _TIMES.run(connection, {"first": wanted[0].key, "last": wanted[-1].key}).all()
     texts = {row.name: row.times for row in found}
     corrected: dict[str, str] = {}
     full: Limit | None = None
@@ -63,5 +67,4 @@ def _note(dialect: str) -> Insert:
     return mysql.insert(limits).values(new).on_duplicate_key_update(**changed)
 
 
-# One statement for each row: SQLAlchemy would compile a statement with several rows each time.
-_NOTE = {dialect: _note(dialect) for dialect in ("sqlite", "mysql")}
+_NOTE = Prepared({dialect: _note(dialect) for dialect in ("sqlite", "mysql")})

@@ -6,14 +6,19 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from mailpact.database import clock
+from mailpact_producer.store.prepared import Prepared
 from mailpact_producer.store.schema import links
 from mailpact_producer.tokens import VALID_MINUTES, LinkPurpose
 
 KEPT_SECONDS: Final = 30 * 24 * 3600  # after its end, so that an old link is still told from an invented one
 
 _NOW = select(clock.now())
-_ADD = insert(links)
-_VOID = (
+_ADD = Prepared(
+    insert(links).values(
+        {name: bindparam(name) for name in ("id", "purpose", "user_id", "email", "expires_at")}
+    )
+)
+_VOID = Prepared(
     update(links)
     .where(
         links.c.user_id == bindparam("reader"),
@@ -59,7 +64,7 @@ def add(
         now = connection.execute(_NOW).scalar_one()
     expires_at = now if is_spent else now + VALID_MINUTES[purpose] * 60 * clock.SECOND
     new = {"id": hashed, "purpose": purpose, "user_id": user_id, "email": email, "expires_at": expires_at}
-    connection.execute(_ADD, new)
+    _ADD.run(connection, new)
     return expires_at
 
 
@@ -95,7 +100,7 @@ def use(connection: Connection, hashed: str) -> None:
 
 def void(connection: Connection, purpose: LinkPurpose, user_id: int) -> None:
     """End the reader's links for a purpose that were not used."""
-    connection.execute(_VOID, {"reader": user_id, "wanted": purpose})
+    _VOID.run(connection, {"reader": user_id, "wanted": purpose})
 
 
 def purge(connection: Connection) -> int:

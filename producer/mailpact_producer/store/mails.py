@@ -15,20 +15,23 @@ from mailpact.database import clock
 from mailpact_producer.mail_state import MailState, Progress
 from mailpact_producer.relay_plan import State
 from mailpact_producer.store.outbox import KEPT_DAYS
+from mailpact_producer.store.prepared import Prepared
 from mailpact_producer.store.schema import mails, outbox
 
 MOST_SHOWN: Final = 100
 """Mails of one reader that are shown, the latest first."""
 
-_ADD = insert(mails).values(
-    message_id=bindparam("message_id"),
-    user_id=bindparam("user_id"),
-    template=bindparam("template"),
-    email=bindparam("email"),
-    made_at=clock.now(),
-    state=MailState.QUEUED,
-    attempt=0,
-    occurred_at=0,
+_ADD = Prepared(
+    insert(mails).values(
+        message_id=bindparam("message_id"),
+        user_id=bindparam("user_id"),
+        template=bindparam("template"),
+        email=bindparam("email"),
+        made_at=clock.now(),
+        state=MailState.QUEUED,
+        attempt=0,
+        occurred_at=0,
+    )
 )
 _PROGRESS: Final = ("state", "attempt", "occurred_at", "smtp_code", "reply", "error")
 
@@ -63,9 +66,7 @@ class SentMail:
 
 def add(connection: Connection, message_id: str, *, user_id: int, template: str, email: str) -> None:
     """Note that a message to a reader is stored in this transaction."""
-    connection.execute(
-        _ADD, {"message_id": message_id, "user_id": user_id, "template": template, "email": email}
-    )
+    _ADD.run(connection, {"message_id": message_id, "user_id": user_id, "template": template, "email": email})
 
 
 def record(connection: Connection, told: Mapping[str, Sequence[Progress]]) -> int:

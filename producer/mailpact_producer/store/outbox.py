@@ -34,6 +34,7 @@ from sqlalchemy import (
 from mailpact.amqp.messages import Message
 from mailpact.database import clock
 from mailpact_producer.relay_plan import Dead, Published, PutBack, State, Step
+from mailpact_producer.store.prepared import Prepared
 from mailpact_producer.store.schema import outbox
 
 LEASE_SECONDS: Final = 30  # three times what one publish may take
@@ -41,16 +42,18 @@ KEPT_DAYS: Final = 7  # a published message, of which only id and times are left
 MAX_EXPIRED: Final = 1000  # at a time
 MAX_REASON: Final = 300  # characters, the column's size
 
-_ENQUEUE = insert(outbox).values(
-    message_id=bindparam("message_id"),
-    contract=bindparam("contract"),
-    body=bindparam("body"),
-    made_at_seconds=bindparam("made_at_seconds"),
-    traceparent=bindparam("traceparent"),
-    state=bindparam("state"),
-    claim=bindparam("claim"),
-    available_at=clock.now() + bindparam("lease", type_=BigInteger),
-    attempts=0,
+_ENQUEUE = Prepared(
+    insert(outbox).values(
+        message_id=bindparam("message_id"),
+        contract=bindparam("contract"),
+        body=bindparam("body"),
+        made_at_seconds=bindparam("made_at_seconds"),
+        traceparent=bindparam("traceparent"),
+        state=bindparam("state"),
+        claim=bindparam("claim"),
+        available_at=clock.now() + bindparam("lease", type_=BigInteger),
+        attempts=0,
+    )
 )
 _HOLDS = select(outbox.c.id).where(outbox.c.message_id == bindparam("message"))
 
@@ -91,7 +94,7 @@ def enqueue(
         "claim": claim,
         "lease": 0 if claim is None else LEASE_SECONDS * clock.SECOND,
     }
-    stored = connection.execute(_ENQUEUE, values)
+    stored = _ENQUEUE.run(connection, values)
     if claim is None:
         return None
     return Claimed(

@@ -28,6 +28,7 @@ from mailpact.database import clock
 from mailpact_producer.accounts import Registration, address_key
 from mailpact_producer.errors import AddressKnown
 from mailpact_producer.store import comments, mails
+from mailpact_producer.store.prepared import Prepared
 from mailpact_producer.store.schema import links, outbox, sessions, users
 
 UNCONFIRMED_DAYS: Final = 7
@@ -106,9 +107,9 @@ def put(
         "email_key": registration.email_key,
         "password_hash": password_hash,
     }
-    connection.execute(_PUT[connection.dialect.name], new)
+    _PUT.run(connection, new)
     query = {"key": registration.email_key, "message": message_id}
-    row = connection.execute(_REGISTERED, query).one()
+    row = _REGISTERED.run(connection, query).one()
     return Registered(_made(row), row.now, bool(row.is_repeated))
 
 
@@ -255,8 +256,8 @@ def _replaced(new: ReadOnlyColumnCollection[str, Any]) -> dict[str, ColumnElemen
     return changed | {"delete_at": case((ends, new["delete_at"]), else_=users.c.delete_at)}
 
 
-_PUT: Final = {dialect: _put(dialect) for dialect in ("sqlite", "mysql")}
-_REGISTERED = (
+_PUT: Final = Prepared({dialect: _put(dialect) for dialect in ("sqlite", "mysql")})
+_REGISTERED: Final = Prepared(
     _query()
     .add_columns(
         clock.now().label("now"),

@@ -21,6 +21,13 @@ HOSTILE = [
     "</title><svg onload=alert(1)>",
     "{{ 77773 * 77773 }}",
 ]
+SQL = [
+    "Ada'); DROP TABLE users; --",
+    "' OR '1'='1",
+    "\\' OR 1=1 #",
+    "%s %(name)s :name ? %%",
+    "100 % \U0001f4b0",
+]
 
 
 class Elements(HTMLParser):
@@ -187,3 +194,19 @@ async def test_no_answer_leads_to_another_site_or_has_a_header_of_the_client_s(
     for answer in answers:
         assert answer.status == 303
         assert re.match(r"/[a-z]*(?:$|[/#])", answer.headers["Location"]), answer.headers["Location"]
+
+
+async def test_text_that_reads_like_sql_is_stored_and_searched_as_text(
+    site: Any, people: dict[str, Any], data: Any
+) -> None:
+    emails = [f"reader-{number}@example.org" for number in range(len(SQL))]
+
+    for email, text in zip(emails, SQL, strict=True):
+        assert (await site.register(email, name=text)).status == 303
+        assert BOB not in (await people[ADA].submit("/readers", "/readers", address=text)).text
+        assert (await site.log_in(email, text)).status == 422
+
+    stored_names = data.rows("SELECT name FROM users WHERE email LIKE 'reader-%' ORDER BY id")
+    assert [name for (name,) in stored_names] == SQL
+    mails = [mail for mail in data.mails() if mail.to in emails]
+    assert [mail.data["name"] for mail in mails] == SQL
