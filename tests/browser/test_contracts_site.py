@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.command import run
+from tests.documentation import SITE_SECONDS, documentation
 
 PAGES = (
     "index",
@@ -18,8 +18,6 @@ PAGES = (
     "errors/schema",
     "commands/mailpact-consumer",
 )
-
-SITE_SECONDS = 200  # it takes 4 of a processor's own
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(SITE_SECONDS + 60)]
 
@@ -34,9 +32,7 @@ class Quiet(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of a web server with a folder as `mailpact contracts docs` makes it."""
-    out = tmp_path_factory.mktemp("documented") / "out"
-    done = run("contracts", "docs", "--out", str(out), seconds=SITE_SECONDS)
-    assert done.returncode == 0, done.stderr
+    out = documentation(tmp_path_factory)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(out))) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()

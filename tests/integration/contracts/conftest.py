@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import run
+from tests.documentation import documentation
 from tests.toolchains import skip_without, toolchain
 
 NODE = Path(__file__).with_name("node")
@@ -57,7 +58,4 @@ def _installed(cache: Path, version: str) -> Path:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder as `mailpact contracts docs` makes it (4 s)."""
-    out = tmp_path_factory.mktemp("documented") / "out"
-    done = run("contracts", "docs", "--out", str(out), seconds=SITE_SECONDS)
-    assert done.returncode == 0, done.stderr
-    return out
+    return documentation(tmp_path_factory)

@@ -37,6 +37,7 @@ from mailpact_producer.service import running as producer_running
 from mailpact_producer.settings import ProducerSettings
 from mailpact_producer.store import schema
 from tests.servers.database import Databases
+from tests.servers.rabbitmq import Rabbitmq
 
 PATIENCE_SECONDS = 20.0
 PASSWORD = "correct horse battery"
@@ -260,10 +261,19 @@ def development_broker(folder: Path) -> Broker:
     return Broker(f"amqp://guest:guest@127.0.0.1:{port}/", is_up)
 
 
+@pytest.fixture
+def rabbitmq_url(rabbitmq: Any) -> Iterator[str]:
+    """Yield the URL of a vhost that does not exist yet; most tests here never need it."""
+    name = f"test-{secrets.token_hex(4)}"
+    yield rabbitmq.url(name)
+    if isinstance(rabbitmq, Rabbitmq):
+        rabbitmq.recover()
+        rabbitmq.delete_vhost(name)
+
+
 def rabbitmq_broker(node: Any, url: str) -> Broker:
-    """Return a RabbitMQ whose vhost is not there yet: quicker than a node that does not run, and as good as none."""
+    """Return a RabbitMQ whose vhost does not exist yet: quicker than a node that does not run, and as good as none."""
     vhost = url.rpartition("/")[2]
-    node.delete_vhost(vhost)
 
     @asynccontextmanager
     async def is_up() -> AsyncIterator[None]:

@@ -26,6 +26,7 @@ def test_verdict_never_contradicts_the_truth(pairs, compared):
         assert getattr(compared(pair), direction) in (truth, Verdict.UNPROVEN), pair["name"]
 
 
+@pytest.mark.heavy
 def test_at_most_one_verdict_in_twenty_is_unproven(pairs, compared):
     verdicts = [verdict for pair in pairs for verdict in (compared(pair).backward, compared(pair).forward)]
 

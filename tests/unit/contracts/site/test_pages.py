@@ -16,6 +16,8 @@ from mailpact_contract_tool.publish.writing import read_published
 from mailpact_contract_tool.site.material import material
 from mailpact_contract_tool.site.pages import pages
 
+pytestmark = pytest.mark.heavy  # making all pages takes more than a second
+
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
 CODE = re.compile(r"^(`{3,})(?!\{toctree).*?^\1$|(`+)[^`].*?\2", re.MULTILINE | re.DOTALL)
 
@@ -38,7 +40,6 @@ def written(whole):
     return pages(made_from)
 
 
-@pytest.mark.heavy
 def test_every_contract_has_its_page_and_its_vectors_have_one(written):
     names = [name.replace("/", "-") for name in catalogue.load().contracts]
 
@@ -47,7 +48,6 @@ def test_every_contract_has_its_page_and_its_vectors_have_one(written):
     ] == []
 
 
-@pytest.mark.heavy
 def test_every_error_code_has_its_page_that_says_what_to_do(written):
     errors = catalogue.load().error_codes
 
