@@ -1,1 +1,4 @@
-"""The CMS: a web site on which readers register, each registration a message that is never lost and never made up."""
+"""The CMS: a web site on which readers register.
+
+Each registration publishes exactly one message, which is never lost.
+"""

@@ -1,9 +1,9 @@
-"""What a person typed into the registration form, and whether it can be an account.
+"""Validates the registration form: decides whether the typed values can be an account.
 
-The address decides who gets the mail, so it must obey the message's contract exactly: ASCII, an international
-domain as A-labels. People may type `ada@bücher.example`; it becomes `ada@xn--bcher-kva.example`. What stands before
-the @ belongs to the mailbox's host, and nobody else may rewrite it: no dots or plus signs are folded, and its case
-is kept in what is stored. Only the comparison of two addresses ignores case.
+The address decides who gets the mail, so it must obey the message's contract exactly: ASCII, an international domain
+as A-labels. People may type `ada@bücher.example`; it becomes `ada@xn--bcher-kva.example`. Only the mailbox's host may
+interpret the part before the @. So dots and plus signs are kept, and the stored address keeps its case. Only the
+comparison of two addresses ignores case.
 """
 
 import re
@@ -20,15 +20,14 @@ MAX_ADDRESS: Final = 254  # characters; RFC 5321 4.5.3.1.3 less the angle bracke
 MAX_NAME: Final = 100  # characters
 MIN_PASSWORD: Final = 8  # characters; NIST SP 800-63B 5.1.1.2 asks for 8 and for room up to 64 at least
 MAX_PASSWORD: Final = 128
-FEWEST_DIFFERENT: Final = 3  # characters of a password: "aaaaaaaa" is in no list, and guessed first
+# different characters of a password: no list contains "aaaaaaaa", but attackers try it first
+FEWEST_DIFFERENT: Final = 3
 
 NOT_IN_NAMES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})  # Unicode categories: controls, line separators
 NOT_IN_PASSWORDS: Final = frozenset({"Cc", "Cs"})
 TURNS_THE_READING_DIRECTION: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _WEB_ADDRESS: Final = re.compile(r"://|\bwww\.", re.IGNORECASE)
-_BLANK_LETTERS: Final = frozenset(
-    "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
-)  # letters that show nothing
+_BLANK_LETTERS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")  # invisible letters
 INVISIBLE: Final = frozenset({"Cf", "Cc", "Zs", "Zl", "Zp"})
 
 _SHORT_ADDRESS: Final = 64  # characters; in no form can the whole address become too long
@@ -37,7 +36,7 @@ MOST_DOMAINS: Final = 1000
 """Domains whose check is kept: most readers have their mailbox at one of a few hosts."""
 
 IsMailable = Callable[[str], bool]
-"""Whether an address obeys the contract that messages to it are written under."""
+"""Returns whether a mail to an address is valid under the messages' contract."""
 
 
 class Field(StrEnum):
@@ -50,7 +49,7 @@ class Field(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What a new account is made of. `email` is ASCII; `password` is in Unicode's form NFKC."""
+    """The data of a new account. `email` is ASCII; `password` is in Unicode's form NFKC."""
 
     name: str = field(repr=False)
     email: str = field(repr=False)
@@ -58,12 +57,12 @@ class Registration:
 
     @property
     def email_key(self) -> str:
-        """The form by which two addresses are compared."""
+        """Return the form of the address in which two addresses are compared."""
         return address_key(self.email)
 
 
 def address_key(email: str) -> str:
-    """Return the form of an ASCII address by which two addresses are compared."""
+    """Return an ASCII address in the form in which two addresses are compared."""
     return email.casefold()
 
 
@@ -78,9 +77,11 @@ class Wrong(Exception):
 def read_registration(
     fields: Mapping[str, str], is_mailable: IsMailable, common_passwords: Collection[str]
 ) -> Registration | FieldErrors:
-    """Read the form's fields; an absent one counts as empty. All are looked at, so that all errors show at once.
+    """Read the form's fields; an absent field counts as empty.
 
-    `common_passwords` are those that are guessed first, in lower case.
+    All fields are checked, so that all errors are shown at once.
+
+    `common_passwords` are the passwords that attackers try first, in lower case.
     """
     errors: FieldErrors = {}
     values: dict[Field, str] = {}
@@ -110,7 +111,8 @@ def _name(typed: str) -> str:
     if _has(name, NOT_IN_NAMES):
         raise Wrong("Your name must be one line of text without control characters.")
     if _WEB_ADDRESS.search(name):
-        # Names stand in mails to an address that may be somebody else's: nobody advertises that way.
+        # A name occurs in mails to an address that may belong to somebody else. So a name must not contain
+        # advertising.
         raise Wrong("Your name cannot contain a web address.")
     if len(name) > MAX_NAME:
         raise Wrong(f"Your name has {len(name)} characters. The site can store {MAX_NAME}.")
@@ -156,12 +158,12 @@ def _ascii_domain(domain: str) -> str:
 
 
 def _validated(address: str) -> ValidatedEmail:
-    # Names below .test are nobody's (RFC 6761), and just what a developer tries a site with.
+    # Nobody owns names below .test (RFC 6761), and developers try a site with such names.
     return validate_email(address, allow_smtputf8=False, check_deliverability=False, test_environment=True)
 
 
 def _what_is_wrong(local_part: str, domain: str) -> str:
-    # The library's own sentences speak of code points and of its options.
+    # The library's own error texts are too technical: they mention code points and the library's options.
     if "@" in local_part:
         return "The address has more than one @."
     if domain.startswith("["):
@@ -176,14 +178,14 @@ def _what_is_wrong(local_part: str, domain: str) -> str:
 
 
 def own_words(fields: Mapping[str, str]) -> frozenset[str]:
-    """Return what of a form anybody who knows the person would try as a password."""
+    """Return the words of a form that somebody who knows the person would try as a password."""
     email = without_invisible_ends(fields.get(Field.EMAIL, "")).casefold()
     name = without_invisible_ends(fields.get(Field.NAME, "")).casefold()
     return frozenset({email, email.partition("@")[0], name, name.replace(" ", "")})
 
 
 def read_password(typed: str, common: Collection[str], personal: Collection[str]) -> str:
-    """Return a new password in Unicode's form NFKC. Raises Wrong, also for common and personal ones."""
+    """Return a new password in Unicode's form NFKC. Raises Wrong, also for common and personal passwords."""
     password = normalised(typed)
     if len(password) < MIN_PASSWORD:
         raise Wrong(f"A password has at least {MIN_PASSWORD} characters. Several words make a good password.")

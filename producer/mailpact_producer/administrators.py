@@ -1,7 +1,7 @@
-"""Makes administrators of the site. An operator does so at the database; the mail goes out through the site's outbox.
+"""Makes administrators of the site. The operator's command writes to the database; the running site sends the mail.
 
-The account has no password until its owner chooses one by the mailed link. An account whose address was never
-confirmed may have been made by somebody else: its password and its sessions end.
+The account has no password until its owner chooses one by the mailed link. If the account's address was never
+confirmed, somebody else may have made the account, so its password and its sessions become invalid.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""What the audit log says: who did what, on which object, and from which network.
+"""The entries of the audit log: who did what, on which object, and from which network.
 
 An entry names accounts, pages, comments and mails by their ids. It holds no address, name, password, token or text.
 """
@@ -10,7 +10,7 @@ from typing import Final
 
 
 class Act(StrEnum):
-    """What was done."""
+    """The action of an entry."""
 
     LOGGED_IN = "logged-in"
     LOGIN_FAILED = "login-failed"
@@ -39,7 +39,7 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Who acts: the id of an account, None without one; and the /24 or /64 that the request comes from."""
+    """The actor: the id of an account, or None; and the /24 or /64 network of the request."""
 
     account: int | None
     network: str

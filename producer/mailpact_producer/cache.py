@@ -1,11 +1,11 @@
-"""The rendered pages that this process keeps in memory, and when they are no longer true. Pure: the time comes in.
+"""The cache of rendered pages in this process, with their invalidation. Pure: the time is an argument.
 
 Each item has a key of the contract `cache-invalidation/1`, under which the item is dropped, and a name, under which
-the item is looked up: a page is kept under each of its addresses. An item ends after 60 seconds in any case, because
-a message about a change can be lost.
+the item is looked up: a page is kept under each of its addresses. Every item expires after 60 seconds, because a
+message about a change can be lost.
 
-A page is read from the database, rendered, and then kept. If anything was dropped meanwhile, the page that was
-rendered may be the old one, and is not kept: `generation` counts what was dropped.
+A page is read from the database, rendered, and then kept. If anything was dropped in the meantime, the rendered page
+may be outdated and is not kept. `generation` counts the drops.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -49,7 +49,7 @@ class PageCache:
         self.generation = 0
 
     def get(self, name: Hashable) -> Kept | None:
-        """Return what is kept under a name; None if nothing is, or if it may be out of date."""
+        """Return the answer that is kept under a name; None if there is none, or if the answer may be out of date."""
         item = self._items.get(name)
         if item is None or not self._is_in_time():
             return None
@@ -59,7 +59,7 @@ class PageCache:
         return item.kept
 
     def keep(self, name: Hashable, key: str, kept: Kept, *, generation: int) -> None:
-        """Keep an answer whose making began at `generation`, unless something was dropped since then."""
+        """Keep an answer whose rendering began at `generation`, unless something was dropped since then."""
         if generation != self.generation or not self._is_in_time():
             return
         self._items.pop(name, None)

@@ -25,7 +25,7 @@ from mailpact_producer.store.comments import Comment, CommentState
 from mailpact_producer.store.users import User
 
 MOST_IN_AN_HOUR: Final = 10
-"""Comments and changes of comments that one reader makes."""
+"""The most comments and changes of comments of one reader in an hour."""
 
 
 class Commenting:

@@ -1,8 +1,8 @@
 """Messages of the site, each checked against the contract that it is written under.
 
-A message is checked before it is stored, because a promise that cannot be kept must not be made, and once more
-before it is published, unless this process has just checked the same bytes: another release may have written the row.
-The data of a template are checked against the template's own contract, too.
+A message is checked before it is stored, so that an invalid message is never stored. It is checked again before it is
+published, because another release may have written the row; this second check is skipped if this process has just
+checked the same bytes. The data of a template are checked against the template's own contract, too.
 """
 
 import json
@@ -20,7 +20,7 @@ from mailpact_producer.mails import Mail
 
 CONTRACT: Final = "email/2"
 EARLIER_CONTRACT: Final = "email/1"
-"""What the first release wrote its mails under. Rows of that release may still wait in the outbox."""
+"""The contract of the first release's mails. Rows of this release may still wait in the outbox."""
 
 CANARY_CATEGORY: Final = "canary"
 APP_ID: Final = "mailpact-producer"
@@ -65,7 +65,7 @@ def canary_body(address: str, site_name: str, expires_at: int) -> bytes:
 
 
 class Writer:
-    """Writes messages under one contract: its binding gives their properties, its writer schema the last word."""
+    """Makes messages of one contract: the binding gives the properties, and the writers' schema checks the body."""
 
     def __init__(self, catalogue: Catalogue, name: str) -> None:
         """Read the contract `name`, such as "email/2". Raises UnknownContractError, PublishedFileError."""
@@ -119,7 +119,7 @@ class Writer:
 
     def is_mailable(self, email: str) -> bool:
         """Return whether `email/2` allows a mail to this address."""
-        # Text that is not ASCII may hold half a surrogate pair, which the engine that validates cannot take.
+        # Text beyond ASCII may contain a lone surrogate, for which the validator raises an error.
         body: Any = {"to": [{"address": email}], "subject": "-", "text": "-"}
         return email.isascii() and self._validator.check(body) is None
 
@@ -139,5 +139,5 @@ def _moment(microseconds: int) -> str:
 
 
 def _encoded(members: Mapping[str, object]) -> bytes:
-    # `surrogatepass`, so that half a surrogate pair reaches the check, which refuses it, instead of raising here.
+    # `surrogatepass`, so that a lone surrogate does not raise here, but reaches the check, which refuses the body.
     return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")

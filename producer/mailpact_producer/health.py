@@ -1,6 +1,6 @@
-"""Tells operators how the site is: whether it can serve pages, and whether its mail flows.
+"""Reports the site's state to operators: whether the site can serve pages, and whether its mail flows.
 
-An outage of the mail must not take the site down, so `/readyz` asks for the database alone. `/health/mail` answers 503
+An outage of the mail must not take the site down, so `/readyz` requires only the database. `/health/mail` answers 503
 while mail does not flow: the database or the broker is away, a message has waited in the outbox for more than two
 minutes, or the canary is late.
 """

@@ -1,6 +1,6 @@
-"""Deletes what has ended: unconfirmed accounts, sessions, links, counts, old entries of the audit log.
+"""Deletes expired data: unconfirmed accounts, sessions, links, counts, old entries of the audit log.
 
-Every process of the site does it.
+Every process of the site does this.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from mailpact_producer.store import audit_log, limits, links, login_delays, mail
 
 FIRST_SECONDS: Final = 30.0
 EVERY_SECONDS: Final = 300.0
-MOST_USERS: Final = 500  # in one transaction
+MOST_USERS: Final = 500  # deleted in one transaction
 MOST_MESSAGES: Final = 5_000
 MOST_ENTRIES: Final = 5_000
 

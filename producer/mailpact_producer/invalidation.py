@@ -1,4 +1,4 @@
-"""Tells all processes of the site which cached pages are no longer true (contract `cache-invalidation/1`).
+"""Tells all processes of the site which cached pages are out of date (contract `cache-invalidation/1`).
 
     change ─▶ one transaction: rows, message ─▶ relay ─▶ exchange cache.invalidation ─▶ a queue for each process ─▶ drop
 
@@ -42,7 +42,7 @@ log = structlog.get_logger()
 
 
 class Listener:
-    """Drops from the cache what other processes say; `run` it in a task."""
+    """Drops the cached items that other processes name. Call `run` in a task."""
 
     def __init__(self, url: AmqpUrl, catalogue: Catalogue, *, origin: str, now: Callable[[], float]) -> None:
         contract = catalogue.contract(CONTRACT)
@@ -88,7 +88,7 @@ class Listener:
         ack.add_done_callback(self._acks.discard)
 
     def _keys(self, message: Message) -> Sequence[str]:
-        """Return the keys that the message names, none of this process's own; every key if it breaks its contract."""
+        """Return the keys in the message; no keys if this process sent it, and every key if it breaks its contract."""
         limits = self._binding.limits
         refusal = self._binding.refuse(message.type, message.content_type, message.content_encoding)
         value: Any = refusal or parse(

@@ -1,8 +1,8 @@
 """How much mail may be asked for, and for whom. Pure.
 
-Whoever fills in a form makes the site send a mail to an address that need not be theirs. So mails are counted, for
-each mailbox and for each network, over the last hour. There is no limit for the whole site: whoever reached that would
-close the site for everybody.
+Anybody can fill in a form with the address of another person, and the site sends a mail to this address. So mails are
+counted for each mailbox and for each network over the last hour. There is no limit for the whole site, because an
+attacker who reached this limit would lock out everybody.
 """
 
 import hashlib
@@ -49,9 +49,9 @@ def limit_key(secret: bytes, scope: str, name: str) -> str:
 
 
 def recent(times: Sequence[int], now: int, *, span: int) -> list[int]:
-    """Return those of `times` that lie less than `span` before `now`; all in one unit.
+    """Return the `times` less than `span` before `now`, all in the same unit.
 
-    A time ahead of `now` counts too: the database's clock may have been set back.
+    A time after `now` counts, too, because the database's clock may have been set back.
     """
     return [time for time in times if time > now - span]
 
@@ -61,7 +61,7 @@ LONGEST_DELAY_SECONDS: Final = 8.0
 
 
 def delay_seconds(failures: int, *, free_failures: int) -> float:
-    """Return how long an attempt to log in waits after so many failures; the first `free_failures` cost nothing."""
+    """Return the delay of the next login after so many failures. The first `free_failures` failures cause no delay."""
     over = failures - free_failures
     if over < 0:
         return 0.0

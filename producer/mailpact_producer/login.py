@@ -36,7 +36,7 @@ class LoggedIn:
 
 
 class Login:
-    """Begins sessions and ends them; `nobody` is the hash of a password that nobody has."""
+    """Begins and ends sessions. `nobody` is the hash of a random password, which is checked for an unknown address."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Login:
         is_right = await self._passwords.matches(user.password_hash if user else self._nobody, password)
         who = audit.current.get()
         if user is None or not is_right:
-            # For an unknown address, too: both cost the same work.
+            # This is also done for an unknown address, so that both cases cost the same work.
             on = "" if user is None else audit.reader(user.id)
             await self._note(who, Act.LOGIN_FAILED, on)
             return None
@@ -107,7 +107,7 @@ class Login:
         of_account, of_network = names
 
         def take_turns(connection: Connection) -> float:
-            # Always in this order: see the limits of mail.
+            # Always in this order, to avoid deadlocks (see the limits of mail).
             network = login_delays.take_turn(connection, of_network, free_failures=FREE_FAILURES_OF_NETWORK)
             account = login_delays.take_turn(connection, of_account, free_failures=FREE_FAILURES_OF_ACCOUNT)
             return max(network, account)

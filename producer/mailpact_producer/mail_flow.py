@@ -25,7 +25,7 @@ class Flow:
 
 
 class MailFlow:
-    """Looks whether mail flows. Without a canary only the outbox is looked at."""
+    """Checks whether mail flows. Without a canary only the outbox is checked."""
 
     def __init__(self, database: Database, keeper: CanaryKeeper | None) -> None:
         self._database = database

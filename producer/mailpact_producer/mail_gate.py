@@ -1,6 +1,6 @@
-"""Decides whether a mail may be asked for, before anybody looks whether there is such an account.
+"""Decides whether a request may send a mail, before the site checks whether the account exists.
 
-A request is counted in the transaction that does what was asked for, and before the transaction's other statements.
+A request is counted in the same transaction as its work, and before the transaction's other statements.
 """
 
 from collections import Counter
@@ -42,7 +42,7 @@ class MailRequest:
 
     @property
     def limits(self) -> tuple[Limit, ...]:
-        """The limits in the order in which every transaction locks their rows."""
+        """Return the limits in the order in which every transaction locks their rows."""
         return tuple(limit for limit in (self.network, self.mailbox) if limit is not None)
 
 
@@ -99,8 +99,9 @@ class MailGate:
     async def transact(self, request: MailRequest, work: Callable[[Connection], T]) -> T | None:
         """Count the request and do `work` in one transaction; return what `work` returns.
 
-        Return None, and count the request for the network alone, if the mailbox has had its mails: nobody is told.
-        Raises NetworkFull if the network has, and then nothing is kept; also raises what `Database.transact` raises.
+        Return None, and count the request for the network alone, if the mailbox has reached its limit. The requester
+        does not learn this. Raises NetworkFull if the network has, and then nothing is kept; also raises what
+        `Database.transact` raises.
         """
 
         def counted(connection: Connection) -> tuple[bool, T | None]:

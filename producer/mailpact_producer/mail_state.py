@@ -2,9 +2,9 @@
 
     queued ─▶ deferred, uncertain ─▶ failed, expired ─▶ sent
 
-Events come more than once, late, and in any order. A mail never goes back to a state further left: an end stays an
-end. Only `sent` comes after `failed` and `expired`, because an operator can replay a dead letter. Of two events about a
-mail that is still tried the later try counts, and of one try the later moment.
+Events can arrive several times, late, and in any order. A mail never returns to a state further left in the picture.
+After `failed` and `expired` only `sent` is possible, because an operator can replay a dead letter. Of two events
+about an unfinished mail, the event of the later try counts; of two events of one try, the later event counts.
 """
 
 from collections.abc import Mapping

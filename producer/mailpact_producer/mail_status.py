@@ -1,11 +1,11 @@
-"""Learns what became of the site's mails, from the consumer's events (contract `email-status/1`).
+"""Records the state of the site's mails from the consumer's events (contract `email-status/1`).
 
     exchange email.status ─▶ queue email.status.site ─▶ check ─▶ one transaction for many events ─▶ ack
 
 All processes of the site share the queue. An event is acknowledged after the commit; a copy of an event changes
 nothing. Events about messages of other publishers are counted and skipped. An event that breaks its contract is
-counted, logged without what it holds, and skipped: a dead letter could not mend it. Without the broker, or without the
-right to read the queue, the site serves its pages and mails as before.
+counted, logged without its content, and skipped, because a dead letter would not help. Without the broker, or without
+the right to read the queue, the site serves its pages and mails as before.
 """
 
 import asyncio
@@ -105,7 +105,8 @@ class StatusListener:
                 told[event["message_id"]].append(progress)
         while told:
             try:
-                # Perhaps committed and not known to be (CommitUnknown): the second time it changes nothing.
+                # If the outcome of the commit is unknown (CommitUnknown), the events are recorded again, which
+                # changes nothing.
                 foreign, is_of_canary = await self._database.transact(partial(_record, told=told))
             except DatabaseUnavailable:
                 await asyncio.sleep(

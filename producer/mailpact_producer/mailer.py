@@ -1,4 +1,4 @@
-"""Enqueues the site's mails in the transaction of what they tell about."""
+"""Enqueues the site's mails in the same transaction as the change that they report."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
-"""Hashes passwords with argon2id, in threads of its own and with a bound on who waits.
+"""Hashes passwords with argon2id, in separate threads and with a limit of waiting requests.
 
-A hash takes 19 MiB and about 19 ms of a core. In the database's threads a wave of registrations would starve every
-transaction; without a bound the last of a wave would wait for minutes. There are as many threads as CPUs, and on Linux
-the operating system prefers the event loop to them: pages are read quickly while passwords are hashed.
+A hash takes 19 MiB and about 19 ms of a core. If the database's threads did this work, many registrations at once
+would block all transactions. Without a limit the last of many requests would wait for minutes. There are as many
+threads as CPUs, and on Linux the operating system prefers the event loop to them: pages are read quickly while
+passwords are hashed.
 """
 
 import asyncio

@@ -154,7 +154,7 @@ class Relay:
         outcomes = await self._publish_all(rows)
         await self._settle(rows, outcomes, token)
         if Outcome.NOT_SENT in outcomes:
-            # Lost, or it lets publishers wait: not to be asked again at once, row by row.
+            # The connection is lost or the broker blocks publishers, so the relay waits before the next try.
             await asyncio.sleep(POLL_SECONDS)
         return len(rows) == BATCH
 

@@ -1,12 +1,12 @@
-"""What the relay does with a row once it knows what became of its publish.
+"""Decides what the relay does with a row after the outcome of its publish is known.
 
     pending --claim--> claimed --confirmed--> published (body erased)
        ^                  |
        |                  +--refused by its own writer schema--> dead (a bug of ours; people are called)
        +--anything else, and a lease that ran out--+
 
-Only CONFIRMED means that the broker has the message. Everything else goes back and is published again with the same
-message id, so that a second copy is told by it.
+Only CONFIRMED means that the broker has the message. After any other outcome the message is published again with the
+same message id, so that consumers recognise a second copy.
 """
 
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ def step_after(outcome: Outcome | Refusal, *, attempts: int, uniform: Uniform) -
         case Outcome.CONFIRMED:
             return Published()
         case Outcome.NOT_SENT:
-            # The relay itself waits until the broker takes messages again; a wait of the row's would come on top.
+            # The relay itself waits until the broker accepts messages again, so the row needs no additional wait.
             return PutBack(0.0, is_attempt=False, reason=outcome)
         case Outcome.UNROUTABLE:
             return _put_back(outcome, attempts, uniform, LONGEST_WAIT_FOR_QUEUE_SECONDS)

@@ -1,4 +1,4 @@
-"""Keeps the log short: what happens often is one line a minute, with a count. Pure."""
+"""Keeps the log short: frequent events of one kind make one line in a minute, with a count. Pure."""
 
 from typing import Final
 

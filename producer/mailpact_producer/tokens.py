@@ -2,7 +2,7 @@
 
     signed text = base64url(content || HMAC-SHA256(key, purpose || 0 || content))
 
-Each signature has a purpose, so that what was signed for one use is worth nothing for another.
+Each signature has a purpose, so that a text that was signed for one purpose is invalid for another purpose.
 
 A form carries a token against forged requests. For somebody who is logged in the token is derived from the session,
 which no other site can read. For anybody else it is a signed double-submit cookie: the form carries a token, and the

@@ -1,4 +1,4 @@
-"""Counts what was asked for in the last hour, for all processes of the site.
+"""Counts the requests of the last hour, for all processes of the site.
 
 A row holds the times of one mailbox's or network's requests. The request is noted first, which locks its rows until
 the transaction ends, and only then are the times counted: requests at the same moment cannot all be the last request

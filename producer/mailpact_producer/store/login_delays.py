@@ -1,4 +1,4 @@
-"""Delays of logging in, for all processes of the site: who fails again and again waits longer and longer.
+"""Delays of logins, for all processes of the site. Repeated failures increase the delay.
 
 A row stands for an account as seen from one network, or for a network. Each attempt takes the next free moment, so
 that attempts at once wait one after the other. Nobody is locked out: from another network the owner waits for nothing.

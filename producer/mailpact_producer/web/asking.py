@@ -1,4 +1,4 @@
-"""Tells for whom the mail of a form counts, and which address was typed."""
+"""Finds the mailbox and the network for which the mail of a form counts, and reads the typed address."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

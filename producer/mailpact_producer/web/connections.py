@@ -1,4 +1,4 @@
-"""Bounds what one client can hold of the site: time, connections, and lines in the log.
+"""Limits what one client can use: time, connections, and lines in the log.
 
 aiohttp limits how long a request's head may be, but not how long it may take. Somebody who opens connections and
 never finishes a request would use up the process's file descriptors. So each connection is watched:
@@ -9,7 +9,7 @@ A head and a body must be complete within 10 seconds, an idle connection is clos
 been taken within 60. There are never more connections than the process has descriptors for: a new connection replaces
 the one that has kept the site waiting longest.
 
-What cannot be read as HTTP is answered with one fixed page. Neither that page nor the log repeats what was sent.
+Invalid HTTP is answered with one fixed page. Neither this page nor the log repeats what the client sent.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""What mailed links lead to. To open a link shows a page with a button; only the button uses the link up.
+"""The pages of mailed links. Opening a link only shows a page with a button; the button uses the link.
 
-Mail programs and virus scanners open links by themselves, so that nothing may happen at a GET.
+Mail programs and virus scanners open links automatically, so a GET must not change anything.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

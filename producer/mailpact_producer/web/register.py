@@ -1,7 +1,7 @@
-"""The registration form, and what becomes of it when it is posted.
+"""The registration form and its processing.
 
-The answer to an address that is known is the answer to one that is not, down to the cookie: 303 to the page from which
-the form was opened. Whether a mail comes, only the owner of the mailbox learns.
+The answer is the same for a known and an unknown address, also its cookie: 303 to the page from which the form was
+opened. Only the owner of the mailbox learns whether an account exists.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Renders templates with what stands around every page: the notice, and who is logged in."""
+"""Renders templates with the parts that every page has: the notice, and the reader who is logged in."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
