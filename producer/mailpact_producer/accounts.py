@@ -210,7 +210,7 @@ def normalised(password: str) -> str:
 
 
 def without_invisible_ends(text: str) -> str:
-    """Return `text` without the spaces and invisible characters at both ends, which a paste may bring along."""
+    """Return `text` without the spaces and invisible characters at both ends, which pasted text may contain."""
     if text.isascii():
         return text.strip()
     start, end = 0, len(text)

@@ -2,10 +2,10 @@
 
     claim (a transaction) -> publish all at once, wait for each confirm -> settle (a transaction)
 
-No transaction is open while the broker is waited for. A nudge after each commit makes a message leave at once; a
-look at the outbox every second finds those whose nudge was lost, whose wait is over, or that other processes have
-committed. Every CMS process has a relay, and their claims keep them apart. While the broker is away nothing is
-claimed at all. A message that is alone leaves at once.
+No transaction is open while the relay waits for the broker. A nudge after each commit starts the relay at once. Every
+second the relay also checks the outbox for messages whose nudge was lost, whose wait is over, or that other processes
+have committed. Every CMS process has a relay; claims prevent two relays from publishing the same message. While the
+broker is unavailable, no message is claimed. A single message is published at once.
 
 While the broker takes messages, a transaction may store its row under this relay's own claim (`claim_ahead`). After the
 commit the row is handed to the relay, which publishes it without a look at the outbox. If the process is killed before
@@ -33,7 +33,7 @@ from mailpact_producer.store.outbox import Claimed
 BATCH: Final = 100  # less than the publisher's window, so that no claimed row waits for its turn
 POLL_SECONDS: Final = 1.0
 PACE_SECONDS: Final = 0.04
-"""From the beginning of a round to the next: of many messages at once several share the two transactions of a round.
+"""The time between the beginnings of two rounds, so that many messages share the two transactions of a round.
 
 Messages that were claimed ahead share a write to the broker in the same way.
 """
