@@ -130,7 +130,10 @@ def capture(
 
 
 def _log_shipping(url: AmqpUrl | None) -> AbstractAsyncContextManager[object]:
-    """Return what ships log records while the server runs; the libraries for it are loaded only with a broker."""
+    """Return the context that ships log records while the server runs.
+
+    Its libraries are loaded only if there is a broker.
+    """
     if url is None:
         configure_logging(verbose=True, service="capture")
         return nullcontext()
@@ -140,7 +143,7 @@ def _log_shipping(url: AmqpUrl | None) -> AbstractAsyncContextManager[object]:
 
 
 def host_name(text: str) -> str:
-    """Return a value of --allowed-host; raise SettingsError for what no Host header can be, such as one with a port."""
+    """Return a value of --allowed-host; raise SettingsError for an invalid host name, such as a name with a port."""
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", text):
         raise SettingsError(
             f"--allowed-host {text!r} is not a name or address without a port, such as `capture`"

@@ -1,6 +1,6 @@
 """The commands by their names, each imported when it is used.
 
-Importing all of them takes longer than most of them run, and a service must not load the contract tool.
+To import all commands would take longer than most commands run. A service must not load the contract tool.
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,11 +45,11 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "template": ("mailpact_cli.template.command:app", "Show the mail that a template makes."),
     "dead": ("mailpact_cli.dead.command:app", "List, show, replay and delete dead letters."),
 }
-"""Of each command: where it is found (`module:name`, a function or a group), and its line in the list of commands."""
+"""For each command: its location (`module:name`, a function or a group), and its line in the list of commands."""
 
 
 class _Imported(dict[str, Any]):
-    """The commands by name. typer asks for names and for single commands; a command is imported when asked for."""
+    """The commands by name, for typer. A command is imported only when typer asks for this command."""
 
     def __init__(self) -> None:
         super().__init__(dict.fromkeys(COMMANDS))
@@ -85,7 +85,7 @@ def root() -> TyperGroup:
     )
     app.callback()(_options)
     group = get_command(app)
-    assert isinstance(group, TyperGroup)  # noqa: S101  # `cls` above
+    assert isinstance(group, TyperGroup)  # noqa: S101  # `cls` above makes this class
     group.commands = _Imported()
     return group
 
@@ -128,7 +128,7 @@ def _imported(name: str) -> TyperCommand | TyperGroup:
         app.add_typer(found, name=name)
     else:
         app.command(name)(found)
-        app.callback()(lambda: None)  # else typer would make the only command the whole program
+        app.callback()(lambda: None)  # otherwise typer would make a single command the whole program
     above = get_command(app)
     assert isinstance(above, TyperGroup)  # noqa: S101  # a program with a callback or a group is one
     for each in _groups_and_commands(above):

@@ -165,7 +165,7 @@ def _guarded(serve: Callable[[int], int], worker: int) -> int:
     """Run one worker; report an expected error in one line, as the command does."""
     try:
         return serve(worker)
-    except Exception as error:  # the outermost edge of this process; what is not expected is raised again
+    except Exception as error:  # the outermost handler of this process; an unexpected error is raised again
         expected = exit_line(error)
         if expected is None:
             raise

@@ -35,7 +35,7 @@ STAGES: Mapping[Point | None, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """The captured mail; `raw_sha256` is of the bytes exactly as the capture server received them."""
+    """The captured mail. `raw_sha256` is the hash of the bytes as the capture server received them."""
 
     sender: str
     to: str
@@ -46,7 +46,7 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the demo saw. Times are milliseconds after the form was posted."""
+    """The demo's result. Times are milliseconds after the form was posted."""
 
     message_id: str
     registered_ms: float
@@ -56,14 +56,14 @@ class Shown:
 
 
 class JourneyTimes:
-    """Notes when each message reached each point, in seconds of a clock that never jumps."""
+    """Records when each message reached each point, in seconds of a monotonic clock."""
 
     def __init__(self) -> None:
         self.captured = asyncio.Event()
         self._times: dict[str, dict[Point, float]] = {}
 
     def note(self, point: Point, message_id: str) -> None:
-        """Note that a message is at a point now."""
+        """Record that a message has reached a point now."""
         self._times.setdefault(message_id, {}).setdefault(point, time.perf_counter())
         if point is Point.CAPTURED:
             self.captured.set()
@@ -93,12 +93,13 @@ async def _show(system: RunningSystem) -> Shown:
     times = JourneyTimes()
     system.journey.watch(times.note)
     reader = f"reader-{secrets.token_hex(3)}@example.org"
-    # Before the queue is made a message would wait a second in the outbox. If it is not made, the mail's limit says so.
+    # If the queue did not exist yet, the message would wait a second in the outbox. If the queue never exists, the
+    # time limit for the mail reports this.
     with suppress(TimeoutError):
         async with asyncio.timeout(CONSUMING_SECONDS):
             await system.consuming.wait()
     timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-    jar = aiohttp.CookieJar(unsafe=True)  # cookies of an IP address
+    jar = aiohttp.CookieJar(unsafe=True)  # keeps cookies of an IP address
     async with aiohttp.ClientSession(timeout=timeout, cookie_jar=jar) as session:
         posted_at = await _register(session, system.cms_url, reader)
         registered_ms = _milliseconds(time.perf_counter() - posted_at)

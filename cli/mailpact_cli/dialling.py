@@ -16,7 +16,7 @@ DIAL_SECONDS = 5  # a command ends within ten seconds; starting and stopping als
 async def connected(
     url: AmqpUrl, role: str, seconds: float = DIAL_SECONDS
 ) -> "AsyncIterator[AbstractConnection]":
-    """Yield a connection to the broker, or to the first node that takes it, and close it at the end.
+    """Yield a connection to the broker (to the first node that accepts it), and close it at the end.
 
     Raises BrokerUnreachable if there is no connection within the time or if the connection is lost, and AccessRefused.
     """

@@ -1,4 +1,4 @@
-"""Reads the environment; no other module does. A variable with a misspelt name would silently have no effect."""
+"""Reads the environment; no other module does. Reports misspelt variables, which would silently have no effect."""
 
 import os
 import re
@@ -32,7 +32,7 @@ def check_environment(group: TyperGroup, arguments: list[str]) -> None:
     known: set[str] = set()
     if (
         arguments and arguments[0] in group.commands
-    ):  # importing this command is enough if it reads all of them
+    ):  # it is enough to import this command if the command reads all of them
         known = variables(group.commands[arguments[0]])
     if not {name.removesuffix("_FILE") for name in present} <= known:
         known = variables(group)
@@ -106,7 +106,7 @@ def misspelt_variable(name: str, known: Collection[str]) -> None:
 
 
 def _edits(left: str, right: str) -> int:
-    """Return how many characters have to be inserted, removed or replaced to make one text the other."""
+    """Return the edit distance of two texts: the number of inserted, removed or replaced characters."""
     row = list(range(len(right) + 1))
     for number, character in enumerate(left, 1):
         before, row[0] = row[0], number
@@ -119,7 +119,7 @@ def _edits(left: str, right: str) -> int:
 def _only_line(variable: str, file: Path) -> str:
     named = f"{variable} names {str(file)!r}"
     try:
-        if not file.is_file():  # a pipe or a device could be read for ever
+        if not file.is_file():  # reading from a pipe or a device might never end
             raise SettingsError(f"{named}, which is no file")
         with file.open("rb") as opened:
             text = opened.read(URL_FILE_BYTES + 1).decode().removesuffix("\n")

@@ -1,4 +1,4 @@
-"""What each error means to the person at the command line: one line and an exit code.
+"""The line and the exit code for each error on the command line.
 
 CommandError
 ├── ServiceUnreachable   3: nobody answers where the command was told to look
@@ -34,7 +34,7 @@ class ServiceUnreachable(CommandError):
 
 
 class NotShown(CommandError):
-    """The demo did not come to its end."""
+    """The demo failed: its mail did not arrive."""
 
 
 class LogQueueMissing(CommandError):
@@ -47,15 +47,16 @@ class LogQueueMissing(CommandError):
 
 
 class FileNotWritten(CommandError):
-    """A file of log records cannot be written; what is not on the disk stays in the queue."""
+    """A file of log records cannot be written. Records that are not on the disk stay in the queue."""
 
 
 def refuse_closed_output() -> None:
-    """Make writing to a closed standard output an error. Python itself would lose the result without a word."""
+    """Make writing to a closed standard output an error. Without this, Python would silently lose the result."""
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # open until the process ends
     if sys.stdout is None:
-        # Open for reading, so that a write fails, and the number 1 goes to no file or connection opened later.
+        # The file is open for reading only, so that writes fail. It occupies descriptor 1, so no file opened later
+        # gets this number.
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
 
 
@@ -79,17 +80,17 @@ def _command_line_line(error: BaseException) -> tuple[str, int] | None:
 
 
 def _output_line(error: BaseException) -> tuple[str, int] | None:
-    if isinstance(error, SystemExit):  # rich ends the program when a pipe is closed, and says nothing
+    if isinstance(error, SystemExit):  # rich ends the program without a message when a pipe is closed
         return f"cannot write to standard output: {os.strerror(errno.EPIPE)}", WRONG
     if isinstance(error, OSError) and error.errno in _NO_OUTPUT and error.filename is None:
-        # Python would complain about the text that is still buffered when the process ends.
+        # Otherwise Python would report an error for buffered text when the process ends.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # open until the process ends
         return f"cannot write to standard output: {error.strerror}", WRONG
     return None
 
 
 def _service_line(error: BaseException) -> tuple[str, int] | None:
-    # Imported here, after an error: these imports cost a command that works 0.2 seconds.
+    # Imported only after an error, because these imports take 0.2 seconds.
     from mailpact.amqp.errors import AccessRefused, BrokerUnreachable, TopologyMismatch
     from mailpact.contracts.errors import CatalogueError, UnknownContractError
     from mailpact.database.migrate import SchemaUnknown

@@ -1,4 +1,4 @@
-"""What the site and the capture server tell of one message, for `mailpact status ID`.
+"""Get the site's and the capture server's data about one message, for `mailpact status ID`.
 
 the site's outbox: committed, confirmed        the capture server: asked, events, log records, mails, differences
 """
@@ -28,7 +28,7 @@ Sent = Mapping[str, Any]
 
 
 async def ask_site(url: DatabaseUrl, message_ids: Sequence[str]) -> "Entry | None":
-    """Return what the site's outbox knows of the message. Raises SettingsError, DatabaseUnavailable."""
+    """Return the message's entry in the site's outbox. Raises SettingsError, DatabaseUnavailable."""
     from mailpact.database.engine import open_database
     from mailpact.database.transactions import DatabaseUnavailable
     from mailpact_producer.store import outbox
@@ -44,7 +44,7 @@ async def ask_site(url: DatabaseUrl, message_ids: Sequence[str]) -> "Entry | Non
 
 
 async def ask_viewer(url: str, message_id: str) -> dict[str, Any]:
-    """Return the journey that the capture server tells. Raises ServiceUnreachable."""
+    """Return the message's journey from the capture server. Raises ServiceUnreachable."""
     import aiohttp
 
     address = f"{url}/api/mailpact/v1/journey/{quote(message_id, safe='')}"
@@ -60,12 +60,12 @@ async def ask_viewer(url: str, message_id: str) -> dict[str, Any]:
 
 
 def is_known(told: Mapping[str, Any]) -> bool:
-    """Return whether the capture server knows anything of the message."""
+    """Return whether the capture server has data about the message."""
     return any(told.get(name) for name in ("asked", "events", "records", "mails", "known_as"))
 
 
 def print_site(entry: "Entry | None", console: Console) -> None:
-    """Print what the site's outbox knows."""
+    """Print the entry of the site's outbox."""
     if entry is None:
         console.print(
             "The site's outbox has no such message: another producer's, or published over 7 days ago.\n"
@@ -82,7 +82,7 @@ def print_site(entry: "Entry | None", console: Console) -> None:
 
 
 def print_journey(told: Mapping[str, Any], console: Console) -> None:
-    """Print what the capture server tells."""
+    """Print the journey from the capture server."""
     if not told.get("listening_since"):
         console.print("The capture server hears no broker, so it tells of mails alone.\n")
     elif not is_known(told):

@@ -1,9 +1,9 @@
-"""Writes log lines to a stream, those of one moment as one write.
+"""Writes log lines to a stream, and groups lines of the same moment into one write.
 
-A consumer writes a line for each mail, and one commit of its inbox makes some ten mails `sent` at once: a write for
-each line would take a twentieth of its CPU time. So lines of the level info that are made in one round of the event
-loop are written together, at the end of that round. Warnings and errors are written at once, with what waits before
-them; so is every line where no event loop runs.
+A consumer writes a line for each mail, and one commit of its inbox sets about ten mails to `sent` at once. A write
+for each line would take a twentieth of the consumer's CPU time. So all lines of level info from one round of the
+event loop are written together at the end of the round. Warnings and errors are written at once, after the waiting
+lines. Without an event loop every line is written at once.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ import structlog
 
 
 def write_lines_in_groups() -> None:
-    """Have our log lines written to standard error in groups, after `configure_logging`."""
+    """Write log lines to standard error in groups. Call this after `configure_logging`."""
     lines = GroupedLines(sys.stderr)
     structlog.configure(logger_factory=lambda *_: lines)
 
 
 class GroupedLines:
-    """structlog's last step: a method for each level; the lines are rendered already."""
+    """The logger at the end of structlog's chain, with a method for each level. It gets rendered lines."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -36,7 +36,7 @@ class GroupedLines:
                 self._write()
 
     def warning(self, line: str) -> None:
-        """Write a line now, after those that wait."""
+        """Write a line now, after the waiting lines."""
         self._waiting.append(f"{line}\n")
         self._write()
 

@@ -91,7 +91,7 @@ class Buffer:
         return batch
 
     def clear(self) -> None:
-        """Forget all records, without counting them as lost."""
+        """Delete all records, without counting them as lost."""
         self._records.clear()
         self._bytes = 0
 
@@ -123,7 +123,7 @@ class LogShipper(Collector):
         self.shipped = 0
 
     def take(self, level: str, text: str) -> None:
-        """Take a record as `configure_logging` renders it."""
+        """Add a record in the form that `configure_logging` renders."""
         self.buffer.put((level, text, int(time.time())))
 
     def collect(self) -> Iterator[Metric]:
@@ -135,7 +135,7 @@ class LogShipper(Collector):
 
     @asynccontextmanager
     async def shipping(self) -> AsyncIterator[None]:
-        """Ship until the context ends; then wait at most half a second for what is left."""
+        """Ship until the context ends; then wait at most half a second for the remaining records."""
         task = asyncio.create_task(self._run())
         try:
             yield
@@ -157,12 +157,12 @@ class LogShipper(Collector):
     async def _session(self, connection: AbstractConnection) -> NoReturn:
         try:
             await self._find_exchange(connection)
-        except TopologyMismatch as error:  # it was declared by somebody else at the same time
+        except TopologyMismatch as error:  # another program declared the exchange at the same time
             raise BrokerLost(str(error)) from error
         channel = await open_channel(connection)
         self._supervisor.report_up()
         self._is_connected = True
-        most = 1  # a missing right is only told after a publish, and the batch is lost
+        most = 1  # the broker reports a missing permission only after a publish, and the batch is lost
         pause_seconds = EVERY_SECONDS
         try:
             while True:
@@ -188,7 +188,7 @@ class LogShipper(Collector):
             # Not by `basic_publish`, which takes 100 us of CPU for each message; this takes 5.
             payload = b"".join(self._encoder.frames(record, channel.number) for record in batch)
             await connection.write_queue.put(ChannelFrame(payload=payload, should_close=False))
-            # Without a time limit: a broker that blocks answers late, and a dead one ends the session.
+            # There is no time limit: a blocking broker answers late, and a dead connection ends the session.
             await channel.basic_qos(prefetch_count=1)
         except BaseException:  # also when cancelled
             self.buffer.lost += count
@@ -208,7 +208,7 @@ class LogShipper(Collector):
             log.warning("log records were not shipped", count=lost)
 
     async def _find_exchange(self, connection: AbstractConnection) -> None:
-        """Declare the exchange if it does not exist. Looking needs no right to declare."""
+        """Declare the exchange if it does not exist. The check first needs no permission to declare."""
         with talking():
             async with asyncio.timeout(2 * RPC_SECONDS):
                 try:
@@ -264,7 +264,7 @@ def configure_service_logging(
 ) -> LogShipper | None:
     """Send the log records of this process to stderr, and to a shipper if there is a URL; return the shipper.
 
-    A process that is forked later has the records that its parent made before, and the parent forgets them.
+    A process that is forked later inherits the records of its parent; the parent then deletes its own copies.
     """
     shipper = None if url is None else LogShipper(url, service)
     configure_logging(verbose=verbose, service=service, ship=shipper.take if shipper else None)
@@ -276,7 +276,7 @@ def configure_service_logging(
 
 @asynccontextmanager
 async def shipping(shipper: LogShipper | None) -> AsyncIterator[tuple[Collector, ...]]:
-    """Ship until the context ends, and yield what counts; do nothing without a shipper."""
+    """Ship until the context ends, and yield the metrics collectors; do nothing without a shipper."""
     if shipper is None:
         yield ()
         return

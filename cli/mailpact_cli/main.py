@@ -1,4 +1,4 @@
-"""The outermost edge of the command: every expected error becomes one line and an exit code.
+"""The entry point of the command: every expected error becomes one line and an exit code.
 
 0    done
 1    the thing that was checked is wrong, or the output cannot be written
@@ -12,7 +12,7 @@ import sys
 
 def main() -> None:
     """Run the command line that this process was started with, and exit."""
-    # Everything is imported below, so that Ctrl-C is handled while it is.
+    # All imports are below, so that Ctrl-C is also handled during the imports.
     try:
         code = _run(sys.argv[1:])
     except KeyboardInterrupt:
@@ -27,7 +27,7 @@ def _run(arguments: list[str]) -> int:
         refuse_closed_output()
         _call(arguments)
         sys.stdout.flush()
-    except BaseException as error:  # the outermost edge; an unexpected error is raised again
+    except BaseException as error:  # the outermost handler; an unexpected error is raised again
         expected = exit_line(error)
         if expected is None:
             raise

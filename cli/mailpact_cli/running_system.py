@@ -122,7 +122,7 @@ async def running_system(given: UpOptions, folder: Path, journey: Journey) -> As
             cms_url=f"{cms_url}/",
             viewer_url=f"{viewer_url}/",
             smtp_url=smtp_url,
-            # Everybody knows the embedded broker's password; another's is nobody's business.
+            # The embedded broker's password is public; the password of another broker must not be shown.
             amqp_link=amqp_url.url if given.amqp_url is None else str(amqp_url),
             journey=journey,
             consuming=consumer.consuming,
@@ -138,7 +138,7 @@ def _producer_settings(
         base_url=base_url,
         amqp_url=amqp_url,
         database_url=given.database_url or DatabaseUrl.of_file(folder / "cms.db"),
-        # A demo that runs once is over before the second canary.
+        # A demo that runs once ends before the second canary.
         canary=None if given.once else CanarySettings(CANARY, viewer_url=viewer_url + CANARY_VIEW),
         mail_limit_network=0,  # the developer's own machine is the only network that can reach the site
     )

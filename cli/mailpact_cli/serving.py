@@ -11,7 +11,7 @@ import structlog
 Serve = Callable[[asyncio.Event], Awaitable[None]]
 
 GARBAGE_THRESHOLDS = (20_000, 20, 20)
-"""For `gc.set_threshold`: objects of a request or a mail are hardly ever cycles, and reference counts free them.
+"""For `gc.set_threshold`: objects of a request or a mail rarely form cycles, and reference counts free them.
 
 At Python's defaults (700, 10, 10) the search for cycles took about a tenth of the consumer's CPU time.
 """

@@ -53,7 +53,7 @@ def up(
     for option, is_given in (("--json", as_json), ("--once", once)):
         if is_given and not demo:
             raise SettingsError(f"{option} needs --demo")
-    # A script that starts the demo has nobody who could press Ctrl-C.
+    # A script that starts the demo cannot press Ctrl-C.
     is_once = once or (demo and not sys.stdout.isatty())
     given = UpOptions(
         demo=demo,

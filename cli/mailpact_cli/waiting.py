@@ -1,6 +1,6 @@
 """Waits for a database server that does not answer yet, because a service may be started before the server.
 
-An SQLite file is not waited for: what is wrong with a file, such as a missing folder, does not mend itself.
+The command does not wait for an SQLite file, because an error such as a missing folder does not go away by itself.
 """
 
 import asyncio

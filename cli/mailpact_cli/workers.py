@@ -1,7 +1,7 @@
 """Runs one command in several processes: starts them, forwards signals, and restarts processes that were killed.
 
-The processes are forked before anything is connected. A process that ends by itself with an error code ends all: a
-wrong setting would otherwise be tried for ever. A process that was killed is started again after a second.
+The processes are forked before anything is connected. If a process ends by itself with an error code, all processes
+end; otherwise a wrong setting would be tried for ever. A process that was killed is started again after a second.
 """
 
 import ctypes
@@ -73,6 +73,6 @@ class _Workers:
 
 
 def _end_with_parent() -> None:
-    """Have this process asked to stop when its parent is killed; only Linux knows how."""
+    """Make the kernel stop this process when its parent is killed (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

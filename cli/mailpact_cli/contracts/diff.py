@@ -18,7 +18,7 @@ from mailpact_cli.contracts.result import report
 if TYPE_CHECKING:
     from mailpact_contract_tool.compare.verdict import Change, Comparison, NoWitness, Verdict
 
-_LONGEST_WITNESS = 300  # characters of it that people are shown; --json has all
+_LONGEST_WITNESS = 300  # characters that are shown to people; --json shows all
 _COLOURS = {"compatible": "green", "breaking": "red", "unproven": "yellow"}
 _WIDTH = max(map(len, _COLOURS))
 

@@ -36,7 +36,7 @@ def docs(
     from mailpact_contract_tool.site.pages import pages
 
     refuse_without_sphinx()
-    refuse_what_is_not_ours(out)  # before the site is made, which takes seconds
+    refuse_what_is_not_ours(out)  # before the site is built, because the build takes seconds
     catalogue = read_contracts(contracts)
     published = read_published(catalogue.root)
     whole = edition(published, catalogue, release=version("mailpact"))

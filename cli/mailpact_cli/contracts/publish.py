@@ -1,4 +1,4 @@
-"""`mailpact contracts publish`: the folder and the tarball that other teams take."""
+"""`mailpact contracts publish`: exports a folder and a tarball for other teams."""
 
 import hashlib
 from pathlib import Path

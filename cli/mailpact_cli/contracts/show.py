@@ -27,7 +27,7 @@ def show(
     """Show one contract: exchange and AMQP properties, limits, members and an example."""
     catalogue = read_contracts(contracts)
     contract = catalogue.draft(name)
-    validator(catalogue, contract)  # what follows relies on its being a schema
+    validator(catalogue, contract)  # the following code needs a valid schema
     shown = _shown(catalogue, contract)
     report(shown, lambda console: _print(shown, console), as_json=as_json)
 

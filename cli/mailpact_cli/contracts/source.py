@@ -16,7 +16,7 @@ def folder_option() -> Any:
 
 
 def read_contracts(folder: Path | None) -> Catalogue:
-    """Read the installed contracts, or those of the given folder. Raises PublishedFileError."""
+    """Read the installed contracts, or the contracts of the given folder. Raises PublishedFileError."""
     return catalogue.load() if folder is None else catalogue.read(folder)
 
 
@@ -26,9 +26,10 @@ def contracts_folder(folder: Path | None) -> Path:
 
 
 def validator(published: Catalogue, contract: Contract, *, writer: bool = False) -> Validator:
-    """Compile what readers accept, or what writers must obey; raises UnusableSchemaError.
+    """Compile the readers' schema, or the writers' schema; raises UnusableSchemaError.
 
-    The folder may come from another team: with some patterns and with an endless definition no engine returns.
+    The folder may come from another team, and some patterns and endless definitions would make an engine run for
+    ever.
     """
     from mailpact_contract_tool.lint.schemas import unusable_fault
 

@@ -1,1 +1,1 @@
-"""`mailpact dead`: what an operator does with dead letters."""
+"""`mailpact dead`: the operator's commands for dead letters."""

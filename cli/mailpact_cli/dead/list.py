@@ -1,4 +1,4 @@
-"""`mailpact dead list`: which messages became no mail, and why."""
+"""`mailpact dead list`: which messages could not be mailed, and why."""
 
 import json
 from collections import Counter
@@ -80,7 +80,8 @@ def _document(found: _Found) -> dict[str, Any]:
 def _sent(url: DatabaseUrl, letters: "list[DeadLetter]") -> frozenset[tuple[str, str]]:
     """Return the message ids and recipients of these letters whose mail was sent.
 
-    A crash between a letter's confirm and its record in the inbox can be followed by the mail.
+    A mail can be sent after its letter if the consumer crashed between the letter's confirm and its record in the
+    inbox.
     """
     from mailpact_consumer.decide import State
     from mailpact_consumer.history import hashes_of, states

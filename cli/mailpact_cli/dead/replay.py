@@ -1,4 +1,4 @@
-"""`mailpact dead replay`: tries again to mail what became no mail."""
+"""`mailpact dead replay`: tries again to mail messages that could not be mailed."""
 
 import asyncio
 import json
@@ -89,7 +89,8 @@ async def _replay(
     from mailpact_consumer.dead_queue import Replay
 
     result = _Result()
-    # A connection of its own: an alarm of the broker stops connections that publish, and letters must be put back.
+    # A separate connection, because an alarm of the broker blocks publishing connections, and letters must be put
+    # back.
     async with connected(amqp_url, "replay") as connection:
         replay = await Replay.on(connection)
         async for tag, letter in with_progress(queue):

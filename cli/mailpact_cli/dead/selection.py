@@ -39,7 +39,7 @@ def newer_than_option() -> Any:
 def selection(
     ids: list[str] | None, code: str | None, older_than: str | None, newer_than: str | None
 ) -> Selection:
-    """Return the selection that the options describe; raise SettingsError for an age that cannot be read."""
+    """Return the selection that the options describe; raise SettingsError for an invalid age."""
     return Selection(
         ids=frozenset(given.lower() for given in ids or ()),
         code=code,
@@ -49,7 +49,7 @@ def selection(
 
 
 def refuse_everything(chosen: Selection, verb: str) -> None:
-    """Raise SettingsError when nothing says which letters are meant: no slip may hit all of them."""
+    """Raise SettingsError if no option selects letters, so that no command affects all letters by mistake."""
     if chosen == Selection():
         raise SettingsError(
             f"name the letters to {verb}: ids, --code, --older-than or --newer-than (--older-than 0s means all)"

@@ -1,4 +1,4 @@
-"""`mailpact dead show ID`: everything that the letters of one message say."""
+"""`mailpact dead show ID`: shows all data of the letters of one message."""
 
 import base64
 import json
@@ -71,7 +71,7 @@ def _shown(letter: "DeadLetter", now: datetime, *, with_body: bool) -> dict[str,
 
 
 def _plain(value: object) -> object:
-    """Return a header's value as JSON can hold it."""
+    """Return a header's value as a JSON value."""
     match value:
         case bytes() | bytearray():
             return bytes(value).decode("utf-8", "replace")

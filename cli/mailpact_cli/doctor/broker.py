@@ -20,7 +20,10 @@ RABBITMQ: Final = "RabbitMQ"
 async def examine_broker(
     url: AmqpUrl, topology: Topology, *, bridge_is_ours: bool | None
 ) -> AsyncIterator[Finding]:
-    """Yield what is found. `bridge_is_ours` says that a consumer has the legacy queue; None if nobody knows."""
+    """Yield what is found.
+
+    `bridge_is_ours` says that a Mailpact consumer reads the legacy queue; None if this is unknown.
+    """
     from mailpact.amqp.errors import AccessRefused, BrokerUnreachable
 
     is_examined = False
@@ -77,7 +80,7 @@ def _user(url: AmqpUrl, product: str) -> Finding:
 
 
 async def _topology(connection: "AbstractConnection", topology: Topology) -> list[Finding]:
-    """Look at every piece of the topology. A declaration with other arguments would be refused with 406."""
+    """Check every exchange and queue of the topology. A declaration with other arguments would be refused with 406."""
     from mailpact.amqp.errors import talking
     from mailpact_cli.topology.apply import look
 

@@ -10,7 +10,7 @@ MOST_SECONDS: Final = 5.0
 def compared(about: str, whose: str, theirs: float | None, *, between: tuple[float, float]) -> Finding:
     """Return whether a clock agrees with ours within 5 seconds.
 
-    `theirs` was read between the two times of our clock (seconds since 1970); None if the time was not told.
+    `theirs` was read between the two times of our clock (seconds since 1970); None if the time is unknown.
     """
     if theirs is None:
         return ok(about, "not told")

@@ -49,7 +49,7 @@ _SLOW_TO_IMPORT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is examined; None if an option was not given."""
+    """The settings to examine; None if an option was not given."""
 
     amqp_url: AmqpUrl
     management_url: str | None
@@ -107,7 +107,7 @@ def doctor(
         database_url=database_url,
         listen=tuple(listen or ()),
     )
-    for module in _SLOW_TO_IMPORT:  # before any server's time to answer begins
+    for module in _SLOW_TO_IMPORT:  # before the time limits of the servers begin
         import_module(module)
     findings = asyncio.run(_examine_all(settings))
     if as_json:

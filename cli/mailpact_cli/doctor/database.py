@@ -1,4 +1,4 @@
-"""Examines a database: whether it answers, under which isolation, its clock, and the revision of its tables."""
+"""Examines a database: the connection, the isolation level, the clock, and the revision of its tables."""
 
 import asyncio
 import re
@@ -67,7 +67,7 @@ async def examine_database(
 
 
 async def bridge_has_owner(url: DatabaseUrl | None) -> bool | None:
-    """Return whether a Mailpact consumer has the legacy queue; None if the inbox cannot tell."""
+    """Return whether a Mailpact consumer reads the legacy queue; None if the inbox does not say."""
     if url is None or (url.is_sqlite and not url.path.is_file()):
         return None
     try:
@@ -111,7 +111,7 @@ def _read(connection: "Connection", tables: Tables) -> _Seen:
 
     revision = None
     if inspect(connection).has_table(tables.version_table):
-        # The table's name is a constant of ours, not input; names cannot be parameters.
+        # The table's name is a constant, not input. SQL does not allow a parameter for a name.
         revision = connection.execute(text(f"SELECT version_num FROM {tables.version_table}")).scalar()  # noqa: S608  # see above
     theirs = connection.execute(select(clock.now())).scalar_one() / MICROSECONDS
     if connection.dialect.name == "sqlite":

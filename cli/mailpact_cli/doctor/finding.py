@@ -1,4 +1,4 @@
-"""What an examination finds: a value for people and scripts."""
+"""The result of an examination: a value for people and scripts."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from mailpact_cli.errors import UNREACHABLE, WRONG
 
 
 class FindingStatus(StrEnum):
-    """What an examination comes to."""
+    """The verdict of an examination."""
 
     OK = "ok"
     WRONG = "wrong"
@@ -19,7 +19,7 @@ class FindingStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was examined: what was found, and what to do about it (empty if nothing is to be done)."""
+    """One examined item: what was found, and the advice (empty if there is nothing to do)."""
 
     about: str
     verdict: FindingStatus
@@ -28,22 +28,22 @@ class Finding:
 
 
 def ok(about: str, found: str) -> Finding:
-    """Return the finding of something that is right."""
+    """Return the finding for a correct item."""
     return Finding(about, FindingStatus.OK, found)
 
 
 def wrong(about: str, found: str, advice: str) -> Finding:
-    """Return the finding of something that must be changed."""
+    """Return the finding for an item that must be changed."""
     return Finding(about, FindingStatus.WRONG, found, advice)
 
 
 def unreachable(about: str, found: str, advice: str) -> Finding:
-    """Return the finding of a server that does not answer."""
+    """Return the finding for a server that does not answer."""
     return Finding(about, FindingStatus.UNREACHABLE, found, advice)
 
 
 def unknown(about: str, option: str) -> Finding:
-    """Return the finding of something that is examined only with an option."""
+    """Return the finding for an item that is examined only with an option."""
     return Finding(about, FindingStatus.UNKNOWN, "not examined", f"give {option}")
 
 

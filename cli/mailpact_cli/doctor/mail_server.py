@@ -24,7 +24,7 @@ async def examine_mail_server(
     from mailpact_consumer.smtp_session import Server, tls_context
 
     if url.password is not None and not url.is_tls:
-        tls = SmtpTls.REQUIRED  # as the consumer does: a password never travels without encryption
+        tls = SmtpTls.REQUIRED  # like the consumer, which never sends a password without encryption
     yield _tls(url, tls)
     server = MailServer(
         Server(url, tls, tls_context(ca_file), name=mail_from.domain),

@@ -1,4 +1,4 @@
-"""Examines RabbitMQ through its management API: what AMQP cannot ask for."""
+"""Examines RabbitMQ through its management API, for facts that AMQP does not provide."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ ANSWER_SECONDS: Final = 5.0
 OPTION: Final = "--management-url"
 FLAGS: Final = ("quorum_queue", "stream_queue")
 LOG_QUEUE: Final = "logs.all"
-WHOLE_SECONDS: Final = 1.0  # HTTP tells the time no more exactly
+WHOLE_SECONDS: Final = 1.0  # the precision of HTTP's Date
 
 
 async def examine_management(url: str | None, amqp: AmqpUrl, *, utc_seconds: Any) -> AsyncIterator[Finding]:
@@ -67,7 +67,7 @@ def _flags(listed: object) -> Finding:
         for flag in (listed if isinstance(listed, list) else [])
         if isinstance(flag, dict)
     }
-    # A newer RabbitMQ has no such flag any more, because every node has the feature.
+    # Newer releases of RabbitMQ have removed this flag, because every node has the feature.
     missing = [name for name in FLAGS if states.get(name, "enabled") != "enabled"]
     if missing:
         return wrong(

@@ -1,4 +1,4 @@
-"""`mailpact logs collect`: takes the records out of the queue into files of JSON lines, which rotate.
+"""`mailpact logs collect`: moves the records from the queue to rotating files of JSON lines.
 
 A record leaves the queue only when its line is on the disk, so a crash loses nothing and may write a line twice.
 """
@@ -71,7 +71,10 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 
 class RotatingFiles:
-    """Appends lines to `logs.jsonl`. A full file becomes `logs.1.jsonl`, that one `logs.2.jsonl`, and so on."""
+    """Appends lines to `logs.jsonl`.
+
+    A full file is renamed to `logs.1.jsonl`, the previous `logs.1.jsonl` to `logs.2.jsonl`, and so on.
+    """
 
     def __init__(self, folder: Path, *, file_bytes: int, keep_files: int) -> None:
         self._folder, self._file_bytes, self._keep_files = folder, file_bytes, keep_files
@@ -91,7 +94,7 @@ class RotatingFiles:
             raise FileNotWritten(f"{self._path} cannot be written: {error.strerror}") from error
 
     def close(self) -> None:
-        """Close the file that is written to."""
+        """Close the current file."""
         self._file.close()
 
     def _open(self) -> FileIO:
@@ -118,7 +121,7 @@ class RotatingFiles:
 
 
 def _sync_names(folder: Path) -> None:
-    """Wait until the names of the folder's files are on the disk: a new file is else lost when the power fails."""
+    """Sync the folder to the disk. Otherwise a new file could be lost in a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -127,7 +130,7 @@ def _sync_names(folder: Path) -> None:
 
 
 def _end_of_last_line(file: FileIO) -> int:
-    """Return where the last whole line ends. A line that a crash has cut is still in the queue."""
+    """Return the position after the last complete line. If a crash cut a line, its record is still in the queue."""
     position = file.seek(0, os.SEEK_END)
     while position:
         start = max(0, position - 65_536)
@@ -172,6 +175,6 @@ async def _write(deliveries: "asyncio.Queue[Delivery]", files: RotatingFiles) ->
         while not deliveries.empty():
             batch.append(deliveries.get_nowait())
         lines = [as_json(reader.read(delivery.message)) for delivery in batch]
-        # In this thread, because nothing else runs here; and not interrupted by a stop.
+        # In this thread, because no other task needs the event loop, and so that a stop does not interrupt the write.
         files.append(lines)
         await asyncio.shield(asyncio.gather(*(delivery.ack() for delivery in batch)))

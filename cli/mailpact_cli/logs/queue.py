@@ -1,4 +1,4 @@
-"""Reads the queue `logs.all`: once through what waits there, and then what is published from now on."""
+"""Reads the queue `logs.all`: first the waiting records, then new records."""
 
 import asyncio
 from collections import Counter
@@ -15,7 +15,7 @@ from mailpact_cli.errors import LogQueueMissing
 
 QUEUE: Final = "logs.all"
 EXCHANGE: Final = "logs"
-QUIET_SECONDS: Final = 2.0  # after so long without a delivery, somebody else has taken the rest
+QUIET_SECONDS: Final = 2.0  # after this time without a delivery, another program has taken the rest
 
 
 async def look_for_queue(connection: AbstractConnection) -> None:
@@ -27,19 +27,22 @@ async def look_for_queue(connection: AbstractConnection) -> None:
 
 
 async def waiting(connection: AbstractConnection) -> list[Message]:
-    """Return what lies in the queue now, in its order; all of it stays there. Raises LogQueueMissing, BrokerLost."""
+    """Return the messages in the queue now, in order. All of them stay in the queue.
+
+    Raises LogQueueMissing, BrokerLost.
+    """
     with talking():
         channel = await open_channel(connection)
         async with asyncio.timeout(RPC_SECONDS):
             count = await _count(channel, QUEUE)
         taken = [message async for message in _taken(channel, QUEUE, count)]
         async with asyncio.timeout(RPC_SECONDS):
-            await channel.close()  # the broker puts everything back into its place
+            await channel.close()  # the broker puts all messages back at their positions
         return taken
 
 
 async def following(connection: AbstractConnection) -> AsyncIterator[Message]:
-    """Yield what lies in the queue, and then without end what is published. Raises LogQueueMissing, BrokerLost."""
+    """Yield the messages in the queue, and then new messages without end. Raises LogQueueMissing, BrokerLost."""
     with talking():
         channel = await open_channel(connection)
         async with asyncio.timeout(RPC_SECONDS):
@@ -48,11 +51,11 @@ async def following(connection: AbstractConnection) -> AsyncIterator[Message]:
                 await channel.queue_bind(own, EXCHANGE, "#")
             except ChannelNotFoundEntity:
                 raise LogQueueMissing("exchange", EXCHANGE) from None
-    # What is published from here on is in both queues; each message is shown once.
+    # From now on new messages are in both queues, but each message is shown once.
     try:
         old = await waiting(connection)
     except LogQueueMissing:
-        old = []  # only what comes can be shown
+        old = []  # only new messages can be shown
     for message in old:
         yield message
     with talking():
@@ -73,7 +76,7 @@ async def following(connection: AbstractConnection) -> AsyncIterator[Message]:
 
 
 async def _taken(channel: AbstractChannel, name: str, count: int) -> AsyncIterator[Message]:
-    """Yield as many messages of a queue, unacknowledged; fewer if somebody else has taken the rest."""
+    """Yield as many messages of a queue, unacknowledged; fewer if another program has taken the rest."""
     if not count:
         return
     queue: asyncio.Queue[Message] = asyncio.Queue()

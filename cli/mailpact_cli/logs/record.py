@@ -1,7 +1,8 @@
-"""A record of `log/1` as `mailpact logs` needs it: read from a message, compared in time, chosen, and written.
+"""A record of `log/1` for `mailpact logs`: parsing, order in time, selection, and output.
 
-Any program may publish to the exchange `logs`. So nothing is shown before it was read strictly, and control characters
-never reach a terminal. What is no record of `log/1` becomes a record that says so, with the size and without the body.
+Any program may publish to the exchange `logs`. So every message is parsed strictly, and control characters never
+reach a terminal. If a message is not a record of `log/1`, a record with its size and without its body is shown
+instead.
 """
 
 import json
@@ -21,7 +22,7 @@ from mailpact_cli.printable import one_line
 
 
 class Level(StrEnum):
-    """The levels of a record, from the most harmless to the worst."""
+    """The levels of a record, from the least to the most severe."""
 
     TRACE = "trace"
     DEBUG = "debug"
@@ -52,12 +53,12 @@ _TIME: Final = re.compile(r"(.{19})(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))")
 _EARLIEST: Final = (datetime.min.replace(tzinfo=UTC), "")
 
 Moment = tuple[datetime, str]
-"""When a record was made: the whole second, and the digits of its fraction, nine of them."""
+"""The time of a record: the whole second, and nine digits of its fraction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record. `level` is a `Level`, or the word as it came; `service` is empty if nobody says."""
+    """One record. `level` is a `Level`, or the unknown word in the record; `service` is empty if it is unknown."""
 
     members: JsonObject
     level: str
@@ -67,14 +68,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which records are meant; an empty text or None means all. A level means itself and everything worse."""
+    """Selects records; an empty text or None selects all. A level selects itself and all more severe levels."""
 
     service: str = ""
     level: Level | None = None
     message_id: str = ""
 
     def has(self, record: Record) -> bool:
-        """Return whether a record is meant. A level that nobody knows is always meant: it may be the worst."""
+        """Return whether a record is selected. An unknown level is always selected, because it may be severe."""
         if self.service and record.service != self.service:
             return False
         if self.level and record.level in LEVELS[: LEVELS.index(self.level)]:
@@ -92,7 +93,7 @@ class Reader:
         self._utc_now = utc_now
 
     def read(self, message: Message) -> Record:
-        """Return the record, or one about a message that is no record."""
+        """Return the record, or a record that reports an invalid message."""
         limits = self._limits
         value = parse(message.body, max_bytes=limits.max_body_bytes, max_depth=limits.max_depth)
         refusal = value if isinstance(value, Refusal) else self._validator.check(value)

@@ -62,7 +62,7 @@ class Writer:
         print(text)  # noqa: T201  # the result
 
     def flush(self) -> None:
-        """Let the reader of a pipe have what was written."""
+        """Flush standard output, for the reader of a pipe."""
         sys.stdout.flush()
 
 
@@ -74,12 +74,12 @@ class InOrder:
         self._count = 0
 
     def put(self, record: Record, *, now: float) -> None:
-        """Take a record that came at `now`, in seconds."""
+        """Add a record that arrived at `now` (seconds)."""
         self._count += 1
         heappush(self._waiting, (record.moment, self._count, now, record))
 
     def due(self, *, now: float) -> Iterator[Record]:
-        """Yield what need not wait any longer."""
+        """Yield the records that need not wait any longer."""
         while self._waiting and self._waiting[0][2] <= now - IN_ORDER_SECONDS:
             yield heappop(self._waiting)[3]
 

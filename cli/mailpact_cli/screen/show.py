@@ -1,4 +1,4 @@
-"""Draws a situation for a person: one line for each question, and what could not be asked."""
+"""Renders a situation for people: one line for each subject, and the parts that could not be asked."""
 
 from collections.abc import Iterator
 from typing import Final

@@ -1,4 +1,4 @@
-"""What one look at the whole system has found: values for the screen and for scripts."""
+"""The state of the whole system at one time: values for the screen and for scripts."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ class Unknown:
 class Broker:
     """What the broker tells. `waiting` and `dead` count messages in queues; None if the queue does not exist.
 
-    `consumers` is how many consume `email.work` now: none does while the mail server is in trouble.
+    `consumers` is the number of consumers of `email.work` now; it is 0 while the mail server is in trouble.
     """
 
     server: str

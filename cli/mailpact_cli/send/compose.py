@@ -24,7 +24,7 @@ DEFAULT_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the options add to the file, or take instead of its members."""
+    """The parts from the options, which are added to the file's members or replace them."""
 
     to: Sequence[str]
     template: str | None

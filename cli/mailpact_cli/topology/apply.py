@@ -1,8 +1,9 @@
 """`mailpact topology apply`: declares on a broker what the topology says, and deletes nothing.
 
-The command looks first. If anything of the same name exists with other arguments, the command declares nothing and says
-what differs: half a topology is worse than none, because a dead letter whose target does not exist waits three minutes
-in its queue. Then what is missing is declared in the topology's order, in which targets of dead-lettering come first.
+The command checks first. If an exchange or a queue of the same name exists with other arguments, the command declares
+nothing and reports the difference. An incomplete topology is worse than none, because a dead letter without a target
+waits three minutes in its queue. Then the command declares the missing parts in the topology's order, in which the
+targets of dead letters come first.
 """
 
 import asyncio
