@@ -6,7 +6,7 @@ in the database (see `liveness.py`).
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -34,4 +34,4 @@ class DatabaseClock:
         """
         if self._offset_seconds is None:
             raise RuntimeError("the database's clock has not been read yet")
-        return EPOCH + timedelta(seconds=self._offset_seconds + self._monotonic())
+        return datetime.fromtimestamp(self._offset_seconds + self._monotonic(), UTC)

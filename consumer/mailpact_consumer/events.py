@@ -83,7 +83,7 @@ class Events:
                 task.cancel()
 
     def _start(self, event: StatusEvent, reported: Reported | None) -> None:
-        self._metrics.deliveries.labels(event.event).inc()
+        self._metrics.told(event.event)
         if not self._publisher.is_open or len(self._waiting) >= MOST_AT_ONCE:
             return
         self._waiting.append((event, reported))

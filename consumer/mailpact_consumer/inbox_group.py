@@ -14,6 +14,7 @@ from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, select
+from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError
 
 from mailpact.database import clock
@@ -28,6 +29,8 @@ SENT: Final = (
 )
 
 Values = Sequence[object]
+
+_MYSQL_NOW: Final = str(clock.now().compile(dialect=mysql.dialect()))
 
 
 class Found(NamedTuple):
@@ -86,7 +89,7 @@ class Group:
             self._now = str(now)
         elif joins_statements(connection):
             self._now = "@mailpact_now"
-            self._add(f"SET {self._now} = {clock.now().compile(dialect=connection.dialect)}")
+            self._add(f"SET {self._now} = {_MYSQL_NOW}")
         else:
             self._now = str(connection.execute(select(clock.now())).scalar_one())
 

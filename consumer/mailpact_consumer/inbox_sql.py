@@ -1,9 +1,8 @@
 """The statements that the inbox is made of."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -22,9 +21,8 @@ from mailpact_consumer.liveness import is_alive
 from mailpact_consumer.schema import inbox, owners
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
-    """Which row: the message and the hash of one recipient."""
+class Key(NamedTuple):
+    """Which row: the message and the hash of one recipient. A tuple, because each group of rows is sorted by it."""
 
     message_id: str
     recipient_sha256: str

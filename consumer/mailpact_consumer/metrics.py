@@ -42,8 +42,7 @@ class Metrics:
         last_success.set_function(lambda: self._last_success)
         self.dead_letters = Counter("mail_dead_letters", "Dead letters by code.", ["code"], registry=registry)
         # Prometheus sees no increase in a counter that appears with the value 1, so all begin at 0.
-        for event in Event:
-            self.deliveries.labels(event)
+        self._outcomes = {str(event): self.deliveries.labels(event) for event in Event}
         for code in ErrorCode:
             self.dead_letters.labels(code)
         self.without_id = Counter(
@@ -77,6 +76,10 @@ class Metrics:
         if timestamp is not None:
             aware = timestamp if timestamp.tzinfo is not None else timestamp.replace(tzinfo=UTC)
             self.critical_time.observe(max(0.0, (now - aware).total_seconds()))
+
+    def told(self, event: str) -> None:
+        """Note a status event, which a mail's outcome is."""
+        self._outcomes[event].inc()
 
     async def read_inbox(self, database: Database) -> Condition:
         """Read the gauges of the inbox; return whether the inbox can be used."""
