@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pymysql
 import pytest
-from sqlalchemy import Pool, event
+from sqlalchemy import Connection, Engine, event
 from structlog.testing import capture_logs
 
 from mailpact.settings import DatabaseUrl
@@ -117,10 +117,10 @@ async def test_mail_waits_while_the_database_refuses_and_each_is_sent_once_after
 async def test_mail_waits_while_the_disk_of_the_inbox_is_full(stage: Any, eventually: Any) -> None:
     most_pages = [1_000_000]
 
-    def limit(connection: Any, *_: object) -> None:
-        connection.execute(f"PRAGMA max_page_count = {most_pages[0]}")
+    def limit(connection: Connection) -> None:
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {most_pages[0]}")
 
-    event.listen(Pool, "checkout", limit)
+    event.listen(Engine, "begin", limit)
     try:
         # With 1 the file cannot grow any more; rows still fit into its last pages, but not 300 of them.
         await mails_through(
@@ -131,7 +131,7 @@ async def test_mail_waits_while_the_disk_of_the_inbox_is_full(stage: Any, eventu
             count=300,
         )
     finally:
-        event.remove(Pool, "checkout", limit)
+        event.remove(Engine, "begin", limit)
 
     await assert_each_once(stage, 300)
 
