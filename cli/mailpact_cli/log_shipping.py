@@ -1,11 +1,11 @@
 """Ships the log records of a service to the exchange `logs`, so that `mailpact logs` shows those of all services.
 
-Shipping is lossy by design. A record goes into a bounded buffer, and a task of the service's event loop publishes the
-buffer four times a second, without confirms. While there are many records, the task pauses for longer, because large
-batches take the broker less CPU time. After each batch the task asks the broker something on the same channel: the
-answer comes after everything before it was worked on, so one answer stands for the whole batch, and a slow broker gets
-no second batch meanwhile. What does not fit into the buffer, and a batch without an answer, is counted as lost.
-Nothing here waits for the broker on behalf of the service, and no error ends the service.
+Shipping can lose records by design. A record goes into a bounded buffer, and a task of the service's event loop
+publishes the buffer four times a second, without confirms. While there are many records, the task pauses for longer,
+because large batches take the broker less CPU time. After each batch the task sends a request on the same channel and
+waits for the answer. The broker answers only after it has processed the whole batch, so one answer confirms the
+batch, and a slow broker gets no second batch before. Records that do not fit into the buffer, and batches without an
+answer, are counted as lost. The service never waits for the broker because of its log, and no error ends the service.
 """
 
 import asyncio

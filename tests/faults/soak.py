@@ -44,7 +44,7 @@ NUMBERS = ("process_resident_memory_bytes", "process_open_fds", "mailpact_tasks"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the inbox says of one mail: its state, and how many copies may exist beside it."""
+    """The inbox's data about one mail: its state, and the number of possible additional copies."""
 
     state: str
     copies: int

@@ -76,7 +76,7 @@ class System(Mailpact):
         return {place: count for place, count in places.items() if count}
 
     def put_faults(self, *rules: dict[str, object]) -> None:
-        """Let the mail server follow these rules; without rules, all is well."""
+        """Set the mail server's fault rules; without rules there are no faults."""
         url, body = (
             f"{self.viewer_url}/api/mailpact/v1/faults",
             json.dumps({"seed": 1, "rules": rules}).encode(),

@@ -1,8 +1,9 @@
 """The consumer is killed at every step of the order of settling: nothing is lost, and no second mail comes unreported.
 
-Each round kills one consumer at one step with SIGKILL. After every step has had its turn, a consumer that nobody kills
-finishes what is left: more than 20 returns would make a message a dead letter, whoever is killed. `make test-faults`
-runs 50 rounds and waits until the killed consumers count as dead; `make test` runs a few rounds and does not wait.
+Each round kills one consumer at one step with SIGKILL. After all steps, a consumer that is not killed finishes the
+remaining messages, because a message that is returned more than 20 times would become a dead letter. `make
+test-faults` runs 50 rounds and waits until the killed consumers count as dead; `make test` runs a few rounds and does
+not wait.
 """
 
 import itertools
@@ -38,7 +39,7 @@ def rows(mailpact: Any) -> dict[str, tuple[str, int]]:
 
 
 def finish(mailpact: Any, wait_until: Any, *, has_id: bool) -> None:
-    """Let consumers that nobody kills finish what is in the queue."""
+    """Run consumers that are not killed until the queue is empty."""
 
     def is_finished(consumer: Any, left: int) -> bool:
         if has_id:

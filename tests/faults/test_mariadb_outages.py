@@ -1,4 +1,4 @@
-"""MariaDB stopped, killed, its connections ended: what was answered with success is kept and mailed, once."""
+"""MariaDB is stopped or killed, or its connections are closed: each confirmed registration is mailed exactly once."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A broker that comes and goes, a network before it that can fail, and clients to look with."""
+"""Fixtures: a broker that can stop and start, a network that can fail, and clients to inspect the broker."""
 
 import asyncio
 import gc
@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 20
 
 
 async def wait_until(what: str, fact: Callable[[], object]) -> None:
-    """Wait for a fact; a test that waits in vain says for what."""
+    """Wait for a fact; if the wait fails, the error names the fact."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not fact():  # facts inside a broker or a client have no event to wait for
@@ -80,7 +80,7 @@ class RabbitmqBroker:
         await asyncio.to_thread(self._node.stop_application)
 
     async def end(self) -> None:
-        """Leave the node as other tests expect it."""
+        """Restore the node to the state that other tests expect."""
         await asyncio.to_thread(self._node.recover)
         self._set_password(self._node.password)
 
@@ -100,7 +100,7 @@ Broker = DevelopmentBroker | RabbitmqBroker
 
 
 class Proxy:
-    """A network: what goes through can be held up, thrown away, or cut; bytes can be put in."""
+    """A network between client and broker: it can delay, drop or insert bytes, and close connections."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -122,33 +122,33 @@ class Proxy:
         )
 
     def freeze(self) -> None:
-        """Let nothing through in either direction; what comes is read no more."""
+        """Stop forwarding in both directions, and stop reading."""
         self._flows.clear()
 
     def thaw(self) -> None:
         self._flows.set()
 
     def drop_answers(self) -> None:
-        """Throw away what the broker says, on connections of now."""
+        """Discard the broker's bytes on the existing connections."""
         self._answers = False
 
     def restore_answers(self) -> None:
-        """Let the broker be heard again."""
+        """Forward the broker's bytes again."""
         self._answers = True
 
     def cut(self) -> None:
-        """Cut all connections as a dying router would."""
+        """Close all connections abruptly, like a failing router."""
         for writer in self._writers:
             writer.transport.abort()
         self._writers.clear()
         self._clients.clear()
 
     def say(self, frame: bytes) -> None:
-        """Say something to the newest client in the broker's name."""
+        """Send a frame to the newest client, as if the broker had sent it."""
         self._clients[-1].write(frame)
 
     def hang_up(self) -> None:
-        """Close the newest client's connection in the broker's name, without a word of AMQP."""
+        """Close the newest client's connection without AMQP's close method."""
         self._clients[-1].close()
 
     async def stop(self) -> None:
@@ -199,12 +199,12 @@ class Proxy:
 
 @pytest.fixture(autouse=True)
 async def nothing_is_left() -> AsyncIterator[None]:
-    """After each test no task is left, and asyncio had nothing to complain about."""
+    """Check after each test that no task is left and that asyncio reported no error."""
     loop = asyncio.get_running_loop()
     complaints: list[MutableMapping[str, Any]] = []
     loop.set_debug(True)
     loop.slow_callback_duration = 60
-    ours = "Error on transport creation for incoming connection"  # a test's own TLS server was refused by us
+    ours = "Error on transport creation for incoming connection"  # our client refused the test's TLS server
     loop.set_exception_handler(
         lambda _, context: complaints.append(context) if context["message"] != ours else None
     )
@@ -248,14 +248,14 @@ async def proxy(broker: Broker) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def channel(broker: Broker) -> AsyncIterator[AbstractChannel]:
-    """Yield a channel straight to the broker, for declaring, looking and publishing as a stranger would."""
+    """Yield a direct channel to the broker, to declare, inspect and publish like another program."""
     async with aiormq.connect(broker.url.url) as connection:
         yield await connection.channel()
 
 
 @pytest.fixture
 def while_running() -> Callable[[Awaitable[Any]], AbstractAsyncContextManager[asyncio.Task[Any]]]:
-    """Run a coroutine beside the test; cancelled in the end, it must be over within four seconds."""
+    """Run a coroutine during the test. At the end it is cancelled and must finish within four seconds."""
 
     @asynccontextmanager
     async def running_beside(coroutine: Any) -> AsyncIterator[asyncio.Task[Any]]:

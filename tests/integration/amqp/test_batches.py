@@ -1,4 +1,4 @@
-"""A batch of messages: one write, one wait, and the honest outcome of each message."""
+"""A batch of messages: one write, one wait, and the correct outcome of each message."""
 
 import asyncio
 from collections import Counter
@@ -30,7 +30,7 @@ def messages(count: int, routing_key: str = QUEUE) -> list[tuple[str, Message]]:
 
 
 async def taken(channel: AbstractChannel) -> list[bytes]:
-    """Take everything out of the queue."""
+    """Remove all messages from the queue and return them."""
     bodies = []
     while (got := await channel.basic_get(QUEUE, no_ack=True)).delivery.name == "Basic.GetOk":
         bodies.append(got.body)

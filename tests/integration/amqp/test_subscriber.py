@@ -375,7 +375,7 @@ async def test_a_message_cut_short_is_lost_with_its_connection_and_tried_again(
 async def test_what_aiormq_does_without_us_to_a_timestamp_in_microseconds(
     proxy: Any, channel: AbstractChannel, queue: str, wait_until: Any
 ) -> None:
-    """The reason for `content_header`: as soon as this fails, aiormq or pamqp has learned it, and that can go."""
+    """This is the reason for `content_header`. If this test fails, aiormq or pamqp was fixed; then remove it."""
     connection = await aiormq.connect(proxy.url().url)
     consumer = await connection.channel()
     payload = struct.pack(">HHQH", 60, 0, 0, FLAG["timestamp"]) + b"\xff" * 8
@@ -455,7 +455,7 @@ async def test_a_queue_that_is_deleted_and_declared_again_at_once_is_consumed_ag
 
 
 async def lose_subscription(receiver: Receiver) -> None:
-    """Have the broker lose the subscription without a word to the subscriber."""
+    """Make the broker lose the subscription without a notification to the subscriber."""
     library_channel, tag = receiver.subscriber._consuming
     library_channel.consumers.clear()  # so that the library does not report the cancellation either
     callbacks = [*library_channel.on_consumer_cancel_callbacks]

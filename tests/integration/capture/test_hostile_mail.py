@@ -1,4 +1,4 @@
-"""What a hostile mail cannot do to whoever looks at it: every word is escaped, every part is a download."""
+"""A hostile mail cannot harm its reader: all text is escaped, and every part is a download."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""Sessions that were refused or broke off are kept with what was said; sessions that went well are not."""
+"""Failed sessions are kept with their dialogue; successful sessions are not kept."""
 
 import asyncio
 from typing import Any

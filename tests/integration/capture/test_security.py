@@ -1,4 +1,4 @@
-"""What the server does not do and does not tell, whoever asks."""
+"""The server refuses unsafe requests and reveals nothing about itself, whatever the client sends."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What is sent is what is stored, and 250 means that it is."""
+"""The stored mail equals the sent mail, and 250 means that the mail is stored."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""A consumer on a broker and an inbox of the test's own, and a mail server that does as the test says."""
+"""Fixtures: a consumer with the test's own broker and inbox, and a mail server that the test controls."""
 
 import asyncio
 import json
@@ -32,7 +32,10 @@ PATIENCE_SECONDS = 20
 
 @dataclass
 class MailServer:
-    """A mail server; each list is eaten up by the commands that come, and then all is well."""
+    """A mail server.
+
+    Each command takes the next answer from its list; after the list the server answers with success.
+    """
 
     port: int = 0
     mail_replies: list[str] = field(default_factory=list)
@@ -68,7 +71,7 @@ class MailServer:
         return reply
 
     async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  # as above
-        """Take a mail, and answer."""
+        """Receive a mail, and answer."""
         reply = self.data_replies.pop(0) if self.data_replies else "250 OK"
         if reply == "drop" or reply.startswith("250"):
             self.mails.append((envelope.rcpt_tos[0], bytes(envelope.content or b"")))
@@ -105,7 +108,7 @@ class Stage:
         self.journey = Journey()
 
     def consumer(self, health: socket.socket | None = None, **settings: Any) -> Any:
-        """Return a consumer to be entered."""
+        """Return the context of a running consumer."""
         usual = {
             "amqp_url": AmqpUrl.parse(self.amqp_url),
             "smtp_url": SmtpUrl("127.0.0.1", self.mail_server.port),
@@ -118,7 +121,7 @@ class Stage:
         return service.running(chosen, journey=self.journey, health=health)
 
     async def publish(self, body: bytes, **properties: Any) -> None:
-        """Publish a message, as soon as there is a queue for it."""
+        """Publish a message, as soon as its queue exists."""
         connection = await aiormq.connect(self.amqp_url)
         channel = await connection.channel()
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -154,7 +157,7 @@ class Stage:
         await self.publish(json.dumps({"email": email, "message": message}).encode(), **properties)
 
     async def waiting(self, queue: str) -> int:
-        """Count the messages of a queue that nobody holds."""
+        """Return the number of ready messages in a queue."""
         connection = await aiormq.connect(self.amqp_url)
         channel = await connection.channel()
         declared = await channel.queue_declare(queue, passive=True)
@@ -176,7 +179,10 @@ class Stage:
 
     @asynccontextmanager
     async def status_events(self) -> AsyncIterator[Callable[[str], Awaitable[list[dict[str, Any]]]]]:
-        """Gather status events from here on; what is yielded returns all until the first of this kind."""
+        """Collect status events from now on.
+
+        The yielded function returns all events up to the first event of a kind.
+        """
         connection = await aiormq.connect(self.amqp_url)
         channel = await connection.channel()
         await channel.exchange_declare("email.status", exchange_type="topic", durable=True)
@@ -199,7 +205,7 @@ class Stage:
 
     @contextmanager
     def locked_inbox(self) -> Iterator[None]:
-        """Keep everybody else from writing the inbox, as a backup or a long ALTER TABLE would."""
+        """Lock the inbox against writes, as a backup or a long ALTER TABLE does."""
         engine = create_engine(self.inbox_url.url, poolclass=NullPool)
         with engine.connect() as connection:
             connection.exec_driver_sql(
@@ -219,7 +225,7 @@ class Stage:
         return [tuple(row) for row in found]
 
     async def have_it_come_again(self) -> None:
-        """Take the message that waits, and give it back: whoever gets it next sees that it came before."""
+        """Take the waiting message and return it to the queue, so that its next delivery is marked as redelivered."""
         connection = await aiormq.connect(self.amqp_url)
         channel = await connection.channel()
         got = await channel.basic_get("email.work")
@@ -251,7 +257,7 @@ def inbox_url(real_servers: Any, tmp_path: Path) -> DatabaseUrl:
 async def stage(
     amqp_url: str, inbox_url: DatabaseUrl, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Stage]:
-    """Yield a mail server beside the broker, and a consumer's waits made short."""
+    """Yield a mail server with the broker, and shorten the consumer's waits."""
     for module in (rounds, settle):
         monkeypatch.setattr(module, "backoff_seconds", lambda *_: 0.05)
     monkeypatch.setattr(server_watch, "FIRST_PROBE_SECONDS", 0.05)

@@ -1,4 +1,4 @@
-"""Nothing holds anything else up: what waits, is slow, or cannot be written lets the good mail pass."""
+"""Waiting or slow messages, and letters that cannot be written, do not delay other mail."""
 
 import asyncio
 import contextlib

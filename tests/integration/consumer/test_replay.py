@@ -1,4 +1,4 @@
-"""Whoever moves a dead letter back, that is a replay: it tries again the failure that the letter is about."""
+"""A dead letter that any program moves back is a replay: it tries the failed mail of the letter again."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A mail of a killed consumer may have gone out: it is counted and reported, whatever the next try comes to."""
+"""A killed consumer may have sent its mail: the mail is counted and reported as uncertain after any next try."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ REPORT = "mail may go out twice"
 
 
 async def leave_a_row_in_sending(stage: Any) -> None:
-    """Have one mail sent, and make the row that of a process which died before the server's answer was recorded."""
+    """Send one mail, and change its row as if its process had died before it recorded the server's answer."""
     engine = create_engine(stage.inbox_url.url, poolclass=NullPool)
     with engine.begin() as connection:
         changed = connection.execute(

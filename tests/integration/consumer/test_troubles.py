@@ -1,4 +1,4 @@
-"""Trouble holds a message up or ends in a letter, is said once each way, and never ends in silence."""
+"""Trouble delays a message or ends in a letter; its beginning and its end are each logged once."""
 
 import asyncio
 import socket

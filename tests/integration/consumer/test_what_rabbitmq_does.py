@@ -1,4 +1,4 @@
-"""What the consumer rests on in RabbitMQ, each behaviour by itself and without any of our code between.
+"""RabbitMQ's behaviour on which the consumer relies, each behaviour in its own test, without code of Mailpact.
 
 `make test` runs these tests on RabbitMQ 3.10, `make test-trixie` on 4.0, `make test-sid` on the newest in Debian. The
 name of a test that fails on a newer RabbitMQ says on what the consumer cannot rest any more.
