@@ -33,8 +33,7 @@ from pamqp import commands
 
 from mailpact.amqp.topology import declare_all
 from mailpact.contracts import catalogue
-from tests.servers.database import Databases, DatabaseServer
-from tests.servers.programs import SMTP_SINK
+from tests.servers.database import Databases
 from tests.servers.rabbitmq import ManagedRabbitmq, Rabbitmq
 from tests.servers.run_folder import PrivateProcess
 from tests.servers.where import NotAvailable, Servers
@@ -139,9 +138,10 @@ class Sink:
     """Postfix's smtp-sink, which counts the mails that it takes."""
 
     def __init__(self, servers: Servers) -> None:
-        program = servers.program(SMTP_SINK)
-        if isinstance(program, NotAvailable):
-            raise SystemExit(str(program))
+        try:
+            program = servers.program("smtp_sink")
+        except NotAvailable as error:
+            raise SystemExit(str(error)) from error
         self.port = servers.run.reserve_port()
         folder = servers.run.folder("sink")
         words = [str(program.path), "-u", "nobody", "-c", f"127.0.0.1:{self.port}", "500"]
@@ -201,16 +201,16 @@ class Stage:
 @contextmanager
 def staged(servers: Servers, name: str, mails: int, *, is_html: bool = False) -> Iterator[Stage]:
     """Give a contestant its own vhost with messages, database and sink, and remove them afterwards."""
-    broker, database = servers.rabbitmq, servers.mariadb
-    if isinstance(broker, NotAvailable) or isinstance(database, NotAvailable):
-        raise SystemExit("\n".join(sorted(servers.missing)))
-    databases = database.databases if isinstance(database, DatabaseServer) else database
+    try:
+        broker, databases = servers.rabbitmq, servers.mariadb
+    except NotAvailable as error:
+        raise SystemExit(str(error)) from error
     broker.add_vhost(name)
     databases.create(name)
     sink = Sink(servers)
     try:
         asyncio.run(publish(broker.url(name), mails, is_html=is_html))
-        pids = [server.pid for server in (broker, database) if isinstance(server, PrivateProcess)]
+        pids = [server.pid for server in (broker, databases) if isinstance(server, PrivateProcess)]
         wait_until_idle(name, [*pids, sink.pid])
         yield Stage(broker.url(name), databases.url(name), sink)
     finally:

@@ -175,12 +175,12 @@ def main() -> int:
     servers = Servers(report)
     try:
         broker = servers.rabbitmq
-        if isinstance(broker, NotAvailable):
-            sys.stderr.write(f"{broker}\n")
-            return 3
         broker.add_vhost("bench-confirms")
         rates = measure(broker.url("bench-confirms"), given.share)
         broker.delete_vhost("bench-confirms")
+    except NotAvailable as error:
+        report(str(error))
+        return 3
     finally:
         servers.close()
     missed = [size for size, (theirs, ours) in rates.items() if ours / theirs < SIZES[size]]

@@ -13,7 +13,6 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import Engine, NullPool, create_engine, text
 
 from tests.browser.conftest import up
-from tests.servers.database import Databases
 
 PASSWORD = "correct horse battery"
 WIDTHS = (1280, 390, 320)
@@ -74,12 +73,11 @@ def places(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def real_servers(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
     """Yield the URLs of a vhost and a database that exist as long as the block lasts."""
     rabbitmq, mariadb = request.getfixturevalue("rabbitmq"), request.getfixturevalue("mariadb")
-    databases = mariadb if isinstance(mariadb, Databases) else mariadb.databases
     name = f"test_{secrets.token_hex(4)}"
     rabbitmq.add_vhost(name)
-    databases.create(name)
-    yield rabbitmq.url(name), databases.url(name)
-    databases.drop(name)
+    mariadb.create(name)
+    yield rabbitmq.url(name), mariadb.url(name)
+    mariadb.drop(name)
     rabbitmq.delete_vhost(name)
 
 

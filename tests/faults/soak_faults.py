@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import NullPool, create_engine, text
 
 from tests.faults.conftest import Mailpact, Process, _free_port
-from tests.servers.database import DatabaseServer
 from tests.servers.rabbitmq import Rabbitmq
 from tests.servers.where import NotAvailable, Servers
 
@@ -210,23 +209,27 @@ def faults_of(system: System, left_seconds: float) -> dict[str, Fault]:
     return {**FAULTS, **slow, **(DEVBROKER_FAULTS if system.node is None else NODE_FAULTS)}
 
 
+def _on_real_servers(servers: Servers, folder: Path) -> System | None:
+    try:
+        node, databases = servers.rabbitmq, servers.mariadb
+    except NotAvailable:
+        return None
+    if not isinstance(node, Rabbitmq):
+        return None
+    name = f"soak_{uuid.uuid4().hex[:8]}"
+    node.add_vhost(name)
+    databases.create(name)
+    real = SimpleNamespace(amqp_url=node.url(name), database_url=databases.url(name))
+    return System(folder, node, name, real)
+
+
 @contextmanager
 def started_system(folder: Path, say: Callable[[str], None]) -> Iterator[System]:
     """Start everything; stop it at the end."""
     servers = Servers(say)
     system = None
     try:
-        node, databases = servers.rabbitmq, servers.mariadb
-        if isinstance(node, Rabbitmq) and not isinstance(databases, NotAvailable):
-            name = f"soak_{uuid.uuid4().hex[:8]}"
-            if isinstance(databases, DatabaseServer):
-                databases = databases.databases
-            node.add_vhost(name)
-            databases.create(name)
-            real = SimpleNamespace(amqp_url=node.url(name), database_url=databases.url(name))
-            system = System(folder, node, name, real)
-        else:
-            system = System(folder, None, "", None)
+        system = _on_real_servers(servers, folder) or System(folder, None, "", None)
         for line in sorted(servers.used | servers.missing):
             say(line)
         yield system

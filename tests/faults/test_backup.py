@@ -15,7 +15,6 @@ from tests.servers.packages import library_folders
 from tests.servers.plugin import SERVERS
 from tests.servers.programs import Program
 from tests.servers.rabbitmq import Rabbitmq
-from tests.servers.where import OnDisk
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -28,12 +27,9 @@ def fresh(
 ) -> Iterator[tuple[Rabbitmq, MariaDB]]:
     """Yield a broker and a database server with nothing in them."""
     servers = pytestconfig.stash[SERVERS]
-    broker, database = servers.rabbitmq_source, servers.mariadb_source
-    assert isinstance(broker, OnDisk)
-    assert isinstance(database, OnDisk)
     if not isinstance(mariadb_server, MariaDB):
         pytest.skip("the dump is taken by MariaDB's own tool")
-    node, server = Rabbitmq(servers.run, broker.root), MariaDB(servers.run, database.root)
+    node, server = Rabbitmq(servers.run, servers.rabbitmq_root), MariaDB(servers.run, servers.database_root)
     yield node, server
     server.stop()
     node.kill()
@@ -106,8 +102,8 @@ def test_a_restored_system_mails_what_waited_in_the_outbox_and_knows_what_was_ma
             process.stop()
 
     node, server = fresh
-    server.databases.create("restored")
-    restored_url = server.databases.url("restored")
+    server.create("restored")
+    restored_url = server.url("restored")
     load(server._root, restored_url, tmp_path / "mailpact.sql")
     node.control("import_definitions", str(tmp_path / "definitions.json"))
     vhost = rabbitmq_url.rpartition("/")[2]

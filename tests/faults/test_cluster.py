@@ -13,7 +13,6 @@ from sqlalchemy import NullPool, create_engine, text
 
 from tests.servers.cluster import Cluster
 from tests.servers.plugin import SERVERS
-from tests.servers.where import OnDisk
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -29,8 +28,7 @@ PATIENCE_SECONDS = 180.0
 def cluster(pytestconfig: pytest.Config, rabbitmq_node: object) -> Iterator[Cluster]:
     """Three nodes with a vhost; asked for after `rabbitmq_node`, which skips where RabbitMQ cannot be had."""
     servers = pytestconfig.stash[SERVERS]
-    assert isinstance(servers.rabbitmq_source, OnDisk)
-    cluster = Cluster(servers.run, servers.rabbitmq_source.root)
+    cluster = Cluster(servers.run, servers.rabbitmq_root)
     cluster.add_vhost(VHOST)
     yield cluster
     for node in cluster.nodes:

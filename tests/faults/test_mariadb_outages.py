@@ -74,7 +74,7 @@ def test_registrations_while_all_connections_are_ended_again_and_again_are_kept_
 
     answers = {}
     for reader in readers:
-        mariadb.databases.kill_connections(name)
+        mariadb.kill_connections(name)
         answers[reader] = on_mariadb.register(reader)
 
     assert set(answers.values()) <= {HTTPStatus.SEE_OTHER, HTTPStatus.SERVICE_UNAVAILABLE}

@@ -22,7 +22,6 @@ from tests.ops.metrics import metrics_in
 from tests.servers.plugin import SERVERS
 from tests.servers.programs import Program
 from tests.servers.rabbitmq import Rabbitmq
-from tests.servers.where import OnDisk
 
 pytestmark = pytest.mark.timeout(180)
 ROOT = Path(__file__).parents[2]
@@ -156,9 +155,7 @@ def samples(url: str) -> set[str]:
 def of_rabbitmq(pytestconfig: pytest.Config) -> Iterator[set[str]]:
     """Yield the names of the samples that RabbitMQ serves where prometheus.yml reads them."""
     servers = pytestconfig.stash[SERVERS]
-    if not isinstance(servers.rabbitmq_source, OnDisk):
-        pytest.skip("this RabbitMQ is somebody else's and may lack the plugin rabbitmq_prometheus")
-    node = Rabbitmq(servers.run, servers.rabbitmq_source.root, plugins=["rabbitmq_prometheus"])
+    node = Rabbitmq(servers.run, servers.rabbitmq_root, plugins=["rabbitmq_prometheus"])
     node.call(
         'rabbit_amqqueue:declare(rabbit_misc:r(<<"/">>, queue, <<"email.dead">>), true, false, [], none, <<"test">>)'
     )

@@ -1,80 +1,35 @@
-"""A developer's command: `python -m tests.servers fetch` before going offline, `… up` to try things.
+"""Download the servers and programs of the tests, before going offline: `python -m tests.servers fetch [NAME…]`.
 
-MAILPACT_TEST_DEBIAN chooses the lane (`lanes`).
+MAILPACT_TEST_DEBIAN chooses the lane (`where`). It takes 10 s once; the exit code is 3 when something cannot be had.
 """
 
-import contextlib
-import signal
-import time
-from typing import Annotated
+import sys
+from contextlib import closing
 
-import typer
+from tests.servers.where import NAMES, Servers, UnknownLane
 
-from tests.servers.database import Databases, DatabaseServer
-from tests.servers.where import NotAvailable, Servers, UnknownLane
-
-EVERYTHING = [
-    "rabbitmq",
-    "mariadb",
-    "chromium",
-    "smtp_sink",
-    "swaks",
-    "postfix",
-    "nginx",
-    "promtool",
-    "mariadb_dump",
-]
-Names = Annotated[list[str], typer.Argument(help="The servers' and programs' names.")]
 EXIT_USAGE, EXIT_UNAVAILABLE = 2, 3
 
-command = typer.Typer(help="Real servers for the tests, without root and without installing anything.")
+
+def _say(line: object) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-@command.command()
-def fetch(names: Names = EVERYTHING) -> None:
-    """Download what the tests need and is not here yet (10 s once); exit 3 when some of it cannot be had."""
-    started = time.monotonic()
-    servers = Servers(_say)
-    try:
-        missing = servers.locate(set(names))
-    finally:
-        servers.close()
+def main(words: list[str]) -> int:
+    """Return the exit code."""
+    if words[:1] != ["fetch"] or not set(words[1:]) <= set(NAMES):
+        _say(f"{__doc__}\nThe names: {', '.join(NAMES)}.")
+        return EXIT_USAGE
+    with closing(Servers(_say)) as servers:
+        try:
+            missing = servers.locate(words[1:] or NAMES)
+        except UnknownLane as error:
+            _say(error)
+            return EXIT_USAGE
     for thing in missing:
-        _say(str(thing))
-    if missing:
-        raise typer.Exit(EXIT_UNAVAILABLE)
-    if time.monotonic() - started > 1:
-        _say(f"all real servers are here ({time.monotonic() - started:.0f} s)")
-
-
-@command.command()
-def up() -> None:
-    """Start RabbitMQ and MariaDB, print their URLs, and end them at Ctrl-C."""
-    servers = Servers(_say)
-    try:
-        broker, server = servers.rabbitmq, servers.mariadb
-        if isinstance(broker, NotAvailable) or isinstance(server, NotAvailable):
-            _say("\n".join(sorted(servers.missing)))
-            raise typer.Exit(EXIT_UNAVAILABLE)
-        databases: Databases = server.databases if isinstance(server, DatabaseServer) else server
-        vhost = database = servers.run.path.name
-        broker.add_vhost(vhost)
-        databases.create(database)
-        typer.echo(f"MAILPACT_AMQP_URL={broker.url(vhost)}\nMAILPACT_DATABASE_URL={databases.url(database)}")
-        _say(f"{' and '.join(sorted(servers.used))}; end them with Ctrl-C")
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.pause()
-    finally:
-        servers.close()
+        _say(thing)
+    return EXIT_UNAVAILABLE if missing else 0
 
 
 if __name__ == "__main__":
-    try:
-        command()
-    except UnknownLane as error:
-        _say(str(error))
-        raise SystemExit(EXIT_USAGE) from error
+    sys.exit(main(sys.argv[1:]))

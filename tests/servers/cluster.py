@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from tests.servers.rabbitmq import USER, ErlangError, Rabbitmq
@@ -22,24 +21,28 @@ class Cluster:
         first = Rabbitmq(run, root)
         self.nodes = [first, *(Rabbitmq(run, root, sibling=first) for _ in range(NODES - 1))]
         for node in self.nodes[1:]:
-            node.call(f"rabbit:stop(), {_join(first)}, rabbit:start()")
+            # RabbitMQ 4 has another module for it.
+            node.call(
+                "rabbit:stop(), case code:ensure_loaded(rabbit_db_cluster) of"
+                f" {{module, _}} -> rabbit_db_cluster:join('{first.name}', disc);"
+                f" _ -> rabbit_mnesia:join_cluster('{first.name}', disc) end, rabbit:start()"
+            )
         self.version = first.version
 
     def add_vhost(self, name: str) -> None:
         """Add an empty vhost and wait until every node has it."""
         self.nodes[0].add_vhost(name)
-        for node in self.nodes:
-            wait_until(f"{node.name} has the vhost", partial(_has_vhost, node, name))
+        has_rights = f'rabbit_auth_backend_internal:list_user_vhost_permissions(<<"{USER}">>, <<"{name}">>)'
+        has_vhost = f'rabbit_vhost_sup_sup:is_vhost_alive(<<"{name}">>) andalso {has_rights} =/= []'
+        wait_until("each node has it", lambda: all(node.call(has_vhost) == "true" for node in self.nodes))
 
     def url(self, vhost: str, first: int = 0) -> str:
         """Return the URLs of all nodes with commas between, beginning with one of them."""
-        nodes = self.nodes[first:] + self.nodes[:first]
-        return ",".join(node.url(vhost) for node in nodes)
+        return ",".join(node.url(vhost) for node in self.nodes[first:] + self.nodes[:first])
 
     def leader(self, vhost: str, queue: str) -> Rabbitmq:
         """Return the node on which the leader of a quorum queue is."""
-        asked = next(node for node in self.nodes if node.is_running)
-        name = asked.call(
+        name = self._call(
             f'{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)),'
             " {ok, _, {_, Leader}} = ra:members(amqqueue:get_pid(Q)), Leader"
         )
@@ -50,60 +53,39 @@ class Cluster:
         committed: dict[str, int] = {}
 
         def have_leaders() -> bool:
-            committed.update(
-                (queue, max(indexes.values(), default=0))
-                for queue, indexes in self._commit_indexes(vhost).items()
-            )
+            for queue, indexes in self._commit_indexes(vhost).items():
+                committed[queue] = max(indexes, default=0)
             return bool(committed)
-
-        wait_until("each queue has a leader", have_leaders)
 
         def are_in_sync() -> bool:
             now = self._commit_indexes(vhost)
             return all(
-                len(now.get(queue, {})) == NODES and min(now[queue].values()) >= index
+                len(now.get(queue, [])) == NODES and min(now[queue]) >= index
                 for queue, index in committed.items()
             )
 
+        wait_until("each queue has a leader", have_leaders)
         wait_until("the members of all queues are in sync", are_in_sync)
 
-    def _commit_indexes(self, vhost: str) -> dict[str, dict[str, int]]:
-        """Return the commit index of each member that answers, by queue (the bytes of its name) and node.
+    def _commit_indexes(self, vhost: str) -> dict[str, list[int]]:
+        """Return the commit indexes of the members that answer, by queue (the bytes of its name).
 
         Return nothing while a queue has no leader.
         """
-        asked = next(node for node in self.nodes if node.is_running)
-        status = (
-            "[{element(4, amqqueue:get_name(Q)), [[proplists:get_value(Key, Member)"
-            ' || Key <- [<<"Node Name">>, <<"Raft State">>, <<"Commit Index">>]]'
-            f' || Member <- rabbit_quorum_queue:status(<<"{vhost}">>, element(4, amqqueue:get_name(Q)))]}}'
-            f' || Q <- rabbit_amqqueue:list(<<"{vhost}">>), amqqueue:get_type(Q) == rabbit_quorum_queue]'
-        )
         try:
-            rows = asked.call(status)
+            rows = self._call(
+                "[{element(4, amqqueue:get_name(Q)), [[proplists:get_value(Key, Member)"
+                ' || Key <- [<<"Node Name">>, <<"Raft State">>, <<"Commit Index">>]]'
+                f' || Member <- rabbit_quorum_queue:status(<<"{vhost}">>, element(4, amqqueue:get_name(Q)))]}}'
+                f' || Q <- rabbit_amqqueue:list(<<"{vhost}">>), amqqueue:get_type(Q) == rabbit_quorum_queue]'
+            )
         except ErlangError:
             return {}
-        queues = rows.split("{#Bin<")[1:]
-        return {
-            queue.partition(">")[0]: {node: int(index) for node, index in MEMBER.findall(queue)}
-            for queue in queues
-        }
+        queues = [row.partition(">") for row in rows.split("{#Bin<")[1:]]
+        return {name: [int(index) for _, index in MEMBER.findall(members)] for name, _, members in queues}
 
-
-def _has_vhost(node: Rabbitmq, name: str) -> bool:
-    permissions = node.call(
-        f'length(rabbit_auth_backend_internal:list_user_vhost_permissions(<<"{USER}">>, <<"{name}">>))'
-    )
-    return node.call(f'rabbit_vhost_sup_sup:is_vhost_alive(<<"{name}">>)') == "true" and permissions == "1"
-
-
-def _join(first: Rabbitmq) -> str:
-    # RabbitMQ 4 has another module for it.
-    return (
-        "case code:ensure_loaded(rabbit_db_cluster) of"
-        f" {{module, _}} -> rabbit_db_cluster:join('{first.name}', disc);"
-        f" _ -> rabbit_mnesia:join_cluster('{first.name}', disc) end"
-    )
+    def _call(self, expression: str) -> str:
+        return next(node for node in self.nodes if node.is_running).call(expression)
 
 
 def wait_until(what: str, fact: Callable[[], bool]) -> None:

@@ -7,11 +7,8 @@ MySQL 3 s and 0.6 s. A MySQL that is installed is not looked for: it comes with 
 
 import os
 import secrets
-import socket
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -19,49 +16,38 @@ import pymysql
 from pymysql.cursors import Cursor
 
 from tests.servers.packages import library_folders
-from tests.servers.run_folder import PrivateProcess, RunFolder
+from tests.servers.run_folder import PrivateProcess, RunFolder, greeting
 
 CONNECT_SECONDS = 10
 USER = "mailpact"
-LOG_FILE_SIZE = "--innodb-log-file-size=16M"
-LOG_CAPACITY = "--innodb-redo-log-capacity=8M"
-# A killed server loses nothing by this, only a machine without power would. Making and dropping tables takes a third.
-NO_SYNC = ("--loose-innodb-flush-method=nosync", "--loose-debug-no-sync", "--loose-skip-sync-frm")
 
 
-@dataclass(frozen=True, slots=True)
 class Databases:
     """A server by its URL, `mysql+pymysql://USER:PASSWORD@HOST:PORT/`.
 
     The user must be allowed to create databases and to end other connections.
     """
 
-    server_url: str
+    def __init__(self, server_url: str) -> None:
+        self._place = urlsplit(server_url)
 
     def url(self, name: str) -> str:
         """Return the URL of a database."""
-        server = urlsplit(self.server_url)
-        return f"{server.scheme}://{server.netloc}/{name}"
+        return f"{self._place.scheme}://{self._place.netloc}/{name}"
 
     def product(self) -> str:
         """Ask the server what it is, such as `MariaDB 10.11.19` or `MySQL 9.7.4`."""
-        with self._cursor() as cursor:
-            cursor.execute("SELECT VERSION()")
-            row = cursor.fetchone()
-        assert row is not None
-        version = str(row[0])
+        ((version,),) = self._rows("SELECT VERSION()")
         return f"{'MariaDB' if 'MariaDB' in version else 'MySQL'} {version.partition('-')[0]}"
 
     def create(self, name: str) -> None:
         """Create an empty database."""
-        with self._cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE `{name}`")
+        self._rows(f"CREATE DATABASE `{name}`")
 
     def drop(self, name: str) -> None:
         """Drop a database; connections to it are ended first, for they may hold its tables."""
         self.kill_connections(name)
-        with self._cursor() as cursor:
-            cursor.execute(f"DROP DATABASE IF EXISTS `{name}`")
+        self._rows(f"DROP DATABASE IF EXISTS `{name}`")
 
     def copy_tables(self, source: str, name: str) -> None:
         """Copy all tables of a database, with their rows, into an empty one."""
@@ -75,78 +61,75 @@ class Databases:
         """End every connection to a database from the server's side; return how many there were."""
         with self._cursor() as cursor:
             cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", (name,))
-            connections = [int(row[0]) for row in cursor.fetchall()]
+            connections = cursor.fetchall()
             for connection in connections:
-                cursor.execute("KILL %s", (connection,))
+                cursor.execute("KILL %s", connection)
         return len(connections)
+
+    def _rows(self, query: str) -> tuple[tuple[str, ...], ...]:
+        with self._cursor() as cursor:
+            cursor.execute(query)
+            return tuple(cursor.fetchall())
 
     @contextmanager
     def _cursor(self) -> Iterator[Cursor]:
-        server = urlsplit(self.server_url)
-        connection = pymysql.connect(
-            host=server.hostname or "127.0.0.1",
-            port=server.port or 3306,
-            user=unquote(server.username or ""),
-            password=unquote(server.password or ""),
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=CONNECT_SECONDS,
-            autocommit=True,
-        )
-        try:
-            with connection.cursor() as cursor:
-                yield cursor
-        finally:
-            connection.close()
+        with (
+            pymysql.connect(
+                host=self._place.hostname or "127.0.0.1",
+                port=self._place.port or 3306,
+                user=unquote(self._place.username or ""),
+                password=unquote(self._place.password or ""),
+                connect_timeout=CONNECT_SECONDS,
+                read_timeout=CONNECT_SECONDS,
+                autocommit=True,
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            yield cursor
 
 
-class DatabaseServer(PrivateProcess, ABC):
-    """A server, started on construction; `databases` makes and drops databases on it."""
+class DatabaseServer(PrivateProcess, Databases):
+    """A server of our own, started on construction; `users` is SQL run at every start, each statement on a line."""
 
     title: str
     program: str  # below the root folder
+    installer: str
+    install_options: tuple[str, ...]
+    options: tuple[str, ...]  # what only this product knows or needs to start
+    users: str
 
     def __init__(self, run: RunFolder, root: Path) -> None:
         self.certificate: Path | None = None
         """A file with a key and a certificate for TLS, from the next start on."""
         self.port = run.reserve_port()
-        self._password = secrets.token_hex(12)
-        super().__init__(run, run.folder(self.title.lower()))
         self._root = root
+        password = secrets.token_hex(12)
+        PrivateProcess.__init__(self, run, run.folder(self.title.lower()))
+        Databases.__init__(self, f"mysql+pymysql://{USER}:{password}@127.0.0.1:{self.port}/")
         (self._folder / "tmp").mkdir()
-        (self._folder / "users.sql").write_text(self._users())
-        self._install()
+        account = f"'{USER}'@'127.0.0.1'"
+        (self._folder / "users.sql").write_text(self.users.format(account=account, password=password))
+        if code := self._run_program(self.installer, *self.install_options, log="install.log").wait():
+            raise ChildProcessError(f"{self.installer} ended with {code}:\n{self.log()[-2000:]}")
         self.start()
-        self.databases = Databases(f"mysql+pymysql://{USER}:{self._password}@127.0.0.1:{self.port}/")
-
-    @abstractmethod
-    def _users(self) -> str:
-        """Return the statements, run at every start, that leave our user alone; each stands on a line of its own."""
-
-    @abstractmethod
-    def _installation(self) -> list[str]:
-        """Return the words that make the system's own tables."""
-
-    @abstractmethod
-    def _own_options(self) -> list[str]:
-        """Return what only this product knows or needs to start."""
 
     def start(self) -> None:
         """Start the server, again if it ran before: same port, same data. Returns when it answers (0.1-0.6 s)."""
-        words = [
-            *(str(self._root / self.program), *self._options(), *self._own_options(), f"--port={self.port}"),
-            *("--bind-address=127.0.0.1", "--socket=socket", "--pid-file=pid", "--skip-name-resolve"),
-            *("--innodb-buffer-pool-size=32M", "--performance-schema=OFF", "--character-set-server=utf8mb4"),
-            f"--init-file={self._folder / 'users.sql'}",
-            f"--plugin-dir={self._root / 'usr/lib/mysql/plugin'}",
-            *self._tls(),
-        ]
-        self.begin(words, self._variables(), f"{self.title.lower()}.log")
-        self.wait_until(f"{self.title} answers", self._answers)
-
-    def _tls(self) -> list[str]:
-        if self.certificate is None:
-            return []
-        return [f"--ssl-cert={self.certificate}", f"--ssl-key={self.certificate}"]
+        self._run_program(
+            self.program,
+            *(*self.options, f"--port={self.port}", "--bind-address=127.0.0.1", "--socket=socket"),
+            *("--pid-file=pid", "--skip-name-resolve", "--innodb-buffer-pool-size=32M"),
+            *("--performance-schema=OFF", "--character-set-server=utf8mb4"),
+            *(f"--init-file={self._folder}/users.sql", f"--plugin-dir={self._root}/usr/lib/mysql/plugin"),
+            *(
+                [f"--ssl-cert={self.certificate}", f"--ssl-key={self.certificate}"]
+                if self.certificate
+                else []
+            ),
+            log=f"{self.title.lower()}.log",
+        )
+        # A server that is ready greets whoever connects.
+        self.wait_until(f"{self.title} answers", lambda: bool(greeting(self.port)))
 
     def recover(self) -> None:
         """Bring the server back from whatever a test did to it."""
@@ -154,30 +137,20 @@ class DatabaseServer(PrivateProcess, ABC):
             self.start()
         self.thaw()
 
-    def _install(self) -> None:
-        words = self._installation()
-        if code := self.begin(words, self._variables(), "install.log").wait():
-            raise ChildProcessError(f"{Path(words[0]).name} ended with {code}:\n{self.log()[-2000:]}")
-
-    def _variables(self) -> dict[str, str]:
-        libraries = ":".join(str(folder) for folder in library_folders(self._root))
-        return {"HOME": str(self._folder)} | ({"LD_LIBRARY_PATH": libraries} if libraries else {})
-
-    def _options(self) -> list[str]:
-        user = ["--user=root"] if os.geteuid() == 0 else []  # root's server would else look for a system user
-        return [
-            *("--no-defaults", f"--basedir={self._root / 'usr'}", f"--datadir={self._folder / 'data'}"),
-            *(f"--tmpdir={self._folder / 'tmp'}", f"--lc-messages-dir={self._root / 'usr/share/mysql'}"),
-            *user,
+    def _run_program(self, program: str, *words: str, log: str) -> "DatabaseServer":
+        root, folder = self._root, self._folder
+        libraries = ":".join(map(str, library_folders(root)))
+        options = [
+            "--no-defaults",
+            f"--basedir={root}/usr",
+            f"--datadir={folder}/data",
+            f"--tmpdir={folder}/tmp",
         ]
-
-    def _answers(self) -> bool:
-        """A server that is ready greets whoever connects."""
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
-                return len(connection.recv(5)) == 5
-        except OSError:
-            return False
+        options.append(f"--lc-messages-dir={root}/usr/share/mysql")
+        if os.geteuid() == 0:  # root's server would else look for a system user
+            options.append("--user=root")
+        variables = {"HOME": str(folder)} | ({"LD_LIBRARY_PATH": libraries} if libraries else {})
+        return self.begin([str(root / program), *options, *words], variables, log)
 
 
 class MariaDB(DatabaseServer):
@@ -185,46 +158,31 @@ class MariaDB(DatabaseServer):
 
     title = "MariaDB"
     program = "usr/sbin/mariadbd"
-
-    def _users(self) -> str:
-        return (
-            "DELETE FROM mysql.global_priv WHERE User IN ('', 'root');\nFLUSH PRIVILEGES;\n"
-            f"CREATE OR REPLACE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{self._password}';\n"
-            f"GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'127.0.0.1' WITH GRANT OPTION;\n"
-        )
-
-    def _installation(self) -> list[str]:
-        return [
-            *(str(self._root / "usr/bin/mariadb-install-db"), *self._options(), "--skip-test-db"),
-            *("--auth-root-authentication-method=normal", LOG_FILE_SIZE, *NO_SYNC),
-        ]
-
-    def _own_options(self) -> list[str]:
-        return [LOG_FILE_SIZE, *NO_SYNC]
+    options = ("--innodb-log-file-size=16M",)
+    installer = "usr/bin/mariadb-install-db"
+    install_options = (*options, "--skip-test-db", "--auth-root-authentication-method=normal")
+    users = (
+        "DELETE FROM mysql.global_priv WHERE User IN ('', 'root');\nFLUSH PRIVILEGES;\n"
+        "CREATE OR REPLACE USER {account} IDENTIFIED BY '{password}';\n"
+        "GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION;\n"
+    )
 
 
 class MySQL(DatabaseServer):
     """A MySQL server of our own."""
 
     title = "MySQL"
-    program = "usr/sbin/mysqld"
-
-    def _users(self) -> str:
-        account = f"'{USER}'@'127.0.0.1'"
-        return (
-            "DROP USER IF EXISTS 'root'@'localhost';\n"
-            f"CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '{self._password}';\n"
-            f"GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION;\n"
-        )
-
-    def _installation(self) -> list[str]:
-        return [str(self._root / self.program), *self._options(), "--initialize-insecure", LOG_CAPACITY]
-
-    def _own_options(self) -> list[str]:
-        # The X protocol would listen on a port of its own; Debian's default folder for files is not there.
-        return [LOG_CAPACITY, "--mysqlx=OFF", "--secure-file-priv=NULL", "--disable-log-bin"]
+    program = installer = "usr/sbin/mysqld"
+    install_options = ("--initialize-insecure", "--innodb-redo-log-capacity=8M")
+    # The X protocol would listen on a port of its own; Debian's default folder for files is not there.
+    options = (*install_options[1:], "--mysqlx=OFF", "--secure-file-priv=NULL", "--disable-log-bin")
+    users = (
+        "DROP USER IF EXISTS 'root'@'localhost';\n"
+        "CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '{password}';\n"
+        "GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION;\n"
+    )
 
 
 def is_installed(root: Path) -> bool:
     """Return whether a root folder, `/` for what is installed, holds a MariaDB server."""
-    return all((root / program).exists() for program in (MariaDB.program, "usr/bin/mariadb-install-db"))
+    return all((root / program).exists() for program in (MariaDB.program, MariaDB.installer))

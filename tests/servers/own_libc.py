@@ -6,68 +6,40 @@ own release, which is told the folders of its libraries. Nothing is handed down:
 as the machine's `/bin/sh`, finds the machine's libraries as ever. LD_LIBRARY_PATH would break exactly that.
 """
 
-import struct
+import re
 from pathlib import Path
 
 PROGRAM_FOLDERS = ("usr/bin", "usr/sbin", "usr/lib/erlang")
 # Beside the usual folder: what packages keep for themselves and name by an absolute path.
-PRIVATE_LIBRARIES = ("usr/lib/*-linux-gnu/systemd", "usr/lib/mysql/private")
+LIBRARY_FOLDERS = ("usr/lib/*-linux-gnu", "usr/lib/*-linux-gnu/systemd", "usr/lib/mysql/private")
 MARKER = "own-libc"
-PT_INTERP = 3  # elf.h: the program header that names the loader
-PROGRAM_HEADERS = struct.Struct("<32xQ14xHH")  # Elf64_Ehdr, little-endian: e_phoff, e_phentsize, e_phnum
-PROGRAM_HEADER = struct.Struct("<I4xQ16xQ")  # Elf64_Phdr: p_type, p_offset, p_filesz
+LOADER = re.compile(rb"\0(/lib[^\0]*/ld-[^\0]+)\0")
+HEAD_BYTES = 4096  # linkers write the loader's path behind the program headers, at the file's beginning
 
 
 class NoLoader(Exception):
     """An unpacked root has no loader of the name that one of its programs asks for; the message names both."""
 
 
-def is_used(root: Path) -> bool:
-    """Return whether the programs of a root bring their own C library."""
-    return (root / MARKER).exists()
-
-
 def use(root: Path) -> None:
     """Let every program below a root run with the libraries of that root; raise NoLoader."""
-    folders = [folder for place in ("usr/lib/*-linux-gnu", *PRIVATE_LIBRARIES) for folder in root.glob(place)]
-    libraries = ":".join(str(folder) for folder in sorted(folders))
-    for program in _files(root):
-        if loader := loader_of(program):
-            _wrap(program, _own_loader(root, loader), libraries)
+    libraries = ":".join(sorted(str(folder) for place in LIBRARY_FOLDERS for folder in root.glob(place)))
+    for program in [path for folder in PROGRAM_FOLDERS for path in (root / folder).rglob("*")]:
+        loader = None if program.is_symlink() or not program.is_file() else loader_of(program)
+        if loader is not None:
+            own = next(root.glob(f"usr/lib*/**/{Path(loader).name}"), None)
+            if own is None:
+                raise NoLoader(f"{root} has no {Path(loader).name}")
+            moved = program.rename(program.with_name(f"{program.name}.program"))
+            words = f'"{own}" --inhibit-cache --library-path "{libraries}" "{moved}" "$@"'
+            program.write_text(f"#!/bin/sh\nexec {words}\n")
+            program.chmod(0o755)
     (root / MARKER).touch()
 
 
 def loader_of(file: Path) -> str | None:
-    """Return the loader's path that a 64-bit ELF program carries; None for a library, a script or anything else."""
+    """Return the loader's path that an ELF program carries; None for a library, a script or anything else."""
     with file.open("rb") as content:
-        if content.read(6) != b"\x7fELF\x02\x01":
-            return None
-        content.seek(0)
-        offset, size, number = PROGRAM_HEADERS.unpack(content.read(PROGRAM_HEADERS.size))
-        for index in range(number):
-            content.seek(offset + index * size)
-            kind, place, length = PROGRAM_HEADER.unpack(content.read(PROGRAM_HEADER.size))
-            if kind == PT_INTERP:
-                content.seek(place)
-                return content.read(length).rstrip(b"\0").decode()
-    return None
-
-
-def _files(root: Path) -> list[Path]:
-    places = (path for folder in PROGRAM_FOLDERS for path in (root / folder).rglob("*"))
-    return [path for path in places if path.is_file() and not path.is_symlink()]
-
-
-def _own_loader(root: Path, loader: str) -> Path:
-    found = sorted(root.glob(f"usr/lib*/**/{Path(loader).name}"))
-    if not found:
-        raise NoLoader(f"{root} has no {Path(loader).name}")
-    return found[0]
-
-
-def _wrap(program: Path, loader: Path, libraries: str) -> None:
-    moved = program.rename(program.with_name(f"{program.name}.program"))
-    program.write_text(
-        f'#!/bin/sh\nexec "{loader}" --inhibit-cache --library-path "{libraries}" "{moved}" "$@"\n'
-    )
-    program.chmod(0o755)
+        head = content.read(HEAD_BYTES)
+    found = LOADER.search(head) if head.startswith(b"\x7fELF") else None
+    return found[1].decode() if found else None

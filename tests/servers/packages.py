@@ -18,19 +18,14 @@ import platform
 import pwd
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers import own_libc
-from tests.servers.run_folder import RunFolder, installed
+from tests.servers.run_folder import RunFolder
 
 APT_SECONDS = 900
-ERLANG = (
-    *("asn1", "base", "crypto", "eldap", "ftp", "inets", "mnesia", "os-mon", "parsetools", "public-key"),
-    *("runtime-tools", "snmp", "ssl", "syntax-tools", "tftp", "tools", "xmerl"),
-)
 APT_OPTIONS = {
     "Debug::NoLocking": "1",
     "APT::Install-Recommends": "false",
@@ -41,6 +36,7 @@ APT_OPTIONS = {
     "Acquire::Retries": "2",
     "Acquire::http::Timeout": "30",
     "Acquire::https::Timeout": "30",
+    "APT::Sandbox::User": pwd.getpwuid(os.getuid()).pw_name,  # root's apt would else write as another user
 }
 DEBIANS_KEY = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -53,14 +49,15 @@ class PackageSet:
     packages: tuple[str, ...]
     release: str | None = None
 
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the set in the cache."""
+        return cache_folder(self.release) / self.name
 
-MAIL_TOOLS = PackageSet(
-    "mail-tools", ("postfix", "swaks", "sasl2-bin", "libsasl2-2", "libsasl2-modules", "libsasl2-modules-db")
-)
-NGINX = PackageSet("nginx", ("nginx", "nginx-common"))
-MARIADB_CLIENT = PackageSet("mariadb-client", ("mariadb-client",))
-PROMETHEUS = PackageSet("prometheus", ("prometheus",))
-CHROMIUM = PackageSet("chromium", ("chromium", "chromium-common"))
+    @property
+    def marker(self) -> str:
+        """Return the text in a complete folder: its path, for a moved Erlang would not start, and all packages."""
+        return "\n".join((str(self.folder), *self.packages))
 
 
 class PackagesUnavailable(Exception):
@@ -70,22 +67,32 @@ class PackagesUnavailable(Exception):
 def cache_folder(release: str | None = None) -> Path:
     """Return the folder of all downloads: $XDG_CACHE_HOME or ~/.cache, and in it one for a release and this machine."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    name = f"debian-{release}" if release else _own_release()
-    return Path(home) / "mailpact-test-servers" / f"{name}-{platform.machine()}"
-
-
-def _own_release() -> str:
     try:
-        release = platform.freedesktop_os_release()
+        own = platform.freedesktop_os_release()
     except OSError:
-        release = {}
-    return f"{release.get('ID', 'linux')}-{release.get('VERSION_ID', 'rolling')}"
+        own = {}
+    name = f"debian-{release}" if release else f"{own.get('ID', 'linux')}-{own.get('VERSION_ID', 'rolling')}"
+    return Path(home) / "mailpact-test-servers" / f"{name}-{platform.machine()}"
 
 
 def in_cache(packages: PackageSet) -> Path | None:
     """Return the unpacked set's root folder when it is complete."""
-    folder = _folder(packages)
-    return folder / "root" if _is_complete(folder, packages) else None
+    marker = packages.folder / "complete"
+    is_complete = marker.is_file() and marker.read_text() == packages.marker
+    return packages.folder / "root" if is_complete else None
+
+
+def installed(name: str) -> Path | None:
+    """Return the path of an installed program, those for administrators included."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin")
+    return Path(found) if found else None
+
+
+def library_folders(root: Path) -> list[Path]:
+    """Return the folders of shared libraries in an unpacked root; none where programs find them by themselves."""
+    if root == Path("/") or (root / own_libc.MARKER).exists():
+        return []
+    return sorted((root / "usr/lib").glob("*-linux-gnu*"))
 
 
 def fetch(packages: PackageSet, run: RunFolder, report: Callable[[str], None]) -> Path:
@@ -99,125 +106,92 @@ def fetch(packages: PackageSet, run: RunFolder, report: Callable[[str], None]) -
         if installed(program) is None:
             raise PackagesUnavailable(f"{program} is not on this machine")
     try:
-        with _locked(_folder(packages)) as lock:
-            return in_cache(packages) or _download(packages, run, report, lock)
+        packages.folder.mkdir(parents=True, exist_ok=True)
+        with (packages.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return in_cache(packages) or _Download(packages, run, report, lock.fileno()).unpacked()
     except own_libc.NoLoader as error:
         raise PackagesUnavailable(str(error)) from error
     except OSError as error:
         raise PackagesUnavailable(f"the cache folder cannot be used: {error}") from error
 
 
-def library_folders(root: Path) -> list[Path]:
-    """Return the folders of shared libraries in an unpacked root; none where programs find them by themselves."""
-    if root == Path("/") or own_libc.is_used(root):
-        return []
-    return sorted((root / "usr/lib").glob("*-linux-gnu*"))
+class _Download:
+    """Fetches one set. Its child processes hold the lock too: a killed run's apt runs beside no other."""
+
+    def __init__(
+        self, packages: PackageSet, run: RunFolder, report: Callable[[str], None], lock: int
+    ) -> None:
+        self._packages, self._run, self._report, self._lock = packages, run, report, lock
+        self._folder, self._apt = packages.folder, packages.folder / "apt"
+
+    def unpacked(self) -> Path:
+        """Download and unpack, and return the root folder."""
+        root, packages = self._folder / "root", self._packages
+        for leftover in (root, self._apt):
+            shutil.rmtree(leftover, ignore_errors=True)
+        for folder in (root, self._apt / "archives/partial", self._apt / "lists/partial"):
+            folder.mkdir(parents=True)
+        options = APT_OPTIONS | {"Dir::Cache": str(self._apt), "Dir::State::lists": str(self._apt / "lists")}
+        if packages.release:
+            options |= self._only(packages.release)
+        title = packages.name + (f" of Debian {packages.release}" if packages.release else "")
+        self._report(f"fetching {title}: {len(packages.packages)} packages and what they need")
+        self._apt_get(options, "update")
+        self._apt_get(options, "--yes", "--download-only", "--reinstall", "install", *packages.packages)
+        archives = sorted((self._apt / "archives").glob("*.deb"))
+        self._report(f"unpacking {title}: {sum(each.stat().st_size for each in archives) >> 20} MiB")
+        for archive in archives:
+            self._said("dpkg-deb", "--extract", str(archive), str(root))
+        _move_erlang(root / "usr/lib/erlang")
+        if packages.release:
+            own_libc.use(root)
+        shutil.rmtree(self._apt)
+        (self._folder / "complete").write_text(packages.marker)
+        return root
+
+    def _only(self, release: str) -> dict[str, str]:
+        """Return the options by which apt sees one Debian release alone, and nothing as installed."""
+        places = self._said("apt-get", "indextargets", "--format", "$(REPO_URI)", "Component: main").split()
+        mirrors = [place for place in places if "debian" in place and "security" not in place]
+        if not mirrors:
+            raise PackagesUnavailable("apt on this machine knows no mirror of Debian")
+        source = f"deb [signed-by={DEBIANS_KEY}] {mirrors[0]} {release} main\n"
+        (self._apt / "sources.list").write_text(source)
+        (self._apt / "status").touch()
+        nothing = ("Dir::Etc::sourceparts", "Dir::Etc::preferences", "Dir::Etc::preferencesparts")
+        return {
+            "Dir::Etc::sourcelist": str(self._apt / "sources.list"),
+            "Dir::State::status": str(self._apt / "status"),
+            **dict.fromkeys(nothing, "/dev/null"),
+        }
+
+    def _apt_get(self, options: Mapping[str, str], *words: str) -> None:
+        given = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        self._said("apt-get", *given, "-qq", *words)
+
+    def _said(self, *words: str) -> str:
+        """Run to the end and return what was said; raise PackagesUnavailable."""
+        done = subprocess.run(
+            words,
+            env=self._run.environment(os.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=APT_SECONDS,
+            pass_fds=(self._lock,),
+        )
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if line.startswith(("E:", "dpkg"))]
+            because = next(iter(lines or done.stderr.splitlines()), f"exit code {done.returncode}")
+            raise PackagesUnavailable(f"{words[0]} says: {' '.join(because.split())}")
+        return done.stdout
 
 
-def _folder(packages: PackageSet) -> Path:
-    return cache_folder(packages.release) / packages.name
-
-
-def _is_complete(folder: Path, packages: PackageSet) -> bool:
-    marker = folder / "complete"
-    return marker.is_file() and marker.read_text() == _marker(folder, packages)
-
-
-def _marker(folder: Path, packages: PackageSet) -> str:
-    # The path, because a moved cache's Erlang would not start; the names, because the set may grow.
-    return "\n".join((str(folder), *packages.packages))
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[int]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file.fileno()
-
-
-def _download(packages: PackageSet, run: RunFolder, report: Callable[[str], None], lock: int) -> Path:
-    folder = _folder(packages)
-    title = " of ".join((packages.name, *([f"Debian {packages.release}"] if packages.release else [])))
-    root, archives = folder / "root", folder / "apt/archives"
-    for leftover in (root, folder / "apt", folder / "lists"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    (archives / "partial").mkdir(parents=True)
-    (folder / "lists/partial").mkdir(parents=True)
-    root.mkdir()
-    apt = _apt(folder, _sources(folder, packages.release, run, lock) if packages.release else {})
-    report(f"fetching {title}: package lists")
-    _run([*apt, "update"], run, lock)
-    report(f"fetching {title}: {len(packages.packages)} packages and what they need")
-    _run([*apt, "--yes", "--download-only", "--reinstall", "install", *packages.packages], run, lock)
-    report(
-        f"unpacking {title}: {sum(archive.stat().st_size for archive in archives.glob('*.deb')) >> 20} MiB"
-    )
-    for archive in sorted(archives.glob("*.deb")):
-        _run(["dpkg-deb", "--extract", str(archive), str(root)], run, lock)
-    _move_erlang(root)
-    if packages.release:
-        own_libc.use(root)
-    shutil.rmtree(folder / "apt")
-    shutil.rmtree(folder / "lists")
-    (folder / "complete").write_text(_marker(folder, packages))
-    return root
-
-
-def _sources(folder: Path, release: str, run: RunFolder, lock: int) -> dict[str, str]:
-    """Return the options by which apt sees one Debian release alone, and nothing as installed."""
-    places = _run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Component: main"], run, lock
-    ).split()
-    mirrors = [place for place in places if "debian" in place and "security" not in place]
-    if not mirrors:
-        raise PackagesUnavailable("apt on this machine knows no mirror of Debian")
-    (folder / "apt/sources.list").write_text(f"deb [signed-by={DEBIANS_KEY}] {mirrors[0]} {release} main\n")
-    (folder / "apt/status").touch()
-    return {
-        "Dir::Etc::sourcelist": str(folder / "apt/sources.list"),
-        "Dir::Etc::sourceparts": "/dev/null",
-        "Dir::Etc::preferences": "/dev/null",
-        "Dir::Etc::preferencesparts": "/dev/null",
-        "Dir::State::status": str(folder / "apt/status"),
-    }
-
-
-def _apt(folder: Path, sources: dict[str, str]) -> list[str]:
-    own = sources | {
-        "Dir::Cache": str(folder / "apt"),
-        "Dir::State::lists": str(folder / "lists"),
-        "APT::Sandbox::User": pwd.getpwuid(
-            os.getuid()
-        ).pw_name,  # root's apt would else write as another user
-    }
-    options = [word for name, value in (APT_OPTIONS | own).items() for word in ("-o", f"{name}={value}")]
-    return ["apt-get", *options, "-qq"]
-
-
-def _run(words: Sequence[str], run: RunFolder, lock: int) -> str:
-    """Run to the end and give what was said. The child holds the lock too: a killed run's apt runs beside no other."""
-    done = subprocess.run(
-        words,
-        env=run.environment(os.environ),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=APT_SECONDS,
-        pass_fds=(lock,),
-    )
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith(("E:", "dpkg"))]
-        because = next(iter(lines or done.stderr.splitlines()), f"exit code {done.returncode}")
-        raise PackagesUnavailable(f"{words[0]} says: {' '.join(because.split())}")
-    return done.stdout
-
-
-def _move_erlang(root: Path) -> None:
+def _move_erlang(erlang: Path) -> None:
     """Tell Erlang's start scripts where they are now."""
-    erlang = root / "usr/lib/erlang"
     for pattern in ("bin/erl", "bin/start", "erts-*/bin/erl", "erts-*/bin/start"):
         for script in erlang.glob(pattern):
-            text = script.read_text()
-            script.write_text(text.replace("ROOTDIR=/usr/lib/erlang\n", f"ROOTDIR={erlang}\n"))
+            moved = script.read_text().replace("ROOTDIR=/usr/lib/erlang\n", f"ROOTDIR={erlang}\n")
+            script.write_text(moved)

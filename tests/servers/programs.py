@@ -3,38 +3,26 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers import packages
-from tests.servers.packages import PackageSet
-from tests.servers.run_folder import installed
+from tests.servers.packages import PackageSet, installed, library_folders
 
-
-@dataclass(frozen=True, slots=True)
-class ProgramName:
-    """What a program is called where it is installed, and the packages that hold it."""
-
-    title: str
-    names: tuple[str, ...]
-    packages: PackageSet
-    unpacked: str
-    library_folders: tuple[str, ...] = ()
-
-
-CHROMIUM = ProgramName(
-    "Chromium",
-    ("chromium", "chromium-browser", "google-chrome"),
-    packages.CHROMIUM,
-    "usr/lib/chromium/chromium",
-    ("pulseaudio", "nss"),
+MAIL_TOOLS = PackageSet(
+    "mail-tools", ("postfix", "swaks", "sasl2-bin", "libsasl2-2", "libsasl2-modules", "libsasl2-modules-db")
 )
-SMTP_SINK = ProgramName("smtp-sink", ("smtp-sink",), packages.MAIL_TOOLS, "usr/sbin/smtp-sink")
-SWAKS = ProgramName("swaks", ("swaks",), packages.MAIL_TOOLS, "usr/bin/swaks")
-POSTFIX = ProgramName(
-    "Postfix", (), packages.MAIL_TOOLS, "usr/lib/postfix/sbin/master"
-)  # an installed one is not ours
-NGINX = ProgramName("nginx", ("nginx",), packages.NGINX, "usr/sbin/nginx")
-PROMTOOL = ProgramName("promtool", ("promtool",), packages.PROMETHEUS, "usr/bin/promtool")
-MARIADB_DUMP = ProgramName("mariadb-dump", ("mariadb-dump",), packages.MARIADB_CLIENT, "usr/bin/mariadb-dump")
-ALL_PROGRAMS = (CHROMIUM, SMTP_SINK, SWAKS, POSTFIX, NGINX, PROMTOOL, MARIADB_DUMP)
+CHROMIUM = PackageSet("chromium", ("chromium", "chromium-common"))
+NGINX = PackageSet("nginx", ("nginx", "nginx-common"))
+PROMETHEUS = PackageSet("prometheus", ("prometheus",))
+MARIADB_CLIENT = PackageSet("mariadb-client", ("mariadb-client",))
+PROGRAMS = {
+    "chromium": (CHROMIUM, "usr/lib/chromium/chromium"),
+    "smtp_sink": (MAIL_TOOLS, "usr/sbin/smtp-sink"),
+    "swaks": (MAIL_TOOLS, "usr/bin/swaks"),
+    "postfix": (MAIL_TOOLS, "usr/lib/postfix/sbin/master"),  # not on a PATH: an installed Postfix is not ours
+    "nginx": (NGINX, "usr/sbin/nginx"),
+    "promtool": (PROMETHEUS, "usr/bin/promtool"),
+    "mariadb_dump": (MARIADB_CLIENT, "usr/bin/mariadb-dump"),
+}
+"""For each fixture the packages, and the program's path below their root."""
+LIBRARY_FOLDERS = ("", "pulseaudio", "nss")  # the last two are Chromium's
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +34,16 @@ class Program:
     origin: str
 
 
-def installed_program(name: ProgramName) -> Program | None:
+def installed_program(name: str) -> Program | None:
     """Return a program that is installed on this machine."""
-    paths = (installed(word) for word in name.names)
-    return next((Program(path, {}, "installed") for path in paths if path), None)
+    path = installed(Path(PROGRAMS[name][1]).name)
+    return Program(path, {}, "installed") if path else None
 
 
-def unpacked_program(name: ProgramName, root: Path) -> Program:
+def unpacked_program(name: str, root: Path) -> Program:
     """Return a program of unpacked packages."""
     folders = [root / "usr/lib/postfix"]
-    for folder in packages.library_folders(root):
-        folders += [folder, *(folder / child for child in name.library_folders)]
+    folders += [folder / child for folder in library_folders(root) for child in LIBRARY_FOLDERS]
     libraries = ":".join(str(folder) for folder in folders if folder.is_dir())
     environment = {"LD_LIBRARY_PATH": libraries} if libraries else {}
-    return Program(root / name.unpacked, environment, "Debian's packages")
+    return Program(root / PROGRAMS[name][1], environment, "Debian's packages")

@@ -3,15 +3,17 @@
 Operations go through `erl_call`, which evaluates an expression in the node in 3-20 ms; `rabbitmqctl` takes 0.5-2 s. The
 release's own start script is used, never Debian's wrapper, which switches to a system user. Of the release only the
 plugins that are asked for are shown to the node: that halves its start, to 2.5 s on two cores.
+
+The node starts Erlang's port mapper (epmd) itself, on a port of its own and on loopback alone; the mapper ends with the
+run.
 """
 
 import base64
 import json
 import re
 import secrets
-import socket
+import shutil
 import subprocess
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +21,14 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from tests.servers.run_folder import PrivateProcess, RunFolder
+from tests.servers.run_folder import PrivateProcess, RunFolder, greeting
 
 CALL_SECONDS = 60
 REQUEST_SECONDS = 10
 USER = "mailpact"
-LOOPBACK_ONLY = "-kernel inet_dist_use_interface {127,0,0,1}"
 WATERMARK = 0.4
+ERLANG = "usr/lib/erlang"
+FOLDERS = ("home", "mnesia", "log")
 
 
 class ErlangError(Exception):
@@ -35,29 +38,7 @@ class ErlangError(Exception):
 def installed_release(root: Path) -> Path | None:
     """Return the folder of the RabbitMQ release below a root folder, `/` for what is installed; None without one."""
     found = sorted(root.glob("usr/lib/rabbitmq/lib/rabbitmq_server-*"))
-    complete = found and (root / "usr/lib/erlang/bin/erl_call").exists()
-    return found[-1] if complete else None
-
-
-class _Epmd(PrivateProcess):
-    """Erlang's port mapper on a port of its own.
-
-    Without one, a node that starts leaves an `epmd -daemon` on every address of the machine.
-    """
-
-    def __init__(self, run: RunFolder, folder: Path, root: Path) -> None:
-        super().__init__(run, folder)
-        self.port = run.reserve_port()
-        words = [str(root / "usr/lib/erlang/bin/epmd"), "-port", str(self.port), "-address", "127.0.0.1"]
-        self.begin(words, {}, "epmd.log")
-        self.wait_until("epmd answers", self._answers)
-
-    def _answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+    return found[-1] if found and (root / ERLANG / "bin/erl_call").exists() else None
 
 
 class Rabbitmq(PrivateProcess):
@@ -74,18 +55,18 @@ class Rabbitmq(PrivateProcess):
         release = installed_release(root)
         if release is None:
             raise FileNotFoundError(f"no RabbitMQ release with erl_call below {root}")
+        super().__init__(run, run.folder("rabbitmq"))
         self.version = release.name.removeprefix("rabbitmq_server-")
         self.port, self.management_port, self._distribution_port = (run.reserve_port() for _ in range(3))
         self.name = f"mailpact-{self.port}@localhost"
         self.password: str = sibling.password if sibling else secrets.token_hex(8)
         self._cookie: str = sibling._cookie if sibling else secrets.token_hex(12)
-        super().__init__(run, run.folder("rabbitmq"))
+        self._mapper_port: int = sibling._mapper_port if sibling else run.reserve_port()
         self._root = root
-        self._sbin = _slim_release(release, root, self._folder, plugins) / "sbin"
-        self._write_settings(plugins)
-        self._epmd: _Epmd = sibling._epmd if sibling else _Epmd(run, self._folder, root)
         self._calls = count()
         self._has_alarm = False
+        self._sbin = _slim_release(release, root, self._folder, plugins) / "sbin"
+        self._write_settings(plugins)
         self.start()
 
     def url(self, vhost: str) -> str:
@@ -94,8 +75,7 @@ class Rabbitmq(PrivateProcess):
 
     def start(self) -> None:
         """Start the node, again if it ran before: same ports, same data. Returns when it is up completely (2.5 s)."""
-        words = [str(self._sbin / "rabbitmq-server")]
-        self.begin(words, self._environment(), "rabbitmq.log")
+        self.begin([str(self._sbin / "rabbitmq-server")], self._environment(), "rabbitmq.log")
         self.wait_until("RabbitMQ answers", self._answers)
         # Not by the line in its log: a node that starts after a kill has been seen to lose lines of its log.
         self.wait_until("RabbitMQ has started", lambda: self.call("rabbit_boot_state:get()") == "ready")
@@ -106,7 +86,7 @@ class Rabbitmq(PrivateProcess):
         RabbitMQ writes a new queue's registration late: without the sync, a kill within a second of a queue's
         declaration loses the queue and every confirmed message in it (3.10, 4.0 and 4.3).
         """
-        self.sync()
+        self.call("[dets:sync(Table) || Table <- dets:all()]")
         super().kill()
 
     def recover(self) -> None:
@@ -121,9 +101,8 @@ class Rabbitmq(PrivateProcess):
 
     def call(self, expression: str) -> str:
         """Evaluate an Erlang expression in the node and return its value as text; raise ErlangError."""
-        erl_call = str(self._root / "usr/lib/erlang/bin/erl_call")
         words = [
-            *(erl_call, "-c", self._cookie, "-timeout", str(CALL_SECONDS)),
+            *(str(self._root / ERLANG / "bin/erl_call"), "-c", self._cookie, "-timeout", str(CALL_SECONDS)),
             *("-address", f"127.0.0.1:{self._distribution_port}", "-e"),
             # By itself it always takes the same name, and a node that has not yet let go of the last one refuses it.
             *("-h", f"test{next(self._calls)}"),
@@ -143,8 +122,8 @@ class Rabbitmq(PrivateProcess):
 
     def configure(self, *lines: str) -> None:
         """Add lines to `rabbitmq.conf`, for the next start."""
-        file = self._folder / "rabbitmq.conf"
-        file.write_text("\n".join((file.read_text(), *lines, "")))
+        with (self._folder / "rabbitmq.conf").open("a") as file:
+            file.writelines(f"{line}\n" for line in lines)
 
     def control(self, *words: str) -> None:
         """Run `rabbitmqctl`, as an operator would (a second or two); raise CalledProcessError."""
@@ -154,20 +133,13 @@ class Rabbitmq(PrivateProcess):
 
     def add_vhost(self, name: str) -> None:
         """Add an empty vhost (15-40 ms)."""
-        everything = ", ".join([_binary(".*")] * 3)
-        self.call(
-            f"ok = rabbit_vhost:add({_binary(name)}, {_binary('test')}), ok = rabbit_auth_backend_internal:"
-            f"set_permissions({_binary(USER)}, {_binary(name)}, {everything}, {_binary('test')})"
-        )
+        self.call(f"ok = rabbit_vhost:add({_binary(name)}, {_binary('test')})")
+        self.give_rights(USER, name)
 
     def delete_vhost(self, name: str) -> None:
         """Delete a vhost with all that is in it, if it is there; its connections are closed."""
         vhost = _binary(name)
         self.call(f"rabbit_vhost:exists({vhost}) andalso rabbit_vhost:delete({vhost}, {_binary('test')})")
-
-    def sync(self) -> None:
-        """Write the node's tables to disk."""
-        self.call("[dets:sync(Table) || Table <- dets:all()]")
 
     def set_policy(self, vhost: str, *, name: str, queues: str, definition: str) -> None:
         """Set a policy for the queues whose name matches; the definition is Erlang: `{<<"max-length">>, 1}, …`."""
@@ -193,23 +165,24 @@ class Rabbitmq(PrivateProcess):
 
     def add_user(self, name: str, password: str, vhost: str) -> None:
         """Add a user who may do everything in a vhost."""
-        words = ", ".join(map(_binary, (name, password, "test")))
-        self.call(f"ok = rabbit_auth_backend_internal:add_user({words})")
+        self._change_users("add_user", name, password)
         self.give_rights(name, vhost)
 
-    def give_rights(self, user: str, vhost: str) -> None:
-        """Let a user do everything in a vhost."""
-        words = ", ".join(map(_binary, (user, vhost, ".*", ".*", ".*", "test")))
-        self.call(f"ok = rabbit_auth_backend_internal:set_permissions({words})")
+    def give_rights(self, user: str, vhost: str, names: str = ".*") -> None:
+        """Let a user do everything with what has these names (a regular expression) in a vhost."""
+        self._change_users("set_permissions", user, vhost, names, names, names)
 
     def take_rights(self, user: str, vhost: str) -> None:
         """Let a user log in to a vhost and do nothing there; open connections keep what they have."""
-        words = ", ".join(map(_binary, (user, vhost, "", "", "", "test")))
-        self.call(f"ok = rabbit_auth_backend_internal:set_permissions({words})")
+        self.give_rights(user, vhost, names="")
 
     def delete_user(self, name: str) -> None:
         """Delete a user."""
-        self.call(f"ok = rabbit_auth_backend_internal:delete_user({_binary(name)}, {_binary('test')})")
+        self._change_users("delete_user", name)
+
+    def _change_users(self, function: str, *words: str) -> None:
+        given = ", ".join(map(_binary, (*words, "test")))
+        self.call(f"ok = rabbit_auth_backend_internal:{function}({given})")
 
     def close_connections(self, vhost: str) -> int:
         """Close every connection to a vhost as an operator would (320 CONNECTION_FORCED); return their number."""
@@ -240,37 +213,30 @@ class Rabbitmq(PrivateProcess):
 
     def _answers(self) -> bool:
         """Send what is no protocol header: AMQP's answer to that is the right header."""
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
-                connection.sendall(b"AMQP\0\0\0\0")
-                return connection.recv(4) == b"AMQP"
-        except OSError:
-            return False
+        return greeting(self.port, sent=b"AMQP\0\0\0\0", length=4) == b"AMQP"
 
     def _write_settings(self, plugins: Sequence[str]) -> None:
-        for name in ("home", "mnesia", "log"):
+        for name in FOLDERS:
             (self._folder / name).mkdir()
         cookie = self._folder / "home/.erlang.cookie"
         cookie.write_text(self._cookie)
         cookie.chmod(0o400)
         (self._folder / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
-        lines = [
+        self.configure(
             f"default_user = {USER}",
             f"default_pass = {self.password}",
             f"vm_memory_high_watermark.relative = {WATERMARK}",
-        ]
-        if "rabbitmq_management" in plugins:
-            lines += ["management.tcp.ip = 127.0.0.1", f"management.tcp.port = {self.management_port}"]
-        if "rabbitmq_prometheus" in plugins:
-            lines += ["prometheus.tcp.ip = 127.0.0.1", f"prometheus.tcp.port = {self.management_port}"]
-        (self._folder / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
+        )
+        for plugin in {"rabbitmq_management", "rabbitmq_prometheus"}.intersection(plugins):
+            listener = f"{plugin.removeprefix('rabbitmq_')}.tcp"
+            self.configure(f"{listener}.ip = 127.0.0.1", f"{listener}.port = {self.management_port}")
 
     def _environment(self) -> dict[str, str]:
         folder = self._folder
         return {
-            "PATH": f"{self._root / 'usr/lib/erlang/bin'}:/usr/bin:/bin",
+            "PATH": f"{self._root / ERLANG / 'bin'}:/usr/bin:/bin",
             "HOME": f"{folder}/home",
-            "ERL_EPMD_PORT": str(self._epmd.port),
+            "ERL_EPMD_PORT": str(self._mapper_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_CRASH_DUMP": f"{folder}/erl_crash.dump",
             "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the node: the child's pid is the node's
@@ -291,7 +257,7 @@ class Rabbitmq(PrivateProcess):
             "RABBITMQ_CONFIG_FILES": f"{folder}/conf.d",
             "RABBITMQ_GENERATED_CONFIG_DIR": f"{folder}/generated",
             "RABBITMQ_SCHEMA_DIR": f"{folder}/schema",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": LOOPBACK_ONLY,
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         }
 
 
@@ -303,70 +269,58 @@ class ManagementUnavailable(Exception):
 class ManagedRabbitmq:
     """A server that somebody else runs; nothing of it is touched but the vhosts of the tests.
 
-    The user of its AMQP URL must be an administrator; the other URL is that of its management API.
+    The user of its AMQP URL must be an administrator; the other URL is that of its management API. What asks the API
+    raises ManagementUnavailable.
     """
 
     amqp_url: str
     management_url: str
 
-    @classmethod
-    def at(cls, amqp_url: str, management_url: str | None) -> "ManagedRabbitmq":
-        """Take the usual port of the management API when its URL is not given."""
-        return cls(amqp_url, (management_url or f"http://{urlsplit(amqp_url).hostname}:15672").rstrip("/"))
-
     def url(self, vhost: str) -> str:
         """Return the AMQP URL of a vhost."""
-        server = urlsplit(self.amqp_url)
-        return f"{server.scheme}://{server.netloc}/{quote(vhost, safe='')}"
+        return urlsplit(self.amqp_url)._replace(path=f"/{quote(vhost, safe='')}", query="").geturl()
 
     @property
     def version(self) -> str:
-        """Ask the server for its version; raise ManagementUnavailable."""
+        """Ask the server for its version."""
         return str(json.loads(self._request("GET", "overview"))["rabbitmq_version"])
 
     def add_vhost(self, name: str) -> None:
-        """Add an empty vhost that the URL's user may use; raise ManagementUnavailable."""
-        self._request("PUT", f"vhosts/{quote(name, safe='')}")
-        everything = {"configure": ".*", "write": ".*", "read": ".*"}
-        self._request("PUT", f"permissions/{quote(name, safe='')}/{quote(self._user, safe='')}", everything)
+        """Add an empty vhost that the URL's user may use."""
+        vhost, user = quote(name, safe=""), quote(self._login[0], safe="")
+        self._request("PUT", f"vhosts/{vhost}")
+        self._request(
+            "PUT", f"permissions/{vhost}/{user}", dict.fromkeys(("configure", "write", "read"), ".*")
+        )
 
     def delete_vhost(self, name: str) -> None:
-        """Delete a vhost with all that is in it; raise ManagementUnavailable."""
+        """Delete a vhost with all that is in it."""
         self._request("DELETE", f"vhosts/{quote(name, safe='')}")
 
     @property
-    def _user(self) -> str:
-        return unquote(urlsplit(self.amqp_url).username or "guest")
+    def _login(self) -> tuple[str, str]:
+        place = urlsplit(self.amqp_url)
+        return unquote(place.username or "guest"), unquote(place.password or "guest")
 
     def _request(self, method: str, path: str, body: dict[str, str] | None = None) -> bytes:
-        password = unquote(urlsplit(self.amqp_url).password or "guest")
-        credentials = base64.b64encode(f"{self._user}:{password}".encode()).decode()
-        request = urllib.request.Request(
-            f"{self.management_url}/api/{path}",
-            method=method,
-            data=json.dumps(body or {}).encode() if method == "PUT" else None,
-            headers={"Authorization": f"Basic {credentials}", "Content-Type": "application/json"},
-        )
+        credentials = base64.b64encode(":".join(self._login).encode()).decode()
+        headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
+        content = json.dumps(body or {}).encode() if method == "PUT" else None
+        address = f"{self.management_url.rstrip('/')}/api/{path}"
+        request = urllib.request.Request(address, content, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as answer:
-                content: bytes = answer.read()
+                return bytes(answer.read())
         except OSError as error:
-            if isinstance(error, urllib.error.HTTPError):
-                error.close()
             raise ManagementUnavailable(
                 f"the management API at {self.management_url} (a vhost for each test needs it; "
                 f"MAILPACT_TEST_AMQP_MANAGEMENT_URL moves it): {error}"
             ) from error
-        return content
 
 
 def _slim_release(release: Path, root: Path, folder: Path, plugins: Sequence[str]) -> Path:
     """Make a view of the release that shows only the broker, the plugins asked for, and what these need."""
-    there = {
-        re.sub(r"-[0-9][^-]*$", "", path.name): path
-        for path in (release / "plugins").iterdir()
-        if path.is_dir()
-    }
+    there = {re.sub(r"-[0-9][^-]*$", "", path.name): path for path in (release / "plugins").iterdir()}
     needed: set[str] = set()
     todo = ["rabbit", *plugins]
     while todo:
@@ -376,16 +330,12 @@ def _slim_release(release: Path, root: Path, folder: Path, plugins: Sequence[str
             todo += _requirements(there[name] / f"ebin/{name}.app")
     view = folder / "usr/lib/rabbitmq/lib" / release.name
     (view / "plugins").mkdir(parents=True)
-    (folder / "usr/lib/erlang").symlink_to(
-        root / "usr/lib/erlang"
-    )  # the scripts look for it from where they are
-    (view / "escript").symlink_to(release / "escript")
-    (view / "sbin").mkdir()
-    for script in (release / "sbin").iterdir():
-        (view / "sbin" / script.name).write_bytes(script.read_bytes())
-        (view / "sbin" / script.name).chmod(0o755)
     for name in needed:
         (view / "plugins" / there[name].name).symlink_to(there[name])
+    # The scripts look for both from where they are.
+    (folder / ERLANG).symlink_to(root / ERLANG)
+    (view / "escript").symlink_to(release / "escript")
+    shutil.copytree(release / "sbin", view / "sbin")
     return view
 
 

@@ -1,8 +1,15 @@
-"""The place of all that one process of a test run starts; it goes away with that process, even when that is killed."""
+"""The place of all that one process of a test run starts, and the keeper that clears it away afterwards.
 
-import json
+The keeper is this file as a program, `python run_folder.py FOLDER`, with a pipe from the run as its standard input. The
+pipe ends when the run's process does, in whatever way, SIGKILL included. Then the keeper kills every process whose
+environment has TEST_RUN_FOLDER=FOLDER, until there is none, waits for their end, and removes FOLDER. The environment is
+inherited, so grandchildren and daemons are found too, and no process of anybody else's. This file imports nothing of
+ours.
+"""
+
 import os
 import random
+import secrets
 import shutil
 import signal
 import socket
@@ -12,14 +19,54 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
-from tests.servers import keeper
-
-CLEANUP_SECONDS = 90
+VARIABLE = "TEST_RUN_FOLDER"  # not MAILPACT_…: tests of the command keep those from it
 # Below the range that the kernel takes for outgoing connections: else one of those may sit on a stopped server's port.
 PORTS = range(20_000, 30_000)
+START_SECONDS, STOP_SECONDS, SWEEP_SECONDS, CLEANUP_SECONDS = 90, 30, 30, 90
+LOG_TAIL = 2000
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Return the processes that were started in a run's folder. Reads /proc, where another user's are unreadable."""
+    entry = f"{VARIABLE}={folder}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (process / "environ").read_bytes().split(b"\0")
+        except OSError:  # ended meanwhile, or not ours
+            continue
+        if entry in variables and int(process.name) != os.getpid():
+            found.append(int(process.name))
+    return found
+
+
+def has_ended(process: int) -> bool:
+    """Return whether every thread is over. A process that dies gives up its environment first and its ports last."""
+    try:
+        threads = [path.read_text() for path in Path(f"/proc/{process}").glob("task/*/stat")]
+    except OSError:  # a thread ended meanwhile
+        return False
+    return all(text.rpartition(")")[2].split()[0] in {"Z", "X"} for text in threads)
+
+
+def sweep(folder: Path) -> None:
+    """Kill what was started in the folder, and remove it."""
+    deadline = time.monotonic() + SWEEP_SECONDS
+    dying: set[int] = set()
+    while time.monotonic() < deadline:
+        living = processes_of(folder)
+        dying = {process for process in (*dying, *living) if not has_ended(process)}
+        if not dying:
+            break
+        for process in living:
+            try:
+                os.kill(process, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.01)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class NoFreePort(Exception):
@@ -34,23 +81,19 @@ class RunFolder:
         self._reservations: list[socket.socket] = []
         self._children: list[subprocess.Popen[bytes]] = []
         self._keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", keeper.__file__, str(self.path)],
+            [sys.executable, "-I", "-S", __file__, str(self.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
             # A run within a run, as a worker's is: its keeper is not to be swept with what it keeps.
-            env={name: text for name, text in os.environ.items() if name != keeper.VARIABLE},
+            env={name: text for name, text in os.environ.items() if name != VARIABLE},
             start_new_session=True,  # Ctrl-C and a killed process group are the run's end, not the keeper's
         )
 
     def folder(self, name: str) -> Path:
-        """Make a new folder in this one; a name that is taken gets a number."""
-        number = 1
-        path = self.path / name
-        while path.exists():
-            number += 1
-            path = self.path / f"{name}-{number}"
+        """Make a new folder in this one; its name begins with the given one."""
+        path = self.path / f"{name}-{secrets.token_hex(4)}"
         path.mkdir()
         return path
 
@@ -73,21 +116,14 @@ class RunFolder:
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
         """Return these variables and the one by which the keeper knows a process: the whole environment of a server."""
         basis = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-        return basis | dict(variables) | {keeper.VARIABLE: str(self.path)}
-
-    def add_farewell(self, words: Sequence[str]) -> None:
-        """Have a command run at the end, first of all."""
-        folder = self.path / "farewell"
-        folder.mkdir(exist_ok=True)
-        (folder / f"{len(list(folder.iterdir()))}.json").write_text(json.dumps(words))
+        return basis | dict(variables) | {VARIABLE: str(self.path)}
 
     def reserve_port(self) -> int:
         """Return a TCP port of 127.0.0.1 that no other run of these tests takes; raise NoFreePort when all are taken.
 
         The reservation is a name in Linux's abstract socket space: it leaves no file and ends with this process.
         """
-        for _ in range(1000):
-            port = random.choice(PORTS)
+        for port in random.choices(PORTS, k=1000):
             reservation = socket.socket(socket.AF_UNIX)
             try:
                 reservation.bind(f"\0mailpact-test-port-{port}")
@@ -103,30 +139,21 @@ class RunFolder:
 
     def close(self) -> None:
         """Let the keeper end everything, as it would if this process died, and wait until it has."""
-        if self._keeper.stdin and not self._keeper.stdin.closed:
+        if self._keeper.stdin is not None:
             self._keeper.stdin.close()
         self._keeper.wait(timeout=CLEANUP_SECONDS)
         if self.path.exists():  # the keeper was killed
-            keeper.sweep(self.path)
+            sweep(self.path)
         for child in self._children:
             child.wait()
-        self._children.clear()
         for reservation in self._reservations:
             reservation.close()
-        self._reservations.clear()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
-
-
-START_SECONDS = 90
-STOP_SECONDS = 30
-LOG_TAIL = 2000
 
 
 class ServerDied(Exception):
@@ -162,9 +189,7 @@ class PrivateProcess:
 
     def log(self) -> str:
         """Return what the process wrote since this start."""
-        with self.log_file.open("rb") as file:
-            file.seek(self._log_start)
-            return file.read().decode(errors="replace")
+        return self.log_file.read_bytes()[self._log_start :].decode(errors="replace")
 
     def wait_until(self, what: str, fact: Callable[[], bool]) -> None:
         """Wait for a fact; raise ServerDied when the process ends, TimeoutError after 90 s."""
@@ -204,9 +229,16 @@ class PrivateProcess:
         self._process.send_signal(signal.SIGCONT)
 
 
-def installed(name: str) -> Path | None:
-    """Return the path of an installed program, those for administrators included."""
-    found = shutil.which(
-        name, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin:/usr/sbin:/sbin"))
-    )
-    return Path(found) if found else None
+def greeting(port: int, *, sent: bytes = b"", length: int = 1) -> bytes:
+    """Return the first bytes that a server on this machine says, after it was sent some; nothing if none answers."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+            connection.sendall(sent)
+            return connection.recv(length)
+    except OSError:
+        return b""
+
+
+if __name__ == "__main__":
+    sys.stdin.buffer.read()
+    sweep(Path(sys.argv[1]))

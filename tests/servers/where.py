@@ -3,7 +3,8 @@
 A server is looked for in this order, and the first way that works is used: a URL in the environment, what is installed,
 Debian's packages. Looking starts nothing. A URL that is given is used or fails: nothing else replaces it silently.
 
-A lane is the generation of servers that the tests run on: the machine's own, or that of another Debian release.
+A lane is the generation of servers that the tests run on: the machine's own, or that of another Debian release. A lane
+of another release never uses what is installed; its packages come with their own C library (`own_libc`).
 
 | lane | MAILPACT_TEST_DEBIAN | servers |
 |---|---|---|
@@ -11,21 +12,20 @@ A lane is the generation of servers that the tests run on: the machine's own, or
 | newer | `trixie` | RabbitMQ 4.0 and MariaDB 11.8 |
 | newest | `sid` | RabbitMQ 4.3 and MySQL 9.7 when this was written; sid moves and cannot be pinned |
 
-The fixtures keep their names: on the newest lane `mariadb_url` leads to a MySQL. The packages of another release come
-with their own C library (`own_libc`). A URL in the environment goes before any lane.
+The fixtures keep their names: on the newest lane `mariadb_url` leads to a MySQL.
 """
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import assert_never
+from typing import TypeVar
+from urllib.parse import urlsplit
 
 from tests.servers import database, packages, programs, rabbitmq
-from tests.servers.database import Databases, DatabaseServer, MariaDB, MySQL
-from tests.servers.packages import ERLANG, PackageSet, PackagesUnavailable
-from tests.servers.programs import Program, ProgramName
+from tests.servers.database import Databases, MariaDB, MySQL
+from tests.servers.packages import PackageSet, PackagesUnavailable
+from tests.servers.programs import PROGRAMS, Program
 from tests.servers.rabbitmq import ManagedRabbitmq, Rabbitmq
 from tests.servers.run_folder import RunFolder
 
@@ -34,226 +34,179 @@ AMQP_VARIABLE = "MAILPACT_TEST_AMQP_URL"
 MANAGEMENT_VARIABLE = "MAILPACT_TEST_AMQP_MANAGEMENT_URL"
 DATABASE_VARIABLE = "MAILPACT_TEST_DATABASE_URL"
 MACHINE = Path("/")
+LANES = ("sid", "trixie")
+NAMES = ("rabbitmq", "mariadb", *PROGRAMS)
+ERLANG = (
+    "asn1 base crypto eldap ftp inets mnesia os-mon parsetools public-key runtime-tools snmp ssl syntax-tools tftp"
+    " tools xmerl"
+)
 
-Report = Callable[[str], None]
+T = TypeVar("T")
 
 
 class UnknownLane(ValueError):
     """MAILPACT_TEST_DEBIAN names a release that no lane is for; the message lists those there are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """The packages of one generation; a lane of another release never uses what is installed."""
+class NotAvailable(Exception):
+    """No way to a server or program works; the message says why, and how to get it."""
 
-    release: str | None
-    rabbitmq: PackageSet
-    database: PackageSet
-    database_title: str
-
-    @property
-    def of_release(self) -> str:
-        """Return the words to add to a server's title: none for the machine's own."""
-        return f" of Debian {self.release}" if self.release else ""
-
-    @property
-    def origin(self) -> str:
-        """Say where the lane's servers come from when they are fetched."""
-        return f"packages{self.of_release}" if self.release else "Debian's packages"
+    def __init__(self, title: str, reasons: str, remedy: str) -> None:
+        super().__init__(f"{title} is not available, because {reasons}. Get it by: {remedy}.")
 
 
-def _rabbitmq(release: str | None) -> PackageSet:
-    return PackageSet("rabbitmq", ("rabbitmq-server", *(f"erlang-{part}" for part in ERLANG)), release)
+def chosen_lane() -> str | None:
+    """Return the Debian release that the environment names, None for the machine's own; raise UnknownLane."""
+    name = os.environ.get(LANE_VARIABLE) or None
+    if name is not None and name not in LANES:
+        raise UnknownLane(f"{LANE_VARIABLE}={name}: there are {' and '.join(LANES)}")
+    return name
 
 
-def _mariadb(release: str | None) -> PackageSet:
+def rabbitmq_packages(release: str | None) -> PackageSet:
+    """Return the packages of RabbitMQ and all of Erlang."""
+    erlang = [f"erlang-{part}" for part in ERLANG.split()]
+    return PackageSet("rabbitmq", ("rabbitmq-server", *erlang), release)
+
+
+def database_packages(release: str | None) -> PackageSet:
+    """Return the packages of MariaDB, or of the MySQL that only the newest lane has."""
+    if release == "sid":
+        return PackageSet("mysql", ("mysql-server-core",), release)
     # The -core packages hold the programs; the packages above them hold only what makes a system service.
     return PackageSet("mariadb", ("mariadb-server-core", "mariadb-client-core"), release)
 
 
-USUAL = Lane(None, _rabbitmq(None), _mariadb(None), "MariaDB")
-NEWER = Lane("trixie", _rabbitmq("trixie"), _mariadb("trixie"), "MariaDB")
-NEWEST = Lane("sid", _rabbitmq("sid"), PackageSet("mysql", ("mysql-server-core",), "sid"), "MySQL")
-
-
-def chosen_lane(variables: Mapping[str, str]) -> Lane:
-    """Return the lane that the environment asks for; raise UnknownLane."""
-    name = variables.get(LANE_VARIABLE)
-    if not name:
-        return USUAL
-    lanes = {lane.release: lane for lane in (NEWER, NEWEST)}
-    if name not in lanes:
-        raise UnknownLane(
-            f"{LANE_VARIABLE}={name}: there are {' and '.join(sorted(str(each) for each in lanes))}"
-        )
-    return lanes[name]
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A server that somebody else runs, by its URL in the environment."""
-
-    url: str
-    origin: str
-
-
-@dataclass(frozen=True, slots=True)
-class OnDisk:
-    """Programs below a root folder, `/` for what is installed: a private node can be started from them."""
-
-    root: Path
-    origin: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotAvailable:
-    """No way works; the text says why, and how to get it."""
-
-    title: str
-    reasons: tuple[str, ...]
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.title} is not available, because {'; '.join(self.reasons)}. Get it by: {self.remedy}."
-
-
-Source = Given | OnDisk | NotAvailable
-
-
-def locate_rabbitmq(variables: Mapping[str, str], run: RunFolder, report: Report) -> Source:
-    """Find a RabbitMQ, and fetch its packages if need be; raise UnknownLane."""
-    lane = chosen_lane(variables)
-    if url := variables.get(AMQP_VARIABLE):
-        return Given(url, AMQP_VARIABLE)
-    if lane.release is None and rabbitmq.installed_release(MACHINE):
-        return OnDisk(MACHINE, "installed")
-    return _fetched("RabbitMQ", lane, lane.rabbitmq, AMQP_VARIABLE, run, report)
-
-
-def locate_database(variables: Mapping[str, str], run: RunFolder, report: Report) -> Source:
-    """Find a MariaDB, or the MySQL of a lane that has one, fetching its packages if need be; raise UnknownLane."""
-    lane = chosen_lane(variables)
-    if url := variables.get(DATABASE_VARIABLE):
-        return Given(url, DATABASE_VARIABLE)
-    if lane.release is None and database.is_installed(MACHINE):
-        return OnDisk(MACHINE, "installed")
-    return _fetched(lane.database_title, lane, lane.database, DATABASE_VARIABLE, run, report)
-
-
-def locate_program(name: ProgramName, run: RunFolder, report: Report) -> Program | NotAvailable:
-    """Find a program, fetching its packages if need be."""
-    if found := programs.installed_program(name):
-        return found
-    try:
-        return programs.unpacked_program(name, packages.fetch(name.packages, run, report))
-    except PackagesUnavailable as error:
-        remedy = "a network for apt, or apt install " + " ".join(name.packages.packages)
-        return NotAvailable(name.title, ("it is not installed", str(error)), remedy)
-
-
-def _fetched(
-    product: str, lane: Lane, wanted: PackageSet, variable: str, run: RunFolder, report: Report
-) -> OnDisk | NotAvailable:
-    try:
-        return OnDisk(packages.fetch(wanted, run, report), lane.origin)
-    except PackagesUnavailable as error:
-        names = " ".join(name for name in wanted.packages if not name.startswith("erlang-"))
-        remedy = f"a network for apt, or {variable}" + ("" if lane.release else f", or apt install {names}")
-        return NotAvailable(product + lane.of_release, (str(error),), remedy)
-
-
 class Servers:
-    """What is used is written down in `used`, what could not be in `missing`: lines for a person."""
+    """What is used is written down in `used`, what could not be in `missing`: lines for a person.
 
-    def __init__(self, report: Report) -> None:
+    Asking for a thing that cannot be had raises NotAvailable, each time again.
+    """
+
+    def __init__(self, report: Callable[[str], None]) -> None:
         self.used: set[str] = set()
         self.missing: set[str] = set()
         self._report = report
-        self._programs: dict[str, Program | NotAvailable] = {}
-        self._run: RunFolder | None = None
+        self._found: dict[str, object] = {}
 
-    @property
+    @cached_property
     def run(self) -> RunFolder:
         """Return the folder of all that is started; made when first asked for."""
-        if self._run is None:
-            self._run = RunFolder()
-        return self._run
+        return RunFolder()
 
     def close(self) -> None:
         """End all of it."""
-        if self._run is not None:
-            self._run.close()
-            self._run = None
+        if "run" in self.__dict__:
+            self.run.close()
 
-    @cached_property
-    def rabbitmq_source(self) -> Source:
-        """Return where RabbitMQ comes from; asking for it may download, and starts nothing."""
-        return locate_rabbitmq(os.environ, self.run, self._report)
+    @property
+    def rabbitmq_root(self) -> Path:
+        """Return the folder below which RabbitMQ's programs are, `/` for what is installed; this may download."""
+        return self._once("RabbitMQ's programs", lambda: self._root("RabbitMQ", AMQP_VARIABLE))
 
-    @cached_property
-    def mariadb_source(self) -> Source:
-        """Return where MariaDB, or a lane's MySQL, comes from; asking for it may download, and starts nothing."""
-        return locate_database(os.environ, self.run, self._report)
+    @property
+    def database_root(self) -> Path:
+        """Return the folder below which the database's programs are, `/` for what is installed; this may download."""
+        title = "MySQL" if chosen_lane() == "sid" else "MariaDB"
+        return self._once("the database's programs", lambda: self._root(title, DATABASE_VARIABLE))
 
-    @cached_property
-    def rabbitmq(self) -> Rabbitmq | ManagedRabbitmq | NotAvailable:
+    @property
+    def rabbitmq(self) -> Rabbitmq | ManagedRabbitmq:
         """RabbitMQ, running."""
-        source = self.rabbitmq_source
+        return self._once("RabbitMQ", self._start_rabbitmq)
+
+    @property
+    def mariadb(self) -> Databases:
+        """MariaDB, or a lane's MySQL, running: a DatabaseServer if it is ours."""
+        return self._once("the database", self._start_database)
+
+    def program(self, name: str) -> Program:
+        """Return a program of `PROGRAMS`."""
+        return self._once(name, lambda: self._find_program(name))
+
+    def locate(self, names: Iterable[str]) -> list[NotAvailable]:
+        """Download what these fixtures need, and return what cannot be had."""
+        missing = []
+        for name in names:
+            try:
+                if name in PROGRAMS:
+                    self.program(name)
+                elif name == "rabbitmq" and not os.environ.get(AMQP_VARIABLE):
+                    _ = self.rabbitmq_root
+                elif name == "mariadb" and not os.environ.get(DATABASE_VARIABLE):
+                    _ = self.database_root
+            except NotAvailable as error:
+                missing.append(error)
+        return missing
+
+    def _once(self, name: str, find: Callable[[], T]) -> T:
+        if name not in self._found:
+            try:
+                self._found[name] = find()
+            except NotAvailable as error:
+                self._found[name] = error
+                self.missing.add(str(error))
+        found = self._found[name]
+        if isinstance(found, NotAvailable):
+            raise found
+        return found  # type: ignore[return-value]  # what `find` returned before
+
+    def _root(self, title: str, variable: str) -> Path:
+        release = chosen_lane()
+        if os.environ.get(variable):
+            raise NotAvailable(f"a {title} of our own", f"{variable} names another", f"unsetting {variable}")
+        is_rabbitmq = title == "RabbitMQ"
+        is_installed = rabbitmq.installed_release if is_rabbitmq else database.is_installed
+        if release is None and is_installed(MACHINE):
+            return MACHINE
+        wanted = (rabbitmq_packages if is_rabbitmq else database_packages)(release)
+        try:
+            return packages.fetch(wanted, self.run, self._report)
+        except PackagesUnavailable as error:
+            names = " ".join(name for name in wanted.packages if not name.startswith("erlang-"))
+            remedy = f"a network for apt, or {variable}" + ("" if release else f", or apt install {names}")
+            raise NotAvailable(title + _of(release), str(error), remedy) from error
+
+    def _start_rabbitmq(self) -> Rabbitmq | ManagedRabbitmq:
         broker: Rabbitmq | ManagedRabbitmq
-        match source:
-            case Given(url):
-                broker = ManagedRabbitmq.at(url, os.environ.get(MANAGEMENT_VARIABLE))
-            case OnDisk(root):
-                broker = Rabbitmq(self.run, root)
-            case NotAvailable():
-                self.missing.add(str(source))
-                return source
-            case _:
-                assert_never(source)
-        self.used.add(f"RabbitMQ {broker.version} ({source.origin})")
+        if url := os.environ.get(AMQP_VARIABLE):
+            management = os.environ.get(MANAGEMENT_VARIABLE) or f"http://{urlsplit(url).hostname}:15672"
+            broker, origin = ManagedRabbitmq(url, management), AMQP_VARIABLE
+        else:
+            broker, origin = Rabbitmq(self.run, self.rabbitmq_root), _origin(self.rabbitmq_root)
+        self.used.add(f"RabbitMQ {broker.version} ({origin})")
         return broker
 
-    @cached_property
-    def mariadb(self) -> DatabaseServer | Databases | NotAvailable:
-        """MariaDB, or a lane's MySQL, running."""
-        source = self.mariadb_source
-        server: DatabaseServer | Databases
-        match source:
-            case Given(url):
-                server = Databases(url)
-            case OnDisk(root):
-                server = (MariaDB if database.is_installed(root) else MySQL)(self.run, root)
-            case NotAvailable():
-                self.missing.add(str(source))
-                return source
-            case _:
-                assert_never(source)
-        databases = server.databases if isinstance(server, DatabaseServer) else server
-        self.used.add(f"{databases.product()} ({source.origin})")
+    def _start_database(self) -> Databases:
+        server: Databases
+        if url := os.environ.get(DATABASE_VARIABLE):
+            server, origin = Databases(url), DATABASE_VARIABLE
+        else:
+            root = self.database_root
+            server = (MariaDB if database.is_installed(root) else MySQL)(self.run, root)
+            origin = _origin(root)
+        self.used.add(f"{server.product()} ({origin})")
         return server
 
-    def program(self, name: ProgramName) -> Program | NotAvailable:
-        """Return a program."""
-        if name.title not in self._programs:
-            found = locate_program(name, self.run, self._report)
-            self._programs[name.title] = found
-            if isinstance(found, NotAvailable):
-                self.missing.add(str(found))
-            else:
-                self.used.add(f"{name.title} ({found.origin})")
-        return self._programs[name.title]
+    def _find_program(self, name: str) -> Program:
+        wanted, _ = PROGRAMS[name]
+        found = programs.installed_program(name)
+        if found is None:
+            try:
+                found = programs.unpacked_program(name, packages.fetch(wanted, self.run, self._report))
+            except PackagesUnavailable as error:
+                remedy = f"a network for apt, or apt install {' '.join(wanted.packages)}"
+                raise NotAvailable(name, f"it is not installed; {error}", remedy) from error
+        self.used.add(f"{name} ({found.origin})")
+        return found
 
-    def locate(self, names: set[str]) -> list[NotAvailable]:
-        """Download what these fixtures need, and return what cannot be had."""
-        sources: dict[str, Callable[[], object]] = {
-            "rabbitmq": lambda: self.rabbitmq_source,
-            "mariadb": lambda: self.mariadb_source,
-            "chromium": lambda: self.program(programs.CHROMIUM),
-            "smtp_sink": lambda: self.program(programs.SMTP_SINK),
-            "postfix": lambda: self.program(programs.POSTFIX),
-            "swaks": lambda: self.program(programs.SWAKS),
-            "promtool": lambda: self.program(programs.PROMTOOL),
-            "mariadb_dump": lambda: self.program(programs.MARIADB_DUMP),
-        }
-        found = [source() for name, source in sources.items() if name in names]
-        return [source for source in found if isinstance(source, NotAvailable)]
+
+def _of(release: str | None) -> str:
+    return f" of Debian {release}" if release else ""
+
+
+def _origin(root: Path) -> str:
+    release = chosen_lane()
+    if root == MACHINE:
+        return "installed"
+    return f"packages{_of(release)}" if release else "Debian's packages"

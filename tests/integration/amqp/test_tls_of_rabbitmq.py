@@ -12,7 +12,6 @@ from mailpact.settings import AmqpUrl
 from tests.certificates import Authority
 from tests.servers.plugin import SERVERS
 from tests.servers.rabbitmq import USER, Rabbitmq
-from tests.servers.where import OnDisk
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
@@ -29,9 +28,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def serve(pytestconfig: pytest.Config, authority: Authority, rabbitmq: object) -> Iterator[Serving]:
     """Let a node of its own serve a certificate from now on; gives the node's URL without options."""
     servers = pytestconfig.stash[SERVERS]
-    if not isinstance(servers.rabbitmq_source, OnDisk):
-        pytest.skip("this RabbitMQ is somebody else's and has no certificate of the test's")
-    node, port = Rabbitmq(servers.run, servers.rabbitmq_source.root), servers.run.reserve_port()
+    node, port = Rabbitmq(servers.run, servers.rabbitmq_root), servers.run.reserve_port()
     served = authority.ca_file.with_name("served.pem")
     shutil.copy(authority.certificate("127.0.0.1"), served)
     node.stop()

@@ -105,7 +105,7 @@ async def test_mail_waits_while_the_database_refuses_and_each_is_sent_once_after
 
     def refuse() -> None:
         operator.run(hurt)
-        mariadb.databases.kill_connections(operator.database)
+        mariadb.kill_connections(operator.database)
 
     log = await mails_through(stage, eventually, refuse, lambda: operator.run(mend), count=20)
 

@@ -19,7 +19,6 @@ from tests.servers.database import DatabaseServer, MariaDB, MySQL
 from tests.servers.plugin import SERVERS
 from tests.servers.rabbitmq import Rabbitmq
 from tests.servers.run_folder import RunFolder
-from tests.servers.where import OnDisk
 
 pytestmark = pytest.mark.timeout(300)  # the machine may be busy, a server and the command start
 
@@ -38,11 +37,9 @@ class WithoutFlags(Rabbitmq):
 def old_node(rabbitmq_url: str, pytestconfig: pytest.Config) -> Iterator[Rabbitmq]:
     """A node of our own with the management API, upgraded from an old release as far as its feature flags tell."""
     assert rabbitmq_url  # it makes the run look for RabbitMQ's programs
-    source = pytestconfig.stash[SERVERS].rabbitmq_source
-    if not isinstance(source, OnDisk):
-        pytest.skip("somebody else's RabbitMQ cannot be misconfigured")
+    root = pytestconfig.stash[SERVERS].rabbitmq_root
     with RunFolder() as run:
-        node = WithoutFlags(run, source.root, ["rabbitmq_management"])
+        node = WithoutFlags(run, root, ["rabbitmq_management"])
         node.add_vhost(VHOST)
         yield node
 
@@ -100,12 +97,9 @@ async def private_database(mariadb_url: str, pytestconfig: pytest.Config) -> Asy
     """Yield a database server of our own."""
     assert mariadb_url  # it makes the run look for the server's programs
     servers = pytestconfig.stash[SERVERS]
-    source = servers.mariadb_source
-    if not isinstance(source, OnDisk):
-        pytest.skip("somebody else's database server cannot be misconfigured")
     kind = MariaDB if isinstance(servers.mariadb, MariaDB) else MySQL
     with RunFolder() as run:
-        yield await asyncio.to_thread(kind, run, source.root)
+        yield await asyncio.to_thread(kind, run, servers.database_root)
 
 
 def execute(url: str, *statements: str) -> None:
@@ -118,9 +112,8 @@ def execute(url: str, *statements: str) -> None:
 
 @pytest.mark.long
 async def test_isolation_level_clock_and_a_replica(private_database: DatabaseServer, doctor: Doctor) -> None:
-    databases = private_database.databases
-    databases.create("site")
-    administrator = DatabaseUrl.parse(databases.url("site")).url
+    private_database.create("site")
+    administrator = DatabaseUrl.parse(private_database.url("site")).url
     # A server runs `init_connect` for everybody but administrators.
     user = administrator.replace("//mailpact:", "//plain:")
     password = user.split(":")[2].partition("@")[0]

@@ -213,9 +213,9 @@ class Broker:
 
 
 @pytest.fixture(scope="session")
-def databases(mariadb: Any) -> Databases:
+def databases(mariadb: Databases) -> Databases:
     """Return the databases of MariaDB."""
-    return mariadb if isinstance(mariadb, Databases) else mariadb.databases
+    return mariadb
 
 
 @pytest.fixture(scope="session")

@@ -1,48 +1,58 @@
 """A lane gives the servers of its own release or none; never others in their place."""
 
+from collections.abc import Iterator
+from contextlib import closing
+
 import pytest
 
-from tests.servers import packages, where
-from tests.servers.run_folder import RunFolder
-from tests.servers.where import NotAvailable, Source
+from tests.servers import packages, rabbitmq, where
+from tests.servers.where import NotAvailable, Servers
 
 
 @pytest.fixture
-def nothing_in_cache(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def servers(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servers]:
+    """Yield servers of which none is there: not in the cache, not on the machine."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(packages, "installed", lambda _: None)
     monkeypatch.setattr(where, "MACHINE", None)  # whoever looks at the machine's own servers fails
+    with closing(Servers(print)) as servers:
+        yield servers
 
 
-def located(variables: dict[str, str]) -> list[Source]:
-    with RunFolder() as run:
-        return [locate(variables, run, print) for locate in (where.locate_rabbitmq, where.locate_database)]
+def test_lane_that_cannot_be_had_is_said_by_its_name(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAILPACT_TEST_DEBIAN", "sid")
+
+    for name, title in (("rabbitmq", "RabbitMQ of Debian sid"), ("mariadb", "MySQL of Debian sid")):
+        with pytest.raises(NotAvailable, match=f"^{title} is not available, because apt-get is not on"):
+            getattr(servers, name)
+
+    assert len(servers.missing) == 2
 
 
-@pytest.mark.usefixtures("nothing_in_cache")
-def test_lane_that_cannot_be_had_is_said_by_its_name() -> None:
-    broker, database = located({"MAILPACT_TEST_DEBIAN": "sid"})
+def test_given_url_goes_before_any_lane(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILPACT_TEST_DEBIAN", "trixie")
+    monkeypatch.setenv("MAILPACT_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:1/")
+    monkeypatch.setenv("MAILPACT_TEST_AMQP_MANAGEMENT_URL", "http://127.0.0.1:1")
 
-    assert isinstance(broker, NotAvailable)
-    assert isinstance(database, NotAvailable)
-    assert (broker.title, database.title) == ("RabbitMQ of Debian sid", "MySQL of Debian sid")
-
-
-@pytest.mark.usefixtures("nothing_in_cache")
-def test_given_url_goes_before_any_lane() -> None:
-    given = {"MAILPACT_TEST_AMQP_URL": "amqp://one", "MAILPACT_TEST_DATABASE_URL": "mysql+pymysql://two"}
-
-    found = located(given | {"MAILPACT_TEST_DEBIAN": "trixie"})
-
-    assert [str(getattr(each, "url", each)) for each in found] == ["amqp://one", "mysql+pymysql://two"]
+    assert servers.locate(["rabbitmq"]) == []
+    with pytest.raises(rabbitmq.ManagementUnavailable, match="the management API at http:"):
+        _ = servers.rabbitmq
+    with pytest.raises(NotAvailable, match="MAILPACT_TEST_AMQP_URL names another"):
+        _ = servers.rabbitmq_root
 
 
 def test_lanes_keep_their_downloads_apart() -> None:
-    sets = [lane.rabbitmq for lane in (where.USUAL, where.NEWER, where.NEWEST)]
+    lanes = (None, *where.LANES)
 
-    assert len({packages.cache_folder(each.release) for each in sets}) == 3
+    assert len({where.rabbitmq_packages(release).folder for release in lanes}) == 3
 
 
-@pytest.mark.parametrize("nothing", [{}, {"MAILPACT_TEST_DEBIAN": ""}], ids=["unset", "empty"])
-def test_without_a_name_it_is_the_usual_lane(nothing: dict[str, str]) -> None:
-    assert where.chosen_lane(nothing) is where.USUAL
+@pytest.mark.parametrize("name", [None, ""], ids=["unset", "empty"])
+def test_without_a_name_it_is_the_usual_lane(name: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MAILPACT_TEST_DEBIAN", raising=False)
+    if name is not None:
+        monkeypatch.setenv("MAILPACT_TEST_DEBIAN", name)
+
+    assert where.chosen_lane() is None

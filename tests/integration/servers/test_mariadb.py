@@ -61,7 +61,7 @@ def test_connections_to_one_database_are_ended_from_the_server(
 ) -> None:
     connection = connect(mariadb_url)
 
-    ended = mariadb_server.databases.kill_connections(urlsplit(mariadb_url).path[1:])
+    ended = mariadb_server.kill_connections(urlsplit(mariadb_url).path[1:])
 
     with pytest.raises(pymysql.OperationalError):
         connection.query("SELECT 1")

@@ -14,7 +14,6 @@ from pika.adapters.blocking_connection import BlockingChannel
 from tests.servers.plugin import SERVERS
 from tests.servers.rabbitmq import ManagedRabbitmq, Rabbitmq
 from tests.servers.run_folder import RunFolder
-from tests.servers.where import OnDisk
 
 # Longer than a start (90 s) and a call (60 s) may take: their own errors say what the node did, this limit does not.
 pytestmark = pytest.mark.timeout(180)
@@ -152,11 +151,10 @@ def test_application_can_be_stopped_inside_the_node(rabbitmq_node: Rabbitmq, rab
 
 
 def test_somebody_elses_server_gives_vhosts_through_its_management_api(pytestconfig: pytest.Config) -> None:
-    source = pytestconfig.stash[SERVERS].rabbitmq_source
-    assert isinstance(source, OnDisk), "needs programs to start a second node from"
+    root = pytestconfig.stash[SERVERS].rabbitmq_root
     with RunFolder() as run:
-        node = Rabbitmq(run, source.root, ["rabbitmq_management"])
-        somebodys = ManagedRabbitmq.at(node.url(""), f"http://127.0.0.1:{node.management_port}")
+        node = Rabbitmq(run, root, ["rabbitmq_management"])
+        somebodys = ManagedRabbitmq(node.url(""), f"http://127.0.0.1:{node.management_port}")
 
         somebodys.add_vhost("of a test")
         with pika.BlockingConnection(pika.URLParameters(somebodys.url("of a test"))) as connection:

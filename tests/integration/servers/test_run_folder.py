@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import keeper, run_folder
+from tests.servers import run_folder
 from tests.servers.run_folder import PrivateProcess, RunFolder
 
 ROOT = Path(__file__).parents[3]
@@ -46,23 +46,23 @@ def test_killed_run_leaves_no_process_no_port_and_no_folder() -> None:
         assert process.stdout is not None
         folder = Path(process.stdout.readline().strip())
         ports = {int(port) for port in process.stdout.readline().split()}
-        before = (folder.exists(), ports <= listening_ports(), len(keeper.processes_of(folder)) > 4)
+        before = (folder.exists(), ports <= listening_ports(), len(run_folder.processes_of(folder)) > 4)
         os.kill(process.pid, signal.SIGKILL)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while folder.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
 
-    after = (folder.exists(), keeper.processes_of(folder), ports & listening_ports())
+    after = (folder.exists(), run_folder.processes_of(folder), ports & listening_ports())
     assert (before, after) == ((True, True, True), (False, [], set()))
 
 
 # As a worker of pytest-xdist is: started by a run, with a run of its own; and it dies with the first.
 WITHIN = """
 import ctypes, os, signal, subprocess, sys
-from tests.servers import keeper, run_folder
+from tests.servers import run_folder
 from tests.servers.run_folder import PrivateProcess, RunFolder
 run = RunFolder()
-os.environ[keeper.VARIABLE] = str(run.path)
+os.environ[run_folder.VARIABLE] = str(run.path)
 if len(sys.argv) == 1:
     print(run.path, flush=True)
     subprocess.run([sys.executable, "-c", os.environ["PROGRAM"], "inner"])
@@ -81,7 +81,7 @@ def test_killed_run_leaves_nothing_of_the_runs_within_it() -> None:
     with process:
         assert process.stdout is not None
         folders = [Path(process.stdout.readline().strip()) for _ in range(2)]
-        processes = [process for folder in folders for process in keeper.processes_of(folder)]
+        processes = [process for folder in folders for process in run_folder.processes_of(folder)]
         os.kill(process.pid, signal.SIGKILL)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while any(folder.exists() for folder in folders) and time.monotonic() < deadline:
@@ -89,7 +89,7 @@ def test_killed_run_leaves_nothing_of_the_runs_within_it() -> None:
 
     assert len(processes) == 2  # the inner run of the outer, and its sleep
     assert [folder.exists() for folder in folders] == [False, False]
-    assert [keeper.has_ended(number) for number in processes] == [True, True]
+    assert [run_folder.has_ended(number) for number in processes] == [True, True]
 
 
 def test_ended_run_leaves_nothing_even_without_its_keeper() -> None:
@@ -117,13 +117,6 @@ def test_server_that_does_not_stop_is_killed_without_being_asked(monkeypatch: py
         deaf.stop()
 
         assert not deaf.is_running
-
-
-def test_farewell_is_run_at_the_end(tmp_path: Path) -> None:
-    with RunFolder() as run:
-        run.add_farewell(["touch", str(tmp_path / "farewell")])
-
-    assert (tmp_path / "farewell").exists()
 
 
 def test_runs_beside_each_other_never_get_the_same_port() -> None:
