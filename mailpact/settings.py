@@ -194,17 +194,6 @@ def redacted(url: str) -> str:
     return f"{scheme}{separator}{user}:***{at}{place}"
 
 
-def parse_base_url(text: str) -> str:
-    """Return the site's public URL without a trailing slash; raise SettingsError when it is not http(s)."""
-    url = split_url(text, {"http", "https"}, "http://127.0.0.1:8080")
-    url_port(url, text, 80)
-    if url.query or url.fragment or "@" in url.netloc:
-        raise SettingsError(f"{redacted(text)!r}: a base URL has no user, query or fragment")
-    if url.path.strip("/"):
-        raise SettingsError(f"{redacted(text)!r}: a base URL has no path; the site needs its own host name")
-    return f"{url.scheme}://{url.netloc.lower()}"
-
-
 def split_url(text: str, schemes: set[str], example: str) -> SplitResult:
     """Return the parts of a URL that has a host and one of the schemes; raise SettingsError otherwise."""
     # urlsplit drops line ends and tabs without a word, and what is used later would be another URL than was read.

@@ -18,7 +18,9 @@ from mailpact.settings import (
     DatabaseUrl,
     HostPort,
     SettingsError,
-    parse_base_url,
+    redacted,
+    split_url,
+    url_port,
 )
 
 if TYPE_CHECKING:
@@ -151,13 +153,24 @@ def _parse_management_url(text: str) -> str:
     # The login may stand in the URL, and everything else must be an address.
     _, at, place = text.rpartition("@")
     scheme = "https" if text.startswith("https://") else "http"
-    parse_base_url(f"{scheme}://{place}" if at else text)
+    _parse_base_url(f"{scheme}://{place}" if at else text)
     return text.rstrip("/")
 
 
 def base_url() -> Any:
     """Declare `--base-url`."""
-    return _parsed("--base-url", parse_base_url, "URL", "The site's public address, for links and cookies.")
+    return _parsed("--base-url", _parse_base_url, "URL", "The site's public address, for links and cookies.")
+
+
+def _parse_base_url(text: str) -> str:
+    """Return the site's public URL without a trailing slash; raise SettingsError when it is not http(s)."""
+    url = split_url(text, {"http", "https"}, "http://127.0.0.1:8080")
+    url_port(url, text, 80)
+    if url.query or url.fragment or "@" in url.netloc:
+        raise SettingsError(f"{redacted(text)!r}: a base URL has no user, query or fragment")
+    if url.path.strip("/"):
+        raise SettingsError(f"{redacted(text)!r}: a base URL has no path; the site needs its own host name")
+    return f"{url.scheme}://{url.netloc.lower()}"
 
 
 def called_url(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
@@ -238,10 +251,13 @@ def _parse_identities(text: str) -> "Identities":
 
 def _parse_mail_address(text: str) -> str:
     from mailpact.contracts import catalogue
-    from mailpact.contracts.validate import accepts_address
+    from mailpact.contracts.validate import compiled
 
     # The contract's own rule: what may stand in `email` may also be the sender.
-    if not accepts_address(catalogue.load().contract("email/1"), text):
+    schema: Any = catalogue.load().contract("email/1").writer_schema
+    rule = compiled({"$defs": schema.get("$defs", {}), **schema["properties"]["email"]})
+    # The rule itself says ASCII; a text with half a surrogate pair could not be handed to the engine.
+    if not text.isascii() or not rule.is_valid(text):
         raise SettingsError(f"{text!r} is not a plain ASCII address, for example cms@mail.example")
     return text
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import cast
 
 from mailpact.amqp.messages import Message
+from mailpact_consumer.headers import republished
 
 KEY_HEADER = "x-mailpact-id"
 MAYBE_SENT_HEADER = "x-maybe-sent"
@@ -103,8 +104,7 @@ def replayed(letter: DeadLetter, *, new_key: str) -> Message:
     }
     if letter.key is None:
         headers |= {KEY_HEADER: new_key, MAYBE_SENT_HEADER: True}
-    message = replace(letter.message, headers=headers)
-    return message.republished(message_id=message.message_id or "", headers={})
+    return replace(letter.message, message_id=letter.message.message_id or "", headers=republished(headers))
 
 
 @dataclass(frozen=True, slots=True)

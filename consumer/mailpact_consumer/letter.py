@@ -11,7 +11,7 @@ from datetime import datetime
 
 from mailpact.amqp.messages import Message
 from mailpact.contracts.errors import ErrorCode, Refusal
-from mailpact_consumer.headers import publishable, size_bytes
+from mailpact_consumer.headers import republished, size_bytes
 from mailpact_consumer.message import (
     FAILED_TOKEN_HEADER,
     KEY_HEADER,
@@ -87,13 +87,14 @@ def one_line(text: str) -> str:
 
 
 def _again(message: Message, key: str, headers: Mapping[str, object]) -> Message:
-    again = message.republished(message_id=message.message_id or key, headers={})
     # A replayed letter that is refused again must not keep its old reason in addition to the new reason.
     kept = {
         name: value
-        for name, value in publishable(again.headers).items()
+        for name, value in republished(message.headers).items()
         if name not in LETTERS_OWN and not name.startswith(LETTERS_PREFIX) and name != KEY_HEADER
     }
     if size_bytes(kept) > HEADERS_BYTES:
         kept = {name: value for name, value in kept.items() if name == MAYBE_SENT_HEADER}
-    return replace(again, headers={**kept, KEY_HEADER: key, **headers})
+    return replace(
+        message, message_id=message.message_id or key, headers={**kept, KEY_HEADER: key, **headers}
+    )

@@ -19,7 +19,7 @@ from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import parse
 from mailpact.contracts.validate import Validator
 from mailpact_consumer.email_2 import Policy, read_email_2, recipients_of
-from mailpact_consumer.headers import size_bytes
+from mailpact_consumer.headers import republished, size_bytes
 from mailpact_consumer.mail import Mail
 from mailpact_consumer.mailbox import canonical_address
 from mailpact_consumer.schedule import Period
@@ -202,4 +202,4 @@ def _recipient_of_email_2(address: str) -> Recipient:
 
 def _headers_bytes(message: Message) -> int:
     # Headers that the broker adds do not count: a message must not become too large by a new delivery.
-    return size_bytes(message.republished(message_id="", headers={}).headers) if message.headers else 0
+    return size_bytes(republished(message.headers)) if message.headers else 0

@@ -1,15 +1,10 @@
 """A message as a value: body, AMQP properties and headers. This module does no I/O."""
 
-import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from pamqp import commands, encode
-
-NOT_REPUBLISHED = frozenset({"CC", "BCC", "x-delivery-count", "x-acquired-count", "x-death"})
-NOT_REPUBLISHED_PREFIXES = ("x-first-death-", "x-last-death-")
-HEADER_NAME_BYTES = 128  # pamqp cuts a longer name, and two of them could become one
+from pamqp import commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,41 +52,3 @@ class Message:
             message_type=self.type,
             app_id=self.app_id,
         )
-
-    def republished(self, *, message_id: str, headers: Mapping[str, object]) -> "Message":
-        """Return the same message to be published again by us, with `headers` added to its own.
-
-        `message_id` is the property to publish it with.
-
-        Properties and headers on which the broker would act again are removed: priority, expiration, user id, CC, BCC
-        and the `x-death` headers (RabbitMQ 3.10 never returns a message whose copied `x-death` looks like a cycle).
-        A header that can be decoded but not encoded is removed too; otherwise the message could not be published.
-        """
-        added = {**self.headers, **headers}
-        kept = {name: _binary(value) for name, value in added.items() if not _is_left_behind(name)}
-        kept = {name: value for name, value in kept.items() if _is_encodable(name, value)}
-        return replace(self, message_id=message_id, headers=kept)
-
-
-def _is_left_behind(name: str) -> bool:
-    return name in NOT_REPUBLISHED or name.startswith(NOT_REPUBLISHED_PREFIXES)
-
-
-def _binary(value: object) -> object:
-    # pamqp gives text that is not UTF-8 as bytes, and encodes only bytearray.
-    return bytearray(value) if isinstance(value, bytes) else value
-
-
-def _is_encodable(name: str, value: object) -> bool:
-    return len(name.encode()) <= HEADER_NAME_BYTES and encoded_bytes(name, value) is not None
-
-
-def encoded_bytes(name: str, value: object) -> int | None:
-    """Return the size of a header as AMQP encodes it, or None if pamqp cannot encode it.
-
-    pamqp reads values that it cannot write, for instance a double beyond a float or text that is not UTF-8.
-    """
-    try:
-        return len(encode.short_string(name)) + len(encode.encode_table_value(value))  # type: ignore[arg-type]  # that is the question
-    except (TypeError, ValueError, OverflowError, RecursionError, struct.error):
-        return None

@@ -5,7 +5,6 @@ that is missing or malformed is a broken installation, so it raises an exception
 
     CatalogueError
     ├── PublishedFileError     a published file is missing, unreadable or malformed
-    ├── UnusableSchemaError    a schema is invalid, or could take forever
     ├── NotAMessageError       the contract is only a part of another contract's messages
     └── UnknownContractError   no contract of that name is published
 """
@@ -67,13 +66,6 @@ class PublishedFileError(CatalogueError):
             f"{path}: {fault}. Correct the file; if the file came with Mailpact, install Mailpact again."
         )
         self.path = path
-
-
-class UnusableSchemaError(CatalogueError):
-    """A schema is not of draft 2020-12, or could take forever; the message names the file, the place and the fault."""
-
-    def __init__(self, root: Path, file: str, fault: str) -> None:
-        super().__init__(f"{root / file}: {fault}. `mailpact contracts lint --contracts {root}` says more.")
 
 
 class NotAMessageError(CatalogueError):

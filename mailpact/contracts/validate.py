@@ -8,14 +8,11 @@ the two engines.
 `format` never decides, and an explanation never shows the content of a message.
 """
 
-import json
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import Any, Final
 
 import jsonschema_rs
 
-from mailpact.contracts.catalogue import Contract
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.contracts.parse import JsonObject, JsonValue
 from mailpact.contracts.pointer import pointer_to
@@ -75,23 +72,6 @@ class Validator:
         decided = next(self._engine.iter_errors(value))
         keyword = decided.kind.name
         return _refusal(decided.instance_path, keyword, f"breaks the keyword {keyword}")
-
-
-def accepts_address(contract: Contract, address: str) -> bool:
-    """Return whether writers of the contract may send this text as the member `email`.
-
-    The contract must describe `email` in its writers' schema; raises KeyError otherwise.
-    """
-    member: Any = contract.writer_schema["properties"]
-    rule = {"$defs": contract.writer_schema.get("$defs", {}), **member["email"]}
-    # The rule itself says ASCII; a text with half a surrogate pair could not be handed to the engine.
-    return address.isascii() and _rule(json.dumps(rule)).is_valid(address)
-
-
-@cache
-def _rule(schema: str) -> jsonschema_rs.Draft202012Validator:
-    """Compile the schema of an address once for all calls."""
-    return compiled(json.loads(schema))
 
 
 def _refusal(path: Iterable[str | int], keyword: str, detail: str) -> Refusal:

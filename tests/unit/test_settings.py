@@ -12,9 +12,9 @@ from mailpact.settings import (
     DatabaseUrl,
     HostPort,
     SettingsError,
-    parse_base_url,
     redacted,
 )
+from mailpact_cli.options import _parse_base_url
 from mailpact_consumer.smtp_url import SmtpUrl
 
 
@@ -423,7 +423,7 @@ def test_the_password_of_a_database_url_is_what_was_meant(secret: str) -> None:
     ],
 )
 def test_a_base_url_has_no_trailing_slash(text: str, expected: str) -> None:
-    assert parse_base_url(text) == expected
+    assert _parse_base_url(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -448,4 +448,4 @@ def test_a_base_url_has_no_trailing_slash(text: str, expected: str) -> None:
 )
 def test_what_is_no_base_url_is_refused(text: str) -> None:
     with pytest.raises(SettingsError):
-        parse_base_url(text)
+        _parse_base_url(text)

@@ -5,9 +5,16 @@ from typing import Any
 
 from mailpact.contracts import catalogue
 from mailpact.contracts.catalogue import Catalogue, Contract
-from mailpact.contracts.errors import UnusableSchemaError
+from mailpact.contracts.errors import CatalogueError
 from mailpact.contracts.validate import Validator
 from mailpact_cli import options
+
+
+class UnusableSchemaError(CatalogueError):
+    """A schema is not of draft 2020-12, or could take forever; the message names the file, the place and the fault."""
+
+    def __init__(self, root: Path, file: str, fault: str) -> None:
+        super().__init__(f"{root / file}: {fault}. `mailpact contracts lint --contracts {root}` says more.")
 
 
 def folder_option() -> Any:

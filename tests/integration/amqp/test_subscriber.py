@@ -1,6 +1,7 @@
 import asyncio
 import struct
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -351,7 +352,7 @@ async def test_no_properties_of_a_stranger_cost_the_connection_or_a_neighbour(
             "both are delivered", lambda: Counter(receiver.bodies) == {b"odd": 1, b"neighbour": 1}
         )
 
-        again = receiver.deliveries[0].message.republished(message_id="m", headers={"x-error-code": "schema"})
+        again = replace(receiver.deliveries[0].message, message_id="m", headers={"x-error-code": "schema"})
         await channel.basic_publish(again.body, routing_key="nobody", properties=again.properties())
         assert proxy.connections == 1
 

@@ -1,6 +1,5 @@
 from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -56,76 +55,14 @@ def test_every_message_is_published_persistent(message: Message) -> None:
     assert message.properties().delivery_mode == 2
 
 
-def test_republishing_keeps_the_publishers_own_and_adds_ours() -> None:
-    received = Message(
-        b"body", content_type="text/plain", type="email.v1", app_id="shop", headers={"traceparent": "00-1"}
-    )
-
-    again = received.republished(message_id="id", headers={"x-error-code": "schema"})
-
-    assert again == Message(
-        b"body",
-        content_type="text/plain",
-        type="email.v1",
-        app_id="shop",
-        message_id="id",
-        headers={"traceparent": "00-1", "x-error-code": "schema"},
-    )
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(
-            "x-death",
-            "x-first-death-exchange",
-            "x-first-death-queue",
-            "x-first-death-reason",
-            "x-last-death-exchange",
-        ),
-        *("x-last-death-queue", "x-last-death-reason", "x-delivery-count", "x-acquired-count", "CC", "BCC"),
-    ],
-)
-def test_republishing_leaves_a_header_behind_that_a_broker_would_act_on(name: str) -> None:
-    again = Message(b"", headers={name: "x", "kept": 1}).republished(message_id="id", headers={})
-
-    assert again.headers == {"kept": 1}
-
-
-def test_republishing_leaves_behind_properties_that_a_broker_would_act_on() -> None:
+def test_a_message_leaves_behind_properties_that_a_broker_would_act_on() -> None:
     dangerous = Basic.Properties(
         expiration="60000", priority=9, user_id="shop", delivery_mode=1, message_id="id"
     )
 
-    again = Message.received(b"", dangerous).republished(message_id="id", headers={}).properties()
+    again = Message.received(b"", dangerous).properties()
 
     assert again == Basic.Properties(delivery_mode=2, message_id="id")
-
-
-@pytest.mark.parametrize("name", ["x-deaths", "cc", "x-priority", "x-error-code", "x-maybe-sent"])
-def test_republishing_keeps_headers_that_only_look_alike(name: str) -> None:
-    again = Message(b"", headers={name: "x"}).republished(message_id="id", headers={})
-
-    assert again.headers == {name: "x"}
-
-
-@pytest.mark.parametrize(
-    "value",
-    [1e300, Decimal(2**31), "\ud800", [1e300], {"deep": b"\xff"}, object()],
-    ids=["double", "decimal", "surrogate", "in a list", "bytes in a table", "no AMQP type"],
-)
-def test_republishing_leaves_behind_what_could_not_be_encoded(value: object) -> None:
-    again = Message(b"", headers={"odd": value, "n" * 129: 1}).republished(
-        message_id="id", headers={"ours": 1}
-    )
-
-    assert over_the_wire(again.properties()).headers == {"ours": 1}
-
-
-def test_republishing_keeps_text_that_is_not_utf_8_as_bytes() -> None:
-    again = Message(b"", headers={"name": b"caf\xe9"}).republished(message_id="id", headers={})
-
-    assert over_the_wire(again.properties()).headers == {"name": bytearray(b"caf\xe9")}
 
 
 @given(messages, st.sampled_from(["", "x" * 255, "x" * 90, None]))
