@@ -21,7 +21,7 @@ def size_bytes(headers: Mapping[str, object]) -> int:
     return sum(_encoded_bytes(name, value) or 0 for name, value in headers.items())
 
 
-def publishable(headers: Mapping[str, object]) -> dict[str, object]:
+def _encodable(headers: Mapping[str, object]) -> dict[str, object]:
     """Return the headers that can be encoded."""
     return {name: value for name, value in headers.items() if _encoded_bytes(name, value) is not None}
 
@@ -33,7 +33,7 @@ def republished(headers: Mapping[str, object]) -> dict[str, object]:
     returns a message whose copied `x-death` looks like a cycle). A header that can be decoded but not encoded is
     removed too; otherwise the message could not be published.
     """
-    return publishable(
+    return _encodable(
         {
             # pamqp gives text that is not UTF-8 as bytes, and encodes only bytearray.
             name: bytearray(value) if isinstance(value, bytes) else value

@@ -253,20 +253,6 @@ class Catalogue:
         except KeyError:
             raise UnknownContractError(name, tuple(self.contracts)) from None
 
-    def draft(self, name: str) -> Contract:
-        """Return a contract, also one that lies in the folder and was never released; raises as `contract` does."""
-        title, _, major = name.rpartition("/")
-        if (
-            name in self.contracts
-            or not major.isdecimal()
-            or not (self.root / name / "schema.json").is_file()
-        ):
-            return self.contract(name)
-        schemas = f"{name}/schema.json", f"{name}/writer.schema.json"
-        binding = f"{name}/binding.json" if (self.root / name / "binding.json").is_file() else None
-        entry = _Entry(title, int(major), f"{major}.0", Status.DRAFT, *schemas, binding, None)
-        return _contract(self.root, entry)
-
     def limits(self, contract: Contract) -> Limits:
         """Return how big a body of the contract may be: for a part, what holds for the whole message."""
         if contract.binding is None and contract.part_of is not None:
@@ -290,14 +276,15 @@ def installed_folder() -> Path:
 def read(root: Path) -> Catalogue:
     """Read the published files below `root`, those that index.json names; raises PublishedFileError."""
     return Catalogue(
-        contracts=_Contracts(root, _read(root / "index.json", _entries)),
-        topology=_read(root / "topology.json", topology_of),
-        error_codes=_read(root / "errors.json", _error_codes),
+        contracts=_Contracts(root, read_file(root / "index.json", _entries)),
+        topology=read_file(root / "topology.json", topology_of),
+        error_codes=read_file(root / "errors.json", _error_codes),
         root=root,
     )
 
 
-def _read(path: Path, build: Callable[[Any], _T]) -> _T:
+def read_file(path: Path, build: Callable[[Any], _T]) -> _T:
+    """Return what `build` makes of a published JSON file; raises PublishedFileError."""
     document = _document(path)
     try:
         return build(document)
@@ -337,14 +324,15 @@ def _contract(root: Path, entry: _Entry) -> Contract:
         major=entry.major,
         version=entry.version,
         status=entry.status,
-        schema=_read(root / entry.schema, _schema),
-        writer_schema=_read(root / entry.writer_schema, _schema),
-        binding=None if entry.binding is None else _read(root / entry.binding, binding_of),
+        schema=read_file(root / entry.schema, schema_of),
+        writer_schema=read_file(root / entry.writer_schema, schema_of),
+        binding=None if entry.binding is None else read_file(root / entry.binding, binding_of),
         part_of=entry.part_of,
     )
 
 
-def _schema(document: Any) -> JsonObject:
+def schema_of(document: Any) -> JsonObject:
+    """Return a schema; raises TypeError if it is no object."""
     if not isinstance(document, dict):
         raise TypeError("a schema is an object")
     return document

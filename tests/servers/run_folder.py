@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 VARIABLE = "TEST_RUN_FOLDER"  # not MAILPACT_…: tests of the command keep those from it
 # Below the range that the kernel takes for outgoing connections: else one of those may sit on a stopped server's port.
@@ -79,7 +79,7 @@ class RunFolder:
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="mailpact-test-")).resolve()
         self._reservations: list[socket.socket] = []
-        self._children: list[subprocess.Popen[bytes]] = []
+        self.children: list[subprocess.Popen[bytes]] = []
         self._keeper = subprocess.Popen(
             [sys.executable, "-I", "-S", __file__, str(self.path)],
             stdin=subprocess.PIPE,
@@ -96,22 +96,6 @@ class RunFolder:
         path = self.path / f"{name}-{secrets.token_hex(4)}"
         path.mkdir()
         return path
-
-    def start(
-        self, words: Sequence[str], variables: Mapping[str, str], *, folder: Path, output: IO[bytes]
-    ) -> subprocess.Popen[bytes]:
-        """Start a process in a session of its own; what it does not end itself, the keeper does."""
-        child = subprocess.Popen(
-            words,
-            env=self.environment(variables),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        self._children.append(child)
-        return child
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
         """Return these variables and the one by which the keeper knows a process: the whole environment of a server."""
@@ -144,7 +128,7 @@ class RunFolder:
         self._keeper.wait(timeout=CLEANUP_SECONDS)
         if self.path.exists():  # the keeper was killed
             sweep(self.path)
-        for child in self._children:
+        for child in self.children:
             child.wait()
         for reservation in self._reservations:
             reservation.close()
@@ -174,7 +158,16 @@ class PrivateProcess:
         self.log_file = self._folder / log
         with self.log_file.open("ab") as output:
             self._log_start = output.tell()
-            self._process = self._run.start(words, variables, folder=self._folder, output=output)
+            self._process = subprocess.Popen(
+                words,
+                env=self._run.environment(variables),
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._run.children.append(self._process)
         return self
 
     @property

@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from mailpact_cli import options
 from mailpact_cli.commands import commands
 from mailpact_cli.contracts.result import report
-from mailpact_cli.contracts.source import folder_option, read_contracts
+from mailpact_cli.contracts.source import folder_option, out_option, read_contracts
 
 if TYPE_CHECKING:
     from mailpact_contract_tool.site.pages import Command, Option
@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 
 def docs(
     context: typer.Context,
-    out: Annotated[
-        Path,
-        options.path(
-            "--out", "The folder to write: a new or empty folder, or one that an earlier run wrote."
-        ),
-    ],
+    out: Annotated[Path, out_option()],
     contracts: Annotated[Path | None, folder_option()] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:

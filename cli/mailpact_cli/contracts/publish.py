@@ -6,16 +6,11 @@ from typing import Annotated
 
 from mailpact_cli import options
 from mailpact_cli.contracts.result import report
-from mailpact_cli.contracts.source import folder_option, read_contracts
+from mailpact_cli.contracts.source import folder_option, out_option, read_contracts
 
 
 def publish(
-    out: Annotated[
-        Path,
-        options.path(
-            "--out", "The folder to write: a new or empty folder, or one that an earlier run wrote."
-        ),
-    ],
+    out: Annotated[Path, out_option()],
     contracts: Annotated[Path | None, folder_option()] = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object and nothing else.")] = False,
 ) -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from mailpact.contracts.catalogue import Catalogue, Contract
 from mailpact_cli import options
 from mailpact_cli.contracts.result import report
-from mailpact_cli.contracts.source import folder_option, read_contracts, validator
+from mailpact_cli.contracts.source import find_contract, folder_option, read_contracts, validator
 
 
 def show(
@@ -26,7 +26,7 @@ def show(
 ) -> None:
     """Show one contract: exchange and AMQP properties, limits, members and an example."""
     catalogue = read_contracts(contracts)
-    contract = catalogue.draft(name)
+    contract = find_contract(catalogue, name)
     validator(catalogue, contract)  # the following code needs a valid schema
     shown = _shown(catalogue, contract)
     report(shown, lambda console: _print(shown, console), as_json=as_json)

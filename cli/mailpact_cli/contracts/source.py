@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from mailpact.contracts import catalogue
-from mailpact.contracts.catalogue import Catalogue, Contract
+from mailpact.contracts.catalogue import Catalogue, Contract, Status, binding_of, read_file, schema_of
 from mailpact.contracts.errors import CatalogueError
 from mailpact.contracts.validate import Validator
 from mailpact_cli import options
@@ -22,9 +22,35 @@ def folder_option() -> Any:
     return options.path("--contracts", "The folder with the contracts; by default the installed contracts.")
 
 
+def out_option() -> Any:
+    """Declare `--out`."""
+    return options.path(
+        "--out", "The folder to write: a new or empty folder, or one that an earlier run wrote."
+    )
+
+
 def read_contracts(folder: Path | None) -> Catalogue:
     """Read the installed contracts, or the contracts of the given folder. Raises PublishedFileError."""
     return catalogue.load() if folder is None else catalogue.read(folder)
+
+
+def find_contract(published: Catalogue, name: str) -> Contract:
+    """Return a contract, also one that lies in the folder and was never released; raises as `Catalogue.contract`."""
+    title, _, major = name.rpartition("/")
+    folder = published.root / name
+    if name in published.contracts or not major.isdecimal() or not (folder / "schema.json").is_file():
+        return published.contract(name)
+    binding = folder / "binding.json"
+    return Contract(
+        name=title,
+        major=int(major),
+        version=f"{major}.0",
+        status=Status.DRAFT,
+        schema=read_file(folder / "schema.json", schema_of),
+        writer_schema=read_file(folder / "writer.schema.json", schema_of),
+        binding=read_file(binding, binding_of) if binding.is_file() else None,
+        part_of=None,
+    )
 
 
 def contracts_folder(folder: Path | None) -> Path:

@@ -11,7 +11,7 @@ from mailpact.contracts.parse import parse
 from mailpact_cli import options
 from mailpact_cli.body_file import read_body
 from mailpact_cli.contracts.result import report
-from mailpact_cli.contracts.source import folder_option, read_contracts, validator
+from mailpact_cli.contracts.source import find_contract, folder_option, read_contracts, validator
 
 
 def validate(
@@ -30,7 +30,7 @@ def validate(
 ) -> None:
     """Check a body against a contract: exit code 0 if the body obeys the contract, 1 if not."""
     catalogue = read_contracts(contracts)
-    contract = catalogue.draft(name)
+    contract = find_contract(catalogue, name)
     refusal = _refusal(catalogue, contract, file, writer=writer)
     result = _result(name, refusal, writer=writer)
     text = _sentence(name, file, refusal, catalogue, writer=writer)

@@ -18,12 +18,12 @@ PATIENCE_SECONDS = 20
 # The servers themselves, and a grandchild that has left its parent, its session and its folder.
 RUN = """
 import os, signal, subprocess, sys
+from tests.servers.run_folder import PrivateProcess
 from tests.servers.where import Servers
 servers = Servers(print)
 print(servers.run.path)
 print(servers.rabbitmq.port, servers.mariadb.port)
-with (servers.run.path / "out").open("wb") as output:
-    servers.run.start(["setsid", "--fork", "sleep", "1000"], {}, folder=servers.run.path, output=output).wait()
+PrivateProcess(servers.run, servers.run.path).begin(["setsid", "--fork", "sleep", "1000"], {}, "out").wait()
 sys.stdout.flush()
 signal.pause()
 """
@@ -94,13 +94,12 @@ def test_killed_run_leaves_nothing_of_the_runs_within_it() -> None:
 
 def test_ended_run_leaves_nothing_even_without_its_keeper() -> None:
     run = RunFolder()
-    with (run.path / "out").open("wb") as output:
-        child = run.start(["sleep", "1000"], {}, folder=run.path, output=output)
+    child = PrivateProcess(run, run.path).begin(["sleep", "1000"], {}, "out")
     run._keeper.kill()
 
     run.close()
 
-    assert (run.path.exists(), child.returncode) == (False, -signal.SIGKILL)
+    assert (run.path.exists(), child.wait()) == (False, -signal.SIGKILL)
 
 
 def test_server_that_does_not_stop_is_killed_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
