@@ -99,7 +99,7 @@ class Feed:
 
     @contextmanager
     def following(self, after: int | None = None) -> Iterator[Subscription]:
-        """Return a subscription to the events from now on, or to the kept events after a number.
+        """Yield a subscription to the events from now on, or to the kept events after a number.
 
         Raises TooManySubscribers.
         """

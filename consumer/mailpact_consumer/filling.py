@@ -123,7 +123,7 @@ def check_source(sandbox: Sandbox, name: str) -> None:
 def fill(sandbox: Sandbox, name: str, data: JsonObject) -> Content:
     """Return the content that the templates `name`.subject, `name`.txt and `name`.html make; raises TemplateFault.
 
-    The subject is converted to one line, as in email/1. Whitespace at the end of text and HTML is removed.
+    The subject is converted to one line, as in email/1. Whitespace at both ends of text and HTML is removed.
     """
     subject = one_line(_filled(sandbox, f"{name}.subject", data, limit=HTML_CODE_POINTS))
     text = _filled(sandbox, f"{name}.txt", data, limit=TEXT_CODE_POINTS).strip() + "\n"
