@@ -443,4 +443,4 @@ def test_broker_that_a_one_shot_command_cannot_reach_exits_3_within_10_seconds(f
     assert (done.returncode, done.stdout) == (3, "")
     assert re.fullmatch(r"mailpact: cannot connect to the broker: .*\n", done.stderr), done.stderr
     assert "secret" not in done.stderr
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < at_most(10)

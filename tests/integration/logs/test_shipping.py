@@ -21,6 +21,7 @@ from mailpact_cli import log_shipping
 from mailpact_cli.log_shipping import BUFFERED_RECORDS
 from mailpact_devbroker.service import running as devbroker_running
 from tests.integration.logs.conftest import PATIENCE_SECONDS, Broker, line, started, until
+from tests.timing import at_most
 
 pytestmark = pytest.mark.timeout(180)  # the machine may be busy, and commands start
 CONTRACT = catalogue.load().contract("log/1")
@@ -81,7 +82,7 @@ async def test_a_broker_that_is_away_costs_bounded_memory_and_no_time() -> None:
         stopped = time.monotonic() - stopping_at
 
     assert (len(shipper.buffer), shipper.buffer.lost) == (BUFFERED_RECORDS, 100_000 - BUFFERED_RECORDS)
-    assert took < 2  # 20 us a record on a busy machine
+    assert took < at_most(2)
     assert stopped < 10  # half a second for the records, one for closing, on a busy machine
 
 
