@@ -138,7 +138,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput") and sys.platform == "linux":
         # Linux kills this worker when the controller is killed; by itself it would notice only some 25 s later.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    servers = config.stash[SERVERS] = Servers(report)
+    servers = config.stash[SERVERS] = Servers(report, syncs=False)
     config.add_cleanup(servers.close)
     # Whatever a test starts is the keeper's to end, even when this process is killed.
     os.environ[VARIABLE] = str(servers.run.path)

@@ -83,7 +83,8 @@ class Servers:
     Asking for a thing that cannot be had raises NotAvailable, each time again.
     """
 
-    def __init__(self, report: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None], *, syncs: bool = True) -> None:
+        self._syncs = syncs
         self.used: set[str] = set()
         self.missing: set[str] = set()
         self._report = report
@@ -183,7 +184,7 @@ class Servers:
             server, origin = Databases(url), DATABASE_VARIABLE
         else:
             root = self.database_root
-            server = (MariaDB if database.is_installed(root) else MySQL)(self.run, root)
+            server = (MariaDB if database.is_installed(root) else MySQL)(self.run, root, syncs=self._syncs)
             origin = _origin(root)
         self.used.add(f"{server.product()} ({origin})")
         return server
