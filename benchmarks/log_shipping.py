@@ -32,7 +32,7 @@ from mailpact.contracts import catalogue
 from mailpact_cli.log_shipping import Encoder
 from mailpact_producer.passwords import usable_cpus
 from tests.servers.rabbitmq import Rabbitmq
-from tests.servers.where import Servers
+from tests.servers.where import NotAvailable, Servers
 
 ROUNDS, MAILS, SECONDS = 3, 3_000, 6.0
 RECORDS = 100_000
@@ -158,7 +158,10 @@ def main() -> int:
     chosen = parser.parse_args()
     servers = Servers(lambda text: print(text, file=sys.stderr))
     try:
-        broker = servers.rabbitmq
+        try:
+            broker = servers.rabbitmq
+        except NotAvailable as error:
+            raise SystemExit(str(error)) from error
         if not isinstance(broker, Rabbitmq):
             raise SystemExit("a RabbitMQ of our own is needed")
         rounds: list[dict[str, Turn]] = []

@@ -21,13 +21,15 @@ def each(
     assert values
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        assert not inspect.iscoroutinefunction(test), "a coroutine would not be awaited, and could not fail"
+
         @functools.wraps(test)
         def test_all(**fixtures: Any) -> None:
             failures: list[BaseException] = []
             for value in values:
                 try:
                     test(**fixtures, **{argument: value})
-                except (Exception, pytest.fail.Exception) as failure:  # noqa: BLE001  # whatever a test raises
+                except (Exception, pytest.fail.Exception, pytest.skip.Exception) as failure:  # noqa: BLE001  # whatever a test raises
                     failure.add_note(f"{argument}: {name(value)}")
                     failures.append(failure)
             if failures:

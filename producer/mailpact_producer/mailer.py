@@ -64,6 +64,15 @@ class Mailer:
         message_id = tokens.message_id(self._key, form, what, email) if form else str(uuid4())
         return NewMessage(message_id, trace.current.get(), self._claim_ahead())
 
+    def holds(self, connection: Connection, new: NewMessage) -> bool:
+        """Return whether a message with this id was enqueued before, by another transaction than this one.
+
+        A database may undo a transaction and run its work again. A row that the undone run has stored is forgotten
+        here: else it would be handed to the relay although it was never committed.
+        """
+        new.row = None
+        return outbox.holds(connection, new.id)
+
     def enqueue(
         self, connection: Connection, mail: Mail, new: NewMessage, *, user_id: int | None = None
     ) -> None:

@@ -20,7 +20,7 @@ from mailpact_producer.mail_gate import MailGate, MailRequest
 from mailpact_producer.mailer import Mailer
 from mailpact_producer.mails import CHANGE_ADDRESS
 from mailpact_producer.passwords import PasswordHashing
-from mailpact_producer.store import audit_log, comments, links, mails, outbox, sessions, users
+from mailpact_producer.store import audit_log, comments, links, mails, sessions, users
 from mailpact_producer.store.comments import Comment
 from mailpact_producer.store.links import Link
 from mailpact_producer.store.mails import SentMail
@@ -60,7 +60,7 @@ class Profile:
 
         def work(connection: Connection) -> bool:
             # The reader's row is locked, so that a form that is posted twice sends one mail.
-            if users.by_id(connection, user.id) is None or outbox.holds(connection, message.id):
+            if users.by_id(connection, user.id) is None or self._mailer.holds(connection, message):
                 return False
             users.set_password(connection, user.id, password_hash)
             sessions.end_all(connection, user.id, but=at_rest(session))
@@ -84,7 +84,7 @@ class Profile:
         texts = self._mailer.texts
 
         def work(connection: Connection) -> bool:
-            if users.by_id(connection, user.id) is None or outbox.holds(connection, message.id):
+            if users.by_id(connection, user.id) is None or self._mailer.holds(connection, message):
                 return False
             owner = users.find(connection, email)
             if owner is not None and owner.id != user.id:

@@ -18,7 +18,7 @@ from mailpact_producer.audit import Act
 from mailpact_producer.mail_gate import MailGate
 from mailpact_producer.mailer import Mailer
 from mailpact_producer.mails import Mail
-from mailpact_producer.store import audit_log, links, outbox, users
+from mailpact_producer.store import audit_log, links, users
 from mailpact_producer.store import mails as mail_rows
 from mailpact_producer.store.mails import SentMail
 from mailpact_producer.store.users import User
@@ -112,7 +112,7 @@ class Readers:
             user = users.by_id(connection, user_id)  # its row is locked from here on
             if user is None:
                 return Again.UNKNOWN
-            if outbox.holds(connection, message.id):
+            if self._mailer.holds(connection, message):
                 return Again.SENT
             if not is_of_use(user, known, wanted=links.wanted_address(connection, user_id)):
                 return Again.NO_USE

@@ -15,7 +15,7 @@ from mailpact_producer.audit import Act
 from mailpact_producer.mail_gate import MailGate, MailRequest
 from mailpact_producer.mailer import Mailer
 from mailpact_producer.passwords import PasswordHashing
-from mailpact_producer.store import audit_log, links, outbox, sessions, users
+from mailpact_producer.store import audit_log, links, sessions, users
 from mailpact_producer.store.links import Link
 from mailpact_producer.tokens import LinkPurpose, at_rest
 
@@ -45,7 +45,7 @@ class Recovery:
 
         def work(connection: Connection) -> bool:
             user = users.find(connection, email)
-            if user is None or outbox.holds(connection, message.id):
+            if user is None or self._mailer.holds(connection, message):
                 return False
             expires_at = links.add(connection, at_rest(secret), LinkPurpose.RESET, user.id)
             mail = self._mailer.texts.reset_password(user.email, user.name, secret, expires_at)

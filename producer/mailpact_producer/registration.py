@@ -15,7 +15,7 @@ from mailpact_producer.accounts import Registration
 from mailpact_producer.mail_gate import MailGate, MailRequest
 from mailpact_producer.mailer import Mailer, NewMessage
 from mailpact_producer.passwords import PasswordHashing
-from mailpact_producer.store import links, outbox, users
+from mailpact_producer.store import links, users
 from mailpact_producer.store.links import Link
 from mailpact_producer.store.users import User
 from mailpact_producer.tokens import LinkPurpose, at_rest
@@ -76,7 +76,7 @@ class Registrar:
             user = users.find(
                 connection, email
             )  # its row is locked from here on, so one form cannot enqueue twice
-            if user is None or outbox.holds(connection, message.id):
+            if user is None or self._mailer.holds(connection, message):
                 return False
             self._write(connection, user, message, secret)
             return True

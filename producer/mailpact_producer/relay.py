@@ -4,8 +4,8 @@
 
 No transaction is open while the relay waits for the broker. A nudge after each commit starts the relay at once. Every
 second the relay also checks the outbox for messages whose nudge was lost, whose wait is over, or that other processes
-have committed. Every CMS process has a relay; claims prevent two relays from publishing the same message. While the
-broker is unavailable, no message is claimed. A single message is published at once.
+have committed. Every CMS process has a relay; claims prevent two relays from publishing the same message. While no
+connection to the broker is open, no message is claimed. A single message is published at once.
 
 While the broker takes messages, a transaction may store its row under this relay's own claim (`claim_ahead`). After the
 commit the row is handed to the relay, which publishes it without a look at the outbox. If the process is killed before
@@ -26,11 +26,12 @@ from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.database.transactions import Database, DatabaseUnavailable
 from mailpact.telemetry import Journey, Point
 from mailpact_producer.events import Writer
-from mailpact_producer.relay_plan import Dead, PutBack, Step, step_after
+from mailpact_producer.relay_plan import Dead, Published, PutBack, Step, step_after
 from mailpact_producer.store import outbox
 from mailpact_producer.store.outbox import Claimed
 
-BATCH: Final = 100  # less than the publisher's window, so that no claimed row waits for its turn
+BATCH: Final = 64
+"""The most rows of a round, and of those that are claimed ahead: both together fit the publisher's window of 128."""
 POLL_SECONDS: Final = 1.0
 PACE_SECONDS: Final = 0.04
 """The time between the beginnings of two rounds, so that many messages share the two transactions of a round.
@@ -71,7 +72,7 @@ class Relay:
         self._ready: list[Claimed] = []
         self._published_at = 0.0
         self._ahead: dict[asyncio.Task[Outcome | Refusal], Claimed] = {}
-        self._answered: list[tuple[Claimed, asyncio.Task[Outcome | Refusal]]] = []
+        self._answered: list[tuple[Claimed, Step]] = []
         self._has_answers = asyncio.Event()
         self._looks_until = 0.0
 
@@ -84,20 +85,34 @@ class Relay:
 
         Return None while a message could not be published at once.
         """
-        is_free = self._publisher.is_open and len(self._ready) + len(self._ahead) < BATCH
-        return self._own_claim if is_free and asyncio.get_running_loop().time() >= self._looks_until else None
+        may_publish = self._publisher.is_open and asyncio.get_running_loop().time() >= self._looks_until
+        return self._own_claim if may_publish and self._has_room else None
 
     def committed(self, row: Claimed | None) -> None:
-        """Publish a message that was committed just now under `claim_ahead`, or else look for it."""
+        """Publish a message that was committed just now under `claim_ahead`, or else look for it.
+
+        Many requests may hold a claim and commit at the same time. What is more than the publisher takes at once is
+        put back for the rounds: its claim would end while it waits for its turn.
+        """
         if row is None:
             self.nudge()
+            return
+        if not self._has_room:
+            self._note(row, PutBack(0.0, is_attempt=False, reason=""))
             return
         self._ready.append(row)
         if len(self._ready) == 1:
             asyncio.get_running_loop().call_at(self._published_at + PACE_SECONDS, self._publish_ready)
 
+    @property
+    def _has_room(self) -> bool:
+        return len(self._ready) + len(self._ahead) + len(self._answered) < BATCH
+
     async def run(self) -> NoReturn:
-        """Relay until cancelled; then finish what is in flight within 5 seconds and settle it."""
+        """Relay until cancelled; then finish what is in flight and settle it.
+
+        The rows of a round and then the rows that were claimed ahead are waited for, 5 seconds each at most.
+        """
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._settle_answers())
             await self._relay_rounds()
@@ -152,7 +167,8 @@ class Relay:
         for row in rows:
             self._journey.reach(Point.CLAIMED, row.message_id)
         outcomes = await self._publish_all(rows)
-        await self._settle(rows, outcomes, token)
+        steps = [_step_after(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
+        await self._settle(rows, steps, token)
         if Outcome.NOT_SENT in outcomes:
             # The connection is lost or the broker blocks publishers, so the relay waits before the next try.
             await asyncio.sleep(POLL_SECONDS)
@@ -165,15 +181,10 @@ class Relay:
         self._publishes.clear()
         return [_outcome(task) for task in tasks]
 
-    async def _settle(
-        self, rows: Sequence[Claimed], outcomes: Sequence[Outcome | Refusal], token: str
-    ) -> None:
-        steps = [
-            (row.id, step_after(outcome, attempts=row.attempts, uniform=random.uniform))
-            for row, outcome in zip(rows, outcomes, strict=True)
-        ]
-        await self._database.transact(lambda connection: outbox.settle(connection, steps, token=token))
-        self._report(rows, [step for _, step in steps])
+    async def _settle(self, rows: Sequence[Claimed], steps: Sequence[Step], token: str) -> None:
+        by_id = [(row.id, step) for row, step in zip(rows, steps, strict=True)]
+        await self._database.transact(lambda connection: outbox.settle(connection, by_id, token=token))
+        self._report(rows, steps)
 
     def _publish_ready(self) -> None:
         rows, self._ready, self._published_at = self._ready, [], asyncio.get_running_loop().time()
@@ -184,7 +195,14 @@ class Relay:
             task.add_done_callback(self._note_answer)
 
     def _note_answer(self, task: asyncio.Task[Outcome | Refusal]) -> None:
-        self._answered.append((self._ahead.pop(task), task))
+        row, outcome = self._ahead.pop(task), _outcome(task)
+        if outcome is Outcome.NOT_SENT:
+            # Lost, or it lets publishers wait: for a while the rounds find out whether it takes messages again.
+            self._looks_until = asyncio.get_running_loop().time() + POLL_SECONDS
+        self._note(row, _step_after(row, outcome))
+
+    def _note(self, row: Claimed, step: Step) -> None:
+        self._answered.append((row, step))
         self._has_answers.set()
 
     async def _settle_answers(self) -> NoReturn:
@@ -212,12 +230,8 @@ class Relay:
         answered = self._answered[:]
         if not answered:
             return
-        rows, outcomes = [row for row, _ in answered], [_outcome(task) for _, task in answered]
-        if Outcome.NOT_SENT in outcomes:
-            # Lost, or it lets publishers wait: for a while the rounds find out whether it takes messages again.
-            self._looks_until = asyncio.get_running_loop().time() + POLL_SECONDS
         try:
-            await self._settle(rows, outcomes, self._own_claim)
+            await self._settle([row for row, _ in answered], [step for _, step in answered], self._own_claim)
         except DatabaseUnavailable as error:
             self._note_database(error)
             self._has_answers.set()  # another try follows
@@ -269,10 +283,10 @@ class Relay:
                     message_id=row.message_id,
                     reason=step.reason,
                 )
-        reasons = {step.reason for step in steps if isinstance(step, PutBack)}
+        reasons = {step.reason for step in steps if isinstance(step, PutBack) and step.reason}
         if reasons:
             self._report_trouble(", ".join(sorted(reasons)))
-        elif self._is_reported:
+        elif self._is_reported and Published() in steps:
             log.warning("messages go out again")
             self._is_reported = False
 
@@ -280,6 +294,10 @@ class Relay:
         if not self._is_reported:
             log.warning("messages wait in the outbox, trying again for ever", reason=reason)
             self._is_reported = True
+
+
+def _step_after(row: Claimed, outcome: Outcome | Refusal) -> Step:
+    return step_after(outcome, attempts=row.attempts, uniform=random.uniform)
 
 
 def _outcome(task: asyncio.Task[Outcome | Refusal]) -> Outcome | Refusal:

@@ -1,8 +1,9 @@
 """A MariaDB or MySQL server of our own, which tests may stop, kill and freeze, and databases on any server.
 
-The server keeps its truthful defaults: every commit is on disk before it is answered. Its one user comes over TCP with
-a random password; the users that the installation makes are removed. MariaDB takes 0.6 s to install and 0.1 s to start,
-MySQL 3 s and 0.6 s. A MySQL that is installed is not looked for: it comes with a lane (`where`).
+The server keeps its truthful defaults: every commit is on disk before it is answered, except where pytest asks MariaDB
+not to wait for the disk (`unsynced`). Its one user comes over TCP with a random password; the users that the
+installation makes are removed. MariaDB takes 0.6 s to install and 0.1 s to start, MySQL 3 s and 0.6 s. A MySQL that is
+installed is not looked for: it comes with a lane (`where`).
 """
 
 import os

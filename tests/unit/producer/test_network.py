@@ -4,6 +4,7 @@ import pytest
 
 from mailpact.settings import SettingsError
 from mailpact_producer.settings import parse_networks, parse_site_name
+from mailpact_producer.web import network as reading
 from mailpact_producer.web.network import client_network
 
 TRUSTED = parse_networks("10.0.0.1, 192.168.0.0/16, ::1")
@@ -47,6 +48,18 @@ def test_forwarded_address_is_believed_from_named_proxies_only(
     peer: str, forwarded_for: list[str], network: str
 ) -> None:
     assert client_network(peer, tuple(forwarded_for), TRUSTED) == network
+
+
+@pytest.mark.parametrize("peer", ["203.0.113.77", "10.0.0.1"])
+def test_header_that_anybody_can_send_is_not_kept(peer: str) -> None:
+    """A site that kept 1,000 requests' headers would hold a gigabyte for one client."""
+    reading._parsed.cache_clear()
+
+    for number in range(100):
+        long = tuple(f"{number}" * 4000 for _ in range(20))
+        assert client_network(peer, long, TRUSTED) == client_network(peer, (), TRUSTED)
+
+    assert reading._parsed.cache_info().currsize == 1  # the peer
 
 
 @pytest.mark.parametrize("text", ["localhost", "10.0.0.1/33", "10.0.0.1/8", "1.2.3.4 5.6.7.8"])

@@ -1,0 +1,194 @@
+"""The relay's rows that are claimed ahead, on a real SQLite file, with a broker that answers when it is told to."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from mailpact.amqp.messages import Message
+from mailpact.amqp.outcome import Outcome
+from mailpact.contracts import catalogue
+from mailpact.database.engine import open_database
+from mailpact.database.migrate import migrate
+from mailpact.database.transactions import Database
+from mailpact.settings import DatabaseUrl
+from mailpact.telemetry import Journey
+from mailpact_producer.events import CONTRACT, Writer, mail_body
+from mailpact_producer.mailer import Mailer, NewMessage
+from mailpact_producer.mails import MailTexts
+from mailpact_producer.relay import BATCH, Relay
+from mailpact_producer.relay_plan import State
+from mailpact_producer.store import outbox
+from mailpact_producer.store.outbox import Claimed
+from mailpact_producer.store.schema import HEAD, MIGRATIONS, VERSION_TABLE
+from mailpact_producer.store.schema import outbox as table
+
+TEXTS = MailTexts("https://cms.example", "Our site")
+MAIL = TEXTS.account_deleted("ada@example.org", "Ada")
+WRITER = Writer(catalogue.load(), CONTRACT)
+PATIENCE_SECONDS = 20
+
+
+class Broker:
+    """A publisher whose broker answers every publish with `outcome`, once `answers` is set."""
+
+    is_open = True
+
+    def __init__(self) -> None:
+        self.answers = asyncio.Event()
+        self.outcome = Outcome.CONFIRMED
+        self.published: list[str] = []
+        self.waiting = self.most_waiting = 0
+
+    async def wait_until_open(self) -> None:
+        while not self.is_open:
+            await asyncio.sleep(0.01)
+
+    async def publish(self, message: Message, **_: Any) -> Outcome:
+        self.published.append(str(message.message_id))
+        self.waiting += 1
+        self.most_waiting = max(self.most_waiting, self.waiting)
+        try:
+            await self.answers.wait()
+        finally:
+            self.waiting -= 1
+        return self.outcome
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    """Yield a CMS's database with its tables."""
+    opened = open_database(DatabaseUrl.of_file(tmp_path / "cms.db"))
+    await migrate(opened, MIGRATIONS, head=HEAD, version_table=VERSION_TABLE)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def broker() -> Broker:
+    """Return a broker that answers nothing yet."""
+    return Broker()
+
+
+@pytest.fixture
+def relay(database: Database, broker: Broker) -> Relay:
+    """Return a relay that does not run yet."""
+    tokens = (f"token-{number}" for number in range(10_000))
+    return Relay(database, broker, {CONTRACT: WRITER}, Journey(), new_token=lambda: next(tokens))  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def running(relay: Relay) -> AsyncIterator[None]:
+    task = asyncio.create_task(relay.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def store(database: Database, message_id: str, claim: str | None) -> Claimed | None:
+    message = WRITER.message(mail_body(MAIL), message_id=message_id, made_at_seconds=0)
+    assert isinstance(message, Message)
+    return await database.transact(lambda c: outbox.enqueue(c, message, contract=CONTRACT, claim=claim))
+
+
+async def states(database: Database) -> dict[str, int]:
+    query = select(table.c.state, func.count()).group_by(table.c.state)
+    return {row[0]: row[1] for row in await database.transact(lambda c: c.execute(query).all())}
+
+
+async def until(what: str, fact: Callable[[], Any]) -> None:
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not (await found if asyncio.iscoroutine(found := fact()) else found):
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"waited in vain until {what}") from None
+
+
+async def test_many_requests_that_commit_at_once_give_the_broker_no_more_than_it_takes(
+    database: Database, broker: Broker, relay: Relay
+) -> None:
+    """All asked for a claim before the first of them had committed."""
+    claims = [relay.claim_ahead() for _ in range(300)]
+    assert None not in claims
+
+    async with running(relay):
+        for number, claim in enumerate(claims):
+            relay.committed(await store(database, f"id-{number}", claim))
+        assert relay.claim_ahead() is None
+        await until("both kinds wait for the broker", lambda: broker.waiting == 2 * BATCH)
+        broker.answers.set()
+
+        async def all_are_published() -> bool:
+            return await states(database) == {State.PUBLISHED: 300}
+
+        await until("all are published", all_are_published)
+
+    assert broker.most_waiting <= 2 * BATCH
+    assert sorted(broker.published) == sorted(f"id-{number}" for number in range(300))
+
+
+async def test_what_the_broker_did_not_get_is_put_back_and_the_next_is_not_claimed_ahead(
+    database: Database, broker: Broker, relay: Relay
+) -> None:
+    broker.outcome = Outcome.NOT_SENT
+    broker.answers.set()
+    async with running(relay):
+        relay.committed(await store(database, "id", relay.claim_ahead()))
+        await until("it is tried", lambda: broker.published)
+        await until("none is claimed ahead", lambda: relay.claim_ahead() is None)
+        broker.outcome = Outcome.CONFIRMED
+
+        async def it_is_published() -> bool:
+            return await states(database) == {State.PUBLISHED: 1}
+
+        await until("it is published", it_is_published)
+
+
+async def test_relay_that_stops_publishes_and_settles_what_was_handed_to_it(
+    database: Database, broker: Broker, relay: Relay
+) -> None:
+    broker.answers.set()
+    async with running(relay):
+        relay.committed(await store(database, "id", relay.claim_ahead()))
+
+    assert (broker.published, await states(database)) == (["id"], {State.PUBLISHED: 1})
+
+
+async def test_row_of_an_undone_run_is_never_handed_to_the_relay(database: Database) -> None:
+    """A database that undoes a transaction runs its work again; meanwhile another process has stored the message."""
+    handed: list[Claimed | None] = []
+    mailer = Mailer(
+        WRITER,
+        TEXTS,
+        Journey(),
+        b"key",
+        claim_ahead=lambda: "claim",
+        hand_over=handed.append,
+        now_seconds=lambda: 0,
+    )
+    message = mailer.new_message("form", "again", "ada@example.org")
+
+    class Undone(Exception):
+        pass
+
+    def first_run(connection: Any) -> None:
+        assert not mailer.holds(connection, message)
+        mailer.enqueue(connection, MAIL, message)
+        raise Undone
+
+    with pytest.raises(Undone):
+        await database.transact(first_run)
+    twin = NewMessage(message.id, None, None)
+    await database.transact(lambda connection: mailer.enqueue(connection, MAIL, twin))
+    assert await database.transact(lambda connection: mailer.holds(connection, message))
+    mailer.committed(message)
+
+    assert handed == [None]
