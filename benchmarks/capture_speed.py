@@ -15,7 +15,6 @@ Exit status 1: a ratio or a time is not what the design asks for, by the medians
 
 import argparse
 import asyncio
-import os
 import statistics
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from pathlib import Path
 import aiohttp
 import uvloop
 
+from benchmarks.cpu_time import cpu_seconds
 from tests.capture_process import CaptureProcess
 from tests.polyglot.mailpit import Mailpit, program
 
@@ -33,7 +33,6 @@ LARGE, LARGE_MAILS, LARGE_CONNECTIONS = 100_000, 300, 10
 CONNECTIONS = (1, 10, 20)
 SMALL_MAILS = {1: 800, 10: 2_000, 20: 2_000}
 ASKED, WAITS = 15, 20
-TICKS = os.sysconf("SC_CLK_TCK")
 POLLERS, POLL_SECONDS, POLLED_MAILS = 20, 0.5, 2_000
 
 Figures = dict[str, float]
@@ -135,12 +134,6 @@ async def polled_rate(session: aiohttp.ClientSession, server: Ours) -> float:
     finally:
         for each in polling:
             each.cancel()
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 async def measure(server: "Ours | Mailpit", mails: int) -> Figures:

@@ -31,6 +31,7 @@ from pathlib import Path
 import aiormq
 from pamqp import commands
 
+from benchmarks.cpu_time import cpu_seconds
 from mailpact.amqp.topology import declare_all
 from mailpact.contracts import catalogue
 from tests.servers.database import Databases
@@ -52,7 +53,6 @@ BOUNDS = {"seed": 2.0, "reusing": 1.0, "faststream": 4.0}
 HTML = "html"  # ours, with messages of email/2
 LEAST_OF_EMAIL_1 = 0.7
 MOST_CPU_MS = 0.6
-CLOCK_TICKS = 100  # of /proc/PID/stat per second, on every Linux that Python runs on
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +216,6 @@ def staged(servers: Servers, name: str, mails: int, *, is_html: bool = False) ->
     finally:
         sink.stop()
         _clean_up(broker, databases, name)
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process since its start, of all its threads, in the program and in the kernel."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
 
 
 def wait_until_idle(name: str, pids: Sequence[int]) -> None:

@@ -158,10 +158,7 @@ def main() -> int:
     chosen = parser.parse_args()
     servers = Servers(lambda text: print(text, file=sys.stderr))
     try:
-        try:
-            broker = servers.rabbitmq
-        except NotAvailable as error:
-            raise SystemExit(str(error)) from error
+        broker = servers.rabbitmq
         if not isinstance(broker, Rabbitmq):
             raise SystemExit("a RabbitMQ of our own is needed")
         rounds: list[dict[str, Turn]] = []
@@ -174,6 +171,8 @@ def main() -> int:
                         mail(servers, stage, mode, mails) if mails else register(stage, mode, chosen.seconds)
                     )
             rounds.append(turns)
+    except NotAvailable as error:
+        raise SystemExit(str(error)) from error
     finally:
         servers.close()
     text, holds = as_text(rounds)

@@ -19,7 +19,6 @@ Exit status 1: a number is not what the design asks for.
 import argparse
 import asyncio
 import itertools
-import os
 import re
 import statistics
 import subprocess
@@ -35,6 +34,7 @@ from pathlib import Path
 import aiohttp
 from argon2 import PasswordHasher
 
+from benchmarks.cpu_time import stat_fields, used_seconds
 from mailpact_producer.passwords import LANES, MEMORY_KIB, PASSES, usable_cpus
 from tests.command import MAILPACT, environment, run
 
@@ -56,7 +56,6 @@ MOST_READ_MS, MOST_JOURNEY_MS = 50.0, 50.0
 MOST_SLOWER, MOST_LATER_MS = 0.10, 5.0
 
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
-TICKS = os.sysconf("SC_CLK_TCK")
 PASSWORD = "correct horse battery"  # noqa: S105  # of readers that live for seconds
 numbers = itertools.count()
 
@@ -152,11 +151,8 @@ def argon2id() -> float:
 
 def own_cpu_seconds(pid: int) -> float:
     """Return the CPU time of a site's threads that hash no passwords: those that hash have a lower priority."""
-    ticks = 0
-    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
-        fields = stat.read_text(encoding="ascii").rpartition(")")[2].split()
-        ticks += (int(fields[11]) + int(fields[12])) * (fields[16] == "0")
-    return ticks / TICKS
+    threads = map(stat_fields, Path(f"/proc/{pid}/task").glob("*/stat"))
+    return sum(used_seconds(fields) for fields in threads if fields[16] == "0")
 
 
 async def idle_share(pid: int) -> float:
