@@ -6,18 +6,14 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from mailpact.database import clock
-from mailpact_producer.store.prepared import Prepared
+from mailpact_producer.store.prepared import Prepared, bound
 from mailpact_producer.store.schema import links
 from mailpact_producer.tokens import VALID_MINUTES, LinkPurpose
 
 KEPT_SECONDS: Final = 30 * 24 * 3600  # after its end, so that an old link is still told from an invented one
 
 _NOW = select(clock.now())
-_ADD = Prepared(
-    insert(links).values(
-        {name: bindparam(name) for name in ("id", "purpose", "user_id", "email", "expires_at")}
-    )
-)
+_ADD = Prepared(insert(links).values(bound("id", "purpose", "user_id", "email", "expires_at")))
 _VOID = Prepared(
     update(links)
     .where(

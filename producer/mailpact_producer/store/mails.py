@@ -15,7 +15,7 @@ from mailpact.database import clock
 from mailpact_producer.mail_state import MailState, Progress
 from mailpact_producer.relay_plan import State
 from mailpact_producer.store.outbox import KEPT_DAYS
-from mailpact_producer.store.prepared import Prepared
+from mailpact_producer.store.prepared import Prepared, bound
 from mailpact_producer.store.schema import mails, outbox
 
 MOST_SHOWN: Final = 100
@@ -23,10 +23,7 @@ MOST_SHOWN: Final = 100
 
 _ADD = Prepared(
     insert(mails).values(
-        message_id=bindparam("message_id"),
-        user_id=bindparam("user_id"),
-        template=bindparam("template"),
-        email=bindparam("email"),
+        **bound("message_id", "user_id", "template", "email"),
         made_at=clock.now(),
         state=MailState.QUEUED,
         attempt=0,

@@ -34,7 +34,7 @@ from sqlalchemy import (
 from mailpact.amqp.messages import Message
 from mailpact.database import clock
 from mailpact_producer.relay_plan import Dead, Published, PutBack, State, Step
-from mailpact_producer.store.prepared import Prepared
+from mailpact_producer.store.prepared import Prepared, bound
 from mailpact_producer.store.schema import outbox
 
 LEASE_SECONDS: Final = 30  # three times what one publish may take
@@ -44,13 +44,7 @@ MAX_REASON: Final = 300  # characters, the column's size
 
 _ENQUEUE = Prepared(
     insert(outbox).values(
-        message_id=bindparam("message_id"),
-        contract=bindparam("contract"),
-        body=bindparam("body"),
-        made_at_seconds=bindparam("made_at_seconds"),
-        traceparent=bindparam("traceparent"),
-        state=bindparam("state"),
-        claim=bindparam("claim"),
+        **bound("message_id", "contract", "body", "made_at_seconds", "traceparent", "state", "claim"),
         available_at=clock.now() + bindparam("lease", type_=BigInteger),
         attempts=0,
     )

@@ -7,8 +7,13 @@ statements of a registration that takes more CPU time than the database takes.
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult
+from sqlalchemy import BindParameter, Connection, CursorResult, bindparam
 from sqlalchemy.sql import ClauseElement
+
+
+def bound(*columns: str) -> dict[str, BindParameter[Any]]:
+    """Return the values of an INSERT that `Prepared.run` gets under the names of their columns."""
+    return {column: bindparam(column) for column in columns}
 
 
 class Prepared:

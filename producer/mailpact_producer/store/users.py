@@ -28,7 +28,7 @@ from mailpact.database import clock
 from mailpact_producer.accounts import Registration, address_key
 from mailpact_producer.errors import AddressKnown
 from mailpact_producer.store import comments, mails
-from mailpact_producer.store.prepared import Prepared
+from mailpact_producer.store.prepared import Prepared, bound
 from mailpact_producer.store.schema import links, outbox, sessions, users
 
 UNCONFIRMED_DAYS: Final = 7
@@ -234,7 +234,7 @@ _NEW: Final = {
     "created_at": clock.now(),
     "delete_at": clock.now() + _UNCONFIRMED,
     "is_admin": 0,
-} | {name: bindparam(name) for name in ("name", "email", "email_key", "password_hash")}
+} | bound("name", "email", "email_key", "password_hash")
 
 
 def _put(dialect: str) -> Insert:

@@ -1,37 +1,20 @@
 """The outbox on a real SQLite file: who may take what, and who may settle it."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
 from sqlalchemy import select, update
 
 from mailpact.amqp.messages import Message
 from mailpact.contracts import catalogue
 from mailpact.database import clock
-from mailpact.database.engine import open_database
-from mailpact.database.migrate import migrate
 from mailpact.database.transactions import Database
-from mailpact.settings import DatabaseUrl
 from mailpact_producer.events import CONTRACT, Writer, mail_body
 from mailpact_producer.mails import MailTexts
 from mailpact_producer.relay_plan import Dead, Published, PutBack, State, Step
 from mailpact_producer.store import outbox
 from mailpact_producer.store.outbox import Claimed
-from mailpact_producer.store.schema import HEAD, MIGRATIONS, VERSION_TABLE
 from mailpact_producer.store.schema import outbox as table
 
 MAIL = MailTexts("https://cms.example", "Our site").account_deleted("ada@example.org", "Ada")
 WRITER = Writer(catalogue.load(), CONTRACT)
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    """Yield a CMS's database with its tables."""
-    opened = open_database(DatabaseUrl.of_file(tmp_path / "cms.db"))
-    await migrate(opened, MIGRATIONS, head=HEAD, version_table=VERSION_TABLE)
-    yield opened
-    await opened.close()
 
 
 async def enqueue(database: Database, count: int = 1) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +11,7 @@ from sqlalchemy import func, select
 from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome
 from mailpact.contracts import catalogue
-from mailpact.database.engine import open_database
-from mailpact.database.migrate import migrate
 from mailpact.database.transactions import Database
-from mailpact.settings import DatabaseUrl
 from mailpact.telemetry import Journey
 from mailpact_producer.events import CONTRACT, Writer, mail_body
 from mailpact_producer.mailer import Mailer, NewMessage
@@ -24,7 +20,6 @@ from mailpact_producer.relay import BATCH, Relay
 from mailpact_producer.relay_plan import State
 from mailpact_producer.store import outbox
 from mailpact_producer.store.outbox import Claimed
-from mailpact_producer.store.schema import HEAD, MIGRATIONS, VERSION_TABLE
 from mailpact_producer.store.schema import outbox as table
 
 TEXTS = MailTexts("https://cms.example", "Our site")
@@ -57,15 +52,6 @@ class Broker:
         finally:
             self.waiting -= 1
         return self.outcome
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    """Yield a CMS's database with its tables."""
-    opened = open_database(DatabaseUrl.of_file(tmp_path / "cms.db"))
-    await migrate(opened, MIGRATIONS, head=HEAD, version_table=VERSION_TABLE)
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture
