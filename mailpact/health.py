@@ -1,15 +1,14 @@
-"""Serves the health of a process to whoever operates it: `/livez`, `/readyz` and `/metrics`.
+"""Serves the health of a process over HTTP: `/livez`, `/readyz` and `/metrics`.
 
-`/livez` answers 200 for as long as the event loop runs. It asks nothing of the broker or the database: an outage of
-theirs would otherwise make an orchestrator restart processes that are well.
+`/livez` answers 200 while the event loop runs. It does not ask the broker or the database: during their outage an
+orchestrator would restart processes that work.
 
-`/readyz` answers 200 while every required condition holds and 503 otherwise, each time with a JSON object that names
-every condition:
+`/readyz` answers 200 while every required condition holds, and 503 otherwise. The body names every condition:
 
     {"ready": false, "conditions": {"broker": {"ok": false, "required": true, "detail": "access refused"}}}
 
-`/metrics` answers with the numbers of one Prometheus registry. The caller makes the registry and hands it in; nothing
-is registered globally, so that two services in one process do not mix their numbers.
+`/metrics` answers with the metrics of the caller's Prometheus registry. No global registry is used, so that two
+services in one process do not mix their metrics.
 """
 
 import asyncio
@@ -31,8 +30,8 @@ CHECK_SECONDS: Final = 3.0
 class Condition:
     """One thing that a service needs, and whether the service has it now.
 
-    `detail` is one line for a person; it must not hold a password, an address of a reader or a message's body. A
-    condition that is not `required` is shown, and does not make the service unready.
+    `detail` is one line for a person, without passwords, readers' addresses or message bodies. A condition that is not
+    `required` is shown, but does not make the service unready.
     """
 
     name: str
@@ -55,8 +54,8 @@ def readiness(conditions: Iterable[Condition]) -> tuple[int, dict[str, object]]:
     return (200 if ready else 503), {"ready": ready, "conditions": shown}
 
 
-def add_probes(app: web.Application, check: Check) -> None:
-    """Add `/livez` and `/readyz` to an application. `check` is awaited anew for each request to `/readyz`."""
+def health_app(check: Check, registry: CollectorRegistry) -> web.Application:
+    """Return the application for `--health HOST:PORT`. `check` is awaited for each request to `/readyz`."""
 
     async def livez(_request: web.Request) -> web.Response:
         return web.json_response({"alive": True})
@@ -70,19 +69,12 @@ def add_probes(app: web.Application, check: Check) -> None:
         status, body = readiness(conditions)
         return web.json_response(body, status=status)
 
-    app.router.add_get("/livez", livez)
-    app.router.add_get("/readyz", readyz)
-
-
-def health_app(check: Check, registry: CollectorRegistry) -> web.Application:
-    """Return the application for `--health HOST:PORT`; serve it with `mailpact.web.serving.serving`."""
-
     async def metrics(request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 
     app = web.Application()
     add_security_headers(app)
-    add_probes(app, check)
-    app.router.add_get("/metrics", metrics)
+    for path, handler in {"/livez": livez, "/readyz": readyz, "/metrics": metrics}.items():
+        app.router.add_get(path, handler)
     return app

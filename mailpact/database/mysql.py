@@ -9,7 +9,7 @@ import ssl
 from typing import Any, Final
 
 from pymysql.constants import CLIENT
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_url
+from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 CONNECTIONS: Final = 5
@@ -30,12 +30,11 @@ TABLE: Final[dict[str, Any]] = {
 }
 """Options of every table. A server's own collation may take `straße` and `strasse`, or two emoji, for one key."""
 
-_NO_SUCH_TABLE: Final = (1146,)
+_NO_SUCH_TABLE: Final = 1146
 # The login or the database is wrong (1044, 1045, 1049, 1130, 1698), a right is missing (1142, 1143, 1227), the password
 # has to be changed (1820, 1862), the account is locked (3118, and 4151 on MariaDB).
 _REFUSALS: Final = (1044, 1045, 1049, 1130, 1142, 1143, 1227, 1698, 1820, 1862, 3118, 4151)
-_ACCESS_REFUSED: Final = {(code,) for code in _REFUSALS}
-_IN_THE_WAY: Final = {(1205,), (1213,), (1020,)}  # lock wait timeout, deadlock, record changed
+_IN_THE_WAY: Final = (1205, 1213, 1020)  # lock wait timeout, deadlock, record changed
 
 _SESSION: Final = (
     f"SET time_zone='+00:00', sql_mode='STRICT_ALL_TABLES', innodb_lock_wait_timeout={LOCK_SECONDS}"
@@ -47,28 +46,41 @@ def mysql_engine(url: str, *, joins_statements: bool = False) -> Engine:
 
     With `joins_statements` the server takes several statements in one packet (see `joins_statements` below).
     """
-    address = make_url(url)
-    return create_engine(
-        address.set(query={}),
+    return _engine(
+        url,
+        ANSWER_SECONDS,
+        _JOINING if joins_statements else {},
         pool_size=CONNECTIONS,
         max_overflow=0,
         pool_pre_ping=True,
         pool_recycle=RECYCLE_SECONDS,
-        isolation_level="READ COMMITTED",
-        hide_parameters=True,  # an error's text gets into logs, and addresses must not
-        connect_args=_connect_arguments(address, ANSWER_SECONDS) | (_JOINING if joins_statements else {}),
     )
 
 
 def mysql_migration_engine(url: str) -> Engine:
     """Return the engine for migrations: connections are not kept, and a statement may take an hour."""
+    return _engine(url, MIGRATION_SECONDS, {}, poolclass=NullPool)
+
+
+def _engine(url: str, answer_seconds: int, more: dict[str, Any], **pool: Any) -> Engine:
     address = make_url(url)
+    # Without options PyMySQL encrypts if the server can, and checks nothing.
+    ca_file = address.normalized_query.get("ssl_ca", [None])[0]
+    tls = {"ssl": ssl.create_default_context(cafile=ca_file)} if address.query else {}
     return create_engine(
         address.set(query={}),
-        poolclass=NullPool,
         isolation_level="READ COMMITTED",
         hide_parameters=True,  # an error's text gets into logs, and addresses must not
-        connect_args=_connect_arguments(address, MIGRATION_SECONDS),
+        connect_args={
+            "connect_timeout": CONNECT_SECONDS,
+            "read_timeout": answer_seconds,
+            "write_timeout": ANSWER_SECONDS,
+            "charset": "utf8mb4",
+            "init_command": _SESSION,
+            **tls,
+            **more,
+        },
+        **pool,
     )
 
 
@@ -79,28 +91,19 @@ def joins_statements(connection: Connection) -> bool:
 
 
 def was_in_the_way(error: DBAPIError) -> bool:
-    """Whether the server ended the transaction because of a lock or a deadlock; then the transaction may run again."""
-    return error.orig is not None and error.orig.args[:1] in _IN_THE_WAY
+    """Return whether the server ended the transaction because of a lock or a deadlock, so that it may run again."""
+    return _code(error) in _IN_THE_WAY
 
 
 def is_refused(error: DBAPIError) -> bool:
-    """Whether the server refuses the user, the password, the database or a permission; only an operator mends that."""
-    untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error.orig)
-    return untrusted or (error.orig is not None and error.orig.args[:1] in _ACCESS_REFUSED)
+    """Return whether the server refuses the user, the password, the database or a permission."""
+    return "CERTIFICATE_VERIFY_FAILED" in str(error.orig) or _code(error) in _REFUSALS
 
 
 def misses_a_table(error: DBAPIError) -> bool:
-    """Whether a table does not exist, for instance while a dump is restored. PyMySQL reports a programming error."""
-    return error.orig is not None and error.orig.args[:1] == _NO_SUCH_TABLE
+    """Return whether a table does not exist, for instance while a dump is restored: no mistake in the statement."""
+    return _code(error) == _NO_SUCH_TABLE
 
 
-def _connect_arguments(url: URL, answer_seconds: int) -> dict[str, object]:
-    # Without options PyMySQL encrypts if the server can, and checks nothing.
-    ca_file = url.normalized_query.get("ssl_ca", [None])[0]
-    return ({"ssl": ssl.create_default_context(cafile=ca_file)} if url.query else {}) | {
-        "connect_timeout": CONNECT_SECONDS,
-        "read_timeout": answer_seconds,
-        "write_timeout": ANSWER_SECONDS,
-        "charset": "utf8mb4",
-        "init_command": _SESSION,
-    }
+def _code(error: DBAPIError) -> object:
+    return error.orig.args[0] if error.orig is not None and error.orig.args else None
