@@ -1,14 +1,13 @@
-"""Loads the published contracts: the same files that other teams take.
+"""Loads the published contracts, the same files that other teams use.
 
-In a wheel they lie beside this module in `published/`, in a checkout in `contracts/` at its top. Nothing is copied into
-code: whoever needs a limit, a name or an error code reads it here. A contract's own files are read when it is first
-asked for: a consumer needs one contract, not all of them.
+A wheel has these files beside this module in `published/`, a checkout has them in `contracts/`. Limits, names and error
+codes stand only in these files, never in code. The files of one contract are read when a program first needs it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +27,7 @@ _T = TypeVar("_T")
 
 
 class Status(StrEnum):
-    """What its publisher says of a contract: use it, or move to a newer one."""
+    """Whether a contract is still a draft, is in use, or is replaced by a newer one."""
 
     DRAFT = "draft"
     PUBLISHED = "published"
@@ -37,7 +36,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How big a message may be; `max_depth` counts nested objects and arrays, the outermost is the first."""
+    """How large a message may be; `max_depth` counts nested objects and arrays, the outermost is the first."""
 
     max_body_bytes: int
     max_depth: int
@@ -48,7 +47,7 @@ class Limits:
 class Property:
     """One AMQP property: `writers` is "required", "expected" or "optional".
 
-    `value` is the only value that is allowed, and `pattern` what a text has to match; None where nothing is fixed.
+    `value` is the only allowed value, and a text must match `pattern`; each is None if the contract does not limit it.
     """
 
     name: str
@@ -60,13 +59,11 @@ class Property:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """How a contract travels over AMQP.
+    """How messages of a contract are sent over AMQP.
 
-    `routing_key` and `content_type` are what writers send; the plural names and the `_optional` ones say what readers
-    take. A routing key may name members of the body: in "{/event}" the value of `event`, in lower case, stands
-    for the braces.
-    Content types and encodings are in lower case, without parameters. `mandatory` says that a message has to reach a
-    queue.
+    Writers send `routing_key` and `content_type`; the plural names and the `_optional` names say what readers accept. A
+    routing key may name members of the body: in "{/event}" the braces stand for the value of `event` in lower case.
+    Content types and encodings are in lower case, without parameters. `mandatory`: a message must reach a queue.
     """
 
     contract: str
@@ -112,10 +109,10 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """One published contract: `schema` is what readers accept (open), `writer_schema` what writers obey (closed).
+    """One published contract: readers accept what obeys `schema` (open), writers obey `writer_schema` (closed).
 
-    A template's data do not travel by themselves: they have no binding, and `part_of` names the contract whose
-    messages carry them.
+    The data of a template are not a message: they have no binding, and `part_of` names the contract whose messages
+    carry the data.
     """
 
     name: str
@@ -129,7 +126,7 @@ class Contract:
 
     @property
     def wire(self) -> Binding:
-        """Return the binding of a contract that travels by itself; raises NotAMessageError for a part of one."""
+        """Return the binding of a contract of whole messages. Raises NotAMessageError for a part of a message."""
         if self.binding is None:
             raise NotAMessageError(f"{self.name}/{self.major}", self.part_of)
         return self.binding
@@ -137,7 +134,7 @@ class Contract:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """An exchange to declare; `declared_by` names who does."""
+    """An exchange to declare, and the programs that declare it."""
 
     name: str
     type: str
@@ -152,7 +149,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A queue to declare with exactly these arguments; `declared_by` names who does."""
+    """A queue to declare with exactly these arguments, and the programs that declare it."""
 
     name: str
     durable: bool
@@ -171,14 +168,14 @@ class QueueBinding:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """What stands in topology.json, in its order; declare exchanges, then queues, then bindings."""
+    """The content of topology.json, in its order. Exchanges are declared first, then queues, then bindings."""
 
     exchanges: tuple[Exchange, ...]
     queues: tuple[Queue, ...]
     bindings: tuple[QueueBinding, ...]
 
     def declared_by(self, who: str) -> "Topology":
-        """Return what "producer", "site", "consumer" or "operator" declares: with the bindings between these."""
+        """Return what "producer", "site", "consumer" or "operator" declares, with the bindings between these."""
         exchanges = tuple(row for row in self.exchanges if who in row.declared_by)
         queues = tuple(row for row in self.queues if who in row.declared_by)
         names = {row.name for row in exchanges} | {row.name for row in queues}
@@ -194,51 +191,31 @@ class ErrorMeaning:
     publisher: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """What index.json says of one contract; paths are below its folder."""
-
-    name: str
-    major: int
-    version: str
-    status: Status
-    schema: str
-    writer_schema: str
-    binding: str | None
-    part_of: str | None
-
-
 class _Contracts(Mapping[str, Contract]):
     """The contracts by their names, in the order of index.json, each read when it is first asked for."""
 
-    __slots__ = ("_entries", "_loaded", "_root")
-
-    def __init__(self, root: Path, entries: Mapping[str, _Entry]) -> None:
-        self._root = root
-        self._entries = entries
-        self._loaded: dict[str, Contract] = {}
+    def __init__(self, readers: Mapping[str, Callable[[], Contract]]) -> None:
+        self._readers = readers
 
     def __getitem__(self, name: str) -> Contract:
-        if name not in self._loaded:
-            self._loaded[name] = _contract(self._root, self._entries[name])
-        return self._loaded[name]
+        return self._readers[name]()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return iter(self._readers)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._readers)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._readers
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """All published contracts by their names ("email/1"), the topology, and the error codes in their order.
 
-    `root` is the folder they were read from. Asking `contracts` for one reads its files, the first time, and raises
-    PublishedFileError if they are damaged.
+    `root` is their folder. The first access to one of the `contracts` reads its files, and raises PublishedFileError if
+    they are damaged.
     """
 
     contracts: Mapping[str, Contract]
@@ -247,22 +224,16 @@ class Catalogue:
     root: Path = field(compare=False)
 
     def contract(self, name: str) -> Contract:
-        """Return the contract of that name, such as "email/1"; raises UnknownContractError, PublishedFileError."""
+        """Return the contract of a name such as "email/1". Raises UnknownContractError or PublishedFileError."""
         try:
             return self.contracts[name]
         except KeyError:
             raise UnknownContractError(name, tuple(self.contracts)) from None
 
-    def limits(self, contract: Contract) -> Limits:
-        """Return how big a body of the contract may be: for a part, what holds for the whole message."""
-        if contract.binding is None and contract.part_of is not None:
-            return self.contract(contract.part_of).wire.limits
-        return contract.wire.limits
-
 
 @cache
 def load() -> Catalogue:
-    """Return the contracts that are installed with this package; raises PublishedFileError if they are damaged."""
+    """Return the contracts that are installed with this package. Raises PublishedFileError if they are damaged."""
     return read(installed_folder())
 
 
@@ -274,33 +245,13 @@ def installed_folder() -> Path:
 
 
 def read(root: Path) -> Catalogue:
-    """Read the published files below `root`, those that index.json names; raises PublishedFileError."""
+    """Return the published contracts below `root`, those that index.json names. Raises PublishedFileError."""
     return Catalogue(
-        contracts=_Contracts(root, read_file(root / "index.json", _entries)),
-        topology=read_file(root / "topology.json", topology_of),
-        error_codes=read_file(root / "errors.json", _error_codes),
+        contracts=_Contracts(_read_file(root / "index.json", partial(_readers, root))),
+        topology=_read_file(root / "topology.json", topology_of),
+        error_codes=_read_file(root / "errors.json", _error_codes),
         root=root,
     )
-
-
-def read_file(path: Path, build: Callable[[Any], _T]) -> _T:
-    """Return what `build` makes of a published JSON file; raises PublishedFileError."""
-    document = _document(path)
-    try:
-        return build(document)
-    except (KeyError, TypeError, ValueError) as error:
-        raise PublishedFileError(path, f"is not of the published form: {error!r}") from error
-
-
-def _document(path: Path) -> Any:
-    try:
-        body = path.read_bytes()
-    except OSError as error:
-        raise PublishedFileError(path, f"cannot be read: {error.strerror}") from error
-    document = parse_file(body)
-    if isinstance(document, Refusal):
-        raise PublishedFileError(path, document.detail)
-    return document
 
 
 def parse_file(body: bytes) -> JsonValue | Refusal:
@@ -308,38 +259,57 @@ def parse_file(body: bytes) -> JsonValue | Refusal:
     return parse(body, max_bytes=MAX_FILE_BYTES, max_depth=MAX_FILE_DEPTH)
 
 
-def _entries(document: dict[str, Any]) -> dict[str, _Entry]:
-    return {f"{row['name']}/{row['major']}": _entry(row) for row in document["contracts"]}
+def _read_file(path: Path, build: Callable[[Any], _T]) -> _T:
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise PublishedFileError(path, f"cannot be read: {error.strerror}") from error
+    document: Any = parse_file(body)
+    if isinstance(document, Refusal):
+        raise PublishedFileError(path, document.detail)
+    try:
+        return build(document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise PublishedFileError(path, f"is not of the published form: {error!r}") from error
 
 
-def _entry(row: dict[str, Any]) -> _Entry:
-    version, status = row["version"], Status(row["status"])
-    schemas = row["schema"], row["writer_schema"]
-    return _Entry(row["name"], row["major"], version, status, *schemas, row["binding"], row.get("part_of"))
+def _readers(root: Path, document: dict[str, Any]) -> dict[str, Callable[[], Contract]]:
+    return {f"{row['name']}/{row['major']}": contract_reader(root, row) for row in document["contracts"]}
 
 
-def _contract(root: Path, entry: _Entry) -> Contract:
-    return Contract(
-        name=entry.name,
-        major=entry.major,
-        version=entry.version,
-        status=entry.status,
-        schema=read_file(root / entry.schema, schema_of),
-        writer_schema=read_file(root / entry.writer_schema, schema_of),
-        binding=None if entry.binding is None else read_file(root / entry.binding, binding_of),
-        part_of=entry.part_of,
-    )
+def contract_reader(root: Path, row: dict[str, Any]) -> Callable[[], Contract]:
+    """Return a function that reads, once, the contract that a row of index.json names.
+
+    Raises KeyError, TypeError or ValueError if the row has another form; the function raises PublishedFileError.
+    """
+    name, major, version, status = row["name"], row["major"], row["version"], Status(row["status"])
+    schema, writer_schema, part_of = root / row["schema"], root / row["writer_schema"], row.get("part_of")
+    binding = None if row["binding"] is None else root / row["binding"]
+
+    @cache
+    def contract() -> Contract:
+        return Contract(
+            name=name,
+            major=major,
+            version=version,
+            status=status,
+            schema=_read_file(schema, _schema),
+            writer_schema=_read_file(writer_schema, _schema),
+            binding=None if binding is None else _read_file(binding, binding_of),
+            part_of=part_of,
+        )
+
+    return contract
 
 
-def schema_of(document: Any) -> JsonObject:
-    """Return a schema; raises TypeError if it is no object."""
+def _schema(document: Any) -> JsonObject:
     if not isinstance(document, dict):
         raise TypeError("a schema is an object")
     return document
 
 
 def binding_of(document: Any) -> Binding:
-    """Return what a binding.json states; raises KeyError or TypeError if it is not of the published form."""
+    """Return what a binding.json states. Raises KeyError or TypeError if the document has another form."""
     writers, readers, limits = document["writers"], document["readers"], document["limits"]
     return Binding(
         contract=document["contract"],
@@ -355,31 +325,30 @@ def binding_of(document: Any) -> Binding:
         content_encoding_optional=readers.get("content_encoding_optional", True),
         mandatory=writers.get("mandatory", True),
         limits=Limits(limits["max_body_bytes"], limits["max_depth"], limits["max_headers_bytes"]),
-        properties=tuple(_property(row) for row in document["properties"]),
-    )
-
-
-def _property(row: dict[str, Any]) -> Property:
-    return Property(row["name"], row["writers"], row.get("value"), row.get("pattern"), row.get("meaning", ""))
-
-
-def topology_of(document: Any) -> Topology:
-    """Return what a topology.json declares; raises KeyError or TypeError if it is not of the published form."""
-    return Topology(
-        exchanges=tuple(_exchange(row) for row in document["exchanges"]),
-        queues=tuple(_queue(row) for row in document["queues"]),
-        bindings=tuple(
-            QueueBinding(row["exchange"], row["queue"], row["routing_key"]) for row in document["bindings"]
+        properties=tuple(
+            Property(
+                row["name"], row["writers"], row.get("value"), row.get("pattern"), row.get("meaning", "")
+            )
+            for row in document["properties"]
         ),
     )
 
 
-def _exchange(row: dict[str, Any]) -> Exchange:
-    return Exchange(row["name"], row["type"], row["durable"], tuple(row["declared_by"]))
-
-
-def _queue(row: dict[str, Any]) -> Queue:
-    return Queue(row["name"], row["durable"], row["arguments"], tuple(row["declared_by"]))
+def topology_of(document: Any) -> Topology:
+    """Return what a topology.json declares. Raises KeyError or TypeError if the document has another form."""
+    return Topology(
+        exchanges=tuple(
+            Exchange(row["name"], row["type"], row["durable"], tuple(row["declared_by"]))
+            for row in document["exchanges"]
+        ),
+        queues=tuple(
+            Queue(row["name"], row["durable"], row["arguments"], tuple(row["declared_by"]))
+            for row in document["queues"]
+        ),
+        bindings=tuple(
+            QueueBinding(row["exchange"], row["queue"], row["routing_key"]) for row in document["bindings"]
+        ),
+    )
 
 
 def _error_codes(document: dict[str, Any]) -> dict[ErrorCode, ErrorMeaning]:

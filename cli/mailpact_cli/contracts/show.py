@@ -14,7 +14,7 @@ from rich.text import Text
 from mailpact.contracts.catalogue import Catalogue, Contract
 from mailpact_cli import options
 from mailpact_cli.contracts.result import report
-from mailpact_cli.contracts.source import find_contract, folder_option, read_contracts, validator
+from mailpact_cli.contracts.source import find_contract, folder_option, limits_of, read_contracts, validator
 
 
 def show(
@@ -44,7 +44,7 @@ def _shown(catalogue: Catalogue, contract: Contract) -> dict[str, Any]:
         "description": contract.schema.get("description", ""),
         "part_of": contract.part_of,
         "travels": _travels(contract),
-        "limits": asdict(catalogue.limits(contract)),
+        "limits": asdict(limits_of(catalogue, contract)),
         "members": [
             {"name": member.path, **{word: getattr(member, word) for word in words}}
             for member in members(contract.schema)

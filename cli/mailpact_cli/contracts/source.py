@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from mailpact.contracts import catalogue
-from mailpact.contracts.catalogue import Catalogue, Contract, Status, binding_of, read_file, schema_of
+from mailpact.contracts.catalogue import Catalogue, Contract, Limits, Status, contract_reader
 from mailpact.contracts.errors import CatalogueError
 from mailpact.contracts.validate import Validator
 from mailpact_cli import options
@@ -40,17 +40,23 @@ def find_contract(published: Catalogue, name: str) -> Contract:
     folder = published.root / name
     if name in published.contracts or not major.isdecimal() or not (folder / "schema.json").is_file():
         return published.contract(name)
-    binding = folder / "binding.json"
-    return Contract(
-        name=title,
-        major=int(major),
-        version=f"{major}.0",
-        status=Status.DRAFT,
-        schema=read_file(folder / "schema.json", schema_of),
-        writer_schema=read_file(folder / "writer.schema.json", schema_of),
-        binding=read_file(binding, binding_of) if binding.is_file() else None,
-        part_of=None,
-    )
+    row = {
+        "name": title,
+        "major": int(major),
+        "version": f"{major}.0",
+        "status": Status.DRAFT,
+        "schema": f"{name}/schema.json",
+        "writer_schema": f"{name}/writer.schema.json",
+        "binding": f"{name}/binding.json" if (folder / "binding.json").is_file() else None,
+    }
+    return contract_reader(published.root, row)()
+
+
+def limits_of(published: Catalogue, contract: Contract) -> Limits:
+    """Return how large a body of the contract may be: for a part of a message, the limits of the whole message."""
+    if contract.binding is None and contract.part_of is not None:
+        return published.contract(contract.part_of).wire.limits
+    return contract.wire.limits
 
 
 def contracts_folder(folder: Path | None) -> Path:

@@ -11,7 +11,7 @@ from mailpact.contracts.parse import parse
 from mailpact_cli import options
 from mailpact_cli.body_file import read_body
 from mailpact_cli.contracts.result import report
-from mailpact_cli.contracts.source import find_contract, folder_option, read_contracts, validator
+from mailpact_cli.contracts.source import find_contract, folder_option, limits_of, read_contracts, validator
 
 
 def validate(
@@ -38,7 +38,7 @@ def validate(
 
 
 def _refusal(catalogue: Catalogue, contract: Contract, file: Path, *, writer: bool) -> Refusal | None:
-    schema, limits = validator(catalogue, contract, writer=writer), catalogue.limits(contract)
+    schema, limits = validator(catalogue, contract, writer=writer), limits_of(catalogue, contract)
     body = read_body(file, limits.max_body_bytes + 1)
     if len(body) > limits.max_body_bytes:
         detail = f"the body has more than the {limits.max_body_bytes} bytes allowed"

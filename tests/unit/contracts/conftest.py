@@ -15,6 +15,7 @@ from mailpact.contracts.catalogue import Catalogue, Contract
 from mailpact.contracts.errors import Refusal
 from mailpact.contracts.parse import JsonValue, parse
 from mailpact.contracts.validate import Validator
+from mailpact_cli.contracts.source import limits_of
 
 CONTRACTS = Path(__file__).parents[3] / "contracts"
 NAMES = [
@@ -99,7 +100,7 @@ def _validator(name: str, side: str) -> Validator:
 @cache
 def _value(vector: Vector) -> JsonValue | Refusal:
     published = catalogue.load()
-    limits = published.limits(published.contract(vector.contract))
+    limits = limits_of(published, published.contract(vector.contract))
     return parse(vector.body, max_bytes=limits.max_body_bytes, max_depth=limits.max_depth)
 
 

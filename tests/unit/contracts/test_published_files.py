@@ -10,6 +10,7 @@ import pytest
 
 from mailpact.contracts import catalogue
 from mailpact.contracts.errors import ErrorCode, NotAMessageError, PublishedFileError, UnknownContractError
+from mailpact_cli.contracts.source import limits_of
 from mailpact_contract_tool.site.members import members
 
 
@@ -164,7 +165,7 @@ def test_data_of_a_template_are_as_big_as_the_message_that_carries_them_may_be()
     published = catalogue.load()
     template = published.contract("template/welcome/1")
 
-    assert published.limits(template) == published.contract("email/2").wire.limits
+    assert limits_of(published, template) == published.contract("email/2").wire.limits
     with pytest.raises(NotAMessageError, match=r"template/welcome/1 .* publish a message of email/2"):
         _ = template.wire
 
