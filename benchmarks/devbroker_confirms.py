@@ -120,7 +120,7 @@ def _message(body: bytes) -> bytes:
 
 async def serve() -> None:
     """Be the development broker until standard input ends."""
-    from mailpact.telemetry import configure_logging
+    from mailpact_cli.log_output import configure_logging
     from mailpact_devbroker.service import running
 
     configure_logging(verbose=False)

@@ -77,7 +77,7 @@ class Figures:
 
 async def serve(journal: Path) -> None:
     """Be the broker until standard input ends; the time until it is ready counts from after the imports."""
-    from mailpact.telemetry import configure_logging
+    from mailpact_cli.log_output import configure_logging
     from mailpact_devbroker.service import running
 
     configure_logging(verbose=False)

@@ -3,24 +3,17 @@
 The settings of one component are a frozen dataclass in the component's own `settings.py`.
 """
 
-import ipaddress
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
-_HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+")
-_PORT = re.compile(r"[0-9]{1,5}")
 _AMQP_OPTIONS = ("heartbeat", "name", "auth")
 _TLS_FILES = ("cafile", "capath", "certfile", "keyfile")
 _TLS_OPTIONS = (*_TLS_FILES, "cadata", "no_verify_ssl")
 _AMQP_AUTHENTICATION = ("plain", "external")
 _GUEST = "guest"  # what every AMQP library takes if a URL names no login
 _BETWEEN_URLS = re.compile(r",(?=amqps?://)")
-_MYSQL = "mysql+pymysql"
-_MYSQL_FORM = "mysql+pymysql://USER:PASSWORD@HOST:PORT/DATABASE"
-_MYSQL_OPTIONS = ("ssl_ca", "ssl_verify_identity")
-_MYSQL_NAME = re.compile(r"/[0-9A-Za-z_$-]{1,64}")
 
 
 class SettingsError(Exception):
@@ -33,26 +26,6 @@ class HostPort:
 
     host: str
     port: int
-
-    @classmethod
-    def parse(cls, text: str) -> "HostPort":
-        """Read `HOST:PORT`, an IPv6 address in brackets; raise SettingsError otherwise."""
-        host, _, port = text.rpartition(":")
-        if not _HOST.fullmatch(host) or not _PORT.fullmatch(port) or int(port) > 65535:
-            raise SettingsError(
-                f"{redacted(text)!r} is not HOST:PORT, for example 127.0.0.1:8025 or [::1]:8025"
-            )
-        return cls(host.strip("[]"), int(port))
-
-    @property
-    def is_loopback(self) -> bool:
-        """Return whether only this machine can reach it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -144,19 +117,6 @@ class DatabaseUrl:
     url: str
 
     @classmethod
-    def parse(cls, text: str) -> "DatabaseUrl":
-        """Read a database URL; raise SettingsError for a kind that this release cannot use."""
-        if text.startswith(f"{_MYSQL}://"):
-            _check_mysql(text)
-            return cls(text)
-        path = text.removeprefix("sqlite:///")
-        if path in ("", text, ":memory:") or "?" in path or not path.isprintable():
-            raise SettingsError(
-                f"{redacted(text)!r} is not sqlite:///FILE, for example sqlite:///mail.db, nor {_MYSQL_FORM}"
-            )
-        return cls(text)
-
-    @classmethod
     def of_file(cls, path: Path) -> "DatabaseUrl":
         """Return the URL of an SQLite file."""
         return cls(f"sqlite:///{path}")
@@ -164,7 +124,7 @@ class DatabaseUrl:
     @property
     def is_sqlite(self) -> bool:
         """Return whether it is a file of this machine, not a database on a server."""
-        return not self.url.startswith(f"{_MYSQL}://")
+        return self.url.startswith("sqlite:")
 
     @property
     def path(self) -> Path:
@@ -217,7 +177,7 @@ def _check_amqp_option(text: str, name: str, value: str, *, is_tls: bool) -> Non
         wrong = f"{name!r} is an option of TLS, so the URL begins with amqps://"
     elif name in _TLS_FILES and not Path(value).exists():
         wrong = f"{name}={value!r} does not exist"
-    elif name == "heartbeat" and not (_PORT.fullmatch(value) and 0 < int(value) < 65535):
+    elif name == "heartbeat" and not (re.fullmatch("[0-9]{1,5}", value) and 0 < int(value) < 65535):
         wrong = "a heartbeat is a whole number of seconds from 1"
     elif name == "no_verify_ssl" and value not in ("0", "1"):
         wrong = "no_verify_ssl is 0 or 1"
@@ -225,23 +185,6 @@ def _check_amqp_option(text: str, name: str, value: str, *, is_tls: bool) -> Non
         wrong = f"auth is one of {', '.join(_AMQP_AUTHENTICATION)}"
     if wrong:
         raise SettingsError(f"{redacted(text)!r}: {wrong}")
-
-
-def _check_mysql(text: str) -> None:
-    url = split_url(text, {_MYSQL}, _MYSQL_FORM)
-    url_port(url, text, 3306)
-    # Of two @ one is the password's, and not every reader would take the same for the host's.
-    if url.netloc.count("@") != 1 or not url.username or "@" in url.path + url.query + url.fragment:
-        raise SettingsError(
-            f"{redacted(text)!r} is not {_MYSQL_FORM}; in a password / is written %2F, ? %3F, # %23, @ %40"
-        )
-    if url.fragment or not _MYSQL_NAME.fullmatch(url.path):
-        raise SettingsError(f"{redacted(text)!r}: after the port, give a plain database name")
-    for name, value in parse_qsl(url.query, keep_blank_values=True):
-        if name not in _MYSQL_OPTIONS or (name == "ssl_verify_identity" and value != "1"):
-            raise SettingsError(f"{redacted(text)!r}: its options are ssl_ca=FILE and ssl_verify_identity=1")
-        if name == "ssl_ca" and not (value and Path(value).exists()):
-            raise SettingsError(f"{redacted(text)!r}: ssl_ca={value!r} does not exist")
 
 
 def url_port(url: SplitResult, text: str, default: int) -> int:

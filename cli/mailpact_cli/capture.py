@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from mailpact.settings import AmqpUrl, HostPort, SettingsError
-from mailpact.telemetry import Journey, configure_logging
+from mailpact.telemetry import Journey
 from mailpact_capture.limits import DEFAULT_KEPT_BYTES, DEFAULT_KEPT_MAILS
 from mailpact_cli import options
 from mailpact_cli.environment import fault_point
 from mailpact_cli.listening import bound_address, listen
+from mailpact_cli.log_output import configure_logging
 from mailpact_cli.serving import announce, serve_until_stopped
 
 if TYPE_CHECKING:

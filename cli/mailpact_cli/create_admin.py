@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from mailpact.settings import DatabaseUrl, SettingsError
-from mailpact.telemetry import configure_logging
 from mailpact_cli import options
+from mailpact_cli.log_output import configure_logging
 from mailpact_producer.settings import SITE_NAME, parse_site_name
 from mailpact_producer.tokens import SECRET_BYTES, VALID_MINUTES, LinkPurpose
 

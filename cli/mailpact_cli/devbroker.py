@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 from mailpact.settings import HostPort, SettingsError
-from mailpact.telemetry import configure_logging
 from mailpact_cli import options
+from mailpact_cli.addresses import is_loopback
 from mailpact_cli.listening import bound_address, listen
+from mailpact_cli.log_output import configure_logging
 from mailpact_cli.serving import announce, serve_until_stopped
 
 
@@ -33,7 +34,7 @@ def devbroker(
 ) -> None:
     """Run the development broker: AMQP 0-9-1, not for production."""
     for option, asked in (("--listen", listen_on), ("--status", status)):
-        if asked is not None and not (asked.is_loopback or unsafe_listen):
+        if asked is not None and not (is_loopback(asked.host) or unsafe_listen):
             raise SettingsError(
                 f"{option} {asked} can be reached by other machines, and the broker's password is public; "
                 "give --unsafe-listen to allow this"

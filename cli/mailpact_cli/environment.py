@@ -43,7 +43,7 @@ def check_environment(group: TyperGroup, arguments: list[str]) -> None:
     if unknown:
         import structlog
 
-        from mailpact.telemetry import configure_logging
+        from mailpact_cli.log_output import configure_logging
 
         configure_logging(verbose=False)
         structlog.get_logger().warning(

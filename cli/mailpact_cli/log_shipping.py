@@ -33,8 +33,8 @@ from mailpact.amqp.supervisor import Supervisor
 from mailpact.amqp.topology import declare
 from mailpact.contracts import catalogue
 from mailpact.settings import AmqpUrl
-from mailpact.telemetry import configure_logging
 from mailpact_cli.log_lines import write_lines_in_groups
+from mailpact_cli.log_output import configure_logging
 
 CONTRACT: Final = "log/1"
 BUFFERED_RECORDS: Final = 10_000

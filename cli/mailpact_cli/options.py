@@ -13,15 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import typer
 
-from mailpact.settings import (
-    AmqpUrl,
-    DatabaseUrl,
-    HostPort,
-    SettingsError,
-    redacted,
-    split_url,
-    url_port,
-)
+from mailpact.settings import AmqpUrl, DatabaseUrl, SettingsError, redacted, split_url, url_port
+from mailpact_cli.addresses import parse_database_url, parse_host_port
 
 if TYPE_CHECKING:
     from mailpact_consumer.mailbox import Identities, Mailbox
@@ -98,7 +91,7 @@ def path(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
 
 def address(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
     """Declare an option whose value is HOST:PORT."""
-    return _parsed(name, HostPort.parse, "HOST:PORT", help)
+    return _parsed(name, parse_host_port, "HOST:PORT", help)
 
 
 def amqp_url(help: str = "The URL of the broker.") -> Any:  # noqa: A002  # typer's own word
@@ -131,7 +124,7 @@ def database_url(name: str, help: str) -> Any:  # noqa: A002  # typer's own word
 
 
 def _parse_database_url(text: str) -> DatabaseUrl:
-    url = DatabaseUrl.parse(text)
+    url = parse_database_url(text)
     query = "" if url.is_sqlite else urlsplit(url.url).query
     for name, file in parse_qsl(query):
         if name == "ssl_ca":

@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError
-from mailpact.telemetry import configure_logging
 from mailpact_cli import options
 from mailpact_cli.errors import WRONG
 from mailpact_cli.journey import ask_site, ask_viewer, is_known, print_journey, print_site
+from mailpact_cli.log_output import configure_logging
 from mailpact_cli.printable import without_controls
 
 if TYPE_CHECKING:

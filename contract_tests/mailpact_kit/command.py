@@ -4,6 +4,7 @@ The modules `verdict` and `errors` define the exit codes; 130 means interrupted.
 """
 
 import asyncio
+import logging
 import shlex
 import signal
 import sys
@@ -12,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 from typer.exceptions import TyperException
 
 from mailpact.contracts.errors import CatalogueError
 from mailpact.settings import AmqpUrl, SettingsError, redacted
-from mailpact.telemetry import configure_logging
 from mailpact_kit.cases import Role, load
 from mailpact_kit.environment import NAMES, TRIGGER_NAMES, refuse_unknown
 from mailpact_kit.errors import KitError, UsageProblem
@@ -218,7 +219,7 @@ def _verify(
 ) -> None:
     refuse_unknown(command, NAMES)
     refuse_unknown(trigger.words if trigger is not None else (), TRIGGER_NAMES)
-    configure_logging(verbose=False)
+    _configure_logging()
     adopt_orphans()
     plan = Plan(
         role=role,
@@ -237,6 +238,20 @@ def _verify(
     code = exit_code(done.results, has_program_exited=done.crash is not None, is_strict=options.is_strict)
     _report(plan, done, code, options)
     raise typer.Exit(code)
+
+
+def _configure_logging() -> None:
+    """Send warnings to stderr, one JSON object a line: stdout belongs to the report."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # Mailpact logs each loss of a connection itself
 
 
 async def _until_stopped(plan: Plan) -> Run:

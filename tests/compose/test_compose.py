@@ -266,7 +266,7 @@ def test_servers_and_programs_are_given_the_same_passwords(secrets: Path) -> Non
 
     assert broker is not None
     assert AmqpUrl.parse(text["amqp_url"]).url == f"amqp://mailpact:{broker[1]}@rabbitmq:5672"
-    assert DatabaseUrl.parse(text["database_url"]).url == (
+    assert DatabaseUrl(text["database_url"]).url == (
         f"mysql+pymysql://mailpact:{text['mysql_password']}@mysql:3306/mailpact"
     )
     passwords = {broker[1], text["mysql_password"], text["mysql_root_password"]}

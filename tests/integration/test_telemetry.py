@@ -48,7 +48,7 @@ def logged(program: str, *, verbose: bool) -> list[dict[str, str]]:
     """Run a program with our logging; give what it wrote to stderr, which must be one JSON object a line."""
     program = f"""
 import logging, structlog
-from mailpact.telemetry import configure_logging
+from mailpact_cli.log_output import configure_logging
 configure_logging(verbose={verbose})
 {program}
 """
@@ -101,7 +101,7 @@ def test_aiormq_says_nothing_of_its_own() -> None:
 def test_a_traceback_on_a_terminal_shows_no_variables() -> None:
     program = """
 import structlog
-from mailpact.telemetry import configure_logging
+from mailpact_cli.log_output import configure_logging
 configure_logging(verbose=True)
 def fail(password):
     return 1 / 0

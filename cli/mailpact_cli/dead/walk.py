@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from mailpact.settings import AmqpUrl
-from mailpact.telemetry import configure_logging
 from mailpact_cli.dialling import connected
+from mailpact_cli.log_output import configure_logging
 
 if TYPE_CHECKING:
     from mailpact_consumer.dead_letter import DeadLetter

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
 from mailpact.contracts.catalogue import Exchange, Queue, Topology
-from mailpact.settings import AmqpUrl, HostPort
+from mailpact.settings import AmqpUrl
+from mailpact_cli.addresses import is_loopback
 from mailpact_cli.dialling import DIAL_SECONDS, connected
 from mailpact_cli.doctor.finding import Finding, ok, unreachable, wrong
 
@@ -59,7 +60,7 @@ def _tls(url: AmqpUrl) -> Finding:
                 "Remove no_verify_ssl from --amqp-url, and name the authority with ?cafile=FILE.",
             )
         return ok("broker TLS", "the connection is encrypted")
-    if HostPort(url.host, url.port).is_loopback:
+    if is_loopback(url.host):
         return ok("broker TLS", "not needed: the broker is on this machine")
     return wrong(
         "broker TLS",

@@ -16,7 +16,6 @@ from rich.text import Text
 
 from mailpact.contracts import catalogue
 from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort
-from mailpact.telemetry import configure_logging
 from mailpact_cli import options
 from mailpact_cli.doctor.broker import examine_broker
 from mailpact_cli.doctor.database import Tables, bridge_has_owner, examine_database
@@ -24,6 +23,7 @@ from mailpact_cli.doctor.finding import Finding, FindingStatus, exit_code, unkno
 from mailpact_cli.doctor.mail_server import examine_mail_server
 from mailpact_cli.doctor.management import examine_management
 from mailpact_cli.doctor.ports import examine_ports
+from mailpact_cli.log_output import configure_logging
 from mailpact_cli.printable import without_controls
 from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.settings import SmtpTls

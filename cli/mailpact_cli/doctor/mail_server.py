@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from mailpact.settings import HostPort
+from mailpact_cli.addresses import is_loopback
 from mailpact_cli.doctor.finding import Finding, ok, unreachable, wrong
 from mailpact_consumer.mailbox import Mailbox
 from mailpact_consumer.settings import SmtpTls
@@ -53,7 +53,7 @@ def _tls(url: SmtpUrl, tls: SmtpTls) -> Finding:
     about = "mail server TLS"
     if url.is_tls or tls is SmtpTls.REQUIRED:
         return ok(about, "mail leaves encrypted")
-    if HostPort(url.host, url.port).is_loopback:
+    if is_loopback(url.host):
         return ok(about, "not needed: the mail server is on this machine")
     return wrong(
         about,

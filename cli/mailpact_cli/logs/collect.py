@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from mailpact.contracts import catalogue
 from mailpact.settings import AmqpUrl, SettingsError
-from mailpact.telemetry import configure_logging
 from mailpact_cli import options
 from mailpact_cli.errors import FileNotWritten
+from mailpact_cli.log_output import configure_logging
 from mailpact_cli.logs.record import CONTRACT, Reader, as_json
 from mailpact_cli.serving import announce, serve_until_stopped
 

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from mailpact.contracts import catalogue
 from mailpact.settings import AmqpUrl
-from mailpact.telemetry import configure_logging
 from mailpact_cli import options
+from mailpact_cli.log_output import configure_logging
 from mailpact_cli.logs.record import CONTRACT, Choice, Level, Reader, Record, as_json, as_text
 from mailpact_cli.serving import serve_until_stopped
 

@@ -13,9 +13,9 @@ import typer
 
 from mailpact.contracts import catalogue
 from mailpact.settings import AmqpUrl, SettingsError
-from mailpact.telemetry import configure_logging
 from mailpact_cli import options
 from mailpact_cli.errors import WRONG, ServiceUnreachable
+from mailpact_cli.log_output import configure_logging
 from mailpact_cli.send.compose import Composed, Parts, Refused, compose
 from mailpact_cli.serving import say
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from mailpact.contracts.catalogue import Exchange, Queue, Topology
 from mailpact.settings import AmqpUrl
-from mailpact.telemetry import configure_logging
 from mailpact_cli import options
 from mailpact_cli.contracts.source import folder_option, read_contracts
 from mailpact_cli.dialling import connected
+from mailpact_cli.log_output import configure_logging
 
 if TYPE_CHECKING:
     from aiormq.abc import AbstractConnection

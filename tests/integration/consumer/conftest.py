@@ -250,7 +250,7 @@ def inbox_url(real_servers: Any, tmp_path: Path) -> DatabaseUrl:
     """Return a database without tables."""
     if real_servers is None:
         return DatabaseUrl.of_file(tmp_path / "inbox.db")
-    return DatabaseUrl.parse(real_servers.database_url)
+    return DatabaseUrl(real_servers.database_url)
 
 
 @pytest.fixture

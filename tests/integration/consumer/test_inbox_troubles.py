@@ -100,7 +100,7 @@ TROUBLES = {
 async def test_mail_waits_while_the_database_refuses_and_each_is_sent_once_afterwards(
     stage: Any, operator: Operator, mariadb: Any, eventually: Any, trouble: str
 ) -> None:
-    stage.inbox_url = DatabaseUrl.parse(operator.url)
+    stage.inbox_url = DatabaseUrl(operator.url)
     hurt, mend = TROUBLES[trouble]
 
     def refuse() -> None:
@@ -200,7 +200,7 @@ async def test_commit_whose_answer_is_lost_makes_no_second_mail_and_no_report(
     parts = urlsplit(direct.url)
     network = ForgetfulNetwork(int(parts.port or 0))
     async with network.running() as port:
-        stage.inbox_url = DatabaseUrl.parse(
+        stage.inbox_url = DatabaseUrl(
             f"mysql+pymysql://{parts.username}:{parts.password}@127.0.0.1:{port}{parts.path}"
         )
         async with stage.consumer() as consumer:

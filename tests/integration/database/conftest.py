@@ -20,7 +20,7 @@ Opening = Callable[[str], Database]
 @pytest.fixture
 def opened() -> Opening:
     """Open a database as one more process would; leaving it closes it again."""
-    return lambda url: open_database(DatabaseUrl.parse(url))
+    return lambda url: open_database(DatabaseUrl(url))
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from mailpact_consumer.inbox_sql import Key
 
 async def main():
     url, owner = sys.argv[1:]
-    database = open_database(DatabaseUrl.parse(url), joins_statements=True)
+    database = open_database(DatabaseUrl(url), joins_statements=True)
     consumer = Inbox(database, owner)
     keys = [Key(f"message {number}", "r" * 64) for number in range(100)]
     await consumer.rows("none")
@@ -57,7 +57,7 @@ asyncio.run(main())
 @pytest.fixture
 def opened() -> Callable[[str], Database]:
     """Open a database as one more consumer would: the statements of a group are one packet."""
-    return lambda url: open_database(DatabaseUrl.parse(url), joins_statements=True)
+    return lambda url: open_database(DatabaseUrl(url), joins_statements=True)
 
 
 @pytest.fixture

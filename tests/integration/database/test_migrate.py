@@ -27,7 +27,7 @@ from mailpact_producer.store import schema
 import alembic.command  # so that all of them are ready at the same moment
 
 async def main():
-    database = open_database(DatabaseUrl.parse(sys.argv[1]))
+    database = open_database(DatabaseUrl(sys.argv[1]))
     await schema.prepare(database)
     await database.close()
 

@@ -34,7 +34,7 @@ async def inbox_url(real_servers: Any, tmp_path: Path) -> DatabaseUrl:
     url = (
         DatabaseUrl.of_file(tmp_path / "inbox.db")
         if real_servers is None
-        else DatabaseUrl.parse(real_servers.database_url)
+        else DatabaseUrl(real_servers.database_url)
     )
     common = {
         "owner": "o",

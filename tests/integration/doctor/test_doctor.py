@@ -229,7 +229,7 @@ async def test_tables_of_an_older_and_of_a_newer_release(
     url = (
         DatabaseUrl.of_file(tmp_path / "inbox.db")
         if real_servers is None
-        else DatabaseUrl.parse(real_servers.database_url)
+        else DatabaseUrl(real_servers.database_url)
     )
     async with open_database(url) as database:
         await Inbox(database, "o").prepare()

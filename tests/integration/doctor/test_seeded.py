@@ -113,7 +113,7 @@ def execute(url: str, *statements: str) -> None:
 @pytest.mark.long
 async def test_isolation_level_clock_and_a_replica(private_database: DatabaseServer, doctor: Doctor) -> None:
     private_database.create("site")
-    administrator = DatabaseUrl.parse(private_database.url("site")).url
+    administrator = DatabaseUrl(private_database.url("site")).url
     # A server runs `init_connect` for everybody but administrators.
     user = administrator.replace("//mailpact:", "//plain:")
     password = user.split(":")[2].partition("@")[0]

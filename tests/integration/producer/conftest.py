@@ -225,7 +225,7 @@ def migrated(databases: Databases) -> Iterator[str]:
     databases.create(name)
 
     async def migrate() -> None:
-        async with open_database(DatabaseUrl.parse(databases.url(name))) as database:
+        async with open_database(DatabaseUrl(databases.url(name))) as database:
             await schema.prepare(database)
 
     with ThreadPoolExecutor(1) as thread:  # which runs no event loop yet
@@ -241,7 +241,7 @@ def data(real_servers: Any, tmp_path: Path, request: pytest.FixtureRequest) -> D
         return Data(DatabaseUrl.of_file(tmp_path / "cms.db"))
     name = real_servers.database_url.rpartition("/")[2]
     request.getfixturevalue("databases").copy_tables(request.getfixturevalue("migrated"), name)
-    return Data(DatabaseUrl.parse(real_servers.database_url))
+    return Data(DatabaseUrl(real_servers.database_url))
 
 
 def development_broker(folder: Path) -> Broker:

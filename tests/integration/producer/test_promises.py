@@ -21,7 +21,8 @@ from tests.timing import at_most
 RUNNER = """
 import asyncio, socket, sys
 from mailpact.settings import AmqpUrl, DatabaseUrl
-from mailpact.telemetry import Journey, Point, configure_logging
+from mailpact.telemetry import Journey, Point
+from mailpact_cli.log_output import configure_logging
 from mailpact_producer.service import running
 from mailpact_producer.settings import ProducerSettings
 

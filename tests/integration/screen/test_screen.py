@@ -52,7 +52,7 @@ async def inbox_url(real_servers: Any, tmp_path: Path) -> AsyncIterator[str]:
     """The URL of an inbox: two mails sent just now and one long ago, one failed, one deferred, and a live consumer."""
     url = DatabaseUrl.of_file(tmp_path / "inbox.db")
     if real_servers is not None:
-        url = DatabaseUrl.parse(real_servers.database_url)
+        url = DatabaseUrl(real_servers.database_url)
     async with open_database(url) as database:
         await Inbox(database, "o").prepare()
         await database.transact(fill)
@@ -232,13 +232,13 @@ async def test_services_that_are_in_trouble_say_so(service: Any, status: Status)
 async def test_an_address_where_something_else_answers_breaks_nothing(texts: Any, service: Any) -> None:
     import aiohttp
 
-    from mailpact.settings import HostPort
+    from mailpact_cli.addresses import parse_host_port
     from mailpact_cli.screen.services import ServiceWatch
     from mailpact_cli.screen.situation import Silent
 
     address = await service(texts)
     async with aiohttp.ClientSession() as session:
-        looked = await ServiceWatch(session, HostPort.parse(address)).look()
+        looked = await ServiceWatch(session, parse_host_port(address)).look()
 
     assert isinstance(looked, Silent)
 

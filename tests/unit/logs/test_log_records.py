@@ -8,7 +8,7 @@ from mailpact.contracts import catalogue
 from mailpact.contracts.errors import Refusal
 from mailpact.contracts.parse import parse
 from mailpact.contracts.validate import Validator
-from mailpact.log_records import HIDDEN, MAX_BYTES, cleaned, json_text
+from mailpact_cli.log_records import HIDDEN, MAX_BYTES, cleaned, json_text
 
 CONTRACT = catalogue.load().contract("log/1")
 BEGIN = {"timestamp": "2026-11-24T09:00:00.123456Z", "level": "info", "event": "connected"}
