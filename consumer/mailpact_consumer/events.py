@@ -12,11 +12,11 @@ from typing import NoReturn
 import structlog
 from sqlalchemy import Connection, select, update
 
+from mailpact.amqp.batch import Routed
 from mailpact.amqp.outcome import Outcome
 from mailpact.amqp.publisher import WINDOW, Publisher
 from mailpact.database import clock
 from mailpact.database.transactions import Database, DatabaseUnavailable
-from mailpact_consumer.event_batch import publish_together
 from mailpact_consumer.inbox import Inbox, Reported
 from mailpact_consumer.inbox_sql import Key, among
 from mailpact_consumer.metrics import Metrics
@@ -104,9 +104,11 @@ class Events:
             self._running = None
 
     async def _publish(self, events: Sequence[StatusEvent]) -> Sequence[Outcome]:
-        messages = [(event.event, event.message()) for event in events]
+        messages = [
+            Routed(event.message(), STATUS_EXCHANGE, event.event, mandatory=False) for event in events
+        ]
         async with self._turn:
-            return await publish_together(self._publisher, messages, exchange=STATUS_EXCHANGE)
+            return await self._publisher.publish_together(messages)
 
 
 def _take_old(connection: Connection) -> Sequence[tuple[Reported, Sequence[str]]]:

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import cast
 
 from aiormq.abc import AbstractChannel, AbstractConnection, ChannelFrame, DeliveredMessage
@@ -12,11 +12,10 @@ from aiormq.exceptions import (
     ChannelInvalidStateError,
     ChannelLockedResource,
     ChannelNotFoundEntity,
-    DeliveryError,
-    PublishError,
 )
 from pamqp.commands import Basic
 
+from mailpact.amqp.batch import Routed, send
 from mailpact.amqp.errors import BrokerLost, talking
 from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome
@@ -115,20 +114,8 @@ async def publish(
 
     Returns UNKNOWN if no answer came in time; later confirms on the channel cannot be trusted then. Raises BrokerError.
     """
-    with talking():
-        try:
-            await channel.basic_publish(
-                message.body,
-                exchange=exchange,
-                routing_key=routing_key,
-                properties=message.properties(),
-                mandatory=mandatory,
-                timeout=seconds,
-            )
-        except PublishError:
-            return Outcome.UNROUTABLE
-        except DeliveryError:
-            return Outcome.NACKED
-        except TimeoutError:
-            return Outcome.UNKNOWN
-    return Outcome.CONFIRMED
+    outcomes = [Outcome.UNKNOWN]
+    with talking(), suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await send(channel, [Routed(message, exchange, routing_key, mandatory)], outcomes)
+    return outcomes[0]

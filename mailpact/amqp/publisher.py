@@ -7,12 +7,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NoReturn, cast
+from typing import NoReturn
 
 from aiormq.abc import AbstractChannel, AbstractConnection
-from aiormq.channel import Channel
 
-from mailpact.amqp.channels import RPC_SECONDS, open_channel, publish
+from mailpact.amqp.batch import Routed, send
+from mailpact.amqp.channels import RPC_SECONDS, open_channel
 from mailpact.amqp.errors import AccessRefused, BrokerError, talking
 from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome
@@ -27,7 +27,6 @@ REPLACE_SECONDS = 1.0  # a refused channel is replaced at most once in this time
 REFUSED = frozenset({Outcome.UNROUTABLE, Outcome.NACKED})
 
 Declare = Callable[[AbstractConnection], Awaitable[None]]
-Send = Callable[[Channel], Awaitable[None]]
 
 
 @dataclass(slots=True, eq=False)
@@ -81,71 +80,43 @@ class Publisher:
     async def publish(
         self, message: Message, *, exchange: str, routing_key: str = "", mandatory: bool = True
     ) -> Outcome:
-        """Publish one message; wait at most `confirm_seconds` (10 if not given) for the broker's answer.
+        """Publish one message as `publish_together` does, at most 128 at the same time."""
+        async with self._window:
+            (outcome,) = await self.publish_together([Routed(message, exchange, routing_key, mandatory)])
+        return outcome
 
-        The message needs an id. A second publish with an id that is still in flight is NOT_SENT: a returned message is
+    async def publish_together(self, messages: Sequence[Routed]) -> Sequence[Outcome]:
+        """Publish messages as one write; wait at most `confirm_seconds` (10 if not given) for the broker's answers.
+
+        A `mandatory` message needs an id. If such an id is still in flight, nothing is sent: a returned message is
         matched to its publish by its id alone. After a nack or a return the channel takes nothing new and is replaced,
         at most once a second, and the new channel declares again: RabbitMQ 3.10 keeps refusing on the old channel
         after the cause is gone (measured). Raises TypeError or ValueError for properties that AMQP cannot carry.
         """
-        message_id = message.message_id
-        if not message_id:
-            raise ValueError(
-                "a message without an id cannot be published, because a return could not be matched to it"
-            )
-        async with self._window:
-            link = self._link
-            if link is None or message_id in self._ids:
-                return Outcome.NOT_SENT
-            self._ids.add(message_id)
-            link.outstanding += 1
-            try:
-                outcome = await self._publish(link, message, exchange, routing_key, mandatory=mandatory)
-            finally:
-                self._ids.discard(message_id)
-                _end_publish(link)
-            if outcome in REFUSED:
-                self._refuse(link)
-            return outcome
-
-    async def lend(self, send: Send, outcomes: Sequence[Outcome]) -> bool:
-        """Let `send` publish on the channel, and wait at most 10 seconds for it; return False if there is no channel.
-
-        `send` returns when the broker has answered each message, or raises as aiormq does; it notes what is known in
-        `outcomes`. What `publish` says about a nack holds for these messages too.
-        """
+        mandatory = [each.message.message_id for each in messages if each.mandatory]
+        ids = {message_id for message_id in mandatory if message_id}
+        if len(ids) != len(mandatory):
+            raise ValueError("each message needs an id of its own, by which its return is recognised")
         link = self._link
-        if link is None or not await _is_ready(link.connection):
-            return False
+        if not messages or link is None or not self._ids.isdisjoint(ids):
+            return [Outcome.NOT_SENT] * len(messages)
+        outcomes = [Outcome.UNKNOWN] * len(messages)
+        self._ids |= ids
         link.outstanding += 1
         try:
+            if not await _is_ready(link.connection):
+                return [Outcome.NOT_SENT] * len(messages)
             with self._withdrawing(link), talking():
-                async with asyncio.timeout(CONFIRM_SECONDS):
-                    await send(cast(Channel, link.channel))
+                async with asyncio.timeout(self._confirm_seconds or CONFIRM_SECONDS):
+                    await send(link.channel, messages, outcomes)
         finally:
-            _end_publish(link)
+            self._ids -= ids
+            link.outstanding -= 1
+            if not link.outstanding:
+                link.answered.set()
         if not REFUSED.isdisjoint(outcomes):
             self._refuse(link)
-        return True
-
-    async def _publish(
-        self, link: _Link, message: Message, exchange: str, routing_key: str, *, mandatory: bool
-    ) -> Outcome:
-        if not await _is_ready(link.connection):
-            return Outcome.NOT_SENT
-        outcome = Outcome.UNKNOWN
-        with self._withdrawing(link):
-            outcome = await publish(
-                link.channel,
-                message,
-                exchange=exchange,
-                routing_key=routing_key,
-                mandatory=mandatory,
-                seconds=self._confirm_seconds or CONFIRM_SECONDS,
-            )
-            if outcome is Outcome.UNKNOWN:
-                self._withdraw(link)
-        return outcome
+        return outcomes
 
     @contextmanager
     def _withdrawing(self, link: _Link) -> Iterator[None]:
@@ -223,12 +194,6 @@ class Publisher:
         if self._link is link:
             self._link = None
             self._opened.clear()
-
-
-def _end_publish(link: _Link) -> None:
-    link.outstanding -= 1
-    if not link.outstanding:
-        link.answered.set()
 
 
 async def _is_ready(connection: AbstractConnection) -> bool:

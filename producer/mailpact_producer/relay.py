@@ -1,6 +1,6 @@
 """The relay: takes committed messages from the outbox to the broker.
 
-    claim (a transaction) -> publish all at once, wait for each confirm -> settle (a transaction)
+    claim (a transaction) -> publish all as one write, wait for all confirms -> settle (a transaction)
 
 No transaction is open while the relay waits for the broker. A nudge after each commit starts the relay at once. Every
 second the relay also checks the outbox for messages whose nudge was lost, whose wait is over, or that other processes
@@ -16,10 +16,12 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final, NoReturn
 
 import structlog
 
+from mailpact.amqp.batch import Routed
 from mailpact.amqp.outcome import Outcome
 from mailpact.amqp.publisher import Publisher
 from mailpact.contracts.errors import ErrorCode, Refusal
@@ -31,7 +33,7 @@ from mailpact_producer.store import outbox
 from mailpact_producer.store.outbox import Claimed
 
 BATCH: Final = 64
-"""The most rows of a round, and of those that are claimed ahead: both together fit the publisher's window of 128."""
+"""The most rows of a round, and of those that are claimed ahead."""
 POLL_SECONDS: Final = 1.0
 PACE_SECONDS: Final = 0.04
 """The time between the beginnings of two rounds, so that many messages share the two transactions of a round.
@@ -42,6 +44,8 @@ SETTLE_SECONDS: Final = 0.1
 """From one transaction that settles rows which were claimed ahead to the next."""
 SWEEP_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 5.0  # for what is in flight
+
+Publishing = asyncio.Task[Sequence[Outcome | Refusal]]
 
 log = structlog.get_logger()
 
@@ -64,14 +68,14 @@ class Relay:
         self._journey = journey
         self._new_token = new_token
         self._nudged = asyncio.Event()
-        self._publishes: set[asyncio.Task[Outcome | Refusal]] = set()
         self._next_sweep = 0.0
         self._is_reported = False
         self._database_is_away = False
         self._own_claim = new_token()
         self._ready: list[Claimed] = []
         self._published_at = 0.0
-        self._ahead: dict[asyncio.Task[Outcome | Refusal], Claimed] = {}
+        self._publishes: set[Publishing] = set()
+        self._in_flight = 0
         self._answered: list[tuple[Claimed, Step]] = []
         self._has_answers = asyncio.Event()
         self._looks_until = 0.0
@@ -98,7 +102,7 @@ class Relay:
             self.nudge()
             return
         if not self._has_room:
-            self._note(row, PutBack(0.0, is_attempt=False, reason=""))
+            self._note([row], [PutBack(0.0, is_attempt=False, reason="")])
             return
         self._ready.append(row)
         if len(self._ready) == 1:
@@ -106,7 +110,7 @@ class Relay:
 
     @property
     def _has_room(self) -> bool:
-        return len(self._ready) + len(self._ahead) + len(self._answered) < BATCH
+        return len(self._ready) + self._in_flight + len(self._answered) < BATCH
 
     async def run(self) -> NoReturn:
         """Relay until cancelled; then finish what is in flight and settle it.
@@ -126,7 +130,10 @@ class Relay:
             try:
                 is_more_due = await asyncio.shield(round_)
             finally:
-                await self._finish(round_)
+                if not round_.done():
+                    await self._end_publishes()
+                    await asyncio.wait({round_})
+                round_.result()  # a bug in it is not to be lost
             if not is_more_due:
                 await self._wait_for_work()
                 await asyncio.sleep(began + PACE_SECONDS - asyncio.get_running_loop().time())
@@ -164,45 +171,36 @@ class Relay:
             self._database_is_away = False
         if not rows:
             return False
-        for row in rows:
-            self._journey.reach(Point.CLAIMED, row.message_id)
-        outcomes = await self._publish_all(rows)
-        steps = [_step_after(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
-        await self._settle(rows, steps, token)
+        publish = self._publish_in_background(rows)
+        await asyncio.wait({publish})
+        outcomes = _outcomes(publish, rows)
+        await self._settle(list(zip(rows, _steps(rows, outcomes), strict=True)), token)
         if Outcome.NOT_SENT in outcomes:
             # The connection is lost or the broker blocks publishers, so the relay waits before the next try.
             await asyncio.sleep(POLL_SECONDS)
         return len(rows) == BATCH
 
-    async def _publish_all(self, rows: Sequence[Claimed]) -> list[Outcome | Refusal]:
-        tasks = [asyncio.create_task(self._publish(row)) for row in rows]
-        self._publishes.update(tasks)
-        await asyncio.wait(tasks)
-        self._publishes.clear()
-        return [_outcome(task) for task in tasks]
-
-    async def _settle(self, rows: Sequence[Claimed], steps: Sequence[Step], token: str) -> None:
-        by_id = [(row.id, step) for row, step in zip(rows, steps, strict=True)]
+    async def _settle(self, done: Sequence[tuple[Claimed, Step]], token: str) -> None:
+        by_id = [(row.id, step) for row, step in done]
         await self._database.transact(lambda connection: outbox.settle(connection, by_id, token=token))
-        self._report(rows, steps)
+        self._report(done)
 
     def _publish_ready(self) -> None:
         rows, self._ready, self._published_at = self._ready, [], asyncio.get_running_loop().time()
-        for row in rows:
-            self._journey.reach(Point.CLAIMED, row.message_id)
-            task = asyncio.create_task(self._publish(row))
-            self._ahead[task] = row
-            task.add_done_callback(self._note_answer)
+        if rows:
+            self._in_flight += len(rows)
+            self._publish_in_background(rows).add_done_callback(partial(self._note_answers, rows))
 
-    def _note_answer(self, task: asyncio.Task[Outcome | Refusal]) -> None:
-        row, outcome = self._ahead.pop(task), _outcome(task)
-        if outcome is Outcome.NOT_SENT:
+    def _note_answers(self, rows: Sequence[Claimed], publish: Publishing) -> None:
+        self._in_flight -= len(rows)
+        outcomes = _outcomes(publish, rows)
+        if Outcome.NOT_SENT in outcomes:
             # Lost, or it lets publishers wait: for a while the rounds find out whether it takes messages again.
             self._looks_until = asyncio.get_running_loop().time() + POLL_SECONDS
-        self._note(row, _step_after(row, outcome))
+        self._note(rows, _steps(rows, outcomes))
 
-    def _note(self, row: Claimed, step: Step) -> None:
-        self._answered.append((row, step))
+    def _note(self, rows: Sequence[Claimed], steps: Sequence[Step]) -> None:
+        self._answered += zip(rows, steps, strict=True)
         self._has_answers.set()
 
     async def _settle_answers(self) -> NoReturn:
@@ -218,27 +216,50 @@ class Relay:
 
     async def _end_ahead(self) -> None:
         self._publish_ready()
-        if self._ahead:
-            await asyncio.wait(self._ahead, timeout=STOP_SECONDS)
-        if self._ahead:
-            for publish in self._ahead:
-                publish.cancel()
-            await asyncio.wait(self._ahead)
+        await self._end_publishes()
         await self._settle_answered()
+
+    async def _end_publishes(self) -> None:
+        if self._publishes:
+            _, unanswered = await asyncio.wait(self._publishes, timeout=STOP_SECONDS)
+            for publish in unanswered:
+                publish.cancel()
+            if unanswered:
+                await asyncio.wait(unanswered)
 
     async def _settle_answered(self) -> None:
         answered = self._answered[:]
         if not answered:
             return
         try:
-            await self._settle([row for row, _ in answered], [step for _, step in answered], self._own_claim)
+            await self._settle(answered, self._own_claim)
         except DatabaseUnavailable as error:
             self._note_database(error)
             self._has_answers.set()  # another try follows
         else:
             del self._answered[: len(answered)]
 
-    async def _publish(self, row: Claimed) -> Outcome | Refusal:
+    def _publish_in_background(self, rows: Sequence[Claimed]) -> Publishing:
+        publish = asyncio.create_task(self._publish(rows))
+        self._publishes.add(publish)
+        publish.add_done_callback(self._publishes.discard)
+        return publish
+
+    async def _publish(self, rows: Sequence[Claimed]) -> Sequence[Outcome | Refusal]:
+        """Publish the rows as one write; return in their order what became of each."""
+        for row in rows:
+            self._journey.reach(Point.CLAIMED, row.message_id)
+        made = [self._routed(row) for row in rows]
+        outcomes = iter(
+            await self._publisher.publish_together([each for each in made if isinstance(each, Routed)])
+        )
+        done = [next(outcomes) if isinstance(each, Routed) else each for each in made]
+        for row, outcome in zip(rows, done, strict=True):
+            if outcome is Outcome.CONFIRMED:
+                self._journey.reach(Point.CONFIRMED, row.message_id)
+        return done
+
+    def _routed(self, row: Claimed) -> Routed | Refusal:
         writer = self._writers.get(row.contract)
         if writer is None:
             return Refusal(
@@ -252,41 +273,25 @@ class Relay:
         )
         if isinstance(message, Refusal):
             return message
-        outcome = await self._publisher.publish(
-            message,
-            exchange=writer.exchange,
-            routing_key=writer.routing_key,
-            mandatory=writer.mandatory,
-        )
-        if outcome is Outcome.CONFIRMED:
-            self._journey.reach(Point.CONFIRMED, row.message_id)
-        return outcome
+        return Routed(message, writer.exchange, writer.routing_key, writer.mandatory)
 
     async def _wait_for_work(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):
                 await self._nudged.wait()
 
-    async def _finish(self, round_: asyncio.Task[bool]) -> None:
-        if not round_.done():
-            await asyncio.wait({round_}, timeout=STOP_SECONDS)
-            for publish in self._publishes:
-                publish.cancel()
-            await asyncio.wait({round_})
-            round_.result()  # a bug in it is not to be lost
-
-    def _report(self, rows: Sequence[Claimed], steps: Sequence[Step]) -> None:
-        for row, step in zip(rows, steps, strict=True):
+    def _report(self, done: Sequence[tuple[Claimed, Step]]) -> None:
+        for row, step in done:
             if isinstance(step, Dead):
                 log.error(
                     "a message breaks its own contract and is never published",
                     message_id=row.message_id,
                     reason=step.reason,
                 )
-        reasons = {step.reason for step in steps if isinstance(step, PutBack) and step.reason}
+        reasons = {step.reason for _, step in done if isinstance(step, PutBack) and step.reason}
         if reasons:
             self._report_trouble(", ".join(sorted(reasons)))
-        elif self._is_reported and Published() in steps:
+        elif self._is_reported and any(isinstance(step, Published) for _, step in done):
             log.warning("messages go out again")
             self._is_reported = False
 
@@ -296,10 +301,13 @@ class Relay:
             self._is_reported = True
 
 
-def _step_after(row: Claimed, outcome: Outcome | Refusal) -> Step:
-    return step_after(outcome, attempts=row.attempts, uniform=random.uniform)
+def _steps(rows: Sequence[Claimed], outcomes: Sequence[Outcome | Refusal]) -> list[Step]:
+    return [
+        step_after(outcome, attempts=row.attempts, uniform=random.uniform)
+        for row, outcome in zip(rows, outcomes, strict=True)
+    ]
 
 
-def _outcome(task: asyncio.Task[Outcome | Refusal]) -> Outcome | Refusal:
+def _outcomes(publish: Publishing, rows: Sequence[Claimed]) -> Sequence[Outcome | Refusal]:
     # Cancelled is what the end of the relay does to a publish that has no answer: nobody knows.
-    return Outcome.UNKNOWN if task.cancelled() else task.result()
+    return [Outcome.UNKNOWN] * len(rows) if publish.cancelled() else publish.result()

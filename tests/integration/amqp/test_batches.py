@@ -11,12 +11,12 @@ from pamqp import commands
 from pamqp.frame import marshal
 
 from mailpact.amqp import publisher as publisher_module
+from mailpact.amqp.batch import Routed
 from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome
 from mailpact.amqp.publisher import Publisher
 from mailpact.amqp.topology import declare_ingress
 from mailpact.contracts import catalogue
-from mailpact_consumer.event_batch import publish_together
 
 QUEUE = "letters"
 
@@ -25,8 +25,13 @@ async def nothing(_: AbstractConnection) -> None:
     """Declare nothing."""
 
 
-def messages(count: int, routing_key: str = QUEUE) -> list[tuple[str, Message]]:
-    return [(routing_key, Message(b"%d" % n, message_id=f"id-{n}", type="t.v1")) for n in range(count)]
+def messages(
+    count: int, routing_key: str = QUEUE, *, exchange: str = "", mandatory: bool = False
+) -> list[Routed]:
+    return [
+        Routed(Message(b"%d" % n, message_id=f"id-{n}", type="t.v1"), exchange, routing_key, mandatory)
+        for n in range(count)
+    ]
 
 
 async def taken(channel: AbstractChannel) -> list[bytes]:
@@ -51,7 +56,7 @@ async def test_batches_and_single_messages_share_a_channel_and_all_arrive_once(
         await sender.wait_until_open()
         single = [Message(b"single %d" % n, message_id=f"single-{n}") for n in range(50)]
         together, alone = await asyncio.gather(
-            asyncio.gather(*(publish_together(sender, messages(100), exchange="") for _ in range(5))),
+            asyncio.gather(*(sender.publish_together(messages(100)) for _ in range(5))),
             asyncio.gather(*(sender.publish(one, exchange="", routing_key=QUEUE) for one in single)),
         )
 
@@ -71,8 +76,8 @@ async def test_properties_and_a_body_of_several_frames_arrive_whole(
     )
     async with while_running(sender.run()):
         await sender.wait_until_open()
-        batch = [(QUEUE, large), (QUEUE, Message(b"", message_id="empty")), *messages(1)]
-        outcomes = await publish_together(sender, batch, exchange="")
+        batch = [Routed(large, "", QUEUE), Routed(Message(b"", message_id="empty"), "", QUEUE), *messages(1)]
+        outcomes = await sender.publish_together(batch)
 
     first = await channel.basic_get(QUEUE, no_ack=True)
     properties = first.header.properties
@@ -87,7 +92,53 @@ async def test_a_message_for_nobody_is_confirmed(broker: Any, while_running: Any
     async with while_running(sender.run()):
         await sender.wait_until_open()
 
-        assert await publish_together(sender, messages(3, "nowhere"), exchange="") == [Outcome.CONFIRMED] * 3
+        assert await sender.publish_together(messages(3, "nowhere")) == [Outcome.CONFIRMED] * 3
+
+
+@pytest.mark.usefixtures("queue")
+async def test_each_mandatory_message_for_nobody_is_unroutable_and_the_others_arrive(
+    broker: Any, channel: AbstractChannel, while_running: Any
+) -> None:
+    batch = [
+        Routed(Message(b"%d" % n, message_id=f"id-{n}"), "", "nowhere" if n % 3 else QUEUE) for n in range(60)
+    ]
+    sender = Publisher(broker.url, "test", declare=nothing)
+    async with while_running(sender.run()):
+        await sender.wait_until_open()
+        link = sender._link
+        outcomes = await sender.publish_together(batch)
+
+    assert outcomes == [Outcome.UNROUTABLE if n % 3 else Outcome.CONFIRMED for n in range(60)]
+    assert link is not None
+    assert link.channel.message_id_delivery_tag == {}  # type: ignore[attr-defined]  # of aiormq's class
+    assert Counter(await taken(channel)) == Counter(b"%d" % n for n in range(0, 60, 3))
+
+
+@pytest.mark.usefixtures("queue")
+async def test_a_mandatory_batch_is_not_sent_while_one_of_its_ids_is_in_flight(
+    broker: Any, while_running: Any
+) -> None:
+    sender = Publisher(broker.url, "test", declare=nothing)
+    async with while_running(sender.run()):
+        await sender.wait_until_open()
+        first, second = await asyncio.gather(
+            sender.publish_together(messages(1, mandatory=True)),
+            sender.publish_together(messages(2, mandatory=True)),
+        )
+        again = await sender.publish_together(messages(2, mandatory=True))
+
+    assert (first, second, again) == (
+        [Outcome.CONFIRMED],
+        [Outcome.NOT_SENT] * 2,
+        [Outcome.CONFIRMED] * 2,
+    )
+
+
+async def test_two_mandatory_messages_of_a_batch_with_one_id_are_a_bug(broker: Any) -> None:
+    with pytest.raises(ValueError, match="an id of its own"):
+        await Publisher(broker.url, "test", declare=nothing).publish_together(
+            messages(1, mandatory=True) + messages(1, mandatory=True)
+        )
 
 
 async def test_what_a_full_queue_refuses_is_nacked_and_the_channel_takes_nothing_new(
@@ -101,7 +152,7 @@ async def test_what_a_full_queue_refuses_is_nacked_and_the_channel_takes_nothing
         outcomes = [
             outcome
             for _ in range(4)
-            for outcome in await publish_together(sender, messages(1) + messages(1, "nowhere"), exchange="")
+            for outcome in await sender.publish_together(messages(1) + messages(1, "nowhere"))
         ]
 
     assert outcomes[:2] == [Outcome.CONFIRMED, Outcome.CONFIRMED]
@@ -113,7 +164,7 @@ async def test_what_a_full_queue_refuses_is_nacked_and_the_channel_takes_nothing
 async def test_without_a_connection_nothing_is_sent(broker: Any) -> None:
     sender = Publisher(broker.url, "test", declare=nothing)
 
-    assert await publish_together(sender, messages(2), exchange="") == [Outcome.NOT_SENT] * 2
+    assert await sender.publish_together(messages(2)) == [Outcome.NOT_SENT] * 2
 
 
 @pytest.mark.usefixtures("queue")
@@ -126,10 +177,10 @@ async def test_an_unanswered_batch_is_unknown_and_the_next_one_goes_out_on_a_new
     async with while_running(sender.run()):
         await sender.wait_until_open()
         proxy.drop_answers()
-        unanswered = await publish_together(sender, messages(10), exchange="")
+        unanswered = await sender.publish_together(messages(10))
         proxy.restore_answers()
         await sender.wait_until_open()
-        later = await publish_together(sender, messages(1), exchange="")
+        later = await sender.publish_together(messages(1))
 
     assert unanswered == [Outcome.UNKNOWN] * 10
     assert later == [Outcome.CONFIRMED]
@@ -145,7 +196,7 @@ async def test_a_batch_that_is_answered_in_part_keeps_the_answers(
         await sender.wait_until_open()
         channel = sender._link.channel  # type: ignore[union-attr]  # it is open
         proxy.drop_answers()
-        sending = asyncio.create_task(publish_together(sender, messages(3), exchange=""))
+        sending = asyncio.create_task(sender.publish_together(messages(3)))
         await wait_until("they are sent", lambda: len(channel.confirmations) == 3)
         proxy.say(marshal(commands.Basic.Ack(2, multiple=True), channel.number))
         await wait_until("two are confirmed", lambda: len(channel.confirmations) == 1)
@@ -164,9 +215,9 @@ async def test_an_exchange_that_somebody_deleted_leaves_the_batch_unknown_and_is
     async with while_running(sender.run()):
         await sender.wait_until_open()
         await channel.exchange_delete("email")
-        lost = await publish_together(sender, messages(2), exchange="email")
+        lost = await sender.publish_together(messages(2, exchange="email"))
         await sender.wait_until_open()
-        again = await publish_together(sender, messages(2), exchange="email")
+        again = await sender.publish_together(messages(2, exchange="email"))
 
     assert lost == [Outcome.UNKNOWN] * 2
     assert again == [Outcome.CONFIRMED] * 2
@@ -182,7 +233,7 @@ async def test_a_cancelled_batch_takes_its_channel_along(
         first = sender._link
         assert first is not None
         proxy.drop_answers()
-        sending = asyncio.create_task(publish_together(sender, messages(2), exchange=""))
+        sending = asyncio.create_task(sender.publish_together(messages(2)))
         await wait_until("they are sent", lambda: first.channel.confirmations)  # type: ignore[attr-defined]  # of aiormq's class
         proxy.restore_answers()
         sending.cancel()
@@ -190,4 +241,4 @@ async def test_a_cancelled_batch_takes_its_channel_along(
             await sending
         await wait_until("there is another channel", lambda: sender._link not in (None, first))
 
-        assert await publish_together(sender, messages(1), exchange="") == [Outcome.CONFIRMED]
+        assert await sender.publish_together(messages(1)) == [Outcome.CONFIRMED]

@@ -177,7 +177,7 @@ async def test_a_second_publish_of_an_id_in_flight_is_not_sent(
 
 
 async def test_a_message_without_an_id_is_a_bug(broker: Any) -> None:
-    with pytest.raises(ValueError, match="without an id"):
+    with pytest.raises(ValueError, match="an id of its own"):
         await publisher(broker.url).publish(Message(b""), exchange="")
 
 

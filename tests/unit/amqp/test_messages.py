@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
+from mailpact.amqp.batch import content_header
 from mailpact.amqp.messages import Message
-from mailpact_consumer.event_batch import content_header
 
 short_text = st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 header_values = st.recursive(

@@ -1,13 +1,14 @@
 """The relay's rows that are claimed ahead, on a real SQLite file, with a broker that answers when it is told to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
+from mailpact.amqp.batch import Routed
 from mailpact.amqp.messages import Message
 from mailpact.amqp.outcome import Outcome
 from mailpact.contracts import catalogue
@@ -43,15 +44,15 @@ class Broker:
         while not self.is_open:
             await asyncio.sleep(0.01)
 
-    async def publish(self, message: Message, **_: Any) -> Outcome:
-        self.published.append(str(message.message_id))
-        self.waiting += 1
+    async def publish_together(self, messages: Sequence[Routed]) -> Sequence[Outcome]:
+        self.published += [str(routed.message.message_id) for routed in messages]
+        self.waiting += len(messages)
         self.most_waiting = max(self.most_waiting, self.waiting)
         try:
             await self.answers.wait()
         finally:
-            self.waiting -= 1
-        return self.outcome
+            self.waiting -= len(messages)
+        return [self.outcome] * len(messages)
 
 
 @pytest.fixture
