@@ -35,9 +35,10 @@ from benchmarks.cpu_time import cpu_seconds
 from mailpact.amqp.topology import declare_all
 from mailpact.contracts import catalogue
 from tests.servers.database import Databases
+from tests.servers.packages import NotAvailable
 from tests.servers.rabbitmq import ManagedRabbitmq, Rabbitmq
 from tests.servers.run_folder import PrivateProcess
-from tests.servers.where import NotAvailable, Servers
+from tests.servers.where import Servers
 
 HERE = Path(__file__).parent
 PEERS_PYTHON = HERE / ".venv" / "bin" / "python"
@@ -355,7 +356,7 @@ def main() -> int:
     )
     chosen = parser.parse_args()
     contestants = chosen.only or ["mailpact", HTML, *BOUNDS]
-    servers = Servers(lambda text: print(text, file=sys.stderr))
+    servers = Servers()
     try:
         turns = []
         for number in range(chosen.rounds):

@@ -167,19 +167,17 @@ def main() -> int:
         asyncio.run(serve())
         return 0
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from tests.servers.where import NotAvailable, Servers
+    from tests.servers.packages import NotAvailable
+    from tests.servers.where import Servers
 
-    def report(text: str) -> None:
-        sys.stderr.write(f"{text}\n")
-
-    servers = Servers(report)
+    servers = Servers()
     try:
         broker = servers.rabbitmq
         broker.add_vhost("bench-confirms")
         rates = measure(broker.url("bench-confirms"), given.share)
         broker.delete_vhost("bench-confirms")
     except NotAvailable as error:
-        report(str(error))
+        sys.stderr.write(f"{error}\n")
         return 3
     finally:
         servers.close()

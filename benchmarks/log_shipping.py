@@ -31,8 +31,9 @@ from mailpact.amqp.topology import declare_all
 from mailpact.contracts import catalogue
 from mailpact_cli.log_shipping import Encoder
 from mailpact_producer.passwords import usable_cpus
+from tests.servers.packages import NotAvailable
 from tests.servers.rabbitmq import Rabbitmq
-from tests.servers.where import NotAvailable, Servers
+from tests.servers.where import Servers
 
 ROUNDS, MAILS, SECONDS = 3, 3_000, 6.0
 RECORDS = 100_000
@@ -156,7 +157,7 @@ def main() -> int:
     parser.add_argument("--mails", type=int, default=MAILS, help="of the consumer, in each mode and round")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of the site, in each mode and round")
     chosen = parser.parse_args()
-    servers = Servers(lambda text: print(text, file=sys.stderr))
+    servers = Servers()
     try:
         broker = servers.rabbitmq
         if not isinstance(broker, Rabbitmq):

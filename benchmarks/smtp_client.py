@@ -67,7 +67,7 @@ def main() -> int:
     chosen = parser.parse_args()
     ours = [sys.executable, "-m", "benchmarks.smtp_client", "--send"]
     theirs = [str(PEERS_PYTHON), str(HERE / "peers" / "aiosmtplib_sender.py")]
-    servers = Servers(lambda text: print(text, file=sys.stderr))
+    servers = Servers()
     rounds = []
     try:
         sink = Sink(servers)

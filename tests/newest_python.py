@@ -17,8 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from tests.servers.packages import PackageSet, PackagesUnavailable, cache_folder, fetch
-from tests.servers.run_folder import RunFolder
+from tests.servers.packages import NotAvailable, PackageSet, cache_folder, fetch
 
 VERSION: Final = "3.15"
 PYTHON: Final = PackageSet(f"python-{VERSION}", (f"python{VERSION}",), "sid")
@@ -33,14 +32,11 @@ EXIT_UNAVAILABLE: Final = 3
 
 def main(words: list[str]) -> int:
     """Run the tests and return pytest's exit status; 3 if the interpreter cannot be had."""
-    run = RunFolder()
     try:
-        root = fetch(PYTHON, run, _say)
-    except PackagesUnavailable as error:
-        _say(f"CPython {VERSION} cannot be had: {error}")
+        root = fetch(PYTHON)
+    except NotAvailable as error:
+        _say(str(error))
         return EXIT_UNAVAILABLE
-    finally:
-        run.close()
     python = root / f"usr/bin/python{VERSION}"
     libraries = _libraries(python)
     components = sorted({path.parent.parent for path in ROOT.glob("*/mailpact_*/__init__.py")})
@@ -68,9 +64,7 @@ def _libraries(python: Path) -> Path:
             check=True,
         )  # fmt: skip
         # Python takes its program's name for its own, and that program runs with its own loader only.
-        (folder / "sitecustomize.py").write_text(
-            'import sys\n\nsys.executable = sys.executable.removesuffix(".program")\n'
-        )
+        (folder / "sitecustomize.py").write_text(f"import sys\n\nsys.executable = {str(python)!r}\n")
         stamp.write_text(locks)
     own = Path(str(metadata.distribution("mailpact").locate_file("")))
     for about in own.glob("mailpact-*.dist-info"):  # the version, and the plugin for pytest

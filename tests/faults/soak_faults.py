@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy import NullPool, create_engine, text
 
 from tests.faults.conftest import Mailpact, Process, _free_port
+from tests.servers.packages import NotAvailable
 from tests.servers.rabbitmq import Rabbitmq
-from tests.servers.where import NotAvailable, Servers
+from tests.servers.where import Servers
 
 RETRY_SCHEDULE = "1s 2s 3s 5s 8s 5m"
 UNANSWERED_SECONDS = 420.0
@@ -226,7 +227,7 @@ def _on_real_servers(servers: Servers, folder: Path) -> System | None:
 @contextmanager
 def started_system(folder: Path, say: Callable[[str], None]) -> Iterator[System]:
     """Start everything; stop it at the end."""
-    servers = Servers(say)
+    servers = Servers()
     system = None
     try:
         system = _on_real_servers(servers, folder) or System(folder, None, "", None)

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import NullPool, create_engine, text
 
 from tests.servers.database import MariaDB
-from tests.servers.packages import library_folders
-from tests.servers.plugin import SERVERS
+from tests.servers.packages import library_path
 from tests.servers.programs import Program
 from tests.servers.rabbitmq import Rabbitmq
+from tests.servers.where import Servers
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -23,13 +23,15 @@ MAILED, QUEUED, WAITING, LATE = (f"{name}@example.org" for name in ("mailed", "q
 
 @pytest.fixture
 def fresh(
-    pytestconfig: pytest.Config, rabbitmq_node: object, mariadb_server: object
+    servers: Servers, rabbitmq_node: object, mariadb_server: object
 ) -> Iterator[tuple[Rabbitmq, MariaDB]]:
     """Yield a broker and a database server with nothing in them."""
-    servers = pytestconfig.stash[SERVERS]
     if not isinstance(mariadb_server, MariaDB):
         pytest.skip("the dump is taken by MariaDB's own tool")
-    node, server = Rabbitmq(servers.run, servers.rabbitmq_root), MariaDB(servers.run, servers.database_root)
+    node, server = (
+        Rabbitmq(servers.run, servers.root("rabbitmq")),
+        MariaDB(servers.run, servers.root("mariadb")),
+    )
     yield node, server
     server.stop()
     node.kill()
@@ -54,9 +56,10 @@ def dump(program: Program, url: str, file: Path) -> None:
 def load(root: Path, url: str, file: Path) -> None:
     """Load a dump into an empty database."""
     words, login = words_for(root / "usr/bin/mariadb", url)
-    libraries = {"LD_LIBRARY_PATH": ":".join(map(str, library_folders(root)))}
     with file.open("rb") as dumped:
-        subprocess.run(words, env=os.environ | libraries | login, stdin=dumped, check=True, timeout=60)
+        subprocess.run(
+            words, env=os.environ | library_path(root) | login, stdin=dumped, check=True, timeout=60
+        )
 
 
 def count(url: str, query: str) -> int:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, text
 
 from tests.servers.cluster import Cluster
-from tests.servers.plugin import SERVERS
+from tests.servers.where import Servers
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -25,10 +25,9 @@ PATIENCE_SECONDS = 180.0
 
 
 @pytest.fixture
-def cluster(pytestconfig: pytest.Config, rabbitmq_node: object) -> Iterator[Cluster]:
+def cluster(servers: Servers, rabbitmq_node: object) -> Iterator[Cluster]:
     """Three nodes with a vhost; asked for after `rabbitmq_node`, which skips where RabbitMQ cannot be had."""
-    servers = pytestconfig.stash[SERVERS]
-    cluster = Cluster(servers.run, servers.rabbitmq_root)
+    cluster = Cluster(servers.run, servers.root("rabbitmq"))
     cluster.add_vhost(VHOST)
     yield cluster
     for node in cluster.nodes:

@@ -178,7 +178,7 @@ def test_rights_that_were_taken_and_given_back_on_the_broker_are_used_again(
         consumer = operator.consumer()
         operator.amqp_url = rabbitmq_url
 
-        rabbitmq_node.take_rights("shop", vhost)
+        rabbitmq_node.give_rights("shop", vhost, names="")
         rabbitmq_node.close_connections(vhost)
         wait_until("the refusal is said", lambda: "the broker refuses access" in consumer.log())
         names = [f"reader-{number}" for number in range(20)]

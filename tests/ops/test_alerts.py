@@ -19,9 +19,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.command import MAILPACT, environment
 from tests.ops.metrics import metrics_in
-from tests.servers.plugin import SERVERS
 from tests.servers.programs import Program
 from tests.servers.rabbitmq import Rabbitmq
+from tests.servers.where import Servers
 
 pytestmark = pytest.mark.timeout(180)
 ROOT = Path(__file__).parents[2]
@@ -152,10 +152,9 @@ def samples(url: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def of_rabbitmq(pytestconfig: pytest.Config) -> Iterator[set[str]]:
+def of_rabbitmq(servers: Servers) -> Iterator[set[str]]:
     """Yield the names of the samples that RabbitMQ serves where prometheus.yml reads them."""
-    servers = pytestconfig.stash[SERVERS]
-    node = Rabbitmq(servers.run, servers.rabbitmq_root, plugins=["rabbitmq_prometheus"])
+    node = Rabbitmq(servers.run, servers.root("rabbitmq"), plugins=["rabbitmq_prometheus"])
     node.call(
         'rabbit_amqqueue:declare(rabbit_misc:r(<<"/">>, queue, <<"email.dead">>), true, false, [], none, <<"test">>)'
     )

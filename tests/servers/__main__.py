@@ -3,33 +3,29 @@
 MAILPACT_TEST_DEBIAN chooses the lane (`where`). It takes 10 s once; the exit code is 3 when something cannot be had.
 """
 
+import argparse
 import sys
-from contextlib import closing
 
-from tests.servers.where import NAMES, Servers, UnknownLane
-
-EXIT_USAGE, EXIT_UNAVAILABLE = 2, 3
+from tests.servers.where import NAMES, Servers, chosen_lane
 
 
-def _say(line: object) -> None:
-    sys.stderr.write(f"{line}\n")
-
-
-def main(words: list[str]) -> int:
+def main() -> int:
     """Return the exit code."""
-    if words[:1] != ["fetch"] or not set(words[1:]) <= set(NAMES):
-        _say(f"{__doc__}\nThe names: {', '.join(NAMES)}.")
-        return EXIT_USAGE
-    with closing(Servers(_say)) as servers:
-        try:
-            missing = servers.locate(words[1:] or NAMES)
-        except UnknownLane as error:
-            _say(error)
-            return EXIT_USAGE
-    for thing in missing:
-        _say(thing)
-    return EXIT_UNAVAILABLE if missing else 0
+    parser = argparse.ArgumentParser("python -m tests.servers", description=__doc__)
+    parser.add_argument("command", choices=["fetch"])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    names = parser.parse_args().names or NAMES
+    if unknown := set(names) - set(NAMES):
+        parser.error(f"not known: {', '.join(unknown)}")
+    try:
+        chosen_lane()
+    except ValueError as error:
+        parser.error(str(error))
+    servers = Servers()
+    servers.download(names)
+    sys.stderr.writelines(f"{line}\n" for line in sorted(servers.missing))
+    return 3 if servers.missing else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

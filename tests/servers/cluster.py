@@ -1,15 +1,12 @@
 """Three RabbitMQ nodes on this machine that form one cluster; each has its own ports, folder and process."""
 
 import re
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.servers.rabbitmq import USER, ErlangError, Rabbitmq
 from tests.servers.run_folder import RunFolder
 
 NODES = 3
-PATIENCE_SECONDS = 90
 MEMBER = re.compile(r"\['([^']+)', (?:leader|follower), ([0-9]+)\]")
 """A member of a quorum queue that answers: node and commit index, as `erl_call` prints them."""
 
@@ -27,14 +24,15 @@ class Cluster:
                 f" {{module, _}} -> rabbit_db_cluster:join('{first.name}', disc);"
                 f" _ -> rabbit_mnesia:join_cluster('{first.name}', disc) end, rabbit:start()"
             )
-        self.version = first.version
 
     def add_vhost(self, name: str) -> None:
         """Add an empty vhost and wait until every node has it."""
         self.nodes[0].add_vhost(name)
         has_rights = f'rabbit_auth_backend_internal:list_user_vhost_permissions(<<"{USER}">>, <<"{name}">>)'
         has_vhost = f'rabbit_vhost_sup_sup:is_vhost_alive(<<"{name}">>) andalso {has_rights} =/= []'
-        wait_until("each node has it", lambda: all(node.call(has_vhost) == "true" for node in self.nodes))
+        self.nodes[0].wait_until(
+            "each node has it", lambda: all(node.call(has_vhost) == "true" for node in self.nodes)
+        )
 
     def url(self, vhost: str, first: int = 0) -> str:
         """Return the URLs of all nodes with commas between, beginning with one of them."""
@@ -42,7 +40,7 @@ class Cluster:
 
     def leader(self, vhost: str, queue: str) -> Rabbitmq:
         """Return the node on which the leader of a quorum queue is."""
-        name = self._call(
+        name = self._running().call(
             f'{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)),'
             " {ok, _, {_, Leader}} = ra:members(amqqueue:get_pid(Q)), Leader"
         )
@@ -64,8 +62,8 @@ class Cluster:
                 for queue, index in committed.items()
             )
 
-        wait_until("each queue has a leader", have_leaders)
-        wait_until("the members of all queues are in sync", are_in_sync)
+        self._running().wait_until("each queue has a leader", have_leaders)
+        self._running().wait_until("the members of all queues are in sync", are_in_sync)
 
     def _commit_indexes(self, vhost: str) -> dict[str, list[int]]:
         """Return the commit indexes of the members that answer, by queue (the bytes of its name).
@@ -73,7 +71,7 @@ class Cluster:
         Return nothing while a queue has no leader.
         """
         try:
-            rows = self._call(
+            rows = self._running().call(
                 "[{element(4, amqqueue:get_name(Q)), [[proplists:get_value(Key, Member)"
                 ' || Key <- [<<"Node Name">>, <<"Raft State">>, <<"Commit Index">>]]'
                 f' || Member <- rabbit_quorum_queue:status(<<"{vhost}">>, element(4, amqqueue:get_name(Q)))]}}'
@@ -84,14 +82,5 @@ class Cluster:
         queues = [row.partition(">") for row in rows.split("{#Bin<")[1:]]
         return {name: [int(index) for _, index in MEMBER.findall(members)] for name, _, members in queues}
 
-    def _call(self, expression: str) -> str:
-        return next(node for node in self.nodes if node.is_running).call(expression)
-
-
-def wait_until(what: str, fact: Callable[[], bool]) -> None:
-    """Wait for a fact; raise TimeoutError after 90 s."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not fact():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {PATIENCE_SECONDS} s until {what}")
-        time.sleep(0.1)
+    def _running(self) -> Rabbitmq:
+        return next(node for node in self.nodes if node.is_running)

@@ -1,9 +1,9 @@
 """Programs of another Debian release, run with that release's own C library, on a machine that has an older one.
 
-A program names its loader by an absolute path, and so always gets the machine's libraries. Here each program steps
-aside (`beam.smp` becomes `beam.smp.program`), and a two-line script of its old name calls it through the loader of its
-own release, which is told the folders of its libraries. Nothing is handed down: what the program starts in turn, such
-as the machine's `/bin/sh`, finds the machine's libraries as ever. LD_LIBRARY_PATH would break exactly that.
+A program names its loader by an absolute path, and so always gets the machine's libraries. Here each program moves into
+a folder `own-libc` beside it, and a two-line script of its old name calls it through the loader of its own release with
+the folders of its libraries. What the program starts in turn, such as the machine's `/bin/sh`, gets the machine's
+libraries; LD_LIBRARY_PATH would break that.
 """
 
 import re
@@ -30,7 +30,8 @@ def use(root: Path) -> None:
             own = next(root.glob(f"usr/lib*/**/{Path(loader).name}"), None)
             if own is None:
                 raise NoLoader(f"{root} has no {Path(loader).name}")
-            moved = program.rename(program.with_name(f"{program.name}.program"))
+            (program.parent / MARKER).mkdir(exist_ok=True)
+            moved = program.rename(program.parent / MARKER / program.name)
             words = f'"{own}" --inhibit-cache --library-path "{libraries}" "{moved}" "$@"'
             program.write_text(f"#!/bin/sh\nexec {words}\n")
             program.chmod(0o755)

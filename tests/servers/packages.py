@@ -1,15 +1,14 @@
 """Debian's packages, downloaded by apt and unpacked into a cache folder: no root, nothing registered, nothing started.
 
-Each set of packages has a folder of its own, `<cache>/<release>-<architecture>/<set>/root`. Erlang's start script
-carries the folder's path in it, so a set is unpacked at its final place, under a lock, and a marker is written last:
-a folder without the marker is what an interrupted download left, and is begun anew.
+Each set of packages has a folder of its own, `<cache>/<release>-<architecture>/<set>/root`. Scripts in it contain the
+folder's path, so a set is unpacked at its final place, under a lock. A marker file is written last: a folder without
+the marker is an interrupted download, and is made again.
 
-apt runs with package lists, archives and locks of its own. It is told `--reinstall` and every Erlang package by name,
-so that the folder is complete on a machine where some of them are installed. Shared libraries are the machine's own
-where they are installed, and downloaded where they are not.
+apt runs with package lists and archives of its own. It gets `--reinstall` and every Erlang package by name, so that
+the folder is complete on a machine where some of them are installed. Installed shared libraries are not downloaded.
 
-Packages of another Debian release come from the mirror that this machine's apt uses already, with lists signed by
-Debian's key. To apt nothing is installed then, so that the C library and all else comes along (`own_libc`).
+Packages of another Debian release come from the mirror that this machine's apt uses, with lists signed by Debian's key.
+apt then takes nothing as installed, so that the C library and everything else is downloaded too (`own_libc`).
 """
 
 import fcntl
@@ -18,27 +17,31 @@ import platform
 import pwd
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.servers import own_libc
-from tests.servers.run_folder import RunFolder
 
 APT_SECONDS = 900
 APT_OPTIONS = {
     "Debug::NoLocking": "1",
     "APT::Install-Recommends": "false",
-    "APT::Update::Post-Invoke::": "",
     "APT::Update::Error-Mode": "any",
-    "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
     "Acquire::Languages": "none",
-    "Acquire::Retries": "2",
-    "Acquire::http::Timeout": "30",
-    "Acquire::https::Timeout": "30",
-    "APT::Sandbox::User": pwd.getpwuid(os.getuid()).pw_name,  # root's apt would else write as another user
+    "APT::Sandbox::User": pwd.getpwuid(
+        os.getuid()
+    ).pw_name,  # root's apt would otherwise write as another user
 }
-DEBIANS_KEY = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+DEBIANS_KEY = "/usr/share/keyrings/debian-archive-keyring.gpg"
+# Chromium and Postfix keep libraries of their own in the last three.
+LIBRARY_FOLDERS = ("*-linux-gnu*", "*-linux-gnu*/pulseaudio", "*-linux-gnu*/nss", "postfix")
+
+
+class NotAvailable(Exception):
+    """A server or program cannot be had; the message says why, and how to get it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +59,12 @@ class PackageSet:
 
     @property
     def marker(self) -> str:
-        """Return the text in a complete folder: its path, for a moved Erlang would not start, and all packages."""
+        """Return the text that marks a complete folder: with its path, because a moved folder is of no use."""
         return "\n".join((str(self.folder), *self.packages))
 
 
-class PackagesUnavailable(Exception):
-    """A set of packages is not in the cache and could not be fetched; the message says why."""
-
-
 def cache_folder(release: str | None = None) -> Path:
-    """Return the folder of all downloads: $XDG_CACHE_HOME or ~/.cache, and in it one for a release and this machine."""
+    """Return the folder of a release's downloads for this machine, in $XDG_CACHE_HOME or ~/.cache."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     try:
         own = platform.freedesktop_os_release()
@@ -76,122 +75,97 @@ def cache_folder(release: str | None = None) -> Path:
 
 
 def in_cache(packages: PackageSet) -> Path | None:
-    """Return the unpacked set's root folder when it is complete."""
+    """Return the root folder of the unpacked set if the set is complete."""
     marker = packages.folder / "complete"
     is_complete = marker.is_file() and marker.read_text() == packages.marker
     return packages.folder / "root" if is_complete else None
 
 
-def installed(name: str) -> Path | None:
-    """Return the path of an installed program, those for administrators included."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin")
-    return Path(found) if found else None
-
-
-def library_folders(root: Path) -> list[Path]:
-    """Return the folders of shared libraries in an unpacked root; none where programs find them by themselves."""
+def library_path(root: Path) -> dict[str, str]:
+    """Return the variable by which programs of an unpacked root find its libraries, or nothing if they need none."""
     if root == Path("/") or (root / own_libc.MARKER).exists():
-        return []
-    return sorted((root / "usr/lib").glob("*-linux-gnu*"))
+        return {}
+    folders = [str(folder) for name in LIBRARY_FOLDERS for folder in (root / "usr/lib").glob(name)]
+    return {"LD_LIBRARY_PATH": ":".join(folders)}
 
 
-def fetch(packages: PackageSet, run: RunFolder, report: Callable[[str], None]) -> Path:
+def fetch(packages: PackageSet) -> Path:
     """Return the root folder of the unpacked set, downloading it first if need be (about 2 s; Chromium 7 s).
 
-    Raises PackagesUnavailable when apt or dpkg-deb is missing or fails. Other processes wait for the first one's lock.
+    Raises NotAvailable. Other processes wait for the lock, which the child processes hold too: a killed run's apt runs
+    beside no other.
     """
     if root := in_cache(packages):
         return root
-    for program in ("apt-get", "dpkg-deb"):
-        if installed(program) is None:
-            raise PackagesUnavailable(f"{program} is not on this machine")
     try:
         packages.folder.mkdir(parents=True, exist_ok=True)
         with (packages.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            return in_cache(packages) or _Download(packages, run, report, lock.fileno()).unpacked()
-    except own_libc.NoLoader as error:
-        raise PackagesUnavailable(str(error)) from error
-    except OSError as error:
-        raise PackagesUnavailable(f"the cache folder cannot be used: {error}") from error
-
-
-class _Download:
-    """Fetches one set. Its child processes hold the lock too: a killed run's apt runs beside no other."""
-
-    def __init__(
-        self, packages: PackageSet, run: RunFolder, report: Callable[[str], None], lock: int
-    ) -> None:
-        self._packages, self._run, self._report, self._lock = packages, run, report, lock
-        self._folder, self._apt = packages.folder, packages.folder / "apt"
-
-    def unpacked(self) -> Path:
-        """Download and unpack, and return the root folder."""
-        root, packages = self._folder / "root", self._packages
-        for leftover in (root, self._apt):
-            shutil.rmtree(leftover, ignore_errors=True)
-        for folder in (root, self._apt / "archives/partial", self._apt / "lists/partial"):
-            folder.mkdir(parents=True)
-        options = APT_OPTIONS | {"Dir::Cache": str(self._apt), "Dir::State::lists": str(self._apt / "lists")}
-        if packages.release:
-            options |= self._only(packages.release)
-        title = packages.name + (f" of Debian {packages.release}" if packages.release else "")
-        self._report(f"fetching {title}: {len(packages.packages)} packages and what they need")
-        self._apt_get(options, "update")
-        self._apt_get(options, "--yes", "--download-only", "--reinstall", "install", *packages.packages)
-        archives = sorted((self._apt / "archives").glob("*.deb"))
-        self._report(f"unpacking {title}: {sum(each.stat().st_size for each in archives) >> 20} MiB")
-        for archive in archives:
-            self._said("dpkg-deb", "--extract", str(archive), str(root))
-        _move_erlang(root / "usr/lib/erlang")
-        if packages.release:
-            own_libc.use(root)
-        shutil.rmtree(self._apt)
-        (self._folder / "complete").write_text(packages.marker)
-        return root
-
-    def _only(self, release: str) -> dict[str, str]:
-        """Return the options by which apt sees one Debian release alone, and nothing as installed."""
-        places = self._said("apt-get", "indextargets", "--format", "$(REPO_URI)", "Component: main").split()
-        mirrors = [place for place in places if "debian" in place and "security" not in place]
-        if not mirrors:
-            raise PackagesUnavailable("apt on this machine knows no mirror of Debian")
-        source = f"deb [signed-by={DEBIANS_KEY}] {mirrors[0]} {release} main\n"
-        (self._apt / "sources.list").write_text(source)
-        (self._apt / "status").touch()
-        nothing = ("Dir::Etc::sourceparts", "Dir::Etc::preferences", "Dir::Etc::preferencesparts")
-        return {
-            "Dir::Etc::sourcelist": str(self._apt / "sources.list"),
-            "Dir::State::status": str(self._apt / "status"),
-            **dict.fromkeys(nothing, "/dev/null"),
-        }
-
-    def _apt_get(self, options: Mapping[str, str], *words: str) -> None:
-        given = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        self._said("apt-get", *given, "-qq", *words)
-
-    def _said(self, *words: str) -> str:
-        """Run to the end and return what was said; raise PackagesUnavailable."""
-        done = subprocess.run(
-            words,
-            env=self._run.environment(os.environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=APT_SECONDS,
-            pass_fds=(self._lock,),
+            return in_cache(packages) or _download(packages, partial(_run, lock.fileno()))
+    except (OSError, own_libc.NoLoader, subprocess.TimeoutExpired) as error:
+        name = packages.name + (f" of Debian {packages.release}" if packages.release else "")
+        remedy = "a network for apt" + (
+            "" if packages.release else f", or apt install {packages.packages[0]}"
         )
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if line.startswith(("E:", "dpkg"))]
-            because = next(iter(lines or done.stderr.splitlines()), f"exit code {done.returncode}")
-            raise PackagesUnavailable(f"{words[0]} says: {' '.join(because.split())}")
-        return done.stdout
+        raise NotAvailable(f"{name} is not available: {error}. Get it by {remedy}.") from error
 
 
-def _move_erlang(erlang: Path) -> None:
-    """Tell Erlang's start scripts where they are now."""
-    for pattern in ("bin/erl", "bin/start", "erts-*/bin/erl", "erts-*/bin/start"):
-        for script in erlang.glob(pattern):
-            moved = script.read_text().replace("ROOTDIR=/usr/lib/erlang\n", f"ROOTDIR={erlang}\n")
-            script.write_text(moved)
+def _download(packages: PackageSet, run: Callable[..., str]) -> Path:
+    root, own_apt = packages.folder / "root", packages.folder / "apt"
+    for leftover in (root, own_apt):
+        shutil.rmtree(leftover, ignore_errors=True)
+    for folder in (root, own_apt / "archives/partial", own_apt / "lists/partial"):
+        folder.mkdir(parents=True)
+    sys.stderr.write(f"fetching {packages.name} and what it needs into {packages.folder}\n")
+    options = APT_OPTIONS | {"Dir::Cache": str(own_apt), "Dir::State::lists": f"{own_apt}/lists"}
+    if packages.release:
+        options |= _only(packages.release, own_apt, run)
+    apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in options.items())]
+    run(*apt, "update")
+    run(*apt, "--yes", "--download-only", "--reinstall", "install", *packages.packages)
+    for archive in (own_apt / "archives").glob("*.deb"):
+        run("dpkg-deb", "--extract", str(archive), str(root))
+    erlang = root / "usr/lib/erlang"
+    for script in erlang.glob("**/bin/erl"):
+        moved = script.read_text().replace("ROOTDIR=/usr/lib/erlang\n", f"ROOTDIR={erlang}\n")
+        script.write_text(moved)
+    if packages.release:
+        own_libc.use(root)
+    shutil.rmtree(own_apt)
+    (packages.folder / "complete").write_text(packages.marker)
+    return root
+
+
+def _only(release: str, folder: Path, run: Callable[..., str]) -> dict[str, str]:
+    """Return the options by which apt sees one Debian release alone, and nothing as installed."""
+    places = run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Component: main").split()
+    mirrors = [place for place in places if "debian" in place and "security" not in place]
+    if not mirrors:
+        raise FileNotFoundError("apt on this machine knows no mirror of Debian")
+    (folder / "sources.list").write_text(f"deb [signed-by={DEBIANS_KEY}] {mirrors[0]} {release} main\n")
+    (folder / "status").touch()
+    return {
+        "Dir::Etc::sourcelist": f"{folder}/sources.list",
+        "Dir::State::status": f"{folder}/status",
+        "Dir::Etc::sourceparts": "/dev/null",
+        "Dir::Etc::preferences": "/dev/null",
+        "Dir::Etc::preferencesparts": "/dev/null",
+    }
+
+
+def _run(lock: int, *words: str) -> str:
+    """Run a program and return its output; raise OSError, or TimeoutExpired after 15 minutes."""
+    done = subprocess.run(
+        words,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=APT_SECONDS,
+        pass_fds=(lock,),
+    )
+    if done.returncode:
+        lines = done.stderr.splitlines() or [f"exit code {done.returncode}"]
+        first = next((line for line in lines if line.startswith("E:")), lines[0])
+        raise ChildProcessError(f"{words[0]} says: {first}")
+    return done.stdout

@@ -1,13 +1,14 @@
 """Fixtures of real servers, and the last lines that name which were used.
 
 Each process of the run, and so each worker of pytest-xdist, has servers of its own, started when a test first asks for
-them: a worker's tests run one after the other, so that one may kill the broker without another worker's noticing.
-A download happens after collection, outside of any test's time limit.
+them: a worker's tests run one after the other, so a test may kill the broker and no other worker notices. A download
+happens after collection, outside of any test's time limit.
 
 Without a server its tests are skipped, and the last lines say so. With CI=true they fail, and so does every other
 skipped test: what was not run must not look green.
 
-With `--real-servers` only the tests that ask for RabbitMQ or MariaDB are run, for all others hold the same on any lane.
+With `--real-servers` only the tests that ask for RabbitMQ or MariaDB are run, because the others are the same on any
+lane.
 """
 
 import ctypes
@@ -15,39 +16,40 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
 
 from tests.servers import where
 from tests.servers.database import Databases, DatabaseServer
+from tests.servers.packages import NotAvailable
 from tests.servers.postfix import Postfix
 from tests.servers.programs import Program
 from tests.servers.rabbitmq import ManagedRabbitmq, Rabbitmq
 from tests.servers.run_folder import VARIABLE
-from tests.servers.where import NotAvailable, Servers
+from tests.servers.where import Servers
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 SERVERS = pytest.StashKey[Servers]()
-WORKER_OUTPUT = "mailpact_real_servers"
-
-
-def in_ci() -> bool:
-    """Return whether this run is to prove something: nothing may be missing or skipped."""
-    return os.environ.get("CI", "").lower() == "true"
 
 
 @pytest.fixture(scope="session")
-def rabbitmq(pytestconfig: pytest.Config) -> Rabbitmq | ManagedRabbitmq:
+def servers(pytestconfig: pytest.Config) -> Servers:
+    """Return what this process has of servers, for a test that starts servers of its own."""
+    return pytestconfig.stash[SERVERS]
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(servers: Servers) -> Rabbitmq | ManagedRabbitmq:
     """RabbitMQ, wherever it comes from."""
-    return pytestconfig.stash[SERVERS].rabbitmq
+    return servers.rabbitmq
 
 
 @pytest.fixture(scope="session")
-def mariadb(pytestconfig: pytest.Config) -> Databases:
+def mariadb(servers: Servers) -> Databases:
     """MariaDB, wherever it comes from."""
-    return pytestconfig.stash[SERVERS].mariadb
+    return servers.mariadb
 
 
 @pytest.fixture
@@ -73,40 +75,33 @@ def mariadb_url(mariadb: Databases) -> Iterator[str]:
 
 
 @pytest.fixture
-def rabbitmq_node(rabbitmq: Rabbitmq | ManagedRabbitmq) -> Rabbitmq:
+def rabbitmq_node(servers: Servers) -> Rabbitmq | ManagedRabbitmq:
     """Return the node itself, to be stopped, killed and starved; a test asks for `rabbitmq_url` beside it."""
-    if not isinstance(rabbitmq, Rabbitmq):
-        raise NotAvailable(
-            "a RabbitMQ of our own", "another one is given", f"unsetting {where.AMQP_VARIABLE}"
-        )
-    return rabbitmq
+    servers.root("rabbitmq")
+    return servers.rabbitmq
 
 
 @pytest.fixture
-def mariadb_server(mariadb: Databases) -> DatabaseServer:
+def mariadb_server(servers: Servers) -> Databases:
     """Return the server itself, to be stopped and killed; a test asks for `mariadb_url` beside it."""
-    if not isinstance(mariadb, DatabaseServer):
-        raise NotAvailable(
-            "a MariaDB of our own", "another one is given", f"unsetting {where.DATABASE_VARIABLE}"
-        )
-    return mariadb
+    servers.root("mariadb")
+    return servers.mariadb
 
 
 @pytest.fixture(scope="session")
-def postfix(pytestconfig: pytest.Config) -> Iterator[Postfix]:
+def postfix(servers: Servers) -> Iterator[Postfix]:
     """Postfix as a submission server, running: TLS and a login needed."""
-    servers = pytestconfig.stash[SERVERS]
     if os.geteuid() != 0:
-        raise NotAvailable("Postfix", "it starts processes as several users", "running the tests as root")
+        raise NotAvailable("Postfix is not available: it starts processes as several users, so it takes root")
     server = Postfix(servers.run, servers.program("postfix"))
     yield server
     server.stop()
 
 
-def _program(name: str) -> Any:
+def _program(name: str) -> Callable[..., Program]:
     @pytest.fixture(scope="session", name=name)
-    def program(pytestconfig: pytest.Config) -> Program:
-        return pytestconfig.stash[SERVERS].program(name)
+    def program(servers: Servers) -> Program:
+        return servers.program(name)
 
     return program
 
@@ -127,18 +122,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Have a place for servers in each process, and let it end with the process's run."""
     try:
         where.chosen_lane()
-    except where.UnknownLane as error:
+    except ValueError as error:
         raise pytest.UsageError(str(error)) from error
-
-    def report(text: str) -> None:
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
-        if isinstance(reporter, pytest.TerminalReporter):
-            reporter.write_line(text)
-
     if hasattr(config, "workerinput") and sys.platform == "linux":
         # Linux kills this worker when the controller is killed; by itself it would notice only some 25 s later.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    servers = config.stash[SERVERS] = Servers(report, syncs=False)
+    servers = config.stash[SERVERS] = Servers(syncs=False)
     config.add_cleanup(servers.close)
     # Whatever a test starts is the keeper's to end, even when this process is killed.
     os.environ[VARIABLE] = str(servers.run.path)
@@ -147,25 +136,23 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests that ask for a real server, if nothing else is wanted."""
     if config.getoption("--real-servers"):
-        kept = [item for item in items if not {"rabbitmq", "mariadb"}.isdisjoint(_wanted(item))]
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
-        items[:] = kept
+        left_out = [item for item in items if _wanted(item).isdisjoint(where.SERVERS)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Download what the collected tests need."""
     if not session.config.option.collectonly:
         wanted = {name for item in session.items for name in _wanted(item)}
-        session.config.stash[SERVERS].locate(wanted)
+        session.config.stash[SERVERS].download(wanted)
 
 
 def _wanted(item: pytest.Item) -> set[str]:
     """Return the servers whose fixtures a test asks for, or that are named, alone or in a tuple, by its parameters."""
-    if not isinstance(item, pytest.Function):
-        return set()
-    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    named = {name for names in parameters if isinstance(names, tuple) for name in names}
-    words = {str(word) for word in (*item.fixturenames, *parameters, *named)}
+    words = list(getattr(item, "fixturenames", ()))
+    for parameter in item.callspec.params.values() if hasattr(item, "callspec") else ():
+        words += map(str, parameter if isinstance(parameter, tuple) else [parameter])
     return {name for name in where.NAMES if any(f"{word}_".startswith(f"{name}_") for word in words)}
 
 
@@ -192,7 +179,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def _forbid_skipping(report: pytest.TestReport | pytest.CollectReport) -> None:
-    if in_ci() and report.skipped:
+    if os.environ.get("CI", "").lower() == "true" and report.skipped:
         reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid} was skipped, and with CI=true nothing may be: {reason}"
@@ -200,16 +187,15 @@ def _forbid_skipping(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Hand a worker's lines to the process that prints them."""
-    output = getattr(session.config, "workeroutput", None)
-    if output is not None:
+    if hasattr(session.config, "workeroutput"):
         servers = session.config.stash[SERVERS]
-        output[WORKER_OUTPUT] = [sorted(servers.used), sorted(servers.missing)]
+        session.config.workeroutput["servers"] = sorted(servers.used), sorted(servers.missing)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take a worker's lines."""
-    used, missing = getattr(node, "workeroutput", {}).get(WORKER_OUTPUT, [[], []])
+    used, missing = getattr(node, "workeroutput", {}).get("servers", ((), ()))
     servers = node.config.stash[SERVERS]
     servers.used.update(used)
     servers.missing.update(missing)

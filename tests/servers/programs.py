@@ -1,28 +1,26 @@
 """Programs that tests run: browser, mail sink, proxy and others. Installed ones first, else from Debian's packages."""
 
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers.packages import PackageSet, installed, library_folders
+from tests.servers.packages import PackageSet, fetch, library_path
 
 MAIL_TOOLS = PackageSet(
     "mail-tools", ("postfix", "swaks", "sasl2-bin", "libsasl2-2", "libsasl2-modules", "libsasl2-modules-db")
 )
 CHROMIUM = PackageSet("chromium", ("chromium", "chromium-common"))
-NGINX = PackageSet("nginx", ("nginx", "nginx-common"))
-PROMETHEUS = PackageSet("prometheus", ("prometheus",))
-MARIADB_CLIENT = PackageSet("mariadb-client", ("mariadb-client",))
 PROGRAMS = {
     "chromium": (CHROMIUM, "usr/lib/chromium/chromium"),
     "smtp_sink": (MAIL_TOOLS, "usr/sbin/smtp-sink"),
     "swaks": (MAIL_TOOLS, "usr/bin/swaks"),
     "postfix": (MAIL_TOOLS, "usr/lib/postfix/sbin/master"),  # not on a PATH: an installed Postfix is not ours
-    "nginx": (NGINX, "usr/sbin/nginx"),
-    "promtool": (PROMETHEUS, "usr/bin/promtool"),
-    "mariadb_dump": (MARIADB_CLIENT, "usr/bin/mariadb-dump"),
+    "nginx": (PackageSet("nginx", ("nginx", "nginx-common")), "usr/sbin/nginx"),
+    "promtool": (PackageSet("prometheus", ("prometheus",)), "usr/bin/promtool"),
+    "mariadb_dump": (PackageSet("mariadb-client", ("mariadb-client",)), "usr/bin/mariadb-dump"),
 }
 """For each fixture the packages, and the program's path below their root."""
-LIBRARY_FOLDERS = ("", "pulseaudio", "nss")  # the last two are Chromium's
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +29,12 @@ class Program:
 
     path: Path
     environment: dict[str, str]
-    origin: str
 
 
-def installed_program(name: str) -> Program | None:
-    """Return a program that is installed on this machine."""
-    path = installed(Path(PROGRAMS[name][1]).name)
-    return Program(path, {}, "installed") if path else None
-
-
-def unpacked_program(name: str, root: Path) -> Program:
-    """Return a program of unpacked packages."""
-    folders = [root / "usr/lib/postfix"]
-    folders += [folder / child for folder in library_folders(root) for child in LIBRARY_FOLDERS]
-    libraries = ":".join(str(folder) for folder in folders if folder.is_dir())
-    environment = {"LD_LIBRARY_PATH": libraries} if libraries else {}
-    return Program(root / PROGRAMS[name][1], environment, "Debian's packages")
+def find(name: str) -> Program:
+    """Return a program, downloading its packages if it is not installed; raise NotAvailable."""
+    packages, path = PROGRAMS[name]
+    if installed := shutil.which(Path(path).name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"):
+        return Program(Path(installed), {})
+    root = fetch(packages)
+    return Program(root / path, library_path(root))

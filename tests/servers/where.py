@@ -1,7 +1,7 @@
 """Where the real servers come from, and what is running of them in one process of the test run.
 
 A server is looked for in this order, and the first way that works is used: a URL in the environment, what is installed,
-Debian's packages. Looking starts nothing. A URL that is given is used or fails: nothing else replaces it silently.
+Debian's packages. Looking starts nothing. A server that a URL names is used or fails: no other server replaces it.
 
 A lane is the generation of servers that the tests run on: the machine's own, or that of another Debian release. A lane
 of another release never uses what is installed; its packages come with their own C library (`own_libc`).
@@ -17,14 +17,15 @@ The fixtures keep their names: on the newest lane `mariadb_url` leads to a MySQL
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from tests.servers import database, packages, programs, rabbitmq
+from tests.servers import programs
 from tests.servers.database import Databases, MariaDB, MySQL
-from tests.servers.packages import PackageSet, PackagesUnavailable
+from tests.servers.packages import NotAvailable, PackageSet, fetch
 from tests.servers.programs import PROGRAMS, Program
 from tests.servers.rabbitmq import ManagedRabbitmq, Rabbitmq
 from tests.servers.run_folder import RunFolder
@@ -35,7 +36,12 @@ MANAGEMENT_VARIABLE = "MAILPACT_TEST_AMQP_MANAGEMENT_URL"
 DATABASE_VARIABLE = "MAILPACT_TEST_DATABASE_URL"
 MACHINE = Path("/")
 LANES = ("sid", "trixie")
-NAMES = ("rabbitmq", "mariadb", *PROGRAMS)
+SERVERS = {"rabbitmq": AMQP_VARIABLE, "mariadb": DATABASE_VARIABLE}
+NAMES = (*SERVERS, *PROGRAMS)
+FILES = {  # an installed server has them all
+    "rabbitmq": ("usr/lib/rabbitmq/lib/rabbitmq_server-*", "usr/lib/erlang/bin/erl_call"),
+    "mariadb": (MariaDB.program, MariaDB.installer),
+}
 ERLANG = (
     "asn1 base crypto eldap ftp inets mnesia os-mon parsetools public-key runtime-tools snmp ssl syntax-tools tftp"
     " tools xmerl"
@@ -44,33 +50,19 @@ ERLANG = (
 T = TypeVar("T")
 
 
-class UnknownLane(ValueError):
-    """MAILPACT_TEST_DEBIAN names a release that no lane is for; the message lists those there are."""
-
-
-class NotAvailable(Exception):
-    """No way to a server or program works; the message says why, and how to get it."""
-
-    def __init__(self, title: str, reasons: str, remedy: str) -> None:
-        super().__init__(f"{title} is not available, because {reasons}. Get it by: {remedy}.")
-
-
 def chosen_lane() -> str | None:
-    """Return the Debian release that the environment names, None for the machine's own; raise UnknownLane."""
+    """Return the Debian release that the environment names, None for the machine's own; raise ValueError."""
     name = os.environ.get(LANE_VARIABLE) or None
     if name is not None and name not in LANES:
-        raise UnknownLane(f"{LANE_VARIABLE}={name}: there are {' and '.join(LANES)}")
+        raise ValueError(f"{LANE_VARIABLE}={name}: there are {' and '.join(LANES)}")
     return name
 
 
-def rabbitmq_packages(release: str | None) -> PackageSet:
-    """Return the packages of RabbitMQ and all of Erlang."""
-    erlang = [f"erlang-{part}" for part in ERLANG.split()]
-    return PackageSet("rabbitmq", ("rabbitmq-server", *erlang), release)
-
-
-def database_packages(release: str | None) -> PackageSet:
-    """Return the packages of MariaDB, or of the MySQL that only the newest lane has."""
+def packages_of(server: str, release: str | None) -> PackageSet:
+    """Return the packages of RabbitMQ and all of Erlang, of MariaDB, or of the MySQL that only the newest lane has."""
+    if server == "rabbitmq":
+        erlang = [f"erlang-{part}" for part in ERLANG.split()]
+        return PackageSet("rabbitmq", ("rabbitmq-server", *erlang), release)
     if release == "sid":
         return PackageSet("mysql", ("mysql-server-core",), release)
     # The -core packages hold the programs; the packages above them hold only what makes a system service.
@@ -78,16 +70,16 @@ def database_packages(release: str | None) -> PackageSet:
 
 
 class Servers:
-    """What is used is written down in `used`, what could not be in `missing`: lines for a person.
+    """The servers of one process, each started when it is first asked for.
 
+    `used` names the servers that were started or given, and `missing` says what could not be had: lines for a person.
     Asking for a thing that cannot be had raises NotAvailable, each time again.
     """
 
-    def __init__(self, report: Callable[[str], None], *, syncs: bool = True) -> None:
+    def __init__(self, *, syncs: bool = True) -> None:
         self._syncs = syncs
         self.used: set[str] = set()
         self.missing: set[str] = set()
-        self._report = report
         self._found: dict[str, object] = {}
 
     @cached_property
@@ -100,45 +92,31 @@ class Servers:
         if "run" in self.__dict__:
             self.run.close()
 
-    @property
-    def rabbitmq_root(self) -> Path:
-        """Return the folder below which RabbitMQ's programs are, `/` for what is installed; this may download."""
-        return self._once("RabbitMQ's programs", lambda: self._root("RabbitMQ", AMQP_VARIABLE))
-
-    @property
-    def database_root(self) -> Path:
-        """Return the folder below which the database's programs are, `/` for what is installed; this may download."""
-        title = "MySQL" if chosen_lane() == "sid" else "MariaDB"
-        return self._once("the database's programs", lambda: self._root(title, DATABASE_VARIABLE))
+    def root(self, server: str) -> Path:
+        """Return the folder below which a server's programs are, `/` for what is installed; this may download."""
+        if os.environ.get(SERVERS[server]):
+            raise NotAvailable(f"a {server} of our own is not available: {SERVERS[server]} names another")
+        return self._once(f"{server}'s root", lambda: _find(server))
 
     @property
     def rabbitmq(self) -> Rabbitmq | ManagedRabbitmq:
         """RabbitMQ, running."""
-        return self._once("RabbitMQ", self._start_rabbitmq)
+        return self._once("rabbitmq", self._start_rabbitmq)
 
     @property
     def mariadb(self) -> Databases:
         """MariaDB, or a lane's MySQL, running: a DatabaseServer if it is ours."""
-        return self._once("the database", self._start_database)
+        return self._once("mariadb", self._start_database)
 
     def program(self, name: str) -> Program:
         """Return a program of `PROGRAMS`."""
-        return self._once(name, lambda: self._find_program(name))
+        return self._once(name, lambda: programs.find(name))
 
-    def locate(self, names: Iterable[str]) -> list[NotAvailable]:
-        """Download what these fixtures need, and return what cannot be had."""
-        missing = []
+    def download(self, names: Iterable[str]) -> None:
+        """Download what these fixtures need, except a server that a URL names."""
         for name in names:
-            try:
-                if name in PROGRAMS:
-                    self.program(name)
-                elif name == "rabbitmq" and not os.environ.get(AMQP_VARIABLE):
-                    _ = self.rabbitmq_root
-                elif name == "mariadb" and not os.environ.get(DATABASE_VARIABLE):
-                    _ = self.database_root
-            except NotAvailable as error:
-                missing.append(error)
-        return missing
+            with suppress(NotAvailable):
+                self.root(name) if name in SERVERS else self.program(name)
 
     def _once(self, name: str, find: Callable[[], T]) -> T:
         if name not in self._found:
@@ -152,62 +130,33 @@ class Servers:
             raise found
         return found  # type: ignore[return-value]  # what `find` returned before
 
-    def _root(self, title: str, variable: str) -> Path:
-        release = chosen_lane()
-        if os.environ.get(variable):
-            raise NotAvailable(f"a {title} of our own", f"{variable} names another", f"unsetting {variable}")
-        is_rabbitmq = title == "RabbitMQ"
-        is_installed = rabbitmq.installed_release if is_rabbitmq else database.is_installed
-        if release is None and is_installed(MACHINE):
-            return MACHINE
-        wanted = (rabbitmq_packages if is_rabbitmq else database_packages)(release)
-        try:
-            return packages.fetch(wanted, self.run, self._report)
-        except PackagesUnavailable as error:
-            names = " ".join(name for name in wanted.packages if not name.startswith("erlang-"))
-            remedy = f"a network for apt, or {variable}" + ("" if release else f", or apt install {names}")
-            raise NotAvailable(title + _of(release), str(error), remedy) from error
-
     def _start_rabbitmq(self) -> Rabbitmq | ManagedRabbitmq:
         broker: Rabbitmq | ManagedRabbitmq
         if url := os.environ.get(AMQP_VARIABLE):
             management = os.environ.get(MANAGEMENT_VARIABLE) or f"http://{urlsplit(url).hostname}:15672"
-            broker, origin = ManagedRabbitmq(url, management), AMQP_VARIABLE
+            broker = ManagedRabbitmq(url, management)
         else:
-            broker, origin = Rabbitmq(self.run, self.rabbitmq_root), _origin(self.rabbitmq_root)
-        self.used.add(f"RabbitMQ {broker.version} ({origin})")
+            broker = Rabbitmq(self.run, self.root("rabbitmq"))
+        self._note(f"RabbitMQ {broker.version}", "rabbitmq")
         return broker
 
     def _start_database(self) -> Databases:
         server: Databases
         if url := os.environ.get(DATABASE_VARIABLE):
-            server, origin = Databases(url), DATABASE_VARIABLE
+            server = Databases(url)
         else:
-            root = self.database_root
-            server = (MariaDB if database.is_installed(root) else MySQL)(self.run, root, syncs=self._syncs)
-            origin = _origin(root)
-        self.used.add(f"{server.product()} ({origin})")
+            product = MySQL if chosen_lane() == "sid" else MariaDB
+            server = product(self.run, self.root("mariadb"), syncs=self._syncs)
+        self._note(server.product(), "mariadb")
         return server
 
-    def _find_program(self, name: str) -> Program:
-        wanted, _ = PROGRAMS[name]
-        found = programs.installed_program(name)
-        if found is None:
-            try:
-                found = programs.unpacked_program(name, packages.fetch(wanted, self.run, self._report))
-            except PackagesUnavailable as error:
-                remedy = f"a network for apt, or apt install {' '.join(wanted.packages)}"
-                raise NotAvailable(name, f"it is not installed; {error}", remedy) from error
-        self.used.add(f"{name} ({found.origin})")
-        return found
+    def _note(self, what: str, server: str) -> None:
+        variable = SERVERS[server]
+        self.used.add(f"{what} ({variable if os.environ.get(variable) else f'below {self.root(server)}'})")
 
 
-def _of(release: str | None) -> str:
-    return f" of Debian {release}" if release else ""
-
-
-def _origin(root: Path) -> str:
+def _find(server: str) -> Path:
     release = chosen_lane()
-    if root == MACHINE:
-        return "installed"
-    return f"packages{_of(release)}" if release else "Debian's packages"
+    if release is None and all(any(MACHINE.glob(path)) for path in FILES[server]):
+        return MACHINE
+    return fetch(packages_of(server, release))

@@ -10,8 +10,8 @@ from mailpact.amqp.errors import AccessRefused
 from mailpact.amqp.supervisor import dial, hang_up
 from mailpact.settings import AmqpUrl
 from tests.certificates import Authority
-from tests.servers.plugin import SERVERS
 from tests.servers.rabbitmq import USER, Rabbitmq
+from tests.servers.where import Servers
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
@@ -25,10 +25,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="module")
-def serve(pytestconfig: pytest.Config, authority: Authority, rabbitmq: object) -> Iterator[Serving]:
+def serve(servers: Servers, authority: Authority, rabbitmq: object) -> Iterator[Serving]:
     """Let a node of its own serve a certificate from now on; gives the node's URL without options."""
-    servers = pytestconfig.stash[SERVERS]
-    node, port = Rabbitmq(servers.run, servers.rabbitmq_root), servers.run.reserve_port()
+    node, port = Rabbitmq(servers.run, servers.root("rabbitmq")), servers.run.reserve_port()
     served = authority.ca_file.with_name("served.pem")
     shutil.copy(authority.certificate("127.0.0.1"), served)
     node.stop()

@@ -27,8 +27,9 @@ def serve(mariadb_server: Any, mariadb_url: str) -> Iterator[Callable[[Path | No
 
     def serving(certificate: Path | None) -> str:
         mariadb_server.stop()
-        mariadb_server.certificate = certificate
-        mariadb_server.start()
+        mariadb_server.start(
+            *([f"--ssl-cert={certificate}", f"--ssl-key={certificate}"] if certificate else [])
+        )
         return mariadb_url
 
     yield serving

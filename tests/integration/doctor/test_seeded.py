@@ -16,9 +16,9 @@ from mailpact.contracts import catalogue
 from mailpact.settings import DatabaseUrl
 from tests.integration.doctor.conftest import Doctor, is_wrong
 from tests.servers.database import DatabaseServer, MariaDB, MySQL
-from tests.servers.plugin import SERVERS
 from tests.servers.rabbitmq import Rabbitmq
 from tests.servers.run_folder import RunFolder
+from tests.servers.where import Servers
 
 pytestmark = pytest.mark.timeout(300)  # the machine may be busy, a server and the command start
 
@@ -34,12 +34,11 @@ class WithoutFlags(Rabbitmq):
 
 
 @pytest.fixture
-def old_node(rabbitmq_url: str, pytestconfig: pytest.Config) -> Iterator[Rabbitmq]:
+def old_node(rabbitmq_url: str, servers: Servers) -> Iterator[Rabbitmq]:
     """A node of our own with the management API, upgraded from an old release as far as its feature flags tell."""
     assert rabbitmq_url  # it makes the run look for RabbitMQ's programs
-    root = pytestconfig.stash[SERVERS].rabbitmq_root
     with RunFolder() as run:
-        node = WithoutFlags(run, root, ["rabbitmq_management"])
+        node = WithoutFlags(run, servers.root("rabbitmq"), ["rabbitmq_management"])
         node.add_vhost(VHOST)
         yield node
 
@@ -93,13 +92,12 @@ async def test_a_login_that_the_broker_refuses(rabbitmq_url: str, doctor: Doctor
 
 
 @pytest.fixture
-async def private_database(mariadb_url: str, pytestconfig: pytest.Config) -> AsyncIterator[DatabaseServer]:
+async def private_database(mariadb_url: str, servers: Servers) -> AsyncIterator[DatabaseServer]:
     """Yield a database server of our own."""
     assert mariadb_url  # it makes the run look for the server's programs
-    servers = pytestconfig.stash[SERVERS]
     kind = MariaDB if isinstance(servers.mariadb, MariaDB) else MySQL
     with RunFolder() as run:
-        yield await asyncio.to_thread(kind, run, servers.database_root)
+        yield await asyncio.to_thread(kind, run, servers.root("mariadb"))
 
 
 def execute(url: str, *statements: str) -> None:

@@ -17,8 +17,8 @@ import pytest
 from mailpact_producer.settings import parse_networks
 from tests.certificates import Authority
 from tests.integration.producer.conftest import HIDDEN
-from tests.servers.plugin import SERVERS
 from tests.servers.run_folder import PrivateProcess
+from tests.servers.where import Servers
 
 PAGE = Path(__file__).parents[3] / "docs/how-to/behind-nginx.md"
 PATIENCE_SECONDS = 20
@@ -49,14 +49,12 @@ class Proxy:
 
 
 @pytest.fixture
-async def proxy(
-    nginx: Any, start_site: Any, tmp_path: Path, pytestconfig: pytest.Config
-) -> AsyncIterator[Proxy]:
+async def proxy(nginx: Any, start_site: Any, tmp_path: Path, servers: Servers) -> AsyncIterator[Proxy]:
     """Yield the site, and nginx in front of it."""
     site = await start_site(
         base_url=f"https://{HOST}", mail_limit_network=1, trusted_proxies=parse_networks("127.0.0.1")
     )
-    run = pytestconfig.stash[SERVERS].run
+    run = servers.run
     port, plain_port = run.reserve_port(), run.reserve_port()
     site_port = int(site.url.rpartition(":")[2])
     authority = Authority(tmp_path)

@@ -62,10 +62,11 @@ def test_arguments_arrive_as_they_are(root: Path) -> None:
 
 
 def test_its_libraries_are_not_offered_to_anybody_else(root: Path) -> None:
-    before = packages.library_folders(root)
+    before = packages.library_path(root)
     own_libc.use(root)
 
-    assert (len(before), packages.library_folders(root)) == (1, [])
+    assert before == {"LD_LIBRARY_PATH": str(root / "usr/lib/some-linux-gnu")}
+    assert packages.library_path(root) == {}
 
 
 def test_root_without_the_loader_is_said(root: Path) -> None:

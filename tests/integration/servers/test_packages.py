@@ -6,7 +6,6 @@ import pytest
 
 from tests.servers import packages
 from tests.servers.packages import PackageSet
-from tests.servers.run_folder import RunFolder
 
 SET = PackageSet("some", ("one", "two"))
 
@@ -36,13 +35,12 @@ def test_complete_set_is_taken_without_apt(cache: Path, monkeypatch: pytest.Monk
     (cache / "some/complete").write_text(f"{cache}/some\none\ntwo")
     monkeypatch.setenv("PATH", "")
 
-    with RunFolder() as run:
-        assert packages.fetch(SET, run, print) == cache / "some/root"
+    assert packages.fetch(SET) == cache / "some/root"
 
 
 def test_cache_that_cannot_be_written_is_said(cache: Path) -> None:
     cache.parent.mkdir(parents=True)
     cache.write_text("a file where the folder should be")
 
-    with RunFolder() as run, pytest.raises(packages.PackagesUnavailable):
-        packages.fetch(SET, run, print)
+    with pytest.raises(packages.NotAvailable):
+        packages.fetch(SET)

@@ -11,9 +11,9 @@ import pika.exceptions
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from tests.servers.plugin import SERVERS
 from tests.servers.rabbitmq import ManagedRabbitmq, Rabbitmq
 from tests.servers.run_folder import RunFolder
+from tests.servers.where import Servers
 
 # Longer than a start (90 s) and a call (60 s) may take: their own errors say what the node did, this limit does not.
 pytestmark = pytest.mark.timeout(180)
@@ -150,10 +150,9 @@ def test_application_can_be_stopped_inside_the_node(rabbitmq_node: Rabbitmq, rab
     pika.BlockingConnection(pika.URLParameters(rabbitmq_url)).close()
 
 
-def test_somebody_elses_server_gives_vhosts_through_its_management_api(pytestconfig: pytest.Config) -> None:
-    root = pytestconfig.stash[SERVERS].rabbitmq_root
+def test_somebody_elses_server_gives_vhosts_through_its_management_api(servers: Servers) -> None:
     with RunFolder() as run:
-        node = Rabbitmq(run, root, ["rabbitmq_management"])
+        node = Rabbitmq(run, servers.root("rabbitmq"), ["rabbitmq_management"])
         somebodys = ManagedRabbitmq(node.url(""), f"http://127.0.0.1:{node.management_port}")
 
         somebodys.add_vhost("of a test")

@@ -20,7 +20,7 @@ RUN = """
 import os, signal, subprocess, sys
 from tests.servers.run_folder import PrivateProcess
 from tests.servers.where import Servers
-servers = Servers(print)
+servers = Servers()
 print(servers.run.path)
 print(servers.rabbitmq.port, servers.mariadb.port)
 PrivateProcess(servers.run, servers.run.path).begin(["setsid", "--fork", "sleep", "1000"], {}, "out").wait()
