@@ -13,7 +13,7 @@ PROGRAM_FOLDERS = ("usr/bin", "usr/sbin", "usr/lib/erlang")
 # Beside the usual folder: what packages keep for themselves and name by an absolute path.
 LIBRARY_FOLDERS = ("usr/lib/*-linux-gnu", "usr/lib/*-linux-gnu/systemd", "usr/lib/mysql/private")
 MARKER = "own-libc"
-LOADER = re.compile(rb"\0(/lib[^\0]*/ld-[^\0]+)\0")
+LOADER = re.compile(rb"(/lib\w*/ld-[^\0]+)\0")
 HEAD_BYTES = 4096  # linkers write the loader's path behind the program headers, at the file's beginning
 
 

@@ -81,3 +81,10 @@ def test_scripts_and_libraries_are_no_programs(root: Path) -> None:
     extension = next(Path(sys.prefix).glob("lib/python*/site-packages/**/*.so"))
 
     assert [own_libc.loader_of(file) for file in (root / "usr/bin/script", extension)] == [None, None]
+
+
+def test_loader_is_found_right_behind_other_bytes(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF" + bytes(100) + b"6/lib64/ld-linux-x86-64.so.2\0")
+
+    assert own_libc.loader_of(program) == "/lib64/ld-linux-x86-64.so.2"
