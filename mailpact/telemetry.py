@@ -1,17 +1,14 @@
-"""The points on a message's journey.
+"""The points on a message's way. Each component reports when a message reaches a point.
 
-Each component reports when a message reaches a point. The demo prints the journey from these reports, and a crash test
-ends the process at one of the points (see `Journey`).
+The demo prints a message's journey from these reports, and a crash test ends the process at one of the points.
 """
 
-import os
-import signal
 from collections.abc import Callable
 from enum import StrEnum
 
 
 class Point(StrEnum):
-    """The points on a message's way, in the order in which it passes them."""
+    """The points on a message's way, in their order."""
 
     COMMITTED = "committed"  # producer: user and message are one committed transaction
     CLAIMED = "claimed"  # producer: the relay has taken the message out of the outbox
@@ -33,15 +30,10 @@ Watcher = Callable[[Point, str], None]
 
 
 class Journey:
-    """Reports to all watchers which message reached which point.
+    """Reports to all watchers which message reached which point."""
 
-    With `die_at`, the process ends with SIGKILL when the first message reaches that point: no handler runs and no
-    buffer is written, as in a power cut. Crash tests use this to crash at an exact point, without a sleep.
-    """
-
-    def __init__(self, *, die_at: Point | None = None) -> None:
+    def __init__(self) -> None:
         self._watchers: list[Watcher] = []
-        self._die_at = die_at
 
     def watch(self, watcher: Watcher) -> None:
         """Call `watcher` at every point from now on; it must not block or raise."""
@@ -51,5 +43,3 @@ class Journey:
         """Report that the message has reached the point."""
         for watcher in self._watchers:
             watcher(point, message_id)
-        if point is self._die_at:
-            os.kill(os.getpid(), signal.SIGKILL)

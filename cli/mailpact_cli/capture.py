@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from mailpact.settings import AmqpUrl, HostPort, SettingsError
-from mailpact.telemetry import Journey
 from mailpact_capture.limits import DEFAULT_KEPT_BYTES, DEFAULT_KEPT_MAILS
 from mailpact_cli import options
-from mailpact_cli.environment import fault_point
+from mailpact_cli.environment import new_journey
 from mailpact_cli.listening import bound_address, listen
 from mailpact_cli.log_output import configure_logging
 from mailpact_cli.serving import announce, serve_until_stopped
@@ -96,7 +95,7 @@ def capture(
 ) -> None:
     """Run a mail server for tests, which shows the mail and delivers nothing."""
     shipping = _log_shipping(amqp_url)
-    journey = Journey(die_at=fault_point())
+    journey = new_journey()
     if store is not None:
         options.make_folder(store.absolute().parent)
     certificate = _pair(tls_certificate, tls_key)

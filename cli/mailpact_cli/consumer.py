@@ -12,7 +12,7 @@ import typer
 from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError
 from mailpact.telemetry import Journey
 from mailpact_cli import options
-from mailpact_cli.environment import fault_point
+from mailpact_cli.environment import new_journey
 from mailpact_cli.errors import exit_line
 from mailpact_cli.listening import listen
 from mailpact_cli.log_shipping import LogShipper, configure_service_logging, shipping
@@ -121,7 +121,7 @@ def consumer(
     if smtp_tls is SmtpTls.OFF and (smtp_url.is_tls or smtp_url.password is not None):
         raise SettingsError("--smtp-tls off cannot be used with smtps://, nor with a password in --smtp-url")
     shipper = configure_service_logging("consumer", None if local_logs else amqp_url)
-    journey = Journey(die_at=fault_point())
+    journey = new_journey()
     options.sqlite_folder(inbox_url)
 
     settings = ConsumerSettings(

@@ -2,13 +2,14 @@
 
 import os
 import re
+import signal
 from collections.abc import Collection
 from pathlib import Path
 
 from typer.core import TyperGroup
 
 from mailpact.settings import SettingsError
-from mailpact.telemetry import Point
+from mailpact.telemetry import Journey, Point
 from mailpact_cli.commands import variables
 from mailpact_cli.options import ENVIRONMENT_PREFIX
 
@@ -51,18 +52,30 @@ def check_environment(group: TyperGroup, arguments: list[str]) -> None:
         )
 
 
-def fault_point() -> Point | None:
-    """Return the point at which a crash test wants this process to die; raise SettingsError for an unknown point."""
+def new_journey() -> Journey:
+    """Return a journey without watchers, but for the one that kills this process at the fault point of a crash test.
+
+    The process ends with SIGKILL when the first message reaches the point: no handler runs and no buffer is written, as
+    in a power failure. Raises SettingsError for an unknown point.
+    """
+    journey = Journey()
     text = os.environ.get(FAULT_POINT_VARIABLE)
     if not text:
-        return None
+        return journey
     try:
-        return Point(text)
+        fault_point = Point(text)
     except ValueError:
         known = ", ".join(Point)
         raise SettingsError(
             f"{FAULT_POINT_VARIABLE}={text!r} is not a point; the points are: {known}"
         ) from None
+
+    def die(point: Point, _message_id: str) -> None:
+        if point is fault_point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    journey.watch(die)
+    return journey
 
 
 def read_url_files(known: Collection[str]) -> None:

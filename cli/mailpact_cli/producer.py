@@ -4,9 +4,8 @@ import asyncio
 from typing import Annotated, Any, Final
 
 from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError
-from mailpact.telemetry import Journey
 from mailpact_cli import options
-from mailpact_cli.environment import fault_point
+from mailpact_cli.environment import new_journey
 from mailpact_cli.listening import bound_address, listen, site_url
 from mailpact_cli.log_shipping import configure_service_logging, shipping
 from mailpact_cli.process_metrics import ProcessMetrics
@@ -94,7 +93,7 @@ def producer(
 ) -> None:
     """Run the example site, on which readers register."""
     shipper = configure_service_logging("producer", None if local_logs else amqp_url)
-    journey = Journey(die_at=fault_point())
+    journey = new_journey()
     options.sqlite_folder(database_url)
     proxies, name = parse_networks(trusted_proxies), parse_site_name(site_name)
     watched = _canary(canary, canary_interval, canary_viewer_url, canary_push_url)

@@ -9,7 +9,7 @@ from typing import Annotated
 from mailpact.settings import AmqpUrl, DatabaseUrl, HostPort, SettingsError
 from mailpact.telemetry import Journey
 from mailpact_cli import options
-from mailpact_cli.environment import fault_point
+from mailpact_cli.environment import new_journey
 from mailpact_cli.log_shipping import LogShipper, configure_service_logging, shipping
 from mailpact_cli.running_system import RunningSystem, UpOptions, running_system
 from mailpact_cli.serving import say, serve_until_stopped
@@ -66,7 +66,7 @@ def up(
         amqp_url=amqp_url,
         database_url=database_url,
     )
-    journey = Journey(die_at=fault_point())
+    journey = new_journey()
     if database_url is not None:
         options.sqlite_folder(database_url)
     if is_once:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
+from pymysql.constants import CLIENT
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError
 
 from mailpact.database import clock
-from mailpact.database.mysql import joins_statements
 
 NEW_CLAIM: Final = (
     "message_id, recipient_sha256, body_sha256, publisher_id, template_digest, token, uncertain, due"
@@ -87,7 +87,7 @@ class Group:
         self._statements: list[tuple[str, Values]] = []
         if now is not None:
             self._now = str(now)
-        elif joins_statements(connection):
+        elif _joins_statements(connection):
             self._now = "@mailpact_now"
             self._add(f"SET {self._now} = {_MYSQL_NOW}")
         else:
@@ -185,7 +185,7 @@ def _execute(connection: Connection, statements: Sequence[tuple[str, Values]]) -
     driver: Any = connection.connection  # the interface of the driver beneath SQLAlchemy
     cursor = driver.cursor()
     try:
-        if joins_statements(connection):
+        if _joins_statements(connection):
             cursor.execute(";".join([_with_literals(text, values) for text, values in statements]))
             while cursor.nextset():
                 pass
@@ -230,3 +230,9 @@ def literal(value: object) -> str:
     if isinstance(value, int):
         return str(int(value))
     raise TypeError(f"a value of type {type(value).__name__} has no literal here")
+
+
+def _joins_statements(connection: Connection) -> bool:
+    """Return whether the server takes several statements, separated by semicolons, in one packet on this connection."""
+    driver = connection.connection.dbapi_connection
+    return bool(getattr(driver, "client_flag", 0) & CLIENT.MULTI_STATEMENTS)

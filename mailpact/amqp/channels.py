@@ -39,7 +39,7 @@ async def consume(channel: AbstractChannel, queue: str, receive: Receive) -> str
 
     `receive` gets every delivery on the channel; the channel belongs to one of our connections.
     """
-    cast(Connection, channel.connection).pass_deliveries_on(channel.number, receive)
+    cast(Connection, channel.connection).frames.receivers[channel.number] = receive
     server = channel.connection.server_properties
     if server.get("product") == "RabbitMQ" and str(server.get("version")).startswith("3."):
         return await _consume_until_deleted(channel, queue)

@@ -10,6 +10,7 @@ A payload consists of class, weight and body size (12 bytes), a bit for each pro
 properties.
 """
 
+from aiormq.exceptions import InvalidFrameError
 from pamqp import decode
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
@@ -18,21 +19,32 @@ _FLAGS_AT = 12
 _PROPERTIES_AT = 14
 
 
-def decodable(payload: bytes) -> bytes:
-    """Return the payload of a content header frame, changed only if pamqp cannot decode it.
-
-    Raises ValueError if the payload ends too early.
-    """
+def decoded(payload: bytes) -> ContentHeader:
+    """Return the decoded payload of a content header frame. Raises InvalidFrameError if the payload ends too early."""
     try:
-        ContentHeader().unmarshal(payload)
+        return _unmarshalled(payload)
     except Exception:  # noqa: BLE001  # a malformed payload can raise anything from struct.error to RecursionError
+        return _unmarshalled(_mended(payload))
+
+
+def decodable(payload: bytes) -> bytes:
+    """Return the payload itself if pamqp can decode it, else a mended copy. Raises InvalidFrameError as `decoded`."""
+    try:
+        _unmarshalled(payload)
+    except Exception:  # noqa: BLE001  # as above
         return _mended(payload)
     return payload
 
 
+def _unmarshalled(payload: bytes) -> ContentHeader:
+    header = ContentHeader()
+    header.unmarshal(payload)
+    return header
+
+
 def _mended(payload: bytes) -> bytes:
     if len(payload) < _PROPERTIES_AT:
-        raise ValueError("a content header is cut short")
+        raise InvalidFrameError("a content header is cut short")
     flags = int.from_bytes(payload[_FLAGS_AT:_PROPERTIES_AT])
     kept_flags, kept, offset = 0, b"", _PROPERTIES_AT
     for name, flag in Basic.Properties.flags.items():
@@ -41,7 +53,7 @@ def _mended(payload: bytes) -> bytes:
         kind = Basic.Properties.amqp_type(name)
         end = offset + _length(payload[offset : offset + 4], kind)
         if end > len(payload):
-            raise ValueError(f"a content header is cut short at {name}")
+            raise InvalidFrameError(f"a content header is cut short at {name}")
         encoded = _mended_property(payload[offset:end], kind)
         if encoded:
             kept_flags |= flag

@@ -22,7 +22,7 @@ from mailpact.amqp.errors import BrokerError, BrokerLost, talking, why_closed
 from mailpact.amqp.messages import Message
 from mailpact.amqp.supervisor import Supervisor
 from mailpact.amqp.transport import Delivered
-from mailpact.amqp.watchdog import LOOK_SECONDS, Look, Watchdog
+from mailpact.amqp.watchdog import LOOK_SECONDS, Watchdog
 from mailpact.settings import AmqpUrl
 
 CANCEL_SECONDS = 2  # a stopping process waits no longer; the deliveries come back to the queue in any case
@@ -229,8 +229,11 @@ class Subscriber:
                 found = await look_at(connection, self.queue) or (0, 0)
             if found is None or self._consuming is not consuming:
                 continue  # the broker is busy or lost, or consuming was paused meanwhile
+            ready, consumers = found
             has_room = acks.unsettled < self._prefetch
-            why = self._watchdog.why_lost(Look(*found, delivered=self._delivered, has_room=has_room))
+            why = self._watchdog.why_lost(
+                ready=ready, consumers=consumers, delivered=self._delivered, has_room=has_room
+            )
             if why is not None and not over.done():
                 over.set_exception(BrokerLost(f"the broker has lost the subscription to {self.queue}: {why}"))
 

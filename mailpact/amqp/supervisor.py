@@ -110,13 +110,13 @@ async def _dial(url: AmqpUrl, role: str, seconds: float) -> Connection:
     except TimeoutError as error:
         raise BrokerUnreachable("the broker does not answer in time") from error
     except Exception as error:  # a server of another protocol: pamqp may raise anything then
-        if connection.closing_code in REFUSALS:
+        if connection.frames.closing_code in REFUSALS:
             raise AccessRefused(
-                f"{connection.last_words}; check the user, password and virtual host in the broker's URL"
+                f"{connection.frames.last_words}; check the user, password and virtual host in the broker's URL"
             ) from error
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise AccessRefused(f"the broker's certificate is not trusted: {reason(error)}") from error
-        raise BrokerUnreachable(connection.last_words or reason(error)) from error
+        raise BrokerUnreachable(connection.frames.last_words or reason(error)) from error
     return connection
 
 
@@ -132,21 +132,17 @@ async def hang_up(connection: Connection) -> None:
 
 
 async def _open(connection: Connection, seconds: float) -> None:
-    opening = asyncio.create_task(connection.connect())
+    opening, is_in_time = asyncio.create_task(connection.connect()), False
     try:
         await asyncio.wait({opening}, timeout=seconds)
-    except asyncio.CancelledError:
-        await _give_up(opening, connection)
-        raise
-    if not opening.done():
-        await _give_up(opening, connection)
+        is_in_time = opening.done()
+    finally:
+        if not is_in_time:  # or this task was cancelled: the caller will not get the connection
+            connection.cut()
+            await _end(opening)
+    if not is_in_time:
         raise TimeoutError
     opening.result()
-
-
-async def _give_up(opening: asyncio.Task[Any], connection: Connection) -> None:
-    connection.cut()  # even if it has just been opened: the caller will not get it
-    await _end(opening)
 
 
 async def _run_session(session: Session, connection: AbstractConnection) -> NoReturn:

@@ -12,7 +12,7 @@ from aiormq.exceptions import ChannelPreconditionFailed
 
 from mailpact.amqp.channels import short_channel
 from mailpact.amqp.errors import reason
-from mailpact.contracts.catalogue import Exchange, Queue, QueueBinding, Topology
+from mailpact.contracts.catalogue import Exchange, Queue, Topology
 
 log = structlog.get_logger()
 
@@ -57,12 +57,6 @@ async def declare(connection: AbstractConnection, piece: Exchange | Queue, *, pa
     """
     async with short_channel(connection) as channel:  # a refusal closes the channel
         await _declare(channel, piece, passive=passive)
-
-
-async def bind(connection: AbstractConnection, route: QueueBinding) -> None:
-    """Bind a queue to an exchange within 10 seconds."""
-    async with short_channel(connection) as channel:
-        await channel.queue_bind(route.queue, route.exchange, route.routing_key)
 
 
 async def _declare(channel: AbstractChannel, piece: Exchange | Queue, *, passive: bool) -> None:

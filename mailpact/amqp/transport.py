@@ -1,12 +1,11 @@
 """aiormq's connection with four additions. All of them use aiormq's one hook, the factory of its transport.
 
-The connection can be cut: a polite close waits for the broker, and a frozen broker with full buffers never answers.
-The connection survives messages with malformed properties: see `content_header`.
-The connection keeps the text with which the broker closed it: aiormq itself loses that text when, for instance, the
-virtual host does not exist.
-The connection can pass the deliveries of a channel on by itself: aiormq reads each of their frames in three steps,
-puts each through a queue and starts a task for each delivery, which takes more CPU time than the rest of a mail's way
-through AMQP.
+- The connection can be cut: a polite close waits for the broker, and a frozen broker with full buffers never answers.
+- A message with malformed properties does not end the connection: see `content_header`.
+- The text with which the broker closed the connection is kept. aiormq loses this text, for instance when the virtual
+  host does not exist.
+- The connection can pass the deliveries on a channel to a function. aiormq reads each frame in three steps, puts each
+  through a queue and starts a task for each delivery. This takes more CPU time than all else that a mail needs of AMQP.
 """
 
 import asyncio
@@ -16,12 +15,10 @@ from typing import Any, Final, cast
 
 from aiormq.connection import Connection as AiormqConnection
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
-from aiormq.exceptions import InvalidFrameError
 from pamqp.commands import Basic
-from pamqp.header import ContentHeader
 from yarl import URL
 
-from mailpact.amqp.content_header import decodable
+from mailpact.amqp.content_header import decodable, decoded
 from mailpact.settings import AmqpUrl
 
 HEARTBEAT_SECONDS = 10  # a dead peer is noticed after (10 + 1) * 3 seconds; aiormq's default of 60 means 183
@@ -54,7 +51,7 @@ class Connection(AiormqConnection):
     """A connection to the broker, not yet opened. `role` names the connection in the broker's list of connections."""
 
     def __init__(self, url: AmqpUrl, role: str) -> None:
-        self._transport = _Transport()
+        self.frames = _Frames()
         defaults = {"heartbeat": str(HEARTBEAT_SECONDS), "name": f"mailpact {role}"}
         address = URL.build(
             scheme="amqps" if url.is_tls else "amqp",
@@ -64,56 +61,37 @@ class Connection(AiormqConnection):
             port=url.port,
             query=defaults | dict(url.options),
         )
-        super().__init__(address, transport_factory=self._transport)
+        super().__init__(address, transport_factory=self.frames)
         self.vhost = url.vhost
-
-    @property
-    def closing_code(self) -> int:
-        """Return the code with which the broker closed the connection; 0 if the broker did not close it."""
-        return self._transport.reader.closing_code if self._transport.reader else 0
-
-    @property
-    def last_words(self) -> str:
-        """The code and the text with which the broker closed the connection; empty if the broker did not close it."""
-        return self._transport.reader.last_words if self._transport.reader else ""
-
-    def pass_deliveries_on(self, channel: int, receive: Receive) -> None:
-        """Give the deliveries on a channel of this number to `receive` instead of aiormq's consumers."""
-        assert self._transport.reader is not None  # noqa: S101  # a channel has an open connection
-        self._transport.reader.receivers[channel] = receive
 
     def cut(self) -> None:
         """End the connection at once, whatever has not been sent yet; does nothing if it is closed already."""
-        self._transport.abort()
+        if self.frames.writer is not None:
+            self.frames.writer.transport.abort()
 
 
-class _Transport(TransportFactory):
+class _Frames(TransportFactory):
+    """Opens the connection's stream, and gives aiormq the frames in its own steps: one byte, six bytes, the rest.
+
+    `receivers` get the deliveries on the channels of their numbers; aiormq does not see these deliveries.
+    `closing_code` and `last_words` are the code and text with which the broker closed the connection, else 0 and "".
+    """
+
+    stream: asyncio.StreamReader
+
     def __init__(self) -> None:
-        self.reader: _FrameReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
-
-    async def create(self, url: URL, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
-        reader, self._writer = await factory.create(url, **options)
-        self.reader = _FrameReader(reader)
-        # aiormq calls nothing but the two methods that the frame reader has.
-        return cast(asyncio.StreamReader, self.reader), self._writer
-
-    def abort(self) -> None:
-        if self._writer is not None:
-            self._writer.transport.abort()
-
-
-class _FrameReader:
-    """Gives aiormq frames in its own steps: one byte (type), six bytes (channel, size), then payload and end."""
-
-    def __init__(self, reader: asyncio.StreamReader) -> None:
         self.closing_code, self.last_words = 0, ""
         self.receivers: dict[int, Receive] = {}
-        self._reader = reader
+        self.writer: asyncio.StreamWriter | None = None
         self._read = bytearray()
         self._frame = b""
         self._given_at = 0.0
+
+    async def create(self, url: URL, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
+        self.stream, self.writer = await factory.create(url, **options)
+        # aiormq calls nothing but the two methods that follow.
+        return cast(asyncio.StreamReader, self), self.writer
 
     def at_eof(self) -> bool:
         # The next read raises at the end of the stream. If this method told the end, aiormq would fail its callers with
@@ -158,7 +136,7 @@ class _FrameReader:
         return frame
 
     async def _read_more(self) -> None:
-        more = await self._reader.read(READ_BYTES)
+        more = await self.stream.read(READ_BYTES)
         if not more:
             raise asyncio.IncompleteReadError(bytes(self._read), None)
         self._read += more
@@ -167,7 +145,7 @@ class _FrameReader:
         start = PAYLOAD_AT + 5 + method[PAYLOAD_AT + 4]  # after class, method and consumer tag
         exchange, end = _short_text(method, start + 9)
         routing_key, _ = _short_text(method, end)
-        header = _decoded(_payload(await self._next()))
+        header = decoded(_payload(await self._next()))
         body = b""
         while len(body) < header.body_size:
             body += _payload(await self._next())
@@ -195,26 +173,8 @@ def _short_text(method: bytes, start: int) -> tuple[str, int]:
     return method[start + 1 : end].decode(errors="replace"), end
 
 
-def _decoded(payload: bytes) -> ContentHeader:
-    """Return the decoded payload of a header frame. Raises InvalidFrameError for one that is cut short."""
-    header = ContentHeader()
-    try:
-        header.unmarshal(payload)
-    except Exception:  # noqa: BLE001  # a malformed payload can raise anything (see `content_header.py`)
-        header = ContentHeader()
-        header.unmarshal(_decodable(payload))
-    return header
-
-
 def _with_decodable_header(frame: bytes) -> bytes:
-    """Return a header frame that pamqp can decode. Raises InvalidFrameError for one that is cut short."""
+    """Return a header frame that pamqp can decode. Raises InvalidFrameError if its payload ends too early."""
     payload = _payload(frame)
-    changed = _decodable(payload)
+    changed = decodable(payload)
     return frame if changed is payload else frame[:3] + len(changed).to_bytes(4) + changed + frame[-1:]
-
-
-def _decodable(payload: bytes) -> bytes:
-    try:
-        return decodable(payload)
-    except ValueError as error:
-        raise InvalidFrameError(str(error)) from error

@@ -12,27 +12,12 @@ Subscribing anew returns what is unsettled to the queue, and the broker counts t
 message, twice as many answers are needed before the next time.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 LOOK_SECONDS: Final = 2.0
 WITHOUT_CONSUMER: Final = 3  # answers in a row
 WITHOUT_DELIVERY: Final = 5
 LARGEST_PATIENCE: Final = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What is known at one moment.
-
-    `ready` messages wait in the queue; `delivered` counts what the subscriber has ever received; `has_room` says that
-    the subscriber has fewer unsettled messages than its prefetch.
-    """
-
-    ready: int
-    consumers: int
-    delivered: int
-    has_room: bool
 
 
 class Watchdog:
@@ -47,19 +32,23 @@ class Watchdog:
         """Begin anew, because consuming has begun or was paused."""
         self._without_consumer = self._without_delivery = 0
 
-    def why_lost(self, look: Look) -> str | None:
-        """Return why the subscription is lost, one line; None while it may be alive."""
-        has_come = look.delivered > self._delivered
-        self._delivered = look.delivered
+    def why_lost(self, *, ready: int, consumers: int, delivered: int, has_room: bool) -> str | None:
+        """Return why the subscription is lost, one line; None while it may be alive.
+
+        `ready` messages wait in the queue; `delivered` counts what the subscriber has ever received; `has_room` says
+        that the subscriber has fewer unsettled messages than its prefetch.
+        """
+        has_come = delivered > self._delivered
+        self._delivered = delivered
         if has_come:
             self._patience = 1
-        is_starved = look.ready > 0 and look.has_room and not has_come
-        self._without_consumer = 0 if look.consumers else self._without_consumer + 1
+        is_starved = ready > 0 and has_room and not has_come
+        self._without_consumer = 0 if consumers else self._without_consumer + 1
         self._without_delivery = self._without_delivery + 1 if is_starved else 0
         if self._without_consumer >= WITHOUT_CONSUMER * self._patience:
             why = "the queue has no consumer any more"
         elif self._without_delivery >= WITHOUT_DELIVERY * self._patience:
-            why = f"{look.ready} messages wait and none is delivered"
+            why = f"{ready} messages wait and none is delivered"
         else:
             return None
         self._patience = min(2 * self._patience, LARGEST_PATIENCE)

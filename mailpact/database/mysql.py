@@ -9,7 +9,7 @@ import ssl
 from typing import Any, Final
 
 from pymysql.constants import CLIENT
-from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url
+from sqlalchemy import Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 CONNECTIONS: Final = 5
@@ -42,10 +42,7 @@ _SESSION: Final = (
 
 
 def mysql_engine(url: str, *, joins_statements: bool = False) -> Engine:
-    """Return the engine for short transactions; nothing is connected yet.
-
-    With `joins_statements` the server takes several statements in one packet (see `joins_statements` below).
-    """
+    """Return the engine for short transactions; `joins_statements` as for `open_database`. Nothing is connected yet."""
     return _engine(
         url,
         ANSWER_SECONDS,
@@ -82,12 +79,6 @@ def _engine(url: str, answer_seconds: int, more: dict[str, Any], **pool: Any) ->
         },
         **pool,
     )
-
-
-def joins_statements(connection: Connection) -> bool:
-    """Return whether the server takes several statements, separated by semicolons, in one packet on this connection."""
-    driver = connection.connection.dbapi_connection
-    return bool(getattr(driver, "client_flag", 0) & CLIENT.MULTI_STATEMENTS)
 
 
 def was_in_the_way(error: DBAPIError) -> bool:

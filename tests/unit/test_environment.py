@@ -1,18 +1,26 @@
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from mailpact.settings import SettingsError
 from mailpact.telemetry import Point
-from mailpact_cli.environment import fault_point, misspelt_variable, read_url_files, set_variables
+from mailpact_cli.environment import misspelt_variable, new_journey, read_url_files, set_variables
 
 
-@pytest.mark.parametrize(("text", "expected"), [("", None), *((str(point), point) for point in Point)])
-def test_a_fault_point_is_read(text: str, expected: Point | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MAILPACT_FAULT_POINT", text)
+@pytest.mark.parametrize("fault_point", ["", *Point])
+def test_a_process_is_killed_at_its_fault_point(fault_point: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILPACT_FAULT_POINT", fault_point)
+    killed = []
+    journey = new_journey()
+    for point in Point:
+        monkeypatch.setattr(
+            os, "kill", lambda process, signal, at=point: killed.append((at, process, signal))
+        )
+        journey.reach(point, "a")
 
-    assert fault_point() is expected
+    assert killed == ([(fault_point, os.getpid(), signal.SIGKILL)] if fault_point else [])
 
 
 def test_an_unknown_fault_point_is_refused_and_the_known_ones_are_named(
@@ -21,7 +29,7 @@ def test_an_unknown_fault_point_is_refused_and_the_known_ones_are_named(
     monkeypatch.setenv("MAILPACT_FAULT_POINT", "lunch")
 
     with pytest.raises(SettingsError, match=r"MAILPACT_FAULT_POINT='lunch' .* committed, claimed, confirmed"):
-        fault_point()
+        new_journey()
 
 
 @pytest.mark.parametrize("text", ["amqp://u:secret@h/", "amqp://u:secret@h/\n"])

@@ -86,7 +86,8 @@ async def look(connection: "AbstractConnection", piece: Exchange | Queue) -> Pie
 
 async def _make(connection: "AbstractConnection", topology: Topology, states: list[PieceState]) -> list[str]:
     """Declare what is missing and bind each queue at once; return a line for each."""
-    from mailpact.amqp.topology import bind, declare
+    from mailpact.amqp.channels import short_channel
+    from mailpact.amqp.topology import declare
 
     lines = []
     for state in states:
@@ -95,6 +96,7 @@ async def _make(connection: "AbstractConnection", topology: Topology, states: li
         lines.append(f"{'found' if state.is_there else 'made '}  {state.title}{state.note}")
         for route in topology.bindings if isinstance(state.piece, Queue) else ():
             if route.queue == state.piece.name:
-                await bind(connection, route)
+                async with short_channel(connection) as channel:
+                    await channel.queue_bind(route.queue, route.exchange, route.routing_key)
                 lines.append(f"bound  {state.title} to exchange {route.exchange} by {route.routing_key!r}")
     return lines

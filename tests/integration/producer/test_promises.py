@@ -19,9 +19,9 @@ from mailpact_producer import relay
 from tests.timing import at_most
 
 RUNNER = """
-import asyncio, socket, sys
+import asyncio, os, socket, sys
 from mailpact.settings import AmqpUrl, DatabaseUrl
-from mailpact.telemetry import Journey, Point
+from mailpact_cli.environment import new_journey
 from mailpact_cli.log_output import configure_logging
 from mailpact_producer.service import running
 from mailpact_producer.settings import ProducerSettings
@@ -32,7 +32,8 @@ async def main(amqp_url, database_url, die_at):
     listener.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     settings = ProducerSettings(url, AmqpUrl.parse(amqp_url), DatabaseUrl(database_url), mail_limit_network=0)
-    async with running(settings, listener, journey=Journey(die_at=Point(die_at))):
+    os.environ["MAILPACT_FAULT_POINT"] = die_at
+    async with running(settings, listener, journey=new_journey()):
         print(url, flush=True)
         await asyncio.sleep(60)
 

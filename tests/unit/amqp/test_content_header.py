@@ -1,6 +1,7 @@
 import struct
 
 import pytest
+from aiormq.exceptions import InvalidFrameError
 from hypothesis import given
 from hypothesis import strategies as st
 from pamqp.commands import Basic
@@ -108,7 +109,7 @@ def test_what_pamqp_can_decode_is_not_touched() -> None:
 def test_a_header_cut_short_is_refused(length: int) -> None:
     data = payload(**SOUND, timestamp=b"\xff" * 8)[:length]
 
-    with pytest.raises(ValueError, match="cut short"):
+    with pytest.raises(InvalidFrameError, match="cut short"):
         decodable(data)
 
 
@@ -118,6 +119,6 @@ def test_any_bytes_become_decodable_or_are_refused(properties: bytes, flags: int
 
     try:
         mended = decodable(data)
-    except ValueError:
+    except InvalidFrameError:
         return
     assert decoded(mended).body_size == 7

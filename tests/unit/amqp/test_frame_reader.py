@@ -12,7 +12,7 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
-from mailpact.amqp.transport import Delivered, _FrameReader
+from mailpact.amqp.transport import Delivered, _Frames
 
 BODY = b"some bytes " * 50
 
@@ -30,7 +30,8 @@ def delivery(tag: int, *, channel: int = 1, properties: Basic.Properties | None 
 async def read_all(sent: bytes, received: list[Delivered], *, chance: random.Random) -> list[Any]:
     """Return the frames that aiormq gets, read in its steps, when the bytes arrive in pieces of any size."""
     stream = asyncio.StreamReader()
-    reader = _FrameReader(stream)
+    reader = _Frames()
+    reader.stream = stream
     reader.receivers[1] = received.append
 
     async def arrive() -> None:
@@ -50,7 +51,7 @@ async def read_all(sent: bytes, received: list[Delivered], *, chance: random.Ran
     return frames
 
 
-async def read_on(reader: _FrameReader, frames: list[Any]) -> NoReturn:
+async def read_on(reader: _Frames, frames: list[Any]) -> NoReturn:
     while True:
         start = await reader.readexactly(1) + await reader.readexactly(6)
         whole = start + await reader.readexactly(int.from_bytes(start[3:]) + 1)
@@ -98,7 +99,8 @@ async def test_delivery_with_a_property_that_cannot_be_decoded_is_passed_on() ->
 
 async def test_delivery_whose_header_is_cut_short_ends_the_connection() -> None:
     stream = asyncio.StreamReader()
-    reader = _FrameReader(stream)
+    reader = _Frames()
+    reader.stream = stream
     reader.receivers[1] = lambda _: None
     stream.feed_data(delivery(1)[0] + b"\x02\x00\x01\x00\x00\x00\x03abc\xce")
 

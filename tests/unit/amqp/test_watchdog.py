@@ -1,20 +1,24 @@
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
-from mailpact.amqp.watchdog import LARGEST_PATIENCE, WITHOUT_CONSUMER, WITHOUT_DELIVERY, Look, Watchdog
+from mailpact.amqp.watchdog import LARGEST_PATIENCE, WITHOUT_CONSUMER, WITHOUT_DELIVERY, Watchdog
+
+Look = dict[str, Any]
+
 
 NO_CONSUMER = Look(ready=0, consumers=0, delivered=0, has_room=True)
 STARVED = Look(ready=7, consumers=2, delivered=0, has_room=True)
 
 
-def looks_until_lost(watchdog: Watchdog, look: Look) -> int:
+def looks_until_lost(watchdog: Watchdog, seen: Look) -> int:
     """Return how many times the same look is needed until the subscription counts as lost."""
-    return next(number for number in range(1, 10_000) if watchdog.why_lost(look))
+    return next(number for number in range(1, 10_000) if watchdog.why_lost(**seen))
 
 
 def judged(watchdog: Watchdog, looks: Iterable[Look]) -> set[str | None]:
-    return {watchdog.why_lost(look) for look in looks}
+    return {watchdog.why_lost(**seen) for seen in looks}
 
 
 def test_a_queue_without_consumers_has_lost_this_one() -> None:
@@ -22,7 +26,7 @@ def test_a_queue_without_consumers_has_lost_this_one() -> None:
     early = judged(watchdog, [NO_CONSUMER] * (WITHOUT_CONSUMER - 1))
 
     assert early == {None}
-    assert watchdog.why_lost(NO_CONSUMER) == "the queue has no consumer any more"
+    assert watchdog.why_lost(**NO_CONSUMER) == "the queue has no consumer any more"
 
 
 def test_messages_that_wait_while_there_is_room_mean_a_loss_although_others_consume() -> None:
@@ -30,7 +34,7 @@ def test_messages_that_wait_while_there_is_room_mean_a_loss_although_others_cons
     early = judged(watchdog, [STARVED] * (WITHOUT_DELIVERY - 1))
 
     assert early == {None}
-    assert watchdog.why_lost(STARVED) == "7 messages wait and none is delivered"
+    assert watchdog.why_lost(**STARVED) == "7 messages wait and none is delivered"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +43,7 @@ def test_messages_that_wait_while_there_is_room_mean_a_loss_although_others_cons
         [Look(ready=9, consumers=1, delivered=number, has_room=True) for number in range(99)],
         [Look(ready=9, consumers=1, delivered=0, has_room=False)] * 99,
         [Look(ready=0, consumers=1, delivered=0, has_room=True)] * 99,
-        [*[NO_CONSUMER] * (WITHOUT_CONSUMER - 1), Look(0, 1, 0, True)] * 9,
+        [*[NO_CONSUMER] * (WITHOUT_CONSUMER - 1), Look(ready=0, consumers=1, delivered=0, has_room=True)] * 9,
     ],
     ids=["messages come", "the prefetch is used up", "nothing waits", "no leader for a moment"],
 )
@@ -61,8 +65,10 @@ def test_subscribing_anew_in_vain_grows_rare_until_a_message_comes() -> None:
     for _ in range(8):
         needed.append(looks_until_lost(watchdog, NO_CONSUMER))
         watchdog.forget()
-    watchdog.why_lost(Look(ready=0, consumers=1, delivered=1, has_room=True))
+    watchdog.why_lost(**Look(ready=0, consumers=1, delivered=1, has_room=True))
     watchdog.forget()
 
     assert needed == [WITHOUT_CONSUMER * min(2**number, LARGEST_PATIENCE) for number in range(8)]
-    assert looks_until_lost(watchdog, Look(0, 0, 1, True)) == WITHOUT_CONSUMER
+    assert (
+        looks_until_lost(watchdog, Look(ready=0, consumers=0, delivered=1, has_room=True)) == WITHOUT_CONSUMER
+    )
