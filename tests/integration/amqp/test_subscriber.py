@@ -141,7 +141,7 @@ async def test_an_ack_that_waits_when_the_connection_dies_is_false(
         flood = [asyncio.create_task(other.basic_publish(bytes(1_000_000))) for _ in range(20)]
         await wait_until(
             "the writer is stuck",
-            lambda: connection._transport._writer.transport.get_write_buffer_size() > 100_000,
+            lambda: connection.frames.writer.transport.get_write_buffer_size() > 100_000,
         )
         ack = asyncio.create_task(receiver.deliveries[0].ack())
         await asyncio.sleep(0)

@@ -298,7 +298,7 @@ async def test_a_frozen_broker_with_full_buffers_is_hung_up_on_in_bounded_time(
     sending = [asyncio.create_task(channel.basic_publish(bytes(1_000_000), exchange="")) for _ in range(20)]
     await wait_until(
         "the writer is stuck",
-        lambda: connection._transport._writer.transport.get_write_buffer_size() > 100_000,
+        lambda: connection.frames.writer.transport.get_write_buffer_size() > 100_000,
     )
 
     async with asyncio.timeout(4):
