@@ -28,6 +28,11 @@ _TOKEN: Final = re.compile(
       | (?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
+# Most fields hold one mailbox of this form, for which the general parser returns the same address.
+_COMMON: Final = re.compile(
+    r"(?:(?P<name>[A-Za-z][A-Za-z0-9.-]*(?: [A-Za-z0-9.-]+)*) <(?P<angle>[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+)>"
+    r"|(?P<bare>[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+))"
+)
 _ROUTE: Final = re.compile(r"@[^:<>\s]*:")
 _WORD: Final = re.compile(r'"(?:[^"\\]|\\.)*"(?:@\S+)?|\S+', re.DOTALL)
 _AT: Final = re.compile(r" ?@ ?")
@@ -49,10 +54,15 @@ def addresses(values: Iterable[str]) -> tuple[Address, ...]:
     """Return the mailboxes of address fields. `values` are the fields' undecoded values."""
     found: list[Address] = []
     for value in values:
-        for mailbox in _mailboxes(value[:MAX_VALUE_CHARACTERS]):
-            found.extend(mailbox.read())
-            if len(found) >= MAX_ADDRESSES:
-                return tuple(found[:MAX_ADDRESSES])
+        if common := _COMMON.fullmatch(value):
+            found.append(Address(common["name"] or "", common["angle"] or common["bare"]))
+        else:
+            for mailbox in _mailboxes(value[:MAX_VALUE_CHARACTERS]):
+                found.extend(mailbox.read())
+                if len(found) >= MAX_ADDRESSES:
+                    break
+        if len(found) >= MAX_ADDRESSES:
+            return tuple(found[:MAX_ADDRESSES])
     return tuple(found)
 
 

@@ -79,7 +79,7 @@ class Feed:
         self.is_closed = False
         self._kept: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._subscriptions: set[Subscription] = set()
-        self._changed = asyncio.Event()
+        self._changed: asyncio.Event | None = None  # made when somebody waits for the next event
 
     def publish(
         self, kind: str, data: Mapping[str, Any] | None = None, namespaces: tuple[str, ...] | None = None
@@ -90,12 +90,18 @@ class Feed:
         self._kept.append(event)
         for subscription in self._subscriptions:
             subscription.put(event)
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._wake()
 
     def next_change(self) -> asyncio.Event:
         """Return an asyncio.Event that is set at the next event of the feed."""
+        if self._changed is None:
+            self._changed = asyncio.Event()
         return self._changed
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
     @contextmanager
     def following(self, after: int | None = None) -> Iterator[Subscription]:
@@ -123,4 +129,4 @@ class Feed:
         self.is_closed = True
         for subscription in self._subscriptions:
             subscription.end()
-        self._changed.set()
+        self._wake()

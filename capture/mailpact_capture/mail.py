@@ -79,19 +79,20 @@ class Mail:
         return tuple(value for field, value in self.fields if field.lower() == name)
 
     def readable_text(self) -> str:
-        """Return the start of the text on one line, taken from the HTML if the mail has no plain text."""
+        """Return the start of the text, taken from the HTML if the mail has no plain text."""
         text = self.text[:_READ_FOR_SEARCH]
-        return " ".join((text if text.strip() else text_of_html(self.html[:_READ_FOR_SEARCH])).split())
+        return text if text and not text.isspace() else text_of_html(self.html[:_READ_FOR_SEARCH])
 
     def words(self) -> str:
         """Return the start of the text and the words of the HTML, for the search."""
         if not self.html:
-            return self.readable_text()
+            return self.text[:_READ_FOR_SEARCH]
         return f"{self.text[:_READ_FOR_SEARCH]} {text_of_html(self.html[:_READ_FOR_SEARCH])}"
 
     def snippet(self) -> str:
-        """Return the first words, as a list shows them."""
-        return self.readable_text()[:MAX_SNIPPET_CHARACTERS]
+        """Return the first words on one line, as a list shows them."""
+        words = self.readable_text().split(None, MAX_SNIPPET_CHARACTERS)
+        return " ".join(words[:MAX_SNIPPET_CHARACTERS])[:MAX_SNIPPET_CHARACTERS]
 
 
 def parse(raw: bytes, *, text_limit: int | None = None) -> Mail:

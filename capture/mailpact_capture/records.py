@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from mailpact_capture.addresses import Address
 from mailpact_capture.envelope import Envelope
-from mailpact_capture.mail import MAX_SNIPPET_CHARACTERS, Mail
+from mailpact_capture.mail import Mail
 from mailpact_capture.search import TAG_MARK, fold, fold_capped
 
 
@@ -73,9 +73,6 @@ def row_of(
     sender = (mail.sender,) if mail.sender else ()
     everybody = (*sender, *mail.to, *mail.cc, *bcc, *mail.reply_to)
     files = [attachment.part.file_name() for attachment in mail.attachments]
-    words = mail.words()
-    # Without HTML the words are the text on one line, so the snippet is cut from them.
-    snippet = mail.snippet() if mail.html else words[:MAX_SNIPPET_CHARACTERS]
     inlines = sum(attachment.inline for attachment in mail.attachments)
     return {
         "public_id": public_id,
@@ -93,7 +90,7 @@ def row_of(
         "addressees": json.dumps([_pairs(each) for each in (mail.to, mail.cc, bcc, mail.reply_to)]),
         "attachments": len(mail.attachments) - inlines,
         "inlines": inlines,
-        "snippet": snippet,
+        "snippet": mail.snippet(),
         "defect": mail.defect,
         "found_from": _folded(sender),
         "found_to": _folded(mail.to),
@@ -103,7 +100,7 @@ def row_of(
         "found_rcpt": fold_capped(", ".join(envelope.rcpt_tos)),
         "found_message_id": fold_capped(mail.message_id),
         "found_subject": fold_capped(mail.subject),
-        "found_text": fold_capped(" ".join([mail.subject, *map(str, everybody), *files, words])),
+        "found_text": fold_capped(" ".join([mail.subject, *map(str, everybody), *files, mail.words()])),
     }
 
 

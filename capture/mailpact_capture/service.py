@@ -41,7 +41,7 @@ from mailpact_capture.gate import Handler, gate
 from mailpact_capture.hall import Hall
 from mailpact_capture.handler import close, conversations, quiet_library, take_tls
 from mailpact_capture.history import History
-from mailpact_capture.ids import public_id
+from mailpact_capture.ids import RANDOM_BYTES, public_id
 from mailpact_capture.journeys import Journeys
 from mailpact_capture.limits import DEFAULT_KEPT_BYTES, DEFAULT_KEPT_MAILS, MAX_MESSAGE_BYTES
 from mailpact_capture.provenance import amqp_message_id
@@ -127,7 +127,8 @@ async def running(
 
 def _hall(store: Store, settings: Settings) -> Hall:
     async def keep(envelope: Envelope, raw: bytes) -> None:
-        await store.keep(Arrival(public_id(secrets.token_bytes(16)), envelope, raw))
+        name = public_id(envelope.received_us, secrets.token_bytes(RANDOM_BYTES))
+        await store.keep(Arrival(name, envelope, raw))
 
     return Hall(
         keep=keep,

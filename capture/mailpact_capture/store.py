@@ -180,16 +180,15 @@ class Store:
         for arrival in arrivals:
             # before the transaction, because another process may wait for the transaction to end
             arrival.row()
-        writes.recount(connection, self._kept)
-        before = (self._kept.mails, self._kept.bytes)
         try:
             with writes.transaction(connection):
+                writes.recount(connection, self._kept)
                 writes.insert(connection, arrivals)
                 self._kept.mails += len(arrivals)
                 self._kept.bytes += sum(len(arrival.raw) for arrival in arrivals)
                 return writes.prune(connection, self._limit, self._kept)
         except BaseException:
-            self._kept.mails, self._kept.bytes = before
+            self._kept.version = -1  # nothing was stored, and the next commit counts again
             raise
 
     def _delete(

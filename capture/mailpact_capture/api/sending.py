@@ -16,7 +16,7 @@ from mailpact_capture.addresses import addresses
 from mailpact_capture.asking import body_of, json_of
 from mailpact_capture.envelope import Envelope
 from mailpact_capture.headers import split_fields
-from mailpact_capture.ids import public_id
+from mailpact_capture.ids import RANDOM_BYTES, public_id
 from mailpact_capture.limits import MAX_MESSAGE_BYTES, MAX_RECIPIENTS
 from mailpact_capture.mime import read_header
 from mailpact_capture.store import Store
@@ -80,7 +80,6 @@ class Sending:
     async def _keep(
         self, request: web.Request, sender: str, recipients: list[str], raw: bytes, tags: tuple[str, ...]
     ) -> str:
-        name = public_id(secrets.token_bytes(16))
         envelope = Envelope(
             mail_from=sender,
             rcpt_tos=tuple(dict.fromkeys(recipients))[:MAX_RECIPIENTS],
@@ -88,6 +87,7 @@ class Sending:
             peer=request.remote or "",
             received_us=time.time_ns() // 1000,
         )
+        name = public_id(envelope.received_us, secrets.token_bytes(RANDOM_BYTES))
         await self._store.keep(Arrival(name, envelope, raw, tags))
         return name
 
@@ -141,7 +141,7 @@ def _message(body: Mapping[str, Any]) -> tuple[EmailMessage, list[str], tuple[st
         message["Reply-To"] = ", ".join(formataddr(_address(each)) for each in body["replyto"])
     message["Subject"] = str(body.get("subject") or "")
     message["Date"] = format_datetime(localtime())
-    message["Message-ID"] = f"<{public_id(secrets.token_bytes(16))}@mailpact.capture>"
+    message["Message-ID"] = f"<{secrets.token_hex(16)}@mailpact.capture>"
     for name, value in (body.get("headers") or {}).items():
         if name.lower() in RESTRICTED:
             raise ValueError(f"the header field {name} cannot be set here")

@@ -223,7 +223,7 @@ def _of_view(stored: StoredMail, view: View, request: web.Request) -> dict[str, 
             return {"remote": remote, "remote_pictures": has_remote_pictures(stored.mail.html)}
         case View.TEXT:
             # a mail with HTML only shows the words of the HTML
-            text = stored.mail.text or stored.mail.readable_text()
+            text = stored.mail.text or " ".join(stored.mail.readable_text().split())
             is_cut = len(text) > SHOWN_TEXT_CHARACTERS
             return {"text": list(pieces(text[:SHOWN_TEXT_CHARACTERS])), "is_cut": is_cut}
         case View.SOURCE:

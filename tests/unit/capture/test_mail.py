@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mailpact_capture.addresses import Address
 from mailpact_capture.envelope import is_clean, parse_path
-from mailpact_capture.ids import public_id
+from mailpact_capture.ids import PUBLIC_ID, RANDOM_BYTES, public_id
 from mailpact_capture.mail import parse
 from mailpact_capture.mime import MAX_PARTS
 from mailpact_capture.provenance import amqp_message_id
@@ -123,7 +123,21 @@ def test_control_characters_have_no_place_in_a_command(argument: str) -> None:
     assert not is_clean(argument)
 
 
-@given(st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16))
-def test_public_ids_are_22_characters_and_as_different_as_their_randomness(one: bytes, other: bytes) -> None:
-    assert len(public_id(one)) == 22
-    assert (public_id(one) == public_id(other)) == (one == other)
+RANDOM = st.binary(min_size=RANDOM_BYTES, max_size=RANDOM_BYTES)
+MICROSECONDS = st.integers(min_value=0, max_value=(1 << 48) * 1000 - 1)
+
+
+@given(MICROSECONDS, RANDOM, RANDOM)
+def test_public_ids_are_22_characters_and_as_different_as_their_randomness(
+    now_us: int, one: bytes, other: bytes
+) -> None:
+    assert PUBLIC_ID.fullmatch(public_id(now_us, one))
+    assert (public_id(now_us, one) == public_id(now_us, other)) == (one == other)
+
+
+@given(MICROSECONDS, MICROSECONDS, RANDOM, RANDOM)
+def test_public_ids_of_later_mails_sort_behind_those_of_earlier_mails(
+    one_us: int, other_us: int, one: bytes, other: bytes
+) -> None:
+    earlier, later = sorted((one_us, other_us))
+    assert earlier // 1000 == later // 1000 or public_id(earlier, one) < public_id(later, other)

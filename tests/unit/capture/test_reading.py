@@ -370,3 +370,16 @@ def test_no_field_makes_reading_fail(value: str) -> None:
     [str(each).encode() for each in addresses([value])]
     decode_words(value).encode()
     parameters(f"a/b; {value}")
+
+
+def test_snippet_is_on_one_line_and_cut_at_its_length() -> None:
+    mail = parse(b"\r\n a\r\n\tb   c " + b"d " * 500)
+
+    assert mail.snippet() == "a b c" + " d" * 122 + " "
+
+
+@given(st.from_regex(r"[A-Za-z .-]{0,8}<?[a-z.+_-]{1,4}@[a-z.-]{1,4}>?", fullmatch=True))
+def test_common_form_of_a_mailbox_reads_as_the_general_parser_reads_it(value: str) -> None:
+    general = addresses([f"{value},"])  # a comma behind it is not of the common form
+
+    assert addresses([value]) == general
