@@ -91,8 +91,8 @@ class Mail:
 
     def snippet(self) -> str:
         """Return the first words on one line, as a list shows them."""
-        words = self.readable_text().split(None, MAX_SNIPPET_CHARACTERS)
-        return " ".join(words[:MAX_SNIPPET_CHARACTERS])[:MAX_SNIPPET_CHARACTERS]
+        most = MAX_SNIPPET_CHARACTERS // 2 + 1  # a word and the blank behind it are two characters
+        return " ".join(self.readable_text().split(None, most)[:most])[:MAX_SNIPPET_CHARACTERS]
 
 
 def parse(raw: bytes, *, text_limit: int | None = None) -> Mail:

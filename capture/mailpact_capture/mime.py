@@ -17,12 +17,14 @@ MAX_DEPTH: Final = 30
 MAX_HEADER_BYTES: Final = 256 * 1024  # the longest header of one part
 MAX_HEADERS_BYTES: Final = 1024 * 1024  # of all headers of a mail together
 MAX_HEADER_LINES: Final = 100_000
+LINE_FEED: Final = ord(b"\n")
 MAX_FIELD_BYTES: Final = 64 * 1024  # of one field, if the header is larger than MAX_HEADER_BYTES
 
 _EMPTY_LINE: Final = re.compile(rb"\r*\n")
 _HEADER_END: Final = re.compile(rb"\n\r*\n")
 _CONTENT_TYPE: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+/[!#$%&'*+\-.^_`|~0-9a-z]+(?=[\s(]|\Z)")
 _BOUNDARY_LINE: Final = re.compile(rb"^--(\S[^\r\n]{0,69}?)[ \t\r]*$", re.MULTILINE)
+_AFTER_BOUNDARY: Final = re.compile(rb"(--)?[ \t\r]*$", re.MULTILINE)
 # RFC 2045, 6.7: blanks at the end of a line are ignored
 _SOFT_BREAK: Final = re.compile(rb"=[ \t]+(?=\r?\n)")
 _NOT_A_LETTER: Final = re.compile(r"[^a-z0-9]")
@@ -148,18 +150,32 @@ class Reader:
 
     def _spans(self, boundary: bytes, start: int, end: int) -> list[tuple[int, int]] | None:
         """Return the positions of the parts between the boundary lines; None if there is no boundary line."""
-        line = re.compile(rb"^--" + re.escape(boundary) + rb"(--)?[ \t\r]*$", re.MULTILINE)
         spans: list[tuple[int, int]] = []
         began = -1
-        for match in line.finditer(self._raw, start, end):
+        for line, after in self._lines_that_begin(b"--" + boundary, start, end):
+            match = _AFTER_BOUNDARY.match(self._raw, after, end)
+            if match is None:
+                continue
             if began >= 0:
-                spans.append((began, max(began, self._before_line_end(match.start()))))
+                spans.append((began, max(began, self._before_line_end(line))))
             if match[1] or len(spans) > MAX_PARTS:
                 return spans
             began = min(end, match.end() + 1)
         if began < 0:
             return None
         return [*spans, (began, end)] if began < end else spans
+
+    def _lines_that_begin(self, words: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield where each line that begins with these words starts, and the position behind the words.
+
+        To compile a regular expression for each boundary would take longer than the search.
+        """
+        at = self._raw.find(words, start, end)
+        while at >= 0:
+            after = at + len(words)
+            if at == 0 or self._raw[at - 1] == LINE_FEED:
+                yield at, after
+            at = self._raw.find(words, after, end)
 
     def _before_line_end(self, at: int) -> int:
         return at - 2 if self._raw[at - 2 : at] == b"\r\n" else at - 1
