@@ -59,11 +59,15 @@ class Store:
         """Finish all requested work, and close the file."""
         await self._writer.close()
 
-    async def keep(self, arrival: Arrival) -> None:
-        """Return when the mail is durably stored; raise StoreUnavailable if it cannot be stored."""
-        if len(arrival.raw) <= READ_AT_ONCE_BYTES:
+    async def keep(self, arrival: Arrival, *, is_alone: bool = False) -> None:
+        """Return when the mail is durably stored; raise StoreUnavailable if it cannot be stored.
+
+        `is_alone` says that no other mail is expected during the commit.
+        """
+        is_small = len(arrival.raw) <= READ_AT_ONCE_BYTES
+        if is_small:
             arrival.row()
-        await self._writer.keep(arrival)
+        await self._writer.keep(arrival, is_alone=is_alone and is_small)
 
     def _settle(self, group: Group, outcome: Outcome) -> None:
         """Wake the conversations that wait for these mails.
