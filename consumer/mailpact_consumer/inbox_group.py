@@ -16,9 +16,9 @@ from typing import Any, Final, NamedTuple
 from pymysql.constants import CLIENT
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import mysql
-from sqlalchemy.exc import DBAPIError
 
 from mailpact.database import clock
+from mailpact.database.transactions import translated
 
 NEW_CLAIM: Final = (
     "message_id, recipient_sha256, body_sha256, publisher_id, template_digest, token, uncertain, due"
@@ -181,7 +181,6 @@ def _marks(count: int) -> str:
 
 def _execute(connection: Connection, statements: Sequence[tuple[str, Values]]) -> Sequence[Any]:
     """Execute the statements in order, together if possible, and return the rows of the last one."""
-    dialect = connection.dialect
     driver: Any = connection.connection  # the interface of the driver beneath SQLAlchemy
     cursor = driver.cursor()
     try:
@@ -193,19 +192,8 @@ def _execute(connection: Connection, statements: Sequence[tuple[str, Values]]) -
             for text, values in statements:
                 cursor.execute(text, tuple(values))
         return list(cursor.fetchall())
-    except dialect.loaded_dbapi.Error as error:
-        is_lost = dialect.is_disconnect(error, driver, cursor)
-        if is_lost:
-            connection.invalidate()
-        raise DBAPIError.instance(
-            None,
-            None,
-            error,
-            dialect.loaded_dbapi.Error,
-            hide_parameters=True,
-            connection_invalidated=is_lost,
-            dialect=dialect,
-        ) from error
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise translated(error, connection, cursor) from error
     finally:
         cursor.close()
 

@@ -12,11 +12,13 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from mailpact.database.transactions import in_thread
 from mailpact_producer.errors import TooBusy
 
 T = TypeVar("T")
@@ -67,7 +69,7 @@ class PasswordHashing:
             raise TooBusy(f"{self._most} passwords wait to be hashed already")
         self._unfinished += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+            return await in_thread(self._threads, partial(work, *arguments))
         finally:
             self._unfinished -= 1
 

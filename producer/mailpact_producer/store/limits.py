@@ -6,10 +6,10 @@ that is allowed.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
-from sqlalchemy import Connection, bindparam, delete, literal, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, delete, literal, select, update
 from sqlalchemy.dialects import mysql, sqlite
-from sqlalchemy.sql.dml import Insert
 
 from mailpact.database import clock
 from mailpact_producer.limits import HOUR_SECONDS, Limit, recent
@@ -18,25 +18,21 @@ from mailpact_producer.store.schema import limits
 
 SPAN = HOUR_SECONDS * clock.SECOND
 
-_TIMES = Prepared(
-    select(limits.c.name, limits.c.times).where(limits.c.name.in_([bindparam("first"), bindparam("last")]))
-)
 _CORRECT = update(limits).where(limits.c.name == bindparam("row")).values(times=bindparam("text"))
 
 
 def take(connection: Connection, wanted: Sequence[Limit]) -> Limit | None:
     """Count one request more under each of the limits, in their order, until a limit is full; return that limit.
 
-    There are two limits at most. Return None if the request was counted under all limits. A request is not counted
-    under the limit that is full, nor under those after it. All callers name networks before mailboxes: two
-    transactions that lock the same rows in two orders would wait for each other.
+    Return None if the request was counted under all limits. A request is not counted under the limit that is full, nor
+    under those after it. All callers name networks before mailboxes: two transactions that lock the same rows in two
+    orders would wait for each other.
     """
     if not wanted:
         return None
-    for limit in wanted:
-        _NOTE.run(connection, {"key": limit.key})
-    found = _TIMES.run(connection, {"first": wanted[0].key, "last": wanted[-1].key}).all()
-    texts = {row.name: row.times for row in found}
+    names = {f"name_{number}": limit.key for number, limit in enumerate(wanted)}
+    _note(len(wanted)).write(connection, names)
+    texts = {row.name: row.times for row in _times(len(wanted)).rows(connection, names)}
     corrected: dict[str, str] = {}
     full: Limit | None = None
     for limit in wanted:
@@ -57,14 +53,27 @@ def purge(connection: Connection) -> int:
     return connection.execute(delete(limits).where(limits.c.used_at < clock.now() - SPAN)).rowcount
 
 
-def _note(dialect: str) -> Insert:
-    """Return the statement that adds the present time to a row, and makes the row if it is missing."""
+@cache
+def _note(count: int) -> Prepared:
+    """Return the statement that adds the present time to so many rows, in their order, and makes missing rows."""
     text = literal(" ").concat(clock.now())
-    new = {"name": bindparam("key"), "times": text, "used_at": clock.now()}
+    new = [
+        {"name": bindparam(f"name_{number}"), "times": text, "used_at": clock.now()}
+        for number in range(count)
+    ]
     changed = {"times": limits.c.times.concat(text), "used_at": clock.now()}
-    if dialect == "sqlite":
-        return sqlite.insert(limits).values(new).on_conflict_do_update(index_elements=["name"], set_=changed)
-    return mysql.insert(limits).values(new).on_duplicate_key_update(**changed)
+    return Prepared(
+        {
+            "sqlite": sqlite.insert(limits)
+            .values(new)
+            .on_conflict_do_update(index_elements=["name"], set_=changed),
+            "mysql": mysql.insert(limits).values(new).on_duplicate_key_update(**changed),
+        }
+    )
 
 
-_NOTE = Prepared({dialect: _note(dialect) for dialect in ("sqlite", "mysql")})
+@cache
+def _times(count: int) -> Prepared:
+    """Return the query for so many rows."""
+    names: list[BindParameter[str]] = [bindparam(f"name_{number}") for number in range(count)]
+    return Prepared(select(limits.c.name, limits.c.times).where(limits.c.name.in_(names)))

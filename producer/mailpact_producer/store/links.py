@@ -60,7 +60,7 @@ def add(
         now = connection.execute(_NOW).scalar_one()
     expires_at = now if is_spent else now + VALID_MINUTES[purpose] * 60 * clock.SECOND
     new = {"id": hashed, "purpose": purpose, "user_id": user_id, "email": email, "expires_at": expires_at}
-    _ADD.run(connection, new)
+    _ADD.write(connection, new)
     return expires_at
 
 
@@ -96,7 +96,7 @@ def use(connection: Connection, hashed: str) -> None:
 
 def void(connection: Connection, purpose: LinkPurpose, user_id: int) -> None:
     """End the reader's links for a purpose that were not used."""
-    _VOID.run(connection, {"reader": user_id, "wanted": purpose})
+    _VOID.write(connection, {"reader": user_id, "wanted": purpose})
 
 
 def purge(connection: Connection) -> int:

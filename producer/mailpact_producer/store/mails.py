@@ -63,7 +63,9 @@ class SentMail:
 
 def add(connection: Connection, message_id: str, *, user_id: int, template: str, email: str) -> None:
     """Note that a message to a reader is stored in this transaction."""
-    _ADD.run(connection, {"message_id": message_id, "user_id": user_id, "template": template, "email": email})
+    _ADD.write(
+        connection, {"message_id": message_id, "user_id": user_id, "template": template, "email": email}
+    )
 
 
 def record(connection: Connection, told: Mapping[str, Sequence[Progress]]) -> int:

@@ -88,12 +88,10 @@ def enqueue(
         "claim": claim,
         "lease": 0 if claim is None else LEASE_SECONDS * clock.SECOND,
     }
-    stored = _ENQUEUE.run(connection, values)
+    row_id = _ENQUEUE.write(connection, values)
     if claim is None:
         return None
-    return Claimed(
-        stored.lastrowid, message.message_id, contract, message.body, made_at_seconds, 0, traceparent
-    )
+    return Claimed(row_id, message.message_id, contract, message.body, made_at_seconds, 0, traceparent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,9 +107,9 @@ def put(
         "email_key": registration.email_key,
         "password_hash": password_hash,
     }
-    _PUT.run(connection, new)
+    _PUT.write(connection, new)
     query = {"key": registration.email_key, "message": message_id}
-    row = _REGISTERED.run(connection, query).one()
+    row = _REGISTERED.rows(connection, query).one()
     return Registered(_made(row), row.now, bool(row.is_repeated))
 
 
