@@ -5,6 +5,10 @@ the next group. A single request does not wait for others, and the groups grow w
 
 Each caller gets its own result or error. If a group fails, its two halves are tried separately, so that one failing
 request does not affect the others. Requests without a waiting caller join the next group.
+
+The number of requests of one kind in a group can be limited, so that the callers take turns: while the database works
+on one group, the callers of the group before go on. Without a limit all callers soon wait for the same group, and then
+the database waits for all callers.
 """
 
 import asyncio
@@ -30,11 +34,23 @@ _Asked = tuple[Q, "asyncio.Future[R] | None"]
 
 
 class Grouping(Generic[Q, R]):
-    """The requests of one kind. One group is executed after the other."""
+    """The requests for one work. One group is executed after the other.
 
-    def __init__(self, database: Database, work: GroupWork[Q, R]) -> None:
+    A group has at most `limit` requests of the class `limited`, and at most 200 requests in all.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        work: GroupWork[Q, R],
+        *,
+        limited: type | tuple[type, ...] = (),
+        limit: int = LARGEST,
+    ) -> None:
         self._database = database
         self._work = work
+        self._limited = limited
+        self._limit = limit
         self._waiting: list[_Asked[Q, R]] = []
         self._running: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -72,11 +88,25 @@ class Grouping(Generic[Q, R]):
     async def _run(self) -> None:
         try:
             await asyncio.sleep(0)  # so that all requests of this round of the event loop join the group
-            while group := self._waiting[:LARGEST]:
-                del self._waiting[:LARGEST]
+            while group := self._next_group():
                 await self._answer([asked for asked in group if asked[1] is None or not asked[1].done()])
         finally:
             self._running = None
+
+    def _next_group(self) -> "list[_Asked[Q, R]]":
+        """Take the requests of the next group; the other requests stay in their order."""
+        group: list[_Asked[Q, R]] = []
+        left: list[_Asked[Q, R]] = []
+        count = 0
+        for asked in self._waiting:
+            is_limited = isinstance(asked[0], self._limited)
+            if len(group) == LARGEST or (is_limited and count == self._limit):
+                left.append(asked)
+            else:
+                group.append(asked)
+                count += is_limited
+        self._waiting = left
+        return group
 
     async def _answer(self, group: "Sequence[_Asked[Q, R]]") -> None:
         if not group:

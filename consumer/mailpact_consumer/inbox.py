@@ -21,7 +21,7 @@ from mailpact.database import clock
 from mailpact.database.migrate import migrate
 from mailpact.database.transactions import Database
 from mailpact_consumer.decide import REOPENED_BY_REPLAY, TERMINAL, UNFINISHED, Row, Send, State
-from mailpact_consumer.grouping import Grouping
+from mailpact_consumer.grouping import LARGEST, Grouping
 from mailpact_consumer.inbox_group import Found, Group
 from mailpact_consumer.inbox_sql import (
     Key,
@@ -135,13 +135,16 @@ Write = ClaimRequest | Transition | Sent | Reported
 
 
 class Inbox:
-    """The inbox in its database, as the process `owner` sees it."""
+    """The inbox in its database, as the process `owner` sees it. A group has at most `claims_at_once` claims.
 
-    def __init__(self, database: Database, owner: str) -> None:
+    A claim holds a connection to the mail server: half of the connections can send while the other half is claimed.
+    """
+
+    def __init__(self, database: Database, owner: str, *, claims_at_once: int = LARGEST) -> None:
         self._database = database
         self._owner = owner
         self._looks = Grouping[str, Sequence[Row]](database, look)
-        self._writes = Grouping[Write, Any](database, self._write)
+        self._writes = Grouping[Write, Any](database, self._write, limited=ClaimRequest, limit=claims_at_once)
 
     async def prepare(self) -> None:
         """Make or upgrade the tables. Raises SchemaUnknown, OlderConsumersAlive, DatabaseUnavailable."""

@@ -43,6 +43,10 @@ def written(connection: Connection) -> list[int]:
     return list(connection.execute(text("SELECT n FROM numbers ORDER BY n")).scalars())
 
 
+def in_order_of_writing(connection: Connection) -> list[int]:
+    return list(connection.execute(text("SELECT n FROM numbers ORDER BY rowid")).scalars())
+
+
 Asking = Callable[[Grouping[int, int], Sequence[int]], "asyncio.Future[list[int | BaseException]]"]
 
 
@@ -79,6 +83,28 @@ async def test_what_comes_while_one_group_is_at_work_is_the_next(database: Datab
 
     assert [await first, *await rest] == [2 * number for number in range(LARGEST + 11)]
     assert work.sizes == [1, LARGEST, 10]
+
+
+class Scarce(int):
+    """A number of which a group has only a few."""
+
+
+async def test_requests_of_a_limited_kind_take_turns_and_others_pass_them(
+    database: Database, ask: Asking
+) -> None:
+    work = Work()
+    grouping = Grouping(database, work, limited=Scarce, limit=2)
+    first = asyncio.ensure_future(grouping.ask(0))
+    while not work.sizes:
+        await asyncio.sleep(0)
+
+    rest = ask(grouping, [*map(Scarce, range(1, 6)), 6, 7])
+    await asyncio.sleep(0)
+    work.may_go_on.set()
+
+    assert [await first, *await rest] == [2 * number for number in range(8)]
+    assert work.sizes == [1, 4, 2, 1]
+    assert await database.transact(in_order_of_writing) == [0, 1, 2, 6, 7, 3, 4, 5]
 
 
 async def test_one_that_cannot_be_done_spoils_it_for_nobody(database: Database, ask: Asking) -> None:

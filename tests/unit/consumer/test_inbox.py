@@ -1,13 +1,14 @@
 """The inbox on a real SQLite file: of two that want a row, one has it; and a 250 is never forgotten."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import delete, inspect, select, update
+from sqlalchemy import Connection, delete, inspect, select, update
 
 from mailpact.database import clock
 from mailpact.database.engine import open_database
@@ -28,6 +29,7 @@ from mailpact_consumer.inbox import (
     Sent,
     Subject,
     Transition,
+    Write,
 )
 from mailpact_consumer.inbox_sql import Key
 from mailpact_consumer.liveness import Liveness
@@ -171,6 +173,28 @@ async def test_claim_of_an_id_that_another_body_used_leaves_no_row_behind(databa
 
     assert taken is None
     assert (await the_row(database)).token == "t1"
+
+
+async def test_only_so_many_claims_are_written_at_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups: list[int] = []
+    write = Inbox._write
+
+    def counted(consumer: Inbox, connection: Connection, writes: Sequence[Write]) -> Sequence[Any]:
+        groups.append(len(writes))
+        return write(consumer, connection, writes)
+
+    monkeypatch.setattr(Inbox, "_write", counted)
+    consumer = Inbox(database, "one", claims_at_once=2)
+    subjects = [Subject(Key(KEY.message_id, character * 64), BODY) for character in "abcde"]
+
+    claims = await asyncio.gather(
+        *(consumer.claim(ClaimRequest(one, NEW, one.key.recipient_sha256[:2])) for one in subjects)
+    )
+
+    assert [claim.token for claim in claims if claim is not None] == ["aa", "bb", "cc", "dd", "ee"]
+    assert groups == [2, 2, 1]
 
 
 async def test_status_events_add_up_until_they_are_confirmed(database: Database) -> None:
