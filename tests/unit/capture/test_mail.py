@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailpact_capture.addresses import Address
+from mailpact_capture.addresses import MAX_ADDRESSES, Address
 from mailpact_capture.envelope import is_clean, parse_path
+from mailpact_capture.headers import MAX_HEADER_FIELDS
 from mailpact_capture.ids import PUBLIC_ID, RANDOM_BYTES, public_id
 from mailpact_capture.mail import parse
-from mailpact_capture.mime import MAX_PARTS
+from mailpact_capture.mime import MAX_DEPTH, MAX_PARTS
 from mailpact_capture.provenance import amqp_message_id
 
 
@@ -141,3 +142,22 @@ def test_public_ids_of_later_mails_sort_behind_those_of_earlier_mails(
 ) -> None:
     earlier, later = sorted((one_us, other_us))
     assert earlier // 1000 == later // 1000 or public_id(earlier, one) < public_id(later, other)
+
+
+def test_parts_within_parts_are_bounded_and_the_mail_says_so() -> None:
+    raw = b"".join(
+        b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (level, level)
+        for level in range(2 * MAX_DEPTH)
+    )
+
+    mail = parse(raw)
+
+    assert mail.defect == f"parts within parts, over {MAX_DEPTH} levels"
+    assert max(depth for depth, _ in mail.root.tree()) <= MAX_DEPTH
+
+
+def test_header_fields_are_bounded_and_the_mail_says_so() -> None:
+    mail = parse(b"To: a@x.org\r\n" * (2 * MAX_HEADER_FIELDS) + b"\r\n")
+
+    assert mail.defect == f"more than {MAX_HEADER_FIELDS} header fields"
+    assert (len(mail.fields), len(mail.to)) == (MAX_HEADER_FIELDS, MAX_ADDRESSES)
