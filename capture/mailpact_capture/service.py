@@ -190,14 +190,16 @@ def _app(
     own = gate(listener.getsockname()[0], settings.allowed_hosts)
     app = web.Application(middlewares=[own, _unavailable], client_max_size=2 * MAX_MESSAGE_BYTES)
     add_security_headers(app)
+    viewer = Viewer(store, hall.dialogues, app, history, smtp=capture.smtp)
     rooms = (
         Reading(store), Changing(store), Parts(store), Sending(store), Waiting(store), Events(store),
         About(store, hall.dialogues, hall.identities), Faults(hall.faults), SmtpSessions(hall.dialogues),
-        Viewer(store, hall.dialogues, app, history, smtp=capture.smtp), Journeying(history),
+        viewer, Journeying(history),
     )  # fmt: skip
     for prefix in ("", "/ns/{namespace}"):
         for room in rooms:
             room.add_routes(app.router, prefix)
+    viewer.add_missing(app.router)
 
     async def end_events(_app: web.Application) -> None:
         store.feed.close()

@@ -119,6 +119,16 @@ class Viewer:
         router.add_get(prefix + "/refused", self.refused)
         router.add_get(prefix + "/journey/{message_id}", self.journey)
 
+    def add_missing(self, router: web.UrlDispatcher) -> None:
+        """Add the page for all addresses that no route knows. The API answers such an address without a page."""
+        router.add_route("*", "/{path:(?!api/|ns/[^/]*/api/).*}", self.missing)
+
+    @_page
+    async def missing(self, request: web.Request) -> web.StreamResponse:
+        """Say that there is no page at this address."""
+        shown = {"heading": "There is no such page", "reason": "Check the address.", "base": "", "query": ""}
+        return aiohttp_jinja2.render_template("error.html", request, shown, status=404)
+
     @_page
     async def list(self, request: web.Request) -> web.StreamResponse:
         """Show the list of mails, newest first, or the mails that a search finds."""

@@ -79,6 +79,10 @@ async def test_envelope_stands_beside_the_header(server: Any) -> None:
         ("/?start=x", 400, b"start is not a whole number"),
         ("/?query=nothing", 200, b"Nothing found"),
         ("/ns/one/", 200, b"No mail yet"),
+        ("/nothing", 404, b"There is no such page"),
+        ("/mail/", 404, b"There is no such page"),
+        ("/ns/one", 404, b"There is no such page"),
+        ("/ns/a%20b/", 404, b"There is no such mail"),
     ],
 )
 async def test_what_is_not_there_has_a_page(server: Any, path: str, status: int, text: bytes) -> None:
