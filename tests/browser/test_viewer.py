@@ -66,6 +66,22 @@ def test_scrolled_list_is_left_alone_and_says_what_came(page: Page, places: Any)
     expect(rows(page).first).to_contain_text("new one")
 
 
+def test_a_screen_shows_fifteen_mails_and_a_long_subject_three_lines(page: Page, places: Any) -> None:
+    send(places, "dense", *("Long subject " * 40 for _ in range(20)))
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(f"{places.viewer}ns/dense/")
+    expect(rows(page)).to_have_count(20)
+    bottoms = rows(page).evaluate_all("rows => rows.map(row => row.getBoundingClientRect().bottom)")
+
+    page.goto(f"{places.viewer}ns/dense/mail/latest")
+    lines = page.locator("h1").evaluate(
+        "title => title.getBoundingClientRect().height / parseFloat(getComputedStyle(title).lineHeight)"
+    )
+
+    assert bottoms[14] <= 720
+    assert lines < 3.5
+
+
 def test_keys_walk_through_the_list_open_and_search(page: Page, places: Any) -> None:
     send(places, "keys", "a", "b", "c")
     page.goto(f"{places.viewer}ns/keys/")
