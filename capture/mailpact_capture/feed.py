@@ -76,6 +76,7 @@ class Feed:
     def __init__(self, name: str) -> None:
         self.name = name
         self.number = 0
+        self.updates = 0  # events of mails that were stored before: their tags, or whether they are read
         self.is_closed = False
         self._kept: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._subscriptions: set[Subscription] = set()
@@ -86,6 +87,7 @@ class Feed:
     ) -> None:
         """Append an event."""
         self.number += 1
+        self.updates += kind == "update"
         event = Event(self.number, kind, data, namespaces)
         self._kept.append(event)
         for subscription in self._subscriptions:

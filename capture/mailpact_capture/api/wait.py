@@ -63,20 +63,29 @@ class Waiting:
     async def _found(
         self, request: web.Request, after: int, count: int, seconds: float
     ) -> tuple[list[StoredMail], int]:
-        query, namespace = query_of(request), namespace_of(request)
+        query, namespace, feed = query_of(request), namespace_of(request), self._store.feed
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
+        found: list[str] = []
+        searched, updates = after, feed.updates  # only mails above the cursor `searched` are looked at again
         while True:
-            change = self._store.feed.next_change()
-            found, cursor = await self._store.arrived(query, after=after, limit=count, namespace=namespace)
+            change = feed.next_change()
+            if updates != feed.updates:  # a mail that was looked at may be found now
+                found, searched, updates = [], after, feed.updates
+            more, cursor = await self._store.arrived(
+                query, after=searched, limit=count - len(found), namespace=namespace
+            )
+            found += more
             if len(found) >= count:
                 mails = [await self._store.mail(public_id, namespace=namespace) for public_id in found]
                 there = [stored for stored in mails if stored]
                 if len(there) == len(found):
                     return there, cursor
+                found, searched = [], after
                 continue  # a mail was deleted in the meantime
+            searched = max(searched, cursor)
             left = deadline - loop.time()
-            if left <= 0 or self._store.feed.is_closed:
+            if left <= 0 or feed.is_closed:
                 return [], cursor
             try:
                 async with asyncio.timeout(min(left, LOOK_AGAIN_SECONDS)):

@@ -117,6 +117,19 @@ async def test_mail_that_was_deleted_before_it_was_told_is_waited_for_again(
     assert [each["Subject"] for each in (await waiting)[1]["messages"]] == ["there"]
 
 
+async def test_mail_that_matches_later_is_answered_though_it_was_looked_at_before(server: Any) -> None:
+    await server.send(mail("first"))
+    await server.send(mail("second"))
+    ids = [each["ID"] for each in (await server.json("/api/v1/messages"))["messages"]]
+    waiting = asyncio.ensure_future(wait(server, "query=tag:late&count=2&timeout=60"))
+    await server.send(mail("third"))  # the waiting client looks at this one, too
+
+    for identifier in ids:
+        await server.change("PUT", "/api/v1/tags", {"Tags": ["late"], "IDs": [identifier]})
+
+    assert [each["Subject"] for each in (await waiting)[1]["messages"]] == ["first", "second"]
+
+
 async def test_hundred_waiters_are_all_answered(server: Any) -> None:
     waiting = [asyncio.ensure_future(wait(server, f"query=subject:n{n}x&timeout=30")) for n in range(100)]
     await asyncio.gather(*(server.send(mail(f"n{n}x")) for n in range(100)))
