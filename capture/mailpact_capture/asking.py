@@ -4,7 +4,7 @@ The functions raise 400 or 404 if the server cannot answer the request.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
@@ -101,10 +101,21 @@ async def stored_mail(store: Store, request: web.Request, *, mark_read: bool = F
     return stored
 
 
-async def body_of(request: web.Request, most: int = MAX_JSON_BYTES) -> bytes:
-    """Return the request's body; raise 413 if the body is too large."""
+def _may_hold(count: int) -> bool:
+    return count >= 0  # a small body is not counted
+
+
+async def body_of(
+    request: web.Request, most: int = MAX_JSON_BYTES, hold: Callable[[int], bool] = _may_hold
+) -> bytes:
+    """Return the request's body; raise 413 if the body is too large.
+
+    `hold` is called with the size of each chunk. If `hold` returns False, 503 is raised.
+    """
     content = bytearray()
     async for chunk in request.content.iter_any():
+        if not hold(len(chunk)):
+            raise web.HTTPServiceUnavailable(text="Error: too much mail at once, try again later\n")
         content += chunk
         if len(content) > most:
             raise web.HTTPRequestEntityTooLarge(max_size=most, actual_size=len(content))
@@ -122,12 +133,14 @@ def _once_each(members: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-async def json_of(request: web.Request, most: int = MAX_JSON_BYTES) -> dict[str, Any]:
+async def json_of(
+    request: web.Request, most: int = MAX_JSON_BYTES, hold: Callable[[int], bool] = _may_hold
+) -> dict[str, Any]:
     """Return the body's JSON object with its keys in lower case (Mailpit reads them in any case).
 
-    Return an empty object if there is no body.
+    Return an empty object if there is no body. `hold` is the one of `body_of`.
     """
-    content = await body_of(request, most)
+    content = await body_of(request, most, hold)
     if not content:
         return {}
     try:

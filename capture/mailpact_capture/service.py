@@ -192,7 +192,7 @@ def _app(
     add_security_headers(app)
     viewer = Viewer(store, hall.dialogues, app, history, smtp=capture.smtp)
     rooms = (
-        Reading(store), Changing(store), Parts(store), Sending(store), Waiting(store), Events(store),
+        Reading(store), Changing(store), Parts(store), Sending(store, hall.holding), Waiting(store), Events(store),
         About(store, hall.dialogues, hall.identities), Faults(hall.faults), SmtpSessions(hall.dialogues),
         viewer, Journeying(history),
     )  # fmt: skip

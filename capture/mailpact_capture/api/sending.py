@@ -4,7 +4,8 @@ import base64
 import binascii
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, formataddr, localtime
@@ -22,9 +23,12 @@ from mailpact_capture.mime import read_header
 from mailpact_capture.store import Store
 from mailpact_capture.writes import Arrival
 
+Holding = Callable[[], AbstractContextManager[Callable[[int], bool]]]
+
 RESTRICTED: Final = frozenset(
     {"to", "from", "cc", "bcc", "reply-to", "date", "subject", "content-type", "mime-version", "message-id"}
 )
+ENCODED_AT_ONCE: Final = 57 * 1024  # whole lines of base64
 MAX_SEND_BYTES: Final = MAX_MESSAGE_BYTES * 3 // 2
 
 _TYPES: Final[dict[type[Any], str]] = {str: "a text", dict: "an object", list: "a list"}
@@ -37,10 +41,11 @@ _BODY: Final = {
 
 
 class Sending:
-    """Stores mails that clients send by HTTP."""
+    """Stores mails that clients send by HTTP. `holding` counts the bytes of all mails that are being received."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, holding: Holding) -> None:
         self._store = store
+        self._holding = holding
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
         """Add the routes below `prefix`."""
@@ -49,33 +54,36 @@ class Sending:
 
     async def send(self, request: web.Request) -> web.Response:
         """Build a mail from a JSON object and store the mail; errors are JSON, as in Mailpit."""
+        with self._holding() as hold:
+            return await self._send(request, hold)
+
+    async def _send(self, request: web.Request, hold: Callable[[int], bool]) -> web.Response:
         try:
-            body = _lower(await json_of(request, MAX_SEND_BYTES))
-            _check(body, _BODY, "")
-            message, recipients, tags = _message(body)
-            raw = message.as_bytes(policy=SMTP)
+            # The JSON object is not kept while the mail is stored: it is as large as the mail.
+            sender, recipients, raw, tags = _made(_lower(await json_of(request, MAX_SEND_BYTES, hold)))
         except web.HTTPRequestEntityTooLarge:
             return web.json_response({"Error": "the mail is too large"}, status=413)
-        except web.HTTPBadRequest as error:
-            return web.json_response({"Error": str(error.text).removeprefix("Error: ")}, status=400)
+        except (web.HTTPBadRequest, web.HTTPServiceUnavailable) as error:
+            said = str(error.text).removeprefix("Error: ").strip()
+            return web.json_response({"Error": said}, status=error.status)
         except UnicodeError:
             return web.json_response({"Error": "the mail cannot be made: a text is not Unicode"}, status=400)
         except (ValueError, TypeError, KeyError, AttributeError, LookupError) as error:
             return web.json_response({"Error": f"the mail cannot be made: {error}"}, status=400)
-        sender = _address(body["from"])[1]
         return web.json_response({"ID": await self._keep(request, sender, recipients, raw, tags)})
 
     async def import_mail(self, request: web.Request) -> web.Response:
         """Store the body as a mail, byte for byte; the envelope is made from the mail's header fields."""
-        raw = await body_of(request, MAX_MESSAGE_BYTES)
-        values: dict[str, list[str]] = {}
-        for name, value in split_fields(read_header(raw, 0, len(raw))[0]):
-            values.setdefault(name.lower(), []).append(value)
-        sender = next((each.address for each in addresses(values.get("from", ()))), "")
-        recipients = [
-            each.address for name in ("to", "cc", "bcc") for each in addresses(values.get(name, ()))
-        ]
-        return web.json_response({"ID": await self._keep(request, sender, recipients, raw, ())})
+        with self._holding() as hold:
+            raw = await body_of(request, MAX_MESSAGE_BYTES, hold)
+            values: dict[str, list[str]] = {}
+            for name, value in split_fields(read_header(raw, 0, len(raw))[0]):
+                values.setdefault(name.lower(), []).append(value)
+            sender = next((each.address for each in addresses(values.get("from", ()))), "")
+            recipients = [
+                each.address for name in ("to", "cc", "bcc") for each in addresses(values.get(name, ()))
+            ]
+            return web.json_response({"ID": await self._keep(request, sender, recipients, raw, ())})
 
     async def _keep(
         self, request: web.Request, sender: str, recipients: list[str], raw: bytes, tags: tuple[str, ...]
@@ -117,6 +125,13 @@ def _check(value: Any, shape: Any, place: str) -> None:
     elif isinstance(shape, list):
         for each in value:
             _check(each, shape[0], f"a member of {place}")
+
+
+def _made(body: Any) -> tuple[str, list[str], bytes, tuple[str, ...]]:
+    """Return the mail that a JSON object describes: sender, recipients, bytes and tags."""
+    _check(body, _BODY, "")
+    message, recipients, tags = _message(body)
+    return _address(body["from"])[1], recipients, message.as_bytes(policy=SMTP), tags
 
 
 def _message(body: Mapping[str, Any]) -> tuple[EmailMessage, list[str], tuple[str, ...]]:
@@ -166,8 +181,9 @@ def _fill(message: EmailMessage, body: Mapping[str, Any]) -> None:
         except binascii.Error as error:
             raise ValueError("an attachment's Content is not base64") from error
         main, _, sub = str(each.get("contenttype") or "application/octet-stream").partition("/")
-        message.add_attachment(content, maintype=main, subtype=sub or "octet-stream")
+        message.add_attachment(b"", maintype=main, subtype=sub or "octet-stream")
         part = list(message.iter_attachments())[-1]
+        part.set_payload(_encoded(content))
         if each.get("filename"):
             part.set_param("filename", str(each["filename"]), "Content-Disposition", charset="utf-8")
         if each.get("contentid"):
@@ -175,6 +191,12 @@ def _fill(message: EmailMessage, body: Mapping[str, Any]) -> None:
                 "Content-Disposition", str(part["Content-Disposition"]).replace("attachment", "inline", 1)
             )
             part["Content-ID"] = f"<{each['contentid']}>"
+
+
+def _encoded(content: bytes) -> str:
+    """Return the content in base64. The library would make an object of each line, which takes twice the memory."""
+    chunks = range(0, len(content), ENCODED_AT_ONCE)
+    return "".join(base64.encodebytes(content[at : at + ENCODED_AT_ONCE]).decode() for at in chunks)
 
 
 def _address(value: Mapping[str, Any]) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """What costs memory or time has a limit on every route, and reading a source does not parse the mail."""
 
 import asyncio
+import base64
 import io
 import sqlite3
 import threading
@@ -39,6 +40,34 @@ async def test_body_over_the_limit_is_refused_on_every_route(server: Any, method
     async with server.web.request(method, server.url + path, data=body) as answer:
         assert answer.status == 413
     assert (await server.json("/api/v1/messages"))["unread"] == 1
+
+
+async def test_mails_over_the_limit_of_all_together_are_put_off_by_http_too(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter = {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Text": "x" * 200}
+    with monkeypatch.context() as patch:
+        patch.setattr(limits, "MAX_BYTES_IN_FLIGHT", 100)
+        async with server.web.post(server.url + "/api/mailpact/v1/import", data=MAIL * 10) as imported:
+            statuses = [imported.status]
+        sent = await server.change("POST", "/api/v1/send", letter)
+
+    assert [*statuses, sent] == [503, (503, {"Error": "too much mail at once, try again later"})]
+    for _ in range(2):  # what was refused is not counted for ever
+        assert (await server.change("POST", "/api/v1/send", letter))[0] == 200
+
+
+async def test_large_attachment_that_is_sent_by_http_comes_out_as_it_was(server: Any) -> None:
+    content = bytes(range(256)) * 1000
+    attached = {"Content": base64.b64encode(content).decode(), "Filename": "a.bin"}
+    letter = {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Attachments": [attached]}
+
+    status, answer = await server.change("POST", "/api/v1/send", letter)
+    _, raw, _ = await server.get(f"/api/v1/message/{answer['ID']}/raw")
+    _, part, _ = await server.get(f"/api/v1/message/{answer['ID']}/part/2")
+
+    assert (status, part == content) == (200, True)
+    assert max(map(len, raw.splitlines())) <= 78
 
 
 async def test_waiters_over_the_limit_are_told_so_and_the_others_are_answered(
