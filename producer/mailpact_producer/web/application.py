@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp_jinja2
 from aiohttp import web
@@ -49,9 +50,9 @@ def make_application(
     handlers: Handlers, frame: Frame, middlewares: Sequence[Middleware], *, is_https: bool
 ) -> web.Application:
     """Make the site; whoever serves it ends it."""
-    for_people = [_for_people(each) for each in middlewares]
     app = web.Application(
-        middlewares=[failure_pages, tracing, *for_people, failure_pages], client_max_size=MAX_BODY_BYTES
+        middlewares=[failure_pages, tracing, _for_people(middlewares), failure_pages],
+        client_max_size=MAX_BODY_BYTES,
     )
     app[REPORTS] = Reports()
     app[FRAME] = frame
@@ -69,14 +70,15 @@ def make_application(
     return app
 
 
-def _for_people(middleware: Middleware) -> Middleware:
-    """Return the middleware, but for the API, which has neither sessions nor cookies."""
+def _for_people(middlewares: Sequence[Middleware]) -> Middleware:
+    """Return the middlewares as one, but for the API, which has neither sessions nor cookies."""
 
     @web.middleware
     async def unless_api(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if is_api(request.path):
-            return await handler(request)
-        return await middleware(request, handler)
+        if not is_api(request.path):
+            for middleware in reversed(middlewares):
+                handler = partial(middleware, handler=handler)
+        return await handler(request)
 
     return unless_api
 
