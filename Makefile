@@ -133,6 +133,11 @@ lock: $(VENV)/dev.lock ## Resolve the libraries again into requirements/*.lock (
 	@cd benchmarks/peers && ../../$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock' --quiet $(ARGS) -o requirements.lock
 
+# Not part of `.ci/run`: the list of advisories is a service on the internet, and what it answers changes from day to day.
+audit: $(VENV)/dev.lock ## Look up every locked library in PyPI's list of advisories (needs the internet)
+	@$(BIN)/uv tool run --quiet pip-audit@2.10.1 --strict --progress-spinner off --disable-pip --require-hashes \
+	-r requirements/runtime.lock -r requirements/dev.lock -r benchmarks/peers/requirements.lock || { echo "make audit: an advisory is named above, or the list of advisories could not be read, and then nothing was audited" >&2; exit 1; }
+
 compose-secrets: ## Make passwords for compose.yaml, once, into secrets/
 	@./compose-secrets.sh
 

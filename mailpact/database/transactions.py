@@ -43,6 +43,7 @@ KEPT_SECONDS: Final = 30
 STALE_SECONDS: Final = 1.0
 """A transaction that failed within this time on a connection that the server had closed is run again."""
 
+_AFTER: Final = "after the commit"  # a name in `Connection.info`
 _TAKE_TURN: Final = text(
     "SELECT GET_LOCK(CONCAT('mailpact ', LEFT(SHA2(CONCAT(DATABASE(), ' ', :name), 256), 32)), :seconds)"
 )
@@ -216,7 +217,13 @@ class _KeptConnections:
         connection.close()
 
 
+def after_commit(connection: Connection, act: Callable[[], object]) -> None:
+    """Call `act` in this thread once the transaction is committed; never if the transaction is undone."""
+    connection.info[_AFTER].append(act)
+
+
 def _committed(connection: Connection, work: Callable[[Connection], T]) -> T:
+    acts = connection.info[_AFTER] = []
     with connection.begin() as transaction:
         result = work(connection)
         try:
@@ -228,6 +235,8 @@ def _committed(connection: Connection, work: Callable[[Connection], T]) -> T:
                 f"the database {_name(connection.engine)} did not confirm a transaction, which it may have kept:"
                 f" {_reason(error)}"
             ) from error
+    for act in acts:
+        act()
     return result
 
 

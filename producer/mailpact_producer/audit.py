@@ -1,10 +1,13 @@
 """The entries of the audit log: who did what, on which object, and from which network.
 
+Each entry is also logged once it is committed, so that it goes to the exchange `logs` like any log record.
+
 An entry names accounts, pages, comments and mails by their ids. It holds no address, name, password, token or text.
 """
 
+from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -37,12 +40,20 @@ class Act(StrEnum):
     COMMENT_REMOVED = "comment-removed"  # by an administrator
 
 
+def _at_once(act: Callable[[], object]) -> object:
+    return act()
+
+
 @dataclass(frozen=True, slots=True)
 class Who:
-    """The actor: the id of an account, or None; and the /24 or /64 network of the request."""
+    """The actor: the id of an account, or None; and the /24 or /64 network of the request.
+
+    `soon` calls what logs an entry, in the thread in which the program logs.
+    """
 
     account: int | None
     network: str
+    soon: Callable[[Callable[[], object]], object] = field(default=_at_once, repr=False, compare=False)
 
 
 OPERATOR: Final = Who(None, "command line")

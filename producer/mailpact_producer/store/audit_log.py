@@ -3,15 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final
 
+import structlog
 from sqlalchemy import Connection, delete, insert, select
 
 from mailpact.database import clock
+from mailpact.database.transactions import after_commit
 from mailpact_producer.audit import Act, Who
 from mailpact_producer.store.schema import audit_log, users
 
 KEPT_DAYS: Final = 365
+ENTRY: Final = "audit entry"
+"""The event of the log record that repeats an entry."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +35,12 @@ class Entry:
 
 
 def add(connection: Connection, who: Who, act: Act, on: str = "") -> None:
-    """Add an entry, kept if this transaction is committed. `on` names an object, as `audit` does."""
+    """Add an entry, kept and logged if this transaction is committed. `on` names an object, as `audit` does."""
     connection.execute(
         insert(audit_log).values(at=clock.now(), act=act, account=who.account, object=on, network=who.network)
     )
+    entry = partial(log.info, ENTRY, act=act, account=who.account, object=on, network=who.network)
+    after_commit(connection, partial(who.soon, entry))
 
 
 def purge(connection: Connection, *, limit: int) -> int:

@@ -1,5 +1,7 @@
 """Tells the audit log who sends each request."""
 
+import asyncio
+
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -15,7 +17,8 @@ def auditing(networks: Networks) -> Middleware:
     @web.middleware
     async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
         user = reader(request)
-        who = Who(None if user is None else user.id, networks.of(request))
+        soon = asyncio.get_running_loop().call_soon_threadsafe
+        who = Who(None if user is None else user.id, networks.of(request), soon)
         token = audit.current.set(who)
         try:
             return await handler(request)

@@ -5,11 +5,13 @@ import time
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from mailpact.database.engine import open_database
-from mailpact_producer.audit import Act
+from mailpact_producer.audit import OPERATOR, Act
 from mailpact_producer.housekeeping import clean
 from mailpact_producer.settings import parse_networks
+from mailpact_producer.store import audit_log
 from mailpact_producer.store.pages import WELCOME_PAGE
 from mailpact_producer.web.audit import MOST_LISTED
 from tests.command import run
@@ -85,6 +87,37 @@ async def test_what_accounts_do(start_site: Any, data: Any, browser: Any) -> Non
     await bob.log_in(NEW)
     await bob.submit("/account", "/account/delete", **{"password-for-delete": PASSWORD})
     assert entries(data)[-1] == ("account-deleted", id_, me)
+
+
+async def test_each_entry_is_a_log_record_too(start_site: Any, data: Any, browser: Any) -> None:
+    site = await start_site(mail_limit_mailbox=0)
+    bob, id_ = await person(site, data, browser, BOB)
+    with capture_logs() as logged:
+        await bob.submit("/account", "/logout")
+        await bob.log_in("nobody@example.org", "wrong password")
+
+    about = {"event": "audit entry", "log_level": "info", "network": NETWORK}
+    assert [each for each in logged if each["event"] == "audit entry"] == [
+        {**about, "act": "logged-out", "account": id_, "object": f"reader/{id_}"},
+        {**about, "act": "login-failed", "account": None, "object": ""},
+    ]
+
+
+async def test_entry_that_was_undone_is_not_logged(site: Any, data: Any) -> None:
+    class Undone(Exception):
+        pass
+
+    def work(connection: Any) -> None:
+        audit_log.add(connection, OPERATOR, Act.ADMIN_CREATED)
+        raise Undone
+
+    with capture_logs() as logged:
+        async with open_database(data.url) as database:
+            with pytest.raises(Undone):
+                await database.transact(work)
+            await database.transact(lambda connection: audit_log.add(connection, OPERATOR, Act.PAGE_EDITED))
+
+    assert [each["act"] for each in logged if each["event"] == "audit entry"] == ["page-edited"]
 
 
 async def test_what_readers_and_administrators_do_with_comments_and_pages(
