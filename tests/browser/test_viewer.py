@@ -3,6 +3,7 @@
 import re
 import smtplib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,19 @@ def test_mail_that_comes_appears_without_a_reload(page: Page, places: Any) -> No
     expect(rows(page)).to_have_count(2, timeout=SLOW_MS)
     expect(rows(page).first).to_contain_text("second")
     expect(page).to_have_title(re.compile(r"^\(2\)"))
+
+
+def test_eml_files_are_opened_and_a_refusal_is_said(page: Page, places: Any, tmp_path: Path) -> None:
+    (tmp_path / "small.eml").write_bytes(mail("from a file", "text"))
+    (tmp_path / "large.eml").write_bytes(bytes(33 * 1024 * 1024))
+    said: list[str] = []
+    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    page.goto(places.viewer)
+
+    page.locator("#eml").set_input_files([tmp_path / "large.eml", tmp_path / "small.eml"])
+
+    expect(page.get_by_role("link", name="from a file")).to_be_visible(timeout=SLOW_MS)
+    assert [text.partition(":")[0] for text in said] == ["large.eml was not stored"]
 
 
 def test_scrolled_list_is_left_alone_and_says_what_came(page: Page, places: Any) -> None:

@@ -40,8 +40,8 @@ function follow() {
   const changed = (event) => {
     if (event.type === "new") news += 1;
     const isScrolled = window.scrollY > 80 || document.querySelector(".panes > .list")?.scrollTop > 80;
-    clearTimeout(timer);
-    if (!isScrolled) timer = setTimeout(refresh, 150);
+    // The timer is not started again by the next event: while mail comes without a pause, the list must follow.
+    if (!isScrolled) timer ||= setTimeout(() => { timer = 0; refresh(); }, 150);
     else if (news) {
       byId("news").textContent = `${news} new`;
       byId("news").hidden = false;
@@ -54,7 +54,8 @@ function remove(id) {
   const finish = () => {
     if (!doomed.delete(id)) return;
     byId("undo").hidden = doomed.size === 0;
-    fetch(`${base}/api/v1/messages`, { method: "DELETE", keepalive: true, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ IDs: [id] }) });
+    fetch(`${base}/api/v1/messages`, { method: "DELETE", keepalive: true, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ IDs: [id] }) })
+      .then((answer) => { if (!answer.ok && byId("list")) refresh(); });  // the mail is still there
   };
   doomed.set(id, { finish, timer: setTimeout(finish, 6000) });
   document.querySelector(`#list li[data-id="${id}"]`)?.classList.add("gone");
@@ -75,8 +76,10 @@ document.addEventListener("click", async (event) => {
     byId("undo").hidden = true;
   }
   if (target.dataset.copy !== undefined) {
-    await navigator.clipboard.writeText(target.dataset.copy);
-    target.textContent = "Copied";
+    if (navigator.clipboard) {
+      await navigator.clipboard.writeText(target.dataset.copy);
+      target.textContent = "Copied";
+    } else prompt("Copy this text:", target.dataset.copy);  // browsers have a clipboard by https and on localhost only
   }
 });
 document.addEventListener("submit", (event) => {
@@ -85,7 +88,11 @@ document.addEventListener("submit", (event) => {
   if (form.dataset.confirm && !confirm(form.dataset.confirm)) event.preventDefault();
 });
 byId("eml")?.addEventListener("change", async (event) => {
-  for (const file of event.target.files) await fetch(`${base}/api/mailpact/v1/import`, { method: "POST", headers: { "Content-Type": "message/rfc822" }, body: file });
+  for (const file of event.target.files) {
+    const answer = await fetch(`${base}/api/mailpact/v1/import`, { method: "POST", headers: { "Content-Type": "message/rfc822" }, body: file });
+    if (!answer.ok) alert(`${file.name} was not stored: ${await answer.text()}`);
+  }
+  event.target.value = "";  // so that the same file can be chosen again
 });
 
 document.addEventListener("keydown", (event) => {
