@@ -82,7 +82,7 @@ def test_no_mail_is_lost_or_answered_with_an_error() -> None:
             return answer.status, answer.read()
 
         def memory() -> int:
-            """Return the memory of this process in bytes, in which the server runs too."""
+            """Return the memory of the server in bytes."""
             _, info = asked("GET", "/api/v1/info")
             return int(info.partition(b'"Memory": ')[2].partition(b",")[0])
 
