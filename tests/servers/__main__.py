@@ -10,7 +10,6 @@ from tests.servers.where import NAMES, Servers, chosen_lane
 
 
 def main() -> int:
-    """Return the exit code."""
     parser = argparse.ArgumentParser("python -m tests.servers", description=__doc__)
     parser.add_argument("command", choices=["fetch"])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))

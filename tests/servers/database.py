@@ -7,13 +7,9 @@ start, MySQL 3 s and 0.6 s. An installed MySQL is not looked for: MySQL comes wi
 
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-import pymysql
-from pymysql.cursors import Cursor
+from sqlalchemy import NullPool, create_engine
 
 from tests.servers.packages import library_path
 from tests.servers.run_folder import PrivateProcess, RunFolder, greeting
@@ -35,62 +31,46 @@ class Databases:
     """
 
     def __init__(self, server_url: str) -> None:
-        self._place = urlsplit(server_url)
+        limits = {"connect_timeout": CONNECT_SECONDS, "read_timeout": CONNECT_SECONDS}
+        self._engine = create_engine(
+            server_url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=limits
+        )
 
     def url(self, name: str) -> str:
-        """Return the URL of a database."""
-        return f"{self._place.scheme}://{self._place.netloc}/{name}"
+        return self._engine.url.set(database=name).render_as_string(hide_password=False)
 
     def product(self) -> str:
         """Ask the server what it is, such as `MariaDB 10.11.19` or `MySQL 9.7.4`."""
-        with self._cursor() as cursor:
-            cursor.execute("SELECT VERSION()")
-            version = str(cursor.fetchall()[0][0])
+        with self._engine.connect() as connection:
+            version = str(connection.exec_driver_sql("SELECT VERSION()").scalar_one())
         return f"{'MariaDB' if 'MariaDB' in version else 'MySQL'} {version.partition('-')[0]}"
 
     def create(self, name: str) -> None:
-        """Create an empty database."""
-        with self._cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE `{name}`")
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE `{name}`")
 
     def drop(self, name: str) -> None:
         """Drop a database; connections to it are ended first, because they may hold its tables."""
         self.kill_connections(name)
-        with self._cursor() as cursor:
-            cursor.execute(f"DROP DATABASE IF EXISTS `{name}`")
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS `{name}`")
 
     def copy_tables(self, source: str, name: str) -> None:
         """Copy all tables of a database, with their rows, into an empty one."""
-        with self._cursor() as cursor:
-            cursor.execute(f"SHOW TABLES IN `{source}`")
-            for (table,) in cursor.fetchall():
-                cursor.execute(f"CREATE TABLE `{name}`.`{table}` LIKE `{source}`.`{table}`")
-                cursor.execute(f"INSERT INTO `{name}`.`{table}` SELECT * FROM `{source}`.`{table}`")
+        with self._engine.connect() as connection:
+            for table in connection.exec_driver_sql(f"SHOW TABLES IN `{source}`").scalars().all():
+                old, new = f"`{source}`.`{table}`", f"`{name}`.`{table}`"
+                connection.exec_driver_sql(f"CREATE TABLE {new} LIKE {old}")
+                connection.exec_driver_sql(f"INSERT INTO {new} SELECT * FROM {old}")
 
     def kill_connections(self, name: str) -> int:
         """End every connection to a database from the server's side; return how many there were."""
-        with self._cursor() as cursor:
-            cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", (name,))
-            connections = cursor.fetchall()
-            for connection in connections:
-                cursor.execute("KILL %s", connection)
-        return len(connections)
-
-    @contextmanager
-    def _cursor(self) -> Iterator[Cursor]:
-        with (
-            pymysql.connect(
-                host=self._place.hostname or "127.0.0.1",
-                port=self._place.port or 3306,
-                user=unquote(self._place.username or ""),
-                password=unquote(self._place.password or ""),
-                connect_timeout=CONNECT_SECONDS,
-                read_timeout=CONNECT_SECONDS,
-                autocommit=True,
-            ) as connection,
-            connection.cursor() as cursor,
-        ):
-            yield cursor
+        query = f"SELECT id FROM information_schema.processlist WHERE db = '{name}'"
+        with self._engine.connect() as connection:
+            found = connection.exec_driver_sql(query).scalars().all()
+            for number in found:
+                connection.exec_driver_sql(f"KILL {number}")
+        return len(found)
 
 
 class DatabaseServer(PrivateProcess, Databases):
@@ -130,7 +110,6 @@ class DatabaseServer(PrivateProcess, Databases):
         self.wait_until("the database answers", lambda: bool(greeting(self.port)))
 
     def recover(self) -> None:
-        """Bring the server back from whatever a test did to it."""
         if not self.is_running:
             self.start()
         self.thaw()

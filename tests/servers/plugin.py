@@ -42,13 +42,11 @@ def servers(pytestconfig: pytest.Config) -> Servers:
 
 @pytest.fixture(scope="session")
 def rabbitmq(servers: Servers) -> Rabbitmq | ManagedRabbitmq:
-    """RabbitMQ, wherever it comes from."""
     return servers.rabbitmq
 
 
 @pytest.fixture(scope="session")
 def mariadb(servers: Servers) -> Databases:
-    """MariaDB, wherever it comes from."""
     return servers.mariadb
 
 
@@ -112,7 +110,6 @@ swaks, nginx, promtool, mariadb_dump = map(_program, ("swaks", "nginx", "promtoo
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that leaves out what no server can change."""
     parser.addoption(
         "--real-servers", action="store_true", help="run only the tests that ask for RabbitMQ or MariaDB"
     )
@@ -142,7 +139,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Download what the collected tests need."""
     if not session.config.option.collectonly:
         wanted = {name for item in session.items for name in _wanted(item)}
         session.config.stash[SERVERS].download(wanted)
@@ -194,7 +190,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take a worker's lines."""
     used, missing = getattr(node, "workeroutput", {}).get("servers", ((), ()))
     servers = node.config.stash[SERVERS]
     servers.used.update(used)

@@ -17,14 +17,9 @@ from tests.servers.run_folder import VARIABLE, PrivateProcess, RunFolder, greeti
 OWNER, GROUP = "daemon", "games"
 HOST, USER, PASSWORD = "localhost", "ada@mail.example", "p/w%ü"
 REFUSED_DOMAIN = "refused.example"
-QUEUE_FOLDERS = {
-    0o700: (
-        *("active", "bounce", "corrupt", "defer", "deferred", "flush"),
-        *("hold", "incoming", "private", "saved", "trace"),
-    ),
-    0o710: ("public",),
-    0o730: ("maildrop",),
-}
+QUEUE_FOLDERS = (
+    "active bounce corrupt defer deferred flush hold incoming maildrop pid private public saved trace"
+)
 MASTER = """\
 127.0.0.1:{port} inet n - n - - smtpd
 127.0.0.1:{plain_port} inet n - n - - smtpd -o smtpd_tls_security_level=none -o smtpd_sasl_auth_enable=no
@@ -47,8 +42,8 @@ data_directory = {folder}/data
 command_directory = {root}/usr/sbin
 daemon_directory = {root}/usr/lib/postfix/sbin
 shlib_directory = {root}/usr/lib/postfix
-mail_owner = {OWNER}
-setgid_group = {GROUP}
+mail_owner = {owner.pw_name}
+setgid_group = games
 import_environment = {environment}
 maillog_file = {folder}/mail.log
 maillog_file_prefixes = {folder}
@@ -64,7 +59,7 @@ smtpd_tls_auth_only = yes
 smtpd_tls_cert_file = {certificate}
 smtpd_tls_key_file = {certificate}
 smtpd_relay_restrictions = permit_sasl_authenticated,reject
-smtpd_recipient_restrictions = check_recipient_access inline:{{{{{REFUSED_DOMAIN}=550 5.1.1 no such user}}}}
+smtpd_recipient_restrictions = check_recipient_access inline:{{{{{domain}=550 5.1.1 no such user}}}}
 local_recipient_maps =
 alias_maps =
 virtual_mailbox_domains = static:all
@@ -86,7 +81,9 @@ class Postfix(PrivateProcess):
         self.port, self.plain_port = run.reserve_port(), run.reserve_port()
         """Ports for submission (TLS and a login), and for a relay that takes mail from this machine without both."""
         run.path.chmod(0o711)  # other users' processes have to get at their files below it
-        self._make_folders()
+        for name in ("etc/sasl", "data", "mail", *(f"queue/{name}" for name in QUEUE_FOLDERS.split())):
+            (self._folder / name).mkdir(parents=True)
+            shutil.chown(self._folder / name, OWNER, GROUP)
         self._configure(program)
         words = [str(program.path), "-c", str(self._folder / "etc"), "-d"]
         self.begin(words, program.environment, "postfix.log")
@@ -96,17 +93,6 @@ class Postfix(PrivateProcess):
     def mails(self) -> list[bytes]:
         """Return all mails that were delivered."""
         return [path.read_bytes() for path in sorted((self._folder / "mail/inbox/new").glob("*"))]
-
-    def _make_folders(self) -> None:
-        for name in ("etc/sasl", "queue/pid", "data", "mail"):
-            (self._folder / name).mkdir(parents=True)
-        shutil.chown(self._folder / "data", OWNER)
-        shutil.chown(self._folder / "mail", OWNER)
-        for name, mode in ((name, mode) for mode, names in QUEUE_FOLDERS.items() for name in names):
-            folder = self._folder / "queue" / name
-            folder.mkdir()
-            folder.chmod(mode)
-            shutil.chown(folder, OWNER, GROUP)
 
     def _configure(self, program: Program) -> None:
         folder, root, users = self._folder, program.path.parents[4], self._folder / "sasldb2"
@@ -119,9 +105,7 @@ class Postfix(PrivateProcess):
         settings = MAIN.format(
             folder=folder,
             root=root,
-            OWNER=OWNER,
-            GROUP=GROUP,
-            REFUSED_DOMAIN=REFUSED_DOMAIN,
+            domain=REFUSED_DOMAIN,
             environment=" ".join(f"{name}={value}" for name, value in imported.items()),
             certificate=self.authority.certificate(HOST),
             owner=pwd.getpwnam(OWNER),
@@ -131,7 +115,7 @@ class Postfix(PrivateProcess):
         (folder / "etc/master.cf").write_text(services)
         (folder / "etc/sasl/smtpd.conf").write_text(SASL.format(users))
         user, _, realm = USER.partition("@")
-        words = [str(root / "usr/sbin/saslpasswd2"), "-p", "-c", "-f", str(users), "-u", realm, user]
+        words = [f"{root}/usr/sbin/saslpasswd2", "-p", "-c", "-f", str(users), "-u", realm, user]
         environment = {"PATH": os.defpath, **program.environment}
         subprocess.run(words, input=PASSWORD.encode(), env=environment, check=True, capture_output=True)
         shutil.chown(users, OWNER)

@@ -83,7 +83,6 @@ class Rabbitmq(PrivateProcess):
         super().kill()
 
     def recover(self) -> None:
-        """Bring the node back from whatever a test did to it."""
         if not self.is_running:
             self.start()
         self.thaw()
@@ -141,7 +140,6 @@ class Rabbitmq(PrivateProcess):
         self.call(f"ok = rabbit_policy:set({words}, [{definition}], 0, {kind})")
 
     def delete_policy(self, vhost: str, *, name: str) -> None:
-        """Delete a policy."""
         self.call(f"ok = rabbit_policy:delete({_binaries(vhost, name, 'test')})")
 
     def add_user(self, name: str, password: str, vhost: str) -> None:
@@ -158,7 +156,6 @@ class Rabbitmq(PrivateProcess):
         self.call(f"ok = rabbit_auth_backend_internal:set_permissions({words})")
 
     def delete_user(self, name: str) -> None:
-        """Delete a user."""
         self.call(f"ok = rabbit_auth_backend_internal:delete_user({_binaries(name, 'test')})")
 
     def raise_memory_alarm(self) -> None:
@@ -245,12 +242,10 @@ class ManagedRabbitmq:
     management_url: str
 
     def url(self, vhost: str) -> str:
-        """Return the AMQP URL of a vhost."""
         return urlsplit(self.amqp_url)._replace(path=f"/{quote(vhost, safe='')}", query="").geturl()
 
     @property
     def version(self) -> str:
-        """Ask the server for its version."""
         return str(json.loads(self._request("GET", "overview"))["rabbitmq_version"])
 
     def add_vhost(self, name: str) -> None:
@@ -260,7 +255,6 @@ class ManagedRabbitmq:
         self._request("PUT", f"permissions/{quote(name)}/{user}", rights)
 
     def delete_vhost(self, name: str) -> None:
-        """Delete a vhost with all that is in it."""
         self._request("DELETE", f"vhosts/{quote(name)}")
 
     def _request(self, method: str, path: str, body: dict[str, str] | None = None) -> bytes:

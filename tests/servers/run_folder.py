@@ -155,11 +155,9 @@ class PrivateProcess:
 
     @property
     def is_running(self) -> bool:
-        """Return whether the process has not ended."""
         return self._process.poll() is None
 
     def log(self) -> str:
-        """Return what the process wrote since its start."""
         return self.log_file.read_text(errors="replace")
 
     def wait_until(self, what: str, fact: Callable[[], bool]) -> None:

@@ -88,7 +88,6 @@ class Servers:
         return RunFolder()
 
     def close(self) -> None:
-        """End all of it."""
         if "run" in self.__dict__:
             self.run.close()
 
@@ -100,7 +99,6 @@ class Servers:
 
     @property
     def rabbitmq(self) -> Rabbitmq | ManagedRabbitmq:
-        """RabbitMQ, running."""
         return self._once("rabbitmq", self._start_rabbitmq)
 
     @property
@@ -109,7 +107,6 @@ class Servers:
         return self._once("mariadb", self._start_database)
 
     def program(self, name: str) -> Program:
-        """Return a program of `PROGRAMS`."""
         return self._once(name, lambda: programs.find(name))
 
     def download(self, names: Iterable[str]) -> None:
