@@ -34,6 +34,12 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    """Collect what is left once: pytest does so five times, to report errors of destructors, and once finds them."""
+    gc.collect()
+    gc.freeze()
+
+
 @dataclass(frozen=True, slots=True)
 class RealServers:
     """A vhost and a database of the test's own."""

@@ -61,6 +61,7 @@ def function_lengths(path: Path) -> dict[str, int]:
     return lengths
 
 
+@pytest.mark.heavy
 def test_no_function_is_too_long_to_be_read_at_once() -> None:
     long = {
         f"{path.relative_to(ROOT)}:{name}": lines

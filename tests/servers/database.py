@@ -9,8 +9,6 @@ import os
 import secrets
 from pathlib import Path
 
-from sqlalchemy import NullPool, create_engine
-
 from tests.servers.packages import library_path
 from tests.servers.run_folder import PrivateProcess, RunFolder, greeting
 
@@ -31,6 +29,8 @@ class Databases:
     """
 
     def __init__(self, server_url: str) -> None:
+        from sqlalchemy import NullPool, create_engine  # takes long, and most processes need no database
+
         limits = {"connect_timeout": CONNECT_SECONDS, "read_timeout": CONNECT_SECONDS}
         self._engine = create_engine(
             server_url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=limits

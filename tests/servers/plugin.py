@@ -17,21 +17,24 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.servers import where
 from tests.servers.database import Databases, DatabaseServer
 from tests.servers.packages import NotAvailable
-from tests.servers.postfix import Postfix
 from tests.servers.programs import Program
 from tests.servers.rabbitmq import ManagedRabbitmq, Rabbitmq
 from tests.servers.run_folder import VARIABLE
 from tests.servers.where import Servers
 
+if TYPE_CHECKING:
+    from tests.servers.postfix import Postfix
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 SERVERS = pytest.StashKey[Servers]()
+FIXTURES = {f"{name}{kind}": name for name in where.NAMES for kind in ("", "_url", "_node", "_server")}
 
 
 @pytest.fixture(scope="session")
@@ -87,8 +90,10 @@ def mariadb_server(servers: Servers) -> Databases:
 
 
 @pytest.fixture(scope="session")
-def postfix(servers: Servers) -> Iterator[Postfix]:
+def postfix(servers: Servers) -> "Iterator[Postfix]":
     """Postfix as a submission server, running: TLS and a login needed."""
+    from tests.servers.postfix import Postfix
+
     if os.geteuid() != 0:
         raise NotAvailable("Postfix is not available: it starts processes as several users, so it takes root")
     server = Postfix(servers.run, servers.program("postfix"))
@@ -146,10 +151,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def _wanted(item: pytest.Item) -> set[str]:
     """Return the servers whose fixtures a test asks for, or that are named, alone or in a tuple, by its parameters."""
-    words = list(getattr(item, "fixturenames", ()))
+    words = set(getattr(item, "fixturenames", ()))
     for parameter in item.callspec.params.values() if hasattr(item, "callspec") else ():
-        words += map(str, parameter if isinstance(parameter, tuple) else [parameter])
-    return {name for name in where.NAMES if any(f"{word}_".startswith(f"{name}_") for word in words)}
+        words.update(
+            word
+            for word in (parameter if isinstance(parameter, tuple) else [parameter])
+            if isinstance(word, str)
+        )
+    return {FIXTURES[word] for word in words & FIXTURES.keys()}
 
 
 @pytest.hookimpl(wrapper=True)

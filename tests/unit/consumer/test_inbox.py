@@ -1,6 +1,7 @@
 """The inbox on a real SQLite file: of two that want a row, one has it; and a 250 is never forgotten."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,24 @@ BODY = "b" * 64
 SQLITE_NOW = "CAST(strftime('%s', 'now') AS INTEGER) * 1000000"
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file with a consumer's tables. Each test copies the file, because migrations take longer than a test."""
+    path = tmp_path_factory.mktemp("prepared") / "inbox.db"
+
+    async def make() -> None:
+        async with open_database(DatabaseUrl.of_file(path)) as opened:
+            await Inbox(opened, "nobody").prepare()
+
+    asyncio.run(make())
+    return path
+
+
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
+async def database(prepared: Path, tmp_path: Path) -> AsyncIterator[Database]:
     """Yield a consumer's database with its tables."""
-    opened = open_database(DatabaseUrl.of_file(tmp_path / "inbox.db"))
-    await Inbox(opened, "nobody").prepare()
-    yield opened
-    await opened.close()
+    async with open_database(DatabaseUrl.of_file(shutil.copy(prepared, tmp_path))) as opened:
+        yield opened
 
 
 SUBJECT = Subject(KEY, BODY)

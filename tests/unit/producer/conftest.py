@@ -1,5 +1,7 @@
 """A CMS's database on a real SQLite file."""
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,10 +14,21 @@ from mailpact.settings import DatabaseUrl
 from mailpact_producer.store.schema import HEAD, MIGRATIONS, VERSION_TABLE
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file with a CMS's tables. Each test copies the file, because migrations take longer than a test."""
+    path = tmp_path_factory.mktemp("migrated") / "cms.db"
+
+    async def make() -> None:
+        async with open_database(DatabaseUrl.of_file(path)) as opened:
+            await migrate(opened, MIGRATIONS, head=HEAD, version_table=VERSION_TABLE)
+
+    asyncio.run(make())
+    return path
+
+
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
+async def database(migrated: Path, tmp_path: Path) -> AsyncIterator[Database]:
     """Yield a CMS's database with its tables."""
-    opened = open_database(DatabaseUrl.of_file(tmp_path / "cms.db"))
-    await migrate(opened, MIGRATIONS, head=HEAD, version_table=VERSION_TABLE)
-    yield opened
-    await opened.close()
+    async with open_database(DatabaseUrl.of_file(shutil.copy(migrated, tmp_path))) as opened:
+        yield opened

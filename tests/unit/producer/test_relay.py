@@ -99,6 +99,7 @@ async def until(what: str, fact: Callable[[], Any]) -> None:
         raise AssertionError(f"waited in vain until {what}") from None
 
 
+@pytest.mark.heavy
 async def test_many_requests_that_commit_at_once_give_the_broker_no_more_than_it_takes(
     database: Database, broker: Broker, relay: Relay
 ) -> None:

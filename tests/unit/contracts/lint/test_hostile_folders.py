@@ -76,6 +76,7 @@ def folders(tmp_path, sound):
     return tmp_path / "one", tmp_path / "two"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("number", range(len(DOCUMENTS)))
 def test_a_damaged_file_raises_only_what_is_named(folders, number: int) -> None:
     folder, other = folders
