@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from mailpact.amqp.batch import Routed
 from mailpact.amqp.messages import Message
@@ -79,10 +79,14 @@ async def running(relay: Relay) -> AsyncIterator[None]:
             await task
 
 
-async def store(database: Database, message_id: str, claim: str | None) -> Claimed | None:
+def enqueue(connection: Connection, message_id: str, claim: str | None) -> Claimed | None:
     message = WRITER.message(mail_body(MAIL), message_id=message_id, made_at_seconds=0)
     assert isinstance(message, Message)
-    return await database.transact(lambda c: outbox.enqueue(c, message, contract=CONTRACT, claim=claim))
+    return outbox.enqueue(connection, message, contract=CONTRACT, claim=claim)
+
+
+async def store(database: Database, message_id: str, claim: str | None) -> Claimed | None:
+    return await database.transact(lambda c: enqueue(c, message_id, claim))
 
 
 async def states(database: Database) -> dict[str, int]:
@@ -99,17 +103,19 @@ async def until(what: str, fact: Callable[[], Any]) -> None:
         raise AssertionError(f"waited in vain until {what}") from None
 
 
-@pytest.mark.heavy
 async def test_many_requests_that_commit_at_once_give_the_broker_no_more_than_it_takes(
     database: Database, broker: Broker, relay: Relay
 ) -> None:
     """All asked for a claim before the first of them had committed."""
     claims = [relay.claim_ahead() for _ in range(300)]
     assert None not in claims
+    stored = await database.transact(
+        lambda c: [enqueue(c, f"id-{n}", claim) for n, claim in enumerate(claims)]
+    )
 
     async with running(relay):
-        for number, claim in enumerate(claims):
-            relay.committed(await store(database, f"id-{number}", claim))
+        for row in stored:
+            relay.committed(row)
         assert relay.claim_ahead() is None
         await until("both kinds wait for the broker", lambda: broker.waiting == 2 * BATCH)
         broker.answers.set()
