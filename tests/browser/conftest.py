@@ -1,4 +1,4 @@
-"""Everything running, some mail in it, and a real Chromium to look at it."""
+"""Fixtures: site and capture server with some captured mail, and a real Chromium that opens their pages."""
 
 import os
 import re
@@ -25,7 +25,7 @@ HOSTILE = '<script>document.title="owned"</script><img src=x onerror="document.t
 
 @dataclass(frozen=True)
 class Places:
-    """Where site and viewer are; `data` is the folder of their databases."""
+    """The URLs of site and viewer; `data` is the folder of their databases."""
 
     site: str
     viewer: str
@@ -54,7 +54,7 @@ MAILS = (
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
-    """Site and viewer of a `mailpact up`, with mail captured."""
+    """Yield site and viewer of a `mailpact up` that has captured some mail."""
     with up(tmp_path_factory.mktemp("up")) as running:
         yield running
 
@@ -92,11 +92,11 @@ def _wait_until_up(process: "subprocess.Popen[bytes]", log: Path) -> dict[str, s
 
 @pytest.fixture
 def mail_port(places: Places) -> int:
-    """Return the port where mail is taken."""
+    """Return the port of the capture server's SMTP."""
     return places.mail_port
 
 
-@pytest.fixture(scope="module")  # not longer: its event loop is in the way of tests that have their own
+@pytest.fixture(scope="module")  # its event loop would disturb tests that have one of their own
 def browser(chromium: Any) -> Iterator[Browser]:
     """Yield a headless Chromium."""
     with sync_playwright() as playwright:

@@ -1,4 +1,4 @@
-"""A mail's HTML in a real Chromium: it is seen, and nothing of it runs, asks or sends."""
+"""A mail's HTML in a real Chromium: the text is shown; no script runs, no request leaves, no form is sent."""
 
 import http.server
 import smtplib
@@ -28,7 +28,7 @@ p {{ font-family: f }}</style><link rel="stylesheet" href="{there}/link.css"><ba
 
 @pytest.fixture
 def asked() -> Iterator[tuple[str, list[str]]]:
-    """Yield a server elsewhere, and the paths that it is asked for."""
+    """Yield the URL of another web server, and the list of the paths that are requested from it."""
     paths: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

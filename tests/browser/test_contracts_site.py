@@ -1,4 +1,4 @@
-"""The contracts' documentation as people see it, from any web server and from nowhere else."""
+"""The contracts' documentation in a real Chromium, from any web server, without requests to other servers."""
 
 from collections.abc import Iterator
 from functools import partial

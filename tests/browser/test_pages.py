@@ -1,4 +1,4 @@
-"""Site and viewer as people see them, in a real Chromium."""
+"""The pages of the site and of the viewer in a real Chromium."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""An administrator's day and a reader's comment, as they see the site in a real Chromium."""
+"""What an administrator and a reader do on the site, step by step in a real Chromium."""
 
 import json
 import secrets
@@ -47,7 +47,7 @@ def open_page(browser: Any, scheme: str) -> Any:
 
 @dataclass(frozen=True)
 class Site:
-    """Where site and viewer are, and the site's database."""
+    """The URLs of site and viewer, and of the site's database."""
 
     site: str
     viewer: str
@@ -56,7 +56,7 @@ class Site:
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("real", marks=pytest.mark.long)])
 def places(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Site and viewer of a `mailpact up`: with all embedded, and on RabbitMQ and MariaDB."""
+    """Yield site and viewer of a `mailpact up`: on the development broker and SQLite, then on RabbitMQ and MariaDB."""
     folder = tmp_path_factory.mktemp("up")
     with ExitStack() as stack:
         options: list[str] = []
@@ -109,7 +109,7 @@ def log_in(page: Page, places: Any, email: str) -> None:
 
 
 def fits(page: Page, name: str) -> None:
-    """Check that the page that is shown scrolls sideways at no width."""
+    """Check that the open page does not scroll sideways, whatever the window's width is."""
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)

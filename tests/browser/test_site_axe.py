@@ -1,4 +1,4 @@
-"""What axe says of every page of the site, and whether any page is wider than its window."""
+"""axe finds nothing wrong on any page of the site, and no page is wider than its window."""
 
 import hashlib
 import secrets
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("browser")
 
 
 class Visit:
-    """One browser that goes from page to page, and what axe finds wrong on the way."""
+    """One browser that opens page after page, and collects what axe finds wrong."""
 
     def __init__(self, page: Page, places: Any, axe: str, widths: tuple[int, ...]) -> None:
         self.page = page
@@ -62,7 +62,7 @@ class Visit:
         self.page.get_by_role("main").get_by_role("button", name=button, exact=True).first.click()
 
     def link(self, purpose: str, email: str, *, is_used: bool = False) -> str:
-        """Make a link as it is mailed; return its token."""
+        """Store a token as for a mailed link, and return the token."""
         token = secrets.token_urlsafe(32)
         ((user,),) = self.change("SELECT id FROM users WHERE email = ?", email)
         self.change(

@@ -29,14 +29,14 @@ T = TypeVar("T")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have `make test` crash what runs on the real servers only; `make test-faults` crashes the embedded parts too."""
+    """Run on the real servers only in `make test`; `make test-faults` runs on the embedded broker and SQLite too."""
     for item in items:
         if Path(__file__).parent in item.path.parents and "[embedded" in item.name:
             item.add_marker(pytest.mark.long)
 
 
 def wait_until(what: str, fact: Callable[[], T]) -> T:
-    """Ask until the fact is true; a test that waits in vain says for what."""
+    """Wait until the fact is true; the error after the time limit names the fact."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         found = fact()
@@ -55,12 +55,12 @@ class Process:
         self._folder = folder
 
     def start(self, **variables: str) -> None:
-        """Start it, again if it ran before, with these environment variables; returns when it says that it is up."""
+        """Start the process with these environment variables; return when its log says that it is ready."""
         self.launch(**variables)
         wait_until(f"{self._arguments[3]} is up", self.is_up)
 
     def launch(self, **variables: str) -> None:
-        """Start it, and do not wait."""
+        """Start the process, and do not wait until it is ready."""
         self._already = len(self.log())
         with self.log_file.open("a") as log:
             self.process = subprocess.Popen(
@@ -74,30 +74,30 @@ class Process:
             )
 
     def log(self) -> str:
-        """Return all that it wrote since it was first started."""
+        """Return all that the process wrote since its first start."""
         return self.log_file.read_text() if self.log_file.exists() else ""
 
     def kill(self) -> None:
-        """Kill it as a power cut would."""
+        """Kill the process with SIGKILL."""
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> int:
-        """Ask it to stop; return its exit code."""
+        """Ask the process to stop with SIGTERM; return its exit code."""
         self.process.terminate()
         return self.process.wait(timeout=PATIENCE_SECONDS)
 
     def children(self) -> list[int]:
-        """Return the ids of the processes that it has started."""
+        """Return the ids of the process's children."""
         found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in found.split()]
 
     def wait_until_dead(self) -> None:
-        """Wait until it has killed itself at its fault point."""
+        """Wait until the process has killed itself at its fault point."""
         assert self.process.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
 
     def is_up(self) -> bool:
-        """Return whether it has said that it is up."""
+        """Return whether the log says that the process is ready."""
         if self.process.poll() == -signal.SIGKILL:
             return True  # it has reached its fault point already
         if self.process.poll() is not None:
@@ -135,7 +135,7 @@ class Mailpact:
         )
 
     def consumer(self, **variables: str) -> Process:
-        """Start a consumer; unless it is to die, wait until the broker knows it."""
+        """Start a consumer; unless the consumer is to kill itself, wait until the broker has it as a consumer."""
         consumer = self.start_consumer(**variables)
         if not variables:
             try:
@@ -165,7 +165,7 @@ class Mailpact:
 
     @property
     def smtp_port(self) -> int:
-        """Where the capture server takes mail."""
+        """Return the host and port of the capture server's SMTP."""
         return self._ports["smtp"]
 
     def database_url(self, file: str) -> str:
@@ -187,7 +187,7 @@ class Mailpact:
         return [command, *listen, "--amqp-url", self.amqp_url, "--database-url", self._database("cms.db")]
 
     def publish(self, body: bytes, *, message_id: str | None = None, content_type: str | None = None) -> None:
-        """Publish one message as a program of somebody else's would."""
+        """Publish one message, without code of Mailpact."""
         with pika.BlockingConnection(pika.URLParameters(self.amqp_url)) as connection:
             channel = connection.channel()
             channel.confirm_delivery()
@@ -287,7 +287,7 @@ class Mailpact:
         return [address["Address"] for mail in found for address in mail["To"]]
 
     def stop_all(self) -> None:
-        """Kill whatever still runs."""
+        """Kill all processes that still run."""
         for process in self.processes:
             if hasattr(process, "process"):
                 process.kill()
@@ -330,19 +330,19 @@ def free_port() -> int:
 
 @pytest.fixture
 def second_free_port() -> int:
-    """Another such port."""
+    """Return a second free port of the loopback."""
     return _free_port()
 
 
 @pytest.fixture(name="wait_until")
 def _wait_until() -> Callable[[str, Callable[[], object]], object]:
-    """Wait for a fact, by its name."""
+    """Return the function that waits for a fact and names it in its error."""
     return wait_until
 
 
 @pytest.fixture
 def mailpact(tmp_path: Path) -> Iterator[Mailpact]:
-    """Yield a place for processes, with the development broker; all are gone afterwards."""
+    """Yield a place for processes, with the development broker; all processes are stopped afterwards."""
     started = Mailpact(tmp_path)
     try:
         yield started
@@ -364,7 +364,7 @@ def on_both(real_servers: Any, tmp_path: Path) -> Iterator[Mailpact]:
 
 
 class ScriptedSmtp:
-    """A mail server in a thread; the replies to RCPT and to the final dot are used up, and then all is well."""
+    """A mail server in a thread: it gives the listed replies to RCPT and the final dot, then accepts mail."""
 
     def __init__(self) -> None:
         self.controller: Any = None
@@ -375,14 +375,14 @@ class ScriptedSmtp:
     async def handle_RCPT(  # noqa: N802  # aiosmtpd's names
         self, _server: Any, _session: Any, envelope: Any, address: str, _options: list[str]
     ) -> str:
-        """Answer RCPT."""
+        """Reply to RCPT."""
         reply = self.rcpt_replies.pop(0) if self.rcpt_replies else "250 OK"
         if reply.startswith("250"):
             envelope.rcpt_tos.append(address)
         return reply
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802  # as above
-        """Take a mail, or answer the final dot as the test says."""
+        """Accept a mail, or give the test's reply to the final dot."""
         if self.data_replies:
             return self.data_replies.pop(0)
         self.mails.append(bytes(envelope.content))
@@ -390,13 +390,13 @@ class ScriptedSmtp:
 
     @property
     def url(self) -> str:
-        """Return where it listens."""
+        """Return the host and port that the server listens on."""
         return f"smtp://127.0.0.1:{self.controller.port}"
 
 
 @pytest.fixture
 def scripted_smtp() -> Iterator[ScriptedSmtp]:
-    """Yield a mail server that does as the test says."""
+    """Yield a mail server whose replies the test sets."""
     server = ScriptedSmtp()
     server.controller = Controller(server, hostname="127.0.0.1", port=_free_port())
     server.controller.start()
@@ -414,7 +414,7 @@ class Real:
 
 @pytest.fixture
 def mailpact_at(tmp_path: Path) -> Iterator[Callable[..., Mailpact]]:
-    """Places for processes on a RabbitMQ, and on a MariaDB if its URL is given; all are gone afterwards."""
+    """Yield a function that makes places for processes on RabbitMQ and, if its URL is given, on MariaDB."""
     with contextlib.ExitStack() as stack:
 
         def place(amqp_url: str, database_url: str | None = None) -> Mailpact:

@@ -150,7 +150,7 @@ class Registrations:
 
 
 def soak(system: System, seconds: float, rate: float, chance: random.Random) -> list[str]:
-    """Run the system under faults, repair it, and return what is wrong in the end."""
+    """Run the system under faults, end the faults, and return which promises were broken."""
     sampler = Sampler(system.steady)
     registrations = Registrations(system, rate)
     with registrations.going_on():
@@ -185,7 +185,7 @@ def as_text(sample: Sample) -> str:
 def _break_things(
     system: System, sampler: Sampler, registrations: Registrations, seconds: float, chance: random.Random
 ) -> None:
-    """Begin one or two faults, wait, end them, rest; again and again until the time is over."""
+    """Repeat until the time is over: begin one or two faults, wait, end them, wait again."""
     began = time.monotonic()
     reported = 0.0
 
@@ -216,7 +216,7 @@ def _break_things(
 
 
 def _drain(system: System) -> bool:
-    """Wait until nothing is on its way; return False if that takes too long."""
+    """Wait until each message has ended; return False if that takes too long."""
     deadline = time.monotonic() + system.settle_seconds + DRAIN_SECONDS
     told: dict[str, int] = {}
     while time.monotonic() < deadline:
@@ -236,7 +236,7 @@ def say(line: str) -> None:
 
 
 def main() -> int:
-    """Run, print the seed and the result, and return the exit status."""
+    """Run the soak, print the seed and the result, and return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

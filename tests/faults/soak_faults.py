@@ -48,7 +48,7 @@ class System(Mailpact):
         name = "consumer" if command == "consumer" else "site"
         if command == "consumer":
             words[words.index("--retry-schedule") + 1] = RETRY_SCHEDULE
-            words += ["--smtp-connections", "4"]  # idle ones stay open for a minute, and are no leak
+            words += ["--smtp-connections", "4"]  # idle connections stay open for a minute, which is no leak
         if name in self._has_steady:
             return words
         self._has_steady.add(name)
@@ -64,7 +64,7 @@ class System(Mailpact):
         return {row.recipient_sha256: (row.state, row.copies) for row in self._ask("inbox.db", query)}
 
     def on_its_way(self) -> dict[str, int]:
-        """Return how much is not finished, by place; empty when nothing is."""
+        """Return how many messages are not finished, by place; an empty result means that all are."""
         outbox = "SELECT count(*) AS n FROM outbox WHERE state <> 'published'"
         inbox = "SELECT count(*) AS n FROM inbox WHERE ended_at IS NULL"
         places = {
@@ -226,7 +226,7 @@ def _on_real_servers(servers: Servers, folder: Path) -> System | None:
 
 @contextmanager
 def started_system(folder: Path, say: Callable[[str], None]) -> Iterator[System]:
-    """Start everything; stop it at the end."""
+    """Start the whole system; stop it at the end."""
     servers = Servers()
     system = None
     try:

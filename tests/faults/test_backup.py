@@ -1,4 +1,4 @@
-"""A dump of MariaDB and RabbitMQ's definitions, restored into fresh servers: what of the promises holds afterwards."""
+"""A dump of MariaDB and RabbitMQ's definitions are restored into fresh servers: which promises hold afterwards."""
 
 import os
 import subprocess

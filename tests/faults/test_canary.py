@@ -36,7 +36,7 @@ class MailServer:
     async def handle_MAIL(  # noqa: N802  # aiosmtpd's names
         self, _server: Any, _session: Any, envelope: Any, address: str, _options: list[str]
     ) -> str:
-        """Answer MAIL."""
+        """Reply to MAIL."""
         if self.refuses:
             return "421 4.3.2 shutting down"
         envelope.mail_from = address
@@ -50,7 +50,7 @@ class MailServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Return the host and port that the server listens on."""
         return f"smtp://127.0.0.1:{self.controller.port}"
 
     def _forward(self, port: int, envelope: Any) -> None:
@@ -60,14 +60,14 @@ class MailServer:
 
 @dataclass(frozen=True)
 class RealServers:
-    """The servers that a test may hurt."""
+    """RabbitMQ and MariaDB, which a test may stop or freeze."""
 
     rabbitmq: Any
     mariadb: Any
 
 
 class System:
-    """Everything that a mail passes, as processes, with a canary."""
+    """All processes on a mail's path, with a canary."""
 
     def __init__(self, place: Any, mail_server: MailServer, port: int, servers: RealServers | None) -> None:
         self.place = place

@@ -1,4 +1,4 @@
-"""Three RabbitMQ nodes, two sites, three consumers on MariaDB: nodes and a consumer go, and no mail is lost."""
+"""Three RabbitMQ nodes, two sites, three consumers on MariaDB: nodes and a consumer are killed, and no mail is lost."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 180.0
 
 @pytest.fixture
 def cluster(servers: Servers, rabbitmq_node: object) -> Iterator[Cluster]:
-    """Three nodes with a vhost; asked for after `rabbitmq_node`, which skips where RabbitMQ cannot be had."""
+    """Yield three nodes with a vhost. `rabbitmq_node` skips the test where RabbitMQ is not available."""
     cluster = Cluster(servers.run, servers.root("rabbitmq"))
     cluster.add_vhost(VHOST)
     yield cluster
@@ -36,7 +36,7 @@ def cluster(servers: Servers, rabbitmq_node: object) -> Iterator[Cluster]:
 
 
 class Load:
-    """Readers who register, five in a second, at one site after the other."""
+    """Readers who register, five per second, at the two sites in turn."""
 
     def __init__(self, register: Callable[[str, int], int]) -> None:
         self._register = register

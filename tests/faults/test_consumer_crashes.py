@@ -1,4 +1,4 @@
-"""What a crash of the consumer costs, at the two places where it could cost a mail."""
+"""The consumer is killed before, during and after the delivery of a mail: no mail is lost, and a copy is reported."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ BODY = json.dumps({"email": "ada@example.org", "message": "Hello\n\nOne mail, pl
 
 @pytest.fixture
 def published(on_both: Any) -> Any:
-    """Broker and capture server, and one message that waits in the queue."""
+    """Yield broker and capture server, with one message that waits in the queue."""
     on_both.consumer().stop()
     on_both.publish(BODY, message_id=ID)
     return on_both

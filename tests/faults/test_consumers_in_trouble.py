@@ -1,4 +1,4 @@
-"""Consumers that stop, freeze, start again or lose their rights: each message becomes one mail all the same."""
+"""Consumers stop, freeze, start again or lose their rights: each message still becomes exactly one mail."""
 
 import json
 import signal
@@ -101,7 +101,7 @@ def test_refusal_of_the_whole_mail_before_a_stop_is_not_reported_as_uncertain_af
 
 
 class MailServerProcess:
-    """A mail server that greylists names with `grey` in them, in a process that can be ended and started again."""
+    """A mail server that greylists recipients with `grey` in their names, in a process of its own."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.url = f"smtp://127.0.0.1:{port}"

@@ -1,4 +1,4 @@
-"""Programs that know nothing but exchange, queue key and the two members are served as they are."""
+"""Old programs that know only the exchange, the routing key and two members of the body are served without a change."""
 
 import json
 from typing import Any

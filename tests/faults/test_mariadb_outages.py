@@ -20,7 +20,7 @@ RETURNS = ("database is back", "inbox database is back")
 
 @pytest.fixture
 def on_mariadb(mariadb_server: Any, mariadb_url: str, rabbitmq_url: str, mailpact_at: Any) -> Any:
-    """CMS, consumer and capture server on real servers."""
+    """Yield site, consumer and capture server on RabbitMQ and MariaDB."""
     started = mailpact_at(rabbitmq_url, mariadb_url)
     started.capture()
     started.consumer()

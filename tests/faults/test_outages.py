@@ -1,4 +1,4 @@
-"""What an outage costs: waiting, and nothing else."""
+"""Outages of consumer, broker and capture server delay mail, and nothing that was confirmed is lost."""
 
 from typing import Any
 

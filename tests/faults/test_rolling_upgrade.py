@@ -1,4 +1,4 @@
-"""Consumers of two releases on one queue and one inbox, the older ones from wheels of their own.
+"""Consumers of two releases share one queue and one inbox; each older release is installed from its own wheel.
 
 A release is found in the history of this checkout: the last commit before a certain file came.
 """
@@ -56,7 +56,7 @@ def message(number: int) -> tuple[str, bytes]:
 
 
 class Traffic:
-    """Messages that are published one after the other until it is enough."""
+    """Publishes messages one after the other until the test stops it."""
 
     def __init__(self, amqp_url: str) -> None:
         self._amqp_url = amqp_url
@@ -65,7 +65,7 @@ class Traffic:
 
     @contextmanager
     def flowing(self) -> Iterator[None]:
-        """Publish until the caller leaves; every message is confirmed and routed."""
+        """Publish until the context ends; each message is confirmed and routed."""
         thread = threading.Thread(target=self._publish)
         thread.start()
         try:

@@ -17,7 +17,7 @@ from sqlalchemy import NullPool, create_engine, text
 STEPS = ("committed", "claimed", "confirmed")
 IS_LONG = "MAILPACT_TEST_SITE_KILL_ROUNDS" in os.environ
 ROUNDS = int(os.environ.get("MAILPACT_TEST_SITE_KILL_ROUNDS", "3"))
-LEASE_SECONDS = 30  # of a relay that died with messages in its hands
+LEASE_SECONDS = 30  # of a relay that was killed while it held messages
 
 
 @pytest.mark.timeout(120 + 30 * ROUNDS)
@@ -30,7 +30,7 @@ def test_killed_at_every_step_each_stored_reader_has_one_message_and_one_mail(
     for reader, step in zip(readers, itertools.cycle(STEPS)):
         # A message that an earlier round left behind may kill the site before anybody can register.
         site = mailpact.producer(MAILPACT_FAULT_POINT=step)
-        with suppress(OSError, http.client.HTTPException):  # the site may die before it answers
+        with suppress(OSError, http.client.HTTPException):  # the site may be killed before it answers
             mailpact.register(reader)
         site.wait_until_dead()
     engine = create_engine(mailpact._database("cms.db"), poolclass=NullPool)

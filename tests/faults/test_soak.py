@@ -1,4 +1,4 @@
-"""The account at the end of `make soak`, and a short soak (`make soak` is ten minutes)."""
+"""The checks at the end of `make soak`, and a short run of the soak (`make soak` takes ten minutes)."""
 
 import subprocess
 import sys
@@ -59,7 +59,7 @@ def test_what_grows_in_a_process_is_a_problem(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)  # the wait for what is on its way at the end is the longest part
+@pytest.mark.timeout(600)  # at the end the wait for unfinished messages takes longest
 def test_a_short_soak_ends_with_one_mail_for_each_registration() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.faults.soak", "--seconds", "25"],

@@ -1,4 +1,4 @@
-"""Documentation that lags behind the code fails here."""
+"""The documentation names each setting, option, metric and error code of the code, and each link leads somewhere."""
 
 import re
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_every_option_and_variable_stands_in_the_page_of_the_command() -> None:
         for parameter in command.params
         if parameter.name != "help" and parameter.param_type_name == "option"
         for word in (*parameter.opts, parameter.envvar)
-        if word is not None  # what belongs to one call only has no variable
+        if word is not None  # an option for a single call has no variable
         if f"`{word}`" not in text and f"`{word} " not in text
     ]
 
@@ -78,7 +78,7 @@ PAGES_OF_PROOF = (
 
 
 def named_tests(text: str) -> list[tuple[str, str]]:
-    """Return what a page names as proof: each file or folder, with a test's name or words of one in quotation marks."""
+    """Return what a page names as proof: files and folders, with the name of a test or some of its words."""
     return [
         (path, words.replace(" ", "_"))
         for path, name, remark in NAMED_TEST.findall(text)

@@ -1,4 +1,4 @@
-"""The house keeps its shape: sizes, names, and a kernel that is shared by those it is for."""
+"""Limits on sizes, rules about names, and a kernel in which each module has at least two users."""
 
 import ast
 import re
@@ -113,7 +113,7 @@ def module_name(path: Path) -> str:
 KERNEL_MODULES = {
     module_name(path): path
     for path in sorted(KERNEL.rglob("*.py"))
-    if path.stem != "__init__" and "migrations" not in path.parts  # Alembic runs that one by its path
+    if path.stem != "__init__" and "migrations" not in path.parts  # Alembic runs this file by its path
 }
 
 

@@ -1,4 +1,4 @@
-"""The wheel carries all that the command needs, and nothing else."""
+"""The wheel holds all files that the command needs, and no others."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The command as a newcomer, a script and a supervisor of processes meet it."""
+"""The command as used by a new user, by a script and by a process supervisor."""
 
 import hashlib
 import json
@@ -89,7 +89,7 @@ def test_demo_without_a_terminal_prints_the_journey_and_ends(folder: Path) -> No
 
 
 class Up:
-    """`mailpact up` running, with its output in a file."""
+    """A running `mailpact up`, with its output in a file."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self._log = folder / "up.log"
@@ -110,11 +110,11 @@ class Up:
             time.sleep(0.02)
 
     def log(self) -> str:
-        """Return what it wrote so far."""
+        """Return what the command wrote so far."""
         return self._log.read_text()
 
     def url(self, name: str) -> str:
-        """Return the address that it says for one of its parts."""
+        """Return the address that the command prints for one of its parts."""
         found = re.search(rf"^{name} +(\S+)$", self.log(), re.MULTILINE)
         assert found, self.log()
         return found[1]
@@ -122,7 +122,7 @@ class Up:
 
 @pytest.fixture
 def up(folder: Path) -> Iterator[Up]:
-    """Everything in one process, on whatever ports are free."""
+    """Run everything in one process, on free ports."""
     started = Up(
         folder,
         "--cms-listen",

@@ -48,7 +48,7 @@ finally:
 
 
 def logged(program: str, *, verbose: bool) -> list[dict[str, str]]:
-    """Run a program with our logging; give what it wrote to stderr, which must be one JSON object a line."""
+    """Run a program with Mailpact's logging; return its stderr, which must be one JSON object per line."""
     program = f"""
 import logging, structlog
 from mailpact_cli.log_output import configure_logging

@@ -1,4 +1,4 @@
-"""A test for many values fails when one of them fails, and names it."""
+"""A test for many values fails when one value fails, and names the value."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What operators and orchestrators are told about a process."""
+"""The health of a process as operators and orchestrators see it."""
 
 import asyncio
 import json

@@ -15,7 +15,7 @@ Lines = list[MutableMapping[str, Any]]
 
 
 class Clock:
-    """A clock that moves when it is told to."""
+    """A clock that the test moves."""
 
     seconds = 1000.0
 

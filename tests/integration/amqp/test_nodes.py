@@ -1,4 +1,4 @@
-"""Several URLs: the nodes of a cluster are tried in turn, and a lost one is left for the next."""
+"""Several URLs: the client tries the nodes of a cluster in turn, and goes to the next node when one is lost."""
 
 import asyncio
 import json

@@ -23,7 +23,7 @@ QUEUE = "letters"
 
 
 async def nothing(_: AbstractConnection) -> None:
-    """A room that declares nothing."""
+    """A component that declares nothing."""
 
 
 def publisher(url: AmqpUrl, declare: Any = nothing) -> Publisher:
@@ -61,7 +61,7 @@ async def test_a_message_that_reached_its_queue_is_confirmed(
     got = await channel.basic_get(queue, no_ack=True)
     received = Message.received(got.body, got.header.properties)
     headers = dict(received.headers)
-    headers.pop("x-delivery-count", None)  # RabbitMQ 3.10 counts from 0 on, and not only what came again
+    headers.pop("x-delivery-count", None)  # RabbitMQ 3.10 counts first deliveries too, as 0
     assert outcome is Outcome.CONFIRMED
     assert replace(received, headers=headers) == sent
     assert got.header.properties.delivery_mode == 2
@@ -109,7 +109,7 @@ async def test_a_message_that_a_full_queue_refuses_is_nacked(
 
     assert outcomes[0] is Outcome.CONFIRMED
     assert Outcome.NACKED in outcomes
-    assert outcomes[-1] is Outcome.NOT_SENT  # the channel that was refused takes nothing new
+    assert outcomes[-1] is Outcome.NOT_SENT  # the refused channel accepts no new message
 
 
 async def test_after_a_nack_a_new_channel_declares_again_and_is_not_refused_any_more(

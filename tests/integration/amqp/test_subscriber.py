@@ -520,10 +520,10 @@ async def test_nothing_is_asked_of_the_broker_while_consuming_is_paused(
         await wait_until("it consumes no more", lambda: not receiver.subscriber.started.is_set())
         await publish(channel, b"a")
         asked = looks["asked"]
-        await asyncio.sleep(0.3)  # thirty looks' time
+        await asyncio.sleep(0.3)  # the time of thirty checks
         asked_meanwhile = looks["asked"] - asked
         receiver.subscriber.resume()
         await wait_until("it is delivered", lambda: receiver.bodies == [b"a"])
 
-    assert asked_meanwhile <= 1  # the look of the moment in which consuming was paused
+    assert asked_meanwhile <= 1  # the check at the moment when consuming was paused
     assert [entry for entry in logged if "reason" in entry] == []

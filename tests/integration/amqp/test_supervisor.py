@@ -16,7 +16,7 @@ from mailpact.settings import AmqpUrl
 
 
 class Sessions:
-    """A session that does nothing but count itself and wait; `report_up` says that it works."""
+    """A session that counts itself and waits; `report_up` says that it works."""
 
     def __init__(self, url: AmqpUrl) -> None:
         self.supervisor = Supervisor(url, "test", uniform=lambda low, _: low)
@@ -37,7 +37,7 @@ class Sessions:
 
 
 def events(logged: Any) -> list[str]:
-    """Return what our side of the connection said."""
+    """Return the frames that the client sent."""
     return [entry["event"] for entry in logged if "role" in entry]
 
 
@@ -267,7 +267,7 @@ async def test_cancelled_while_it_hangs_up_on_a_dead_connection_it_ends(proxy: A
 
 
 async def test_a_session_that_loses_its_cancellation_is_asked_again(broker: Any) -> None:
-    """As `asyncio.wait_for` does in Python 3.11 when the answer comes in the same moment (bpo-37658)."""
+    """`asyncio.wait_for` in Python 3.11 does this when the answer comes in the same moment (bpo-37658)."""
     asked = 0
     begun = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""TLS as RabbitMQ itself speaks it: certificates are replaced while the node runs, as when they are renewed."""
+"""TLS with RabbitMQ: a certificate is renewed while the node runs."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -20,13 +20,13 @@ Serving = Callable[[Path], str]
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The authority that the client trusts."""
+    """Return the authority that the client trusts."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
 def serve(servers: Servers, authority: Authority, rabbitmq: object) -> Iterator[Serving]:
-    """Let a node of its own serve a certificate from now on; gives the node's URL without options."""
+    """Yield a function that lets a private node serve a certificate and returns the node's URL without options."""
     node, port = Rabbitmq(servers.run, servers.root("rabbitmq")), servers.run.reserve_port()
     served = authority.ca_file.with_name("served.pem")
     shutil.copy(authority.certificate("127.0.0.1"), served)

@@ -1,4 +1,4 @@
-"""A capture server in this process, real sockets on both sides."""
+"""Fixtures: a capture server in this process, and clients that talk to it over real sockets."""
 
 import asyncio
 import smtplib
@@ -53,7 +53,7 @@ class Server:
         await asyncio.to_thread(work)
 
     async def say(self, *lines: bytes) -> list[bytes]:
-        """Say raw lines over one connection; return the answer to each, the greeting first."""
+        """Send raw lines over one connection; return the replies, the greeting first."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.smtp_port)
         answers = [await reader.readline()]
         for line in lines:
@@ -65,12 +65,12 @@ class Server:
         return answers
 
     async def get(self, path: str, **headers: str) -> tuple[int, bytes, Any]:
-        """Ask for a page or an answer of the API."""
+        """Send a GET for a page or for an answer of the API."""
         async with self.web.get(self.url + path, headers=headers) as answer:
             return answer.status, await answer.read(), answer.headers
 
     async def change(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Change something by the API; return the status and the JSON or text of the answer."""
+        """Send a request of the API that changes something; return the status and the JSON or text of the answer."""
         async with self.web.request(method, self.url + path, json=body) as answer:
             is_json = answer.content_type == "application/json"
             return answer.status, await answer.json() if is_json else await answer.text()

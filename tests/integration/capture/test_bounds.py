@@ -1,4 +1,4 @@
-"""The store is bounded, reading does not hold up the taking of mail, and a store that fails says so."""
+"""The store has limits, reading does not delay the receipt of mail, and errors of the store are reported."""
 
 import asyncio
 import contextlib
@@ -126,7 +126,7 @@ async def test_full_disk_refuses_mail_and_still_shows_it(
 
 
 async def server_writes(connection: sqlite3.Connection, statement: str, server: Any) -> None:
-    """Say a statement on the connection that writes, which belongs to another thread."""
+    """Run a statement on the connection that writes, in the thread of that connection."""
     import gc
 
     from mailpact_capture.store import Store

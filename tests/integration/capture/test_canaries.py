@@ -1,4 +1,4 @@
-"""Mails to the namespace `canary` are seen there and nowhere else, so that tests and people are not disturbed."""
+"""Mails to the namespace `canary` appear in that namespace alone, so that they disturb neither tests nor people."""
 
 import asyncio
 from typing import Any

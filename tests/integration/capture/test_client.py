@@ -1,4 +1,4 @@
-"""The client for tests: it waits for the right mail, says what came instead, and sees nobody else's mails."""
+"""The client for tests: it waits for the right mail, reports other mails, and sees only its own namespace."""
 
 import asyncio
 import smtplib

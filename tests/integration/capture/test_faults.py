@@ -1,4 +1,4 @@
-"""Scripted faults: the client meets what the script says, exactly as often as it says."""
+"""Scripted faults: the client gets the replies of the script, exactly as often as the script says."""
 
 import asyncio
 import subprocess

@@ -18,7 +18,7 @@ MOST_BYTES = 300_000_000
 
 
 def peak_bytes(process: "subprocess.Popen[bytes]") -> int:
-    """Return the most memory that a process ever had."""
+    """Return the largest memory that a process has used, in bytes."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
 

@@ -11,7 +11,7 @@ SESSIONS = "/api/mailpact/v1/smtp-sessions"
 
 
 async def kept(server: Any, path: str = SESSIONS) -> list[dict[str, Any]]:
-    """Return the sessions, once there are some."""
+    """Wait until there are sessions, and return them."""
     async with asyncio.timeout(30):
         while not (found := (await server.json(path))["sessions"]):
             await asyncio.sleep(0.01)

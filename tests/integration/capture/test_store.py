@@ -1,4 +1,4 @@
-"""Mails that wait together are one commit, in the order in which they came; an error spoils only its own work."""
+"""Mails that wait together are stored in one commit, in the order of arrival; an error fails only its own mail."""
 
 import asyncio
 import contextlib
@@ -49,7 +49,9 @@ async def test_mails_that_wait_together_are_one_commit_and_keep_their_order(
     await store.keep(arrival(0))
     before = commits(tmp_path / "mails.db")
 
-    sizes = [READ_AT_ONCE_BYTES * (number % 2) for number in range(40)]  # parsed here and there by turns
+    sizes = [
+        READ_AT_ONCE_BYTES * (number % 2) for number in range(40)
+    ]  # parsed in this thread and in another by turns
     await asyncio.gather(*(store.keep(arrival(number, size)) for number, size in enumerate(sizes, 1)))
 
     page = await store.page(EVERYTHING, start=0, limit=100, namespace="one")

@@ -112,7 +112,7 @@ async def test_clear_text_behind_starttls_is_thrown_away(serve: Any, tmp_path: P
                     encrypted.sendall(b"MAIL FROM:<a@x.org>\r\n")
                     return encrypted.recv(100)
 
-        assert (await by(work)).startswith(b"503 ")  # nothing is known of the EHLO in clear text either
+        assert (await by(work)).startswith(b"503 ")  # the server has forgotten the EHLO in clear text, too
         assert (await server.json("/api/v1/messages"))["total"] == 0
 
 

@@ -1,4 +1,4 @@
-"""Tests wait for mail, each in its own namespace, and hear of it at once."""
+"""Tests wait for mail, each in its own namespace, and are told at once when mail arrives."""
 
 import asyncio
 import json

@@ -55,7 +55,7 @@ class MailServer:
     async def handle_MAIL(  # noqa: N802  # aiosmtpd's names
         self, server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
-        """Answer MAIL."""
+        """Reply to MAIL."""
         reply = self.mail_replies.pop(0) if self.mail_replies else "250 OK"
         if reply.startswith("250"):
             envelope.mail_from = address
@@ -64,7 +64,7 @@ class MailServer:
     async def handle_RCPT(  # noqa: N802  # aiosmtpd's names
         self, server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
-        """Answer RCPT."""
+        """Reply to RCPT."""
         reply = self.rcpt_replies.pop(0) if self.rcpt_replies else "250 OK"
         if reply.startswith("250"):
             envelope.rcpt_tos.append(address)
@@ -134,7 +134,7 @@ class Stage:
                         mandatory=True,
                     )
                     break
-                except aiormq.exceptions.DeliveryError:  # no queue yet, or one that is just starting
+                except aiormq.exceptions.DeliveryError:  # the queue does not exist yet, or is just starting
                     await asyncio.sleep(0.02)
                 except aiormq.exceptions.ChannelNotFoundEntity:
                     channel = await connection.channel()
@@ -269,7 +269,7 @@ async def stage(
 
 @pytest.fixture
 def eventually() -> Callable[..., Any]:
-    """Wait until something is true."""
+    """Wait until a condition is true."""
 
     async def wait(what: str, is_true: Callable[[], Any]) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Programs that declare the queue `email` themselves are served as they are: one mail for each message."""
+"""Programs that declare the queue `email` themselves need no change: each of their messages becomes one mail."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Work = Callable[[Any], object]
 
 @pytest.fixture
 def legacy(stage: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[Work], Any]:
-    """Do something as an older program would, through pika; the bridge looks often."""
+    """Do something through pika as an older program does, with a bridge that checks the queue often."""
     monkeypatch.setattr(bridge, "PROBE_SECONDS", 0.1)
 
     async def do(work: Work) -> Any:

@@ -1,4 +1,4 @@
-"""The broker is full, short of disk, or its answers get lost: good mail goes on, and nothing is lost or sent twice."""
+"""The broker's queue or disk is full, or its answers are lost: mail is still sent, none is lost or sent twice."""
 
 import asyncio
 from collections import Counter
@@ -84,7 +84,7 @@ async def is_at_least(stage: Any, count: int) -> bool:
 
 @pytest.fixture
 async def network(stage: Any) -> AsyncIterator[Proxy]:
-    """What lies between the consumer and the broker."""
+    """Yield a network between consumer and broker that can drop the broker's answers."""
     proxy = Proxy(RabbitmqBroker(None, stage.amqp_url))
     await proxy.start()
     yield proxy
@@ -103,8 +103,8 @@ async def test_confirms_that_get_lost_one_way_lose_no_mail_and_send_none_twice(
             *(stage.order(f"r{number}@example.org", message_id=str(uuid4())) for number in range(10))
         )
         await eventually("all were refused for now", lambda: not stage.mail_server.rcpt_replies)
-        network.drop_answers()  # the broker takes the retry copies, and nobody hears of it
-        await asyncio.sleep(1)  # some publishes have had no answer
+        network.drop_answers()  # the broker takes the retry copies, but its confirms are lost
+        await asyncio.sleep(1)  # some publishes have got no confirm
         network.restore_answers()
         network.cut()
         await eventually("all are mails", lambda: len(recipients(stage)) == 10)

@@ -1,4 +1,4 @@
-"""email/2 over the wire: every vector, several recipients, schedules, and messages that want too much."""
+"""email/2 through the broker: all vectors, several recipients, schedules, and messages over the limits."""
 
 import asyncio
 import json
@@ -25,12 +25,12 @@ OTHER_LOCALES = ("es", "zh-Hant")
 
 
 def at(moment: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the consumer believe that it is then: the vectors have moments in them."""
+    """Set the consumer's clock to this time, because the vectors contain fixed times."""
     monkeypatch.setattr(DatabaseClock, "utc_now", lambda _: moment)
 
 
 def more_locales(folder: Path) -> Path:
-    """Write the template `welcome` in languages that the vectors ask for and Mailpact does not bring."""
+    """Write the template `welcome` in the languages of the vectors that Mailpact has no template for."""
     place = folder / "welcome/1"
     place.mkdir(parents=True)
     for locale in OTHER_LOCALES:

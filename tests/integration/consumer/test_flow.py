@@ -33,7 +33,7 @@ class Server:
     async def handle_RCPT(  # noqa: N802  # aiosmtpd's names
         self, server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
-        """Answer RCPT."""
+        """Reply to RCPT."""
         self.asked += 1
         if address.endswith("@grey.example"):
             return "450 4.7.1 greylisted"
@@ -68,7 +68,7 @@ async def server(stage: Any) -> AsyncIterator[Server]:
 
 
 async def publish(stage: Any, *domains: tuple[str, int]) -> None:
-    """Publish so many messages to each domain, in this order."""
+    """Publish this number of messages to each domain, in the order of the domains."""
     for domain, count in domains:
         await asyncio.gather(*(stage.order(f"r{number}@{domain}") for number in range(count)))
 
@@ -102,7 +102,7 @@ async def test_suspect_that_is_put_off_lets_the_other_suspects_be_tried(
         await eventually("the queues are there", lambda: server.good)
     await publish(stage, ("grey.example", 1), ("good.example", 10))
     async with aiormq.connect(stage.amqp_url) as connection:
-        for _ in range(3):  # each close counts for every message that is out
+        for _ in range(3):  # each close counts for all messages that wait for an answer
             channel = await connection.channel()
             for _ in range(11):
                 await channel.basic_get("email.work")
@@ -235,7 +235,7 @@ async def _cut_silent_answers(server: Server) -> None:
 async def test_hour_of_trouble_burns_no_attempt_and_makes_no_letter(
     stage: Any, eventually: Any, capsys: Any
 ) -> None:
-    """The outage is as long as the test makes it: nothing in the consumer counts its time."""
+    """The test decides how long the outage is, because no part of the consumer counts its time."""
     away = type(stage.mail_server)(port=stage.mail_server.port)
     stage.mail_server.mail_replies = ["421 4.3.2 shutting down"] * 1_000_000
 

@@ -1,4 +1,4 @@
-"""What a consumer says of its health, and its numbers."""
+"""The health pages and the metrics of a consumer."""
 
 import json
 import socket

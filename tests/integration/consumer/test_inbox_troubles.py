@@ -31,7 +31,7 @@ async def send(stage: Any, count: int) -> None:
 async def mails_through(
     stage: Any, eventually: Any, hurt: Act, mend: Act, *, count: int
 ) -> list[dict[str, Any]]:
-    """Publish messages while the database is in trouble; return what was logged until each of them was mailed."""
+    """Publish messages while the database fails; return what was logged until each message was mailed."""
     with capture_logs() as log:
         async with stage.consumer():
             await stage.order("first@example.org", message_id=str(uuid4()))
@@ -53,7 +53,7 @@ async def assert_each_once(stage: Any, count: int) -> None:
 
 
 class Operator:
-    """Whoever runs the database server; the consumer has a user of its own, who is no administrator."""
+    """The operator of the database server. The consumer logs in as another user, who is no administrator."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -147,7 +147,7 @@ def without_tls(greeting: bytes) -> bytes:
 
 
 class ForgetfulNetwork:
-    """Between consumer and database: of every third COMMIT the answer is lost, and with it the connection."""
+    """A proxy before the database that closes the connection instead of passing on every third COMMIT's answer."""
 
     def __init__(self, port: int) -> None:
         self._port = port

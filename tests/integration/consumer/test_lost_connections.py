@@ -36,7 +36,7 @@ UNCERTAIN = {
 async def outcome(
     stage: Any, answers: dict[str, list[bytes]], eventually: Any
 ) -> tuple[list[str], tuple[Any, ...]]:
-    """Return the events until the mail was sent, and the row: state, attempts, uncertain, unanswered."""
+    """Return the events until the mail was sent, and the inbox row's state, attempts, uncertain and unanswered."""
     script = Script(answers={word: list(said) for word, said in answers.items()}, offers=())
     async with script.running(), stage.status_events() as events_until:
         stage.mail_server.port = script.port

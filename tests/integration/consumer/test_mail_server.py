@@ -1,4 +1,4 @@
-"""Whatever a mail server answers, or does not, becomes a value: never an exception, never an endless wait."""
+"""Each behaviour of a mail server, silence included, becomes a value: no exception, no endless wait."""
 
 import asyncio
 import base64
@@ -62,7 +62,7 @@ async def sent(script: Script, **settings: Any) -> Any:
 
 @pytest.fixture(autouse=True)
 def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make each wait for an answer short; a test of what comes late sets its own limit."""
+    """Shorten each wait for a reply; a test of late replies sets its own limit."""
     monkeypatch.setattr(smtp_session, "COMMAND_SECONDS", 0.5)
     monkeypatch.setattr(deliver, "COMMAND_SECONDS", 0.5)
     monkeypatch.setattr(deliver, "FINAL_DOT_SECONDS", 0.5)
@@ -122,7 +122,7 @@ async def test_unclear_answer_before_the_mail_is_trouble_and_no_mail(
 
     assert isinstance(outcome, Trouble)
     assert not outcome.may_be_sent
-    # A pipelined RCPT's answer stands for MAIL's if MAIL's does not come.
+    # If the reply to MAIL does not come, the reply to the pipelined RCPT is taken for it.
     assert (kind == "silence" and offers) or (outcome.scope is Scope.SERVER) is (word == "MAIL")
     assert "." not in script.commands
 
@@ -399,7 +399,7 @@ PIECES = (
 
 
 async def test_random_answers_at_every_stage_end_in_a_value() -> None:
-    """A mail is taken for sent only if the server was given it."""
+    """A mail counts as sent only if the server has received the mail."""
     chance = random.Random(20261128)
     for _ in range(6):
         await asyncio.gather(*(_random_session(chance) for _ in range(50)))
@@ -432,7 +432,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 class Mailbox:
-    """What aiosmtpd took."""
+    """The mails that aiosmtpd has accepted."""
 
     def __init__(self) -> None:
         self.mails: list[tuple[bool, str | None]] = []
@@ -489,7 +489,7 @@ async def test_starttls_is_used_where_it_is_offered(authority: Authority, tls: S
 
 @pytest.mark.filterwarnings(
     "ignore:Requiring AUTH while not requiring TLS"
-)  # TLS from the first byte is unknown to it
+)  # aiosmtpd takes TLS from the first byte for no TLS
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
 @pytest.mark.parametrize("implicit", [False, True], ids=["STARTTLS", "smtps"])
 async def test_login_is_made_over_tls(authority: Authority, mechanism: str, implicit: bool) -> None:

@@ -1,4 +1,4 @@
-"""Ids of every form: the same message twice is one mail, and a letter keeps the id as the publisher wrote it."""
+"""Message ids of any form: a duplicate is not mailed again, and a dead letter keeps the publisher's id unchanged."""
 
 import asyncio
 from collections import Counter

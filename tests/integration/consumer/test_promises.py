@@ -1,4 +1,4 @@
-"""One message, one mail or one letter, whatever the mail server does."""
+"""Each message becomes one mail or one dead letter, whatever the mail server does."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""A dead letter that any program moves back is a replay: it tries the failed mail of the letter again."""
+"""A dead letter that a program moves back to the queue is a replay: its failed mail is tried again."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ async def move(stage: Any, letter: DeliveredMessage, exchange: str) -> None:
 
 
 async def failed(stage: Any, **properties: Any) -> DeliveredMessage:
-    """Have a message fail, and return its letter."""
+    """Publish a message that fails, and return its dead letter."""
     stage.mail_server.rcpt_replies = ["550 5.1.1 no such user"]
     await stage.order(**properties)
     letter: DeliveredMessage = await stage.take_letter()

@@ -25,7 +25,7 @@ async def reading(stage: Any, **arguments: Any) -> AsyncIterator[AbstractChannel
 
 
 async def taken(channel: AbstractChannel) -> list[dict[str, Any]]:
-    """Take the events that wait; each must be what its properties say."""
+    """Return all waiting events, and check each against its properties."""
     found = []
     while (got := await channel.basic_get(QUEUE, no_ack=True)).delivery.name == "Basic.GetOk":
         event = json.loads(got.body)

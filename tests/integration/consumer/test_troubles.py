@@ -1,4 +1,4 @@
-"""Trouble delays a message or ends in a letter; its beginning and its end are each logged once."""
+"""A failure delays a message or makes it a dead letter; the failure's beginning and end are each logged once."""
 
 import asyncio
 import socket
@@ -222,7 +222,7 @@ async def test_mail_cut_off_by_a_stop_is_reported_by_whoever_gets_it_next(
 async def test_what_was_held_when_the_queue_went_is_given_up_and_sent_once(
     stage: Any, eventually: Any, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A held message without an id must not be sent by the old delivery and by the new one."""
+    """The old and the new delivery of a held message without an id must not both be sent."""
     monkeypatch.setattr("mailpact.database.engine.BUSY_MILLISECONDS", 50)
     monkeypatch.setattr("mailpact.database.mysql.ANSWER_SECONDS", 1)
 

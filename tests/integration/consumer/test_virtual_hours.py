@@ -1,4 +1,4 @@
-"""Outages of an hour, lived through by broker, consumer, inbox and mail server on a virtual clock."""
+"""Outages of an hour on a virtual clock that broker, consumer, inbox and mail server share."""
 
 import asyncio
 import socket
@@ -25,7 +25,7 @@ MINUTE, HOUR = 60.0, 3600.0
 
 
 class HarshServer(MailServer):
-    """A mail server that is in trouble as a whole, or greylists, until a moment; it notes when each mail came."""
+    """A mail server that refuses all mail, or greylists, until a given time; it records when each mail came."""
 
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class HarshServer(MailServer):
     async def handle_RCPT(  # noqa: N802  # aiosmtpd's names
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """Answer RCPT."""
+        """Reply to RCPT."""
         self.tries.setdefault(address, []).append(self.clock.passed)
         is_grey = self.greylisted is None or address in self.greylisted
         if is_grey and self.clock.passed < self.greylists_until:
@@ -52,7 +52,7 @@ class HarshServer(MailServer):
         return await super().handle_DATA(server, session, envelope)
 
     async def go_away(self, how: str) -> asyncio.Server | None:
-        """Be in trouble as a whole, until the server that is returned is closed."""
+        """Accept connections and refuse all mail, until the returned server is closed."""
         with socket.create_server(("127.0.0.1", self.port)) as free:
             self.port = free.getsockname()[1]
         if how == "refused":
@@ -63,7 +63,7 @@ class HarshServer(MailServer):
             if how == "421":
                 writer.write(b"421 4.3.2 shutting down\r\n")
             if how == "silent":
-                await reader.read()  # until the client hangs up
+                await reader.read()  # until the client closes the connection
             writer.close()
 
         return await asyncio.start_server(answer, "127.0.0.1", self.port)
@@ -90,7 +90,7 @@ async def until_taken(server: HarshServer, count: int, clock: VirtualClock, *, w
 
 
 def in_any_second(moments: list[float]) -> int:
-    """Return how many of the moments lie within one second at most."""
+    """Return the largest number of the times that lie within one second."""
     return max(sum(begin <= moment < begin + 1 for moment in moments) for begin in moments)
 
 

@@ -73,7 +73,7 @@ def headers(message: DeliveredMessage) -> dict[str, Any]:
     return dict(message.header.properties.headers or {})
 
 
-# --- what is given back ---
+# --- returned messages ---
 
 
 @pytest.mark.parametrize("how", ["rejected", "channel closed"])

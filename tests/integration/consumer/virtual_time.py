@@ -1,7 +1,7 @@
-"""Hours in seconds: a clock that stands still while anything happens, and jumps to the next timer when nothing does.
+"""A virtual clock: it stands still while any task can run, and jumps to the next timer when none can.
 
-Event loop, `time.monotonic`, `time.time` and SQLite's clock all go by it, so broker, consumer, inbox and mail server of
-one process live through the same hours. Nothing else may be awaited but sockets and threads of this process.
+Event loop, `time.monotonic`, `time.time` and SQLite's functions use this clock, so broker, consumer, inbox and mail
+server of one process share the same time. A test may await only sockets and threads of this process.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class VirtualClock:
 
 
 class _Selector(selectors.DefaultSelector):
-    """Lets the clock jump instead of waiting."""
+    """A selector that moves the clock instead of waiting."""
 
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """Tells its selector how many threads work for it."""
+    """An event loop that tells its selector how many threads work for it."""
 
     def __init__(self, selector: _Selector) -> None:
         super().__init__(selector)

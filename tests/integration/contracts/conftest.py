@@ -15,7 +15,7 @@ from tests.toolchains import skip_without, toolchain
 
 NODE = Path(__file__).with_name("node")
 INSTALL_SECONDS = 240
-SITE_SECONDS = 200  # it takes 4 of a processor's own
+SITE_SECONDS = 200  # it takes 4 s of processor time
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The AsyncAPI document says what the contracts say, and the official parser has nothing against it."""
+"""The AsyncAPI document agrees with the contracts, and the official parser finds no error in it."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ CONTRACTS = {
 }
 NODE = Path(__file__).with_name("node")
 
-pytestmark = pytest.mark.xdist_group("published")  # one site, one folder for all of them
+pytestmark = pytest.mark.xdist_group("published")  # all tests share one site and one folder
 
 
 def parsed(tools: Path, document: Path) -> Any:

@@ -1,4 +1,4 @@
-"""`mailpact contracts lint` and `release` as a person and a script meet them."""
+"""`mailpact contracts lint` and `release`: text output for people, JSON and exit codes for scripts."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""`mailpact contracts publish` as other teams and their scripts meet it."""
+"""`mailpact contracts publish`: its files, its output and its exit codes."""
 
 import hashlib
 import json
@@ -13,9 +13,9 @@ from tests.command import run
 
 ROOT = Path(__file__).parents[3]
 
-SITE_SECONDS = 200  # it takes 4 of a processor's own
+SITE_SECONDS = 200  # it takes 4 s of processor time
 
-# One site and one folder for all of them.
+# All tests share one site and one folder.
 pytestmark = [pytest.mark.xdist_group("published"), pytest.mark.timeout(SITE_SECONDS + 60)]
 
 

@@ -1,4 +1,4 @@
-"""A folder is written whole or not at all, and what is somebody's stays."""
+"""A folder is written completely or not at all, and files of others are not deleted."""
 
 import os
 import shutil

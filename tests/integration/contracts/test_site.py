@@ -1,4 +1,4 @@
-"""`mailpact contracts docs` as people and their web server meet it."""
+"""`mailpact contracts docs`: the pages that it writes, and its messages."""
 
 import json
 import re
@@ -13,9 +13,9 @@ from tests.command import run
 
 ROOT = Path(__file__).parents[3]
 
-SITE_SECONDS = 200  # it takes 4 of a processor's own
+SITE_SECONDS = 200  # it takes 4 s of processor time
 
-# One site and one folder for all of them.
+# All tests share one site and one folder.
 pytestmark = [pytest.mark.xdist_group("published"), pytest.mark.timeout(SITE_SECONDS + 60)]
 
 

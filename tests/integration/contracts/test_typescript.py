@@ -1,4 +1,4 @@
-"""The types take what the contracts take, as the TypeScript compiler sees it."""
+"""The TypeScript compiler accepts messages that obey a contract, and refuses the wrong ones that types can tell."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ OPTIONS = [
     "bundler",
 ]
 
-pytestmark = pytest.mark.xdist_group("published")  # one site, one folder for all of them
+pytestmark = pytest.mark.xdist_group("published")  # all tests share one site and one folder
 
 
 def expanded(vector: dict[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""A MariaDB database of the test's own, through the door that the rooms use."""
+"""Fixtures: a MariaDB database for each test, opened in the way that the components use."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -82,7 +82,7 @@ def notes() -> Callable[..., Any]:
 
 
 class Wire:
-    """The network between us and the server."""
+    """The network between the test and the server, which can be cut."""
 
     here = ""
     """The database's URL at this end."""
@@ -94,7 +94,7 @@ class Wire:
         self._arrives = False
 
     def cut(self, *, arrives: bool) -> None:
-        """Lose the connection when next something is sent; the server still gets that, or not."""
+        """Cut the connection at the next packet to the server, before or after the server gets the packet."""
         self._is_to_be_cut, self._arrives = True, arrives
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -116,7 +116,7 @@ class Wire:
                     await asyncio.wait({back})
                     if self._arrives:
                         server_writer.write(chunk)
-                        await server_reader.read(1)  # now it is certain that the server has done it
+                        await server_reader.read(1)  # now the server has certainly done it
                     break
                 server_writer.write(chunk)
         finally:

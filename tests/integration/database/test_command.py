@@ -58,7 +58,7 @@ def test_sites_and_consumers_that_start_at_once_on_an_empty_database_all_come_up
 
 
 def start(ending: ExitStack, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    """Start the command; however the test ends, it ends too."""
+    """Start the command, and stop it when the test ends."""
     words = [*MAILPACT, *arguments]
     process = subprocess.Popen(
         words, cwd=cwd, env=environment(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""Several consumers share one inbox: whatever they do at once, one of them has the row."""
+"""Several consumers share one inbox: at any time at most one consumer holds a row."""
 
 import asyncio
 import subprocess

@@ -42,7 +42,7 @@ TABLES = {name for room in ROOMS for name in room.tables} | {producer.VERSION_TA
 
 
 async def prepare(database: Database) -> None:
-    """Make the tables of both rooms, as the rooms do."""
+    """Create the tables of both components, in the components' own way."""
     await Inbox(database, "me").prepare()
     await producer.prepare(database)
 
@@ -52,7 +52,7 @@ async def tables(database: Database) -> set[str]:
 
 
 def differences(metadata: MetaData) -> Callable[[Connection], list[Any]]:
-    """Make the work that says what is not as it should be with the tables of one room."""
+    """Return the work that compares the tables of one component with its schema and returns the differences."""
 
     def work(connection: Connection) -> list[Any]:
         def is_of_room(name: str | None, kind: str, _: object) -> bool:
@@ -166,7 +166,7 @@ async def test_who_does_not_get_a_turn_says_so_and_may_have_one_later(
         await holding.wait()
         with pytest.raises(DatabaseUnavailable, match=r"another process has been changing .* for 0 seconds"):
             await producer.prepare(empty)
-        await Inbox(empty, "me").prepare()  # another room's turn
+        await Inbox(empty, "me").prepare()  # the other component's migration
         done.set()
         await holder
 

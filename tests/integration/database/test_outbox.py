@@ -134,7 +134,7 @@ async def test_due_rows_are_read_in_the_order_of_the_index_however_many_there_ar
     def explain(_connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if statement.startswith("SELECT"):
             with cursor.connection.cursor() as another:
-                # Without the format MySQL 9 draws a tree.
+                # Without the format MySQL 9 prints a tree.
                 another.execute(f"EXPLAIN FORMAT=TRADITIONAL {statement}", parameters)
                 names = [column[0] for column in another.description]
                 plans.extend(dict(zip(names, row, strict=True)) for row in another)

@@ -228,7 +228,7 @@ async def test_a_row_that_changed_since_it_was_read_is_no_trouble(
 
     @event.listens_for(strict, "begin")
     def on_begin(connection: Connection) -> None:
-        if is_mariadb:  # as 11.8 is by itself
+        if is_mariadb:  # the default of 11.8
             connection.exec_driver_sql("SET SESSION innodb_snapshot_isolation = ON")
 
     def work(connection: Connection) -> None:
@@ -241,7 +241,9 @@ async def test_a_row_that_changed_since_it_was_read_is_no_trouble(
 
     await Database(strict, database._threads, for_migrations=strict).transact(work)
 
-    assert len(runs) == (2 if is_mariadb and isolation == "REPEATABLE READ" else 1)  # 1020, and once more
+    assert len(runs) == (
+        2 if is_mariadb and isolation == "REPEATABLE READ" else 1
+    )  # error 1020, and one more try
     assert await database.transact(numbers) == {"a": 2}
 
 

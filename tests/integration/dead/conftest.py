@@ -1,4 +1,4 @@
-"""A broker with our topology and dead letters in it, and the command in a process of its own."""
+"""Fixtures: a broker with the topology and dead letters, and the command as a process."""
 
 import asyncio
 import socket
@@ -55,7 +55,7 @@ class Broker:
         headers = {
             "x-error-code": code,
             "x-error-detail": f"detail of {code}",
-            "x-error-time": died_at or datetime.now(UTC),  # the letter is of now
+            "x-error-time": died_at or datetime.now(UTC),  # the letter was written now
             **more,
         }
         await self.publish(b'{"secret": 1}', exchange="email.dlx", message_id=message_id, headers=headers)

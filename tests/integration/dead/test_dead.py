@@ -1,4 +1,4 @@
-"""`mailpact dead` on both brokers: looking changes nothing, and each change hits only what is meant."""
+"""`mailpact dead` on both brokers: reading changes nothing, and each change affects only the chosen letters."""
 
 import json
 from datetime import UTC, datetime, timedelta

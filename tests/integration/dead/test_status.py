@@ -1,4 +1,4 @@
-"""`mailpact status` and the marks of `dead list` on both databases: what the inbox says, found by id and by address."""
+"""`mailpact status` by id and by address, and the marks of `dead list`, on both databases."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""A development broker in this process, and clients that are closed in the end."""
+"""Fixtures: a development broker in this process, and clients that are closed afterwards."""
 
 import asyncio
 import contextlib
@@ -70,7 +70,7 @@ def take():
 
 @pytest.fixture
 def eventually():
-    """Wait until something is true."""
+    """Wait until a condition is true."""
 
     async def wait(is_true: Callable[[], object]) -> None:
         async with asyncio.timeout(LIMIT_SECONDS):
@@ -81,7 +81,7 @@ def eventually():
 
 
 class RawClient:
-    """A client that says exactly what a test wants, and nothing by itself."""
+    """A client that sends exactly the test's bytes, and nothing of its own."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -104,7 +104,7 @@ class RawClient:
         return frames.decode_method(frame.payload) if frame.kind is frames.Kind.METHOD else frame
 
     async def hear_the_end(self) -> None:
-        """Listen until the broker hangs up; raises what that looks like."""
+        """Read until the broker closes the connection; raise the error that the client sees."""
         while True:
             await self.hear()
 

@@ -1,4 +1,4 @@
-"""Mutated streams: whatever a client sends, the broker stands, its memory is bounded, and others notice nothing.
+"""Mutated streams: whatever a client sends, the broker goes on, its memory is bounded, other clients notice nothing.
 
 `fuzz_seeds.jsonl` holds what real clients sent in whole conversations (aiormq, amqp091-go, amqplib, pika). Each is
 broken in a reproducible way: a failing run names the number of its batch. `MAILPACT_TEST_FUZZ_STREAMS` says how many

@@ -1,4 +1,4 @@
-"""The benchmark in short: it measures, and memory does not grow with the messages."""
+"""A short run of the benchmark: it measures, and memory does not grow with the number of messages."""
 
 import asyncio
 import json

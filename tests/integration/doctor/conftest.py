@@ -28,7 +28,7 @@ def doctor(tmp_path: Path) -> Doctor:
 
 
 def is_wrong(findings: dict[str, dict[str, str]], about: str, found: str, advice: str) -> bool:
-    """Return whether this is found, with that advice, and makes the command exit with 1."""
+    """Return whether the finding exists with this advice, and the command's exit code is 1."""
     finding = findings[about]
     assert found in finding["found"], finding
     assert advice in finding["advice"], finding

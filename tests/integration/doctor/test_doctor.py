@@ -1,4 +1,4 @@
-"""`mailpact doctor` finds each seeded misconfiguration and says what to do, and finds nothing where all is well."""
+"""`mailpact doctor` finds each prepared misconfiguration and says what to do; it finds nothing in a sound system."""
 
 import asyncio
 import json
@@ -125,7 +125,7 @@ async def test_servers_that_do_not_answer(doctor: Doctor) -> None:
 async def management(
     flags: dict[str, str], policy: dict[str, object] | None, date: str
 ) -> AsyncIterator[str]:
-    """Serve what RabbitMQ's management API answers; yield its URL."""
+    """Serve prepared answers in place of RabbitMQ's management API; yield the URL."""
 
     async def feature_flags(_: web.Request) -> web.Response:
         listed = [{"name": name, "state": state} for name, state in flags.items()]

@@ -54,7 +54,7 @@ JOURNEY: dict[str, Any] = {
 
 @pytest.fixture
 async def viewer() -> AsyncIterator[str]:
-    """A capture server that has heard of one message; gives the URL of a namespace."""
+    """Yield the URL of a namespace of a capture server that has received one message."""
 
     async def journey(request: web.Request) -> web.Response:
         if request.match_info["id"] == ID:
@@ -79,7 +79,7 @@ async def viewer() -> AsyncIterator[str]:
 
 @pytest.fixture
 async def databases(tmp_path: Path) -> list[str]:
-    """The options that name an empty inbox, and an outbox with one message that is confirmed."""
+    """Return the options that name an empty inbox, and an outbox with one confirmed message."""
     inbox_url, site_url = (DatabaseUrl.of_file(tmp_path / name) for name in ("inbox.db", "cms.db"))
     async with open_database(inbox_url) as database:
         await Inbox(database, "o").prepare()

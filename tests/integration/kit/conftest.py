@@ -1,4 +1,4 @@
-"""The kit's command, run as anybody would run it."""
+"""Fixtures: the kit's command, run as a process."""
 
 import json
 import re
@@ -16,7 +16,7 @@ PATIENCE_SECONDS = 55
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a run of the kit came to."""
+    """The exit code and the results of a run of the kit."""
 
     exit_code: int
     text: str

@@ -1,4 +1,4 @@
-"""The kit's exit codes, and what it leaves behind: nothing."""
+"""The kit's exit codes; after a run no process and no file is left."""
 
 import os
 import shlex
@@ -257,7 +257,7 @@ def marked(mark: str) -> list[int]:
         try:
             if mark.encode() in (folder / "environ").read_bytes():
                 found.append(int(folder.name))
-        except OSError:  # gone meanwhile, or somebody else's
+        except OSError:  # the process has ended, or is another user's
             continue
     return found
 

@@ -1,4 +1,4 @@
-"""The kit judges from outside: it knows neither of the programs that it is used on."""
+"""The kit judges programs from outside: it imports no component."""
 
 import ast
 import subprocess

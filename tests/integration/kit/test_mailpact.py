@@ -43,7 +43,7 @@ Verify = Callable[..., Any]
 
 @pytest.fixture
 def strictly(verify: Verify, broker_option: tuple[str, str]) -> Callable[..., None]:
-    """Verify a program in each round; only the given cases may do anything but pass."""
+    """Verify a program in each round; each case must pass, except the given ones."""
 
     def run(role: str, *words: str, skipped: set[str]) -> None:
         for _ in range(ROUNDS):

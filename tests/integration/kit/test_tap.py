@@ -1,4 +1,4 @@
-"""The tap hears everything and changes nothing."""
+"""The tap records all bytes and changes none."""
 
 import asyncio
 import os
@@ -17,14 +17,14 @@ PATIENCE_SECONDS = 10
 
 @asynccontextmanager
 async def broker(serve: Serve) -> AsyncIterator[HostPort]:
-    """Listen as a broker would."""
+    """Yield a server that takes the place of a broker."""
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield HostPort("127.0.0.1", server.sockets[0].getsockname()[1])
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Return everything back, then end."""
+    """Send all received bytes back, then close."""
     while data := await reader.read(65536):
         writer.write(data)
         await writer.drain()
@@ -32,7 +32,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def said(port: int, data: bytes) -> bytes:
-    """Say something on a connection of its own; give all that comes back."""
+    """Send bytes on a connection of its own; return all bytes that come back."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(data)
     writer.write_eof()

@@ -166,7 +166,7 @@ async def test_a_collector_that_is_killed_loses_no_record(broker: Broker, tmp_pa
     def collected() -> set[str]:
         found: set[str] = set()
         for path in folder.glob("*.jsonl"):
-            with suppress(FileNotFoundError):  # it has got another name
+            with suppress(FileNotFoundError):  # the queue has another name now
                 text = path.read_text()
                 found |= set(events(text[: text.rfind("\n") + 1]))
         return found

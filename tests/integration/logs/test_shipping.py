@@ -1,4 +1,4 @@
-"""What services write to their logs arrives in `logs.all`, costs them nothing, and is counted when it is lost."""
+"""Log records of services arrive in `logs.all`, never delay the service, and are counted when they are lost."""
 
 import asyncio
 import json
@@ -144,7 +144,7 @@ async def test_a_service_ships_from_its_first_line_to_its_last_and_counts(
     async with started(*words, cwd=tmp_path, MAILPACT_AMQP_URL=broker.url) as process:
         health = await port_of_health(tmp_path / "err")
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while await counted(health) != (len(lines()), 0):  # its parts go on logging that they have begun
+            while await counted(health) != (len(lines()), 0):  # its parts still log that they have started
                 await asyncio.sleep(0.02)
         before = len(lines())
         process.send_signal(signal.SIGTERM)

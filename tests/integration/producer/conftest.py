@@ -97,7 +97,7 @@ class Site:
 
 @dataclass(frozen=True)
 class SentMail:
-    """A mail that waits in the outbox: the members of its message that the site fills in."""
+    """A mail that waits in the outbox, with the members of its message that the site sets."""
 
     to: str
     template: str
@@ -122,7 +122,7 @@ def sent_mail(body: dict[str, Any], message_id: str, traceparent: str | None) ->
 
 
 class Data:
-    """The CMS's database, looked at from outside."""
+    """The site's database, read over a connection of the test's own."""
 
     def __init__(self, url: DatabaseUrl) -> None:
         self.url = url
@@ -151,7 +151,7 @@ class Data:
         return repr(tables)
 
     def stays_locked(self) -> bool:
-        """Ask whether somebody holds a lock and does not let go of it within a second, in which the loop stands still.
+        """Return whether a lock is held for a second, during which the event loop stands still.
 
         A transaction that another thread runs from its beginning to its end at this moment does not count.
         """
@@ -175,7 +175,7 @@ class Data:
 
 
 class Broker:
-    """A broker that comes and goes; `is_up` makes it be there."""
+    """A broker that does not run yet; it runs while the context of `running` lasts."""
 
     def __init__(self, url: str, is_up: Callable[[], AbstractAsyncContextManager[None]]) -> None:
         self.url = AmqpUrl.parse(url)
@@ -272,7 +272,7 @@ def rabbitmq_url(rabbitmq: Any) -> Iterator[str]:
 
 
 def rabbitmq_broker(node: Any, url: str) -> Broker:
-    """Return a RabbitMQ whose vhost does not exist yet: quicker than a node that does not run, and as good as none."""
+    """Return a RabbitMQ whose vhost does not exist yet: to the site that is the same as no broker."""
     vhost = url.rpartition("/")[2]
 
     @asynccontextmanager
@@ -292,7 +292,7 @@ def broker(real_servers: Any, request: pytest.FixtureRequest, tmp_path: Path) ->
 
 
 class FreezableBroker:
-    """A development broker in a process of its own, with all queues, that can be made to answer no more."""
+    """A development broker in a process of its own, with all queues, that a test can freeze."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -376,13 +376,13 @@ async def start_site(serve: Serve) -> AsyncIterator[StartSite]:
 
 @pytest.fixture
 async def site(start_site: StartSite) -> Site:
-    """Return a CMS whose broker is away: nothing leaves the outbox."""
+    """Return a site without a broker: no message leaves the outbox."""
     return await start_site()
 
 
 @pytest.fixture
 def eventually() -> Callable[[str, Callable[[], object]], Awaitable[None]]:
-    """Wait until something is true."""
+    """Wait until a condition is true."""
 
     async def wait(what: str, is_true: Callable[[], object]) -> None:
         try:
@@ -397,7 +397,7 @@ def eventually() -> Callable[[str, Callable[[], object]], Awaitable[None]]:
 
 @pytest.fixture
 async def people(site: Any, data: Any, browser: Any) -> dict[str, Any]:
-    """Browsers of an administrator (ada) and of two readers, all logged in."""
+    """Return the browsers of an administrator (ada) and of two readers, all logged in."""
     opened = {}
     for email in (ADA, BOB, EVE):
         opened[email] = browser(site.url)

@@ -1,4 +1,4 @@
-"""What strangers can do to the site, and how much of it."""
+"""Limits on what unknown clients can do: connections, sizes, mails, forms."""
 
 import asyncio
 import io
@@ -247,7 +247,7 @@ async def test_head_that_comes_one_byte_at_a_time_is_not_waited_for_longer(
     dripping = asyncio.create_task(drip())
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            with suppress(ConnectionResetError):  # as good an end
+            with suppress(ConnectionResetError):  # this end is as good
                 assert await reader.read() == b""
     finally:
         dripping.cancel()

@@ -1,4 +1,4 @@
-"""Accounts: confirmed by the mailbox's owner, opened by the password's, and never visible to anybody else."""
+"""Accounts: the mailbox's owner confirms, the password logs in, and nobody else sees the account."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ async def test_reader_confirms_by_the_button_on_the_linked_page_and_logs_in(site
     await site.register(ADA)
     (mail,) = data.mails()
 
-    opened = [await site.get(mail.link) for _ in range(2)]  # a mail program looks first
+    opened = [await site.get(mail.link) for _ in range(2)]  # a mail program may request the link first
     before = data.rows("SELECT confirmed_at FROM users")
     confirmed = await site.submit(mail.link, "/confirm")
     account_before_login = await site.get("/account")
@@ -165,7 +165,7 @@ async def test_unconfirmed_account_ends_after_a_week_and_a_confirmed_one_never(s
 
 async def test_reader_of_the_first_release_can_ask_for_a_link_and_is_kept(site: Any, data: Any) -> None:
     await site.register(ADA)
-    data.rows("UPDATE users SET delete_at = NULL")  # as the migration leaves those who were there before
+    data.rows("UPDATE users SET delete_at = NULL")  # the migration leaves older accounts like this
     data.rows("DELETE FROM links")
 
     answer = await site.submit("/confirm/again", "/confirm/again", email=ADA)

@@ -1,4 +1,4 @@
-"""The JSON API: what the description says is what is answered, and nothing that readers may not see is answered."""
+"""The JSON API: the answers agree with the description, and hold nothing that readers may not see."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from mailpact_producer.store.pages import WELCOME_PAGE
 from mailpact_producer.web.api import Api
 
 ADA, BOB = "ada@example.org", "bob@example.org"
-SCHEMATHESIS_SECONDS = 900  # on a machine that does other things
+SCHEMATHESIS_SECONDS = 900  # on a busy machine
 DESCRIPTION = json.loads(
     (Path(__file__).parents[3] / "producer/mailpact_producer/web/openapi.json").read_text()
 )

@@ -23,7 +23,7 @@ NETWORK = "127.0.0.0/24"
 
 
 def entries(data: Any) -> list[tuple[Any, ...]]:
-    """Return the entries, and forget them."""
+    """Return the entries so far, and remove them."""
     found = data.rows("SELECT act, account, object, network FROM audit_log ORDER BY id")
     data.rows("DELETE FROM audit_log")
     assert {network for *_, network in found} <= {NETWORK}

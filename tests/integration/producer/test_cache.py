@@ -1,4 +1,4 @@
-"""Pages are kept in memory, and a change is seen in every process of the site."""
+"""Pages are cached in memory, and each process of the site shows a change."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 20.0
 
 
 async def comes_true(what: Any) -> float:
-    """Ask until the answer is yes; return how many seconds that took."""
+    """Repeat the question until the answer is true; return how many seconds that took."""
     began = time.monotonic()
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not await what():

@@ -1,4 +1,4 @@
-"""The canary: one at a time for all processes, on a path of which the test plays the consumer and the viewer."""
+"""The canary: all processes share one canary at a time; the test takes the place of consumer and viewer."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ INTERVAL = 0.6
 
 @dataclass
 class Elsewhere:
-    """A viewer, and a server that is told of canaries."""
+    """A viewer with the canaries' mails, and a server that counts the site's pushes."""
 
     url: str
     mails: list[str] = field(default_factory=list)
@@ -66,7 +66,7 @@ async def elsewhere() -> AsyncIterator[Elsewhere]:
 
 @pytest.fixture
 async def start(data: Any, broker: Any, browser: Callable[[str], Any]) -> AsyncIterator[Callable[..., Any]]:
-    """Start a site with a canary; give browsers of the site and of its port for operators."""
+    """Start a site with a canary; yield browsers for the site and for its port for operators."""
     async with AsyncExitStack() as stack:
 
         async def started(canary: CanarySettings | None) -> tuple[Any, Any]:
@@ -85,7 +85,7 @@ async def start(data: Any, broker: Any, browser: Callable[[str], Any]) -> AsyncI
 
 
 class Consumer:
-    """Takes messages and says what became of them."""
+    """Takes messages from the queue and publishes status events about them, in place of the consumer."""
 
     def __init__(self, channel: Any) -> None:
         self._channel = channel
@@ -117,7 +117,7 @@ class Consumer:
         )
 
     async def deliver(self, mails: list[str]) -> None:
-        """Mail every message from now on."""
+        """Report each message as mailed from now on."""
         while True:
             message_id = (await self.take()).header.properties.message_id
             mails.append(message_id)
@@ -145,7 +145,7 @@ async def mail_health(health: Any) -> tuple[int, Any]:
 
 
 async def until(health: Any, is_true: Callable[[int, Any], bool]) -> Any:
-    """Return the first answer of /health/mail that is as wanted."""
+    """Wait until /health/mail gives the wanted answer, and return the answer."""
     try:
         async with asyncio.timeout(30):
             while not is_true(*(answer := await mail_health(health))):

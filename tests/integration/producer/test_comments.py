@@ -97,7 +97,7 @@ async def test_comment_of_another_reader_cannot_be_opened_changed_or_deleted(
         assert (await person.get(own)).status == 404
         assert (await person.post(own, data=hidden | {"comment": "Taken"})).status == 404
         assert (await person.post(f"{own}/delete", data=hidden)).status == 404
-        assert (await person.get(report)).status == 404  # it waits: others do not know of it
+        assert (await person.get(report)).status == 404  # the comment waits, so others do not see it
     stranger = await site.hidden_fields()
     for path in (own, f"{own}/delete", report, WRITE):
         assert (await site.post(path, data=stranger | {"comment": "Taken"})).status == 403

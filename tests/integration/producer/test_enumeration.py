@@ -10,7 +10,7 @@ import pytest
 PASSWORD = "correct horse battery"
 TRIES = 300
 MOST_MS = 2.0
-REPEATS = 3  # on a machine that does other things a measurement can fail; a leak fails each time
+REPEATS = 3  # on a busy machine a measurement can fail; a leak fails each time
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
@@ -59,7 +59,7 @@ async def test_registered_and_unregistered_addresses_take_the_same_time(
             order = (known, unknown) if number % 2 else (unknown, known)
             took = {email: await took_ms(site, data, path, hidden, email) for email in order}
             pairs.append((took[known], took[unknown]))
-        # Of a pair both were measured under the same load.
+        # Both values of a pair were measured under the same load.
         of_pairs = median(known - unknown for known, unknown in pairs)
         of_kinds = median(known for known, _ in pairs) - median(unknown for _, unknown in pairs)
         measured.append(min(abs(of_pairs), abs(of_kinds)))

@@ -1,4 +1,4 @@
-"""What operators are told: pages and mail are two things, and an outage of one is not an outage of the other."""
+"""The health pages report pages and mail separately: an outage of one is not an outage of the other."""
 
 import json
 import socket
@@ -16,7 +16,7 @@ from mailpact_producer.settings import ProducerSettings
 
 @pytest.fixture
 async def start(data: Any, broker: Any, browser: Callable[[str], Any]) -> AsyncIterator[Callable[[], Any]]:
-    """Start a site with a port for operators; give browsers of the site and of that port."""
+    """Start a site with a port for operators; yield browsers for the site and for that port."""
     async with AsyncExitStack() as stack:
 
         async def started() -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""The site learns what became of its mails: each event once, in any order, and never at the cost of the pages."""
+"""The site reads the status events of its mails: each counts once, in any order, and pages never wait for events."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ def event(message_id: str, name: str, attempt: int = 1, **members: Any) -> dict[
 
 
 async def publish(broker: Any, *bodies: Any, message_type: str = "email-status.v1") -> None:
-    """Publish events as the consumer does; bytes go out as they are."""
+    """Publish events as the consumer does; publish bytes unchanged."""
     connection = await aiormq.connect(broker.url.url)
     channel = await connection.channel(publisher_confirms=True)
     for body in bodies:
@@ -50,14 +50,14 @@ async def publish(broker: Any, *bodies: Any, message_type: str = "email-status.v
 
 
 async def becomes(data: Any, query: str, expected: Any, **values: object) -> None:
-    """Wait until the query finds this."""
+    """Wait until the query returns these rows."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while data.rows(query, **values) != expected:
             await asyncio.sleep(0.02)
 
 
 async def all_taken(broker: Any) -> None:
-    """Wait until the queue is empty and nothing of it is in hand."""
+    """Wait until the queue is empty and no delivery is unsettled."""
     connection = await aiormq.connect(broker.url.url)
     channel = await connection.channel()
     async with asyncio.timeout(PATIENCE_SECONDS):

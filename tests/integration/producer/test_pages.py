@@ -1,4 +1,4 @@
-"""Pages: read by everybody, written by administrators, and never lost between two of them."""
+"""Pages: everybody reads them, administrators write them, and of two changes at once none is lost silently."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Hashing is slow on purpose, so it is bounded."""
+"""Hashing a password is slow on purpose, so the number of hashes at a time is limited."""
 
 import asyncio
 import os

@@ -231,7 +231,7 @@ async def test_killed_after_the_commit_the_message_is_published_with_the_same_id
 
 
 async def die_while_registering(browser: Any, broker: Any, data: Any, folder: Path, die_at: str) -> None:
-    """Run a CMS as a process of its own, register, and see it killed."""
+    """Run the site as a process, register, and wait until the process has killed itself."""
     command = [sys.executable, "-c", RUNNER, broker.url.url, data.url.url, die_at]
     with (folder / "cms.log").open("w") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
@@ -239,7 +239,7 @@ async def die_while_registering(browser: Any, broker: Any, data: Any, folder: Pa
         assert process.stdout is not None
         url = (await asyncio.to_thread(process.stdout.readline)).decode().strip()
         assert url.startswith("http://"), url + (folder / "cms.log").read_text()
-        with suppress(aiohttp.ClientError):  # it may die before it answers
+        with suppress(aiohttp.ClientError):  # the site may be killed before it answers
             await browser(url).register("ada@example.org")
         assert await asyncio.to_thread(process.wait, 20) == -signal.SIGKILL
     finally:

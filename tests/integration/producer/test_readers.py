@@ -32,7 +32,7 @@ def mail_ids(data: Any, email: str) -> list[str]:
 
 
 def tell(data: Any, message_id: str, state: str, **columns: Any) -> None:
-    """Store what the consumer's events have told."""
+    """Store the status of mails as the consumer's events report it."""
     assignments = "".join(f", {name} = :{name}" for name in columns)
     data.rows(
         f"UPDATE mails SET state = :state{assignments} WHERE message_id = :id",

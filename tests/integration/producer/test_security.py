@@ -1,4 +1,4 @@
-"""Whoever tries it: other readers' ids, links used twice, scripts in every field, other hosts, other places."""
+"""Attacks: other readers' ids, links used twice, scripts in each field, other hosts, redirects to other sites."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ SQL = [
 
 
 class Elements(HTMLParser):
-    """Collects what a browser would run on a page."""
+    """Collects the scripts and event handlers of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Elements(HTMLParser):
 
 
 def stored(data: Any) -> Any:
-    """Return all that a reader could change for others."""
+    """Return all stored data that a reader could change for others."""
     readers = "SELECT id, email, name, password_hash, is_admin, is_blocked FROM users ORDER BY id"
     tables = "pages", "comments", "reports", "links"
     return [data.rows(readers), *(sorted(data.rows(f"SELECT * FROM {table}"), key=repr) for table in tables)]

@@ -1,4 +1,4 @@
-"""The site as browsers and as those who attack it meet it."""
+"""The site's answers to browsers and to attackers."""
 
 import asyncio
 import base64
@@ -31,7 +31,7 @@ HOSTILE = [
 
 @pytest.fixture
 def second_page(site: Any, data: Any) -> str:
-    """Another page of the site than the one that welcomes."""
+    """Return the path of another page than the welcome page."""
     del site  # which has made the tables
     data.rows(
         "INSERT INTO pages (guid, slug, title, body, published_at)"
@@ -163,7 +163,7 @@ async def test_known_address_costs_the_same_work(start_site: Any, data: Any, mon
 
     assert unknown == unconfirmed == confirmed
     assert unknown.count("hash") == 1
-    assert unknown.count("COMMIT") == 2  # of the registration, and of the look at the page that is shown next
+    assert unknown.count("COMMIT") == 2  # of the registration, and of the request for the next page
     assert sum("INSERT INTO outbox" in statement for statement in unknown) == 1
 
 

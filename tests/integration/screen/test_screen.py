@@ -49,7 +49,7 @@ async def amqp_url(real_servers: Any) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def inbox_url(real_servers: Any, tmp_path: Path) -> AsyncIterator[str]:
-    """The URL of an inbox: two mails sent just now and one long ago, one failed, one deferred, and a live consumer."""
+    """Return an inbox's URL: two mails sent just now, one long ago, one failed, one deferred, and a live consumer."""
     url = DatabaseUrl.of_file(tmp_path / "inbox.db")
     if real_servers is not None:
         url = DatabaseUrl(real_servers.database_url)
@@ -169,7 +169,7 @@ READY = {"ready": False, "conditions": {"mail server": {"ok": False, "detail": "
 
 @pytest.fixture
 async def service() -> AsyncIterator[Callable[..., Awaitable[str]]]:
-    """Serve texts by their paths; yield what starts such a service and returns its address."""
+    """Yield a function that serves texts by their paths and returns the service's address."""
     runners = []
 
     async def start(texts: dict[str, str | bytes]) -> str:

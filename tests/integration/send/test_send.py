@@ -1,4 +1,4 @@
-"""`mailpact send`: what it publishes, what it refuses, and what it says of what became of the mail."""
+"""`mailpact send`: what it publishes, what it refuses, and how it reports the outcome of the mail."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""`mailpact template render`: what it shows, and what it finds wrong."""
+"""`mailpact template render`: what it prints, and which errors it finds."""
 
 import json
 from pathlib import Path

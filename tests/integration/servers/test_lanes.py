@@ -1,4 +1,4 @@
-"""A lane gives the servers of its own release or none; never others in their place."""
+"""A lane has the servers of its own release or none; servers of another release never replace them."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,10 +12,10 @@ from tests.servers.where import Servers
 
 @pytest.fixture
 def servers(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servers]:
-    """Yield servers of which none is there: not in the cache, not on the machine."""
+    """Yield servers while none is in the cache and none is installed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(where, "MACHINE", None)  # whoever looks at the machine's own servers fails
+    monkeypatch.setattr(where, "MACHINE", None)  # a look at installed servers would fail
     with closing(Servers()) as servers:
         yield servers
 

@@ -1,4 +1,4 @@
-"""The private MariaDB server does what tests of outages need of it."""
+"""The operations of the private MariaDB server that tests of outages use."""
 
 from urllib.parse import urlsplit
 

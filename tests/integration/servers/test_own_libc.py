@@ -1,4 +1,4 @@
-"""A program of another release runs with that release's libraries, and what it starts with the machine's."""
+"""A program of another release uses that release's libraries; programs that it starts use the machine's libraries."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""The cache of unpacked packages holds whole sets or none."""
+"""The cache of unpacked packages holds only complete sets."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a run of pytest says and does about servers and skipped tests."""
+"""How a run of pytest handles missing servers and skipped tests, and what it reports."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The private RabbitMQ node does what tests of outages need of it."""
+"""The operations of the private RabbitMQ node that tests of outages use."""
 
 import contextlib
 import os
@@ -41,7 +41,7 @@ def wait_until(fact: Callable[[], bool]) -> None:
 
 
 def said_in(channel: BlockingChannel, said: list[str]) -> list[str]:
-    """Let the connection's callbacks run; give what they said so far."""
+    """Let the connection's callbacks run; return what they recorded so far."""
     channel.connection.process_data_events(time_limit=0.02)
     return said
 
@@ -106,7 +106,7 @@ def test_memory_alarm_blocks_publishers_until_it_is_cleared(
     def is_blocked() -> bool:
         publisher.basic_publish(
             "", "work", b"held until the alarm is over"
-        )  # what is published blocks, not the alarm
+        )  # the connection blocks at a publish, not at the alarm
         return said_in(publisher, said) == ["blocked"]
 
     rabbitmq_node.raise_memory_alarm()

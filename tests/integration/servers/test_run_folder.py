@@ -1,4 +1,4 @@
-"""Nothing is left of a run, however it ended."""
+"""No process, port or folder of a run is left, however the run ended."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from tests.servers.run_folder import PrivateProcess, RunFolder
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 20
 
-# The servers themselves, and a grandchild that has left its parent, its session and its folder.
+# The servers, and a grandchild that has left its parent's session.
 RUN = """
 import os, signal, subprocess, sys
 from tests.servers.run_folder import PrivateProcess
@@ -37,7 +37,7 @@ def listening_ports() -> set[int]:
     return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A"}
 
 
-@pytest.mark.usefixtures("rabbitmq", "mariadb")  # they are on this machine, or this test is not run
+@pytest.mark.usefixtures("rabbitmq", "mariadb")  # without these servers the test is skipped
 def test_killed_run_leaves_no_process_no_port_and_no_folder() -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", RUN], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
@@ -56,7 +56,7 @@ def test_killed_run_leaves_no_process_no_port_and_no_folder() -> None:
     assert (before, after) == ((True, True, True), (False, [], set()))
 
 
-# As a worker of pytest-xdist is: started by a run, with a run of its own; and it dies with the first.
+# Like a worker of pytest-xdist: a run starts it, it has a run of its own, and it is killed with the first run.
 WITHIN = """
 import ctypes, os, signal, subprocess, sys
 from tests.servers import run_folder
@@ -87,7 +87,7 @@ def test_killed_run_leaves_nothing_of_the_runs_within_it() -> None:
     while any(folder.exists() for folder in folders) and time.monotonic() < deadline:
         time.sleep(0.02)
 
-    assert len(processes) == 2  # the inner run of the outer, and its sleep
+    assert len(processes) == 2  # the inner run, which belongs to the outer, and the inner run's sleep
     assert [folder.exists() for folder in folders] == [False, False]
     assert [run_folder.has_ended(number) for number in processes] == [True, True]
 

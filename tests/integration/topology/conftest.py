@@ -41,14 +41,14 @@ async def devbroker_url() -> AsyncIterator[str]:
 
 @pytest.fixture(params=["devbroker_url", "rabbitmq_url"])
 def broker_url(request: pytest.FixtureRequest) -> str:
-    """Either broker, empty."""
+    """Return each of the two brokers, empty."""
     url: str = request.getfixturevalue(request.param)
     return url
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A vhost that the definitions were imported into, and users who have got a password there."""
+    """A vhost with the imported definitions, and its users with passwords."""
 
     node: Rabbitmq
     vhost: str
@@ -76,7 +76,7 @@ def _for_each_user(expression: str) -> str:
 
 @dataclass
 class Mailbox:
-    """A mail server that takes everything, and says when something came."""
+    """A mail server that accepts all mail, and tells when a mail came."""
 
     port: int
     came: asyncio.Event = field(default_factory=asyncio.Event)
@@ -103,7 +103,7 @@ async def mailbox() -> AsyncIterator[Mailbox]:
 
 @pytest.fixture
 def imported(rabbitmq_url: str, rabbitmq_node: Rabbitmq) -> Iterator[Imported]:
-    """RabbitMQ after the import, before anybody has a password."""
+    """Return RabbitMQ after the import, before any user has a password."""
     vhost = urlsplit(rabbitmq_url).path.removeprefix("/")
     place = Imported(rabbitmq_node, vhost, secrets.token_hex(8))
     place.import_again()

@@ -1,4 +1,4 @@
-"""Acks go out in groups, and the broker is never asked to settle a delivery twice."""
+"""Acks are sent in groups, and each delivery is settled only once."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ DELIVERIES = 40
 
 
 class SlowChannel:
-    """Settles as a broker does, each ack only after other tasks had their turn."""
+    """A channel that settles as a broker does; each ack yields to other tasks first."""
 
     def __init__(self, chance: random.Random) -> None:
         self.open = set(range(1, DELIVERIES + 1))

@@ -1,4 +1,4 @@
-"""What was asked is compared with what came, and nothing else is claimed."""
+"""The comparison of a message with its mail reports only differences that were found."""
 
 import base64
 import hashlib

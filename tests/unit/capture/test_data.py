@@ -10,7 +10,7 @@ from mailpact_capture.data import DataReader, Refusal
 def read(
     wire: bytes, *, cuts: int = 1, max_bytes: int = 10_000, max_line_bytes: int = 1_000
 ) -> tuple[DataReader, bytes | None]:
-    """Feed the bytes in pieces of `cuts`; return the reader and what it says at last."""
+    """Feed the bytes in pieces of `cuts`; return the reader and its last result."""
     reader = DataReader(max_bytes=max_bytes, max_line_bytes=max_line_bytes)
     rest = None
     for at in range(0, len(wire), cuts):

@@ -1,4 +1,4 @@
-"""Which names and which pages are this server's own."""
+"""Which host names belong to this server, and which requests come from its own pages."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a client sent is read in lines and blocks, in any pieces, and never held without a bound."""
+"""The bytes of a client are read as lines and blocks, in pieces of any size, within limits."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ from mailpact_capture.incoming import HIGH_BYTES, Incoming
 
 
 class Tap(asyncio.ReadTransport):
-    """A transport that says whether it would read."""
+    """A transport that can be paused; `is_open` says whether it reads."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What is kept of messages is bounded, joined by ids alone, and shown without secrets."""
+"""The records of messages are limited in number, joined by ids alone, and shown without secrets."""
 
 import hashlib
 import json

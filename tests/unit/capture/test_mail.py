@@ -1,4 +1,4 @@
-"""What a reader sees in a mail. Parsing never fails."""
+"""The parts of a mail that the viewer shows. Parsing never fails."""
 
 from email.message import EmailMessage
 

@@ -1,4 +1,4 @@
-"""Mail as mail programs read it: one bad thing spoils only itself."""
+"""Mail is read as mail programs read it: a broken part does not affect the other parts."""
 
 import time
 from datetime import UTC

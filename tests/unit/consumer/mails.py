@@ -52,7 +52,7 @@ def comparable(text: str) -> str:
 
 
 def expected_by(vector: dict[str, Any]) -> dict[str, Any]:
-    """Return what a valid vector says of its mail, but for the recipients, which no mail shows."""
+    """Return a valid vector's `mail` without the recipients, which a mail does not show."""
     mail = {key: value for key, value in vector["mail"].items() if key != "recipients"}
     for key in ("text", "html"):
         if f"{key}_pieces" in mail:

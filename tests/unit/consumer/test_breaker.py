@@ -1,4 +1,4 @@
-"""The mail server as a whole is in trouble, or only one message is: nothing in between."""
+"""The breaker tells a failure of the whole mail server from a failure of one message."""
 
 from mailpact_consumer.breaker import Breaker
 

@@ -24,7 +24,7 @@ IDENTITIES = Identities.of(["cms@mail.example", "shop@mail.example"])
 
 
 class AnyTemplate:
-    """Templates of which each is there; the subject says which was asked for."""
+    """Templates of any name; the subject contains the requested name."""
 
     def fill(self, name: str, version: int, locale: str, data: JsonObject) -> FilledTemplate:
         return FilledTemplate(Content(f"{name} {version} {locale} {len(data)}", "text", "html"), digest="d")

@@ -1,4 +1,4 @@
-"""Groups form by themselves, and what goes wrong in one goes wrong for nobody else."""
+"""Work that waits at the same time is one group, and an error of one piece does not affect the others."""
 
 import asyncio
 import threading
@@ -25,7 +25,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 class Work:
-    """Writes numbers down and doubles them; the first group waits until it is let go."""
+    """Records numbers and returns their doubles; the first group waits until the test releases it."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []

@@ -1,4 +1,4 @@
-"""The inbox on a real SQLite file: of two that want a row, one has it; and a 250 is never forgotten."""
+"""The inbox on a real SQLite file: of two consumers that claim a row one gets it, and a recorded 250 stays."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""How many letters go out at once: one after a pause, then more and more, and never too many."""
+"""How many dead letters are published at once: one after a pause, then more, up to a limit."""
 
 import asyncio
 from contextlib import AsyncExitStack

@@ -1,4 +1,4 @@
-"""Who may use a connection: as many as allowed, twice as many while answers are slow, and no domain takes all."""
+"""How many connections are used: up to the limit, twice as many while replies are slow, and no domain takes all."""
 
 import pytest
 from hypothesis import strategies as st
@@ -101,7 +101,7 @@ def test_place_is_given_back_late_when_there_was_no_room_before() -> None:
 
 
 class Visits(RuleBasedStateMachine):
-    """Whatever visits do, nobody is forgotten in line and the bounds hold."""
+    """After any sequence of visits each waiting visit gets its turn, and the limits hold."""
 
     visits = Bundle("visits")
 

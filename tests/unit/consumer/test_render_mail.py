@@ -57,7 +57,7 @@ def header_of(raw: bytes) -> bytes:
 
 
 def check_lines(raw: bytes) -> None:
-    """Hold a mail against RFC 5322 2.1.1 and 2.3: ASCII, CRLF and nothing else, no line over 998 bytes."""
+    """Check a mail against RFC 5322 2.1.1 and 2.3: ASCII, CRLF as the only line end, no line over 998 bytes."""
     assert raw.isascii()
     assert raw.replace(b"\r\n", b"").count(b"\n") == raw.replace(b"\r\n", b"").count(b"\r") == 0
     assert max(map(len, raw.split(b"\r\n"))) <= 998
@@ -236,7 +236,7 @@ def library_text(size: int, **kinds: Any) -> st.SearchStrategy[str]:
 )
 def test_mail_is_what_the_library_makes_of_it(text: str, html: str, subject: str, content: bytes) -> None:
     subject = f"x{subject}x"
-    assume("=?" not in subject)  # the library lets it stand, and it is read as an encoded word
+    assume("=?" not in subject)  # the library leaves it as it is, and readers take it for an encoded word
     theirs = EmailMessage(policy=email.policy.SMTP)
     theirs["From"], theirs["To"] = str(ADA.address), Address(subject, addr_spec=BEN.address)
     theirs["Subject"] = subject

@@ -1,4 +1,4 @@
-"""Who is worked on at once, and who waits."""
+"""Which deliveries are worked on at the same time, and which wait."""
 
 import asyncio
 from collections.abc import Callable
@@ -53,7 +53,7 @@ async def test_waiter_that_is_cancelled_leaves_nothing_behind() -> None:
 
 
 def delivered(count: int) -> Delivery:
-    acks: Any = None  # nothing is acked here
+    acks: Any = None  # no message is acked here
     return Delivery(Message(b""), "email", "", count > 0, count, 1, acks)
 
 

@@ -1,4 +1,4 @@
-"""Replies are read whatever the server sends; commands and mails cannot say more than one thing."""
+"""Replies of any form are read; a command or mail cannot contain a second command."""
 
 import pytest
 from hypothesis import given

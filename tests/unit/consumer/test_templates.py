@@ -1,4 +1,4 @@
-"""Templates: found by locale, filled in a sandbox, and those that come with Mailpact are fit to be sent."""
+"""Templates are found by locale and filled in a sandbox; Mailpact's own templates are complete mails."""
 
 import re
 from html.parser import HTMLParser
@@ -36,7 +36,7 @@ def one(source: str, suffix: str = "html", /, **data: Any) -> str:
 
 
 class Links(HTMLParser):
-    """What an HTML text loads and links."""
+    """Collects the URLs that an HTML text loads and links."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

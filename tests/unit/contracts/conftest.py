@@ -25,7 +25,7 @@ NAMES = [
 
 @dataclass(frozen=True, eq=False)
 class Vector:
-    """One file; `body` is what its body members stand for, `document` all that it says, `text_pieces` joined."""
+    """A vector's file; `body` is what its members describe, `document` the whole file with `text_pieces` joined."""
 
     contract: str
     kind: str
@@ -106,13 +106,13 @@ def _value(vector: Vector) -> JsonValue | Refusal:
 
 @pytest.fixture
 def parsed() -> Callable[[Vector], JsonValue | Refusal]:
-    """Gives what the body of a vector holds, or why it is refused before a schema is asked."""
+    """Return a function that parses a vector's body, or says why the body is refused before a schema is asked."""
     return _value
 
 
 @pytest.fixture
 def judged() -> Callable[..., Refusal | None]:
-    """Gives what is wrong with the body of a vector, by `schema` or `writer_schema`."""
+    """Return a function that says what is wrong with a vector's body, by `schema` or `writer_schema`."""
 
     def judge(vector: Vector, side: str = "schema") -> Refusal | None:
         value = _value(vector)

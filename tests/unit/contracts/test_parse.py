@@ -104,9 +104,7 @@ def test_member_written_twice_is_found_wherever_it_stands(value):
 
 @given(st.text(st.characters(categories=["Cs"]) | st.sampled_from('ab\\"'), min_size=1))
 def test_lone_surrogate_is_found_exactly_when_the_text_is_no_unicode(text):
-    body = json.dumps(
-        text
-    ).encode()  # a high and a low one beside each other become a pair, here as in Python
+    body = json.dumps(text).encode()  # a high and a low surrogate side by side become a pair, as in Python
 
     lone = any("\ud800" <= character <= "\udfff" for character in json.loads(body))
     assert (code_of(body) == ErrorCode.LONE_SURROGATE) == lone

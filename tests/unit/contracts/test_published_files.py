@@ -100,7 +100,7 @@ def test_schemas_are_valid_2020_12_and_named_without_a_host():
 
 
 def opened(schema):
-    """Return the schema without what closes its objects."""
+    """Return the schema without the keywords that forbid further members."""
     if isinstance(schema, list):
         return [opened(part) for part in schema]
     if not isinstance(schema, dict):

@@ -14,7 +14,7 @@ MAIL = {"email": "reader@example.org", "message": "Hello"}
 
 @pytest.fixture
 def mailpact(capsys, monkeypatch):
-    """Runs the command; gives exit code, standard output and standard error."""
+    """Run the command; return exit code, standard output and standard error."""
 
     def run(*words, stdin=b""):
         monkeypatch.setattr(sys, "argv", ["mailpact", "contracts", *map(str, words)])

@@ -1,4 +1,4 @@
-"""The engine that decides and the one that explains, held together; and what an explanation says."""
+"""The engine that decides and the engine that explains agree; and the texts of explanations."""
 
 import copy
 
@@ -53,7 +53,7 @@ def test_explanation_names_a_rule_that_the_deciding_engine_lists_too(document):
 
 CONTRACTS = catalogue.load().contracts
 ALL = {name: (contract, Validator(contract.schema)) for name, contract in CONTRACTS.items()}
-# Each time a value of its own: a list that is put in twice could come to hold itself, which no JSON does.
+# A new value each time: a list that is inserted twice could contain itself, which JSON cannot.
 junk = st.sampled_from(
     [None, True, 0, -1, 10**6, 0.5, "", " ", "a\n", "a" * 300, [], {}, ["a"], {"a": 1}]
 ).map(copy.deepcopy)

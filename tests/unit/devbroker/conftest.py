@@ -1,4 +1,4 @@
-"""A broker model on a bench: recorded deliveries, and a clock that only the test moves."""
+"""Fixtures: a model of the broker with recorded deliveries, and a clock that the test moves."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from mailpact_devbroker.queues import Queue
 
 @dataclass
 class Recorder:
-    """An outlet that keeps what it gets."""
+    """An outlet that records its deliveries."""
 
     writable: bool = True
     deliveries: list[tuple[str, Delivery]] = field(default_factory=list)

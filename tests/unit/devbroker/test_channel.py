@@ -12,7 +12,7 @@ HEADER = b"\0\x3c\0\0" + (4).to_bytes(8) + b"\0\0"
 
 
 class Line:
-    """A wire that keeps what is sent."""
+    """A wire that records the sent frames."""
 
     owner, user, frame_max, notifies_cancel = 1, "guest", 131_072, True
 
@@ -22,7 +22,7 @@ class Line:
         self.time = 0.0
 
     def now(self) -> float:
-        self.time += 0.001  # as a real clock, it is never the same twice
+        self.time += 0.001  # like a real clock, it never shows the same time twice
         return self.time
 
     def token(self) -> str:

@@ -1,4 +1,4 @@
-"""The model against an oracle that only knows what a queue is: nothing lost, nothing twice unasked, order kept."""
+"""The model agrees with a simple model of a queue: no message is lost or duplicated, and the order is kept."""
 
 import pytest
 from hypothesis import settings

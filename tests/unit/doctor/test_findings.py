@@ -1,4 +1,4 @@
-"""Verdicts of the doctor that need no server: clocks, isolation levels, exit codes."""
+"""Findings of the doctor that need no server: clocks, isolation levels, exit codes."""
 
 from pathlib import Path
 

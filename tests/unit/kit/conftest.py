@@ -1,4 +1,4 @@
-"""Values that the kit's pure parts are fed with."""
+"""Fixtures: values for the kit's pure functions."""
 
 import json
 from pathlib import Path
@@ -17,6 +17,6 @@ def contract() -> Contract:
 
 @pytest.fixture(scope="session")
 def recorded() -> dict[str, bytes]:
-    """Return what pika and the development broker said to each other, by who said it."""
+    """Return the bytes that pika and the development broker sent, by sender."""
     document = json.loads(Path(__file__).with_name("recorded.json").read_text())
     return {side: bytes.fromhex(document[side]) for side in ("program", "broker")}

@@ -1,4 +1,4 @@
-"""The cases as data."""
+"""The files of the cases are valid, and wrong files are refused."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ FOLDER = ROOT / "contract_tests" / "cases"
 
 
 def document(**changes: Any) -> dict[str, Any]:
-    """Return a case that is well formed but for these changes; None takes a member away."""
+    """Return a valid case with these changes; None removes a member."""
     case: dict[str, Any] = json.loads((FOLDER / "C-MSG-01.json").read_text()) | changes
     return {name: value for name, value in case.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""Reading AMQP out of any bytes."""
+"""AMQP frames are read from arbitrary bytes."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""A consumer's habits are told from the whole conversation."""
+"""A consumer's habits, such as its prefetch, are read from the whole conversation."""
 
 import pytest
 

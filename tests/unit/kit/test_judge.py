@@ -1,4 +1,4 @@
-"""Verdicts follow from what was seen, and say why."""
+"""The verdict of a case follows from the recorded facts and names the reason."""
 
 import re
 from datetime import UTC, datetime
@@ -50,7 +50,7 @@ def letter(sent: Sent, *, body: bytes | None = None, without: str = "", **header
 
 
 def seen(*things: Mail | Letter, settled: Settled | None = Settled.ACKED, times: int = 1) -> Seen:
-    """Return all that came of a message."""
+    """Return all results of a message."""
     return Seen(
         [thing for thing in things if isinstance(thing, Mail)],
         [thing for thing in things if isinstance(thing, Letter)],

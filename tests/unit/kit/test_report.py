@@ -1,4 +1,4 @@
-"""Reports say what is needed to mend the program."""
+"""Reports contain what the program's author needs to correct the program."""
 
 import json
 from xml.etree import ElementTree as ET

@@ -1,4 +1,4 @@
-"""What can be told from a conversation."""
+"""The facts that the trace of a conversation contains."""
 
 import pytest
 

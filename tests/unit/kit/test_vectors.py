@@ -1,4 +1,4 @@
-"""Vectors are compared with what came of them, each mail once."""
+"""Vectors are compared with their mails and dead letters, and each mail is used for one vector only."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ def vector(to: str = "a@x.example", *, subject: str = "Hi", text: str = "Hi") ->
 
 
 def mail(*to: str, subject: str = "Hi", text: str = "Hi") -> Mail:
-    """Return a mail as it came."""
+    """Return a captured mail."""
     head = f"To: {to[0]}\r\nSubject: {subject}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
     return Mail(0.0, "s@x.example", to, head.encode() + text.encode())
 

@@ -9,7 +9,7 @@ from mailpact_cli.log_lines import GroupedLines
 
 
 class Stream(io.StringIO):
-    """Keeps what each write was."""
+    """A stream that records each write."""
 
     def __init__(self) -> None:
         super().__init__()

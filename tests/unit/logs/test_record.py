@@ -1,4 +1,4 @@
-"""Records as people see them: the published vectors are read, put in order, chosen, and cannot harm a terminal."""
+"""Log records are read, sorted, filtered and printed; control characters do not reach the terminal."""
 
 import json
 from datetime import UTC, datetime

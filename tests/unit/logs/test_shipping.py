@@ -1,4 +1,4 @@
-"""What is shipped: frames as the library would write them, from a buffer that is bounded and counts what it drops."""
+"""Log shipping writes the frames that the library would write, from a limited buffer that counts dropped records."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Which forms are registrations, and what is said of the others."""
+"""Which forms are valid registrations, and the error texts of the others."""
 
 import re
 

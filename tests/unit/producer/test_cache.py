@@ -1,4 +1,4 @@
-"""What is kept in memory is true, or is not used."""
+"""A cached page is current, or is not used."""
 
 import pytest
 
@@ -8,7 +8,7 @@ KEPT = Kept(b"body", "text/html")
 
 
 class Clock:
-    """A clock that is set by hand."""
+    """A clock that the test sets."""
 
     seconds = 0.0
 

@@ -1,4 +1,4 @@
-"""When a canary is begun and ended, and when mail counts as not flowing."""
+"""When a canary is sent and ended, and when the site reports that mail does not flow."""
 
 import pytest
 

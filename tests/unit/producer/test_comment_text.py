@@ -1,4 +1,4 @@
-"""What a reader typed becomes the text of a comment, or a sentence."""
+"""A reader's input becomes the text of a comment or an error sentence."""
 
 import pytest
 

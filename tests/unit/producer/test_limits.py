@@ -1,4 +1,4 @@
-"""Whose mailbox an address is for the limits, and which requests still count."""
+"""How the limits group addresses by mailbox, and which past requests still count."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a process refuses by itself, before the limits in the database are looked at."""
+"""Requests that a process refuses from its own memory, without reading the limits in the database."""
 
 from pathlib import Path
 

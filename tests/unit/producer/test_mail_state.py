@@ -1,4 +1,4 @@
-"""Events come more than once and in any order; what is known of a mail never goes back."""
+"""Events come more than once and in any order; a mail's state never goes back."""
 
 from itertools import permutations
 from typing import Any

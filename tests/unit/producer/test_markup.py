@@ -1,4 +1,4 @@
-"""Markdown becomes HTML that holds nothing but what a page may hold."""
+"""Markdown becomes HTML with allowed elements and attributes only."""
 
 from html import escape
 

@@ -1,4 +1,4 @@
-"""Which network a request comes from, and who is believed about it."""
+"""The network of a request's client, and which proxies are trusted to name it."""
 
 import pytest
 
@@ -28,13 +28,13 @@ def test_network_of_a_peer(peer: str | None, network: str) -> None:
 @pytest.mark.parametrize(
     ("peer", "forwarded_for", "network"),
     [
-        ("203.0.113.77", ["198.51.100.1"], "203.0.113.0/24"),  # a stranger is not believed
+        ("203.0.113.77", ["198.51.100.1"], "203.0.113.0/24"),  # an unknown peer is not trusted
         ("10.0.0.1", ["198.51.100.1"], "198.51.100.0/24"),
         (
             "10.0.0.1",
             ["1.2.3.4, 198.51.100.1"],
             "198.51.100.0/24",
-        ),  # what the client sent itself stands first
+        ),  # the client's own value comes first
         ("10.0.0.1", ["1.2.3.4", "198.51.100.1, 192.168.7.7"], "198.51.100.0/24"),
         ("10.0.0.1", ["192.168.7.7"], "192.168.7.0/24"),
         ("::1", ["2001:db8::9"], "2001:db8::/64"),

@@ -1,4 +1,4 @@
-"""The form of a page becomes a page, or a sentence beside each wrong field."""
+"""The form of a page becomes a page, or an error sentence for each wrong field."""
 
 import pytest
 

@@ -106,7 +106,7 @@ async def until(what: str, fact: Callable[[], Any]) -> None:
 async def test_many_requests_that_commit_at_once_give_the_broker_no_more_than_it_takes(
     database: Database, broker: Broker, relay: Relay
 ) -> None:
-    """All asked for a claim before the first of them had committed."""
+    """Each request asks for a claim before the first request commits."""
     claims = [relay.claim_ahead() for _ in range(300)]
     assert None not in claims
     stored = await database.transact(

@@ -1,4 +1,4 @@
-"""What happens often is one line a minute, and nothing is left uncounted."""
+"""Frequent events are one log line per minute with their number."""
 
 from mailpact_producer.reports import Reports
 

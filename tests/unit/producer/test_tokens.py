@@ -1,4 +1,4 @@
-"""A form token is good only with its twin, and only if this site signed it."""
+"""A form token is valid only with the matching cookie, and only if this site signed it."""
 
 from hypothesis import given
 from hypothesis import strategies as st

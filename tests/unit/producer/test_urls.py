@@ -1,4 +1,4 @@
-"""Which URLs the site calls: a refused one may be a secret, so it is never repeated."""
+"""Which URLs the site may call; an error does not repeat a refused URL, because it may contain a secret."""
 
 import pytest
 

@@ -29,13 +29,13 @@ def _compared(name: str) -> Comparison:
 
 @pytest.fixture
 def compared() -> Callable[[Any], Comparison]:
-    """Compares a pair of the corpus, each once."""
+    """Return a function that compares a pair of the corpus and keeps the result."""
     return lambda pair: _compared(pair["name"])
 
 
 @pytest.fixture
 def accepts() -> Callable[[Any, Any], bool]:
-    """Asks both engines, which must agree."""
+    """Return a function that asks both engines, which must agree."""
 
     def ask(schema: Any, value: Any) -> bool:
         fast = jsonschema_rs.Draft202012Validator(schema, validate_formats=False).is_valid(value)

@@ -1,4 +1,4 @@
-"""What changes around the body: bindings, topology and error codes."""
+"""Changes outside the body's schema: bindings, topology and error codes."""
 
 import copy
 
@@ -22,7 +22,7 @@ TOPOLOGY = document("topology.json")
 
 
 def changed(original, *path, to):
-    """Return a copy in which one place is another; None takes it away."""
+    """Return a copy with another value at one place; None removes the place."""
     other = copy.deepcopy(original)
     at = other
     for step in path[:-1]:

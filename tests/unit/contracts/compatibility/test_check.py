@@ -1,4 +1,4 @@
-"""Programs of all published versions understand each other, and what is let pass is written down with its end."""
+"""Programs of all published versions understand each other; each exception is a waiver with a date."""
 
 import json
 from datetime import date, timedelta

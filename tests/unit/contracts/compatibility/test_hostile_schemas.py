@@ -1,4 +1,4 @@
-"""Hostile schemas: no fault but SchemaError, no false "compatible", an end to every question.
+"""Hostile schemas: no exception but SchemaError, no wrong "compatible", and each comparison ends.
 
 Each pair is held against a document that decides the pair, where there is a short one.
 """
@@ -19,7 +19,7 @@ MOST_SECONDS = 5.0  # of processor time, for both directions
 
 
 def nested(depth: int, word: str, inside: Any) -> Any:
-    """Return a schema in a schema, as deep as that."""
+    """Return a schema that is nested to this depth."""
     for _ in range(depth):
         inside = {word: [inside]} if word in ("allOf", "anyOf", "oneOf", "prefixItems") else {word: inside}
     return inside

@@ -82,7 +82,7 @@ def test_containment_is_the_one_that_interegular_finds(wanted, refused):
         (r"^\d$", "\u0663", False),  # digits are those of ASCII, as ECMA-262 says
         (r"^\w$", "\u00e9", False),
         (r"^\s$", "\u00a0", True),
-        (r"^a$", "a\n", False),  # the end is the end
+        (r"^a$", "a\n", False),  # `$` is only the end of the text
         (r"^.$", "\u2028", False),
         (r"^.$", "\U0001f600", True),  # one code point is one character
         (r"^[^a]$", "\n", True),

@@ -1,4 +1,4 @@
-"""A whole folder: what is sound is silent, and what cannot be read is one finding with a name and no traceback."""
+"""A whole folder: a sound folder has no finding, and an unreadable file is one finding without a traceback."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""A release: what is planned from which files, what is refused, and what a crash in its midst leaves."""
+"""A release: its plan, its refusals, and the folder after a crash in the middle."""
 
 import json
 from pathlib import Path

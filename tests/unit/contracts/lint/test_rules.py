@@ -1,4 +1,4 @@
-"""What the rules let pass, and the cases that their pages have no room for."""
+"""What the rules accept, and cases that are not on their pages."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A tarball that every tool reads and that never differs."""
+"""The tarball is reproducible, and each tool can read it."""
 
 import gzip
 import io

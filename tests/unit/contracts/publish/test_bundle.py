@@ -1,4 +1,4 @@
-"""One self-contained schema, whatever the published one points at."""
+"""The bundled schema is self-contained, whatever other schemas the published one refers to."""
 
 import json
 

@@ -18,7 +18,7 @@ EITHER = {
 
 
 def declared(schema):
-    """Return what stands behind `export type Thing1 =`, without line ends and what they indent."""
+    """Return the text after `export type Thing1 =`, without line ends and indentation."""
     text = declarations("thing/1", schema).partition("export type Thing1 = ")[2].partition(";\n\n")[0]
     return " ".join(text.removesuffix(";\n").split())
 

@@ -1,4 +1,4 @@
-"""What a person without Sphinx is told."""
+"""The error message when Sphinx is not installed."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Text stays text, code stays code, and links lead where a page stands now."""
+"""Text and code stay unchanged, and links lead to the new places of the pages."""
 
 import pytest
 from hypothesis import given

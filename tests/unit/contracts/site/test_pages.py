@@ -1,4 +1,4 @@
-"""Whatever can be looked up has its page, held against the lists of the code."""
+"""Each contract, error code, rule, command and how-to has its page, and the links between pages lead to pages."""
 
 import posixpath
 import re
