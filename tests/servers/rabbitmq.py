@@ -184,8 +184,12 @@ class Rabbitmq(PrivateProcess):
 
     def start_application(self) -> None:
         """Start the broker inside the node again (0.5 s); returns when it answers."""
-        self.call("rabbit:start()")
-        self.wait_until("RabbitMQ answers", self._answers)
+
+        def answers() -> bool:
+            self.call("rabbit:start()")  # does nothing while the node's own start is still ending
+            return self._answers()
+
+        self.wait_until("RabbitMQ answers", answers)
 
     def has_quorum_leaders(self) -> bool:
         """Return whether every quorum queue has elected its leader, which takes some 0.3 s after a start."""
