@@ -63,8 +63,8 @@ class RabbitmqOperator:
         await asyncio.to_thread(self._node.call, f"application:set_env({PATIENCE}, 3000)")
 
     async def leave(self) -> None:
-        """Take back what was set."""
-        await asyncio.to_thread(self._node.call, f"application:unset_env({PATIENCE})")
+        """Set RabbitMQ's default again. Without any value every queue with dead letters would fail."""
+        await asyncio.to_thread(self._node.call, f"application:set_env({PATIENCE}, 180000)")
 
 
 class DevbrokerOperator:

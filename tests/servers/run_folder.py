@@ -9,6 +9,7 @@ the keeper also finds grandchildren and daemons, and nobody else's processes. Th
 import os
 import random
 import secrets
+import select
 import shutil
 import signal
 import socket
@@ -38,28 +39,14 @@ def processes_of(folder: Path) -> list[int]:
     return found
 
 
-def has_ended(process: int) -> bool:
-    """Return whether each thread has ended: a process that dies loses its environment first and its ports last."""
-    try:
-        threads = [path.read_text() for path in Path(f"/proc/{process}").glob("task/*/stat")]
-    except OSError:  # a thread has just ended
-        return False
-    return all(text.rpartition(")")[2].split()[0] in {"Z", "X"} for text in threads)
-
-
 def sweep(folder: Path) -> None:
-    """Kill what was started in the folder, and remove it."""
+    """Kill what was started in the folder, wait until it has ended, and remove the folder."""
     deadline = time.monotonic() + SWEEP_SECONDS
-    dying: set[int] = set()
-    while time.monotonic() < deadline:
-        living = processes_of(folder)
-        dying = {process for process in (*dying, *living) if not has_ended(process)}
-        if not dying:
-            break
-        for process in living:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        time.sleep(0.01)
+    while (found := processes_of(folder)) and time.monotonic() < deadline:
+        for process in found:
+            with suppress(ProcessLookupError), os.fdopen(os.pidfd_open(process)) as handle:
+                signal.pidfd_send_signal(handle.fileno(), signal.SIGKILL)
+                select.select([handle], [], [], SWEEP_SECONDS)  # until the last thread has closed its ports
     shutil.rmtree(folder, ignore_errors=True)
 
 

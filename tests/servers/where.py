@@ -3,16 +3,10 @@
 A server is looked for in this order, and the first way that works is used: a URL in the environment, what is installed,
 Debian's packages. Looking starts nothing. A server that a URL names is used or fails: no other server replaces it.
 
-A lane is the generation of servers that the tests run on: the machine's own, or that of another Debian release. A lane
-of another release never uses what is installed; its packages come with their own C library (`own_libc`).
-
-| lane | MAILPACT_TEST_DEBIAN | servers |
-|---|---|---|
-| the usual | not set | what is installed, or this release's packages: on Debian 12 RabbitMQ 3.10, MariaDB 10.11 |
-| newer | `trixie` | RabbitMQ 4.0 and MariaDB 11.8 |
-| newest | `sid` | RabbitMQ 4.3 and MySQL 9.7 when this was written; sid moves and cannot be pinned |
-
-The fixtures keep their names: on the newest lane `mariadb_url` leads to a MySQL.
+A lane is the generation of servers that the tests run on: the machine's own, or that of another Debian release, which
+MAILPACT_TEST_DEBIAN names (`CONTRIBUTING.md` has the table). A lane of another release never uses what is installed;
+its packages come with their own C library (`own_libc`). sid moves and cannot be pinned. The fixtures keep their names:
+on sid `mariadb_url` leads to a MySQL.
 """
 
 import os

@@ -1,6 +1,7 @@
 """No process, port or folder of a run is left, however the run ended."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -73,6 +74,15 @@ signal.pause()
 """
 
 
+def has_ended(process: int) -> bool:
+    """Return whether each thread of a process has ended."""
+    try:
+        with os.fdopen(os.pidfd_open(process)) as handle:
+            return bool(select.select([handle], [], [], 0)[0])
+    except ProcessLookupError:
+        return True
+
+
 def test_killed_run_leaves_nothing_of_the_runs_within_it() -> None:
     variables = os.environ | {"PROGRAM": WITHIN}
     process = subprocess.Popen(
@@ -89,7 +99,7 @@ def test_killed_run_leaves_nothing_of_the_runs_within_it() -> None:
 
     assert len(processes) == 2  # the inner run, which belongs to the outer, and the inner run's sleep
     assert [folder.exists() for folder in folders] == [False, False]
-    assert [run_folder.has_ended(number) for number in processes] == [True, True]
+    assert [has_ended(number) for number in processes] == [True, True]
 
 
 def test_ended_run_leaves_nothing_even_without_its_keeper() -> None:
