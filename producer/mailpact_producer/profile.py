@@ -3,23 +3,21 @@
 Each change asks for the password once more, so that an open session alone is not enough to take an account over.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
 from mailpact.database import clock
-from mailpact.database.transactions import Database
 from mailpact_producer import audit
+from mailpact_producer.account_work import AccountWork
 from mailpact_producer.audit import Act
 from mailpact_producer.cache import ALL_PAGES
 from mailpact_producer.errors import AddressKnown
 from mailpact_producer.invalidation import Changes
-from mailpact_producer.mail_gate import MailGate, MailRequest
-from mailpact_producer.mailer import Mailer
+from mailpact_producer.mail_gate import MailRequest
 from mailpact_producer.mails import CHANGE_ADDRESS
-from mailpact_producer.passwords import PasswordHashing
 from mailpact_producer.store import audit_log, comments, links, mails, sessions, users
 from mailpact_producer.store.comments import Comment
 from mailpact_producer.store.links import Link
@@ -28,63 +26,49 @@ from mailpact_producer.store.users import User
 from mailpact_producer.tokens import LinkPurpose, at_rest
 
 
-class Profile:
+@dataclass(frozen=True, slots=True)
+class Profile(AccountWork):
     """Changes accounts of readers who are logged in."""
 
-    def __init__(
-        self,
-        database: Database,
-        changes: Changes,
-        passwords: PasswordHashing,
-        mailer: Mailer,
-        gate: MailGate,
-        *,
-        new_secret: Callable[[], str],
-    ) -> None:
-        self._database = database
-        self._changes = changes
-        self._passwords = passwords
-        self._mailer = mailer
-        self._gate = gate
-        self._new_secret = new_secret
+    changes: Changes
 
     async def knows_password(self, user: User, password: str) -> bool:
         """Return whether this is the reader's password. Raises TooBusy."""
-        return await self._passwords.matches(user.password_hash, password)
+        return await self.passwords.matches(user.password_hash, password)
 
     async def change_password(self, user: User, password: str, form: str, *, session: str) -> None:
         """Store another password, end all other sessions, and tell the reader."""
-        password_hash = await self._passwords.hash(password)
-        message = self._mailer.new_message(form, "password", user.email)
+        password_hash = await self.passwords.hash(password)
+        message = self.mailer.new_message(form, "password", user.email)
         who = audit.current.get()
 
         def work(connection: Connection) -> bool:
             # The reader's row is locked, so that a form that is posted twice sends one mail.
-            if users.by_id(connection, user.id) is None or self._mailer.holds(connection, message):
+            if users.by_id(connection, user.id) is None or self.mailer.holds(connection, message):
                 return False
             users.set_password(connection, user.id, password_hash)
             sessions.end_all(connection, user.id, but=at_rest(session))
             links.void(connection, LinkPurpose.RESET, user.id)
             links.void(connection, LinkPurpose.CHANGE, user.id)
             audit_log.add(connection, who, Act.PASSWORD_CHANGED, audit.reader(user.id))
-            mail = self._mailer.texts.password_changed(user.email, user.name)
-            self._mailer.enqueue(connection, mail, message, user_id=user.id)
+            mail = self.mailer.texts.password_changed(user.email, user.name)
+            self.mailer.enqueue(connection, mail, message, user_id=user.id)
             return True
 
-        if await self._database.transact(work):
-            self._mailer.committed(message)
+        if await self.database.transact(work):
+            self.mailer.committed(message)
 
     async def ask_for_address(self, user: User, email: str, form: str, request: MailRequest) -> None:
         """Send a link to the new address; to an address with an account the mail that it exists.
 
         Raises NetworkFull.
         """
-        message = self._mailer.new_message(form, "change", email)
-        secret = self._new_secret()
-        texts = self._mailer.texts
+        message = self.mailer.new_message(form, "change", email)
+        secret = self.new_secret()
+        texts = self.mailer.texts
 
         def work(connection: Connection) -> bool:
-            if users.by_id(connection, user.id) is None or self._mailer.holds(connection, message):
+            if users.by_id(connection, user.id) is None or self.mailer.holds(connection, message):
                 return False
             owner = users.find(connection, email)
             if owner is not None and owner.id != user.id:
@@ -93,21 +77,21 @@ class Profile:
                 whose, hashed = user.id, at_rest(secret)
                 expires_at = links.add(connection, hashed, LinkPurpose.CHANGE, user.id, email=email)
                 mail = texts.change_address(email, user.name, secret, expires_at)
-            self._mailer.enqueue(connection, mail, message, user_id=whose)
+            self.mailer.enqueue(connection, mail, message, user_id=whose)
             return True
 
-        if await self._gate.transact(request, work):
-            self._mailer.committed(message)
+        if await self.gate.transact(request, work):
+            self.mailer.committed(message)
 
     async def look(self, secret: str) -> Link | None:
         """Return the link for a change of address, changing nothing; None without such a link."""
-        return await self._database.transact(
+        return await self.database.transact(
             lambda connection: links.find(connection, at_rest(secret), LinkPurpose.CHANGE)
         )
 
     async def change_address(self, secret: str) -> bool:
         """Store the new address and tell the old one; False if the link does not work (any more)."""
-        message = self._mailer.new_message()
+        message = self.mailer.new_message()
         who = audit.current.get()
 
         def work(connection: Connection) -> bool:
@@ -120,16 +104,16 @@ class Profile:
             links.void(connection, LinkPurpose.RESET, user.id)
             owner = replace(who, account=user.id)  # whoever opens the link, perhaps without a session
             audit_log.add(connection, owner, Act.ADDRESS_CHANGED, audit.reader(user.id))
-            mail = self._mailer.texts.address_changed(user.email, user.name)
-            self._mailer.enqueue(connection, mail, message, user_id=user.id)
+            mail = self.mailer.texts.address_changed(user.email, user.name)
+            self.mailer.enqueue(connection, mail, message, user_id=user.id)
             return True
 
         try:
-            is_done = await self._database.transact(work)
+            is_done = await self.database.transact(work)
         except AddressKnown:
             return False  # somebody else has registered the address since
         if is_done:
-            self._mailer.committed(message)
+            self.mailer.committed(message)
         return is_done
 
     async def disown_change(self, secret: str) -> bool:
@@ -142,7 +126,7 @@ class Profile:
             links.void(connection, LinkPurpose.CHANGE, link.user_id)
             return True
 
-        return await self._database.transact(work)
+        return await self.database.transact(work)
 
     async def export(self, user: User) -> Mapping[str, object]:
         """Return what is stored about a reader, as names and values for people."""
@@ -152,11 +136,11 @@ class Profile:
             audit_log.add(connection, who, Act.ACCOUNT_EXPORTED, audit.reader(user.id))
             return comments.of_reader(connection, user.id), mails.of_reader(connection, user.id)
 
-        return exported(user, *await self._database.transact(work))
+        return exported(user, *await self.database.transact(work))
 
     async def delete(self, user: User) -> None:
         """Delete the account and all that belongs to it, and tell the reader."""
-        message = self._mailer.new_message()
+        message = self.mailer.new_message()
         who = audit.current.get()
 
         def work(connection: Connection) -> bool:
@@ -164,16 +148,16 @@ class Profile:
                 return False
             users.remove(connection, user.id)
             audit_log.add(connection, who, Act.ACCOUNT_DELETED, audit.reader(user.id))
-            mail = self._mailer.texts.account_deleted(user.email, user.name)
-            self._mailer.enqueue(connection, mail, message)
+            mail = self.mailer.texts.account_deleted(user.email, user.name)
+            self.mailer.enqueue(connection, mail, message)
             return True
 
         def keys(connection: Connection) -> Sequence[str]:
             written = comments.of_reader(connection, user.id)
             return [ALL_PAGES] if written else []
 
-        if await self._changes.transact(work, keys):
-            self._mailer.committed(message)
+        if await self.changes.transact(work, keys):
+            self.mailer.committed(message)
 
 
 def exported(user: User, written: Sequence[Comment], mailed: Sequence[SentMail]) -> Mapping[str, object]:

@@ -4,67 +4,49 @@ Whoever reads the mail proves that the address is theirs, so the address counts 
 and a mail tells of the change.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from mailpact.database.transactions import Database
 from mailpact_producer import audit
+from mailpact_producer.account_work import AccountWork
 from mailpact_producer.audit import Act
-from mailpact_producer.mail_gate import MailGate, MailRequest
-from mailpact_producer.mailer import Mailer
-from mailpact_producer.passwords import PasswordHashing
+from mailpact_producer.mail_gate import MailRequest
 from mailpact_producer.store import audit_log, links, sessions, users
 from mailpact_producer.store.links import Link
 from mailpact_producer.tokens import LinkPurpose, at_rest
 
 
-class Recovery:
+class Recovery(AccountWork):
     """Mails links for new passwords and takes the passwords."""
-
-    def __init__(
-        self,
-        database: Database,
-        passwords: PasswordHashing,
-        mailer: Mailer,
-        gate: MailGate,
-        *,
-        new_secret: Callable[[], str],
-    ) -> None:
-        self._database = database
-        self._gate = gate
-        self._passwords = passwords
-        self._mailer = mailer
-        self._new_secret = new_secret
 
     async def ask(self, email: str, form: str, request: MailRequest) -> None:
         """Send a link to a reader; nothing to an unknown address. Raises NetworkFull."""
-        message = self._mailer.new_message(form, "reset", email)
-        secret = self._new_secret()
+        message = self.mailer.new_message(form, "reset", email)
+        secret = self.new_secret()
 
         def work(connection: Connection) -> bool:
             user = users.find(connection, email)
-            if user is None or self._mailer.holds(connection, message):
+            if user is None or self.mailer.holds(connection, message):
                 return False
             expires_at = links.add(connection, at_rest(secret), LinkPurpose.RESET, user.id)
-            mail = self._mailer.texts.reset_password(user.email, user.name, secret, expires_at)
-            self._mailer.enqueue(connection, mail, message, user_id=user.id)
+            mail = self.mailer.texts.reset_password(user.email, user.name, secret, expires_at)
+            self.mailer.enqueue(connection, mail, message, user_id=user.id)
             return True
 
-        if await self._gate.transact(request, work):
-            self._mailer.committed(message)
+        if await self.gate.transact(request, work):
+            self.mailer.committed(message)
 
     async def look(self, secret: str) -> Link | None:
         """Return the link with this secret, changing nothing; None without such a link."""
-        return await self._database.transact(
+        return await self.database.transact(
             lambda connection: links.find(connection, at_rest(secret), LinkPurpose.RESET)
         )
 
     async def choose(self, secret: str, password: str) -> bool:
         """Store the new password; False if the link does not work (any more). Raises TooBusy."""
-        password_hash = await self._passwords.hash(password)
-        message = self._mailer.new_message()
+        password_hash = await self.passwords.hash(password)
+        message = self.mailer.new_message()
         who = audit.current.get()
 
         def work(connection: Connection) -> bool:
@@ -79,11 +61,11 @@ class Recovery:
             sessions.end_all(connection, user.id)
             owner = replace(who, account=user.id)
             audit_log.add(connection, owner, Act.PASSWORD_RESET, audit.reader(user.id))
-            mail = self._mailer.texts.password_changed(user.email, user.name)
-            self._mailer.enqueue(connection, mail, message, user_id=user.id)
+            mail = self.mailer.texts.password_changed(user.email, user.name)
+            self.mailer.enqueue(connection, mail, message, user_id=user.id)
             return True
 
-        is_done = await self._database.transact(work)
+        is_done = await self.database.transact(work)
         if is_done:
-            self._mailer.committed(message)
+            self.mailer.committed(message)
         return is_done

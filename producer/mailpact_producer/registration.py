@@ -6,15 +6,12 @@ nobody who registers can find out who is registered. Before an address is confir
 earlier registration and its link, so that nobody prepares an account for somebody else.
 """
 
-from collections.abc import Callable
-
 from sqlalchemy import Connection
 
-from mailpact.database.transactions import Database
+from mailpact_producer.account_work import AccountWork
 from mailpact_producer.accounts import Registration
-from mailpact_producer.mail_gate import MailGate, MailRequest
-from mailpact_producer.mailer import Mailer, NewMessage
-from mailpact_producer.passwords import PasswordHashing
+from mailpact_producer.mail_gate import MailRequest
+from mailpact_producer.mailer import NewMessage
 from mailpact_producer.store import links, users
 from mailpact_producer.store.links import Link
 from mailpact_producer.store.users import User
@@ -23,23 +20,8 @@ from mailpact_producer.tokens import LinkPurpose, at_rest
 _WHAT = "register"
 
 
-class Registrar:
-    """Registers readers; `new_secret` returns 256 random bits as text."""
-
-    def __init__(
-        self,
-        database: Database,
-        passwords: PasswordHashing,
-        mailer: Mailer,
-        gate: MailGate,
-        *,
-        new_secret: Callable[[], str],
-    ) -> None:
-        self._database = database
-        self._gate = gate
-        self._passwords = passwords
-        self._mailer = mailer
-        self._new_secret = new_secret
+class Registrar(AccountWork):
+    """Registers readers."""
 
     async def register(self, registration: Registration, form: str, request: MailRequest) -> None:
         """Store reader, link and message; for a confirmed reader only the message that the account exists.
@@ -48,10 +30,10 @@ class Registrar:
         nothing is stored. Raises CommitUnknown: then perhaps all is stored, the relay finds the message by itself, and
         to register again does no harm.
         """
-        with self._gate.working_on(request):
-            password_hash = await self._passwords.hash(registration.password)
-            message = self._mailer.new_message(form, _WHAT, registration.email)
-            secret = self._new_secret()
+        with self.gate.working_on(request):
+            password_hash = await self.passwords.hash(registration.password)
+            message = self.mailer.new_message(form, _WHAT, registration.email)
+            secret = self.new_secret()
 
             def work(connection: Connection) -> bool:
                 found = users.put(
@@ -61,32 +43,32 @@ class Registrar:
                     self._write(connection, found.user, message, secret, now=found.now)
                 return not found.is_repeated
 
-            if await self._gate.transact(request, work):
-                self._mailer.committed(message)
+            if await self.gate.transact(request, work):
+                self.mailer.committed(message)
 
     async def send_again(self, email: str, form: str, request: MailRequest) -> None:
         """Send a reader another mail of the kind that a registration sends; nothing to an unknown address.
 
         Raises NetworkFull.
         """
-        message = self._mailer.new_message(form, _WHAT, email)
-        secret = self._new_secret()
+        message = self.mailer.new_message(form, _WHAT, email)
+        secret = self.new_secret()
 
         def work(connection: Connection) -> bool:
             user = users.find(
                 connection, email
             )  # its row is locked from here on, so one form cannot enqueue twice
-            if user is None or self._mailer.holds(connection, message):
+            if user is None or self.mailer.holds(connection, message):
                 return False
             self._write(connection, user, message, secret)
             return True
 
-        if await self._gate.transact(request, work):
-            self._mailer.committed(message)
+        if await self.gate.transact(request, work):
+            self.mailer.committed(message)
 
     async def look(self, secret: str) -> tuple[Link, User] | None:
         """Return the link with this secret and its reader, changing nothing; None without such a link."""
-        return await self._database.transact(lambda connection: _link(connection, secret))
+        return await self.database.transact(lambda connection: _link(connection, secret))
 
     async def confirm(self, secret: str) -> bool:
         """Confirm the address that the link was mailed to; False if the link does not work (any more)."""
@@ -99,7 +81,7 @@ class Registrar:
             users.confirm(connection, found[0].user_id)
             return True
 
-        return await self._database.transact(work)
+        return await self.database.transact(work)
 
     async def disown(self, secret: str) -> bool:
         """Delete the unconfirmed reader whose link this is; False if the link does not work (any more)."""
@@ -111,12 +93,12 @@ class Registrar:
             users.remove(connection, found[0].user_id)
             return True
 
-        return await self._database.transact(work)
+        return await self.database.transact(work)
 
     def _write(
         self, connection: Connection, user: User, message: NewMessage, secret: str, *, now: int | None = None
     ) -> None:
-        texts, hashed = self._mailer.texts, at_rest(secret)
+        texts, hashed = self.mailer.texts, at_rest(secret)
         # A confirmed reader gets no link. One that never works is stored all the same: the work tells nobody apart.
         expires_at = links.add(
             connection, hashed, LinkPurpose.CONFIRM, user.id, now=now, is_spent=user.is_confirmed
@@ -125,7 +107,7 @@ class Registrar:
             mail = texts.account_exists(user.email, user.name)
         else:
             mail = texts.confirm_address(user.email, user.name, secret, expires_at)
-        self._mailer.enqueue(connection, mail, message, user_id=user.id)
+        self.mailer.enqueue(connection, mail, message, user_id=user.id)
 
 
 def _link(connection: Connection, secret: str) -> tuple[Link, User] | None:
