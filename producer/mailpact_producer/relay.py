@@ -122,6 +122,8 @@ class Relay:
             await self._relay_rounds()
 
     async def _relay_rounds(self) -> NoReturn:
+        await self._publisher.wait_until_open()
+        log.info("connected to the broker", role="producer")  # later connections are reported by their outage
         while True:
             await self._publisher.wait_until_open()
             self._nudged.clear()
@@ -288,10 +290,13 @@ class Relay:
                     message_id=row.message_id,
                     reason=step.reason,
                 )
+        relayed = [row.message_id for row, step in done if isinstance(step, Published)]
+        if relayed:
+            log.info("messages are relayed", message_ids=relayed)
         reasons = {step.reason for _, step in done if isinstance(step, PutBack) and step.reason}
         if reasons:
             self._report_trouble(", ".join(sorted(reasons)))
-        elif self._is_reported and any(isinstance(step, Published) for _, step in done):
+        elif self._is_reported and relayed:
             log.warning("messages go out again")
             self._is_reported = False
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, func, select
+from structlog.testing import capture_logs
 
 from mailpact.amqp.batch import Routed
 from mailpact.amqp.messages import Message
@@ -154,6 +155,27 @@ async def test_relay_that_stops_publishes_and_settles_what_was_handed_to_it(
         relay.committed(await store(database, "id", relay.claim_ahead()))
 
     assert (broker.published, await states(database)) == (["id"], {State.PUBLISHED: 1})
+
+
+async def test_connection_and_each_message_that_the_broker_took_are_logged(
+    database: Database, broker: Broker, relay: Relay
+) -> None:
+    broker.answers.set()
+    with capture_logs() as logged:
+        async with running(relay):
+            await until("it is connected", lambda: logged)
+            relay.committed(await store(database, "ahead", relay.claim_ahead()))
+            await store(database, "found", None)
+            relay.nudge()
+
+            async def both_are_published() -> bool:
+                return await states(database) == {State.PUBLISHED: 2}
+
+            await until("both are published", both_are_published)
+
+    assert logged[0]["event"] == "connected to the broker"
+    assert {each["event"] for each in logged[1:]} == {"messages are relayed"}
+    assert sorted(id_ for each in logged[1:] for id_ in each["message_ids"]) == ["ahead", "found"]
 
 
 async def test_row_of_an_undone_run_is_never_handed_to_the_relay(database: Database) -> None:
