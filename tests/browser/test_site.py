@@ -1,20 +1,25 @@
 """What an administrator and a reader do on the site, step by step in a real Chromium."""
 
 import json
+import re
 import secrets
+import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import Engine, NullPool, create_engine, text
 
-from tests.browser.conftest import up
+from tests.browser.conftest import PATIENCE_SECONDS, up
+from tests.command import MAILPACT, environment
 
-PASSWORD = "correct horse battery"
+PASSWORD, OTHER_PASSWORD = "correct horse battery", "another long phrase"
 WIDTHS = (1280, 390, 320)
 LONG_WORD = "Donaudampfschifffahrtsgesellschaft" * 8
 ARABIC = "\u0645\u0631\u062d\u0628\u0627 \u0628\u0643\u0645"
@@ -47,10 +52,11 @@ def open_page(browser: Any, scheme: str) -> Any:
 
 @dataclass(frozen=True)
 class Site:
-    """The URLs of site and viewer, and of the site's database."""
+    """The URLs of site and viewer, of another process of the site, and of the database."""
 
     site: str
     viewer: str
+    second: str
     database: Engine
 
 
@@ -60,13 +66,38 @@ def places(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("up")
     with ExitStack() as stack:
         options: list[str] = []
-        url = f"sqlite:///{folder}/.mailpact/cms.db"
+        amqp_url, url = "", f"sqlite:///{folder}/.mailpact/cms.db"
         if request.param == "real":
             amqp_url, url = stack.enter_context(real_servers(request))
             options = ["--amqp-url", amqp_url, "--database-url", url]
         running = stack.enter_context(up(folder, *options))
+        if not amqp_url:
+            broker = re.search(r"^broker +\S*?([\d.]+:\d+)", (folder / "log").read_text(), re.MULTILINE)
+            assert broker is not None
+            amqp_url = f"amqp://guest:guest@{broker[1]}/"
+        second = stack.enter_context(second_site(folder / "second", amqp_url, url))
         database = create_engine(url, poolclass=NullPool)
-        yield Site(running.site, running.viewer, database)
+        yield Site(running.site, running.viewer, second, database)
+
+
+@contextmanager
+def second_site(log: Path, amqp_url: str, database_url: str) -> Iterator[str]:
+    """Run another process of the site; yield its address, with a slash at its end."""
+    words = ["producer", "--listen", "127.0.0.1:0", "--amqp-url", amqp_url, "--database-url", database_url]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*MAILPACT, *words], stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment()
+        )
+    try:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not (found := re.search(r"site on (http://\S+/)", log.read_text())):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
+        yield found[1]
+    finally:
+        process.kill()
+        process.wait()
 
 
 @contextmanager
@@ -100,10 +131,10 @@ def make_administrator(places: Any, email: str) -> None:
     change(places, "UPDATE users SET is_admin = 1 WHERE email = :email", email=email)
 
 
-def log_in(page: Page, places: Any, email: str) -> None:
+def log_in(page: Page, places: Any, email: str, *, password: str = PASSWORD) -> None:
     page.goto(f"{places.site}login")
     page.get_by_label("E-mail").fill(email)
-    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("Password").fill(password)
     page.get_by_role("main").get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Your account")
 
@@ -118,7 +149,7 @@ def fits(page: Page, name: str) -> None:
 def test_administrator_writes_a_page_and_moderates_a_comment(
     open_page: Any, places: Any, scheme: str
 ) -> None:
-    admin, reader, stranger = open_page(), open_page(), open_page()
+    admin, reader, stranger, elsewhere = (open_page() for _ in range(4))
     title = f"Brewing tea, {scheme}"
     register(admin, places, "Ada", f"ada.{scheme}@example.org")
     make_administrator(places, f"ada.{scheme}@example.org")
@@ -140,6 +171,8 @@ def test_administrator_writes_a_page_and_moderates_a_comment(
     assert stranger.get_by_text(ARABIC).evaluate("each => getComputedStyle(each).direction") == "rtl"
     expect(stranger.get_by_text("There are no comments yet.")).to_be_visible()
     fits(stranger, f"page-{scheme}")
+    elsewhere.goto(path.replace(places.site, places.second))
+    expect(elsewhere.get_by_text("There are no comments yet.")).to_be_visible()
 
     register(reader, places, "Bob", f"bob.{scheme}@example.org")
     log_in(reader, places, f"bob.{scheme}@example.org")
@@ -156,12 +189,57 @@ def test_administrator_writes_a_page_and_moderates_a_comment(
     stranger.reload()
     expect(stranger.get_by_text("I like it.")).to_be_visible()
     fits(stranger, f"comments-{scheme}")
+    reload_until(elsewhere, "I like it.")
 
     reader.goto(path)
     reader.get_by_role("link", name="Change or delete").click()
     fits(reader, f"comment-form-{scheme}")
     reader.get_by_role("button", name="Delete the comment").click()
     expect(reader.get_by_role("status")).to_have_text("Your comment is deleted.")
+    reload_until(elsewhere, "There are no comments yet.")
+
+
+def mailed_link(page: Page, places: Any, email: str, subject: str) -> str:
+    """Return the first link in the mail with this subject to this address, once the viewer has the mail."""
+    page.goto(f"{places.viewer}?query=to:{email}")
+    reload_until(page, subject)
+    page.get_by_role("main").get_by_role("link", name=subject).first.click()
+    link = page.frame_locator("iframe").get_by_role("link").first.get_attribute("href")
+    assert link is not None
+    return link
+
+
+def test_reader_forgets_the_password_and_moves_to_another_address(
+    open_page: Any, places: Any, scheme: str
+) -> None:
+    reader = open_page()
+    old, new = f"old.{scheme}@example.org", f"new.{scheme}@example.org"
+    register(reader, places, "Ida", old)
+
+    reader.goto(f"{places.site}forgot")
+    reader.get_by_label("E-mail").fill(old)
+    reader.get_by_role("button", name="Send the link").click()
+    expect(reader.get_by_role("status")).to_contain_text(old)
+    reader.goto(mailed_link(reader, places, old, "Choose a new password"))
+    fits(reader, f"reset-{scheme}")
+    reader.get_by_label("New password").fill(OTHER_PASSWORD)
+    reader.get_by_role("button", name="Save the password").click()
+    expect(reader.get_by_role("status")).to_contain_text("Your password is changed")
+    mailed_link(reader, places, old, "Your password for")
+
+    log_in(reader, places, old, password=OTHER_PASSWORD)
+    form = reader.locator("form[action='/account/address']")
+    form.get_by_label("New e-mail address").fill(new)
+    form.get_by_label("Your password").fill(OTHER_PASSWORD)
+    form.get_by_role("button", name="Send the link").click()
+    expect(reader.get_by_role("status")).to_contain_text(new)
+    reader.goto(mailed_link(reader, places, new, "Confirm your new address"))
+    fits(reader, f"change-address-{scheme}")
+    reader.get_by_role("button", name="Confirm the address").click()
+    expect(reader.get_by_role("status")).to_contain_text("Your address is changed")
+    mailed_link(reader, places, old, "Your address at")
+    reader.goto(f"{places.site}account")
+    expect(reader.get_by_text(new)).to_be_visible()
 
 
 def test_second_editor_sees_both_texts(open_page: Any, places: Any, scheme: str) -> None:

@@ -14,6 +14,7 @@ from mailpact.web.security import DEFAULT_HEADERS
 from mailpact_producer.errors import TooBusy
 from mailpact_producer.passwords import PasswordHashing
 from mailpact_producer.store.pages import WELCOME_PAGE
+from mailpact_producer.store.prepared import Prepared
 
 OTHER_PAGE = "0b8e6f0a-3c1d-4a55-8a43-2f6f0c1d9e77"
 FORM = "application/x-www-form-urlencoded"
@@ -136,6 +137,13 @@ async def test_known_address_costs_the_same_work(start_site: Any, data: Any, mon
     monkeypatch.setattr(
         PasswordHasher, "hash", lambda self, password: work.append("hash") or hash_password(self, password)
     )
+    write = Prepared.write  # goes past SQLAlchemy's events
+
+    def noted(self: Prepared, connection: Any, values: Any) -> int:
+        work.append(self._bound(connection, values)[0])
+        return write(self, connection, values)
+
+    monkeypatch.setattr(Prepared, "write", noted)
     monkeypatch.setattr("mailpact_producer.housekeeping.FIRST_SECONDS", 3600.0)
     site = await start_site()
 
