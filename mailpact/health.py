@@ -22,8 +22,7 @@ from prometheus_client.exposition import choose_encoder
 
 from mailpact.web.security import add_security_headers
 
-CHECK_SECONDS: Final = 3.0
-"""How long the check may take before `/readyz` answers 503 without it."""
+CHECK_SECONDS: Final = 3.0  # if the check takes longer, `/readyz` answers 503 without it
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +42,6 @@ class Condition:
 Check = Callable[[], Awaitable[Iterable[Condition]]]
 
 
-def readiness(conditions: Iterable[Condition]) -> tuple[int, dict[str, object]]:
-    """Return the HTTP status and the JSON object that `/readyz` answers with."""
-    listed = list(conditions)
-    ready = all(condition.ok for condition in listed if condition.required)
-    shown = {
-        condition.name: {"ok": condition.ok, "required": condition.required, "detail": condition.detail}
-        for condition in listed
-    }
-    return (200 if ready else 503), {"ready": ready, "conditions": shown}
-
-
 def health_app(check: Check, registry: CollectorRegistry) -> web.Application:
     """Return the application for `--health HOST:PORT`. `check` is awaited for each request to `/readyz`."""
 
@@ -66,8 +54,12 @@ def health_app(check: Check, registry: CollectorRegistry) -> web.Application:
                 conditions = list(await check())
         except TimeoutError:
             conditions = [Condition("check", ok=False, detail=f"no result within {CHECK_SECONDS:g} seconds")]
-        status, body = readiness(conditions)
-        return web.json_response(body, status=status)
+        ready = all(condition.ok for condition in conditions if condition.required)
+        shown = {
+            condition.name: {"ok": condition.ok, "required": condition.required, "detail": condition.detail}
+            for condition in conditions
+        }
+        return web.json_response({"ready": ready, "conditions": shown}, status=200 if ready else 503)
 
     async def metrics(request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))

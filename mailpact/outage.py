@@ -1,8 +1,8 @@
-"""Reports in the log that a server cannot be used, and that it can be used again.
+"""Logs that a server cannot be used, and that it can be used again.
 
-A server that is away is reported once for the whole outage: the service tries again by itself, and an operator learns
-nothing from a second line. A server that refuses access (wrong password, unknown database) is reported as an error and
-again each minute: only an operator can mend that.
+A server that does not answer is logged once for the whole outage, because the service tries again by itself. A server
+that refuses access (wrong password, unknown database) is logged as an error, and again each minute, because only an
+operator can correct that.
 """
 
 import time
@@ -30,25 +30,21 @@ class Outage:
         self._refusal_at = float("-inf")
 
     def report(self, reason: str, *, is_refused: bool, was_connected: bool = False) -> None:
-        """Report a failed try, unless the failure is known; `reason` is what the server or the system said.
+        """Log a failed try, unless the failure is known already; `reason` is the text of the server or the system.
 
-        `is_refused` says that only an operator can mend it; `was_connected` that a connection which worked has ended.
+        `is_refused`: only an operator can correct the cause. `was_connected`: a connection that worked has ended.
         """
-        if is_refused:
-            self._report_refusal(reason)
-        elif not self._is_reported:
+        now = self._monotonic()
+        if is_refused and (reason != self._refusal or now - self._refusal_at >= REPEAT_SECONDS):
+            self._log.error(f"the {self._name} refuses access, trying again", reason=reason)
+            self._refusal, self._refusal_at = reason, now
+        elif not is_refused and not self._is_reported:
             event = "connection to the %s lost" if was_connected else "cannot connect to the %s"
             self._log.warning(f"{event % self._name}, trying again", reason=reason)
         self._is_reported = True
 
     def end(self) -> None:
-        """Report that the server can be used again, if its outage was reported."""
+        """Log that the server can be used again, if its outage was logged."""
         if self._is_reported:
             self._log.warning(f"connection to the {self._name} restored")
         self._is_reported = False
-
-    def _report_refusal(self, reason: str) -> None:
-        now = self._monotonic()
-        if reason != self._refusal or now - self._refusal_at >= REPEAT_SECONDS:
-            self._log.error(f"the {self._name} refuses access, trying again", reason=reason)
-            self._refusal, self._refusal_at = reason, now

@@ -1,4 +1,4 @@
-"""Types of settings that several components use: addresses and URLs, and what is wrong with an invalid one.
+"""Types of settings that several components use: addresses and URLs.
 
 The settings of one component are a frozen dataclass in the component's own `settings.py`.
 """
@@ -11,7 +11,6 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urls
 _AMQP_OPTIONS = ("heartbeat", "name", "auth")
 _TLS_FILES = ("cafile", "capath", "certfile", "keyfile")
 _TLS_OPTIONS = (*_TLS_FILES, "cadata", "no_verify_ssl")
-_AMQP_AUTHENTICATION = ("plain", "external")
 _GUEST = "guest"  # what every AMQP library takes if a URL names no login
 _BETWEEN_URLS = re.compile(r",(?=amqps?://)")
 
@@ -33,12 +32,12 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AmqpUrl:
-    """A broker, and the login for it: `amqp(s)://USER:PASSWORD@HOST:PORT/VHOST`. Its text forms hide the password.
+    """A broker, and the login for it: `amqp(s)://USER:PASSWORD@HOST:PORT/VHOST?OPTIONS`. `str` hides the password.
 
-    `amqps` is AMQP over TLS, where the broker's certificate and host name are checked. Options may follow:
-    `?heartbeat=SECONDS`, `?name=`, `?auth=`, and for TLS `?cafile=`, `?capath=`, `?cadata=`, `?certfile=`, `?keyfile=`
-    and `?no_verify_ssl=1`. Other options are refused, because aiormq would ignore them. `others` are the further nodes
-    of a cluster: whole URLs, with a comma before each.
+    `amqps` is AMQP over TLS, where the broker's certificate and host name are checked. The options are `heartbeat`
+    (seconds), `name` and `auth`, and for TLS `cafile`, `capath`, `cadata`, `certfile`, `keyfile` and `no_verify_ssl=1`.
+    Other options are refused, because aiormq would ignore them. `others` are the further nodes of a cluster; their URLs
+    follow after commas.
     """
 
     host: str
@@ -52,7 +51,7 @@ class AmqpUrl:
 
     @classmethod
     def parse(cls, text: str) -> "AmqpUrl":
-        """Read one or several URLs; raise SettingsError if one is invalid or names a file that does not exist."""
+        """Return the broker that one or several URLs name. Raises SettingsError for a bad URL or a missing file."""
         first, *others = map(cls._parse_one, _BETWEEN_URLS.split(text))
         return replace(first, others=tuple(others))
 
@@ -61,7 +60,7 @@ class AmqpUrl:
         url = split_url(text, {"amqp", "amqps"}, "amqp://guest:guest@127.0.0.1:5672/")
         is_tls = url.scheme == "amqps"
         if url.fragment or "@" in url.path + url.query:
-            # A password with a slash in it would be taken for a port and a path, and the connection go elsewhere.
+            # A password with a slash would be read as a port and a path, and the connection would go elsewhere.
             raise SettingsError(f"{redacted(text)!r}: in a password / is written %2F, ? %3F, # %23, @ %40")
         if re.search("[,;]", url.netloc.rpartition("@")[2] + url.path + url.query):
             raise SettingsError(
@@ -87,9 +86,9 @@ class AmqpUrl:
 
     @property
     def url(self) -> str:
-        """Return the whole URL, password included: for programs that are started with it, never for a log.
+        """Return the whole URL with the password, for programs that are started with it, never for a log.
 
-        The vhost `/` is left out, because clients in Java and Rust take a slash at the end for a vhost without a name.
+        The vhost `/` is left out, because clients in Java and Rust read a slash at the end as a vhost without a name.
         """
         if self.others:
             return ",".join(one.url for one in self.each)
@@ -108,27 +107,22 @@ class AmqpUrl:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class DatabaseUrl:
-    """Which database: `sqlite:///FILE`, or `mysql+pymysql://USER:PASSWORD@HOST:PORT/DATABASE` for MySQL or MariaDB.
+    """A database: `sqlite:///FILE`, or `mysql+pymysql://USER:PASSWORD@HOST:PORT/DATABASE` for MySQL or MariaDB.
 
-    Its text forms hide the password. With `?ssl_ca=FILE`, or `?ssl_verify_identity=1` for the system's authorities, the
+    `str` hides the password. With `?ssl_ca=FILE`, or `?ssl_verify_identity=1` for the system's authorities, the
     connection is encrypted, and the server's certificate and host name are checked.
     """
 
     url: str
 
-    @classmethod
-    def of_file(cls, path: Path) -> "DatabaseUrl":
-        """Return the URL of an SQLite file."""
-        return cls(f"sqlite:///{path}")
-
     @property
     def is_sqlite(self) -> bool:
-        """Return whether it is a file of this machine, not a database on a server."""
+        """Return whether the database is a file, not on a server."""
         return self.url.startswith("sqlite:")
 
     @property
     def path(self) -> Path:
-        """Return the SQLite file; a server's database has none."""
+        """Return the file of an SQLite database."""
         return Path(self.url.removeprefix("sqlite:///"))
 
     def __str__(self) -> str:
@@ -139,10 +133,10 @@ class DatabaseUrl:
 
 
 def redacted(url: str) -> str:
-    """Return the URL without its password, fit for logs and error messages.
+    """Return the URL without its password, for logs and error messages.
 
-    It is also asked about text that is no URL, for instance because the password has a slash in it. So nothing is
-    parsed: what stands between the user's name and the last @ is hidden, and perhaps a little too much.
+    The text may be no valid URL, for instance because the password has a slash. So the text is not parsed: everything
+    between the user's name and the last @ is hidden.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
@@ -155,8 +149,8 @@ def redacted(url: str) -> str:
 
 
 def split_url(text: str, schemes: set[str], example: str) -> SplitResult:
-    """Return the parts of a URL that has a host and one of the schemes; raise SettingsError otherwise."""
-    # urlsplit drops line ends and tabs without a word, and what is used later would be another URL than was read.
+    """Return the parts of a URL. Raises SettingsError if the URL has no host or none of the schemes."""
+    # urlsplit silently drops line ends and tabs, so the URL in use would differ from the URL that was given.
     if not text.isprintable() or " " in text:
         raise SettingsError(f"{redacted(text)!r} has a space or control character; write it as %XX")
     try:
@@ -181,14 +175,14 @@ def _check_amqp_option(text: str, name: str, value: str, *, is_tls: bool) -> Non
         wrong = "a heartbeat is a whole number of seconds from 1"
     elif name == "no_verify_ssl" and value not in ("0", "1"):
         wrong = "no_verify_ssl is 0 or 1"
-    elif name == "auth" and value.lower() not in _AMQP_AUTHENTICATION:
-        wrong = f"auth is one of {', '.join(_AMQP_AUTHENTICATION)}"
+    elif name == "auth" and value.lower() not in ("plain", "external"):
+        wrong = "auth is one of plain, external"
     if wrong:
         raise SettingsError(f"{redacted(text)!r}: {wrong}")
 
 
 def url_port(url: SplitResult, text: str, default: int) -> int:
-    """Return the port of a URL, which was read from `text`; raise SettingsError if it is no number of a port."""
+    """Return the port of a URL, which was split from `text`. Raises SettingsError if the port is invalid."""
     try:
         port = default if url.port is None else url.port
     except ValueError:

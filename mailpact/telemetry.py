@@ -26,16 +26,13 @@ class Point(StrEnum):
     CAPTURED = "captured"  # capture server: the mail is stored durably
 
 
-Watcher = Callable[[Point, str], None]
-
-
 class Journey:
     """Reports to all watchers which message reached which point."""
 
     def __init__(self) -> None:
-        self._watchers: list[Watcher] = []
+        self._watchers: list[Callable[[Point, str], None]] = []
 
-    def watch(self, watcher: Watcher) -> None:
+    def watch(self, watcher: Callable[[Point, str], None]) -> None:
         """Call `watcher` at every point from now on; it must not block or raise."""
         self._watchers.append(watcher)
 

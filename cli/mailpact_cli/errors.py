@@ -72,7 +72,8 @@ def _command_line_line(error: BaseException) -> tuple[str, int] | None:
         case typer.Exit():
             return "", error.exit_code
         case TyperException():
-            return error.format_message(), error.exit_code
+            # pydantic, which typer uses for choices, puts these words before its sentence.
+            return error.format_message().replace("Value error, ", "", 1), error.exit_code
         case typer.Abort():
             return "interrupted", INTERRUPTED
         case _:

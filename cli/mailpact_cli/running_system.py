@@ -110,7 +110,7 @@ async def running_system(given: UpOptions, folder: Path, journey: Journey) -> As
         consumer_settings = ConsumerSettings(
             amqp_url=amqp_url,
             smtp_url=smtp_url,
-            inbox_url=_inbox_beside(given.database_url) or DatabaseUrl.of_file(folder / "inbox.db"),
+            inbox_url=_inbox_beside(given.database_url) or DatabaseUrl(f"sqlite:///{folder / 'inbox.db'}"),
             mail_from=Mailbox(MAIL_FROM),
         )
         consumer = await start("consumer", consumer_running(consumer_settings, journey=journey))
@@ -137,7 +137,7 @@ def _producer_settings(
     return ProducerSettings(
         base_url=base_url,
         amqp_url=amqp_url,
-        database_url=given.database_url or DatabaseUrl.of_file(folder / "cms.db"),
+        database_url=given.database_url or DatabaseUrl(f"sqlite:///{folder / 'cms.db'}"),
         # A demo that runs once ends before the second canary.
         canary=None if given.once else CanarySettings(CANARY, viewer_url=viewer_url + CANARY_VIEW),
         mail_limit_network=0,  # the developer's own machine is the only network that can reach the site
@@ -148,7 +148,7 @@ def _inbox_beside(cms: DatabaseUrl | None) -> DatabaseUrl | None:
     """Return the consumer's database. An SQLite file has one writer at a time, so consumer and CMS each get a file."""
     if cms is None or not cms.is_sqlite:
         return cms
-    return DatabaseUrl.of_file(cms.path.with_name(f"{cms.path.stem}-inbox.db"))
+    return DatabaseUrl(f"sqlite:///{cms.path.with_name(f'{cms.path.stem}-inbox.db')}")
 
 
 def _listen(given: UpOptions) -> Listeners:

@@ -11,7 +11,7 @@ from datetime import datetime
 import structlog
 
 from mailpact.amqp.messages import Message
-from mailpact.amqp.outcome import Outcome as Published
+from mailpact.amqp.messages import Outcome as Published
 from mailpact.amqp.subscriber import Delivery
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact_consumer.decide import Busy, Decision, Drop, Row, Send, Wait, conflicts, decide

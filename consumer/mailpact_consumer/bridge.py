@@ -25,9 +25,9 @@ from sqlalchemy.exc import IntegrityError
 from mailpact.amqp.backoff import backoff_seconds
 from mailpact.amqp.channels import RPC_SECONDS, consume, look_at, open_channel
 from mailpact.amqp.errors import reason
-from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.messages import Outcome
 from mailpact.amqp.publisher import Publisher
-from mailpact.amqp.subscriber import Acks, Delivery, delivery_of
+from mailpact.amqp.subscriber import Acks, Delivery
 from mailpact.amqp.supervisor import Supervisor
 from mailpact.amqp.transport import Delivered
 from mailpact.database.transactions import Database, DatabaseUnavailable
@@ -134,8 +134,7 @@ class Bridge:
         channel.on_consumer_cancel_callbacks.add(lambda _: incoming.put_nowait(None))
 
         def receive(delivered: Delivered) -> None:
-            acks.delivered(delivered.tag)
-            incoming.put_nowait(delivery_of(delivered, acks))
+            incoming.put_nowait(acks.delivery(delivered))
 
         async with asyncio.timeout(RPC_SECONDS):
             await channel.basic_qos(prefetch_count=PREFETCH)

@@ -15,8 +15,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from mailpact.amqp.channels import RPC_SECONDS, open_channel, publish
 from mailpact.amqp.errors import BrokerLost, talking
-from mailpact.amqp.messages import Message
-from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.messages import Message, Outcome, Routed
 from mailpact_consumer.dead_letter import DeadLetter, read_letter
 from mailpact_consumer.queues import DEAD_QUEUE, REQUEUE_EXCHANGE
 
@@ -88,7 +87,7 @@ class Replay:
     async def publish(self, message: Message) -> None:
         """Publish one message and wait for its confirm; raise ReplayStopped, BrokerLost."""
         try:
-            outcome = await publish(self._channel, message, exchange=REQUEUE_EXCHANGE, seconds=RPC_SECONDS)
+            outcome = await publish(self._channel, Routed(message, REQUEUE_EXCHANGE), RPC_SECONDS)
         except BrokerLost as error:
             if "NOT_FOUND" not in str(error):
                 raise

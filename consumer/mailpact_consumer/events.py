@@ -12,8 +12,7 @@ from typing import NoReturn
 import structlog
 from sqlalchemy import Connection, select, update
 
-from mailpact.amqp.batch import Routed
-from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.messages import Outcome, Routed
 from mailpact.amqp.publisher import WINDOW, Publisher
 from mailpact.database import clock
 from mailpact.database.transactions import Database, DatabaseUnavailable

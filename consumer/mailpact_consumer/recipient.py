@@ -11,7 +11,7 @@ from datetime import timedelta
 import structlog
 
 from mailpact.amqp.messages import Message
-from mailpact.amqp.outcome import Outcome as Published
+from mailpact.amqp.messages import Outcome as Published
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.telemetry import Point
 from mailpact_consumer.database_clock import EPOCH

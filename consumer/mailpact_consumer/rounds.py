@@ -20,7 +20,7 @@ from contextlib import suppress
 import structlog
 
 from mailpact.amqp.backoff import backoff_seconds
-from mailpact.amqp.outcome import Outcome as Published
+from mailpact.amqp.messages import Outcome as Published
 from mailpact.amqp.subscriber import Delivery
 from mailpact.database.transactions import DatabaseUnavailable
 from mailpact_consumer.attempt import Attempt, RefusedMessage

@@ -16,8 +16,8 @@ from aiormq.abc import AbstractConnection
 from prometheus_client.registry import Collector
 
 from mailpact.amqp.publisher import Publisher
-from mailpact.amqp.subscriber import Declare, Delivery, Subscriber
-from mailpact.amqp.topology import declare_all
+from mailpact.amqp.subscriber import Delivery, Subscriber
+from mailpact.amqp.topology import Declare, declare_all
 from mailpact.contracts import catalogue
 from mailpact.contracts.catalogue import Catalogue
 from mailpact.contracts.errors import Refusal

@@ -17,8 +17,7 @@ from typing import TypeVar
 import structlog
 
 from mailpact.amqp.backoff import backoff_seconds
-from mailpact.amqp.messages import Message
-from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.messages import Message, Outcome
 from mailpact.amqp.publisher import Publisher
 from mailpact.amqp.subscriber import Delivery
 from mailpact.database.transactions import DatabaseUnavailable

@@ -186,7 +186,7 @@ def _own_schemas(folder: Path, catalogue: Catalogue) -> dict[str, JsonObject]:
     schemas: dict[str, JsonObject] = {}
     for path in sorted(folder.glob("*/*/schema.json")):
         place = path.parent.relative_to(folder).as_posix()
-        if f"template/{place}" in catalogue.contracts:
+        if f"template/{place}" in catalogue.names:
             raise TemplateFolderError(
                 f"{path}: the data of {place} obey the published contract template/{place}"
             )
@@ -200,7 +200,7 @@ def _own_schemas(folder: Path, catalogue: Catalogue) -> dict[str, JsonObject]:
 
 def _contract(place: str, schemas: Mapping[str, JsonObject], catalogue: Catalogue) -> TemplateContract:
     name = f"template/{place}"
-    schema = catalogue.contract(name).schema if name in catalogue.contracts else schemas.get(place)
+    schema = catalogue.contract(name).schema if name in catalogue.names else schemas.get(place)
     if schema is None:
         raise TemplateFolderError(f"{place}: there is no schema.json, and no published contract {name}")
     examples: Any = schema.get("examples", [])

@@ -15,29 +15,16 @@ from typing import Any, cast
 from aiormq.abc import AbstractChannel, ChannelFrame
 from aiormq.channel import Channel
 from aiormq.exceptions import PublishError
-from pamqp import commands, encode, header
+from pamqp import commands, encode
 from pamqp.frame import marshal
 
-from mailpact.amqp.messages import Message
-from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.messages import Message, Outcome, Routed
 
 FRAME_START = struct.Struct(">BHI")
 HEADER_START = struct.Struct(">HHQH")  # class, weight, size of the body, flags
-# AMQP 0-9-1, 4.2.6.1: content_type, content_encoding, correlation_id, reply_to, message_id, type and app_id.
-TEXT_FLAGS = (1 << 15, 1 << 14, 1 << 10, 1 << 9, 1 << 7, 1 << 5, 1 << 3)
+TEXT_FLAGS = (1 << 15, 1 << 14, 1 << 10, 1 << 9, 1 << 7, 1 << 5, 1 << 3)  # AMQP 0-9-1, 4.2.6.1
 HEADERS, PERSISTENT, TIMESTAMP = 1 << 13, 1 << 12, 1 << 6
-SHORT_TEXT_BYTES = 255
 HEADER_FRAME, BODY_FRAME, FRAME_END = 2, 3, b"\xce"
-
-
-@dataclass(frozen=True, slots=True)
-class Routed:
-    """A message and where it is published. A `mandatory` message that reaches no queue is UNROUTABLE."""
-
-    message: Message
-    exchange: str
-    routing_key: str = ""
-    mandatory: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -112,32 +99,26 @@ def _method_frame(channel: int, exchange: str, routing_key: str, mandatory: bool
 
 
 def content_header(message: Message) -> bytes:
-    """Return the payload of the content header frame for publishing a message.
+    """Return the payload of the content header frame for publishing a message, always persistent (`delivery_mode` 2).
 
     The bytes are equal to pamqp's bytes, but pamqp takes several times as long. Raises TypeError or ValueError for
     properties that AMQP cannot carry.
     """
-    at = message.timestamp
-    texts = [
-        (text or "").encode()  # pamqp leaves an empty text out
-        for text in (
-            *(message.content_type, message.content_encoding, message.correlation_id, message.reply_to),
-            *(message.message_id, message.type, message.app_id),
-        )
-    ]
-    if (at is not None and at.tzinfo is None) or max(map(len, texts)) > SHORT_TEXT_BYTES:
-        return header.ContentHeader(properties=message.properties(), body_size=len(message.body)).marshal()
-    flags = PERSISTENT
+    texts = (
+        *(message.content_type, message.content_encoding, message.correlation_id, message.reply_to),
+        *(message.message_id, message.type, message.app_id),
+    )
+    flags, parts = PERSISTENT, []
     for flag, text in zip(TEXT_FLAGS, texts, strict=True):
         flags |= flag if text else 0
-    parts = [bytes((len(text),)) + text if text else b"" for text in texts]
-    parts.insert(2, b"\x02")  # delivery_mode
+        parts.append(encode.short_string(text) if text else b"")  # pamqp leaves an empty text out
+    parts.insert(2, b"\x02")
     if message.headers:
         flags |= HEADERS
         parts.insert(2, encode.field_table(cast(Any, dict(message.headers))))
-    if at is not None:
+    if message.timestamp is not None:
         flags |= TIMESTAMP
-        parts.insert(-2, int(at.timestamp()).to_bytes(8))
+        parts.insert(-2, encode.timestamp(message.timestamp))
     return HEADER_START.pack(commands.Basic.frame_id, 0, len(message.body), flags) + b"".join(parts)
 
 

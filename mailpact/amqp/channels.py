@@ -8,17 +8,12 @@ from typing import cast
 
 from aiormq.abc import AbstractChannel, AbstractConnection, ChannelFrame, DeliveredMessage
 from aiormq.channel import Channel
-from aiormq.exceptions import (
-    ChannelInvalidStateError,
-    ChannelLockedResource,
-    ChannelNotFoundEntity,
-)
+from aiormq.exceptions import ChannelInvalidStateError, ChannelLockedResource, ChannelNotFoundEntity
 from pamqp.commands import Basic
 
-from mailpact.amqp.batch import Routed, send
+from mailpact.amqp.batch import send
 from mailpact.amqp.errors import BrokerLost, talking
-from mailpact.amqp.messages import Message
-from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.messages import Outcome, Routed
 from mailpact.amqp.transport import Connection, Receive
 
 RPC_SECONDS = 10  # aiormq itself would wait for ever; its own `timeout=` can lose a cancellation (bpo-37658)
@@ -59,9 +54,8 @@ async def _consume_until_deleted(channel: AbstractChannel, queue: str) -> str:
     return tag
 
 
-async def _deliver_nothing(delivered: DeliveredMessage) -> None:
-    # The connection passes deliveries on before aiormq sees them.
-    del delivered
+async def _deliver_nothing(_: DeliveredMessage) -> None:
+    """Do nothing: the connection passes deliveries on before aiormq sees them."""
 
 
 async def send_together(channel: AbstractChannel, acks: Sequence[Basic.Ack]) -> None:
@@ -89,10 +83,7 @@ async def short_channel(connection: AbstractConnection) -> AsyncIterator[Abstrac
 
 
 async def look_at(connection: AbstractConnection, queue: str) -> tuple[int, int] | None:
-    """Return how many messages are ready in a queue and how many consumers it has; None if it cannot be used.
-
-    Raises as `open_channel` does.
-    """
+    """Return a queue's ready messages and consumers, None if it cannot be used. Raises as `open_channel` does."""
     try:
         async with short_channel(connection) as channel:
             found = await channel.queue_declare(queue, passive=True)
@@ -101,15 +92,7 @@ async def look_at(connection: AbstractConnection, queue: str) -> tuple[int, int]
     return int(found.message_count or 0), int(found.consumer_count or 0)
 
 
-async def publish(
-    channel: AbstractChannel,
-    message: Message,
-    *,
-    exchange: str,
-    routing_key: str = "",
-    mandatory: bool = True,
-    seconds: float,
-) -> Outcome:
+async def publish(channel: AbstractChannel, routed: Routed, seconds: float) -> Outcome:
     """Publish a message on a channel with confirms, and wait at most `seconds` for the broker's answer.
 
     Returns UNKNOWN if no answer came in time; later confirms on the channel cannot be trusted then. Raises BrokerError.
@@ -117,5 +100,5 @@ async def publish(
     outcomes = [Outcome.UNKNOWN]
     with talking(), suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await send(channel, [Routed(message, exchange, routing_key, mandatory)], outcomes)
+            await send(channel, [routed], outcomes)
     return outcomes[0]

@@ -1,10 +1,10 @@
 """Mends the properties of a message that pamqp cannot decode.
 
 A broker does not check a message's properties. pamqp raises an error for a timestamp in microseconds, for text that is
-not UTF-8 and for an unknown type in the headers. aiormq then closes the connection, and the broker delivers the same
-message again. After 21 deliveries this message, and all messages delivered together with it, are dead letters. So this
-module changes the property before pamqp reads it: unreadable characters of a text become question marks, and an
-unreadable timestamp or table of headers is removed. The receiver then handles the message like any other message.
+not UTF-8 and for an unknown type in the headers. aiormq would then close the connection, the broker would deliver the
+message again, and after 21 deliveries all messages that were delivered together would be dead letters. So this module
+changes such a property: unreadable characters become question marks, and an unreadable timestamp or table of headers is
+removed.
 
 A payload consists of class, weight and body size (12 bytes), a bit for each property that is present (2 bytes), and the
 properties.

@@ -1,10 +1,10 @@
-"""What can go wrong with the broker, and who can mend it.
+"""What can go wrong with the broker, and who can correct it.
 
 BrokerError
 ├── BrokerUnreachable    no connection could be made; trying again may help
-├── AccessRefused        the broker refuses the login, the virtual host or a permission; an operator mends it
+├── AccessRefused        the broker refuses the login, the virtual host or a permission; an operator corrects it
 ├── BrokerLost           a connection that worked has ended; the outcome of what was in flight on it is unknown
-└── TopologyMismatch     an exchange or queue of ours exists with other arguments; an operator mends it
+└── TopologyMismatch     an exchange or queue exists with other arguments; an operator corrects it
 """
 
 import asyncio
@@ -32,10 +32,7 @@ class BrokerUnreachable(BrokerError):
 
 
 class AccessRefused(BrokerError):
-    """The broker refuses the login, the virtual host or a permission, or its certificate is not trusted.
-
-    The message quotes what was said. The broker may be changed while this program runs, so this too is tried again.
-    """
+    """The broker refuses access, or its certificate is not trusted; tried again, because an operator may correct it."""
 
 
 class BrokerLost(BrokerError):
@@ -48,11 +45,11 @@ class TopologyMismatch(BrokerError):
 
 @contextmanager
 def talking() -> Iterator[None]:
-    """Translate what goes wrong on an open connection into BrokerLost, AccessRefused or TopologyMismatch.
+    """Translate errors on an open connection into BrokerLost, AccessRefused or TopologyMismatch.
 
-    aiormq reports a lost heartbeat as CancelledError. That is a stop of this task only if somebody has cancelled the
-    task (`Task.cancelling`); otherwise, taken for a stop, a lost heartbeat would end a service in silence. An
-    `asyncio.timeout` belongs inside this context: it cancels this task, and turns that into TimeoutError itself.
+    aiormq reports a lost heartbeat as CancelledError. It is the cancellation of this task only if `Task.cancelling`
+    says so; otherwise a lost heartbeat would end a service without a word. An `asyncio.timeout` must be inside this
+    context, because it cancels this task and then raises TimeoutError.
     """
     try:
         yield
@@ -70,10 +67,10 @@ def talking() -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """Return one line that says what a library's error means, never empty."""
-    # Of an error of the operating system, the words without the number; but the words of TLS stand elsewhere, and
-    # asyncio replaces "Connection refused" by "Connect call failed" and the address. A number alone does not tell an
-    # error of the operating system from a reply code of AMQP or a number of OpenSSL: aiormq keeps each in `errno`.
+    """Return one line that says what an error of a library means; the line is never empty."""
+    # An error of the operating system is shown by its text, without the number. An SSLError has its text in `args`, and
+    # asyncio replaces "Connection refused" by "Connect call failed" and the address. `errno` alone does not decide,
+    # because aiormq keeps AMQP's reply codes in `errno` too.
     words = None if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)
     if isinstance(error, OSError) and error.errno and str(words).startswith("Connect call failed"):
         words = os.strerror(error.errno)
@@ -82,7 +79,7 @@ def reason(error: BaseException) -> str:
 
 
 def why_closed(closing: asyncio.Future[None]) -> str:
-    """Return one line that says why a connection or channel was closed; `closing` is its future of that name, done."""
+    """Return one line that says why a connection or channel was closed; `closing` is its future, which is done."""
     error = None if closing.cancelled() else closing.exception()
     if error is None:
         return "the connection was closed"

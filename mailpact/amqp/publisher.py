@@ -1,22 +1,18 @@
-"""Publishes messages with confirms and `mandatory`, and returns the outcome of each publish (`outcome.py`).
-
-A publish without an answer is reported as UNKNOWN, never as a failure: the broker may have the message.
-"""
+"""Publishes messages with confirms and `mandatory`; a publish without an answer is UNKNOWN, never a failure."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NoReturn
 
 from aiormq.abc import AbstractChannel, AbstractConnection
 
-from mailpact.amqp.batch import Routed, send
+from mailpact.amqp.batch import send
 from mailpact.amqp.channels import RPC_SECONDS, open_channel
 from mailpact.amqp.errors import AccessRefused, BrokerError, talking
-from mailpact.amqp.messages import Message
-from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.messages import Message, Outcome, Routed
 from mailpact.amqp.supervisor import Supervisor
+from mailpact.amqp.topology import Declare
 from mailpact.settings import AmqpUrl
 
 WINDOW = 128  # unconfirmed publishes at once: one at a time makes 520 a second, 128 make 2,280 (quorum queue)
@@ -26,27 +22,20 @@ REPLACE_SECONDS = 1.0  # a refused channel is replaced at most once in this time
 
 REFUSED = frozenset({Outcome.UNROUTABLE, Outcome.NACKED})
 
-Declare = Callable[[AbstractConnection], Awaitable[None]]
-
 
 @dataclass(slots=True, eq=False)
 class _Link:
-    """A channel to publish on, until a publish gets no answer (`spoiled`) or is refused (`refused`)."""
+    """A channel to publish on. It is `over` when a publish gets no answer, or after a refusal once none is open."""
 
     connection: AbstractConnection
     channel: AbstractChannel
-    spoiled: asyncio.Future[None]
-    refused: asyncio.Event
+    over: asyncio.Future[None]
+    is_refused: bool = False
     outstanding: int = 0
-    answered: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when nothing is in flight on a channel that takes nothing new."""
 
 
 class Publisher:
-    """Publishes on a supervised connection of its own.
-
-    While the broker blocks this connection, acks on the subscribers' connections still go out.
-    """
+    """Publishes on a connection of its own, so that subscribers can ack while the broker blocks publishes."""
 
     def __init__(
         self, url: AmqpUrl, role: str, *, declare: Declare, confirm_seconds: float | None = None
@@ -106,32 +95,26 @@ class Publisher:
         try:
             if not await _is_ready(link.connection):
                 return [Outcome.NOT_SENT] * len(messages)
-            with self._withdrawing(link), talking():
+            with talking():
                 async with asyncio.timeout(self._confirm_seconds or CONFIRM_SECONDS):
                     await send(link.channel, messages, outcomes)
-        finally:
-            self._ids -= ids
-            link.outstanding -= 1
-            if not link.outstanding:
-                link.answered.set()
-        if not REFUSED.isdisjoint(outcomes):
-            self._refuse(link)
-        return outcomes
-
-    @contextmanager
-    def _withdrawing(self, link: _Link) -> Iterator[None]:
-        """Take the channel out of use when a publish on it gets no answer; only a cancellation is raised again."""
-        try:
-            yield
-        except AccessRefused as error:  # the user may not publish here; the refusal closes the channel
-            self._supervisor.report_down(error)
-            link.refused.set()
-            self._withdraw(link)
-        except BrokerError:
+        except BrokerError as error:
+            if isinstance(
+                error, AccessRefused
+            ):  # the user may not publish here; the refusal closes the channel
+                self._supervisor.report_down(error)
+                link.is_refused = True
             self._withdraw(link)
         except asyncio.CancelledError:
             self._withdraw(link)
             raise
+        finally:
+            self._ids -= ids
+            link.outstanding -= 1
+            link.is_refused = link.is_refused or not REFUSED.isdisjoint(outcomes)
+            if link.is_refused:
+                self._withdraw(link, at_once=False)
+        return outcomes
 
     async def _session(self, connection: AbstractConnection) -> NoReturn:
         loop = asyncio.get_running_loop()
@@ -142,12 +125,9 @@ class Publisher:
                 await self._declare(connection)
                 channel = await open_channel(connection, confirms=True)
                 self._supervisor.report_up()
-                link, opened_at = (
-                    _Link(connection, channel, loop.create_future(), asyncio.Event()),
-                    loop.time(),
-                )
+                link, opened_at = _Link(connection, channel, loop.create_future()), loop.time()
                 await self._offer(link)
-                if link.refused.is_set():
+                if link.is_refused:
                     await asyncio.sleep(REPLACE_SECONDS - (loop.time() - opened_at))
         finally:
             self._connection = None
@@ -158,42 +138,26 @@ class Publisher:
         After an unanswered publish the channel's later confirms cannot be trusted to be matched, so it is replaced.
         """
         closing = link.channel.closing
-        refused = asyncio.create_task(self._until_answered(link))
         self._link = link
         self._opened.set()
         try:
-            await asyncio.wait({link.spoiled, closing, refused}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({link.over, closing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._withdraw(link)
             closing.cancel()
-            refused.cancel()
         # A broker that is blocking answers nothing. To hang up on it would send everything once more on the next
         # connection, which learns that it is blocked only after its first publish.
         await link.connection.ready()
         async with asyncio.timeout(RPC_SECONDS):
             await link.channel.close()
 
-    async def _until_answered(self, link: _Link) -> None:
-        """Wait until the channel was refused something and all that is in flight on it has its answer."""
-        await link.refused.wait()
-        if link.outstanding:
-            link.answered.clear()
-            await link.answered.wait()
-
-    def _refuse(self, link: _Link) -> None:
-        """Stop offering this channel; publishes in flight on the channel still get their answers."""
-        link.refused.set()
-        if self._link is link:
+    def _withdraw(self, link: _Link, *, at_once: bool = True) -> None:
+        """Stop offering this channel; unless `at_once`, it is over only when nothing is in flight on it any more."""
+        if self._link is link:  # a newer channel may be offered already
             self._link = None
             self._opened.clear()
-
-    def _withdraw(self, link: _Link) -> None:
-        """Stop offering this channel; a newer channel may be offered already."""
-        if not link.spoiled.done():
-            link.spoiled.set_result(None)
-        if self._link is link:
-            self._link = None
-            self._opened.clear()
+        if (at_once or not link.outstanding) and not link.over.done():
+            link.over.set_result(None)
 
 
 async def _is_ready(connection: AbstractConnection) -> bool:

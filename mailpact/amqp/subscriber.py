@@ -1,12 +1,12 @@
 """Consumes one queue. The receiver settles each delivery exactly once.
 
-The subscriber passes each delivery to a function, which must not block; the receiver does the work in its own tasks. So
-a mail that is being sent is not cancelled when the connection is lost. An ack on a closed channel is not an error: the
-broker has already put the message back into the queue and will deliver it again.
+The subscriber passes each delivery to a function, which must not block. The receiver works in tasks of its own, so that
+a mail that is being sent is not cancelled when the connection is lost. An ack on a closed channel is no error: the
+broker has put the message back into the queue and delivers it again.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,71 +21,67 @@ from mailpact.amqp.channels import RPC_SECONDS, consume, look_at, open_channel, 
 from mailpact.amqp.errors import BrokerError, BrokerLost, talking, why_closed
 from mailpact.amqp.messages import Message
 from mailpact.amqp.supervisor import Supervisor
+from mailpact.amqp.topology import Declare
 from mailpact.amqp.transport import Delivered
 from mailpact.amqp.watchdog import LOOK_SECONDS, Watchdog
 from mailpact.settings import AmqpUrl
 
-CANCEL_SECONDS = 2  # a stopping process waits no longer; the deliveries come back to the queue in any case
-
-Declare = Callable[[AbstractConnection], Awaitable[None]]
+CANCEL_SECONDS = 2  # a stopping process waits no longer; the deliveries return to the queue in any case
 
 log = structlog.get_logger()
 
 
 class SettledTwice(Exception):
-    """A delivery was settled a second time: a bug in the receiver. The broker would close the whole channel."""
+    """A bug in the receiver: a delivery was settled twice, for which the broker would close the whole channel."""
 
 
 class Acks:
-    """Sends the acks of one channel in groups: acks of the same moment go out in order, most of them as one frame."""
+    """Sends the acks of one channel in groups. Acks of the same moment go out in order, most of them in one frame."""
 
     def __init__(self, channel: AbstractChannel) -> None:
         self.channel = channel
-        self._unsettled: dict[int, None] = {}
+        self.unsettled: dict[int, None] = {}  # in the order of the tags
         self._to_ack: set[int] = set()
         self._flushing: asyncio.Task[bool] | None = None
         self._writing = asyncio.Lock()
 
-    def delivered(self, tag: int) -> None:
-        """Note a delivery, in the order of the tags."""
-        self._unsettled[tag] = None
-
-    @property
-    def unsettled(self) -> int:
-        """Return how many deliveries are unsettled."""
-        return len(self._unsettled)
+    def delivery(self, delivered: Delivered) -> "Delivery":
+        """Record a delivery, in the order of the tags, and return it."""
+        tag, redelivered, exchange, routing_key, message = delivered
+        self.unsettled[tag] = None
+        return Delivery(message, exchange, routing_key, redelivered, tag, self)
 
     async def ack(self, tag: int) -> bool:
-        """Ack a delivery; return False when its channel is gone."""
+        """Ack a delivery; return False if its channel is closed."""
         self._to_ack.add(tag)
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
         return await asyncio.shield(self._flushing)
 
     async def refuse(self, tag: int, *, requeue: bool) -> bool:
-        """Reject a delivery, back to its queue or to the dead letters; return False when its channel is gone."""
+        """Return a delivery to its queue, or reject it as a dead letter; return False if its channel is closed."""
         try:
             with talking():
                 async with asyncio.timeout(RPC_SECONDS):
-                    if requeue:  # RabbitMQ 4.3 counts a reject towards the delivery limit, and not a nack
+                    if requeue:  # RabbitMQ 4.3 counts a reject towards the delivery limit, but not a nack
                         await self.channel.basic_nack(tag, requeue=True)
                     else:
                         await self.channel.basic_reject(tag, requeue=False)
         except BrokerError:
             return False
-        # Only now: an ack of several deliveries must not name this one too.
-        self._unsettled.pop(tag, None)
+        # Only now, because an ack of several deliveries must not include this delivery.
+        self.unsettled.pop(tag, None)
         return True
 
     async def _flush(self) -> bool:
-        await asyncio.sleep(0)  # what this round of the loop settles joins
-        # One after the other: an ack of several deliveries also names those that an earlier group is still to ack.
+        await asyncio.sleep(0)  # acks of this round of the event loop join the group
+        # One group at a time, because an ack of several deliveries includes those that an earlier group has not acked.
         async with self._writing:
             self._flushing, tags = None, self._to_ack
             self._to_ack = set()
-            first = list(takewhile(tags.__contains__, self._unsettled))
+            first = list(takewhile(tags.__contains__, self.unsettled))
             for tag in tags:
-                self._unsettled.pop(tag, None)
+                self.unsettled.pop(tag, None)
             return await self._write(first, sorted(tags.difference(first)))
 
     async def _write(self, first: list[int], later: list[int]) -> bool:
@@ -102,16 +98,21 @@ class Acks:
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """One delivered message. `delivery_count` is how often the message was returned to its queue (0 if unknown)."""
+    """One delivered message."""
 
     message: Message
     exchange: str
     routing_key: str
     redelivered: bool
-    delivery_count: int
     _tag: int
     _acks: Acks = field(repr=False)
-    _is_settled: bool = field(default=False)
+    _is_settled: bool = False
+
+    @property
+    def delivery_count(self) -> int:
+        """Return how often the message was returned to its queue; 0 if unknown."""
+        count = self.message.headers.get("x-delivery-count")
+        return count if isinstance(count, int) else 0
 
     async def ack(self) -> bool:
         """Acknowledge the message; return False if its channel is closed: the message will be delivered again."""
@@ -119,12 +120,12 @@ class Delivery:
         return await self._acks.ack(self._tag)
 
     async def requeue(self) -> bool:
-        """Return the message to its queue, which may count towards the delivery limit; return False as `ack` does."""
+        """Return the message to its queue, which may count towards the delivery limit; return False as `ack`."""
         self._settle()
         return await self._acks.refuse(self._tag, requeue=True)
 
     async def reject(self) -> bool:
-        """Have the broker dead-letter the message; return False as `ack` does."""
+        """Have the broker dead-letter the message; return False as `ack`."""
         self._settle()
         return await self._acks.refuse(self._tag, requeue=False)
 
@@ -175,7 +176,7 @@ class Subscriber:
         self._changed.set()
 
     async def stop_receiving(self) -> None:
-        """Pass on no more deliveries from now on; earlier deliveries can still be acknowledged."""
+        """Stop receiving deliveries; earlier deliveries can still be acknowledged."""
         self._is_stopping = True
         if self._consuming is not None:
             channel, tag = self._consuming
@@ -191,34 +192,30 @@ class Subscriber:
         async with asyncio.timeout(RPC_SECONDS):
             await channel.basic_qos(prefetch_count=self._prefetch)
         acks = Acks(channel)
-        await self._adjust(channel, acks, over)
-        self._supervisor.report_up()
-        watching = asyncio.create_task(self._watch(connection, acks, over))
+        watching = asyncio.create_task(self._watch(acks, over))
         try:
-            await self._until_over(channel, acks, over)
+            await self._until_over(acks, over)
         finally:
             watching.cancel()
 
-    async def _adjust(self, channel: AbstractChannel, acks: Acks, over: asyncio.Future[None]) -> None:
+    async def _adjust(self, acks: Acks, over: asyncio.Future[None]) -> None:
         """Start or cancel consuming, as `pause`, `resume` and `stop_receiving` have requested."""
         self._changed.clear()
         wanted = not (self._is_stopping or self._is_paused)
         async with asyncio.timeout(RPC_SECONDS):
             if wanted and self._consuming is None:
-                tag = await consume(channel, self.queue, partial(self._deliver, acks, over))
-                self._consuming = channel, tag
+                tag = await consume(acks.channel, self.queue, partial(self._deliver, acks, over))
+                self._consuming = acks.channel, tag
                 self._watchdog.forget()
                 self.started.set()
                 log.info("consuming has begun", queue=self.queue)
             elif self._is_paused and not self._is_stopping and self._consuming is not None:
                 _, tag = self._consuming
                 self._consuming = None
-                await channel.basic_cancel(tag)
+                await acks.channel.basic_cancel(tag)
                 self.started.clear()
 
-    async def _watch(
-        self, connection: AbstractConnection, acks: Acks, over: asyncio.Future[None]
-    ) -> NoReturn:
+    async def _watch(self, acks: Acks, over: asyncio.Future[None]) -> NoReturn:
         """End the session when the broker has lost the subscription without saying so."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
@@ -226,28 +223,28 @@ class Subscriber:
             if consuming is None or self._is_stopping:
                 continue
             with suppress(BrokerError), talking():
-                found = await look_at(connection, self.queue) or (0, 0)
+                found = await look_at(acks.channel.connection, self.queue) or (0, 0)
             if found is None or self._consuming is not consuming:
                 continue  # the broker is busy or lost, or consuming was paused meanwhile
             ready, consumers = found
-            has_room = acks.unsettled < self._prefetch
+            has_room = len(acks.unsettled) < self._prefetch
             why = self._watchdog.why_lost(
                 ready=ready, consumers=consumers, delivered=self._delivered, has_room=has_room
             )
             if why is not None and not over.done():
                 over.set_exception(BrokerLost(f"the broker has lost the subscription to {self.queue}: {why}"))
 
-    async def _until_over(self, channel: AbstractChannel, acks: Acks, over: asyncio.Future[None]) -> NoReturn:
-        closing = channel.closing
+    async def _until_over(self, acks: Acks, over: asyncio.Future[None]) -> NoReturn:
+        closing = acks.channel.closing
         try:
             while not (over.done() or closing.done()):
+                await self._adjust(acks, over)
+                self._supervisor.report_up()
                 changed = asyncio.create_task(self._changed.wait())
                 try:
                     await asyncio.wait({over, closing, changed}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     changed.cancel()
-                if self._changed.is_set() and not (over.done() or closing.done()):
-                    await self._adjust(channel, acks, over)
         finally:
             self._consuming = None
             self.started.clear()
@@ -259,27 +256,12 @@ class Subscriber:
         raise BrokerLost(f"the broker ended the consuming of {self.queue}: {why}")
 
     def _deliver(self, acks: Acks, over: asyncio.Future[None], delivered: Delivered) -> None:
-        acks.delivered(delivered.tag)
+        delivery = acks.delivery(delivered)
         self._delivered += 1
         if self._is_stopping:
-            return  # it is unsettled, so it goes back to the queue with the channel
+            return  # the delivery is unsettled, so it returns to the queue when the channel closes
         try:
-            self._receive(delivery_of(delivered, acks))
-        except Exception as error:  # noqa: BLE001  # it would end the connection's reader; the session raises it
+            self._receive(delivery)
+        except Exception as error:  # noqa: BLE001  # raised by the session; here it would end the connection's reader
             if not over.done():
                 over.set_exception(error)
-
-
-def delivery_of(delivered: Delivered, acks: Acks) -> Delivery:
-    """Return what the broker delivered, to be settled through `acks`."""
-    message = Message.received(delivered.body, delivered.properties)
-    count = message.headers.get("x-delivery-count", 0)
-    return Delivery(
-        message=message,
-        exchange=delivered.exchange,
-        routing_key=delivered.routing_key,
-        redelivered=delivered.redelivered,
-        delivery_count=count if isinstance(count, int) else 0,
-        _tag=delivered.tag,
-        _acks=acks,
-    )

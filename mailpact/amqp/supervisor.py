@@ -1,8 +1,8 @@
-"""Keeps one connection to the broker open, for ever.
+"""Keeps one connection to the broker open; aiormq itself does not reconnect.
 
-aiormq does not reconnect. A caller gives `Supervisor.run` a session: a coroutine that works on an open connection until
-the connection is lost. The supervisor connects, runs the session, waits with jitter after every loss, and begins again.
-The supervisor never gives up by itself. It does not handle a TopologyMismatch: the session's error ends `run`.
+A caller gives `Supervisor.run` a session: a coroutine that works on an open connection until the connection is lost.
+The supervisor connects, runs the session, waits after every loss, and begins again, without end. Only a
+TopologyMismatch or a bug in the session ends `run`.
 """
 
 import asyncio
@@ -56,11 +56,11 @@ class Supervisor:
             await asyncio.sleep(backoff_seconds(failures, self._uniform))
 
     def report_up(self) -> None:
-        """Report that the session works. The session calls it: on an open connection everything may be refused."""
+        """Report that the session works; on an open connection the broker may still refuse every request."""
         self._outage.end()
 
     def report_down(self, error: BrokerError) -> None:
-        """Report why the session does not work; a known reason is not reported twice."""
+        """Report why the session does not work."""
         self._outage.report(
             str(error),
             is_refused=isinstance(error, AccessRefused),
@@ -86,9 +86,9 @@ class Supervisor:
 
 
 async def dial(url: AmqpUrl, role: str, seconds: float | None = None) -> Connection:
-    """Open one connection within the time (10 seconds), to the first node that takes it; the caller hangs up.
+    """Open a connection to the first node that accepts one, within `seconds` (10 if not given); the caller closes it.
 
-    Raises BrokerUnreachable; AccessRefused if one node refuses access and no node can be used.
+    Raises AccessRefused if no node can be used and one of them refuses access, otherwise BrokerUnreachable.
     """
     failures: list[tuple[AmqpUrl, BrokerUnreachable | AccessRefused]] = []
     for one in url.each:
@@ -121,8 +121,8 @@ async def _dial(url: AmqpUrl, role: str, seconds: float) -> Connection:
 
 
 async def hang_up(connection: Connection) -> None:
-    """Close a connection in any state: first by the protocol within a second, then by cutting it."""
-    # Without `asyncio.timeout`: a cancelled `close` of aiormq waits for ever for full buffers to be read.
+    """Close a connection in any state: first by the protocol, and after a second without an answer by cutting it."""
+    # `asyncio.timeout` cannot be used: a cancelled `close` of aiormq waits without end while the buffers are full.
     closing = asyncio.create_task(connection.close())
     try:
         await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
@@ -150,7 +150,7 @@ async def _run_session(session: Session, connection: AbstractConnection) -> NoRe
         with talking():
             await session(connection)
 
-    # A task of its own, so that the session ends with the connection, whatever the session is waiting for.
+    # The session is a task of its own, so that it ends with the connection, whatever it waits for.
     work = asyncio.create_task(guarded())
     closing = connection.closing
     try:
@@ -162,23 +162,18 @@ async def _run_session(session: Session, connection: AbstractConnection) -> NoRe
         closing.cancel()
         await _end(work)
         if work.done() and not work.cancelled() and not isinstance(work.exception(), BrokerError):
-            work.result()  # raises what a bug in the session's cleaning up has raised
+            work.result()  # raises the error of a bug in the session's cleanup
 
 
 async def _end(task: asyncio.Task[Any]) -> None:
-    """Cancel a task and wait a second for its end. A task that waits for a frozen peer ends when the connection is cut.
+    """Cancel a task and wait a second for its end; a task that waits for a frozen peer ends later, with its connection.
 
-    The task is cancelled several times: `wait_for` of Python 3.11, which aiormq uses, can lose a cancellation
+    The task is cancelled several times, because `wait_for` of Python 3.11, which aiormq uses, can lose a cancellation
     (bpo-37658).
     """
-    task.add_done_callback(_look_at)
+    # asyncio would log that nobody has looked at the task's error.
+    task.add_done_callback(lambda ended: None if ended.cancelled() else ended.exception())
     for _ in range(4):
         if task.cancel():
-            # `wait`, because `await task` could not tell the task's CancelledError from one of our caller's.
+            # `await task` could not tell the task's CancelledError from a cancellation of this task.
             await asyncio.wait({task}, timeout=CLOSE_SECONDS / 4)
-
-
-def _look_at(task: asyncio.Task[Any]) -> None:
-    # The error is handled elsewhere, or not of interest; asyncio would log that nobody has looked at it.
-    if not task.cancelled():
-        task.exception()

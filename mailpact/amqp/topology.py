@@ -1,10 +1,12 @@
-"""Declares the contracts' exchanges, queues and bindings, and never deletes anything.
+"""Declares the exchanges, queues and bindings of the contracts, and never deletes anything.
 
-Each program declares what it uses, because the programs may start in any order: the consumer its queues, a producer
-only the exchange that it publishes to. `declared_by` in `contracts/topology.json` says who declares what; an operator
-declares everything. Targets of dead-lettering come first in that file and are declared in its order: a dead letter
-whose target does not exist waits three minutes in its queue.
+Programs may start in any order, so each program declares what it uses: the consumer its queues, a producer only the
+exchange that it publishes to. `declared_by` in `contracts/topology.json` lists these programs; an operator declares
+everything. The order of that file is kept, with the targets of dead-lettering first: a dead letter whose target does
+not exist waits three minutes in its queue.
 """
+
+from collections.abc import Awaitable, Callable
 
 import structlog
 from aiormq.abc import AbstractChannel, AbstractConnection
@@ -14,33 +16,29 @@ from mailpact.amqp.channels import short_channel
 from mailpact.amqp.errors import reason
 from mailpact.contracts.catalogue import Exchange, Queue, Topology
 
+Declare = Callable[[AbstractConnection], Awaitable[None]]
+
 log = structlog.get_logger()
 
 
-async def declare_ingress(connection: AbstractConnection, topology: Topology) -> None:
-    """Declare the public exchanges; a fanout or topic exchange that has such a name already is used as it is.
+async def declare_all(connection: AbstractConnection, topology: Topology) -> None:
+    """Declare everything in `topology`. A public exchange that exists with another type is used as it is.
 
-    A program of another team may have declared the exchange before us, and the contract promises to serve that program.
+    A program of another team may have declared the public exchange before, as a fanout for instance, and the contract
+    promises to serve that program. Raises as `declare`.
     """
     for exchange in topology.exchanges:
-        if exchange.is_public:
-            try:
-                await declare(connection, exchange)
-            except ChannelPreconditionFailed as error:
-                await declare(connection, exchange, passive=True)
-                log.info(
-                    "the exchange exists with another type and is used as it is",
-                    exchange=exchange.name,
-                    differs=reason(error),
-                )
-
-
-async def declare_all(connection: AbstractConnection, topology: Topology) -> None:
-    """Declare everything in `topology`. The supervisor turns a refusal of the arguments (406) into TopologyMismatch."""
-    await declare_ingress(connection, topology)
-    for exchange in topology.exchanges:
-        if not exchange.is_public:
+        try:
             await declare(connection, exchange)
+        except ChannelPreconditionFailed as error:
+            if not exchange.is_public:
+                raise
+            await declare(connection, exchange, passive=True)
+            log.info(
+                "the exchange exists with another type and is used as it is",
+                exchange=exchange.name,
+                differs=reason(error),
+            )
     async with short_channel(connection) as channel:
         for queue in topology.queues:
             await _declare(channel, queue, passive=False)
@@ -50,10 +48,10 @@ async def declare_all(connection: AbstractConnection, topology: Topology) -> Non
 
 
 async def declare(connection: AbstractConnection, piece: Exchange | Queue, *, passive: bool = False) -> None:
-    """Declare an exchange or a queue within 10 seconds; `passive` only looks whether it exists.
+    """Declare an exchange or a queue within 10 seconds; with `passive`, only look whether it exists.
 
-    Raises aiormq's ChannelNotFoundEntity if `passive` finds nothing, and ChannelPreconditionFailed if the arguments
-    differ.
+    Raises aiormq's ChannelPreconditionFailed if it exists with other arguments, and ChannelNotFoundEntity if `passive`
+    finds nothing.
     """
     async with short_channel(connection) as channel:  # a refusal closes the channel
         await _declare(channel, piece, passive=passive)

@@ -10,15 +10,14 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from aiormq.connection import Connection as AiormqConnection
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
-from pamqp.commands import Basic
 from yarl import URL
 
 from mailpact.amqp.content_header import decodable, decoded
+from mailpact.amqp.messages import Message
 from mailpact.settings import AmqpUrl
 
 HEARTBEAT_SECONDS = 10  # a dead peer is noticed after (10 + 1) * 3 seconds; aiormq's default of 60 means 183
@@ -31,18 +30,8 @@ HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 READ_BYTES = 65_536
 
 
-@dataclass(slots=True)
-class Delivered:
-    """One delivered message as the broker sent it."""
-
-    tag: int
-    redelivered: bool
-    exchange: str
-    routing_key: str
-    properties: Basic.Properties
-    body: bytes
-
-
+Delivered = tuple[int, bool, str, str, Message]
+"""A delivery as the broker sent it: delivery tag, whether redelivered, exchange, routing key, message."""
 Receive = Callable[[Delivered], None]
 """Takes a delivery; it must not block or raise."""
 
@@ -149,14 +138,8 @@ class _Frames(TransportFactory):
         body = b""
         while len(body) < header.body_size:
             body += _payload(await self._next())
-        return Delivered(
-            tag=int.from_bytes(method[start : start + 8]),
-            redelivered=bool(method[start + 8] & 1),
-            exchange=exchange,
-            routing_key=routing_key,
-            properties=header.properties,
-            body=body,
-        )
+        tag, redelivered = int.from_bytes(method[start : start + 8]), bool(method[start + 8] & 1)
+        return tag, redelivered, exchange, routing_key, Message.received(body, header.properties)
 
     def _keep_last_words(self, method: bytes) -> None:
         self.closing_code, length = int.from_bytes(method[4:6]), method[6]

@@ -1,15 +1,14 @@
-"""Decides whether a subscription is lost although the broker has not said so.
+"""Decides whether the broker has lost a subscription without saying so; the consumer would otherwise wait for ever.
 
-The broker normally tells a consumer that its subscription has ended. A consumer that is not told would wait for ever.
-So a subscriber asks every 2 seconds how many messages are ready in its queue and how many consumers the queue has:
+A subscriber asks every 2 seconds how many messages are ready in its queue and how many consumers the queue has. The
+subscription counts as lost in two cases:
 
-- A queue without consumers has lost this one too. Three such answers in a row decide, because RabbitMQ answers 0 for
-  a moment while a quorum queue has no leader.
-- Messages are ready, this consumer has room for more, and none came since the last answer. Other consumers of the
-  queue may be alive then. Five such answers in a row decide, because a broker whose disk is slow is late as well.
+- The queue has no consumer, three times in a row: RabbitMQ answers 0 for a moment while a quorum queue has no leader.
+- Messages are ready, the subscriber has room for them, and none came since the last answer, five times in a row: a
+  broker with a slow disk is late too. Other consumers of the queue may be alive then.
 
-Subscribing anew returns what is unsettled to the queue, and the broker counts that. So each time that it brings no
-message, twice as many answers are needed before the next time.
+A new subscription returns the unsettled messages to the queue, and the broker counts that. So a new subscription that
+brings no message doubles the answers that the next one needs.
 """
 
 from typing import Final
@@ -21,7 +20,7 @@ LARGEST_PATIENCE: Final = 32
 
 
 class Watchdog:
-    """Judges the looks at one queue, over all sessions of its subscriber."""
+    """Judges the answers about one queue, over all sessions of its subscriber."""
 
     def __init__(self) -> None:
         self._patience = 1
@@ -29,7 +28,7 @@ class Watchdog:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew, because consuming has begun or was paused."""
+        """Forget the earlier answers, because consuming has begun or was paused."""
         self._without_consumer = self._without_delivery = 0
 
     def why_lost(self, *, ready: int, consumers: int, delivered: int, has_room: bool) -> str | None:

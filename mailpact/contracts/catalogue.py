@@ -4,10 +4,9 @@ A wheel has these files beside this module in `published/`, a checkout has them 
 codes stand only in these files, never in code. The files of one contract are read when a program first needs it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
-from functools import cache, partial
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,14 +23,6 @@ MAX_FILE_BYTES = 1024 * 1024
 MAX_FILE_DEPTH = 64
 
 _T = TypeVar("_T")
-
-
-class Status(StrEnum):
-    """Whether a contract is still a draft, is in use, or is replaced by a newer one."""
-
-    DRAFT = "draft"
-    PUBLISHED = "published"
-    DEPRECATED = "deprecated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +109,7 @@ class Contract:
     name: str
     major: int
     version: str
-    status: Status
+    status: str
     schema: JsonObject
     writer_schema: JsonObject
     binding: Binding | None
@@ -128,7 +119,10 @@ class Contract:
     def wire(self) -> Binding:
         """Return the binding of a contract of whole messages. Raises NotAMessageError for a part of a message."""
         if self.binding is None:
-            raise NotAMessageError(f"{self.name}/{self.major}", self.part_of)
+            raise NotAMessageError(
+                f"{self.name}/{self.major} does not travel by itself;"
+                f" publish a message of {self.part_of} that carries it"
+            )
         return self.binding
 
 
@@ -184,51 +178,28 @@ class Topology:
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorMeaning:
-    """What an error code means, and what the publisher should do about it."""
-
-    meaning: str
-    publisher: str
-
-
-class _Contracts(Mapping[str, Contract]):
-    """The contracts by their names, in the order of index.json, each read when it is first asked for."""
-
-    def __init__(self, readers: Mapping[str, Callable[[], Contract]]) -> None:
-        self._readers = readers
-
-    def __getitem__(self, name: str) -> Contract:
-        return self._readers[name]()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._readers)
-
-    def __len__(self) -> int:
-        return len(self._readers)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._readers
-
-
-@dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All published contracts by their names ("email/1"), the topology, and the error codes in their order.
+    """All published contracts and the topology. `root` is the folder of the published files."""
 
-    `root` is their folder. The first access to one of the `contracts` reads its files, and raises PublishedFileError if
-    they are damaged.
-    """
-
-    contracts: Mapping[str, Contract]
     topology: Topology
-    error_codes: Mapping[ErrorCode, ErrorMeaning]
-    root: Path = field(compare=False)
+    root: Path
+    _readers: Mapping[str, Callable[[], Contract]]
+
+    @property
+    def names(self) -> Collection[str]:
+        """Return the names of all contracts, such as "email/1", in the order of index.json."""
+        return self._readers.keys()
+
+    @property
+    def contracts(self) -> dict[str, Contract]:
+        """Return all contracts by their names. Raises PublishedFileError if a file is damaged."""
+        return {name: self.contract(name) for name in self.names}
 
     def contract(self, name: str) -> Contract:
-        """Return the contract of a name such as "email/1". Raises UnknownContractError or PublishedFileError."""
-        try:
-            return self.contracts[name]
-        except KeyError:
-            raise UnknownContractError(name, tuple(self.contracts)) from None
+        """Return the contract of a name, read at the first call. Raises UnknownContractError, PublishedFileError."""
+        if name not in self.names:
+            raise UnknownContractError(name, tuple(self.names))
+        return self._readers[name]()
 
 
 @cache
@@ -246,12 +217,12 @@ def installed_folder() -> Path:
 
 def read(root: Path) -> Catalogue:
     """Return the published contracts below `root`, those that index.json names. Raises PublishedFileError."""
-    return Catalogue(
-        contracts=_Contracts(_read_file(root / "index.json", partial(_readers, root))),
-        topology=_read_file(root / "topology.json", topology_of),
-        error_codes=_read_file(root / "errors.json", _error_codes),
-        root=root,
-    )
+
+    def readers(index: dict[str, Any]) -> dict[str, Callable[[], Contract]]:
+        return {f"{row['name']}/{row['major']}": contract_reader(root, row) for row in index["contracts"]}
+
+    topology = read_file(root / "topology.json", topology_of)
+    return Catalogue(topology, root, read_file(root / "index.json", readers))
 
 
 def parse_file(body: bytes) -> JsonValue | Refusal:
@@ -259,7 +230,8 @@ def parse_file(body: bytes) -> JsonValue | Refusal:
     return parse(body, max_bytes=MAX_FILE_BYTES, max_depth=MAX_FILE_DEPTH)
 
 
-def _read_file(path: Path, build: Callable[[Any], _T]) -> _T:
+def read_file(path: Path, build: Callable[[Any], _T]) -> _T:
+    """Return what `build` makes of a published JSON file. Raises PublishedFileError."""
     try:
         body = path.read_bytes()
     except OSError as error:
@@ -273,16 +245,12 @@ def _read_file(path: Path, build: Callable[[Any], _T]) -> _T:
         raise PublishedFileError(path, f"is not of the published form: {error!r}") from error
 
 
-def _readers(root: Path, document: dict[str, Any]) -> dict[str, Callable[[], Contract]]:
-    return {f"{row['name']}/{row['major']}": contract_reader(root, row) for row in document["contracts"]}
-
-
 def contract_reader(root: Path, row: dict[str, Any]) -> Callable[[], Contract]:
     """Return a function that reads, once, the contract that a row of index.json names.
 
     Raises KeyError, TypeError or ValueError if the row has another form; the function raises PublishedFileError.
     """
-    name, major, version, status = row["name"], row["major"], row["version"], Status(row["status"])
+    name, major, version, status = row["name"], row["major"], row["version"], row["status"]
     schema, writer_schema, part_of = root / row["schema"], root / row["writer_schema"], row.get("part_of")
     binding = None if row["binding"] is None else root / row["binding"]
 
@@ -293,9 +261,9 @@ def contract_reader(root: Path, row: dict[str, Any]) -> Callable[[], Contract]:
             major=major,
             version=version,
             status=status,
-            schema=_read_file(schema, _schema),
-            writer_schema=_read_file(writer_schema, _schema),
-            binding=None if binding is None else _read_file(binding, binding_of),
+            schema=read_file(schema, _schema),
+            writer_schema=read_file(writer_schema, _schema),
+            binding=None if binding is None else read_file(binding, binding_of),
             part_of=part_of,
         )
 
@@ -349,9 +317,3 @@ def topology_of(document: Any) -> Topology:
             QueueBinding(row["exchange"], row["queue"], row["routing_key"]) for row in document["bindings"]
         ),
     )
-
-
-def _error_codes(document: dict[str, Any]) -> dict[ErrorCode, ErrorMeaning]:
-    return {
-        ErrorCode(row["code"]): ErrorMeaning(row["meaning"], row["publisher"]) for row in document["errors"]
-    }

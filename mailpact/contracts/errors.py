@@ -1,7 +1,7 @@
-"""What can be wrong with a message, and what can be wrong with the contracts themselves.
+"""What can be wrong with a message, and what can be wrong with the published contracts.
 
-A message that breaks its contract is an expected outcome, so the outcome is a value, a `Refusal`. A published contract
-that is missing or malformed is a broken installation, so it raises an exception:
+A message that breaks its contract is an expected outcome, so it is a value, a `Refusal`. A published contract that is
+missing or malformed means a broken installation, so it is an exception:
 
     CatalogueError
     ├── PublishedFileError     a published file is missing, unreadable or malformed
@@ -41,11 +41,10 @@ class ErrorCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Says why a message is not served; safe to log and to put into a dead letter's headers.
+    """The reason why a message is not served; may be logged and put into the headers of a dead letter.
 
-    `pointer` is the RFC 6901 pointer of the value at fault ("" is the whole body) and `keyword` the schema keyword
-    that it breaks ("" if no schema was asked). `detail` is one sentence for people and never holds what the message
-    holds: no addresses, no text.
+    `pointer` is the RFC 6901 pointer of the invalid value ("" is the whole body), and `keyword` the schema keyword that
+    the value breaks ("" if no schema refused it). `detail` is one sentence, without any content of the message.
     """
 
     code: ErrorCode
@@ -70,9 +69,6 @@ class PublishedFileError(CatalogueError):
 
 class NotAMessageError(CatalogueError):
     """The contract has no binding, because it describes only a part of another contract's messages."""
-
-    def __init__(self, name: str, part_of: str | None) -> None:
-        super().__init__(f"{name} does not travel by itself; publish a message of {part_of} that carries it")
 
 
 class UnknownContractError(CatalogueError):

@@ -1,8 +1,8 @@
 """Reads a message's body as strict JSON, the same way in every language.
 
 JSON parsers disagree about what RFC 8259 leaves open: a byte order mark, NaN, numbers beyond a double, half a surrogate
-pair, a member written twice. A body that two readers could understand differently is therefore refused, each kind with
-its own code, and the first that applies in this order is reported:
+pair, a member written twice. A body that two readers could understand differently is therefore refused. The first code
+that applies, in this order, is reported:
 
     too_large          more bytes than allowed
     too_deep           nested deeper than allowed; scanned over the bytes, before anything is parsed
@@ -13,7 +13,7 @@ its own code, and the first that applies in this order is reported:
     lone_surrogate     an escaped surrogate without its other half
     duplicate_key      a name twice in one object, at any depth
 
-Time and memory are bounded by the size of the body: nothing here backtracks or recurses deeper than `max_depth`.
+Time and memory grow with the size of the body only: nothing here backtracks or recurses deeper than `max_depth`.
 """
 
 import json
@@ -59,64 +59,50 @@ def parse(body: bytes, *, max_bytes: int, max_depth: int) -> JsonValue | Refusal
 
 
 def _parse_text(text: str) -> JsonValue | Refusal:
-    findings = _Findings()
+    # The parser only records what it must accept: an exception would hide that the rest of the text is not JSON.
+    found: set[ErrorCode] = set()
+
+    def to_object(members: list[tuple[str, JsonValue]]) -> JsonObject:
+        value = dict(members)
+        if len(value) != len(members):
+            found.add(ErrorCode.DUPLICATE_KEY)
+        return value
+
+    def to_integer(literal: str) -> int:
+        """Convert at most 309 digits: `int` takes quadratic time for more, and raises past 4300."""
+        return 0 if len(literal) > _LONGEST_SAFE_INTEGER and math.isinf(to_real(literal)) else int(literal)
+
+    def to_real(literal: str) -> float:
+        value = float(literal)
+        if not math.isfinite(value):
+            found.add(ErrorCode.INVALID_NUMBER)
+        return value
+
     try:
         value: JsonValue = json.loads(
             text,
-            object_pairs_hook=findings.object,
-            parse_int=findings.integer,
-            parse_float=findings.real,
-            parse_constant=findings.constant,
+            object_pairs_hook=to_object,
+            parse_int=to_integer,
+            parse_float=to_real,
+            parse_constant=to_real,
         )
     except json.JSONDecodeError as error:
         return Refusal(
             ErrorCode.INVALID_JSON, detail=f"not JSON at line {error.lineno}, column {error.colno}"
         )
-    if findings.unbounded_number:
+    if ErrorCode.INVALID_NUMBER in found:
         return Refusal(ErrorCode.INVALID_NUMBER, detail="a number is NaN, infinite or too large for a double")
     if _has_lone_surrogate(text):
         return Refusal(ErrorCode.LONE_SURROGATE, detail="a string holds half of a surrogate pair")
-    if findings.repeated_name:
+    if ErrorCode.DUPLICATE_KEY in found:
         return Refusal(ErrorCode.DUPLICATE_KEY, detail="an object has two members of one name")
     return value
 
 
-class _Findings:
-    """Notes what the parser lets through; raising at once would hide that the rest is not JSON at all."""
-
-    __slots__ = ("repeated_name", "unbounded_number")
-
-    def __init__(self) -> None:
-        self.unbounded_number = False
-        self.repeated_name = False
-
-    def object(self, members: list[tuple[str, JsonValue]]) -> JsonObject:
-        value = dict(members)
-        if len(value) != len(members):
-            self.repeated_name = True
-        return value
-
-    def integer(self, literal: str) -> int:
-        """Convert at most 309 digits: `int` takes quadratic time for more, and raises past 4300."""
-        if len(literal) > _LONGEST_SAFE_INTEGER and math.isinf(float(literal)):
-            self.unbounded_number = True
-            return 0
-        return int(literal)
-
-    def real(self, literal: str) -> float:
-        value = float(literal)
-        if math.isinf(value):
-            self.unbounded_number = True
-        return value
-
-    def constant(self, _literal: str) -> None:
-        self.unbounded_number = True
-
-
 def _is_deeper(body: bytes, max_depth: int) -> bool:
-    """Count brackets outside strings; a closing one that closes nothing counts as nothing.
+    """Count brackets outside strings; a closing bracket that closes nothing is not counted.
 
-    A string runs from a quotation mark to the next that no backslash escapes, or to the end. That is defined for any
+    A string ends at the next quotation mark without a backslash, or at the end of the body. This rule holds for any
     bytes, JSON or not, so that every language gives the same answer.
     """
     if len(body.split(b"[", max_depth + 1)) + len(body.split(b"{", max_depth + 1)) <= max_depth + 2:
@@ -133,7 +119,7 @@ def _is_deeper(body: bytes, max_depth: int) -> bool:
 
 
 def _has_lone_surrogate(text: str) -> bool:
-    """Look at the escapes of valid JSON text; a surrogate cannot come in any other way through UTF-8."""
+    """Look at the escapes of valid JSON text; UTF-8 has no other way to write a surrogate."""
     if _SURROGATE_ESCAPE.search(text) is None:
         return False
     return any(escape["lone"] for escape in _ESCAPE.finditer(text))

@@ -11,8 +11,3 @@ def pointer_to(steps: Iterable[str | int]) -> str:
 def escaped(step: str) -> str:
     """Write one step as it stands in a pointer."""
     return step.replace("~", "~0").replace("/", "~1")
-
-
-def unescaped(step: str) -> str:
-    """Read one step as it stands in a pointer."""
-    return step.replace("~1", "/").replace("~0", "~")

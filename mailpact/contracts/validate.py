@@ -1,9 +1,8 @@
 """Decides whether a parsed body obeys a schema, and explains why it does not.
 
-jsonschema-rs decides, because this engine is fast enough for every message, and its regular expressions take linear
-time. jsonschema, the reference implementation, explains; it is loaded only after a refusal. If jsonschema accepts the
-value (its `$` also matches before a final newline), the explanation comes from jsonschema-rs. A property test compares
-the two engines.
+jsonschema-rs decides, because it is fast enough for every message, and its regular expressions take linear time.
+jsonschema, the reference implementation, explains; it is loaded only after a refusal. If jsonschema accepts the value
+(its `$` also matches before a final newline), jsonschema-rs explains. A property test compares the two.
 
 `format` never decides, and an explanation never shows the content of a message.
 """
@@ -35,7 +34,7 @@ _FAULTS: Final = {
 
 
 def compiled(schema: JsonObject) -> jsonschema_rs.Draft202012Validator:
-    """Compile a schema for jsonschema-rs; raises ValueError for an invalid schema or a reference to another file."""
+    """Compile a schema for jsonschema-rs. Raises ValueError for an invalid schema or a reference to another file."""
     return jsonschema_rs.Draft202012Validator(
         schema, validate_formats=False, pattern_options=jsonschema_rs.RegexOptions(), offline=True
     )
@@ -47,15 +46,15 @@ class Validator:
     __slots__ = ("_engine", "_schema")
 
     def __init__(self, schema: JsonObject) -> None:
-        """Compile the schema; raises ValueError if it is none of draft 2020-12 or points outside itself."""
+        """Compile the schema. Raises ValueError as `compiled`."""
         self._schema = schema
         self._engine = compiled(schema)
 
     def check(self, value: JsonValue) -> Refusal | None:
-        """Return None if `value` obeys the schema, else the rule that it breaks, the first in the schema's order.
+        """Return None if `value` obeys the schema, else the first rule in the schema's order that it breaks.
 
-        `value` is what `parse` returned. Writers pass the bytes that they are about to send through `parse` as well:
-        a Python string can hold half a surrogate pair, and that is not found here.
+        `value` comes from `parse`. Writers parse their own bytes too, because a Python string can hold half a surrogate
+        pair, which is not found here.
         """
         if self._engine.is_valid(value):
             return None
@@ -80,7 +79,7 @@ def _refusal(path: Iterable[str | int], keyword: str, detail: str) -> Refusal:
 
 def _keyword(innermost: object, path: Sequence[str | int]) -> str:
     """Return the keyword at fault; for a refused name of a member, the keyword is propertyNames."""
-    # jsonschema alone names what stands inside it. A member that is called propertyNames follows `properties`.
+    # jsonschema names the keyword inside propertyNames. A member called propertyNames follows `properties`.
     steps = list(path)
     for before, step in zip(["", *steps], steps, strict=False):
         if step == "propertyNames" and before != "properties":
@@ -89,7 +88,7 @@ def _keyword(innermost: object, path: Sequence[str | int]) -> str:
 
 
 def _fault(keyword: str, demand: Any, instance: Any) -> str:
-    """Describe the fault in the words of the schema; of the body, only missing names are shown."""
+    """Describe the fault by the schema; the only part of the body that is shown are missing names."""
     match keyword:
         case "required":
             return "has no " + " and no ".join(name for name in demand if name not in instance)

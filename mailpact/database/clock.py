@@ -1,7 +1,4 @@
-"""The database's clock. Several hosts use the same rows, and the clock of a host may be wrong.
-
-Times are stored as whole microseconds since 1970 in UTC, on every database.
-"""
+"""The database's clock, in whole microseconds since 1970 (UTC): hosts share rows, and a host's clock may be wrong."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -10,8 +7,7 @@ from sqlalchemy import BigInteger
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-SECOND = 1_000_000
-"""One second in the unit of stored times, microseconds."""
+SECOND = 1_000_000  # microseconds, the unit of stored times
 
 
 def moment(microseconds: int) -> datetime:

@@ -1,8 +1,7 @@
 """Migrates a component's tables to the schema that its code expects, at start, one process at a time.
 
-Each component has its own migrations and its own version table, so that CMS and consumer can share a database without
-sharing a schema. Alembic costs a third of a second to import, so the stored revision is compared first and an
-up-to-date database never loads it.
+Each component has its own migrations and its own version table, so that site and consumer can share a database without
+sharing a schema. Importing Alembic takes a third of a second, so it is imported only if the stored revision is old.
 """
 
 import re
@@ -13,28 +12,27 @@ from sqlalchemy import Connection, inspect, text
 
 from mailpact.database.transactions import Database
 
-MAJOR_MINOR = re.compile(r"([0-9]+)\.([0-9]+)")
-
-_alembic = threading.Lock()  # Alembic uses global names, so two components of one process must take turns
+_alembic = threading.Lock()  # Alembic uses global names, so two components of one process take turns
 
 
 class SchemaUnknown(Exception):
-    """The database has a schema that this release does not know, most likely a newer one's."""
+    """The database has a schema that this release does not know, most likely of a newer release."""
 
 
 async def migrate(database: Database, migrations: Path, *, head: str, version_table: str) -> None:
     """Run the missing migrations up to revision `head` from the folder `migrations`.
 
     A second process waits for the first and then finds nothing to do. On SQLite all migrations are one transaction.
-    MySQL commits each change of a table separately, so a crash can leave a migration half done. Each migration must
-    therefore be repeatable: it makes only what does not exist yet. Raises SchemaUnknown, DatabaseUnavailable.
-
-    A revision may be written MAJOR.MINOR. A newer minor revision of the same major only adds things that an older
-    release does not need, so the older release accepts it.
+    MySQL commits each change of a table separately, so a crash can leave a migration half done; each migration must
+    therefore be repeatable. A revision may be written MAJOR.MINOR: a newer minor revision only adds what an older
+    release does not need, so the older release accepts it. Raises SchemaUnknown, DatabaseUnavailable.
     """
 
     def upgrade(connection: Connection) -> None:
-        stored = _stored_revision(connection, version_table)
+        stored = None
+        if inspect(connection).has_table(version_table):
+            # A name cannot be a parameter; this one is a constant of ours.
+            stored = connection.execute(text(f"SELECT version_num FROM {version_table}")).scalar()  # noqa: S608  # as above
         if stored != head and not only_adds(stored, to=head):
             _upgrade(connection, migrations, head, stored, version_table)
 
@@ -43,17 +41,10 @@ async def migrate(database: Database, migrations: Path, *, head: str, version_ta
 
 def only_adds(stored: str | None, *, to: str) -> bool:
     """Return whether the stored revision has the same major version as `to` and a newer minor version."""
-    newer, known = (MAJOR_MINOR.fullmatch(revision or "") for revision in (stored, to))
+    newer, known = (re.fullmatch("([0-9]+)[.]([0-9]+)", revision or "") for revision in (stored, to))
     if newer is None or known is None:
         return False
     return newer[1] == known[1] and int(newer[2]) > int(known[2])
-
-
-def _stored_revision(connection: Connection, version_table: str) -> str | None:
-    if not inspect(connection).has_table(version_table):
-        return None
-    # The table's name is a constant of ours, not input; names cannot be parameters.
-    return connection.execute(text(f"SELECT version_num FROM {version_table}")).scalar()  # noqa: S608 (a constant of ours)
 
 
 def _upgrade(
@@ -82,5 +73,5 @@ def _upgrade(
 
 
 def _escaped(path: Path) -> str:
-    # ConfigParser takes a percent sign for an interpolation.
+    # ConfigParser would interpolate at a percent sign.
     return str(path).replace("%", "%%")

@@ -1,8 +1,8 @@
-"""Connects to MySQL and MariaDB: through PyMySQL, under READ COMMITTED, each wait with a limit.
+"""Connects to MySQL and MariaDB, by PyMySQL, with READ COMMITTED and a limit for each wait.
 
-READ COMMITTED lets several processes share tables. Under MySQL's own default, REPEATABLE READ, a relay that looks for
-due rows locks the gap behind the last row, and the site's INSERT waits for that lock (measured on MariaDB 10.11 and
-11.8); and on MariaDB 11.8 a change to a row that was read earlier in the transaction fails (error 1020).
+Several processes share the tables. With MySQL's default, REPEATABLE READ, a relay that looks for due rows locks the gap
+behind the last row, and the site's INSERT waits for that lock (measured on MariaDB 10.11 and 11.8). On MariaDB 11.8 a
+change to a row that was read earlier in the transaction would fail too (error 1020).
 """
 
 import ssl
@@ -15,12 +15,11 @@ from sqlalchemy.exc import DBAPIError
 CONNECTIONS: Final = 5
 CONNECT_SECONDS: Final = 3
 ANSWER_SECONDS: Final = 5
-# Shorter than ANSWER_SECONDS, so that the server says what the transaction waited for.
-LOCK_SECONDS: Final = 2
+LOCK_SECONDS: Final = 2  # shorter than ANSWER_SECONDS, so that the server says what was locked
 RECYCLE_SECONDS: Final = 1800  # a firewall on the way may drop idle connections
 MIGRATION_SECONDS: Final = 3600  # rewriting a large table may take long
 
-# SQLAlchemy's own flag is replaced, so it is repeated: `rowcount` is the number of rows found.
+# FOUND_ROWS is SQLAlchemy's own flag, which this value replaces: `rowcount` is the number of rows found.
 _JOINING: Final = {"client_flag": CLIENT.MULTI_STATEMENTS | CLIENT.FOUND_ROWS}
 
 TABLE: Final[dict[str, Any]] = {
@@ -28,7 +27,7 @@ TABLE: Final[dict[str, Any]] = {
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_bin",
 }
-"""Options of every table. A server's own collation may take `straße` and `strasse`, or two emoji, for one key."""
+"""Options of every table. A server's own collation may treat `straße` and `strasse`, or two emoji, as one key."""
 
 _NO_SUCH_TABLE: Final = 1146
 # The login or the database is wrong (1044, 1045, 1049, 1130, 1698), a right is missing (1142, 1143, 1227), the password
@@ -41,41 +40,35 @@ _SESSION: Final = (
 )
 
 
-def mysql_engine(url: str, *, joins_statements: bool = False) -> Engine:
-    """Return the engine for short transactions; `joins_statements` as for `open_database`. Nothing is connected yet."""
-    return _engine(
-        url,
-        ANSWER_SECONDS,
-        _JOINING if joins_statements else {},
-        pool_size=CONNECTIONS,
-        max_overflow=0,
-        pool_pre_ping=True,
-        pool_recycle=RECYCLE_SECONDS,
-    )
+def mysql_engine(url: str, *, joins_statements: bool = False, for_migrations: bool = False) -> Engine:
+    """Return an engine, not yet connected; `joins_statements` as for `open_database`.
 
-
-def mysql_migration_engine(url: str) -> Engine:
-    """Return the engine for migrations: connections are not kept, and a statement may take an hour."""
-    return _engine(url, MIGRATION_SECONDS, {}, poolclass=NullPool)
-
-
-def _engine(url: str, answer_seconds: int, more: dict[str, Any], **pool: Any) -> Engine:
+    With `for_migrations` connections are not kept, and a statement may take an hour.
+    """
     address = make_url(url)
     # Without options PyMySQL encrypts if the server can, and checks nothing.
     ca_file = address.normalized_query.get("ssl_ca", [None])[0]
     tls = {"ssl": ssl.create_default_context(cafile=ca_file)} if address.query else {}
+    pool: dict[str, Any] = {"poolclass": NullPool}
+    if not for_migrations:
+        pool = {
+            "pool_size": CONNECTIONS,
+            "max_overflow": 0,
+            "pool_pre_ping": True,
+            "pool_recycle": RECYCLE_SECONDS,
+        }
     return create_engine(
         address.set(query={}),
         isolation_level="READ COMMITTED",
         hide_parameters=True,  # an error's text gets into logs, and addresses must not
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
-            "read_timeout": answer_seconds,
+            "read_timeout": MIGRATION_SECONDS if for_migrations else ANSWER_SECONDS,
             "write_timeout": ANSWER_SECONDS,
             "charset": "utf8mb4",
             "init_command": _SESSION,
             **tls,
-            **more,
+            **(_JOINING if joins_statements else {}),
         },
         **pool,
     )

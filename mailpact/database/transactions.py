@@ -1,23 +1,19 @@
 """Runs whole transactions in threads, so that the event loop never waits for a disk or a server.
 
-A transaction is one plain function. It runs from BEGIN to COMMIT in one thread call: no await can stand between two
-of its statements, and cancelling the caller does not stop the transaction. So a caller that is cancelled does not know
-whether the transaction was committed, and has to look.
+A transaction is one plain function. It runs from BEGIN to COMMIT in one thread call: no await stands between two of its
+statements, and cancelling the caller does not stop the transaction. So a cancelled caller does not know whether the
+transaction was committed, and has to look.
 
-If several transactions run at once, the server may end one of them because of a lock or a deadlock. Everything in it
-was undone then, and the function runs again; so the function must do nothing but use the database.
+The server may undo a transaction because of a lock or a deadlock. The function then runs again, so it must do nothing
+but use the database.
 
-A connection keeps some of the rights that its user had when the connection was opened. So a connection on which a
-transaction failed is closed, unless the error says what is wrong with the transaction itself.
-
-DatabaseUnavailable      cannot be used now; nothing was kept
-├── DatabaseRefused      the server refuses the login, the database or a permission; an operator mends it
+DatabaseUnavailable      cannot be used now (locked, full, gone, not a database); nothing was kept
+├── DatabaseRefused      the server refuses the login, the database or a permission; an operator corrects it
 └── CommitUnknown        the COMMIT was sent and not confirmed: everything was kept, or nothing
 """
 
 import asyncio
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,17 +27,17 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedEr
 from mailpact.database.mysql import is_refused, misses_a_table, was_in_the_way
 
 T = TypeVar("T")
-# They say what is wrong with the work itself; asking again cannot help.
+# Errors of the work itself; another try cannot help.
 _MISTAKES: Final = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
 
-PAUSES_SECONDS: Final = (0.02, 0.1, 0.5)
-"""Before each further run of a transaction that was in another's way, at most."""
-
+PAUSES_SECONDS: Final = (
+    0.02,
+    0.1,
+    0.5,
+)  # before the next runs of a transaction that the server undid, at most
 TURN_SECONDS: Final = 30
-KEPT_SECONDS: Final = 30
-"""A connection that was idle for longer is tested before it is used again."""
-STALE_SECONDS: Final = 1.0
-"""A transaction that failed within this time on a connection that the server had closed is run again."""
+KEPT_SECONDS: Final = 30  # a connection that was idle for longer is tested before its next use
+STALE_SECONDS: Final = 1.0  # so soon does a transaction fail on a connection that the server has closed
 
 _AFTER: Final = "after the commit"  # a name in `Connection.info`
 _TAKE_TURN: Final = text(
@@ -51,42 +47,46 @@ _TAKE_TURN: Final = text(
 
 
 class DatabaseUnavailable(Exception):
-    """The database cannot be used now (locked, full, gone, not a database).
-
-    Nothing of the transaction was kept, unless it is a CommitUnknown.
-    """
+    """The database cannot be used now, and nothing of the transaction was kept, unless it is a CommitUnknown."""
 
 
 class DatabaseRefused(DatabaseUnavailable):
-    """The server refuses the user, the password, the database or a permission; the message quotes the server."""
+    """The server refuses access; the message quotes the server."""
 
 
 class CommitUnknown(DatabaseUnavailable):
-    """The COMMIT was not confirmed, so the transaction may have been kept; the caller has to look."""
+    """The COMMIT was not confirmed; the caller has to look whether the transaction was kept."""
 
 
 class Database:
-    """A database and the threads that use it; statements on connections of `for_migrations` may take long."""
+    """A database and the threads that use it. Statements on connections of `for_migrations` may take an hour.
+
+    Connections are kept between transactions, because the pool would ping and roll back each time. A connection is
+    given up after any error but a mistake in the work, a lock or a deadlock: on a server a connection keeps the rights
+    that its user had at its start, so an old one could stay refused for ever (measured on MariaDB). A connection that
+    was idle for a while goes back to the pool, which tests it before its next use.
+    """
 
     def __init__(self, engine: Engine, threads: ThreadPoolExecutor, *, for_migrations: Engine) -> None:
         self._engine = engine
         self._threads = threads
         self._for_migrations = for_migrations
-        self._kept = _KeptConnections(engine)
+        # With the time of the last use. Threads take the last and add at the end, each in one step.
+        self._idle: list[tuple[Connection, float]] = []
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run `work` as one transaction and return its result; the transaction is committed unless `work` raises.
 
-        On a server `work` may be run up to four times, each time after the run before was undone. Raises
-        DatabaseUnavailable, SQLAlchemy's IntegrityError if a constraint is broken, and what `work` raises. One
-        transaction runs at a time on SQLite; if the caller is cancelled before its turn, the transaction never runs.
+        On a server `work` may run up to four times, each time after the run before was undone. One transaction runs at
+        a time on SQLite; if the caller is cancelled before its turn, the transaction never runs. Raises
+        DatabaseUnavailable, SQLAlchemy's IntegrityError if a constraint is broken, and what `work` raises.
         """
         return await in_thread(self._threads, partial(self._transact, work))
 
     async def transact_alone(self, name: str, work: Callable[[Connection], T]) -> T:
-        """Run `work` as one transaction while no other process runs one of the same name.
+        """Run `work` as one transaction while no other process runs a transaction of the same name.
 
-        The transaction waits up to 30 seconds for its turn; then this raises DatabaseUnavailable.
+        Raises DatabaseUnavailable if the others take longer than 30 seconds.
         """
         return await in_thread(self._threads, partial(self._alone, name, work))
 
@@ -97,12 +97,13 @@ class Database:
         await self.close()
 
     async def close(self) -> None:
-        """Wait for the transactions that run, then close every connection; leaving the `async with` does it."""
+        """Wait for the transactions that run, then close every connection."""
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
         self._threads.shutdown()
-        self._kept.close()
+        for connection, _ in self._idle:
+            connection.close()
         self._engine.dispose()
         self._for_migrations.dispose()
 
@@ -110,19 +111,66 @@ class Database:
         with _foreign_errors(self._engine):
             for longest in PAUSES_SECONDS:
                 try:
-                    return self._kept.run(work)
+                    return self._run(work)
                 except DBAPIError as error:
                     if not was_in_the_way(error):
                         raise
-                time.sleep(random.uniform(0.0, longest))  # noqa: S311  # only so that the two do not meet again
-            return self._kept.run(work)
+                time.sleep(random.uniform(0.0, longest))  # noqa: S311  # so that the two do not collide again
+            return self._run(work)
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        began = time.monotonic()
+        connection = self._kept(began)
+        if connection is not None:
+            try:
+                return self._run_on(connection, work)
+            except DBAPIError as error:
+                # The server had closed the connection before, and nothing of the transaction was kept.
+                if not error.connection_invalidated or time.monotonic() - began > STALE_SECONDS:
+                    raise
+        return self._run_on(self._engine.connect(), work)
+
+    def _kept(self, now: float) -> Connection | None:
+        try:
+            connection, used_at = self._idle.pop()
+        except IndexError:
+            return None
+        if now - used_at <= KEPT_SECONDS:
+            return connection
+        connection.close()
+        return None
+
+    def _run_on(self, connection: Connection, work: Callable[[Connection], T]) -> T:
+        is_sound = True
+        try:
+            return _committed(connection, work)
+        except DBAPIError as error:
+            is_sound = was_in_the_way(error) or (isinstance(error, _MISTAKES) and not misses_a_table(error))
+            raise
+        except CommitUnknown:
+            is_sound = False
+            raise
+        finally:
+            if is_sound:
+                self._idle.append((connection, time.monotonic()))
+            else:
+                if not connection.invalidated:
+                    connection.invalidate()
+                connection.close()
 
     def _alone(self, name: str, work: Callable[[Connection], T]) -> T:
         engine = self._for_migrations
         if engine.dialect.name == "sqlite":  # a transaction has the whole database to itself anyway
             return self._transact(work)
         with _foreign_errors(engine), engine.connect() as connection:
-            _take_turn(connection, name)
+            # The server frees the name when the connection ends, even after a crash of this process.
+            is_ours = connection.execute(_TAKE_TURN, {"name": name, "seconds": TURN_SECONDS}).scalar()
+            connection.commit()
+            if not is_ours:
+                raise DatabaseUnavailable(
+                    f"another process has been changing the tables of {_name(engine)} for {TURN_SECONDS} seconds;"
+                    " start again when it is done"
+                )
             return _committed(connection, work)
 
 
@@ -148,75 +196,6 @@ async def in_thread(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         turn.cancel()
 
 
-class _KeptConnections:
-    """One connection for each thread, kept between its transactions: the pool would ping and roll back for each.
-
-    A connection is given up after any error but a mistake in the work or a transaction in another's way: a server keeps
-    the rights that a connection began with, so an old one could stay refused for ever (measured on MariaDB). One that
-    was idle for a while goes back to the pool, which tests it before it is used again.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._mine = threading.local()
-        self._all: set[Connection] = set()
-
-    def run(self, work: Callable[[Connection], T]) -> T:
-        connection = self._kept()
-        if connection is None:
-            return self._run(self._open(), work)
-        began = time.monotonic()
-        try:
-            return self._run(connection, work)
-        except DBAPIError as error:
-            # The server closed it meanwhile, and nothing of the transaction was kept: as if it had been tested first.
-            if not error.connection_invalidated or time.monotonic() - began > STALE_SECONDS:
-                raise
-        return self._run(self._open(), work)
-
-    def close(self) -> None:
-        """Close every connection; the threads have ended."""
-        for connection in self._all:
-            connection.close()
-        self._all.clear()
-
-    def _run(self, connection: Connection, work: Callable[[Connection], T]) -> T:
-        try:
-            return _committed(connection, work)
-        except DBAPIError as error:
-            if not was_in_the_way(error) and (not isinstance(error, _MISTAKES) or misses_a_table(error)):
-                self._give_up(connection)
-            raise
-        except CommitUnknown:
-            self._give_up(connection)
-            raise
-        finally:
-            self._mine.used_at = time.monotonic()
-
-    def _kept(self) -> Connection | None:
-        connection: Connection | None = getattr(self._mine, "connection", None)
-        if connection is not None and time.monotonic() - self._mine.used_at > KEPT_SECONDS:
-            self._forget(connection)
-            return None
-        return connection
-
-    def _open(self) -> Connection:
-        connection = self._engine.connect()
-        self._mine.connection = connection
-        self._all.add(connection)
-        return connection
-
-    def _give_up(self, connection: Connection) -> None:
-        if not connection.invalidated:
-            connection.invalidate()
-        self._forget(connection)
-
-    def _forget(self, connection: Connection) -> None:
-        self._mine.connection = None
-        self._all.discard(connection)
-        connection.close()
-
-
 def after_commit(connection: Connection, act: Callable[[], object]) -> None:
     """Call `act` in this thread once the transaction is committed; never if the transaction is undone."""
     connection.info[_AFTER].append(act)
@@ -229,7 +208,9 @@ def _committed(connection: Connection, work: Callable[[Connection], T]) -> T:
         try:
             transaction.commit()
         except DBAPIError as error:
-            if was_in_the_way(error):  # a cluster finds a conflict only now, and has undone the transaction
+            if was_in_the_way(
+                error
+            ):  # a cluster finds a conflict only at the COMMIT, and undoes the transaction
                 raise
             raise CommitUnknown(
                 f"the database {_name(connection.engine)} did not confirm a transaction, which it may have kept:"
@@ -240,22 +221,10 @@ def _committed(connection: Connection, work: Callable[[Connection], T]) -> T:
     return result
 
 
-def _take_turn(connection: Connection, name: str) -> None:
-    """Lock the name until the connection ends; the server then frees the name, even after a crash of this process."""
-    is_ours = connection.execute(_TAKE_TURN, {"name": name, "seconds": TURN_SECONDS}).scalar()
-    connection.commit()
-    if not is_ours:
-        raise DatabaseUnavailable(
-            f"another process has been changing the tables of {_name(connection.engine)} for {TURN_SECONDS} seconds;"
-            " start again when it is done"
-        )
-
-
 def translated(error: Any, connection: Connection, cursor: Any) -> DBAPIError:
     """Return what SQLAlchemy raises for an error of the driver, and give the connection up if it is lost.
 
-    A room that executes statements on the driver's own cursor raises the result; the caller of `Database.transact`
-    then gets the same errors as from SQLAlchemy.
+    Work that executes statements on the driver's own cursor raises the result.
     """
     dialect, driver = connection.dialect, cast(Any, connection.connection)
     is_lost = dialect.is_disconnect(error, driver, cursor)

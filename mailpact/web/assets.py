@@ -1,6 +1,6 @@
 """Stylesheets, icons and scripts, served under addresses that contain their content's hash.
 
-A changed file gets another address, so browsers may keep what they have for ever and never show a stale page.
+A changed file gets another address, so browsers may keep a file for ever and never show an old one.
 """
 
 import hashlib
@@ -18,10 +18,7 @@ KEEP_FOR_EVER: Final = "public, max-age=31536000, immutable"
 def add_asset_routes(
     app: web.Application, package: str = "mailpact.web", content_types: Mapping[str, str] = CONTENT_TYPES
 ) -> dict[str, str]:
-    """Serve files of a package's folder `static`; return the path of each by its name: `assets["style.css"]`.
-
-    `content_types` says which files, and their types.
-    """
+    """Serve files of a package's folder `static`, those in `content_types`; return their paths by their names."""
     folder = resources.files(package) / "static"
     paths = {}
     for name, content_type in content_types.items():

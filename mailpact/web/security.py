@@ -1,8 +1,7 @@
 """HTTP headers that protect a page even if hostile text was not escaped.
 
-The pages are plain HTML with one stylesheet: no script runs, nothing is loaded from other sites, no
-other site may show the pages in a frame, and forms post only to the same site. Browsers and proxies do not store
-answers, unless a handler sets a Cache-Control header.
+No script runs, nothing is loaded from other sites, no other site may show the page in a frame, and forms post only to
+the same site. Browsers and proxies store no answers, unless a handler sets a Cache-Control header.
 """
 
 from collections.abc import Mapping

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-STOP_SECONDS = 5  # for requests that are being answered; an idle server does not wait
+STOP_SECONDS = 5  # for requests that are being answered; an idle server stops at once
 BACKLOG = 200
 
 
@@ -14,7 +14,7 @@ BACKLOG = 200
 async def serving(
     app: web.Application, listener: socket.socket, *, runner: type[web.AppRunner] = web.AppRunner
 ) -> AsyncIterator[None]:
-    """Serve until the caller leaves; closes the listener. No access log: paths and queries may hold addresses."""
+    """Serve until the context ends, and close the listener. No access log: paths and queries may hold addresses."""
     running = runner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
     await running.setup()
     try:

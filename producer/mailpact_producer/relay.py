@@ -21,8 +21,7 @@ from typing import Final, NoReturn
 
 import structlog
 
-from mailpact.amqp.batch import Routed
-from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.messages import Outcome, Routed
 from mailpact.amqp.publisher import Publisher
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact.database.transactions import Database, DatabaseUnavailable

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from mailpact.amqp.backoff import Uniform, backoff_seconds
-from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.messages import Outcome
 from mailpact.contracts.errors import ErrorCode, Refusal
 
 LONGEST_WAIT_SECONDS: Final = 300.0

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from mailpact.amqp.errors import BrokerLost, TopologyMismatch, talking
 from mailpact.amqp.publisher import Publisher
-from mailpact.amqp.topology import declare_ingress
+from mailpact.amqp.topology import declare_all
 from mailpact.contracts import catalogue
 from mailpact.database.engine import open_database
 from mailpact.database.transactions import Database
@@ -177,7 +177,7 @@ async def _declare(connection: AbstractConnection) -> None:
     """Declare what the site publishes to. The site is of use without mail, so it tries again where others would end."""
     try:
         with talking():
-            await declare_ingress(connection, topology=catalogue.load().topology)
+            await declare_all(connection, catalogue.load().topology.declared_by("producer"))
     except TopologyMismatch as error:
         raise BrokerLost(f"the exchange must be put right: {error}") from error
 

@@ -1,7 +1,6 @@
 """The health of a process as operators and orchestrators see it."""
 
 import asyncio
-import json
 import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -11,47 +10,12 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from mailpact import health
-from mailpact.health import Condition, health_app, readiness
+from mailpact.health import Condition, health_app
 from mailpact.web.serving import serving
 
 BROKER_AWAY = Condition("broker", ok=False, detail="cannot connect to the broker: connection refused")
 DATABASE = Condition("database", ok=True, detail="connected")
 MAIL_LATE = Condition("mail", ok=False, detail="degraded", required=False)
-
-
-@pytest.mark.parametrize(
-    ("conditions", "status"),
-    [
-        ([], 200),
-        ([DATABASE], 200),
-        ([DATABASE, MAIL_LATE], 200),
-        ([DATABASE, BROKER_AWAY], 503),
-        ([BROKER_AWAY, MAIL_LATE], 503),
-    ],
-)
-def test_a_process_is_ready_while_every_required_condition_holds(
-    conditions: list[Condition], status: int
-) -> None:
-    answer, body = readiness(conditions)
-
-    assert (answer, body["ready"]) == (status, status == 200)
-
-
-def test_each_condition_is_named_with_its_detail() -> None:
-    _, body = readiness([DATABASE, BROKER_AWAY, MAIL_LATE])
-
-    assert json.loads(json.dumps(body)) == {
-        "ready": False,
-        "conditions": {
-            "database": {"ok": True, "required": True, "detail": "connected"},
-            "broker": {
-                "ok": False,
-                "required": True,
-                "detail": "cannot connect to the broker: connection refused",
-            },
-            "mail": {"ok": False, "required": False, "detail": "degraded"},
-        },
-    }
 
 
 @asynccontextmanager
@@ -68,6 +32,50 @@ async def served(check: health.Check, registry: CollectorRegistry) -> AsyncItera
 
 async def all_well() -> Iterable[Condition]:
     return [DATABASE]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "status"),
+    [
+        ([], 200),
+        ([DATABASE], 200),
+        ([DATABASE, MAIL_LATE], 200),
+        ([DATABASE, BROKER_AWAY], 503),
+        ([BROKER_AWAY, MAIL_LATE], 503),
+    ],
+)
+async def test_a_process_is_ready_while_every_required_condition_holds(
+    conditions: list[Condition], status: int
+) -> None:
+    async def check() -> Iterable[Condition]:
+        return conditions
+
+    async with served(check, CollectorRegistry()) as client:
+        answer = await client.get("/readyz")
+        body = await answer.json()
+
+    assert (answer.status, body["ready"]) == (status, status == 200)
+
+
+async def test_each_condition_is_named_with_its_detail() -> None:
+    async def check() -> Iterable[Condition]:
+        return [DATABASE, BROKER_AWAY, MAIL_LATE]
+
+    async with served(check, CollectorRegistry()) as client:
+        body = await (await client.get("/readyz")).json()
+
+    assert body == {
+        "ready": False,
+        "conditions": {
+            "database": {"ok": True, "required": True, "detail": "connected"},
+            "broker": {
+                "ok": False,
+                "required": True,
+                "detail": "cannot connect to the broker: connection refused",
+            },
+            "mail": {"ok": False, "required": False, "detail": "degraded"},
+        },
+    }
 
 
 async def test_the_check_runs_for_each_request_and_does_not_make_the_process_look_dead() -> None:

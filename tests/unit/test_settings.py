@@ -275,7 +275,7 @@ def test_a_database_url_names_a_file() -> None:
 
 @pytest.mark.parametrize("name", ["a b.db", "100%.db", "%41.db", "ü☃.db", "what?.db", "a#b.db", "a@b:c.db"])
 def test_any_file_has_a_url(name: str, tmp_path: Path) -> None:
-    assert DatabaseUrl.of_file(tmp_path / name).path == tmp_path / name
+    assert DatabaseUrl(f"sqlite:///{tmp_path / name}").path == tmp_path / name
 
 
 @pytest.mark.parametrize(

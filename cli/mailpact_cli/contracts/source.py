@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from mailpact.contracts import catalogue
-from mailpact.contracts.catalogue import Catalogue, Contract, Limits, Status, contract_reader
-from mailpact.contracts.errors import CatalogueError
+from mailpact.contracts.catalogue import Catalogue, Contract, Limits, contract_reader, read_file
+from mailpact.contracts.errors import CatalogueError, ErrorCode
 from mailpact.contracts.validate import Validator
 from mailpact_cli import options
 
@@ -38,18 +38,27 @@ def find_contract(published: Catalogue, name: str) -> Contract:
     """Return a contract, also one that lies in the folder and was never released; raises as `Catalogue.contract`."""
     title, _, major = name.rpartition("/")
     folder = published.root / name
-    if name in published.contracts or not major.isdecimal() or not (folder / "schema.json").is_file():
+    if name in published.names or not major.isdecimal() or not (folder / "schema.json").is_file():
         return published.contract(name)
     row = {
         "name": title,
         "major": int(major),
         "version": f"{major}.0",
-        "status": Status.DRAFT,
+        "status": "draft",
         "schema": f"{name}/schema.json",
         "writer_schema": f"{name}/writer.schema.json",
         "binding": f"{name}/binding.json" if (folder / "binding.json").is_file() else None,
     }
     return contract_reader(published.root, row)()
+
+
+def advice(published: Catalogue, code: ErrorCode) -> str:
+    """Return what a publisher should do about an error code. Raises PublishedFileError."""
+
+    def of_code(document: Any) -> str:
+        return str({row["code"]: row["publisher"] for row in document["errors"]}[code])
+
+    return read_file(published.root / "errors.json", of_code)
 
 
 def limits_of(published: Catalogue, contract: Contract) -> Limits:

@@ -11,7 +11,14 @@ from mailpact.contracts.parse import parse
 from mailpact_cli import options
 from mailpact_cli.body_file import read_body
 from mailpact_cli.contracts.result import report
-from mailpact_cli.contracts.source import find_contract, folder_option, limits_of, read_contracts, validator
+from mailpact_cli.contracts.source import (
+    advice,
+    find_contract,
+    folder_option,
+    limits_of,
+    read_contracts,
+    validator,
+)
 
 
 def validate(
@@ -62,5 +69,5 @@ def _sentence(name: str, file: Path, refusal: Refusal | None, catalogue: Catalog
     if refusal is None:
         return f"{what} obeys {name}" + (", as writers must" if writer else "")
     place = f" at {refusal.pointer or 'the whole body'}, {refusal.keyword}" if refusal.keyword else ""
-    advice = catalogue.error_codes[refusal.code].publisher
-    return f"{what} breaks {name}: {refusal.code}{place}: {refusal.detail}\n{advice}"
+    said = f"{what} breaks {name}: {refusal.code}{place}: {refusal.detail}"
+    return f"{said}\n{advice(catalogue, refusal.code)}"

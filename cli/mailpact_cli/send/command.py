@@ -22,7 +22,7 @@ from mailpact_cli.serving import say
 if TYPE_CHECKING:
     from aiormq.abc import AbstractConnection
 
-    from mailpact.amqp.outcome import Outcome
+    from mailpact.amqp.messages import Outcome
     from mailpact_cli.send.events import Listener, StatusEvent
 
 APP_ID = "mailpact-send"
@@ -118,7 +118,7 @@ class _Sending:
                 print(json.dumps({"message_id": self._message_id, "events": events}))  # noqa: T201  # the result
 
     async def _publish(self, connection: "AbstractConnection") -> None:
-        from mailpact.amqp.outcome import Outcome
+        from mailpact.amqp.messages import Outcome
 
         outcome = await _published(connection, self._composed, self._message_id)
         if outcome is Outcome.UNROUTABLE:
@@ -158,8 +158,8 @@ class _Sending:
 async def _published(connection: "AbstractConnection", composed: Composed, message_id: str) -> "Outcome":
     from mailpact.amqp.channels import open_channel, publish
     from mailpact.amqp.errors import talking
-    from mailpact.amqp.messages import Message
-    from mailpact.amqp.topology import declare_ingress
+    from mailpact.amqp.messages import Message, Routed
+    from mailpact.amqp.topology import declare_all
 
     wire = composed.contract.wire
     message = Message(
@@ -171,8 +171,6 @@ async def _published(connection: "AbstractConnection", composed: Composed, messa
         timestamp=datetime.fromtimestamp(int(time.time()), UTC),
     )
     with talking():
-        await declare_ingress(connection, catalogue.load().topology)
+        await declare_all(connection, catalogue.load().topology.declared_by("producer"))
         channel = await open_channel(connection, confirms=True)
-    return await publish(
-        channel, message, exchange=wire.exchange, routing_key=wire.routing_key, seconds=CONFIRM_SECONDS
-    )
+    return await publish(channel, Routed(message, wire.exchange, wire.routing_key), CONFIRM_SECONDS)

@@ -84,7 +84,7 @@ def _refuse_data(catalogue: Catalogue, value: JsonObject) -> Refusal | None:
     """Return why the template's contract refuses the data; None if it accepts them or is not published."""
     asked: Any = value.get("template")
     name = f"template/{asked['name']}/{asked['version']}" if asked is not None else ""
-    if name not in catalogue.contracts:
+    if name not in catalogue.names:
         return None
     refusal = Validator(catalogue.contract(name).writer_schema).check(asked["data"])
     return refusal and replace(refusal, pointer=f"/template/data{refusal.pointer}")

@@ -11,7 +11,7 @@ from typing import cast
 from urllib.parse import unquote
 
 from mailpact.contracts.parse import JsonObject, JsonValue
-from mailpact.contracts.pointer import escaped, unescaped
+from mailpact.contracts.pointer import escaped
 from mailpact_contract_tool.compare.circles import in_circles
 from mailpact_contract_tool.compare.draft import DRAFT, Schema, metaschema_fault
 from mailpact_contract_tool.compare.node import (
@@ -26,6 +26,7 @@ from mailpact_contract_tool.compare.node import (
     canonical,
     plainest,
 )
+from mailpact_contract_tool.folder.documents import unescaped
 
 _MOST_NODES = 20_000
 _DEEPEST = 64

@@ -64,3 +64,8 @@ def array_at(holder: JsonObject, name: str) -> list[JsonValue]:
     """Return the array that a member holds; an empty array if the member is missing or holds something else."""
     value = holder.get(name)
     return value if isinstance(value, list) else []
+
+
+def unescaped(step: str) -> str:
+    """Return one step of a JSON pointer (RFC 6901) without its escapes."""
+    return step.replace("~1", "/").replace("~0", "~")

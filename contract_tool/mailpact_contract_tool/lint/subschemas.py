@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mailpact.contracts.parse import JsonObject, JsonValue
-from mailpact.contracts.pointer import escaped, unescaped
+from mailpact.contracts.pointer import escaped
 from mailpact_contract_tool.compare.node import MANY, NAMED, ONE
-from mailpact_contract_tool.folder.documents import object_at
+from mailpact_contract_tool.folder.documents import object_at, unescaped
 from mailpact_contract_tool.lint.rules import Fault, LintRule
 
 ONE_SCHEMA = frozenset({*ONE, "contentSchema"})

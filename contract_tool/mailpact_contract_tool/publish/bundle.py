@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 
 from mailpact.contracts.errors import CatalogueError
 from mailpact.contracts.parse import JsonObject, JsonValue
-from mailpact.contracts.pointer import unescaped
-from mailpact_contract_tool.folder.documents import array_at, object_at
+from mailpact_contract_tool.folder.documents import array_at, object_at, unescaped
 from mailpact_contract_tool.lint.subschemas import LISTED_SCHEMAS, NAMED_SCHEMAS, ONE_SCHEMA
 
 _OF_A_WHOLE_FILE = frozenset({"$id", "$schema", "examples"})

@@ -40,16 +40,16 @@ class Described:
 
 def describe(catalogue: Catalogue, published: Mapping[str, bytes]) -> tuple[Described, ...]:
     """Return every contract of `catalogue`, in its order; raise UnresolvedReference."""
-    return tuple(_described(catalogue, published, name) for name in catalogue.contracts)
+    return tuple(_described(catalogue, published, name) for name in catalogue.names)
 
 
 def _described(catalogue: Catalogue, published: Mapping[str, bytes], name: str) -> Described:
-    folder = f"{name}/"
+    contract, folder = catalogue.contract(name), f"{name}/"
     files = {path.removeprefix(folder): data for path, data in published.items() if path.startswith(folder)}
     return Described(
         name=name,
-        version=catalogue.contracts[name].version,
-        status=catalogue.contracts[name].status,
+        version=contract.version,
+        status=contract.status,
         schemas={side: _bundled(catalogue, name, side) for side in SIDES},
         binding=json.loads(files["binding.json"]) if "binding.json" in files else None,
         files=files,

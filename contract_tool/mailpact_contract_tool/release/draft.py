@@ -12,11 +12,10 @@ from typing import Any
 
 from mailpact.contracts.errors import CatalogueError, ErrorCode
 from mailpact.contracts.parse import JsonObject, JsonValue
-from mailpact.contracts.pointer import unescaped
 from mailpact_contract_tool.compare.draft import DRAFT
 from mailpact_contract_tool.compare.judge import counterexample
 from mailpact_contract_tool.compare.verdict import NO_WITNESS, NoWitness
-from mailpact_contract_tool.folder.documents import Files, Unreadable, json_bytes, read_object
+from mailpact_contract_tool.folder.documents import Files, Unreadable, json_bytes, read_object, unescaped
 from mailpact_contract_tool.folder.layout import ContractFolder
 from mailpact_contract_tool.lint.schemas import unusable_fault
 from mailpact_contract_tool.lint.subschemas import places

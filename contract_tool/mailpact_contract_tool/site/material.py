@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from mailpact.contracts.catalogue import Catalogue
+from mailpact.contracts.catalogue import Catalogue, read_file
 from mailpact_contract_tool.publish.described import describe
 from mailpact_contract_tool.site.pages import Command, Material
 
@@ -13,10 +13,15 @@ _TEMPLATES = Path(__file__).with_name("templates")
 def material(
     catalogue: Catalogue, published: Mapping[str, bytes], *, commands: tuple[Command, ...], archive: str
 ) -> Material:
-    """Return the sources of the site. `archive` is the name of the tarball on the site. Raises UnresolvedReference."""
+    """Return the sources of the site. `archive` is the name of the tarball on the site.
+
+    Raises UnresolvedReference, and PublishedFileError if errors.json is damaged.
+    """
     return Material(
         contracts=describe(catalogue, published),
-        errors={code.value: error for code, error in catalogue.error_codes.items()},
+        errors=read_file(
+            catalogue.root / "errors.json", lambda file: {row["code"]: row for row in file["errors"]}
+        ),
         published=published,
         rules=_pages("rules", beside="contract_tool"),
         how_to=_pages("how-to", beside="docs"),

@@ -16,7 +16,6 @@ from typing import Any
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 
-from mailpact.contracts.catalogue import ErrorMeaning
 from mailpact_contract_tool.publish.bundle import key
 from mailpact_contract_tool.publish.described import Described
 from mailpact_contract_tool.site.markdown import (
@@ -78,7 +77,7 @@ class Material:
     """
 
     contracts: Sequence[Described]
-    errors: Mapping[str, ErrorMeaning]
+    errors: Mapping[str, Mapping[str, str]]
     published: Mapping[str, bytes]
     rules: Mapping[str, str]
     how_to: Mapping[str, str]

@@ -11,11 +11,9 @@ from pamqp import commands
 from pamqp.frame import marshal
 
 from mailpact.amqp import publisher as publisher_module
-from mailpact.amqp.batch import Routed
-from mailpact.amqp.messages import Message
-from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.messages import Message, Outcome, Routed
 from mailpact.amqp.publisher import Publisher
-from mailpact.amqp.topology import declare_ingress
+from mailpact.amqp.topology import declare_all
 from mailpact.contracts import catalogue
 
 QUEUE = "letters"
@@ -211,7 +209,9 @@ async def test_an_exchange_that_somebody_deleted_leaves_the_batch_unknown_and_is
     broker: Any, channel: AbstractChannel, while_running: Any
 ) -> None:
     topology = catalogue.load().topology
-    sender = Publisher(broker.url, "test", declare=partial(declare_ingress, topology=topology))
+    sender = Publisher(
+        broker.url, "test", declare=partial(declare_all, topology=topology.declared_by("producer"))
+    )
     async with while_running(sender.run()):
         await sender.wait_until_open()
         await channel.exchange_delete("email")

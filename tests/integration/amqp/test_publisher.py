@@ -11,10 +11,9 @@ from pamqp.frame import marshal
 
 from mailpact.amqp import publisher as publisher_module
 from mailpact.amqp.errors import TopologyMismatch
-from mailpact.amqp.messages import Message
-from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.messages import Message, Outcome
 from mailpact.amqp.publisher import Publisher
-from mailpact.amqp.topology import declare_all, declare_ingress
+from mailpact.amqp.topology import declare_all
 from mailpact.amqp.transport import Connection
 from mailpact.contracts import catalogue
 from mailpact.settings import AmqpUrl
@@ -280,7 +279,7 @@ async def test_an_exchange_that_somebody_deleted_is_declared_again(
     broker: Any, channel: AbstractChannel, while_running: Any
 ) -> None:
     topology = catalogue.load().topology
-    sender = publisher(broker.url, partial(declare_ingress, topology=topology))
+    sender = publisher(broker.url, partial(declare_all, topology=topology.declared_by("producer")))
     async with while_running(sender.run()):
         await sender.wait_until_open()
         await channel.exchange_delete("email")

@@ -13,7 +13,9 @@ from pamqp.frame import marshal
 
 from mailpact.amqp import channels
 from mailpact.amqp import subscriber as subscriber_module
+from mailpact.amqp.batch import send
 from mailpact.amqp.errors import TopologyMismatch
+from mailpact.amqp.messages import Outcome, Routed
 from mailpact.amqp.subscriber import Delivery, SettledTwice, Subscriber
 from mailpact.amqp.topology import declare_all
 from mailpact.amqp.transport import Connection
@@ -353,7 +355,7 @@ async def test_no_properties_of_a_stranger_cost_the_connection_or_a_neighbour(
         )
 
         again = replace(receiver.deliveries[0].message, message_id="m", headers={"x-error-code": "schema"})
-        await channel.basic_publish(again.body, routing_key="nobody", properties=again.properties())
+        await send(channel, [Routed(again, "", "nobody", mandatory=False)], [Outcome.UNKNOWN])
         assert proxy.connections == 1
 
 

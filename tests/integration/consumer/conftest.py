@@ -249,7 +249,7 @@ async def amqp_url(real_servers: Any) -> AsyncIterator[str]:
 def inbox_url(real_servers: Any, tmp_path: Path) -> DatabaseUrl:
     """Return a database without tables."""
     if real_servers is None:
-        return DatabaseUrl.of_file(tmp_path / "inbox.db")
+        return DatabaseUrl(f"sqlite:///{tmp_path / 'inbox.db'}")
     return DatabaseUrl(real_servers.database_url)
 
 

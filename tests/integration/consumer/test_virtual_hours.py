@@ -74,7 +74,7 @@ async def stage_in(folder: Path, server: HarshServer) -> AsyncIterator[Stage]:
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(0)
     async with devbroker_running(listener, journal=None) as broker:
-        yield Stage(broker.url, DatabaseUrl.of_file(folder / "inbox.db"), server)
+        yield Stage(broker.url, DatabaseUrl(f"sqlite:///{folder / 'inbox.db'}"), server)
 
 
 async def publish(stage: Stage, first: int, count: int) -> None:

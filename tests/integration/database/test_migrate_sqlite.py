@@ -31,7 +31,7 @@ Releases = Callable[..., Path]
 @pytest.fixture
 def opened() -> Callable[[Path], Database]:
     """Open a database file; leaving it closes it again."""
-    return lambda path: open_database(DatabaseUrl.of_file(path))
+    return lambda path: open_database(DatabaseUrl(f"sqlite:///{path}"))
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ from mailpact.database.engine import open_database
 from mailpact.database.migrate import migrate
 from mailpact.settings import DatabaseUrl
 async def main():
-    database = open_database(DatabaseUrl.of_file(Path({str(tmp_path / "x.db")!r})))
+    database = open_database(DatabaseUrl("sqlite:///" + {str(tmp_path / "x.db")!r}))
     await migrate(database, Path({str(folder)!r}), head="room0001", version_table="room_version")
     await database.close()
 asyncio.run(main())
@@ -106,7 +106,7 @@ from mailpact.database.engine import open_database
 from mailpact.database.migrate import migrate
 from mailpact.settings import DatabaseUrl
 async def main():
-    database = open_database(DatabaseUrl.of_file(Path({str(tmp_path / "x.db")!r})))
+    database = open_database(DatabaseUrl("sqlite:///" + {str(tmp_path / "x.db")!r}))
     await migrate(database, Path({str(folder)!r}), head="room0002", version_table="room_version")
     await database.close()
 import alembic.command  # so that all of them are ready at the same moment

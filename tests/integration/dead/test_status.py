@@ -32,7 +32,7 @@ def sha256(address: str) -> str:
 async def inbox_url(real_servers: Any, tmp_path: Path) -> DatabaseUrl:
     """Return an inbox with one mail that was sent and one that waits."""
     url = (
-        DatabaseUrl.of_file(tmp_path / "inbox.db")
+        DatabaseUrl(f"sqlite:///{tmp_path / 'inbox.db'}")
         if real_servers is None
         else DatabaseUrl(real_servers.database_url)
     )

@@ -227,7 +227,7 @@ async def test_tables_of_an_older_and_of_a_newer_release(
     real_servers: Any, tmp_path: Path, doctor: Doctor
 ) -> None:
     url = (
-        DatabaseUrl.of_file(tmp_path / "inbox.db")
+        DatabaseUrl(f"sqlite:///{tmp_path / 'inbox.db'}")
         if real_servers is None
         else DatabaseUrl(real_servers.database_url)
     )

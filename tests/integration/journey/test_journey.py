@@ -80,7 +80,7 @@ async def viewer() -> AsyncIterator[str]:
 @pytest.fixture
 async def databases(tmp_path: Path) -> list[str]:
     """Return the options that name an empty inbox, and an outbox with one confirmed message."""
-    inbox_url, site_url = (DatabaseUrl.of_file(tmp_path / name) for name in ("inbox.db", "cms.db"))
+    inbox_url, site_url = (DatabaseUrl(f"sqlite:///{tmp_path / name}") for name in ("inbox.db", "cms.db"))
     async with open_database(inbox_url) as database:
         await Inbox(database, "o").prepare()
     message = Message(body=b"{}", message_id=ID, timestamp=datetime(2026, 11, 28, 10, 0, tzinfo=UTC))

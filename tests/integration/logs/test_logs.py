@@ -118,6 +118,7 @@ async def test_wrong_use_is_told(run: Run) -> None:
     )
 
     assert [done.returncode for done in (level, out, spelling)] == [2, 2, 2]
+    assert "Invalid value for '--level': 'bad' is not one of 'trace', 'debug'," in level.stderr
 
 
 async def test_following_shows_what_waits_and_what_comes_each_once(broker: Broker, tmp_path: Path) -> None:

@@ -238,7 +238,7 @@ def migrated(databases: Databases) -> Iterator[str]:
 def data(real_servers: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Data:
     """The CMS's database: empty on SQLite; on MariaDB, whose migrations take a second, with the tables they make."""
     if real_servers is None:
-        return Data(DatabaseUrl.of_file(tmp_path / "cms.db"))
+        return Data(DatabaseUrl(f"sqlite:///{tmp_path / 'cms.db'}"))
     name = real_servers.database_url.rpartition("/")[2]
     request.getfixturevalue("databases").copy_tables(request.getfixturevalue("migrated"), name)
     return Data(DatabaseUrl(real_servers.database_url))

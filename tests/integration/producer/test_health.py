@@ -82,14 +82,14 @@ async def test_exchange_that_is_put_right_is_used_without_a_restart(
     start: Any, broker: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     refusals = ["wrong kind"] * 2
-    declare_ingress = service.declare_ingress
+    declare_all = service.declare_all
 
     async def refused(connection: Any, topology: Any) -> None:
         if refusals:
             raise TopologyMismatch(refusals.pop())
-        await declare_ingress(connection, topology)
+        await declare_all(connection, topology)
 
-    monkeypatch.setattr(service, "declare_ingress", refused)
+    monkeypatch.setattr(service, "declare_all", refused)
     async with broker.running():
         site, _ = await start()
         await site.register("ada@example.org")

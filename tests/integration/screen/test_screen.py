@@ -50,7 +50,7 @@ async def amqp_url(real_servers: Any) -> AsyncIterator[str]:
 @pytest.fixture
 async def inbox_url(real_servers: Any, tmp_path: Path) -> AsyncIterator[str]:
     """Return an inbox's URL: two mails sent just now, one long ago, one failed, one deferred, and a live consumer."""
-    url = DatabaseUrl.of_file(tmp_path / "inbox.db")
+    url = DatabaseUrl(f"sqlite:///{tmp_path / 'inbox.db'}")
     if real_servers is not None:
         url = DatabaseUrl(real_servers.database_url)
     async with open_database(url) as database:
@@ -145,7 +145,7 @@ async def test_nothing_that_answers_is_exit_code_3_and_each_part_says_why(status
 
 
 async def test_an_inbox_without_tables_and_one_of_another_release(tmp_path: Path, status: Status) -> None:
-    url = DatabaseUrl.of_file(tmp_path / "inbox.db")
+    url = DatabaseUrl(f"sqlite:///{tmp_path / 'inbox.db'}")
     url.path.touch()
     words = ("--json", "--amqp-url", "amqp://127.0.0.1:1", "--inbox-url", url.url)
     without = json.loads((await status(*words)).stdout)

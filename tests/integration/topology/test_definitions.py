@@ -13,7 +13,7 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 from aiormq.exceptions import ChannelAccessRefused, ProbableAuthenticationError
 from pamqp.commands import Basic
 
-from mailpact.amqp.topology import declare_all, declare_ingress
+from mailpact.amqp.topology import declare_all
 from mailpact.contracts import catalogue
 from mailpact.settings import AmqpUrl, DatabaseUrl
 from mailpact.telemetry import Journey
@@ -52,7 +52,7 @@ async def test_consumer_mails_what_a_producer_sends_on_the_imported_topology(
     settings = ConsumerSettings(
         amqp_url=AmqpUrl.parse(imported.url("mailpact-consumer")),
         smtp_url=SmtpUrl("127.0.0.1", mailbox.port),
-        inbox_url=DatabaseUrl.of_file(tmp_path / "inbox.db"),
+        inbox_url=DatabaseUrl(f"sqlite:///{tmp_path / 'inbox.db'}"),
         mail_from=Mailbox("cms@mail.example"),
     )
 
@@ -92,7 +92,7 @@ async def test_producer_declares_and_publishes_to_the_public_exchange(imported) 
     imported.set_passwords()
 
     async with aiormq.connect(imported.url("mailpact-producer")) as connection:
-        await declare_ingress(connection, TOPOLOGY)
+        await declare_all(connection, TOPOLOGY.declared_by("producer"))
         channel = await connection.channel(publisher_confirms=True)
         await channel.basic_publish(b"{}", exchange="email", routing_key="", mandatory=True)
 
@@ -233,7 +233,7 @@ async def test_site_mails_with_the_rights_of_either_user(imported, tmp_path, use
     listener = socket.create_server(("127.0.0.1", 0))
     site = f"http://127.0.0.1:{listener.getsockname()[1]}"
     settings = ProducerSettings(
-        site, AmqpUrl.parse(imported.url(user)), DatabaseUrl.of_file(tmp_path / "cms.db")
+        site, AmqpUrl.parse(imported.url(user)), DatabaseUrl(f"sqlite:///{tmp_path / 'cms.db'}")
     )
     cookies = aiohttp.CookieJar(unsafe=True)
 

@@ -68,7 +68,7 @@ class Consumers(RuleBasedStateMachine):
         super().__init__()
         self.folder = TemporaryDirectory()
         self.runner = asyncio.Runner()
-        self.database = open_database(DatabaseUrl.of_file(Path(self.folder.name) / "inbox.db"))
+        self.database = open_database(DatabaseUrl(f"sqlite:///{Path(self.folder.name) / 'inbox.db'}"))
         without_waiting_for_the_disk(self.database)
         self.numbers = count()
         self.now = 100.0

@@ -9,6 +9,7 @@ from aiormq.abc import AbstractChannel, ChannelFrame
 from pamqp import frame
 from pamqp.commands import Basic
 
+from mailpact.amqp.messages import Message
 from mailpact.amqp.subscriber import Acks
 
 DELIVERIES = 40
@@ -57,7 +58,7 @@ async def test_no_delivery_is_settled_twice_whatever_the_order(seed: int) -> Non
     channel = SlowChannel(chance)
     acks = Acks(cast(AbstractChannel, channel))
     for tag in range(1, DELIVERIES + 1):
-        acks.delivered(tag)
+        acks.delivery((tag, False, "", "", Message(b"")))
     settled: set[int] = set()
 
     async def settle(tag: int) -> Any:

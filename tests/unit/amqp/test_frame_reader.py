@@ -67,12 +67,14 @@ async def test_deliveries_on_a_channel_are_passed_on_and_other_frames_are_not(se
 
     frames = await read_all(b"".join(parts), received, chance=random.Random(seed))
 
-    assert [(one.tag, one.redelivered, one.properties.message_id) for one in received] == [
+    assert [(tag, redelivered, message.message_id) for tag, redelivered, _, _, message in received] == [
         (1, False, "m1"),
         (2, True, "m2"),
         (4, True, "m4"),
     ]
-    assert {(one.exchange, one.routing_key, one.body) for one in received} == {("email", "key", BODY)}
+    assert {(exchange, key, message.body) for _, _, exchange, key, message in received} == {
+        ("email", "key", BODY)
+    }
     # The delivery on the other channel has four frames. Heartbeats may have come in for aiormq's clock.
     kinds = [type(one).__name__ for one in frames if not isinstance(one, Heartbeat)]
     assert kinds == ["ConsumeOk", "Deliver", "ContentHeader", "ContentBody", "ContentBody", "CancelOk"]
@@ -83,7 +85,7 @@ async def test_aiormq_sees_a_heartbeat_where_only_deliveries_come() -> None:
 
     frames = await read_all(b"".join(delivery(7)), received, chance=random.Random(0))
 
-    assert [one.tag for one in received] == [7]
+    assert [tag for tag, *_ in received] == [7]
     assert [type(one) for one in frames] == [Heartbeat]
 
 
@@ -94,7 +96,7 @@ async def test_delivery_with_a_property_that_cannot_be_decoded_is_passed_on() ->
 
     await read_all(method + broken + b"".join(bodies), received, chance=random.Random(0))
 
-    assert [(one.properties.message_id, one.body) for one in received] == [("?x", BODY)]
+    assert [(message.message_id, message.body) for *_, message in received] == [("?x", BODY)]
 
 
 async def test_delivery_whose_header_is_cut_short_ends_the_connection() -> None:

@@ -37,22 +37,22 @@ messages = st.builds(
 )
 
 
-def over_the_wire(properties: Basic.Properties) -> Basic.Properties:
+def over_the_wire(message: Message) -> Basic.Properties:
     header = ContentHeader()
-    header.unmarshal(ContentHeader(properties=properties).marshal())
+    header.unmarshal(content_header(message))
     return header.properties
 
 
 @given(messages)
 def test_a_message_is_received_as_it_was_published(message: Message) -> None:
-    received = Message.received(message.body, over_the_wire(message.properties()))
+    received = Message.received(message.body, over_the_wire(message))
 
     assert received == message
 
 
 @given(messages)
 def test_every_message_is_published_persistent(message: Message) -> None:
-    assert message.properties().delivery_mode == 2
+    assert over_the_wire(message).delivery_mode == 2
 
 
 def test_a_message_leaves_behind_properties_that_a_broker_would_act_on() -> None:
@@ -60,7 +60,7 @@ def test_a_message_leaves_behind_properties_that_a_broker_would_act_on() -> None
         expiration="60000", priority=9, user_id="shop", delivery_mode=1, message_id="id"
     )
 
-    again = Message.received(b"", dangerous).properties()
+    again = over_the_wire(Message.received(b"", dangerous))
 
     assert again == Basic.Properties(delivery_mode=2, message_id="id")
 
@@ -68,7 +68,19 @@ def test_a_message_leaves_behind_properties_that_a_broker_would_act_on() -> None
 @given(messages, st.sampled_from(["", "x" * 255, "x" * 90, None]))
 def test_content_header_is_what_the_library_would_encode(message: Message, app_id: str | None) -> None:
     for each in (replace(message, app_id=app_id), replace(message, app_id=app_id, headers={})):
-        encoded = ContentHeader(properties=each.properties(), body_size=len(each.body)).marshal()
+        properties = Basic.Properties(
+            content_type=each.content_type,
+            content_encoding=each.content_encoding,
+            headers=dict(each.headers) or None,  # type: ignore[arg-type]  # pamqp checks each value as it encodes
+            delivery_mode=2,
+            correlation_id=each.correlation_id,
+            reply_to=each.reply_to,
+            message_id=each.message_id,
+            timestamp=each.timestamp,
+            message_type=each.type,
+            app_id=each.app_id,
+        )
+        encoded = ContentHeader(properties=properties, body_size=len(each.body)).marshal()
 
         assert content_header(each) == encoded
 

@@ -18,7 +18,7 @@ from mailpact_consumer.grouping import LARGEST, Grouping
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     """Yield a database with one empty table of numbers."""
-    database = open_database(DatabaseUrl.of_file(tmp_path / "numbers.db"))
+    database = open_database(DatabaseUrl(f"sqlite:///{tmp_path / 'numbers.db'}"))
     await database.transact(lambda c: c.execute(text("CREATE TABLE numbers (n INTEGER CHECK (n < 1000))")))
     yield database
     await database.close()

@@ -48,7 +48,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("prepared") / "inbox.db"
 
     async def make() -> None:
-        async with open_database(DatabaseUrl.of_file(path)) as opened:
+        async with open_database(DatabaseUrl(f"sqlite:///{path}")) as opened:
             await Inbox(opened, "nobody").prepare()
 
     asyncio.run(make())
@@ -58,7 +58,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def database(prepared: Path, tmp_path: Path) -> AsyncIterator[Database]:
     """Yield a consumer's database with its tables."""
-    async with open_database(DatabaseUrl.of_file(shutil.copy(prepared, tmp_path))) as opened:
+    async with open_database(DatabaseUrl(f"sqlite:///{shutil.copy(prepared, tmp_path)}")) as opened:
         yield opened
 
 
@@ -365,7 +365,7 @@ async def test_row_keeps_the_digest_of_the_template_of_its_last_claim(database: 
 
 
 async def test_consumer_of_revision_2_0_goes_on_beside_one_of_this_release(tmp_path: Path) -> None:
-    async with open_database(DatabaseUrl.of_file(tmp_path / "old.db")) as old:
+    async with open_database(DatabaseUrl(f"sqlite:///{tmp_path / 'old.db'}")) as old:
         await migrate(old, MIGRATIONS, head="2.0", version_table=VERSION_TABLE)
         await Liveness(old, "older", monotonic=lambda: 0.0).announce()
 
@@ -378,7 +378,7 @@ async def test_consumer_of_revision_2_0_goes_on_beside_one_of_this_release(tmp_p
 async def test_migration_refuses_while_consumers_of_the_first_release_live_and_names_them(
     tmp_path: Path,
 ) -> None:
-    async with open_database(DatabaseUrl.of_file(tmp_path / "old.db")) as old:
+    async with open_database(DatabaseUrl(f"sqlite:///{tmp_path / 'old.db'}")) as old:
         await migrate(old, MIGRATIONS, head="0001", version_table=VERSION_TABLE)
         renewed = f"INSERT INTO inbox_owners VALUES ('still-there', {SQLITE_NOW})"
         await old.transact(lambda connection: connection.exec_driver_sql(renewed))

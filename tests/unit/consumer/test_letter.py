@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailpact.amqp.batch import content_header
 from mailpact.amqp.messages import Message
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact_consumer.letter import (
@@ -103,7 +104,7 @@ def test_what_a_broker_would_act_on_and_older_reasons_are_left_behind() -> None:
 def test_letter_can_be_published_whatever_headers_the_publisher_wrote(headers: dict[str, object]) -> None:
     letter = about_refusal(Message(b"{}", headers=headers))
 
-    letter.properties().marshal()
+    content_header(letter)
 
 
 @given(st.text(st.characters(), max_size=800))
@@ -111,7 +112,7 @@ def test_reply_becomes_one_short_line_that_a_header_can_carry_whatever_the_serve
     letter = about_recipient(Message(b""), f"550 {text}")
 
     detail = str(letter.headers["x-error-detail"])
-    letter.properties().marshal()
+    content_header(letter)
     assert detail.isascii()
     assert detail.isprintable()
     assert len(detail) <= 500

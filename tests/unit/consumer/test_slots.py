@@ -54,7 +54,7 @@ async def test_waiter_that_is_cancelled_leaves_nothing_behind() -> None:
 
 def delivered(count: int) -> Delivery:
     acks: Any = None  # no message is acked here
-    return Delivery(Message(b""), "email", "", count > 0, count, 1, acks)
+    return Delivery(Message(b"", headers={"x-delivery-count": count}), "email", "", count > 0, 1, acks)
 
 
 async def most_at_once(

@@ -10,7 +10,7 @@ import pytest
 
 from mailpact.contracts import catalogue
 from mailpact.contracts.errors import ErrorCode, NotAMessageError, PublishedFileError, UnknownContractError
-from mailpact_cli.contracts.source import limits_of
+from mailpact_cli.contracts.source import advice, limits_of
 from mailpact_contract_tool.site.members import members
 
 
@@ -36,10 +36,19 @@ def test_error_codes_are_those_of_errors_json_in_its_order(published):
     assert list(ErrorCode) == [entry["code"] for entry in listed]
 
 
-def test_each_error_code_says_what_it_means_and_what_to_do():
-    for entry in catalogue.load().error_codes.values():
-        assert entry.meaning.endswith(".")
-        assert entry.publisher.endswith(".")
+def test_each_error_code_says_what_it_means_and_what_to_do(published):
+    for entry in json.loads((published / "errors.json").read_text())["errors"]:
+        assert entry["meaning"].endswith(".")
+        assert entry["publisher"].endswith(".")
+
+
+def test_the_publisher_is_told_what_to_do_and_a_damaged_list_is_named(copied):
+    contracts = catalogue.read(copied)
+
+    assert advice(contracts, ErrorCode.TOO_LARGE).endswith(".")
+    (copied / "errors.json").write_bytes(b'{"errors": [{"code": "too_large"}]}')
+    with pytest.raises(PublishedFileError, match=r"errors\.json: is not of the published form"):
+        advice(contracts, ErrorCode.TOO_LARGE)
 
 
 def test_index_holds_the_hash_of_each_published_file(index, published):
@@ -241,13 +250,15 @@ def test_only_the_contract_that_is_asked_for_is_read(copied):
     published = catalogue.read(copied)
 
     assert published.contract("email/1").version == "1.0"
-    assert "email/2" in published.contracts
+    assert "email/2" in published.names
     with pytest.raises(PublishedFileError, match=r"email/2/schema\.json"):
         published.contract("email/2")
 
 
 def test_read_gives_the_same_from_any_folder(copied):
-    assert catalogue.read(copied) == catalogue.load()
+    read, installed = catalogue.read(copied), catalogue.load()
+
+    assert (read.contracts, read.topology) == (installed.contracts, installed.topology)
 
 
 def test_unknown_contract_is_named_with_those_that_there_are():
@@ -263,7 +274,6 @@ def test_unknown_contract_is_named_with_those_that_there_are():
         ("index.json", b'{"contracts": 5}', "not of the published form"),
         ("index.json", b'{"contracts": [{"name": "email", "major": 1}]}', "version"),
         ("topology.json", b'{"exchanges": [{}], "queues": [], "bindings": []}', "not of the published form"),
-        ("errors.json", b'{"errors": [{"code": "oops", "meaning": "", "publisher": ""}]}', "oops"),
         ("email/1/schema.json", b"{", "not JSON at line 1"),
         ("email/1/schema.json", b"[]", "a schema is an object"),
         ("email/1/binding.json", b'{"exchange": "email"}', "writers"),
@@ -279,5 +289,5 @@ def test_damaged_file_is_named_with_its_fault(copied, file, content, fault):
         (copied / file).write_bytes(content)
 
     with pytest.raises(PublishedFileError, match=fault) as caught:
-        list(catalogue.read(copied).contracts.values())
+        _ = catalogue.read(copied).contracts
     assert caught.value.path == copied / file

@@ -15,7 +15,7 @@ Opening = Callable[[Path], Database]
 @pytest.fixture
 def opened() -> Opening:
     """Open a database file; leaving it closes it again."""
-    return lambda path: open_database(DatabaseUrl.of_file(path))
+    return lambda path: open_database(DatabaseUrl(f"sqlite:///{path}"))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("migrated") / "cms.db"
 
     async def make() -> None:
-        async with open_database(DatabaseUrl.of_file(path)) as opened:
+        async with open_database(DatabaseUrl(f"sqlite:///{path}")) as opened:
             await migrate(opened, MIGRATIONS, head=HEAD, version_table=VERSION_TABLE)
 
     asyncio.run(make())
@@ -30,5 +30,5 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def database(migrated: Path, tmp_path: Path) -> AsyncIterator[Database]:
     """Yield a CMS's database with its tables."""
-    async with open_database(DatabaseUrl.of_file(shutil.copy(migrated, tmp_path))) as opened:
+    async with open_database(DatabaseUrl(f"sqlite:///{shutil.copy(migrated, tmp_path)}")) as opened:
         yield opened

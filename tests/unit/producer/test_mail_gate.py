@@ -25,7 +25,7 @@ class Clock:
 
 async def test_network_over_its_limit_is_refused_for_a_minute_without_another_look(tmp_path: Path) -> None:
     now = Clock()
-    async with open_database(DatabaseUrl.of_file(tmp_path / "cms.db")) as database:
+    async with open_database(DatabaseUrl(f"sqlite:///{tmp_path / 'cms.db'}")) as database:
         await schema.prepare(database)
         gate = MailGate(database, MailLimits(mailbox=0, network=1), b"key", now=now)
         request = gate.request("ada@example.org", HOME)
@@ -45,7 +45,7 @@ async def test_network_over_its_limit_is_refused_for_a_minute_without_another_lo
 
 
 async def test_network_has_no_more_in_work_than_it_may_request_in_an_hour(tmp_path: Path) -> None:
-    async with open_database(DatabaseUrl.of_file(tmp_path / "cms.db")) as database:
+    async with open_database(DatabaseUrl(f"sqlite:///{tmp_path / 'cms.db'}")) as database:
         gate = MailGate(database, MailLimits(mailbox=0, network=2), b"key", now=Clock())
         request = gate.request("ada@example.org", HOME)
 
@@ -57,7 +57,7 @@ async def test_network_has_no_more_in_work_than_it_may_request_in_an_hour(tmp_pa
 
 
 async def test_full_mailbox_counts_for_the_network_and_does_nothing(tmp_path: Path) -> None:
-    async with open_database(DatabaseUrl.of_file(tmp_path / "cms.db")) as database:
+    async with open_database(DatabaseUrl(f"sqlite:///{tmp_path / 'cms.db'}")) as database:
         await schema.prepare(database)
         gate = MailGate(database, MailLimits(mailbox=1, network=3), b"key", now=Clock())
         request = gate.request("ada@example.org", HOME)
@@ -70,7 +70,7 @@ async def test_full_mailbox_counts_for_the_network_and_does_nothing(tmp_path: Pa
 
 
 async def test_failed_work_counts_nothing(tmp_path: Path) -> None:
-    async with open_database(DatabaseUrl.of_file(tmp_path / "cms.db")) as database:
+    async with open_database(DatabaseUrl(f"sqlite:///{tmp_path / 'cms.db'}")) as database:
         await schema.prepare(database)
         gate = MailGate(database, MailLimits(mailbox=1, network=1), b"key", now=Clock())
         request = gate.request("ada@example.org", HOME)

@@ -9,9 +9,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 from structlog.testing import capture_logs
 
-from mailpact.amqp.batch import Routed
-from mailpact.amqp.messages import Message
-from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.messages import Message, Outcome, Routed
 from mailpact.contracts import catalogue
 from mailpact.database.transactions import Database
 from mailpact.telemetry import Journey

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailpact.amqp.outcome import Outcome
+from mailpact.amqp.messages import Outcome
 from mailpact.contracts.errors import ErrorCode, Refusal
 from mailpact_producer.relay_plan import Dead, Published, PutBack, step_after
 

@@ -12,7 +12,7 @@ from mailpact_producer.store.schema import HEAD, MIGRATIONS, VERSION_TABLE, meta
 
 
 async def test_migrated_tables_are_those_of_the_schema(tmp_path: Path) -> None:
-    database = open_database(DatabaseUrl.of_file(tmp_path / "cms.db"))
+    database = open_database(DatabaseUrl(f"sqlite:///{tmp_path / 'cms.db'}"))
     await migrate(database, MIGRATIONS, head=HEAD, version_table=VERSION_TABLE)
 
     differences = await database.transact(
