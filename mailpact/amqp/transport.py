@@ -105,7 +105,8 @@ class _Frames(TransportFactory):
                     # aiormq gives a connection up from which it has seen no frame for a while.
                     frame = HEARTBEAT
             elif frame[0] == HEADER_FRAME:
-                frame = _with_decodable_header(frame)
+                payload = decodable(_payload(frame))
+                frame = frame[:3] + len(payload).to_bytes(4) + payload + frame[-1:]
             elif frame[0] == METHOD_FRAME and frame.startswith(CONNECTION_CLOSE, PAYLOAD_AT):
                 self._keep_last_words(frame[PAYLOAD_AT:])
             self._given_at = loop.time()
@@ -154,10 +155,3 @@ def _payload(frame: bytes) -> bytes:
 def _short_text(method: bytes, start: int) -> tuple[str, int]:
     end = start + 1 + method[start]
     return method[start + 1 : end].decode(errors="replace"), end
-
-
-def _with_decodable_header(frame: bytes) -> bytes:
-    """Return a header frame that pamqp can decode. Raises InvalidFrameError if its payload ends too early."""
-    payload = _payload(frame)
-    changed = decodable(payload)
-    return frame if changed is payload else frame[:3] + len(changed).to_bytes(4) + changed + frame[-1:]

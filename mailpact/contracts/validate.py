@@ -56,9 +56,7 @@ class Validator:
         `value` comes from `parse`. Writers parse their own bytes too, because a Python string can hold half a surrogate
         pair, which is not found here.
         """
-        if self._engine.is_valid(value):
-            return None
-        return self._explain(value)
+        return None if self._engine.is_valid(value) else self._explain(value)
 
     def _explain(self, value: JsonValue) -> Refusal:
         from jsonschema import Draft202012Validator

@@ -17,7 +17,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final, Self, TypeVar, cast
 
@@ -131,13 +131,11 @@ class Database:
         return self._run_on(self._engine.connect(), work)
 
     def _kept(self, now: float) -> Connection | None:
-        try:
+        with suppress(IndexError):
             connection, used_at = self._idle.pop()
-        except IndexError:
-            return None
-        if now - used_at <= KEPT_SECONDS:
-            return connection
-        connection.close()
+            if now - used_at <= KEPT_SECONDS:
+                return connection
+            connection.close()
         return None
 
     def _run_on(self, connection: Connection, work: Callable[[Connection], T]) -> T:

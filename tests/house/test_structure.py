@@ -24,7 +24,7 @@ ROOMS = {
 KERNEL = ROOT / "mailpact"
 SOURCES = sorted(path for folder in (KERNEL, *ROOMS.values()) for path in folder.rglob("*.py"))
 LONGEST_FUNCTION, LONGEST_FILE = 60, 400
-LARGEST_KERNEL = 3_010  # lines
+LARGEST_KERNEL = 3_000  # lines
 LARGEST_DEVBROKER = 2_400  # lines of code; whoever needs more uses RabbitMQ
 SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "base", "misc"}
 
