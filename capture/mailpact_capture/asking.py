@@ -3,12 +3,14 @@
 The functions raise 400 or 404 if the server cannot answer the request.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
+from mailpact_capture import limits
 from mailpact_capture.envelope import is_namespace
 from mailpact_capture.gate import FOLLOWED_LINK
 from mailpact_capture.ids import PUBLIC_ID
@@ -101,24 +103,28 @@ async def stored_mail(store: Store, request: web.Request, *, mark_read: bool = F
     return stored
 
 
-def _may_hold(count: int) -> bool:
-    return count >= 0  # a small body is not counted
+def _uncounted(_size: int) -> bool:
+    return True
 
 
 async def body_of(
-    request: web.Request, most: int = MAX_JSON_BYTES, hold: Callable[[int], bool] = _may_hold
+    request: web.Request, most: int = MAX_JSON_BYTES, hold: Callable[[int], bool] = _uncounted
 ) -> bytes:
-    """Return the request's body; raise 413 if the body is too large.
+    """Return the request's body; raise 413 if the body is too large, and 408 if it does not come in time.
 
     `hold` is called with the size of each chunk. If `hold` returns False, 503 is raised.
     """
     content = bytearray()
-    async for chunk in request.content.iter_any():
-        if not hold(len(chunk)):
-            raise web.HTTPServiceUnavailable(text="Error: too much mail at once, try again later\n")
-        content += chunk
-        if len(content) > most:
-            raise web.HTTPRequestEntityTooLarge(max_size=most, actual_size=len(content))
+    try:
+        async with asyncio.timeout(limits.BODY_SECONDS):
+            async for chunk in request.content.iter_any():
+                if not hold(len(chunk)):
+                    raise web.HTTPServiceUnavailable(text="Error: too much mail at once, try again later\n")
+                content += chunk
+                if len(content) > most:
+                    raise web.HTTPRequestEntityTooLarge(max_size=most, actual_size=len(content))
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text="Error: the body did not come in time\n") from None
     return bytes(content)
 
 
@@ -134,7 +140,7 @@ def _once_each(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 async def json_of(
-    request: web.Request, most: int = MAX_JSON_BYTES, hold: Callable[[int], bool] = _may_hold
+    request: web.Request, most: int = MAX_JSON_BYTES, hold: Callable[[int], bool] = _uncounted
 ) -> dict[str, Any]:
     """Return the body's JSON object with its keys in lower case (Mailpit reads them in any case).
 

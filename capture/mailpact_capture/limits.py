@@ -14,4 +14,5 @@ DEFAULT_KEPT_MAILS: Final = 10_000
 DEFAULT_KEPT_BYTES: Final = 1024 * 1024 * 1024
 
 MAX_JSON_BYTES: Final = 5 * 1024 * 1024  # as Mailpit; for every request body except a mail
+BODY_SECONDS: Final = 300  # for a whole request body, as for all data of a mail in SMTP
 MAX_PAGE: Final = 10_000  # the most rows of one answer

@@ -136,7 +136,8 @@ def wait_for_lock(connection: sqlite3.Connection, *, seconds: int) -> None:
 
 def is_locked(error: BaseException | None) -> bool:
     """Return whether this error says that another process holds the file's lock."""
-    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+    # the lowest byte is the error's class, for example of SQLITE_BUSY_RECOVERY
+    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:

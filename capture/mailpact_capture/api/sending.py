@@ -63,7 +63,7 @@ class Sending:
             sender, recipients, raw, tags = _made(_lower(await json_of(request, MAX_SEND_BYTES, hold)))
         except web.HTTPRequestEntityTooLarge:
             return web.json_response({"Error": "the mail is too large"}, status=413)
-        except (web.HTTPBadRequest, web.HTTPServiceUnavailable) as error:
+        except (web.HTTPBadRequest, web.HTTPRequestTimeout, web.HTTPServiceUnavailable) as error:
             said = str(error.text).removeprefix("Error: ").strip()
             return web.json_response({"Error": said}, status=error.status)
         except UnicodeError:

@@ -57,6 +57,26 @@ async def test_mails_over_the_limit_of_all_together_are_put_off_by_http_too(
         assert (await server.change("POST", "/api/v1/send", letter))[0] == 200
 
 
+async def test_upload_that_is_never_finished_does_not_count_for_ever(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(limits, "MAX_BYTES_IN_FLIGHT", 100)
+    host, port = str(server.url).removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+
+    writer.write(
+        b"POST /api/mailpact/v1/import HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\n" + b"x" * 90
+    )
+    async with asyncio.timeout(60):
+        answer = await reader.readline()
+    writer.close()
+
+    assert answer.split(b" ")[1] == b"408"
+    await server.send(MAIL)
+    assert (await server.json("/api/v1/messages"))["total"] == 1
+
+
 async def test_large_attachment_that_is_sent_by_http_comes_out_as_it_was(server: Any) -> None:
     content = bytes(range(256)) * 1000
     attached = {"Content": base64.b64encode(content).decode(), "Filename": "a.bin"}
