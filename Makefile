@@ -112,8 +112,9 @@ test-trixie test-sid: test-%: $(VENV)/dev.lock
 test-newest-python: $(VENV)/dev.lock ## Run the capture server's tests on the newest CPython of Debian sid (three minutes)
 	@$(BIN)/python -m tests.newest_python $(ARGS)
 
+# No test here looks at captured log records, and pytest prepares them three times for each test.
 test-unit: $(VENV)/dev.lock ## Run the quick tests that start nothing, with fewer random examples (seconds)
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not long and not heavy" --hypothesis-profile=quick --ignore tests/house/test_wheel.py tests/unit tests/house $(ARGS)
+	@$(BIN)/python -m pytest -q -p no:logging -n 2 --dist loadfile -m "not long and not heavy" --hypothesis-profile=quick --ignore tests/house/test_wheel.py tests/unit tests/house $(ARGS)
 
 lint: $(VENV)/dev.lock ## Check style, types and the rules between rooms
 	@$(BIN)/ruff format --check --quiet . || { echo "make fmt would change the files above" >&2; $(BIN)/ruff format --check . ; exit 1; }
