@@ -104,7 +104,9 @@ def replayed(letter: DeadLetter, *, new_key: str) -> Message:
     }
     if letter.key is None:
         headers |= {KEY_HEADER: new_key, MAYBE_SENT_HEADER: True}
-    return replace(letter.message, message_id=letter.message.message_id or "", headers=republished(headers))
+    # Without an id, a broker that leads the message to no queue could return it to nobody.
+    message_id = letter.message.message_id or new_key
+    return replace(letter.message, message_id=message_id, headers=republished(headers))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import aiormq
 
+from mailpact.amqp.channels import publish
+from mailpact.amqp.messages import Message, Outcome, Routed
+
 A, B, C = (f"5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a{number}" for number in (11, 22, 33))
 
 
@@ -106,6 +109,20 @@ async def test_a_replay_that_leads_nowhere_keeps_the_letter(broker, dead) -> Non
     assert done.returncode == 3
     assert "email.requeue leads to no queue" in done.stderr
     assert await broker.ids("email.dead") == [A]
+
+
+async def test_a_letter_without_an_id_that_leads_nowhere_is_kept(broker, dead) -> None:
+    async with aiormq.connect(broker.url) as connection:
+        channel = await connection.channel(publisher_confirms=True)
+        letter = Message(b"{}", headers={"x-error-code": "schema"})
+        assert await publish(channel, Routed(letter, "email.dlx", mandatory=False), 10) is Outcome.CONFIRMED
+        await channel.queue_delete("email.work")
+
+    done = await dead("replay", "--code", "schema", "--force")
+
+    assert done.returncode == 3
+    assert "email.requeue leads to no queue" in done.stderr
+    assert await broker.ids("email.dead") == [None]
 
 
 async def test_drop_removes_what_is_meant_and_nothing_else(broker, dead) -> None:

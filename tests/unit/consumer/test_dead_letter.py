@@ -94,6 +94,7 @@ def test_a_replay_keeps_message_recipient_and_token_and_drops_the_reason() -> No
 def test_a_replayed_message_that_never_had_an_id_gets_one_and_says_that_its_mail_may_be_out() -> None:
     message = replayed(read_letter(broker_letter("delivery_limit")), new_key=ID)
 
+    assert message.message_id == ID
     assert message.headers == {"x-mailpact-id": ID, "x-maybe-sent": True}
 
 
