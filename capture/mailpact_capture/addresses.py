@@ -54,10 +54,11 @@ def addresses(values: Iterable[str]) -> tuple[Address, ...]:
     """Return the mailboxes of address fields. `values` are the fields' undecoded values."""
     found: list[Address] = []
     for value in values:
+        value = value[:MAX_VALUE_CHARACTERS]  # noqa: PLW2901
         if common := _COMMON.fullmatch(value):
             found.append(Address(common["name"] or "", common["angle"] or common["bare"]))
         else:
-            for mailbox in _mailboxes(value[:MAX_VALUE_CHARACTERS]):
+            for mailbox in _mailboxes(value):
                 found.extend(mailbox.read())
                 if len(found) >= MAX_ADDRESSES:
                     break

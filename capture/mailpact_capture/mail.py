@@ -85,9 +85,10 @@ class Mail:
 
     def words(self) -> str:
         """Return the start of the text and the words of the HTML, for the search."""
-        if not self.html:
-            return self.text[:_READ_FOR_SEARCH]
-        return f"{self.text[:_READ_FOR_SEARCH]} {text_of_html(self.html[:_READ_FOR_SEARCH])}"
+        words = self.text[:_READ_FOR_SEARCH].split()
+        if self.html:
+            words += text_of_html(self.html[:_READ_FOR_SEARCH]).split()
+        return " ".join(words)
 
     def snippet(self) -> str:
         """Return the first words on one line, as a list shows them."""

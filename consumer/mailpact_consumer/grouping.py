@@ -89,16 +89,18 @@ class Grouping(Generic[Q, R]):
         try:
             await asyncio.sleep(0)  # so that all requests of this round of the event loop join the group
             while group := self._next_group():
-                await self._answer([asked for asked in group if asked[1] is None or not asked[1].done()])
+                await self._answer(group)
         finally:
             self._running = None
 
     def _next_group(self) -> "list[_Asked[Q, R]]":
-        """Take the requests of the next group; the other requests stay in their order."""
+        """Take the requests of the next group; the other requests stay in their order, and cancelled ones are left out."""
         group: list[_Asked[Q, R]] = []
         left: list[_Asked[Q, R]] = []
         count = 0
         for asked in self._waiting:
+            if asked[1] is not None and asked[1].done():
+                continue
             is_limited = isinstance(asked[0], self._limited)
             if len(group) == LARGEST or (is_limited and count == self._limit):
                 left.append(asked)
@@ -109,8 +111,6 @@ class Grouping(Generic[Q, R]):
         return group
 
     async def _answer(self, group: "Sequence[_Asked[Q, R]]") -> None:
-        if not group:
-            return
         try:
             requests = [request for request, _ in group]
             results = await self._database.transact(lambda connection: self._work(connection, requests))

@@ -91,7 +91,7 @@ class Waiting:
                 async with asyncio.timeout(min(left, LOOK_AGAIN_SECONDS)):
                     await change.wait()
             except TimeoutError:
-                continue
+                found, searched = [], after  # another process may have changed a mail that was looked at
 
 
 def _only_known(request: web.Request) -> None:

@@ -1,10 +1,16 @@
 """Tests wait for mail, each in its own namespace, and are told at once when mail arrives."""
 
 import asyncio
+import contextlib
 import json
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from mailpact_capture.search import EVERYTHING
+from mailpact_capture.store import Store
 
 
 def mail(subject: str, text: str = "x") -> bytes:
@@ -93,9 +99,6 @@ async def test_wait_that_cannot_be_meant_is_refused(server: Any, query: str) -> 
 async def test_mail_that_was_deleted_before_it_was_told_is_waited_for_again(
     server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mailpact_capture.search import EVERYTHING
-    from mailpact_capture.store import Store
-
     arrived = Store.arrived
     deleted = []
 
@@ -218,3 +221,25 @@ async def test_websocket_of_a_foreign_page_is_refused(server: Any) -> None:
         headers={"Origin": "http://evil.test", "Upgrade": "websocket", "Connection": "Upgrade"},
     ) as answer:
         assert answer.status == 403
+
+
+async def test_mail_that_another_process_changed_is_answered_though_it_was_looked_at_before(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived, looked = Store.arrived, asyncio.Event()
+
+    async def watched(store: Store, *args: Any, **kwargs: Any) -> Any:
+        found = await arrived(store, *args, **kwargs)
+        looked.set()
+        return found
+
+    monkeypatch.setattr(Store, "arrived", watched)
+    await server.send(mail("read elsewhere"))
+    waiting = asyncio.ensure_future(wait(server, "query=is:read&timeout=60"))
+    await asyncio.wait_for(looked.wait(), 60)
+    with contextlib.closing(
+        sqlite3.connect(tmp_path / "capture.db", isolation_level=None, timeout=60)
+    ) as other:
+        other.execute("UPDATE mail SET read = 1")
+
+    assert [each["Subject"] for each in (await waiting)[1]["messages"]] == ["read elsewhere"]

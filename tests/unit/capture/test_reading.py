@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailpact_capture.addresses import Address, addresses
-from mailpact_capture.headers import decode_words, parameters, split_fields
+from mailpact_capture.headers import MAX_VALUE_CHARACTERS, decode_words, parameters, split_fields
 from mailpact_capture.mail import parse
 
 ADA = Address("", "ada@x.org")
@@ -383,3 +383,13 @@ def test_common_form_of_a_mailbox_reads_as_the_general_parser_reads_it(value: st
     general = addresses([f"{value},"])  # a comma behind it is not of the common form
 
     assert addresses([value]) == general
+
+
+def test_words_behind_many_blanks_are_found_by_search() -> None:
+    assert parse(b"Subject: x\n\nfirst" + b" " * 50_000 + b"behind\n").words() == "first behind"
+
+
+def test_no_address_is_longer_than_the_part_of_a_field_that_is_read() -> None:
+    [address] = addresses([f"{'n' * 200_000} <ada@x.org>"])
+
+    assert len(address.name) <= MAX_VALUE_CHARACTERS

@@ -193,3 +193,21 @@ async def test_finishing_does_what_nobody_waits_for(database: Database) -> None:
     await grouping.finish()
 
     assert await database.transact(written) == [7]
+
+
+async def test_who_stopped_waiting_takes_no_place_of_a_limited_kind(database: Database, ask: Asking) -> None:
+    work = Work()
+    grouping = Grouping(database, work, limited=Scarce, limit=2)
+    first = asyncio.ensure_future(grouping.ask(0))
+    while not work.sizes:
+        await asyncio.sleep(0)
+
+    impatient = ask(grouping, [*map(Scarce, range(1, 3))])
+    others = ask(grouping, [*map(Scarce, range(3, 5))])
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await asyncio.sleep(0)
+    work.may_go_on.set()
+
+    assert [await first, *await others] == [0, 6, 8]
+    assert work.sizes == [1, 2]
