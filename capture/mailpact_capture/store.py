@@ -1,4 +1,4 @@
-"""The store of mails: one SQLite file, one thread that writes (`writer.py`), and several threads that read.
+"""The store of mails: one SQLite file, one connection that writes (`writer.py`), and several threads that read.
 
 `keep` returns when the mail is on the disk. Only then the server answers 250. Each reading thread has its own
 connection. SQLite's WAL lets them read during a commit.
@@ -44,7 +44,7 @@ class Store:
         self.deleted = 0
         self.accepted = 0
         self.accepted_bytes = 0
-        self._writer = Writer(self._commit, self._settle)
+        self._writer = Writer(self._commit, self._settle, self._is_changed)
         self._readers = readers
         self._limit = limit
         self._tell = tell
@@ -178,6 +178,10 @@ class Store:
         self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         return await self._writer.run(lambda connection: work(connection, *args, **kwargs))
+
+    def _is_changed(self, connection: sqlite3.Connection) -> bool:
+        """Return whether the next commit must count all mails, because another process wrote to the file."""
+        return tables.data_version(connection) != self._kept.version
 
     def _commit(self, connection: sqlite3.Connection, arrivals: list[Arrival]) -> int:
         """Store mails in one transaction, and return how many old ones it deleted."""

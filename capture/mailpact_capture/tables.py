@@ -134,6 +134,11 @@ def wait_for_lock(connection: sqlite3.Connection, *, seconds: int) -> None:
     connection.execute(f"PRAGMA busy_timeout = {seconds * 1000}")
 
 
+def data_version(connection: sqlite3.Connection) -> int:
+    """Return a number that changes when another connection has written to the file."""
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
 def is_locked(error: BaseException | None) -> bool:
     """Return whether this error says that another process holds the file's lock."""
     # the lowest byte is the error's class, for example of SQLITE_BUSY_RECOVERY

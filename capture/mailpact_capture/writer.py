@@ -9,7 +9,7 @@ So the groups grow under load, and no mail waits for a timer. All other writes u
 A lone mail is committed by the event loop itself: nothing could be stored together with it, and to wake the thread
 and then the loop takes longer than SQLite needs for a small mail. The loop does so only if the thread is idle (so
 the connection is never used by both), if the commit before was quick (on a slow disk the loop must serve others),
-and if no other process holds the file's lock.
+and if no other process has written to the file or holds its lock.
 """
 
 import asyncio
@@ -47,8 +47,15 @@ class Settle(Protocol):
 class Writer:
     """One thread and one connection. Call the methods only from one event loop."""
 
-    def __init__(self, commit: Callable[[sqlite3.Connection, list[Arrival]], Any], settle: Settle) -> None:
+    def __init__(
+        self,
+        commit: Callable[[sqlite3.Connection, list[Arrival]], Any],
+        settle: Settle,
+        is_changed: Callable[[sqlite3.Connection], bool],
+    ) -> None:
+        """`is_changed` says whether another process wrote to the file, so that a commit can take long."""
         self._commit = commit
+        self._is_changed = is_changed
         self._settle = settle
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[tuple[Arrival | Work | None, asyncio.Future[Any]]] = (
@@ -83,7 +90,9 @@ class Writer:
         `is_alone` says that no other mail is expected during the commit.
         """
         stored: asyncio.Future[None] = self._loop.create_future()
-        if not (is_alone and self._is_quick and not self._queued and self._commit_here(arrival, stored)):
+        if is_alone and self._is_quick and not self._queued and self._commit_here(arrival, stored):
+            await asyncio.sleep(0)  # others must be served if one client sends its mails without a pause
+        else:
             self._put(arrival, stored)
         await stored
 
@@ -98,8 +107,10 @@ class Writer:
         self._queue.put((job, future))
 
     def _commit_here(self, arrival: Arrival, stored: "asyncio.Future[None]") -> bool:
-        """Commit a lone mail in the event loop; return False if another process holds the file's lock."""
+        """Commit a lone mail in the event loop; return False if another process uses the file."""
         assert self._connection is not None  # noqa: S101 (the thread has opened it before its first commit)
+        if _outcome(self._is_changed, self._connection):  # also if the file cannot be asked
+            return False
         self._wait_for_lock(self._connection, 0)
         outcome = self._commit_group(self._connection, [(arrival, stored)])
         if isinstance(outcome, StoreUnavailable) and tables.is_locked(outcome.__cause__):

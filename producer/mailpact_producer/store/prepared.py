@@ -14,7 +14,7 @@ from mailpact.database.transactions import translated
 
 
 def bound(*columns: str) -> dict[str, BindParameter[Any]]:
-    """Return the values of an INSERT that `Prepared.run` gets under the names of their columns."""
+    """Return the values of an INSERT that a `Prepared` statement gets under the names of their columns."""
     return {column: bindparam(column) for column in columns}
 
 

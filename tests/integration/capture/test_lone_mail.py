@@ -23,7 +23,8 @@ class Watched:
 
     def __init__(self) -> None:
         self.threads: list[str] = []
-        self.writer = Writer(self._commit, self._settle)
+        self.is_changed = False
+        self.writer = Writer(self._commit, self._settle, lambda _: self.is_changed)
         self._number = 0
 
     def _commit(self, connection: sqlite3.Connection, arrivals: list[Arrival]) -> None:
@@ -112,3 +113,28 @@ async def test_an_error_of_the_store_is_told_by_the_loop_too(watched: Watched) -
 
     with pytest.raises(StoreUnavailable, match="no such table"):
         await watched.keep()
+
+
+async def test_after_a_write_of_another_process_the_thread_commits(watched: Watched) -> None:
+    await watched.keep()
+    watched.is_changed = True
+
+    assert await watched.keep() == "capture-writes"
+    watched.is_changed = False
+    assert await watched.keep() == "loop"
+
+
+async def test_other_clients_are_served_between_the_mails_of_one_that_never_pauses(watched: Watched) -> None:
+    await watched.keep()
+    turns = 0
+
+    def count() -> None:
+        nonlocal turns
+        turns += 1
+        asyncio.get_running_loop().call_soon(count)
+
+    count()
+    for _ in range(10):
+        assert await watched.keep() == "loop"
+
+    assert turns > 10
