@@ -94,7 +94,7 @@ class Grouping(Generic[Q, R]):
             self._running = None
 
     def _next_group(self) -> "list[_Asked[Q, R]]":
-        """Take the requests of the next group; the other requests stay in their order, and cancelled ones are left out."""
+        """Take the requests of the next group. Cancelled ones are dropped, the others stay in their order."""
         group: list[_Asked[Q, R]] = []
         left: list[_Asked[Q, R]] = []
         count = 0

@@ -59,10 +59,12 @@ class _Confirm:
 async def send(channel: AbstractChannel, messages: Sequence[Routed], outcomes: list[Outcome]) -> None:
     """Publish the messages, and wait until `outcomes`, all UNKNOWN at first, has the broker's answer to each of them.
 
-    No two `mandatory` messages in flight may have the same id. Raises TypeError or ValueError for properties that AMQP
-    cannot carry; then nothing was sent. Raises as aiormq does if the channel closes. After such an error or a
-    cancellation the channel must not be used further: its delivery tags may differ from the broker's tags.
+    Each `mandatory` message needs an id that no other one in flight has: aiormq finds a returned message by its id.
+    Raises TypeError or ValueError if one has no id, or for properties that AMQP cannot carry; then nothing was sent.
+    Raises as aiormq does if the channel closes. After that or a cancellation its delivery tags are not to be trusted.
     """
+    if any(each.mandatory and not each.message.message_id for each in messages):
+        raise ValueError("a mandatory message needs an id, by which its return is recognised")
     concrete = cast(Channel, channel)
     payload = b"".join(_frames(concrete, messages))
     unanswered = set(range(len(messages)))

@@ -195,7 +195,7 @@ async def in_thread(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
 
 
 def after_commit(connection: Connection, act: Callable[[], object]) -> None:
-    """Call `act` in this thread once the transaction is committed; never if the transaction is undone."""
+    """Call `act` in this thread once the transaction is committed; never if it is undone. `act` must not raise."""
     connection.info[_AFTER].append(act)
 
 

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import aiormq
 import pytest
 from aiormq.abc import AbstractChannel, AbstractConnection
 from pamqp import commands
 from pamqp.frame import marshal
 
 from mailpact.amqp import publisher as publisher_module
+from mailpact.amqp.channels import open_channel, publish
 from mailpact.amqp.messages import Message, Outcome, Routed
 from mailpact.amqp.publisher import Publisher
 from mailpact.amqp.topology import declare_all
@@ -242,3 +245,18 @@ async def test_a_cancelled_batch_takes_its_channel_along(
         await wait_until("there is another channel", lambda: sender._link not in (None, first))
 
         assert await sender.publish_together(messages(1)) == [Outcome.CONFIRMED]
+
+
+@pytest.mark.parametrize("message_id", [None, ""])
+async def test_mandatory_message_without_an_id_is_refused_and_not_taken_for_confirmed(
+    broker: Any, message_id: str | None
+) -> None:
+    for_nobody = Routed(Message(b"x", message_id=message_id), "", "nowhere")
+    async with aiormq.connect(broker.url.url) as connection:
+        sending = await open_channel(connection, confirms=True)
+
+        with pytest.raises(ValueError, match="needs an id"):
+            await publish(sending, for_nobody, 20)
+        assert await publish(sending, replace(for_nobody, message=Message(b"x", message_id="a")), 20) == (
+            Outcome.UNROUTABLE
+        )
