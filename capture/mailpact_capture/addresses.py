@@ -54,11 +54,11 @@ def addresses(values: Iterable[str]) -> tuple[Address, ...]:
     """Return the mailboxes of address fields. `values` are the fields' undecoded values."""
     found: list[Address] = []
     for value in values:
-        value = value[:MAX_VALUE_CHARACTERS]  # noqa: PLW2901
-        if common := _COMMON.fullmatch(value):
+        start = value[:MAX_VALUE_CHARACTERS]
+        if common := _COMMON.fullmatch(start):
             found.append(Address(common["name"] or "", common["angle"] or common["bare"]))
         else:
-            for mailbox in _mailboxes(value):
+            for mailbox in _mailboxes(start):
                 found.extend(mailbox.read())
                 if len(found) >= MAX_ADDRESSES:
                     break
