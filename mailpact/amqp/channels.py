@@ -95,8 +95,7 @@ async def look_at(connection: AbstractConnection, queue: str) -> tuple[int, int]
 async def publish(channel: AbstractChannel, routed: Routed, seconds: float) -> Outcome:
     """Publish a message on a channel with confirms, and wait at most `seconds` for the broker's answer.
 
-    The message needs an id. Returns UNKNOWN if no answer came in time; later confirms on the channel cannot be trusted
-    then. Raises BrokerError.
+    Returns UNKNOWN if no answer came in time; later confirms on the channel cannot be trusted then. Raises BrokerError.
     """
     outcomes = [Outcome.UNKNOWN]
     with talking(), suppress(TimeoutError):
