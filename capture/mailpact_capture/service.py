@@ -128,9 +128,9 @@ async def running(
 def _hall(store: Store, settings: Settings) -> Hall:
     async def keep(envelope: Envelope, raw: bytes) -> None:
         name = public_id(envelope.received_us, secrets.token_bytes(RANDOM_BYTES))
-        await store.keep(Arrival(name, envelope, raw), is_alone=len(hall.conversations) == 1)
+        await store.keep(Arrival(name, envelope, raw))
 
-    hall = Hall(
+    return Hall(
         keep=keep,
         now_us=lambda: time.time_ns() // 1000,
         dialogues=Dialogues(),
@@ -139,7 +139,6 @@ def _hall(store: Store, settings: Settings) -> Hall:
         accounts=settings.accounts,
         offers_starttls=settings.offers_starttls,
     )
-    return hall
 
 
 @asynccontextmanager

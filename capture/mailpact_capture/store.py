@@ -1,4 +1,4 @@
-"""The store of mails: one SQLite file, one connection that writes (`writer.py`), and several threads that read.
+"""The store of mails: one SQLite file, one thread that writes (`writer.py`), and several threads that read.
 
 `keep` returns when the mail is on the disk. Only then the server answers 250. Each reading thread has its own
 connection. SQLite's WAL lets them read during a commit.
@@ -44,7 +44,7 @@ class Store:
         self.deleted = 0
         self.accepted = 0
         self.accepted_bytes = 0
-        self._writer = Writer(self._commit, self._settle, self._is_changed)
+        self._writer = Writer(self._commit, self._settle)
         self._readers = readers
         self._limit = limit
         self._tell = tell
@@ -59,15 +59,11 @@ class Store:
         """Finish all requested work, and close the file."""
         await self._writer.close()
 
-    async def keep(self, arrival: Arrival, *, is_alone: bool = False) -> None:
-        """Return when the mail is durably stored; raise StoreUnavailable if it cannot be stored.
-
-        `is_alone` says that no other mail is expected during the commit.
-        """
-        is_small = len(arrival.raw) <= READ_AT_ONCE_BYTES
-        if is_small:
+    async def keep(self, arrival: Arrival) -> None:
+        """Return when the mail is durably stored; raise StoreUnavailable if it cannot be stored."""
+        if len(arrival.raw) <= READ_AT_ONCE_BYTES:
             arrival.row()
-        await self._writer.keep(arrival, is_alone=is_alone and is_small)
+        await self._writer.keep(arrival)
 
     def _settle(self, group: Group, outcome: Outcome) -> None:
         """Wake the conversations that wait for these mails.
@@ -178,10 +174,6 @@ class Store:
         self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         return await self._writer.run(lambda connection: work(connection, *args, **kwargs))
-
-    def _is_changed(self, connection: sqlite3.Connection) -> bool:
-        """Return whether the next commit must count all mails, because another process wrote to the file."""
-        return tables.data_version(connection) != self._kept.version
 
     def _commit(self, connection: sqlite3.Connection, arrivals: list[Arrival]) -> int:
         """Store mails in one transaction, and return how many old ones it deleted."""

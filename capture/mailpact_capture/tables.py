@@ -77,7 +77,7 @@ COMMIT;
 
 
 def connect(path: Path, *, is_durable: bool = True) -> sqlite3.Connection:
-    """Open or create the store in `path`. Several threads may use the connection, one at a time.
+    """Open or create the store in `path`. The connection belongs to the calling thread, which must close it.
 
     If `is_durable`, a commit returns only when the data is on the disk. Raises StoreFileError if the file is not a
     store, is damaged or has another format; then the file is not changed.
@@ -90,9 +90,7 @@ def connect(path: Path, *, is_durable: bool = True) -> sqlite3.Connection:
             with path.open("rb") as file:
                 _check_header(path, file.read(_HEADER_BYTES))
         path.chmod(0o600)  # only this user may read captured mail; SQLite gives its other files the same mode
-        connection = sqlite3.connect(
-            path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
-        )
+        connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
     except (OSError, sqlite3.Error) as error:
         raise StoreFileError(f"the mail store {path} cannot be opened: {error}") from error
     connection.row_factory = sqlite3.Row
@@ -127,22 +125,6 @@ def lengthen_wal(connection: sqlite3.Connection) -> None:
         finally:
             connection.execute("ROLLBACK")
         connection.executescript("BEGIN IMMEDIATE; INSERT INTO room VALUES (''); DELETE FROM room; COMMIT")
-
-
-def wait_for_lock(connection: sqlite3.Connection, *, seconds: int) -> None:
-    """Set how long a transaction waits if another process holds the file's lock."""
-    connection.execute(f"PRAGMA busy_timeout = {seconds * 1000}")
-
-
-def data_version(connection: sqlite3.Connection) -> int:
-    """Return a number that changes when another connection has written to the file."""
-    return int(connection.execute("PRAGMA data_version").fetchone()[0])
-
-
-def is_locked(error: BaseException | None) -> bool:
-    """Return whether this error says that another process holds the file's lock."""
-    # the lowest byte is the error's class, for example of SQLITE_BUSY_RECOVERY
-    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from mailpact_capture import tables
 from mailpact_capture.envelope import Envelope
 from mailpact_capture.mail import parse
 from mailpact_capture.reads import cursor, scoped
@@ -110,7 +109,7 @@ def prune(connection: sqlite3.Connection, limit: Limit, kept: Kept) -> int:
 
 def recount(connection: sqlite3.Connection, kept: Kept) -> None:
     """Count the store's mails and bytes again if another process wrote to the file."""
-    version = tables.data_version(connection)
+    version = connection.execute("PRAGMA data_version").fetchone()[0]
     if version != kept.version:
         row = connection.execute("SELECT count(*) AS mails, total(size) AS bytes FROM mail").fetchone()
         kept.mails, kept.bytes, kept.version = row["mails"], int(row["bytes"]), version
