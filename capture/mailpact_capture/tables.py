@@ -113,8 +113,8 @@ def lengthen_wal(connection: sqlite3.Connection) -> None:
 
     An fsync of a growing file also writes the file's new length and blocks, and takes about twice as long. The
     transaction is larger than SQLite's cache, so its pages are written to the WAL. Then the transaction is rolled
-    back, and the next transactions overwrite these pages. A small commit then forces the long file to the disk, so
-    that the first mail does not wait for that.
+    back, and the next transactions overwrite these pages. A small commit then forces the long file to the disk. The
+    store is not ready before, so that the first mail does not wait for that.
     """
     with contextlib.suppress(sqlite3.Error):  # a disk that is full now may have space for mail later
         connection.execute("BEGIN IMMEDIATE")

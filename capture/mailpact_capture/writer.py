@@ -85,9 +85,9 @@ class Writer:
             self._tell(opened, error)
             return
         self._connection = connection
-        self._tell(opened, None)
         if is_durable:
             tables.lengthen_wal(connection)
+        self._tell(opened, None)
         job, future = self._queue.get()
         while job is not None:
             if isinstance(job, Arrival):
