@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import NullPool, create_engine, text
@@ -54,8 +55,20 @@ def finish(mailpact: Any, wait_until: Any, *, has_id: bool) -> None:
             lambda consumer=consumer, left=left: is_finished(consumer, left),
         )
         wait_until("nothing is left", lambda: mailpact.waiting("email.work") == 0)
+        work_on_all_that_was_delivered(mailpact, wait_until)
         assert consumer.stop() == 0
         is_left = mailpact.waiting("email.work") > 0
+
+
+def work_on_all_that_was_delivered(mailpact: Any, wait_until: Any) -> None:
+    """Wait until a message that is published now is a mail: the consumer works on messages in their order.
+
+    Without this a consumer could be stopped before it has acked what it knows as sent. The messages would be returned
+    again and again, and after 20 times be dead letters.
+    """
+    last = f"last-{uuid4().hex}@example.org"
+    mailpact.publish(json.dumps({"email": last, "message": "Last"}).encode(), message_id=str(uuid4()))
+    wait_until("the last message is a mail", lambda: mailpact.mails(last))
 
 
 @pytest.mark.timeout(60 + 60 * ROUNDS)
