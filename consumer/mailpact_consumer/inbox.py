@@ -36,6 +36,7 @@ from mailpact_consumer.schema import HEAD, VERSION_TABLE, inbox
 from mailpact_consumer.values import value
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+FEW_CONNECTIONS = 10
 
 
 @value
@@ -135,16 +136,17 @@ Write = ClaimRequest | Transition | Sent | Reported
 
 
 class Inbox:
-    """The inbox in its database, as the process `owner` sees it. A group has at most `claims_at_once` claims.
+    """The inbox in its database, as the process `owner` sees it. The process has `connections` to the mail server.
 
-    A claim holds a connection to the mail server: half of the connections can send while the other half is claimed.
+    A claim holds a connection. Of many connections at most half are claimed in a group, so that the others can send.
     """
 
-    def __init__(self, database: Database, owner: str, *, claims_at_once: int = LARGEST) -> None:
+    def __init__(self, database: Database, owner: str, *, connections: int = FEW_CONNECTIONS) -> None:
         self._database = database
         self._owner = owner
         self._looks = Grouping[str, Sequence[Row]](database, look)
-        self._writes = Grouping[Write, Any](database, self._write, limited=ClaimRequest, limit=claims_at_once)
+        limit = connections // 2 if connections > FEW_CONNECTIONS else LARGEST
+        self._writes = Grouping[Write, Any](database, self._write, limited=ClaimRequest, limit=limit)
 
     async def prepare(self) -> None:
         """Make or upgrade the tables. Raises SchemaUnknown, OlderConsumersAlive, DatabaseUnavailable."""

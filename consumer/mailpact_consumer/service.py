@@ -259,7 +259,7 @@ def _services(
     consuming: _Consuming,
     metrics: Metrics,
 ) -> tuple[Services, Events]:
-    inbox = Inbox(database, owner, claims_at_once=max(1, settings.smtp_connections // 2))
+    inbox = Inbox(database, owner, connections=settings.smtp_connections)
     events = Events(database, inbox, publishers.events, metrics)
     mail_server = _mail_server(settings)
     liveness = Liveness(

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import pytest
@@ -187,8 +188,9 @@ async def test_claim_of_an_id_that_another_body_used_leaves_no_row_behind(databa
     assert (await the_row(database)).token == "t1"
 
 
-async def test_only_so_many_claims_are_written_at_once(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("connections", "expected"), [(20, [10, 10, 2]), (10, [22]), (1, [22])])
+async def test_a_group_has_claims_of_half_of_many_connections(
+    database: Database, monkeypatch: pytest.MonkeyPatch, connections: int, expected: list[int]
 ) -> None:
     groups: list[int] = []
     write = Inbox._write
@@ -198,15 +200,15 @@ async def test_only_so_many_claims_are_written_at_once(
         return write(consumer, connection, writes)
 
     monkeypatch.setattr(Inbox, "_write", counted)
-    consumer = Inbox(database, "one", claims_at_once=2)
-    subjects = [Subject(Key(KEY.message_id, character * 64), BODY) for character in "abcde"]
+    consumer = Inbox(database, "one", connections=connections)
+    subjects = [Subject(Key(KEY.message_id, character * 64), BODY) for character in ascii_lowercase[:22]]
 
     claims = await asyncio.gather(
         *(consumer.claim(ClaimRequest(one, NEW, one.key.recipient_sha256[:2])) for one in subjects)
     )
 
-    assert [claim.token for claim in claims if claim is not None] == ["aa", "bb", "cc", "dd", "ee"]
-    assert groups == [2, 2, 1]
+    tokens = [claim.token for claim in claims if claim is not None]
+    assert (tokens, groups) == ([2 * character for character in ascii_lowercase[:22]], expected)
 
 
 async def test_status_events_add_up_until_they_are_confirmed(database: Database) -> None:
