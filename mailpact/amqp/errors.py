@@ -64,6 +64,12 @@ def talking() -> Iterator[None]:
         raise BrokerLost(HEARTBEATS_STOPPED) from error
     except (AMQPError, ChannelInvalidStateError, OSError, TimeoutError) as error:
         raise BrokerLost(reason(error)) from error
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        raise BrokerLost(
+            "the channel was closed"
+        ) from error  # what waits on such a channel gets a bare Exception
 
 
 def reason(error: BaseException) -> str:

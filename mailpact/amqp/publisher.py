@@ -99,9 +99,7 @@ class Publisher:
                 async with asyncio.timeout(self._confirm_seconds or CONFIRM_SECONDS):
                     await send(link.channel, messages, outcomes)
         except BrokerError as error:
-            if isinstance(
-                error, AccessRefused
-            ):  # the user may not publish here; the refusal closes the channel
+            if isinstance(error, AccessRefused):  # for this exchange; the refusal closes the channel
                 self._supervisor.report_down(error)
                 link.is_refused = True
             self._withdraw(link)

@@ -30,11 +30,7 @@ T = TypeVar("T")
 # Errors of the work itself; another try cannot help.
 _MISTAKES: Final = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
 
-PAUSES_SECONDS: Final = (
-    0.02,
-    0.1,
-    0.5,
-)  # before the next runs of a transaction that the server undid, at most
+PAUSES_SECONDS: Final = (0.02, 0.1, 0.5)  # before a transaction that the server undid runs again, at most
 TURN_SECONDS: Final = 30
 KEPT_SECONDS: Final = 30  # a connection that was idle for longer is tested before its next use
 STALE_SECONDS: Final = 1.0  # so soon does a transaction fail on a connection that the server has closed

@@ -14,6 +14,7 @@ from pamqp.frame import marshal
 
 from mailpact.amqp import publisher as publisher_module
 from mailpact.amqp.channels import open_channel, publish
+from mailpact.amqp.errors import BrokerLost
 from mailpact.amqp.messages import Message, Outcome, Routed
 from mailpact.amqp.publisher import Publisher
 from mailpact.amqp.topology import declare_all
@@ -260,3 +261,17 @@ async def test_mandatory_message_without_an_id_is_refused_and_not_taken_for_conf
         assert await publish(sending, replace(for_nobody, message=Message(b"x", message_id="a")), 20) == (
             Outcome.UNROUTABLE
         )
+
+
+async def test_publish_on_a_channel_that_ends_without_a_reason_is_a_lost_broker_and_no_bare_exception(
+    broker: Any,
+) -> None:
+    async with aiormq.connect(broker.url.url) as connection:
+        sending = await open_channel(connection, confirms=True)
+        publishing = asyncio.ensure_future(publish(sending, messages(1)[0], 20))
+        while not sending.confirmations:
+            await asyncio.sleep(0)
+        await sending._cancel_tasks(None)  # as aiormq does when its reader ends
+
+        with pytest.raises(BrokerLost, match="the channel was closed"):
+            await publishing
