@@ -143,21 +143,3 @@ def mail(
     """Return a mail, parsed; None if there is no such mail."""
     found = raw(connection, public_id, namespace, query)
     return StoredMail(*found, parse(found[1])) if found else None
-
-
-def neighbours(
-    connection: sqlite3.Connection, query: Query, namespace: str | None, row_id: int
-) -> tuple[str, str]:
-    """Return the public IDs of the next newer and the next older mail that the query finds.
-
-    An ID is empty if there is no such mail.
-    """
-    condition, values = to_sql(scoped(query, namespace))
-    newer = connection.execute(
-        f"SELECT public_id FROM mail WHERE id > ? AND ({condition}) ORDER BY id LIMIT 1", (row_id, *values)
-    ).fetchone()
-    older = connection.execute(
-        f"SELECT public_id FROM mail WHERE id < ? AND ({condition}) ORDER BY id DESC LIMIT 1",
-        (row_id, *values),
-    ).fetchone()
-    return newer["public_id"] if newer else "", older["public_id"] if older else ""

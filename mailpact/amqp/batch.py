@@ -59,12 +59,10 @@ class _Confirm:
 async def send(channel: AbstractChannel, messages: Sequence[Routed], outcomes: list[Outcome]) -> None:
     """Publish the messages, and wait until `outcomes`, all UNKNOWN at first, has the broker's answer to each of them.
 
-    Each `mandatory` message needs an id that no other one in flight has: aiormq finds a returned message by its id.
-    Raises TypeError or ValueError if one has no id, or for properties that AMQP cannot carry; then nothing was sent.
-    Raises as aiormq does if the channel closes. After that or a cancellation its delivery tags are not to be trusted.
+    Each `mandatory` message must have an id that no other one in flight has: aiormq finds a returned message by its id.
+    Raises TypeError or ValueError for properties that AMQP cannot carry; then nothing was sent. Raises as aiormq does
+    if the channel closes. After that or a cancellation its delivery tags are not to be trusted.
     """
-    if any(each.mandatory and not each.message.message_id for each in messages):
-        raise ValueError("a mandatory message needs an id, by which its return is recognised")
     concrete = cast(Channel, channel)
     payload = b"".join(_frames(concrete, messages))
     unanswered = set(range(len(messages)))

@@ -95,8 +95,10 @@ async def look_at(connection: AbstractConnection, queue: str) -> tuple[int, int]
 async def publish(channel: AbstractChannel, routed: Routed, seconds: float) -> Outcome:
     """Publish a message on a channel with confirms, and wait at most `seconds` for the broker's answer.
 
-    Returns UNKNOWN if no answer came in time; later confirms on the channel cannot be trusted then. Raises BrokerError.
+    Returns UNKNOWN if no answer came in time; later confirms cannot be trusted then. Raises BrokerError, ValueError.
     """
+    if routed.mandatory and not routed.message.message_id:
+        raise ValueError("a mandatory message needs an id, by which its return is recognised")
     outcomes = [Outcome.UNKNOWN]
     with talking(), suppress(TimeoutError):
         async with asyncio.timeout(seconds):
