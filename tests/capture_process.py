@@ -12,7 +12,7 @@ START_SECONDS: Final = 120
 
 
 class CaptureProcess:
-    """A running capture server whose store is in `folder`. Raises RuntimeError with its output if it cannot start."""
+    """A running capture server whose store is in `folder`. Raises RuntimeError with the output if it cannot start."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         log = folder / "capture.log"
@@ -43,6 +43,6 @@ class CaptureProcess:
         self.smtp_port, self.url = int(smtp), f"http://127.0.0.1:{web}"
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the server."""
         self.process.terminate()
         self.process.wait(60)

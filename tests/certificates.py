@@ -1,4 +1,4 @@
-"""A certificate authority for one test run, and a certificate for a host name that it signed."""
+"""A certificate authority for one test run, and the certificates for host names that it signs."""
 
 import ipaddress
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ SIGNS_CERTIFICATES = x509.KeyUsage(
 
 
 class Authority:
-    """A certificate authority, whose files lie in `folder`."""
+    """A certificate authority; its files lie in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -38,7 +38,7 @@ class Authority:
         self.ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def certificate(self, host: str, *, ended: bool = False) -> Path:
-        """Return a file with a private key and a certificate for a name or an address; `ended`: no more valid."""
+        """Return a file with a private key and a certificate for a name or address; `ended`: an expired one."""
         key = ec.generate_private_key(ec.SECP256R1())
         try:
             name: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
@@ -48,7 +48,7 @@ class Authority:
         certificate = (
             self._builder(subject, key.public_key(), ended=ended)
             .add_extension(x509.SubjectAlternativeName([name]), critical=False)
-            # Since Python 3.13 a client refuses a certificate without the next one (VERIFY_X509_STRICT).
+            # Since Python 3.13 a client refuses a certificate without the next extension (VERIFY_X509_STRICT).
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
             )

@@ -1,4 +1,4 @@
-"""The command in a process of its own, without settings of somebody's in its environment."""
+"""Run the command in a process of its own, without Mailpact's settings from the environment."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ MAILPACT = (sys.executable, "-m", "mailpact_cli")
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return this environment without settings of somebody's, and with these."""
+    """Return this environment without Mailpact's settings, and with the given variables."""
     return {name: text for name, text in os.environ.items() if not name.startswith("MAILPACT_")} | variables
 
 

@@ -1,4 +1,4 @@
-"""What holds for every test, and the two grounds on which they stand: what is embedded, and the real servers."""
+"""Settings for every test, and the servers that tests run on: development broker and SQLite, or real servers."""
 
 import gc
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, Phase, settings
 
 pytest_plugins = ["tests.servers.plugin"]
 
-# The machine is shared: how long one example takes says nothing, and is no reason to fail.
+# The machine is shared: how long one example takes says nothing, and must not fail a test.
 settings.register_profile("mailpact", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mailpact")
-# For make test-unit, which neither keeps examples nor makes them small.
+# For make test-unit, which neither stores examples nor makes them small.
 settings.register_profile(
     "quick",
     settings.get_profile("mailpact"),
@@ -24,25 +24,25 @@ EMBEDDED, REAL = (), ("rabbitmq_url", "mariadb_url")
 
 
 def pytest_collection() -> None:
-    """Collect tests without the garbage collector, which finds nothing there to free."""
+    """Switch the garbage collector off during collection, where it would find nothing to free."""
     gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """Keep the garbage collector from visiting the collected tests again and again: a tenth of the unit tests' time."""
+    """Exclude the collected tests from garbage collection, which would take a tenth of the unit tests' time."""
     gc.freeze()
     gc.enable()
 
 
 def pytest_unconfigure() -> None:
-    """Collect what is left once: pytest does so five times, to report errors of destructors, and once finds them."""
+    """Collect garbage once at the end: pytest collects five times to report errors of destructors; once is enough."""
     gc.collect()
     gc.freeze()
 
 
 @dataclass(frozen=True, slots=True)
 class RealServers:
-    """A vhost and a database of the test's own."""
+    """The URLs of a vhost and a database that belong to the test alone."""
 
     amqp_url: str
     database_url: str
@@ -50,7 +50,7 @@ class RealServers:
 
 @pytest.fixture(params=[EMBEDDED, REAL], ids=["embedded", "real servers"])
 def real_servers(request: pytest.FixtureRequest) -> RealServers | None:
-    """Return None at first: development broker and SQLite. Then the same test again on RabbitMQ and MariaDB."""
+    """Return None for development broker and SQLite; then run the same test again on RabbitMQ and MariaDB."""
     if request.param == EMBEDDED:
         return None
     return RealServers(*(str(request.getfixturevalue(name)) for name in request.param))

@@ -1,4 +1,4 @@
-"""The contracts' documentation, made once in a run: that takes four seconds of a processor's time."""
+"""The contracts' documentation, made once in a run because it takes four seconds of processor time."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ SITE_SECONDS = 200
 
 
 def documentation(factory: pytest.TempPathFactory) -> Path:
-    """Return a folder as `mailpact contracts docs` makes it, the same one in all workers of a run."""
+    """Return a folder written by `mailpact contracts docs`, the same one in all workers of a run."""
     folder = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent

@@ -1,6 +1,6 @@
 """One test for many values.
 
-pytest and its workers spend about four milliseconds on each test, which is more than most values of a long list need.
+pytest and its workers spend about four milliseconds on each test. Most values of a long list need less than that.
 """
 
 import functools
@@ -14,9 +14,9 @@ import pytest
 def each(
     argument: str, values: Sequence[Any], *, name: Callable[[Any], object] = str
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that calls a test with each of the values; the failures name their values.
+    """Return a decorator that calls a test with each value; the error names the values that failed.
 
-    Fixtures of the test are made once for all values.
+    The test's fixtures are made once for all values.
     """
     assert values
 

@@ -1,11 +1,11 @@
-"""Run tests on the newest CPython that Debian's packages give: `python -m tests.newest_python [pytest's words]`.
+"""Run tests on the newest CPython of Debian's packages: `python -m tests.newest_python [pytest's arguments]`.
 
-The interpreter is sid's, unpacked without root and run with its own C library (`tests/servers`). The libraries are
-those of the locks, their wheels for that Python; nothing is compiled. No virtual environment is made: its interpreter
-would be a link to a program that needs another loader.
+The interpreter is that of Debian sid, unpacked without root and run with its own C library (`tests/servers`). The
+libraries are those of the locks, as wheels for that Python; nothing is compiled. No virtual environment is made: its
+interpreter would be a link to a program that needs another loader.
 
-Not every tool of the developers has wheels for the newest Python, so only those are installed that the chosen tests
-need. Deprecations in libraries are no failures here, for nobody of this project can mend them.
+Not every tool of the developers has wheels for the newest Python, so only the tools that the chosen tests need are
+installed. Deprecation warnings from libraries do not fail a test, because this project cannot mend them.
 """
 
 import os
@@ -31,7 +31,7 @@ EXIT_UNAVAILABLE: Final = 3
 
 
 def main(words: list[str]) -> int:
-    """Run the tests and return pytest's exit status; 3 if the interpreter cannot be had."""
+    """Run the tests and return pytest's exit status; 3 if the interpreter cannot be installed."""
     try:
         root = fetch(PYTHON)
     except NotAvailable as error:
@@ -63,17 +63,17 @@ def _libraries(python: Path) -> Path:
              "--no-deps", "--target", folder, "-r", folder / "wanted.lock"],
             check=True,
         )  # fmt: skip
-        # Python takes its program's name for its own, and that program runs with its own loader only.
+        # Python takes sys.executable from its program's name, but this program runs only with its own loader.
         (folder / "sitecustomize.py").write_text(f"import sys\n\nsys.executable = {str(python)!r}\n")
         stamp.write_text(locks)
     own = Path(str(metadata.distribution("mailpact").locate_file("")))
-    for about in own.glob("mailpact-*.dist-info"):  # the version, and the plugin for pytest
+    for about in own.glob("mailpact-*.dist-info"):  # the package's version, and its plugin for pytest
         shutil.copytree(about, folder / about.name, dirs_exist_ok=True)
     return folder
 
 
 def _tools(lock: str) -> str:
-    """Return the lines of a lock that are about the tests' tools."""
+    """Return the lines of a lock for the tools that the tests use."""
     entries = re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE)
     return "".join(entry for entry in entries if re.split(r"[=\[; ]", entry, maxsplit=1)[0] in TOOLS)
 

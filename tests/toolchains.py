@@ -1,4 +1,4 @@
-"""Compilers for the few tests that need one. Without it they are skipped, and the last lines of the run say so."""
+"""Compilers for the few tests that need one. A test without its compiler is skipped and named at the end of the run."""
 
 import os
 import shutil
@@ -14,26 +14,26 @@ BUILD_SECONDS = 240
 
 
 def installed(program: str) -> str | None:
-    """Find a program on the PATH, or where an installer puts it that leaves the PATH to its user."""
+    """Return the path of a program: on the PATH, or in a folder where installers put it without changing the PATH."""
     usual = os.pathsep.join(("/usr/local/go/bin", str(Path.home() / ".cargo/bin")))
     return shutil.which(program) or shutil.which(program, path=usual)
 
 
 def missing(program: str, title: str) -> str:
-    """Say that a language cannot be used, and how to get it."""
+    """Return the sentence that a language cannot be used, and how to install it."""
     return (
         f"{title} is not available, because there is no {program} on the PATH. Get it by: installing {title}."
     )
 
 
 def skip_without(config: pytest.Config, what: str) -> NoReturn:
-    """Skip the test that asks; the last lines of the run say what is missing, and with CI=true it is a failure."""
+    """Skip the test; the last lines of the run say what is missing, and with CI=true the test fails."""
     config.stash[SERVERS].missing.add(what)
     pytest.skip(what)
 
 
 def toolchain(config: pytest.Config, program: str, title: str) -> str:
-    """Find a compiler, or skip the test that asks."""
+    """Return the path of a compiler, or skip the test."""
     return installed(program) or skip_without(config, missing(program, title))
 
 
@@ -43,7 +43,7 @@ def build(command: list[str], folder: Path, **environment: str) -> None:
 
 
 def go_build(config: pytest.Config, source: Path, program: Path) -> Path:
-    """Build a Go program; its libraries and what is built stay in Go's own caches."""
+    """Build a Go program; its libraries and the compiler's results stay in Go's own caches."""
     go = toolchain(config, "go", "Go")
     try:
         build([go, "mod", "download"], source)

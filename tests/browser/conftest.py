@@ -34,7 +34,7 @@ class Places:
 
 
 def mail(subject: str | None, text: str, sender: str = "Ada Lovelace <ada@example.org>") -> bytes:
-    """Make one mail."""
+    """Return one mail."""
     message = EmailMessage()
     message["From"], message["To"] = sender, "reader@example.org"
     if subject is not None:
@@ -96,7 +96,9 @@ def mail_port(places: Places) -> int:
     return places.mail_port
 
 
-@pytest.fixture(scope="module")  # its event loop would disturb tests that have one of their own
+@pytest.fixture(
+    scope="module"
+)  # a longer scope would put its event loop in the way of tests that have their own
 def browser(chromium: Any) -> Iterator[Browser]:
     """Yield a headless Chromium."""
     with sync_playwright() as playwright:

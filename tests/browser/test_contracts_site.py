@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(SITE_SECON
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """A web server that keeps no log."""
+    """A web server that writes no log."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -31,7 +31,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the address of a web server with a folder as `mailpact contracts docs` makes it."""
+    """Yield the address of a web server that serves a folder written by `mailpact contracts docs`."""
     out = documentation(tmp_path_factory)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(out))) as server:
         thread = Thread(target=server.serve_forever)

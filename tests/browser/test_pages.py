@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("browser")
 
 @pytest.fixture(params=["light", "dark"])
 def page(request: pytest.FixtureRequest, browser: Any) -> Any:
-    """Yield a page in each colour scheme; a script that runs in one, or an error in its console, fails the test."""
+    """Yield a page in each colour scheme; a script that runs in a mail, or an error in the console, fails the test."""
     context = browser.new_context(color_scheme=request.param)
     opened = context.new_page()
     complaints: list[str] = []

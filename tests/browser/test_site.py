@@ -261,7 +261,7 @@ def test_second_editor_sees_both_texts(open_page: Any, places: Any, scheme: str)
 
 
 def script_faults(places: Any, *rules: dict[str, Any]) -> None:
-    """Make the mail server refuse what the rules say; without a rule it takes everything."""
+    """Set the fault rules of the mail server; without rules it accepts every mail."""
     request = urllib.request.Request(  # our own server
         f"{places.viewer}api/mailpact/v1/faults",
         data=json.dumps({"rules": rules}).encode(),

@@ -38,7 +38,7 @@ class Visit:
         self.page.goto(self.site + path)
 
     def look(self, name: str, title: str) -> None:
-        """Let axe look at the page that is open, whose heading is `title`."""
+        """Let axe check the page that is open, whose heading is `title`."""
         assert title in self.page.locator("h1").first.inner_text(), (name, self.page.content())
         for width in self._widths:
             self.page.set_viewport_size({"width": width, "height": 800})

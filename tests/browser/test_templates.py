@@ -46,14 +46,14 @@ CONTRASTS = """() => {
 
 @pytest.fixture(scope="module")
 def installed() -> InstalledTemplates:
-    """Mailpact's own templates."""
+    """Return Mailpact's own templates."""
     return load_templates(catalogue.load())
 
 
 def mails(installed: InstalledTemplates) -> Iterator[tuple[str, str]]:
     """Yield each template in each of its languages, filled with its example, as name and HTML.
 
-    Each comes twice: the second time the site has a name of 60 letters without a space.
+    Each template comes twice: the second time the site has a name of 60 letters without a space.
     """
     for place in installed.names:
         name, version, locale = place.split("/")

@@ -1,4 +1,4 @@
-"""What must hold for our containers beyond what `docker compose` checks by itself, as rules that name their faults."""
+"""Rules for our containers beyond what `docker compose` checks; each rule returns the faults in words."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -126,7 +126,7 @@ def dockerfile_faults(text: str) -> list[str]:
 
 
 def ignored_by_default(dockerignore: Path) -> bool:
-    """Return whether only what is named gets into an image, and everything that is named exists."""
+    """Return whether an image gets only what .dockerignore names, and whether everything that is named exists."""
     lines = [line for line in dockerignore.read_text().splitlines() if line and not line.startswith("#")]
     return lines[0] == "*" and all(
         (dockerignore.parent / line[1:]).exists() for line in lines if line.startswith("!")

@@ -1,4 +1,4 @@
-"""`compose.yaml` and what it is built from: loaded as `docker compose` loads it, and held against the rules."""
+"""`compose.yaml`, loaded as `docker compose` loads it, and the files it uses: they obey the rules in `rules.py`."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def load(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def project(load: Loading) -> dict[str, Any]:
-    """compose.yaml, loaded."""
+    """Return the loaded compose.yaml."""
     return loaded(load(FILE))
 
 
@@ -47,7 +47,7 @@ def loaded(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 def broken(folder: Path, right: str, wrong: str) -> Path:
-    """Copy compose.yaml with one thing made wrong, wherever it stands."""
+    """Copy compose.yaml and replace a right text by a wrong text wherever it occurs."""
     text = FILE.read_text()
     assert right in text
     copy = folder / "compose.yaml"
@@ -235,13 +235,13 @@ def test_image_is_built_from_all_that_the_wheel_holds() -> None:
         line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")
     }
 
-    # hatchling leaves out a folder that does not exist, without a word.
+    # hatchling leaves out a folder that does not exist, and reports nothing.
     assert set(wheel) <= let_through
 
 
 @pytest.fixture
 def secrets(tmp_path: Path) -> Path:
-    """Return what `make compose-secrets` makes in an empty folder."""
+    """Return the folder of secrets that `make compose-secrets` makes in an empty folder."""
     for name in ("Makefile", "compose-secrets.sh"):
         shutil.copy(ROOT / name, tmp_path)
     make_secrets(tmp_path)

@@ -1,4 +1,4 @@
-"""Rules, dashboard and runbooks: each alert fires in its fault only, and everything asks for metrics that exist."""
+"""Rules, dashboard and runbooks: each alert fires in its fault only, and every expression reads metrics that exist."""
 
 import json
 import os
@@ -102,12 +102,12 @@ def test_each_alert_has_a_severity_and_a_runbook_and_each_runbook_an_alert() -> 
 
 @pytest.fixture(scope="module")
 def site_and_consumer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
-    """Yield the names of all samples that a site and a consumer serve, each a process with nothing around it."""
+    """Yield the names of all samples that a site and a consumer serve; each process runs alone, without a broker."""
     folder = tmp_path_factory.mktemp("services")
     away = ("--amqp-url", "amqp://guest:guest@127.0.0.1:1/")
     names: set[str] = set()
     with ExitStack() as ending:
-        for last, words in (  # what is served last, when the process has looked at itself
+        for last, words in (  # the sample that is served last, once the process has measured itself
             ("cms_outbox_pending", ("producer", "--listen", "127.0.0.1:0", "--canary", "canary@example.org")),
             ("amqp_connection_state", ("consumer",)),
         ):
@@ -133,7 +133,7 @@ def free_port() -> int:
 
 
 def samples_with(name: str, url: str) -> set[str]:
-    """Return the names of the samples that an address serves, as soon as one of them is there."""
+    """Return the names of the samples that an address serves, as soon as the sample `name` is among them."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         with suppress(urllib.error.URLError):
@@ -153,7 +153,7 @@ def samples(url: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def of_rabbitmq(servers: Servers) -> Iterator[set[str]]:
-    """Yield the names of the samples that RabbitMQ serves where prometheus.yml reads them."""
+    """Yield the names of the samples that RabbitMQ serves under the path that prometheus.yml reads."""
     node = Rabbitmq(servers.run, servers.root("rabbitmq"), plugins=["rabbitmq_prometheus"])
     node.call(
         'rabbit_amqqueue:declare(rabbit_misc:r(<<"/">>, queue, <<"email.dead">>), true, false, [], none, <<"test">>)'
@@ -175,7 +175,7 @@ def of_rabbitmq(servers: Servers) -> Iterator[set[str]]:
 
 
 def expressions() -> dict[str, str]:
-    """Return every expression of the rules and of the dashboard, by alert or by panel."""
+    """Return every expression of the rules and of the dashboard, by the name of its alert or panel."""
     panels = json.loads((ROOT / "ops/grafana/mailpact.json").read_text())["panels"]
     return {alert["alert"]: alert["expr"] for alert in alerts()} | {
         f"{panel['title']} {target['refId']}": target["expr"]
@@ -185,7 +185,7 @@ def expressions() -> dict[str, str]:
 
 
 def names_read(*, of_rabbitmq: bool) -> dict[str, set[str]]:
-    """Return the metrics that each expression reads, those of RabbitMQ or all others."""
+    """Return the metrics that each expression reads: only RabbitMQ's, or all except RabbitMQ's."""
     return {
         title: {name for name in metrics_in(text) if name.startswith("rabbitmq_") == of_rabbitmq}
         for title, text in expressions().items()

@@ -1,7 +1,7 @@
-"""The languages of other teams: their schema engines, and the programs that our pages tell them to write.
+"""Fixtures for the languages of other teams: their schema engines, and the programs on the pages of docs/how-to.
 
-A language whose tools are missing is named in the last lines, and with CI=true that is a failure. The last lines also
-hold the table of the engines that were asked.
+A language whose tools are missing is named in the last lines of the run, and with CI=true it is a failure. The last
+lines also hold the table of the schema engines.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,12 +20,12 @@ ASKED = pytest.StashKey[list[tuple[Engine, int, int]]]()
 
 @pytest.fixture(scope="session")
 def asked() -> tuple[Question, ...]:
-    """Return every schema, with every body that is held against it."""
+    """Return every schema, with every body that is validated against it."""
     return questions()
 
 
 def opened(config: pytest.Config, kind: type[Workshop]) -> Workshop:
-    """Open a workshop; a language that is not there is written down, and its tests are skipped."""
+    """Return a workshop; if its language is missing, skip the test and name the language at the end of the run."""
     try:
         return kind()
     except NotAvailable as error:
@@ -67,7 +67,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """Yield a broker without anything on it."""
+    """Yield a broker without exchanges and queues of its own."""
     running = Broker(tmp_path_factory.mktemp("devbroker"))
     yield running
     running.stop()
@@ -75,7 +75,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 @pytest.fixture
 def disagreements(pytestconfig: pytest.Config, asked: tuple[Question, ...]) -> Callable[[Engine], list[str]]:
-    """Hold an engine's answers against what is expected, and note it for the table: a line for each difference."""
+    """Return a function that compares an engine's answers with the expected ones, with a line for each difference."""
 
     def compared(engine: Engine) -> list[str]:
         assert len(engine.answers) == len(asked)
@@ -90,7 +90,7 @@ def disagreements(pytestconfig: pytest.Config, asked: tuple[Question, ...]) -> C
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Show who was asked, what about, and how often it disagreed."""
+    """Print for each engine how many bodies it validated, and how often it disagreed."""
     table = config.stash.get(ASKED, [])
     if not table:
         return

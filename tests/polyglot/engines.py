@@ -1,14 +1,15 @@
-"""The engines that are asked, and what becomes of their answers.
+"""Ask each schema engine for its verdicts, and compare them with the contracts.
 
-An engine answers for each instance whether the schema takes it, and with which faults it does not. Verdicts must be
-those of the contracts; the faults must contain the expected one. They may say more: ajv reports an `if` beside what its
-`then` found, and every engine what is wrong besides.
+An engine answers for each instance whether the schema accepts it, and if not, with which faults. The answers "valid"
+and "invalid" must be those of the contracts, and the faults must contain the expected one. An engine may report more
+faults: ajv reports an `if` beside the fault that its `then` found, and every engine reports all other faults too.
 
-Engines name faults alike but for two things:
+Engines name faults alike, with two exceptions:
 
-- of an `anyOf` (networknt) or `propertyNames` (jsonschema) some name only what stands inside it. That counts for it;
-- santhosh-tekuri/jsonschema 6.0.3 gives another member's place for `propertyNames`: it keeps a slice that it goes on to
-  write into. Our program there gives no place for that keyword, and any is taken.
+- of an `anyOf` (networknt) or `propertyNames` (jsonschema) some engines name only the faults inside the keyword. Such a
+  fault counts as the expected one;
+- santhosh-tekuri/jsonschema 6.0.3 gives another member's place for `propertyNames`: it keeps a slice and goes on
+  writing into it. Our program gives no place for that keyword, and any place is accepted.
 """
 
 import json
@@ -29,9 +30,9 @@ NAMED_BY_THEIR_PARTS = {"anyOf", "propertyNames"}
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A fault as an engine reports it; `pointer` is None and `path` empty where it does not say that.
+    """A fault as an engine reports it. `pointer` is None and `path` is empty if the engine does not report them.
 
-    `path` leads through the schema to the keyword, and names those around it.
+    `path` leads through the schema to the keyword, and names the keywords around it.
     """
 
     pointer: str | None
@@ -39,11 +40,11 @@ class Found:
     path: tuple[str, ...] = ()
 
     def is_in(self, pointer: str) -> bool:
-        """Tell whether it is at that place or below."""
+        """Return whether the fault is at that place or below it."""
         return self.pointer is None or f"{self.pointer}/".startswith(f"{pointer}/")
 
     def counts_for(self, expected: Fault) -> bool:
-        """Tell whether it is the expected fault, or a part of it."""
+        """Return whether this is the expected fault, or a part of the expected fault."""
         if self.keyword == expected.keyword:
             return self.pointer in (expected.pointer, None)
         inside = NAMED_BY_THEIR_PARTS.intersection(self.path, {expected.keyword})
@@ -52,13 +53,13 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an engine says of one instance."""
+    """What an engine answers for one instance."""
 
     valid: bool
     faults: tuple[Found, ...] = ()
 
     def agrees(self, instance: Instance) -> bool:
-        """Tell whether the verdict is the expected one, and the expected fault among those found."""
+        """Return whether the verdict is the expected one, and the expected fault is among those found."""
         if instance.expected is None:
             return self.valid
         return not self.valid and any(fault.counts_for(instance.expected) for fault in self.faults)
@@ -66,7 +67,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """An engine with all that it answered, a list for each question; a text where the schema did not compile."""
+    """An engine with its answers: a list for each question, or an error text if the schema did not compile."""
 
     name: str
     version: str
@@ -84,7 +85,7 @@ class Engine:
 
 
 def ask_program(command: Sequence[str], questions: Sequence[Question]) -> Engine:
-    """Have a program answer; it says who it is first."""
+    """Return the answers of a program, whose first line of output names the engine and its version."""
     done = subprocess.run(
         command,
         input="".join(f"{question.line}\n" for question in questions),
@@ -99,7 +100,7 @@ def ask_program(command: Sequence[str], questions: Sequence[Question]) -> Engine
 
 
 def ask_jsonschema(questions: Sequence[Question]) -> Engine:
-    """Have the reference implementation of Python answer."""
+    """Return the answers of jsonschema, the reference implementation in Python."""
 
     def compiled(schema: Any) -> Callable[[Any], Answer]:
         jsonschema.Draft202012Validator.check_schema(schema)
@@ -120,7 +121,7 @@ def ask_jsonschema(questions: Sequence[Question]) -> Engine:
 
 
 def ask_jsonschema_rs(questions: Sequence[Question]) -> Engine:
-    """Have the engine answer that Mailpact itself uses."""
+    """Return the answers of jsonschema-rs, the engine that Mailpact itself uses."""
 
     def compiled(schema: Any) -> Callable[[Any], Answer]:
         validator = jsonschema_rs.Draft202012Validator(

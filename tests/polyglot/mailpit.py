@@ -1,4 +1,4 @@
-"""A real Mailpit, built once by `go install`, beside which the capture server is tested and measured."""
+"""A real Mailpit, built once by `go install`; the capture server is tested and measured beside it."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ BUILD_SECONDS, START_SECONDS = 900, 60
 
 
 class NoMailpit(Exception):
-    """Mailpit cannot be built here; the message says why."""
+    """Mailpit cannot be built on this machine; the message says why."""
 
 
 def program() -> Path:
@@ -72,7 +72,7 @@ class Mailpit:
                 time.sleep(0.02)
 
     def stop(self) -> None:
-        """End it."""
+        """Stop Mailpit."""
         self.process.terminate()
         self.process.wait(START_SECONDS)
 

@@ -1,4 +1,4 @@
-"""The programs on the pages of docs/how-to: taken from there, and run."""
+"""Read the programs from the pages of docs/how-to, and run them."""
 
 import os
 import re
@@ -15,14 +15,14 @@ IMPORT = re.compile(r"(import|from|use)\b")
 
 
 def program_on_page(language: str, heading: str) -> str:
-    """Return the one program under a heading of a language's page."""
+    """Return the only program under a heading of a language's page."""
     page = (PAGES / f"publish-from-{language}.md").read_text(encoding="utf-8")
     (program,) = re.findall(rf"^## {heading}\n\n```\w+\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     return str(program)
 
 
 def html_program_on_page(language: str) -> str:
-    """Return the program of `Publish` as the heading `Publish HTML` says to change it."""
+    """Return the program under `Publish`, changed as the page says under `Publish HTML`."""
     program, mail = (program_on_page(language, heading) for heading in ("Publish", "Publish HTML"))
     lines = program.splitlines(keepends=True)
     replaced = [n for n, line in enumerate(lines) if FIRST_LINE in line or '"message": text' in line]
@@ -31,7 +31,7 @@ def html_program_on_page(language: str) -> str:
 
 
 def lines_of_code(program: str) -> list[str]:
-    """Return the lines that say something: no imports, no empty lines, none that only close a bracket."""
+    """Return the lines of code, without imports, empty lines and lines that only close a bracket."""
     text = re.sub(r"^import \(.*?^\)", "", program, flags=re.DOTALL | re.MULTILINE)
     return [line for line in text.splitlines() if not CLOSING.fullmatch(line) and not IMPORT.match(line)]
 

@@ -1,4 +1,4 @@
-"""What the programs on the pages promise, whatever their language; each language's tests ask for it."""
+"""Checks that the programs on the pages must pass, the same ones for each language."""
 
 import re
 import time
@@ -57,7 +57,7 @@ def sends_exactly_its_html(command: Sequence[str], title: str, everything: Every
 
 
 def shown(mail: dict[str, Any]) -> dict[str, Any]:
-    """Return what a mail says; its Message-ID begins with the id of its message."""
+    """Return recipients, id and text of a mail; its Message-ID begins with the id of its message."""
     return {
         "to": [to["Address"] for to in mail["To"]],
         "message_id": mail["MessageID"].partition(".")[0],
@@ -66,7 +66,7 @@ def shown(mail: dict[str, Any]) -> dict[str, Any]:
 
 
 def fails_in(trouble: str, command: Sequence[str], broker: Broker, folder: Path) -> None:
-    """Assert that a program notices that the broker did not take its message."""
+    """Assert that a program exits with status 1 and an error text if the broker does not take its message."""
     with broker.trouble(trouble):
         done = run(command, folder, AMQP_URL=broker.url)
 
@@ -75,7 +75,7 @@ def fails_in(trouble: str, command: Sequence[str], broker: Broker, folder: Path)
 
 
 def tells_valid_from_invalid(command: Sequence[str], folder: Path) -> None:
-    """Assert that a program holds messages against the writer's schema."""
+    """Assert that a program accepts valid messages and refuses invalid ones by the writer's schema."""
     (folder / WRITER_SCHEMA.name).write_bytes(WRITER_SCHEMA.read_bytes())
 
     assert run(command, folder, text=TAKEN).returncode == 0

@@ -1,8 +1,8 @@
-"""What is asked of every engine: each body that is JSON by the contract's rules, against both schemas of its contract.
+"""The questions for every engine: each body that is JSON by the contract's rules, with both schemas of its contract.
 
-Bodies that break the rules before any schema is asked (a byte order mark, NaN, a name twice, half a surrogate pair, too
-deep, too big) are no business of a schema engine: they are left out, and counted. Bodies are handed over as their own
-text, so that each language's own parser reads them.
+Some bodies break rules that are checked before any schema (a byte order mark, NaN, a name twice, half a surrogate pair,
+too deep, too big). A schema engine does not know these rules, so these bodies are left out, and counted. Each body is
+passed on as its own text, so that each language's own parser reads it.
 """
 
 import base64
@@ -26,7 +26,7 @@ SIDES = {"reader": "schema", "writer": "writer_schema"}
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Where an instance breaks which keyword."""
+    """The place in an instance, and the keyword that fails there."""
 
     pointer: str
     keyword: str
@@ -34,7 +34,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One body; `expected` is None if the schema takes it."""
+    """One body; `expected` is None if the schema accepts the body."""
 
     vector: str
     text: str
@@ -43,7 +43,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One schema, and what is to be held against it."""
+    """One schema, and the bodies to validate against it."""
 
     name: str
     schema: str
@@ -51,14 +51,14 @@ class Question:
 
     @property
     def line(self) -> str:
-        """Return the line that a program reads."""
+        """Return the question as the line of JSON that a program reads."""
         return json.dumps({"schema": self.schema, "instances": [each.text for each in self.instances]})
 
 
 def questions() -> tuple[Question, ...]:
-    """Return a question for each schema in force, each again as the bundle that is published, and each old schema.
+    """Return a question for each schema in force, another for its published bundle, and one for each old schema.
 
-    Old ones are only compiled.
+    Old schemas are only compiled.
     """
     contracts, bundles = _document("index.json")["contracts"], _bundles()
     current = [
@@ -88,7 +88,7 @@ def _bundles() -> dict[str, Mapping[str, JsonObject]]:
 
 
 def left_out() -> int:
-    """Count the vectors that no schema is asked about."""
+    """Return how many vectors are left out of the questions."""
     return sum(
         isinstance(_parsed(body, entry), Refusal)
         for entry in _document("index.json")["contracts"]
@@ -113,9 +113,9 @@ def _question(entry: dict[str, Any], side: str, name: str, text: str) -> Questio
 def _expected(
     vector: dict[str, Any], group: str, side: str, check: Callable[[], Refusal | None]
 ) -> Fault | None:
-    """Take what the vector says of this schema; where it says nothing of it, our own validator's verdict.
+    """Return the fault that the vector states for this schema; if the vector states none, our own validator's fault.
 
-    That alone judges what is in `refused`: its error comes from rules that the contract's own schema does not hold.
+    For the group `refused` only our validator is asked: there the stated error comes from rules outside the schema.
     """
     stated = vector.get("writer_error" if side == "writer" else "error", {})
     if stated.get("code") == ErrorCode.SCHEMA and group != "refused":

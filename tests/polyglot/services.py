@@ -1,4 +1,4 @@
-"""Mailpact around the programs of the pages: all of it, to send mail through, and a broker that is in trouble."""
+"""Run Mailpact for the programs of the pages: the whole system, or a broker that does not take their message."""
 
 import json
 import re
@@ -22,7 +22,7 @@ TROUBLES = ("no exchange", "no queue", "full queue")
 
 
 class Service:
-    """A command of Mailpact that runs, with its output in a file."""
+    """A running command of Mailpact, with its output in a file."""
 
     def __init__(self, log: Path, *words: str) -> None:
         self._log = log
@@ -38,7 +38,7 @@ class Service:
             )
 
     def said(self, pattern: str) -> str:
-        """Wait until it says something, and return the first group of that."""
+        """Wait until the output matches the pattern, and return the pattern's first group."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (found := re.search(pattern, self._log.read_text(), re.MULTILINE)) is None:
             assert self._process.poll() is None, self._log.read_text()
@@ -47,13 +47,13 @@ class Service:
         return found[1]
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the command."""
         self._process.terminate()
         self._process.wait(PATIENCE_SECONDS)
 
 
 class Everything:
-    """`mailpact up`: whatever is published becomes mail that can be looked at."""
+    """A running `mailpact up`: each published message becomes a mail that can be read over the API."""
 
     def __init__(self, folder: Path) -> None:
         listening = ("--cms-listen", "--viewer-listen", "--smtp-listen")
@@ -66,9 +66,9 @@ class Everything:
 
     @contextmanager
     def copies(self) -> Iterator[list[pika.BasicProperties]]:
-        """Return the properties of all that is published in the block, filled at its end.
+        """Yield a list; when the block ends, it holds the properties of all messages published meanwhile.
 
-        What the site publishes is left out: it sends a canary soon after its start, and then each minute.
+        The site's own messages are left out: the site sends a canary soon after its start, and then each minute.
         """
         found: list[pika.BasicProperties] = []
         with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
@@ -81,7 +81,7 @@ class Everything:
                     found.append(taken[1])
 
     def mails(self, subject: str) -> list[dict[str, Any]]:
-        """Wait until there is a mail of that subject, and give all of them."""
+        """Wait until there is a mail with that subject, and return all of them."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         found: list[dict[str, Any]] = []
         asked = quote(f'subject:"{subject}"')
@@ -96,7 +96,7 @@ class Everything:
 
 
 class Broker:
-    """`mailpact devbroker`, on which nobody has declared anything."""
+    """A running `mailpact devbroker`, on which nothing is declared."""
 
     def __init__(self, folder: Path) -> None:
         self._service = Service(folder / "devbroker.log", "devbroker", "--listen", "127.0.0.1:0")
@@ -105,7 +105,7 @@ class Broker:
 
     @contextmanager
     def trouble(self, kind: str) -> Iterator[None]:
-        """Be such that it does not take a message for exchange `email`."""
+        """Put the broker in a state in which it does not take a message for the exchange `email`."""
         with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
             channel = connection.channel()
             if kind != "no exchange":

@@ -1,4 +1,4 @@
-"""The capture server as tests in other languages use it: the programs on the page, and Mailpit's own client."""
+"""The capture server with programs in other languages: those on the page, and Mailpit's own client."""
 
 import json
 import re
@@ -24,7 +24,7 @@ PAGE = (PAGES / "wait-for-mail.md").read_text(encoding="utf-8")
 MAIL = b"Subject: Welcome\r\n\r\nYour code is 493817. See https://example.org/start.\r\n"
 CLIENT = Path(__file__).parent / "node" / "mailpit.mjs"
 
-# Answers whose members follow the mail's own header fields, and the checks that only Mailpit makes.
+# Members whose value depends on the mail's own header fields, and the checks that only Mailpit makes.
 MAILS_OWN: dict[str, Callable[[Any], Any]] = {
     "getMessageHeaders": lambda answer: {name: answer[name] for name in ("From", "To", "Subject")},
     "htmlCheck": sorted,
@@ -146,7 +146,7 @@ def test_mailpits_own_client_cannot_tell_us_from_mailpit(
 
 
 def _has(ours: Any, theirs: Any) -> bool:
-    """Tell whether our answer has all that theirs has; empty lists and null say nothing about their content."""
+    """Return whether our answer has each member of the other answer; the content of empty lists and null is unknown."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
         return all(_has(ours.get(name), value) for name, value in theirs.items())
     if isinstance(theirs, list) and isinstance(ours, list):

@@ -1,6 +1,6 @@
-"""The samples and the programs of the pages pass the conformance kit, and the kit's page works as it is written.
+"""The samples and the programs of the pages pass the conformance kit, and the commands on the kit's page work.
 
-The samples are verified on the development broker and on RabbitMQ: once, or as often as MAILPACT_TEST_KIT_ROUNDS says.
+The samples are verified on the development broker and on RabbitMQ, as many times as MAILPACT_TEST_KIT_ROUNDS says.
 """
 
 import os
@@ -23,7 +23,7 @@ KIT = [sys.executable, "-m", "mailpact_kit.command", "verify"]
 PATIENCE_SECONDS = 240
 ROUNDS = int(os.environ.get("MAILPACT_TEST_KIT_ROUNDS", "1"))
 pytestmark = pytest.mark.timeout(PATIENCE_SECONDS * (ROUNDS + 2))
-# The programs of the pages send one fixed mail; here address and text are arguments.
+# The programs of the pages send one fixed mail; here address and text come from the command line.
 ARGUMENTS = {
     Python: ("sys.argv[1]", "sys.argv[2]", "import json, os, time, uuid", "import json, os, sys, time, uuid"),
     Go: ("os.Args[1]", "os.Args[2]", "", ""),
@@ -43,7 +43,7 @@ def made(make: Callable[[], Workshop]) -> Workshop:
 
 
 def shell(command: str, folder: Path) -> None:
-    """Run a command line as it stands."""
+    """Run a command line exactly as the page has it."""
     done = subprocess.run(
         ["bash", "-euc", command],
         cwd=folder,
@@ -58,7 +58,7 @@ def shell(command: str, folder: Path) -> None:
 
 
 def verified(*words: str) -> str:
-    """Verify strictly and return the report."""
+    """Verify with `--strict` and return the report."""
     done = subprocess.run(
         [*KIT, words[0], "--strict", "--timeout", "20", *words[1:]],
         stdin=subprocess.DEVNULL,
@@ -73,7 +73,7 @@ def verified(*words: str) -> str:
 
 @pytest.fixture(params=["devbroker", "rabbitmq_url"])
 def broker(request: pytest.FixtureRequest) -> str:
-    """Return what the kit's option --broker is given: the development broker, then a RabbitMQ."""
+    """Return the value for the kit's option --broker: first for the development broker, then for a RabbitMQ."""
     return request.param if request.param == "devbroker" else str(request.getfixturevalue(request.param))
 
 
@@ -124,7 +124,7 @@ def test_the_program_of_each_page_passes_every_case_that_is_about_it(language: t
     email, message, imports, imports_more = ARGUMENTS[language]
     source = program_on_page(language.title.lower(), "Publish").replace('"ada@example.org"', email)
     source = source.replace(imports, imports_more, 1) if imports else source
-    # A Java class has its file's name; the others may have any.
+    # A Java file is named after its class; files of the other languages may have any name.
     program = workshop.program("Publish", TEXT.sub(lambda _: message, source))
 
     report = verified("producer", "--trigger-cmd", f"{shlex.join(program)} {{email}} {{message}}")

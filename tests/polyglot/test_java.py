@@ -14,7 +14,7 @@ from tests.polyglot.workshops import BUILD_SECONDS
 
 pytestmark = [
     pytest.mark.timeout(BUILD_SECONDS),
-    pytest.mark.xdist_group("polyglot"),  # they share what runs around them
+    pytest.mark.xdist_group("polyglot"),  # they share the running system and the broker
 ]
 
 

@@ -51,7 +51,7 @@ FILES = [
 
 
 class OneTemplate:
-    """A template that is there under every name."""
+    """A template that answers to every name."""
 
     def fill(self, name: str, version: int, locale: str, data: JsonObject) -> FilledTemplate:
         return FilledTemplate(Content("s", "text", "html"), digest="d")
@@ -89,9 +89,9 @@ def test_go_reads_every_vectors_mail_as_the_vector_has_it(go) -> None:
     for vector, said in zip(loaded, answers, strict=True):
         expected = {"from": {"address": "cms@mail.example"}, **expected_by(vector)}
         if "template" in expected:
-            continue  # what a template says is not in the vector
+            continue  # the vector does not state what the template contains
         for file in expected.get("attachments", []):
-            del file["content_type"]  # the structure has it
+            del file["content_type"]  # the vector's `structure` states the content type
         for each in (expected, said):
             each.get("attachments", []).sort(key=lambda file: file["filename"])
         assert as_vector(said) == expected

@@ -1,4 +1,4 @@
-"""The pages themselves: short programs, and tables that say what the contract says."""
+"""The pages of docs/how-to: their programs are short, and their tables agree with the contract."""
 
 import json
 import re

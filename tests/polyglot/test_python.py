@@ -12,7 +12,7 @@ from tests.polyglot.promises import (
 )
 from tests.polyglot.services import TROUBLES
 
-pytestmark = pytest.mark.xdist_group("polyglot")  # they share what runs around them
+pytestmark = pytest.mark.xdist_group("polyglot")  # they share the running system and the broker
 
 
 def test_jsonschema_agrees_with_every_vector(asked, disagreements):

@@ -1,4 +1,4 @@
-"""What is asked leaves nothing out, and an answer that is wrong is seen to be wrong."""
+"""The questions leave nothing out, and a wrong answer is found."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What fetches and builds: a missing tool is named, and what was interrupted is begun anew."""
+"""The workshops: a missing tool is named, and after an interruption the work is done again from the start."""
 
 from pathlib import Path
 
@@ -74,4 +74,4 @@ def test_files_that_pin_libraries_name_no_registry(kind):
     pinned = [(workshops.HERE / kind.title.lower() / pin).read_text() for pin in kind.pins]
 
     named = [line for text in pinned for line in text.splitlines() if "://" in line and '"url": ' not in line]
-    assert named == []  # "url" is where a library's authors ask for money
+    assert named == []  # "url" is where a library's authors ask for donations

@@ -1,8 +1,8 @@
-"""A place for each language where programs are made: its libraries fetched once, its programs built once.
+"""A workshop for each language: it fetches the libraries once, and builds each program once.
 
-All of it lies in mailpact-polyglot/ below $XDG_CACHE_HOME or ~/.cache, one folder for each set of libraries, named
-after the hash of the files that pin them. A folder is filled under a lock and marked last: what an interrupted run left
-is begun anew. After the first time nothing is asked of any network.
+All files lie in mailpact-polyglot/ below $XDG_CACHE_HOME or ~/.cache, one folder for each set of libraries, named after
+the hash of the files that pin them. A folder is filled under a lock and gets a mark at the end; a folder without the
+mark is filled again from the start. After the first run no network is used.
 """
 
 import fcntl
@@ -24,11 +24,11 @@ FETCH_SECONDS, BUILD_SECONDS = 300, 900
 
 
 class NotAvailable(Exception):
-    """A language cannot be used here; the message says what is missing and how to get it."""
+    """A language cannot be used on this machine; the message says what is missing and how to install it."""
 
 
 class Workshop(ABC):
-    """One language: its `title` for people, the `tools` it needs, and `pins`, the files that name its libraries."""
+    """One language: its `title` for people, the `tools` it needs, and `pins`, the files that pin its libraries."""
 
     title: str
     suffix: str
@@ -49,12 +49,12 @@ class Workshop(ABC):
 
     @property
     def validator(self) -> list[str]:
-        """Return the command of the program in this folder that holds instances against schemas."""
+        """Return the command of the program in this folder that validates instances against schemas."""
         (source,) = self._sources.glob("[vV]alidate.*")
         return self.program(source.stem, source.read_text(encoding="utf-8"))
 
     def program(self, name: str, source: str) -> list[str]:
-        """Make a program of one file, unless it is there, and return the command that runs it."""
+        """Return the command that runs a program of one source file; build the program unless that was done before."""
         key = f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
         program, unfinished = self.folder / f"{key}{self.suffix}", self.folder / f"unfinished{self.suffix}"
         with _locked(self.folder):
@@ -65,23 +65,23 @@ class Workshop(ABC):
         return self._command(program, name)
 
     def on_page(self, heading: str) -> list[str]:
-        """Return the command of the program under that heading of this language's page."""
+        """Return the command of the program under that heading of the language's page."""
         return self.program(heading, program_on_page(self.title.lower(), heading))
 
     def html_on_page(self) -> list[str]:
-        """Return the command of the program that publishes HTML, on this language's page."""
+        """Return the command of the program that publishes HTML, from the language's page."""
         return self.program("Publish", html_program_on_page(self.title.lower()))
 
     @abstractmethod
     def _fetch(self) -> None:
-        """Bring the pinned libraries to this folder."""
+        """Install the pinned libraries in the workshop's folder."""
 
     @abstractmethod
     def _command(self, program: Path, name: str) -> list[str]:
         """Return the command that runs a program."""
 
     def _make(self, name: str, source: str, target: Path) -> None:
-        """Make a program at that place; where nothing is compiled it is its source."""
+        """Build the program at that place; a language without a compiler stores the source there."""
         del name
         target.write_text(source, encoding="utf-8")
 
@@ -118,12 +118,12 @@ class Workshop(ABC):
 
 
 class Python(Workshop):
-    """This Python, with the libraries of the tests."""
+    """The Python that runs the tests, with their libraries."""
 
     title, suffix, tools, pins = "Python", ".py", (), ()
 
     def _fetch(self) -> None:
-        """They are here."""
+        """Do nothing: the libraries are installed already."""
 
     def _command(self, program: Path, name: str) -> list[str]:
         del name
@@ -131,7 +131,7 @@ class Python(Workshop):
 
 
 class Node(Workshop):
-    """npm's packages in a folder, and programs beside them."""
+    """A folder of npm's packages, and programs beside them."""
 
     title, suffix, tools = "Node", ".mjs", ("node", "npm")
     pins = ("package.json", "package-lock.json", ".npmrc")
@@ -145,7 +145,7 @@ class Node(Workshop):
 
 
 class Go(Workshop):
-    """A module, and programs compiled in it."""
+    """A Go module, and programs that are compiled in it."""
 
     title, suffix, tools, pins = "Go", "", ("go",), ("go.mod", "go.sum")
 
@@ -163,7 +163,7 @@ class Go(Workshop):
 
 
 class Java(Workshop):
-    """Libraries from Maven, and a folder of classes for each program."""
+    """A folder of libraries from Maven, and a folder of classes for each program."""
 
     title, suffix, tools, pins = "Java", "", ("java", "javac", "mvn"), ("pom.xml",)
 
@@ -179,12 +179,12 @@ class Java(Workshop):
 
 
 class Rust(Workshop):
-    """A package whose libraries are compiled once, and programs that are linked with them."""
+    """A package whose libraries are compiled once, and programs that are linked with the libraries."""
 
     title, suffix, tools, pins = "Rust", "", ("cargo",), ("Cargo.toml", "Cargo.lock.pinned")
 
     def _fetch(self) -> None:
-        """Return the pinned lock back the index's address, which cargo knows and no file of ours names."""
+        """Write the index's address, which cargo knows, into the lock; no file of the project names this address."""
         (self.folder / "src").mkdir()
         (self.folder / "src/main.rs").write_text("fn main() {}\n")
         self._run("cargo", "generate-lockfile", "--quiet")
@@ -218,7 +218,7 @@ def _digest(*files: Path) -> str:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep others of this machine from the same folder; who died lets go of it."""
+    """Hold a lock on the folder against other runs; a process that dies releases the lock."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,7 +1,8 @@
-"""Several consumers on one queue and one inbox, crashing, stalling and losing answers anywhere: the promises hold.
+"""Several consumers share one queue and one inbox, and crash, stall and lose answers at any step: the promises hold.
 
-The machine is made of the real inbox on SQLite and the real `decide` and `Liveness`. The work queue, the retry queue,
-the dead letters and the mail server are played here, one step of a try at a time: a crash can fall between any two.
+The machine uses the real inbox on SQLite and the real `decide` and `Liveness`. The work queue, the retry queue, the
+dead letters and the mail server are simulated here, one step of a try at a time: a crash can fall between any two
+steps.
 """
 
 import asyncio
@@ -42,7 +43,7 @@ class Copy:
 
 @dataclass
 class Process:
-    """One consumer process with at most one delivery; `step` is how far its try came."""
+    """One consumer process with at most one delivery; `step` is the last step that its try has reached."""
 
     inbox: Inbox
     liveness: Liveness
@@ -57,7 +58,7 @@ class Process:
 
 
 def without_waiting_for_the_disk(database: Database) -> None:
-    """Let commits be as fast as they may: no power fails here."""
+    """Switch off the database's waits for the disk: the test has no power failures."""
     event.listen(database._engine, "connect", lambda c, _: c.execute("PRAGMA synchronous=OFF"))
 
 
@@ -127,7 +128,7 @@ class Consumers(RuleBasedStateMachine):
 
     @rule()
     def pass_time(self) -> None:
-        """Let 12 seconds pass in which those that run renew their rows; every row is aged instead of waiting."""
+        """Let 12 seconds pass, in which running processes renew their rows; rows are made older instead of waiting."""
         for _ in range(2):
             self.now += 6
             aged = update(owners).values(renewed_at=owners.c.renewed_at - 6 * clock.SECOND)
@@ -138,7 +139,7 @@ class Consumers(RuleBasedStateMachine):
 
     @rule(which=WHICH, steps=STEPS, answer=st.sampled_from(ANSWERS))
     def stall(self, which: int, steps: int, answer: str) -> None:
-        """Stop a process for 12 seconds, as a frozen machine would; the other one goes on meanwhile."""
+        """Stall one process for 12 seconds, as a frozen machine would; the other process goes on meanwhile."""
         stalled = self.processes[which]
         stalled.is_stalled = True
         self.pass_time()
@@ -211,7 +212,7 @@ class Consumers(RuleBasedStateMachine):
                 self.end(process)
             case "to put off":
                 if process.copy is not None:
-                    self.retries.append(Copy())  # a retry copy is no letter any more
+                    self.retries.append(Copy())  # a retry copy is no dead letter any more
                 process.step = "settled"
             case "settled":
                 self.finish(process)
@@ -311,7 +312,7 @@ class Consumers(RuleBasedStateMachine):
         process.step = "settled" if self.run(process.inbox.move(transition)) else "delivered"
 
     def finish(self, process: Process) -> None:
-        """Ack; a delivery that was lost meanwhile is somebody else's."""
+        """Acknowledge the delivery; a delivery that was lost meanwhile belongs to another process."""
         process.copy, process.step = None, "idle"
         process.tokens.clear()
 
@@ -320,7 +321,7 @@ class Consumers(RuleBasedStateMachine):
             self.queue.insert(0, process.copy)
 
     def settle_at_last(self) -> None:
-        """Kill everybody and give all copies to a new process: the message ends, as a mail or as a letter."""
+        """Stop all processes and give all copies to a new one: the message ends as a mail or as a dead letter."""
         for process in self.processes:
             self.give_back(process)
         self.processes = [self.started()]

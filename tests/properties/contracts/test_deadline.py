@@ -1,7 +1,7 @@
-"""No pair of schemas takes longer than its share of processor time; what is not decided by then is unproven.
+"""No pair of schemas takes longer than its share of processor time; what is undecided by then is `unproven`.
 
-Each pair below makes the search, the reading, the walk or an engine take far longer without a deadline. `make test`
-tries two of them; `make test-faults` tries all.
+Without a deadline, each pair below would make the search, the parser, the comparison or an engine take far longer.
+`make test` tries two of the pairs; `make test-faults` tries all.
 """
 
 import os

@@ -1,8 +1,8 @@
-"""Schemas of all keywords at random, held against documents by brute force: no verdict may be contradicted.
+"""Random schemas with all keywords are checked against documents by brute force: no verdict may be contradicted.
 
 Beside the keywords of `test_siblings` the pairs hold patterns that engines read differently, fractions in multipleOf,
-numbers beyond 2^53, formats, references, `$dynamicRef` and keywords of older drafts. The long run is part of
-`make test-faults`.
+numbers beyond 2^53, formats, references, `$dynamicRef` and keywords of older drafts. The long run is part of `make
+test-faults`.
 """
 
 import json
@@ -20,7 +20,7 @@ from mailpact_contract_tool.compare.schemas import compare
 from mailpact_contract_tool.compare.verdict import NO_WITNESS, Verdict
 
 PAIRS = int(os.environ.get("MAILPACT_TEST_SIBLING_PAIRS", "400")) // 10
-PORTIONS = 4  # tests, so that several workers share the pairs
+PORTIONS = 4  # tests, which several workers run at the same time
 NAMES = ("a", "b", "ab", "c", "aa", "x")
 PATTERNS = (
     *(
@@ -81,13 +81,13 @@ def documents() -> list[Any]:
 
 
 class Schemas:
-    """Makes schemas at random."""
+    """Makes random schemas."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
 
     def pair(self) -> tuple[Any, Any]:
-        """Return two schemas that are mostly alike, each with definitions."""
+        """Return two schemas that differ in little, each with definitions."""
         old = self._some(3, 3)
         new = json.loads(json.dumps(old))
         for _ in range(self._random.randint(1, 2)):
@@ -101,7 +101,7 @@ class Schemas:
         return {**old, "$defs": defined}, {**new, "$defs": changed}
 
     def schema(self, depth: int) -> Any:
-        """Return a schema, which may be true or false."""
+        """Return a schema; it may be true or false."""
         return self._random.choice((True, False)) if self._random.random() < 0.05 else self._some(depth, 2)
 
     def _some(self, depth: int, most: int) -> dict[str, Any]:
@@ -183,7 +183,7 @@ class Engines:
         self._slow = jsonschema.Draft202012Validator(schema)
 
     def agree(self, document: Any, *, accepts: bool) -> bool:
-        """Return whether both engines say so; an engine that cannot say anything does not."""
+        """Return whether both engines give this verdict; an engine that fails does not agree."""
         try:
             return self._fast.is_valid(document) is accepts and self._slow.is_valid(document) is accepts
         except (re.error, RecursionError, ValueError):

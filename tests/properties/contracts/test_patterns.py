@@ -1,4 +1,4 @@
-"""The grammar of portable patterns, held against the engines that have to read them, and against the clock."""
+"""The grammar of portable patterns agrees with the engines that read such patterns, and takes little time."""
 
 import json
 import re
@@ -50,7 +50,7 @@ def _extended(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 def _is_one(text: str) -> bool:
-    """Return whether a quantifier behind a text belongs to all of it."""
+    """Return whether a quantifier behind the text applies to the whole text."""
     return len(text) == 1 or (text[0] == "[" and "]" not in text[1:-1])
 
 
@@ -64,7 +64,7 @@ ANYTHING = st.text(st.sampled_from("ab-^$\\.*+?()[]{}|/,&~:0129xdws=!<>\né"), m
 
 
 def accepted(pattern: str) -> bool:
-    """Return whether the grammar takes it."""
+    """Return whether the grammar accepts the pattern."""
     try:
         parse_pattern(pattern)
     except PatternError:
@@ -73,7 +73,7 @@ def accepted(pattern: str) -> bool:
 
 
 def compiles_in_rust(pattern: str) -> bool:
-    """Return whether jsonschema-rs takes it, with the engine that takes linear time."""
+    """Return whether jsonschema-rs compiles the pattern with its engine that needs linear time."""
     try:
         jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=jsonschema_rs.RegexOptions())
     except ValueError:
@@ -124,7 +124,7 @@ def test_nothing_shorter_than_the_least_length_matches(pattern, text):
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    """Node, if it is there; elsewhere the polyglot tests speak for JavaScript."""
+    """Return the program `node`; without it the test is skipped, and the polyglot tests cover JavaScript."""
     path = shutil.which("node")
     if path is None:
         pytest.skip("node is not installed")

@@ -1,4 +1,4 @@
-"""Schemas and documents at random: none may contradict a verdict."""
+"""Random schemas and documents: no document may contradict a verdict."""
 
 import jsonschema_rs
 from hypothesis import HealthCheck, assume, given, settings

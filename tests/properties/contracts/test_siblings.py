@@ -1,4 +1,4 @@
-"""Keywords whose meaning depends on the keywords beside them, held against documents by brute force.
+"""Keywords whose meaning depends on the keywords beside them are checked against documents by brute force.
 
 Every pair of schemas is made of sibling keywords, and the documents are all small ones over the same names and values.
 A verdict "compatible" that a document contradicts is unsafe; there must be none. The long run, with 25,000 pairs, is
@@ -18,7 +18,7 @@ from mailpact_contract_tool.compare.schemas import compare
 from mailpact_contract_tool.compare.verdict import Verdict
 
 PAIRS = int(os.environ.get("MAILPACT_TEST_SIBLING_PAIRS", "240"))
-PORTIONS = 8  # tests, so that several workers share the pairs
+PORTIONS = 8  # tests, which several workers run at the same time
 MOST_UNPROVEN = 0.05
 NAMES = ("a", "b", "ab", "ba")
 PATTERNS = ("^a", "b$", "^a$", "^[ab]{2}$", "a", "^b")
@@ -44,13 +44,13 @@ DOCUMENTS: list[Any] = [
 
 
 class Schemas:
-    """Makes schemas at random."""
+    """Makes random schemas."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
 
     def pair(self) -> tuple[Any, Any]:
-        """Return two schemas that are mostly alike."""
+        """Return two schemas that differ in little."""
         old = self.schema(2)
         new = dict(old) if isinstance(old, dict) else old
         if isinstance(new, dict):
@@ -140,7 +140,7 @@ class Schemas:
 
 
 def counterexample(accepting: Any, refusing: Any) -> Any:
-    """Return a document that both engines say shows a break, or None."""
+    """Return a document that contradicts the verdict by both engines, or None."""
     fast = [
         jsonschema_rs.Draft202012Validator(side, validate_formats=False) for side in (accepting, refusing)
     ]
