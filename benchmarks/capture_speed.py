@@ -1,16 +1,16 @@
-"""Measure the capture server beside Mailpit, alternating in one run, with the same client.
+"""Measure the capture server beside Mailpit in turns in one run, with the same client.
 
 Each round starts both servers with an empty store on the disk. It measures the time until the server is ready; mails
 per second of 1 KB over 1, 10 and 20 connections and of 100 KB over 10, all kept open; the server's CPU time for a mail
-of 1 KB, which other programs on the machine change least; with 10,000 mails the time of a list and of a search; then,
-ours only, how long after the 250 a waiting client has its answer, and the rate while 20 clients poll the list every
-half second. Run it on a machine that does nothing else.
+of 1 KB, which depends least on other programs on the machine; and, with 10,000 mails, the time of a list and of a
+search. For our server only, it measures how long after the 250 a waiting client gets its answer, and the rate while 20
+clients poll the list every half second. Run it on a machine that does nothing else.
 
-Ours forces each commit to the disk, Mailpit does not: over one connection the disk decides.
+Our server forces each commit to the disk, and Mailpit does not: over one connection the disk sets our rate.
 
     make bench-capture [ARGS="--rounds 1 --mails 10000"]
 
-Exit status 1: a ratio or a time is not what the design asks for, by the medians of the rounds.
+Exit status 1: the median of a ratio or of a time misses its target.
 """
 
 import argparse
@@ -46,7 +46,7 @@ AT_LEAST = {
 
 
 class Ours(CaptureProcess):
-    """A running `mailpact capture` that deletes nothing meanwhile."""
+    """A running `mailpact capture` that deletes no old mail during the run."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, "--keep-mails", "1000000")
@@ -89,7 +89,7 @@ async def rate(port: int, size: int, mails: int, connections: int) -> float:
 
 
 async def asked_ms(session: aiohttp.ClientSession, url: str) -> float:
-    """Return the median of the milliseconds that a question takes."""
+    """Return the median time of a request in milliseconds."""
     times = []
     for _ in range(ASKED):
         began = time.perf_counter()
@@ -100,7 +100,7 @@ async def asked_ms(session: aiohttp.ClientSession, url: str) -> float:
 
 
 async def waited_ms(session: aiohttp.ClientSession, server: Ours) -> float:
-    """Return the median of the milliseconds between a 250 and the answer to a client that waits for that mail."""
+    """Return the median milliseconds from a 250 until a client that waits for that mail has its answer."""
     times = []
     for number in range(WAITS):
         subject = f"awaited-{number}"
@@ -137,7 +137,7 @@ async def polled_rate(session: aiohttp.ClientSession, server: Ours) -> float:
 
 
 async def measure(server: "Ours | Mailpit", mails: int) -> Figures:
-    """Return what one server does."""
+    """Measure one server and return its figures."""
     figures: Figures = {}
     for connections in CONNECTIONS:
         name = f"1 KB, {connections} connection{'s' if connections > 1 else ''}"
@@ -157,7 +157,7 @@ async def measure(server: "Ours | Mailpit", mails: int) -> Figures:
 
 
 def one_round(start: Callable[[Path], "Ours | Mailpit"], mails: int) -> Figures:
-    """Start a server, measure it and stop it."""
+    """Start a server, measure its figures and stop it."""
     with tempfile.TemporaryDirectory(prefix="mailpact-bench-") as folder:
         began = time.perf_counter()
         server = start(Path(folder))
@@ -170,7 +170,7 @@ def one_round(start: Callable[[Path], "Ours | Mailpit"], mails: int) -> Figures:
 
 
 def missed(ours: Figures, theirs: Figures) -> list[str]:
-    """Return what is not as the design asks for."""
+    """Return the targets that are missed."""
     found = [name for name, least in AT_LEAST.items() if ours[name] < least * theirs[name]]
     bounds = {
         "list, ms": 10.0, "search, ms": theirs["search, ms"], "wait after the 250, ms": 20.0, "ready, s": 0.7,

@@ -1,20 +1,23 @@
-"""Measure the consumer's speed beside three peers, alternating in one run, on RabbitMQ, MariaDB and smtp-sink.
+"""Measure the consumer's speed beside three peers, in turns in one run, on RabbitMQ, MariaDB and smtp-sink.
 
-The peers: (a) the seed's worker with manual acks and one SMTP connection a mail, (b) the same worker with a connection
-that it keeps, (c) FastStream with aiosmtplib as their documentation shows. All take the same messages from a quorum
-queue with the arguments of `email.work`. Ours runs as its command at its defaults, with its inbox on MariaDB and status
-events on. In each round each contestant runs alone on a vhost, a database and a sink of its own. The time is that
-between the mail that ends the first tenth and the last mail, so that no start is measured. A number holds by the median
-of the rounds' ratios. One more contestant is ours again with `email/2`: text and 5 KB of HTML in each mail.
+The peers: (a) the seed's worker with manual acks and one SMTP connection for each mail, (b) the same worker with one
+connection that it keeps, (c) FastStream with aiosmtplib as their documentation shows. All take the same messages from a
+quorum queue with the arguments of `email.work`. Our consumer runs as its command at its defaults, with its inbox on
+MariaDB and status events on. In each round each contestant runs alone on a vhost, a database and a sink of its own. The
+time runs from the mail that ends the first tenth to the last mail, so that no start is measured. Bounds are checked
+against the median of the rounds' ratios. One more contestant is our consumer with `email/2`: text and 5 KB of HTML in
+each mail.
 
 Two rules, the same for every contestant, keep the turns apart. A contestant starts only when RabbitMQ, MariaDB and the
 sink together have used at most 5 % of a core for a second, so that no work is left from publishing or from the turn
-before; a turn that begins without this, after 60 s of waiting, is named. And the order changes: in five rounds each of
-the five has each place once and does not always follow the same other one. Give a multiple of five rounds for this.
+before. A turn that begins without this, after 60 s of waiting, is named. The order changes from round to round: in five
+rounds each of the five contestants is at each place once, and does not always follow the same other one. Run a multiple
+of five rounds for this.
 
     make bench-consumer [ARGS="--json --rounds 5 --mails 3000 --long"]
 
-`--long`: 100,000 mails through one consumer, whose memory must not grow with them. Exit status 1: a bound is broken.
+`--long`: 100,000 mails through one consumer, whose memory must not grow with the number of mails. Exit status 1: a
+bound is broken.
 """
 
 import argparse
@@ -51,7 +54,7 @@ IDLE_SHARE, IDLE_SECONDS = 0.05, 1.0  # of one core, by all servers together
 IDLE_PATIENCE_SECONDS = 60
 MOST_GROWTH_MIB = 16.0
 BOUNDS = {"seed": 2.0, "reusing": 1.0, "faststream": 4.0}
-HTML = "html"  # ours, with messages of email/2
+HTML = "html"  # our consumer, with messages of email/2
 LEAST_OF_EMAIL_1 = 0.7
 MOST_CPU_MS = 0.6
 
@@ -70,7 +73,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was measured."""
+    """The figures of all rounds."""
 
     turns: list[list[Turn]]
     warm_mib: float | None = None
@@ -149,7 +152,7 @@ class Sink:
         self._process = PrivateProcess(servers.run, folder).begin(words, program.environment, "count")
 
     def mails(self) -> int:
-        """Return how many mails it took."""
+        """Return how many mails the sink has taken."""
         with self._process.log_file.open("rb") as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - 400))
@@ -164,7 +167,7 @@ class Sink:
         return self._process.pid
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the sink."""
         self._process.kill()
 
 
@@ -201,7 +204,7 @@ class Stage:
 
 @contextmanager
 def staged(servers: Servers, name: str, mails: int, *, is_html: bool = False) -> Iterator[Stage]:
-    """Give a contestant its own vhost with messages, database and sink, and remove them afterwards."""
+    """Yield a stage with a vhost with messages, a database and a sink, and remove them afterwards."""
     try:
         broker, databases = servers.rabbitmq, servers.mariadb
     except NotAvailable as error:
@@ -220,7 +223,7 @@ def staged(servers: Servers, name: str, mails: int, *, is_html: bool = False) ->
 
 
 def wait_until_idle(name: str, pids: Sequence[int]) -> None:
-    """Wait until the servers have done nearly nothing for a second; say on stderr that they were busy to the end."""
+    """Wait until the servers have done nearly nothing for a second; report on stderr if they never were idle."""
     deadline = time.perf_counter() + IDLE_PATIENCE_SECONDS
     while time.perf_counter() < deadline:
         began, used = time.perf_counter(), sum(map(cpu_seconds, pids))
@@ -232,9 +235,9 @@ def wait_until_idle(name: str, pids: Sequence[int]) -> None:
 
 
 def in_order(contestants: Sequence[str], number: int) -> list[str]:
-    """Return the contestants in the order of a round.
+    """Return the order of the contestants in a round.
 
-    The first order takes them alternately from both ends: A B E C D. Each further round moves each name on by one.
+    The first order takes names alternately from both ends: A B E C D. Each further round moves every name on by one.
     """
     count = len(contestants)
     ends = [(place + 1) // 2 * (1 if place % 2 else -1) for place in range(count)]
@@ -247,7 +250,7 @@ def _clean_up(broker: Rabbitmq | ManagedRabbitmq, databases: Databases, name: st
 
 
 async def publish(amqp_url: str, mails: int, *, is_html: bool) -> None:
-    """Declare our topology and leave that many messages of `email/2` or `email/1` in the work queue."""
+    """Declare our topology and publish that many messages of `email/2` or `email/1` into the work queue."""
     connection = await aiormq.connect(amqp_url)
     await declare_all(connection, topology=catalogue.load().topology.declared_by("consumer"))
     channel = await connection.channel()
@@ -291,7 +294,7 @@ class Contestant:
         )
 
     def wait_for(self, mails: int) -> tuple[float, float]:
-        """Wait for that many mails in the sink; return when they were there and the CPU seconds used until then."""
+        """Wait for that many mails in the sink; return the time of the last mail, and the CPU seconds used so far."""
         deadline = time.perf_counter() + PATIENCE_SECONDS
         while self._stage.sink.mails() < mails:
             if not self._process.is_running or time.perf_counter() > deadline:
@@ -302,7 +305,7 @@ class Contestant:
         return time.perf_counter(), cpu_seconds(self._process.pid)
 
     def turn(self, mails: int) -> Turn:
-        """Measure from the first tenth of the mails to the last mail, and end the process."""
+        """Measure from the first tenth of the mails to the last mail, and stop the process."""
         try:
             began, cpu_began = self.wait_for(mails // WARM)
             ended, cpu_ended = self.wait_for(mails)
@@ -312,23 +315,23 @@ class Contestant:
         return Turn(self._name, measured / (ended - began), (cpu_ended - cpu_began) * 1000 / measured)
 
     def resident_mib(self) -> float:
-        """Return the memory that the process takes."""
+        """Return the resident memory of the process in MiB."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
     def stop(self) -> None:
-        """End it, in order."""
+        """Stop the process in the orderly way."""
         self._process.stop()
 
 
 def take_turn(servers: Servers, name: str, contestant: str, mails: int) -> Turn:
-    """Let one contestant send its mails."""
+    """Run one contestant until it has sent its mails, and return its turn."""
     with staged(servers, name, mails, is_html=contestant == HTML) as stage:
         return Contestant(servers, stage, contestant).turn(mails)
 
 
 def memory(servers: Servers, mails: int) -> tuple[float, float]:
-    """Return our memory in MiB after a tenth of the mails and after all."""
+    """Return our memory in MiB after a tenth of the mails and after all mails."""
     with staged(servers, "memory", mails) as stage:
         running = Contestant(servers, stage, "mailpact")
         try:

@@ -13,10 +13,10 @@ def stat_fields(stat: Path) -> Sequence[str]:
 
 
 def used_seconds(fields: Sequence[str]) -> float:
-    """Return the CPU time since the start, in the program and in the kernel."""
+    """Return the CPU time since the start, in user space and in the kernel."""
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process since its start, of all its threads."""
+    """Return the CPU time of all threads of a process since its start."""
     return used_seconds(stat_fields(Path(f"/proc/{pid}/stat")))

@@ -1,8 +1,8 @@
-"""Publish with confirms to the development broker and to RabbitMQ in one run, and compare them.
+"""Publish with confirms to the development broker and to RabbitMQ in one run, and compare the rates.
 
-The client costs next to nothing: it writes frames that it made beforehand and counts the confirms, with at most 500
-messages unconfirmed. The queue is classic and durable, and so are the messages; the development broker runs without a
-journal, as `mailpact devbroker` does. RabbitMQ is the one that the tests use (`tests/servers`).
+The client takes next to no CPU time: it sends frames that were made beforehand and counts the confirms, with at most
+500 messages unconfirmed. The queue is classic and durable, and so are the messages; the development broker runs without
+a journal, as `mailpact devbroker` does. RabbitMQ is the one that the tests use (`tests/servers`).
 
     python benchmarks/devbroker_confirms.py [--json] [--share S]
 
@@ -27,8 +27,11 @@ from pamqp import base, commands, frame, header
 
 WINDOW = 500
 ROUNDS = 3
-SIZES = {1024: 0.7, 1024 * 1024: 0.6}  # bytes of a body, and the ratio to reach
-MESSAGES = {1024: 60_000, 1024 * 1024: 160}  # of a round: fewer than the development broker's bound on memory
+SIZES = {1024: 0.7, 1024 * 1024: 0.6}  # bytes of a body, and the ratio that is required
+MESSAGES = {
+    1024: 60_000,
+    1024 * 1024: 160,
+}  # in a round: fewer than the development broker's bound on memory allows
 _ACK = struct.Struct(">BHIHHQBB")
 
 
@@ -52,7 +55,7 @@ class Publisher:
         self._confirmed = 0
 
     def rate(self, size: int, messages: int) -> float:
-        """Return how many messages of so many bytes a second are confirmed; the queue is empty afterwards."""
+        """Return the confirmed messages per second for bodies of this size; the queue is empty afterwards."""
         message, window = _message(b"x" * size), min(WINDOW, max(4, 32 * 1024 * 1024 // size))
         batch = max(1, window // 4)
         first = published = self._confirmed
@@ -103,7 +106,7 @@ class Publisher:
 
 
 def _message(body: bytes) -> bytes:
-    """Return the frames of one persistent message as a client of ours would publish it."""
+    """Return the frames of one persistent message, as our own client publishes it."""
     properties = commands.Basic.Properties(
         content_type="application/json",
         delivery_mode=2,
@@ -119,7 +122,7 @@ def _message(body: bytes) -> bytes:
 
 
 async def serve() -> None:
-    """Be the development broker until standard input ends."""
+    """Run the development broker until standard input ends."""
     from mailpact_cli.log_output import configure_logging
     from mailpact_devbroker.service import running
 
@@ -136,8 +139,8 @@ async def serve() -> None:
 def development_broker() -> Iterator[str]:
     """Run the development broker in a process of its own and yield its URL."""
     command = [sys.executable, __file__, "--serve"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603  # nothing comes from outside
-        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018  # both were asked for
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603  # fixed
+        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018  # both are pipes
         yield process.stdout.readline().decode().strip()
         process.stdin.close()
 

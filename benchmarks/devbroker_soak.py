@@ -1,8 +1,9 @@
-"""Soak the development broker: 200,000 messages through it, and its memory must not grow with them.
+"""Send 200,000 messages through the development broker: its memory must not grow with the number of messages.
 
 The broker runs in a process of its own, with a journal. A publisher with a window of confirms and a consumer that
-acknowledges each message keep it busy; its resident memory after the first 20,000 messages is compared with that at the
-end. Measured beside it: how long the broker takes to be ready, empty and with 50,000 messages in its journal.
+acknowledges each message keep the broker busy. Its resident memory after the first 20,000 messages is compared with
+that at the end. The run also measures the time until the broker is ready, with an empty journal and with one of 50,000
+messages.
 
     python benchmarks/devbroker_soak.py [--json] [--messages N]
 
@@ -40,7 +41,7 @@ QUORUM: FieldTable = {"x-queue-type": "quorum"}
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was measured."""
+    """The figures of the run."""
 
     messages: int
     messages_per_second: float
@@ -51,7 +52,7 @@ class Figures:
 
     @property
     def ratio(self) -> float:
-        """Memory at the end to memory after the first messages."""
+        """Return the memory at the end divided by the memory after the first messages."""
         return self.end_mib / self.warm_mib
 
     @property
@@ -66,7 +67,7 @@ class Figures:
         return [what for what, measured, most in bounds if measured > most]
 
     def as_text(self) -> str:
-        """Say it to a person."""
+        """Return the figures for a person."""
         return (
             f"{self.messages:,} messages, {self.messages_per_second:,.0f}/s; memory {self.warm_mib:.1f} MiB after "
             f"{int(self.messages * WARM):,}, {self.end_mib:.1f} MiB at the end: ratio {self.ratio:.2f}\n"
@@ -76,7 +77,7 @@ class Figures:
 
 
 async def serve(journal: Path) -> None:
-    """Be the broker until standard input ends; the time until it is ready counts from after the imports."""
+    """Run the broker until standard input ends; the time until it is ready counts from after the imports."""
     from mailpact_cli.log_output import configure_logging
     from mailpact_devbroker.service import running
 
@@ -100,15 +101,15 @@ class Broker:
     ready_seconds: float
 
     def resident_mib(self) -> float:
-        """Ask the system for the memory it takes at the moment."""
+        """Return the broker's resident memory in MiB."""
         asked = ["ps", "-o", "rss=", "-p", str(self.process.pid)]
-        found = subprocess.run(asked, capture_output=True, check=True)  # noqa: S603  # nothing comes from outside
+        found = subprocess.run(asked, capture_output=True, check=True)  # noqa: S603  # fixed words
         return int(found.stdout) / 1024
 
 
 @asynccontextmanager
 async def broker(journal: Path) -> AsyncIterator[Broker]:
-    """Run a broker on a journal."""
+    """Yield a broker that uses this journal."""
     with (journal.parent / "broker.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, __file__, "--serve", str(journal)),
@@ -117,7 +118,7 @@ async def broker(journal: Path) -> AsyncIterator[Broker]:
             stderr=log,
             start_new_session=True,
         )
-    assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018  # both were asked for
+    assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018  # both are pipes
     try:
         told = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
         yield Broker(process, told["url"], told["ready_seconds"])
@@ -127,7 +128,7 @@ async def broker(journal: Path) -> AsyncIterator[Broker]:
 
 
 async def publish(channel: AbstractChannel, count: int) -> None:
-    """Publish so many messages, at most a window of them unconfirmed."""
+    """Publish that many messages, with at most a window of them unconfirmed."""
     window = asyncio.Semaphore(WINDOW)
 
     async def one() -> None:
@@ -143,7 +144,7 @@ async def publish(channel: AbstractChannel, count: int) -> None:
 
 
 async def soak(running: Broker, messages: int) -> tuple[float, float, float]:
-    """Send messages through; return how many a second, and the broker's memory early and at the end in MiB."""
+    """Send messages through the broker; return messages per second, and its memory early and at the end in MiB."""
     connection = await aiormq.connect(running.url)
     publisher, consumer = await connection.channel(), await connection.channel()
     await publisher.queue_declare("soak", durable=True, arguments=QUORUM)
@@ -170,7 +171,7 @@ async def soak(running: Broker, messages: int) -> tuple[float, float, float]:
 
 
 async def fill(running: Broker, count: int) -> None:
-    """Leave messages in the journal."""
+    """Publish messages that stay in the journal."""
     connection = await aiormq.connect(running.url)
     channel = await connection.channel()
     await channel.queue_declare("soak", durable=True, arguments=QUORUM)
@@ -179,7 +180,7 @@ async def fill(running: Broker, count: int) -> None:
 
 
 async def measure(messages: int) -> Figures:
-    """Measure everything in a temporary folder."""
+    """Measure all figures in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="mailpact-soak-") as folder:
         async with broker(Path(folder) / "soak.db") as running:
             start_seconds = running.ready_seconds

@@ -1,10 +1,11 @@
-"""Measure what shipping log records costs consumer and site, alternating in one run, on RabbitMQ and MariaDB.
+"""Measure what shipping log records costs consumer and site, in turns in one run, on RabbitMQ and MariaDB.
 
-In each round the service runs alone with `--local-logs`, with shipping, with a user who may not publish to the exchange
-`logs`, and with shipping into a queue that 100,000 records have filled (its policy drops the oldest). The records are
-in the queue before the service starts. The broker and the machine bear them too, so the last run is compared with a run
-with `--local-logs` beside a queue that was filled the same way. The consumer mails what waits through smtp-sink; the
-site answers as many registrations as it can. A number holds by the median of the rounds' ratios.
+In each round the service runs alone in four modes: with `--local-logs`; with shipping; with a user who may not publish
+to the exchange `logs`; and with shipping into a queue that 100,000 records have filled (its policy drops the oldest).
+These records are published before the service starts. A full queue also costs the broker and the machine time, so the
+last mode is compared with a run with `--local-logs` beside a queue that was filled the same way. The consumer sends the
+waiting mails to smtp-sink; the site answers as many registrations as it can. Bounds are checked against the median of
+the rounds' ratios.
 
     python -m benchmarks.log_shipping [consumer | site] [--rounds 3 --mails 3000 --seconds 6]
 
@@ -48,7 +49,7 @@ class ModeStage(Stage):
     """A stage on which our consumer runs in one mode."""
 
     def words(self, contestant: str) -> list[str]:
-        """Return the command line of a mode."""
+        """Return the command line of the consumer in a mode."""
         words = Stage.words(self, "mailpact")
         return [*words, *local_logs(contestant)]
 
@@ -76,7 +77,7 @@ async def prepare(amqp_url: str, records: int) -> None:
 
 @contextmanager
 def prepared(servers: Servers, broker: Rabbitmq, name: str, mode: str, mails: int) -> Iterator[ModeStage]:
-    """Yield the place for a service in one mode."""
+    """Yield the stage for a service in one mode."""
     with staged(servers, name, mails) as whole:
         stage = ModeStage(whole.amqp_url, whole.database_url, whole.sink)
         broker.set_policy(
@@ -92,12 +93,12 @@ def prepared(servers: Servers, broker: Rabbitmq, name: str, mode: str, mails: in
 
 
 def mail(servers: Servers, stage: ModeStage, mode: str, mails: int) -> Turn:
-    """Let the consumer send its mails."""
+    """Let the consumer send its mails, and return its turn."""
     return Contestant(servers, stage, mode).turn(mails)
 
 
 def register(stage: ModeStage, mode: str, seconds: float) -> Turn:
-    """Let readers register at the site, as many at once as keep it busy; the turn counts registrations."""
+    """Let readers register at the site, enough at once to keep the site busy; return the turn, in registrations."""
     words = ["producer", "--listen", "127.0.0.1:0", "--mail-limit-network", "0", "--amqp-url", stage.amqp_url]
     words += ["--database-url", stage.database_url, *local_logs(mode)]
     done: list[float] = []

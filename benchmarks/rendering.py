@@ -1,6 +1,6 @@
-"""Measure how long the bytes of one mail of email/2 take: text and HTML of 5 KB, at most 150 microseconds.
+"""Measure the time to render one mail of email/2: text and HTML of 5 KB, at most 150 microseconds.
 
-The standard library's `EmailMessage` makes the same mail beside it, by turns, and the fastest turn of each counts.
+The standard library's `EmailMessage` renders the same mail, in turns with ours, and the fastest turn of each counts.
 
     python benchmarks/rendering.py [--json]
 
@@ -38,7 +38,7 @@ def ours() -> bytes:
 
 
 def by_the_library() -> bytes:
-    """Make the same mail with the standard library."""
+    """Render the same mail with the standard library."""
     message = EmailMessage(policy=email.policy.SMTP)
     message["Message-ID"], message["Date"] = "<1.2@mail.example>", format_datetime(DATE)
     message["From"], message["To"] = f"{SENDER.name} <{SENDER.address}>", f"{READER.name} <{READER.address}>"

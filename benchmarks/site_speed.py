@@ -1,6 +1,6 @@
-"""Measure the site: registrations beside bare argon2id, outages, page reads, and the way to the viewer.
+"""Measure the site: registrations beside bare argon2id, outages, page reads, and the time until a mail is captured.
 
-Each round starts what it needs anew, with an empty database, and measures in this order or, every second round, in the
+Each round starts new processes with an empty database, and measures in this order or, every second round, in the
 opposite order:
 
 - argon2id: hashes per second of a program that does nothing else, in a thread for each CPU;
@@ -13,7 +13,7 @@ Run it on a machine that does nothing else.
 
     make bench-site [ARGS="--rounds 1 --seconds 3"]
 
-Exit status 1: a number is not what the design asks for.
+Exit status 1: a number misses its target.
 """
 
 import argparse
@@ -56,13 +56,13 @@ MOST_READ_MS, MOST_JOURNEY_MS = 50.0, 50.0
 MOST_SLOWER, MOST_LATER_MS = 0.10, 5.0
 
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
-PASSWORD = "correct horse battery"  # noqa: S105  # of readers that live for seconds
+PASSWORD = "correct horse battery"  # noqa: S105  # of readers that exist for seconds
 numbers = itertools.count()
 
 
 @dataclass(slots=True)
 class Times:
-    """What was measured in all rounds."""
+    """The times of all rounds."""
 
     shares: list[float] = field(default_factory=list)
     own_cpu_ms: list[float] = field(default_factory=list)
@@ -74,10 +74,10 @@ class Times:
 
 @contextmanager
 def program(folder: Path, ready: str, *words: str) -> Iterator[tuple[int, Sequence[str]]]:
-    """Run a command of ours; yield its process id and the groups of `ready` in its log, once the log has them."""
+    """Run a command of Mailpact; yield its process id and the groups of `ready` in its log, once the log has them."""
     log = folder / f"{words[0]}-{next(numbers)}.log"
     with log.open("w") as output:
-        process = subprocess.Popen(  # noqa: S603  # our own command
+        process = subprocess.Popen(  # noqa: S603  # a command of Mailpact
             [*MAILPACT, *words], stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment()
         )
     try:
@@ -150,13 +150,13 @@ def argon2id() -> float:
 
 
 def own_cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a site's threads that hash no passwords: those that hash have a lower priority."""
+    """Return the CPU time of a site's threads that hash no passwords: threads that hash have a lower priority."""
     threads = map(stat_fields, Path(f"/proc/{pid}/task").glob("*/stat"))
     return sum(used_seconds(fields) for fields in threads if fields[16] == "0")
 
 
 async def idle_share(pid: int) -> float:
-    """Return the CPU time per second of a site that nobody uses: heartbeats, and looks at the outbox."""
+    """Return the CPU time per second of an idle site, which sends heartbeats and reads the outbox."""
     before, began = own_cpu_seconds(pid), time.monotonic()
     await asyncio.sleep(IDLE_SECONDS)
     return (own_cpu_seconds(pid) - before) / (time.monotonic() - began)
@@ -171,12 +171,12 @@ class Browser:
         self._hidden: dict[str, str] = {}
 
     async def open(self) -> None:
-        """Open the form."""
+        """Open the page with the form."""
         async with self._session.get(self._url + "/register") as answer:
             self._hidden = dict(HIDDEN.findall(await answer.text()))
 
     async def register(self) -> tuple[str, float]:
-        """Register somebody new; return the address, and the milliseconds until the answer."""
+        """Register a new reader; return the address, and the milliseconds until the answer."""
         number = next(numbers)
         email = f"reader-{number}@example.org"
         fields = {
@@ -202,7 +202,7 @@ class Browser:
 
 
 async def with_browser(url: str, use: Callable[[Browser], Awaitable[None]]) -> None:
-    """Open a browser on the site for as long as `use` takes."""
+    """Open a browser on the site, and pass it to `use`."""
     jar = aiohttp.CookieJar(unsafe=True)
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
@@ -213,7 +213,7 @@ async def with_browser(url: str, use: Callable[[Browser], Awaitable[None]]) -> N
 
 
 def saturated(folder: Path, seconds: float, times: Times) -> None:
-    """Measure argon2id, then the site with more registrations than can be hashed at once, and page reads meanwhile."""
+    """Measure argon2id, then the site with more registrations than it can hash at once, and page reads meanwhile."""
     bare = argon2id()
     with broker(folder) as amqp_url, site(folder, amqp_url) as (pid, url):
 
@@ -249,7 +249,7 @@ def saturated(folder: Path, seconds: float, times: Times) -> None:
 
 
 def steady(seconds: float, url: str, into: list[float]) -> None:
-    """Measure registrations at 10 a second."""
+    """Measure registrations at a rate of 10 a second."""
 
     async def measure(browser: Browser) -> None:
         for _ in range(WARM_UP):
@@ -264,7 +264,7 @@ def steady(seconds: float, url: str, into: list[float]) -> None:
 
 
 def healthy(folder: Path, seconds: float, times: Times) -> None:
-    """Measure with broker, consumer and mail server, and then how long a mail takes to the viewer."""
+    """Measure registrations with broker, consumer and mail server, and then the time until a mail is in the viewer."""
     with broker(folder) as amqp_url, mailing(folder, amqp_url) as viewer, site(folder, amqp_url) as (_, url):
         steady(seconds, url, times.healthy_ms)
 
@@ -287,7 +287,7 @@ def healthy(folder: Path, seconds: float, times: Times) -> None:
 
 
 def outage(folder: Path, seconds: float, times: Times) -> None:
-    """Measure without broker, consumer and mail server."""
+    """Measure registrations without broker, consumer and mail server."""
     with site(folder, NOBODY) as (_, url):
         steady(seconds, url, times.outage_ms)
 
@@ -298,7 +298,7 @@ def p99(times_ms: Sequence[float]) -> float:
 
 
 def missed(times: Times) -> list[str]:
-    """Print the figures; return what is not as the design asks for."""
+    """Print the figures; return the targets that are missed."""
     share, own = statistics.median(times.shares), statistics.median(times.own_cpu_ms)
     reads, journey = p99(times.reads_ms), statistics.median(times.journeys_ms)
     usual, without = p99(times.healthy_ms), p99(times.outage_ms)

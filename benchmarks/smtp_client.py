@@ -1,11 +1,11 @@
-"""Measure the consumer's SMTP client beside aiosmtplib, alternating in one run, against Postfix's smtp-sink.
+"""Measure the consumer's SMTP client beside aiosmtplib, in turns in one run, against Postfix's smtp-sink.
 
-Both send the same mail over the same number of connections that are kept, on uvloop, in a process of their own. Ours
-goes through the whole pool (`MailServer.transaction`), with its places and its limit of 100 mails a connection.
+Both send the same mail over the same number of connections that stay open, on uvloop, each in a process of its own. Our
+client uses the whole pool (`MailServer.transaction`), with its places and its limit of 100 mails a connection.
 
     make bench-smtp-client [ARGS="--json"]
 
-Exit status 1: ours takes more CPU time for a mail than aiosmtplib, by the median of the rounds' ratios.
+Exit status 1: our client takes more CPU time for a mail than aiosmtplib, by the median of the rounds' ratios.
 """
 
 import argparse
@@ -32,13 +32,13 @@ MAIL = b"From: a@b.example\r\nTo: c@d.example\r\nSubject: Hello\r\n\r\n" + b"Som
 async def _send(server: MailServer, mails: int) -> None:
     for _ in range(mails):
         async with server.transaction("c@d.example") as transaction:
-            assert isinstance(transaction, Transaction)  # noqa: S101  # the sink is there
+            assert isinstance(transaction, Transaction)  # noqa: S101  # the sink is running
             assert await transaction.envelope("a@b.example", "c@d.example") is None  # noqa: S101  # and takes all
-            assert isinstance(await transaction.data(MAIL), Accepted)  # noqa: S101  # as above
+            assert isinstance(await transaction.data(MAIL), Accepted)  # noqa: S101  # the sink accepts every mail
 
 
 async def send_all(port: int, mails: int, connections: int) -> None:
-    """Send them all, and print."""
+    """Send all mails, and print the figures."""
     url = Server(SmtpUrl("127.0.0.1", port), SmtpTls.OFF, tls_context(None), "client.example")
     server = MailServer(url, connections=connections, rate=None, monotonic=time.monotonic)
     began, cpu_began = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
@@ -50,8 +50,8 @@ async def send_all(port: int, mails: int, connections: int) -> None:
 
 
 def measure(words: list[str], port: int) -> dict[str, float]:
-    """Let one sender send, and return what it printed."""
-    done = subprocess.run(  # noqa: S603  # nothing comes from outside
+    """Run one sender, and return the figures that it printed."""
+    done = subprocess.run(  # noqa: S603  # fixed words
         [*words, str(port), str(MAILS), str(CONNECTIONS)], capture_output=True, check=True, text=True
     )
     figures: dict[str, float] = json.loads(done.stdout)

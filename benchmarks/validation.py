@@ -1,8 +1,8 @@
-"""Measure how fast a valid message is accepted: those that ask for mail at least 100 times as fast as by jsonschema.
+"""Measure how fast a valid message is validated: for a contract that asks for mail, 100 times as fast as jsonschema.
 
-Both hold the same parsed messages, the examples in a contract's schema for readers, against that schema. They take
-turns, and the fastest turn of each counts: the slower ones tell what else the machine was doing. Contracts beside
-email/1 and email/2 are shown, too: where a schema has little to check, what a call costs in itself counts for more.
+Both validators check the same parsed messages, the examples in a contract's schema for readers, against that schema.
+They take turns, and the fastest turn of each counts, because other programs slow the rest down. Contracts other than
+email/1 and email/2 are shown too: where a schema checks little, the cost of the call itself has more weight.
 
     python benchmarks/validation.py [--json]
 
@@ -25,12 +25,12 @@ from mailpact.contracts.validate import Validator
 
 LEAST_RATIO, BOUND_FOR = 100.0, "email"
 TURNS, TURN_SECONDS = 15, 0.02
-BETWEEN_LOOKS = 50  # messages; looking at the clock after each would be measured as well
+BETWEEN_LOOKS = 50  # messages; a look at the clock after each message would be measured too
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was measured for one contract, in microseconds a message."""
+    """The figures for one contract, in microseconds per message."""
 
     contract: str
     mailpact_us: float
@@ -45,7 +45,7 @@ class Figures:
 
 
 def one_turn(accept: Callable[[JsonValue], object], messages: Sequence[JsonValue]) -> float:
-    """Accept messages for a while; return the microseconds for each."""
+    """Validate messages for a while; return the microseconds per message."""
     stack = list(messages) * BETWEEN_LOOKS
     started, count = time.perf_counter(), 0
     while (elapsed := time.perf_counter() - started) < TURN_SECONDS:
@@ -56,7 +56,7 @@ def one_turn(accept: Callable[[JsonValue], object], messages: Sequence[JsonValue
 
 
 def measure(name: str, contract: Contract) -> Figures:
-    """Let both take turns on the examples of one contract."""
+    """Let both validators take turns on the examples of one contract."""
     messages = contract.schema["examples"]
     if not isinstance(messages, list) or not messages:
         raise ValueError(f"the schema of {name} has no examples")

@@ -1,4 +1,4 @@
-"""Send mails with aiosmtplib over connections that are kept, on uvloop; print mails per second and CPU per mail.
+"""Send mails with aiosmtplib over connections that stay open, on uvloop; print mails per second and CPU per mail.
 
 python aiosmtplib_sender.py SMTP_PORT MAILS CONNECTIONS
 """
@@ -30,7 +30,7 @@ async def send(port: int, mails: int) -> None:
 
 
 async def main(port: int, mails: int, connections: int) -> None:
-    """Send them all, and print."""
+    """Send all mails, and print the figures."""
     began, cpu_began = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
     await asyncio.gather(*(send(port, mails // connections) for _ in range(connections)))
     ended, cpu_ended = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)

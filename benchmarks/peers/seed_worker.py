@@ -2,7 +2,7 @@
 
     python seed_worker.py AMQP_URL QUEUE SMTP_PORT [--reuse]
 
-`--reuse`: keeps its SMTP connection, and so is the second peer.
+`--reuse` keeps the SMTP connection open; this is the second peer.
 """
 
 import json

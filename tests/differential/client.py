@@ -1,7 +1,7 @@
-"""What a behaviour needs of a broker: clients, and observations that two brokers can give equally.
+"""What behaviours use: clients, and helper functions for observations that can be equal on two brokers.
 
-An observation is a JSON value: texts, numbers, true, false, null, lists and objects. What must differ is taken out of
-it: the vhost's name, times, and texts that nobody can guess (consumer tags, names of queues).
+An observation is a JSON value: texts, numbers, true, false, null, lists and objects. Values that must differ are taken
+out: the vhost's name, times, and generated texts (consumer tags, names of queues).
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from pamqp import commands
 from pamqp.common import FieldTable
 
 LIMIT_SECONDS = 10.0
-QUIET_ROUNDS, ROUND_SECONDS = 40, 0.005  # asking a queue so often in vain, what has not come is not going to
+QUIET_ROUNDS, ROUND_SECONDS = 40, 0.005  # a queue that is empty so many times stays empty
 
 Observation = str | int | bool | None | Sequence["Observation"] | Mapping[str, "Observation"]
 Properties = commands.Basic.Properties
@@ -28,7 +28,7 @@ QUORUM: FieldTable = {"x-queue-type": "quorum"}
 
 
 class Client:
-    """One vhost of one broker, empty at first. `close` ends every connection that was opened."""
+    """One vhost of one broker, empty at first. `close` closes every connection that was opened."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -36,17 +36,17 @@ class Client:
         self._connections: list[AbstractConnection] = []
 
     def move_to(self, url: str) -> None:
-        """Connect to another place from now on."""
+        """Use another URL for new connections."""
         self.url = url
 
     async def connect(self, url: str | None = None) -> AbstractConnection:
-        """Open a connection of its own."""
+        """Open another connection."""
         connection = await asyncio.wait_for(aiormq.connect(url or self.url), LIMIT_SECONDS)
         self._connections.append(connection)
         return connection
 
     async def channel(self) -> AbstractChannel:
-        """Open a channel with confirms on a connection of its own."""
+        """Open a channel with confirms on another connection."""
         return await (await self.connect()).channel(on_return_raises=True)
 
     async def close(self) -> None:
@@ -56,7 +56,7 @@ class Client:
                 await asyncio.wait_for(connection.close(), LIMIT_SECONDS)
 
     async def refusal(self, asked: Awaitable[object]) -> Observation:
-        """Say how the broker refuses what is asked: what it closes, with which code and text."""
+        """Return how the broker refuses a request: what it closes, with which code and text."""
         try:
             await asyncio.wait_for(asked, LIMIT_SECONDS)
         except AMQPError as error:
@@ -64,22 +64,22 @@ class Client:
         return "accepted"
 
     async def kind_of_refusal(self, asked: Awaitable[object]) -> Observation:
-        """Say only what the broker closes and with which code: where no program reads the text."""
+        """Return only what the broker closes, for a text that no program reads."""
         return str(await self.refusal(asked)).partition(":")[0]
 
     def neutral(self, text: str) -> str:
-        """Take the vhost's name out of a text."""
+        """Replace the vhost's name in a text by `/`."""
         return text.replace(f"vhost '{self.vhost}'", "vhost '/'")
 
 
 class Inbox:
-    """A consumer's callback that keeps what comes."""
+    """A consumer's callback that keeps the deliveries."""
 
     def __init__(self) -> None:
         self._arrived: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
 
     async def __call__(self, message: DeliveredMessage) -> None:
-        """Take a delivery."""
+        """Keep a delivery."""
         await self._arrived.put(message)
 
     async def next(self) -> DeliveredMessage:
@@ -91,13 +91,11 @@ class Inbox:
         return [text(await self.next()) for _ in range(count)]
 
     async def rest(self, channel: AbstractChannel, queue: str = "q") -> Observation:
-        """Return the bodies that are there and come until it is quiet."""
+        """Return the bodies of all deliveries until no more come."""
         found: list[Observation] = []
         vain = 0
         while vain < QUIET_ROUNDS:
-            await channel.queue_declare(
-                queue, passive=True
-            )  # what the queue sent before its answer is here now
+            await channel.queue_declare(queue, passive=True)  # the broker sends deliveries before this answer
             vain = 0 if not self._arrived.empty() else vain + 1
             while not self._arrived.empty():
                 found.append(text(self._arrived.get_nowait()))
@@ -112,7 +110,7 @@ async def declare(channel: AbstractChannel, queue: str = "q", /, **arguments: st
 
 
 async def put(channel: AbstractChannel, *bodies: str, queue: str = "q", **properties: Any) -> None:
-    """Publish to a queue, each with its confirm."""
+    """Publish bodies to a queue one by one, each after the confirm of the one before."""
     for body in bodies:
         await channel.basic_publish(
             body.encode(), routing_key=queue, properties=Properties(delivery_mode=2, **properties)
@@ -120,7 +118,7 @@ async def put(channel: AbstractChannel, *bodies: str, queue: str = "q", **proper
 
 
 async def take(channel: AbstractChannel, *queues: str, no_ack: bool = False) -> DeliveredMessage:
-    """Wait for the next message of a queue, `q` if none is named, or of the first of several that has one."""
+    """Wait for the next message of a queue, `q` by default; of several queues, use the first that has a message."""
     ends = asyncio.get_running_loop().time() + LIMIT_SECONDS
     while asyncio.get_running_loop().time() < ends:
         for queue in queues or ("q",):
@@ -132,7 +130,7 @@ async def take(channel: AbstractChannel, *queues: str, no_ack: bool = False) -> 
 
 
 async def drain(channel: AbstractChannel, queue: str = "q") -> Observation:
-    """Take what is in a queue, and comes until it is quiet, and return the bodies."""
+    """Take messages from a queue until no more come, and return the bodies."""
     found: list[Observation] = []
     vain = 0
     while vain < QUIET_ROUNDS:
@@ -154,7 +152,7 @@ async def drained(channel: AbstractChannel, queues: Iterable[str]) -> Observatio
 
 
 async def ready(channel: AbstractChannel, queue: str = "q") -> int:
-    """Count a queue's ready messages once it is quiet."""
+    """Return how many messages are ready in a queue, once no more come."""
     for _ in range(QUIET_ROUNDS):
         counted = await channel.queue_declare(queue, passive=True)
         await asyncio.sleep(ROUND_SECONDS)
@@ -162,7 +160,7 @@ async def ready(channel: AbstractChannel, queue: str = "q") -> int:
 
 
 async def until(is_so: Callable[[], Awaitable[bool]]) -> bool:
-    """Wait until something is so; False when it does not become so."""
+    """Wait until the condition is true; return False if it does not become true in time."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LIMIT_SECONDS / 2):
             while not await is_so():
@@ -172,14 +170,14 @@ async def until(is_so: Callable[[], Awaitable[bool]]) -> bool:
 
 
 async def exists(client: Client, queue: str) -> bool:
-    """Tell whether there is a queue of that name."""
+    """Return whether there is a queue of that name."""
     async with passing_channel(client) as channel:
         return await client.kind_of_refusal(channel.queue_declare(queue, passive=True)) == "accepted"
 
 
 @asynccontextmanager
 async def passing_channel(client: Client) -> AsyncIterator[AbstractChannel]:
-    """Open a channel with a connection that goes with it."""
+    """Yield a channel on a connection that is closed afterwards."""
     connection = await client.connect()
     yield await connection.channel()
     with contextlib.suppress(AMQPError, asyncio.CancelledError):
@@ -187,7 +185,7 @@ async def passing_channel(client: Client) -> AsyncIterator[AbstractChannel]:
 
 
 def taken(message: DeliveredMessage) -> commands.Basic.GetOk:
-    """Return what basic.get says about the message it takes."""
+    """Return the fields of basic.get-ok for a message."""
     assert isinstance(message.delivery, commands.Basic.GetOk)
     return message.delivery
 
@@ -217,7 +215,7 @@ def headers(message: DeliveredMessage) -> Observation:
 
 
 def timeless(value: Any) -> Observation:
-    """Replace times, which must differ, by the word."""
+    """Replace each time, which differs between two runs, by the text `a time`."""
     match value:
         case dict():
             return {name: timeless(each) for name, each in value.items()}

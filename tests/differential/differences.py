@@ -1,7 +1,7 @@
-"""The written differences between versions of RabbitMQ, read from `differences.json`.
+"""The known differences between versions of RabbitMQ, read from `differences.json`.
 
-The development broker had to follow one of them; it follows 4.0 where nothing speaks against it. An entry says for
-which versions, why, and what each side does.
+Where versions differ the development broker does as RabbitMQ 4.0, unless there is a reason against it. An entry states
+the versions, the reason, and what each broker does.
 """
 
 import json
@@ -16,12 +16,12 @@ WRITTEN: dict[str, list[dict[str, Any]]] = json.loads(
 
 
 def known(kind: str, version: str) -> list[dict[str, Any]]:
-    """Return the differences from this version: of single `behaviours`, or of the `headers` of every message."""
+    """Return the differences of this version: of single `behaviours`, or of the `headers` of every message."""
     return [each for each in WRITTEN[kind] if any(version.startswith(f"{of}.") for of in each["versions"])]
 
 
 def assert_alike(behaviour: str, theirs: Observation, ours: Observation, version: str) -> None:
-    """Compare what both brokers do; where a difference is written, it must be exactly that one."""
+    """Check that both brokers do the same; where a difference is written down, check that both do what is written."""
     headers = known("headers", version)
     theirs, ours = without(theirs, headers), without(ours, headers)
     for difference in known("behaviours", version):
@@ -34,7 +34,7 @@ def assert_alike(behaviour: str, theirs: Observation, ours: Observation, version
 
 
 def without(observation: Observation, headers: list[dict[str, Any]]) -> Observation:
-    """Leave out what a version writes, or does not write, into every message."""
+    """Remove the headers that only some versions write into every message."""
     match observation:
         case dict():
             return {

@@ -1,4 +1,4 @@
-"""Who may do to a broker what no client can: let its memory run out, stop and start it, shorten its patience."""
+"""What only an operator can do to a broker: use up its memory, restart it, shorten its retry interval."""
 
 import asyncio
 import socket
@@ -24,46 +24,46 @@ class Operator(Protocol):
     url: str
 
     async def fill_memory(self) -> None:
-        """Let the broker's memory be full."""
+        """Use up the broker's memory, so that publishers must wait."""
 
     async def free_memory(self) -> None:
-        """Let there be enough memory again."""
+        """End the shortage of memory."""
 
     async def restart(self) -> None:
-        """Stop the broker in order and start it again, perhaps at another `url`."""
+        """Restart the broker in the orderly way; its `url` may be another one afterwards."""
 
     async def retry_soon(self) -> None:
-        """Let letters that no queue takes be tried again within seconds, those of new queues at least."""
+        """Shorten the retry interval for dead letters that no queue takes to seconds, at least for new queues."""
 
 
 class RabbitmqOperator:
-    """The operator of a node of our own."""
+    """The operator of a RabbitMQ node that the tests have started."""
 
     def __init__(self, node: Rabbitmq, url: str) -> None:
         self.url = url
         self._node = node
 
     async def fill_memory(self) -> None:
-        """Raise the alarm."""
+        """Raise the memory alarm."""
         await asyncio.to_thread(self._node.raise_memory_alarm)
 
     async def free_memory(self) -> None:
-        """Clear the alarm."""
+        """Clear the memory alarm."""
         await asyncio.to_thread(self._node.clear_memory_alarm)
 
     async def restart(self) -> None:
-        """Stop the broker inside its node, which closes queues and connections as the end of the node does."""
+        """Restart the broker inside its node, which closes queues and connections as the node's own stop does."""
         await asyncio.to_thread(self._node.stop_application)
         await asyncio.to_thread(self._node.start_application)
         while not await asyncio.to_thread(self._node.has_quorum_leaders):
             await asyncio.sleep(0.05)
 
     async def retry_soon(self) -> None:
-        """Set what has no setting in its file; 3 s turn the retry after 180 s into one after less than a second."""
+        """Change a value that no setting of RabbitMQ names: with 3 s it retries within a second, not after 180 s."""
         await asyncio.to_thread(self._node.call, f"application:set_env({PATIENCE}, 3000)")
 
     async def leave(self) -> None:
-        """Set RabbitMQ's default again. Without any value every queue with dead letters would fail."""
+        """Restore RabbitMQ's default, because without a value every queue with dead letters would fail."""
         await asyncio.to_thread(self._node.call, f"application:set_env({PATIENCE}, 180000)")
 
 
@@ -76,34 +76,34 @@ class DevbrokerOperator:
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
-        """Start it."""
+        """Start the broker."""
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         serving = running(listener, journal=self._journal, memory_bytes=MEMORY_BYTES)
         self.url = (await self._stack.enter_async_context(serving)).url
 
     async def leave(self) -> None:
-        """Stop it."""
+        """Stop the broker."""
         await self._stack.aclose()
 
     async def restart(self) -> None:
-        """Stop it and start it again."""
+        """Stop the broker and start it again."""
         await self.leave()
         await self.start()
 
     async def fill_memory(self) -> None:
-        """Leave a message that is larger than its bound."""
+        """Publish a message that is larger than the broker's bound on memory."""
         async with self._channel() as channel:
             await channel.queue_declare("ballast")
             await channel.basic_publish(bytes(MEMORY_BYTES), routing_key="ballast")
 
     async def free_memory(self) -> None:
-        """Take the message away."""
+        """Delete the queue with that message."""
         async with self._channel() as channel:
             await channel.queue_delete("ballast")
 
     async def retry_soon(self) -> None:
-        """Shorten what is no setting."""
+        """Shorten the broker's constant; there is no setting for it."""
         self._patch.setattr(broker, "LETTER_RETRY_SECONDS", 0.6)
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""A client that says exactly what a behaviour wants, right or wrong, and nothing by itself."""
+"""A client that sends exactly the frames that a behaviour asks for, right or wrong, and nothing else."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from tests.differential.client import LIMIT_SECONDS, Client, Observation
 
 PREAMBLE = b"AMQP\0\0\x09\x01"
 HANG_UP = "hang up"
-LIMITS = (2_047, 131_072)  # channels and bytes of a frame, as both brokers propose
+LIMITS = (2_047, 131_072)  # channels, and bytes in a frame, as both brokers propose
 CAPABLE: FieldTable = {
     "capabilities": {
         "authentication_failure_close": True,
@@ -42,7 +42,7 @@ class RawClient:
             self.send(frame.marshal(method, channel))
 
     async def hear(self) -> base.Frame | bytes | str:
-        """Return the next frame: a method decoded, anything else as its bytes; or that the broker hung up."""
+        """Return the next frame: a method decoded, others as bytes; HANG_UP if the broker closed the connection."""
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
                 head = await self._reader.readexactly(7)
@@ -67,7 +67,7 @@ class RawClient:
                 return said
 
     async def told_text(self) -> Observation:
-        """Return the next thing, a close with its text."""
+        """Return the next frame as an observation: a close with its code and text."""
         match await self.hear():
             case commands.Connection.Close() | commands.Channel.Close() as close:
                 return [close.name, close.reply_code, self._amqp.neutral(close.reply_text)]
@@ -75,7 +75,7 @@ class RawClient:
                 return str(other)
 
     async def start(self, start_ok: commands.Connection.StartOk | None = None) -> commands.Connection.Start:
-        """Say who we are."""
+        """Log in."""
         self.send(PREAMBLE)
         start = await self.hear()
         assert isinstance(start, commands.Connection.Start)
@@ -84,7 +84,7 @@ class RawClient:
         return start
 
     async def shake_hands(self, *, heartbeat: int = 0) -> None:
-        """Come as far as an open connection with channel 1."""
+        """Open the connection and channel 1."""
         await self.start()
         assert isinstance(await self.hear(), commands.Connection.Tune)
         self.say(
@@ -103,13 +103,13 @@ def content_header(size: int, channel: int = 1) -> bytes:
 
 
 def raw_frame(kind: int, payload: bytes, *, channel: int = 1, end: bytes = b"\xce") -> bytes:
-    """Return any frame, also such that there are none."""
+    """Return a frame of any kind, also of a kind that AMQP does not define."""
     return bytes((kind,)) + channel.to_bytes(2) + len(payload).to_bytes(4) + payload + end
 
 
 @asynccontextmanager
 async def raw_connection(amqp: Client) -> AsyncIterator[RawClient]:
-    """Open a connection and say nothing yet."""
+    """Yield a connection on which nothing has been sent yet."""
     server = urlsplit(amqp.url)
     reader, writer = await asyncio.open_connection(server.hostname, server.port)
     yield RawClient(amqp, reader, writer)
@@ -120,7 +120,7 @@ async def raw_connection(amqp: Client) -> AsyncIterator[RawClient]:
 
 @asynccontextmanager
 async def raw_channel(amqp: Client) -> AsyncIterator[RawClient]:
-    """Open a connection with channel 1."""
+    """Yield an open connection with channel 1."""
     async with raw_connection(amqp) as raw:
         await raw.shake_hands()
         yield raw

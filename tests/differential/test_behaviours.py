@@ -1,6 +1,6 @@
-"""The development broker against RabbitMQ, in one run: a difference fails unless it is written down.
+"""The development broker and RabbitMQ show the same behaviours in one run, except for written differences.
 
-A written difference excuses exactly what it says: one that does not tell the truth any more fails, too.
+A difference that is written down must still be true: a wrong entry fails the test.
 """
 
 import asyncio

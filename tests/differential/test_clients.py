@@ -1,4 +1,4 @@
-"""The core of the list with the clients of other languages: small programs in `go/` and `node/`."""
+"""The core of the list with clients in other languages: small programs in `go/` and `node/`."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What an operator does to a broker: the development broker against RabbitMQ, in one run."""
+"""The development broker and RabbitMQ behave alike under an operator, in one run."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Real processes of the command `mailpact`, to be killed and started again."""
+"""Real processes of the command `mailpact`, which the tests kill and start again."""
 
 import contextlib
 import http.cookiejar
@@ -102,14 +102,14 @@ class Process:
             return True  # it has reached its fault point already
         if self.process.poll() is not None:
             raise AssertionError(self.log())
-        # Each command says where it serves, as its last word of starting; older releases say so in plain text.
+        # The last line of each command's start names its address; older releases write that line in plain text.
         return UP.search(self.log()[self._already :]) is not None
 
 
 class Mailpact:
-    """A broker, a capture server, and consumer and CMS as the test starts them, each a process.
+    """A broker, a capture server, and consumer and site as the test starts them, each a process.
 
-    With `real_servers` RabbitMQ and MariaDB, which run already, take the place of the development broker and of files.
+    With `real_servers`, RabbitMQ and MariaDB that run already take the place of the development broker and SQLite.
     """
 
     def __init__(self, folder: Path, real_servers: Any = None) -> None:
@@ -160,7 +160,7 @@ class Mailpact:
         return self._start(*words[: words.index("--retry-schedule")], PYTHONPATH=python_path)
 
     def producer(self, port: str = "site", *options: str, **variables: str) -> Process:
-        """Start the CMS, with further options."""
+        """Start the site, with further options."""
         return self._start(*self._words("producer", port), *options, **variables)
 
     @property
@@ -173,7 +173,7 @@ class Mailpact:
         return self._database(file)
 
     def start_unready(self, command: str) -> Process:
-        """Start a consumer or a CMS that has to wait for something."""
+        """Start a consumer or a site that has to wait for something."""
         process = self._process(*self._words(command))
         process.launch()
         return process
@@ -220,7 +220,7 @@ class Mailpact:
         return row.state, row.attempts, row.uncertain
 
     def let_the_killed_count_as_dead(self) -> None:
-        """Make the signs of life of all consumers old: a consumer that was killed counts as alive for ten seconds."""
+        """Make the heartbeats of all consumers old; otherwise a killed consumer counts as alive for ten seconds."""
         engine = create_engine(self._database("inbox.db"), poolclass=NullPool)
         with engine.begin() as connection:
             connection.execute(text("UPDATE inbox_owners SET renewed_at = renewed_at - 15000000"))

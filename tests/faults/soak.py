@@ -1,14 +1,14 @@
-"""Run the whole system for minutes while faults come at random, and settle the account at the end.
+"""Run the whole system for minutes under random faults, and check the result at the end.
 
     python -m tests.faults.soak [--seconds 600] [--seed NUMBER] [--rate 5]
 
-Two sites and two consumers run on RabbitMQ and MariaDB; where these cannot be had, on the development broker and
+Two sites and two consumers run on RabbitMQ and MariaDB, or, if these are not available, on the development broker and
 SQLite. Readers register all the time. One site, one consumer, the broker and the mail server are killed, stopped,
-frozen and cut off, and the mail server refuses, delays and disconnects. The seed decides which faults come and how long
-they last. Then everything is repaired, and the run waits until nothing is on its way.
+frozen and disconnected, and the mail server refuses, delays and disconnects. The seed decides which faults come and how
+long they last. At the end all faults are removed, and the run waits until every message has ended.
 
-Exit status 1 if a committed registration has not ended in exactly one mail (a second mail must have been reported as
-uncertain), or if memory, open files or tasks of a process that ran throughout have grown.
+The exit status is 1 if a committed registration has not ended in exactly one mail (a second mail must have been
+reported as uncertain), or if memory, open files or tasks of a process that ran throughout have grown.
 """
 
 import argparse
@@ -104,7 +104,7 @@ class Sampler:
             try:
                 with urllib.request.urlopen(f"http://{address}/metrics", timeout=2) as answer:
                     found = dict(re.findall(r"^(\w+) (\S+)$", answer.read().decode(), re.MULTILINE))
-            except OSError:  # it is frozen just now
+            except OSError:  # the process is frozen at the moment
                 continue
             memory, files, tasks = (float(found[number]) for number in NUMBERS)
             self.samples[name].append((memory, files, tasks))
@@ -121,7 +121,7 @@ class Registrations:
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
-        """Register until the context ends."""
+        """Register readers until the context ends."""
         with ThreadPoolExecutor(max_workers=12) as threads:
             clock = threading.Thread(target=self._run, args=(threads,))
             clock.start()

@@ -1,4 +1,4 @@
-"""The system that `soak` runs, and the faults that it meets."""
+"""The system that `soak` runs, and the faults that happen to it."""
 
 import json
 import os
@@ -40,7 +40,7 @@ class System(Mailpact):
 
     @property
     def steady(self) -> Mapping[str, str]:
-        """Return the processes that run throughout, and where they serve their health."""
+        """Return the processes that run throughout, and the addresses of their health pages."""
         return {f"first {name}": address for name, address in self._health.items()}
 
     def _words(self, command: str, port: str = "site") -> list[str]:
@@ -48,7 +48,10 @@ class System(Mailpact):
         name = "consumer" if command == "consumer" else "site"
         if command == "consumer":
             words[words.index("--retry-schedule") + 1] = RETRY_SCHEDULE
-            words += ["--smtp-connections", "4"]  # idle connections stay open for a minute, which is no leak
+            words += [
+                "--smtp-connections",
+                "4",
+            ]  # idle connections stay open for a minute; they would look like a leak
         if name in self._has_steady:
             return words
         self._has_steady.add(name)
@@ -154,7 +157,7 @@ def _node(begin: Callable[[Rabbitmq], object], end: Callable[[Rabbitmq], object]
 
 @contextmanager
 def _cut(system: System) -> Iterator[None]:
-    """Close all connections to the broker, as an operator can."""
+    """Close all connections to the broker, as an operator can do."""
     assert system.node is not None
     system.node.close_connections(system.vhost)
     yield
@@ -205,7 +208,7 @@ DEVBROKER_FAULTS: Mapping[str, Fault] = {
 
 
 def faults_of(system: System, left_seconds: float) -> dict[str, Fault]:
-    """Return the faults that a system can meet. Those that need minutes to settle come only in a long run."""
+    """Return the faults of a system; faults that need minutes to settle only for a long run."""
     slow = UNANSWERED_FAULTS if left_seconds > UNANSWERED_SECONDS / 2 else {}
     return {**FAULTS, **slow, **(DEVBROKER_FAULTS if system.node is None else NODE_FAULTS)}
 

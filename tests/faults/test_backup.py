@@ -1,4 +1,4 @@
-"""A dump of MariaDB and RabbitMQ's definitions are restored into fresh servers: which promises hold afterwards."""
+"""A dump of MariaDB and RabbitMQ's definitions are restored into fresh servers; the tests say what still holds."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def fresh(
 
 
 def words_for(program: Path, url: str, *words: str) -> tuple[list[str], dict[str, str]]:
-    """Return the words and the environment of one of MariaDB's programs for a database."""
+    """Return the command line and the environment of one of MariaDB's programs for a database."""
     parts = urlsplit(url)
     login = [f"--host={parts.hostname}", f"--port={parts.port}", f"--user={parts.username}"]
     return [str(program), "--no-defaults", *login, *words, parts.path[1:]], {"MYSQL_PWD": str(parts.password)}
@@ -55,7 +55,7 @@ def dump(program: Program, url: str, file: Path) -> None:
 
 
 def leave_out_bindings_of_exclusive_queues(path: Path) -> None:
-    """Do what the jq command of docs/how-to/production.md does: the queues are not exported, but their bindings are."""
+    """Remove bindings of queues that are not exported, as the jq command of docs/how-to/production.md does."""
     definitions = json.loads(path.read_text())
     queues = {(queue["vhost"], queue["name"]) for queue in definitions["queues"]}
     definitions["bindings"] = [
@@ -76,7 +76,7 @@ def load(root: Path, url: str, file: Path) -> None:
 
 
 def count(url: str, query: str) -> int:
-    """Return the number that the database answers."""
+    """Return the number that a query yields."""
     with create_engine(url, poolclass=NullPool).connect() as connection:
         return int(connection.execute(text(query)).scalar_one())
 
@@ -84,7 +84,7 @@ def count(url: str, query: str) -> int:
 @pytest.mark.parametrize(
     "is_sent_before_the_loss", [False, True], ids=["lost at once", "lost after more mail"]
 )
-def test_a_restored_system_mails_what_waited_in_the_outbox_and_knows_what_was_mailed(  # a story
+def test_a_restored_system_mails_what_waited_in_the_outbox_and_knows_what_was_mailed(  # one sequence of steps
     is_sent_before_the_loss: bool,
     fresh: tuple[Rabbitmq, MariaDB],
     rabbitmq_node: Rabbitmq,
@@ -139,11 +139,11 @@ def test_a_restored_system_mails_what_waited_in_the_outbox_and_knows_what_was_ma
     assert count(restored_url, "SELECT COUNT(*) FROM inbox WHERE state = 'sent'") == 3
     assert count(restored_url, "SELECT COUNT(*) FROM users") == 4
     assert count(restored_url, f"SELECT COUNT(*) FROM users WHERE email = '{LATE}'") == 0
-    # A message that only the broker had is gone with the broker's disk, and one mailed after the dump is mailed again.
+    # A message that only the broker had is lost with the broker's disk; a mail sent after the dump is sent again.
     assert len(place.mails(QUEUED)) == int(is_sent_before_the_loss)
     assert len({text_of(mail) for mail in place.mails(WAITING)}) == 1
 
 
 def text_of(mail: bytes) -> bytes:
-    """Return a mail without the lines that its receiving server added in front."""
+    """Return a mail without the header fields that the receiving server added."""
     return mail[mail.index(b"Message-ID:") :] if b"Message-ID:" in mail else mail

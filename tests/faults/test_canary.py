@@ -1,7 +1,7 @@
-"""Each of six hops of the mail's path broken in turn: the site says so, and says when mail flows again.
+"""Each of six hops of the mail's path is broken in turn: the site reports the fault, and later that mail flows again.
 
-The canary flies every two seconds here, so its bound of 2.5 intervals is 5 seconds. All that is measured is whether the
-page changes; how quickly, on a loaded machine, is the business of `tests/unit/producer/test_canary.py`.
+The canary is sent every two seconds here, so its bound of 2.5 intervals is 5 seconds. These tests only check that the
+page changes; `tests/unit/producer/test_canary.py` checks how quickly.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ Break = Callable[["System"], AbstractContextManager[None]]
 
 
 class MailServer:
-    """Takes mail and forwards it to the capture server, unless the test wants it to refuse or to lose mail."""
+    """A mail server that forwards mail to the capture server, unless the test makes it refuse or drop mail."""
 
     def __init__(self, port: int) -> None:
         self.controller: Any = Controller(self, hostname="127.0.0.1", port=port)
@@ -43,7 +43,7 @@ class MailServer:
         return "250 OK"
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802  # as above
-        """Forward a mail, or lose it."""
+        """Forward a mail, or drop it."""
         if self.forwards_to is not None:
             await asyncio.to_thread(self._forward, self.forwards_to, envelope)
         return "250 OK"
@@ -83,7 +83,7 @@ class System:
         place.producer("site", *options, *viewer)
 
     def health(self) -> tuple[int, Any]:
-        """Return the status and the words of `/health/mail`."""
+        """Return status and body of `/health/mail`."""
         try:
             with urllib.request.urlopen(self.health_url, timeout=20) as answer:
                 return answer.status, json.load(answer)
@@ -106,7 +106,7 @@ def database_away(system: System) -> Iterator[None]:
 
 @contextmanager
 def relay_stuck(system: System) -> Iterator[None]:
-    """No row of the outbox is ever due for the relay."""
+    """Put the time at which a row is due far into the future, so that the relay publishes none."""
     far = 9_000_000_000_000_000
     engine = create_engine(system.place.database_url("cms.db"), poolclass=NullPool)
     change = f"UPDATE outbox SET available_at = {far} WHERE id = NEW.id; END"

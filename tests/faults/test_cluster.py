@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 VHOST = "cluster"
 QUEUE = "email.work"
 PER_SECOND = 5
-CALM_SECONDS = 15.0  # of load between two faults
+CALM_SECONDS = 15.0  # between two faults, with registrations
 OUTAGE_SECONDS = 10.0
 PATIENCE_SECONDS = 180.0
 
@@ -36,7 +36,7 @@ def cluster(servers: Servers, rabbitmq_node: object) -> Iterator[Cluster]:
 
 
 class Load:
-    """Readers who register, five per second, at the two sites in turn."""
+    """Readers who register at the two sites in turn, five per second."""
 
     def __init__(self, register: Callable[[str, int], int]) -> None:
         self._register = register
@@ -57,7 +57,7 @@ class Load:
             self._threads.shutdown()
 
     def statuses(self) -> dict[str, int]:
-        """Return the status of each registration by the reader's address; raises what a request raised."""
+        """Return the status of each registration by the reader's address; raise the error of a request that failed."""
         return {reader: answer.result() for reader, answer in self._answers.items()}
 
     def _pace(self) -> None:
@@ -69,7 +69,7 @@ class Load:
 
 
 def wait(what: str, fact: Callable[[], bool]) -> None:
-    """Wait for a fact."""
+    """Wait until the fact is true; the error after the time limit names the fact."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not fact():
         assert time.monotonic() < deadline, f"waited {PATIENCE_SECONDS:g} s in vain until {what}"
@@ -77,7 +77,7 @@ def wait(what: str, fact: Callable[[], bool]) -> None:
 
 
 def rows(database_url: str, query: str) -> list[Any]:
-    """Return what the database answers."""
+    """Return the rows of a query."""
     with create_engine(database_url, poolclass=NullPool).connect() as connection:
         return list(connection.execute(text(query)).all())
 

@@ -59,7 +59,7 @@ def test_three_consumers_share_a_queue_though_one_stops_and_one_freezes_and_come
     wait_for_each(on_both, wait_until, *names)
     freezing.process.send_signal(signal.SIGCONT)
     wait_until("the frozen one is back", lambda: freezing.log().count("consuming has begun") >= 2)
-    publish(on_both, *names)  # duplicates, for whoever takes them
+    publish(on_both, *names)  # the same messages again: any consumer may take them
 
     wait_until("nothing is left", lambda: on_both.waiting("email.work") == 0)
     assert [freezing.stop(), going.stop()] == [0, 0]

@@ -1,9 +1,8 @@
-"""The consumer is killed at every step of the order of settling: nothing is lost, and no second mail comes unreported.
+"""The consumer is killed at every step of settling: nothing is lost, and every second mail is reported.
 
 Each round kills one consumer at one step with SIGKILL. After all steps, a consumer that is not killed finishes the
-remaining messages, because a message that is returned more than 20 times would become a dead letter. `make
-test-faults` runs 50 rounds and waits until the killed consumers count as dead; `make test` runs a few rounds and does
-not wait.
+remaining messages, because a message that is returned more than 20 times would become a dead letter. `make test-faults`
+runs 50 rounds and waits until the killed consumers count as dead; `make test` runs a few rounds and does not wait.
 """
 
 import itertools
@@ -32,7 +31,7 @@ def message_id(number: int) -> str:
 
 
 def rows(mailpact: Any) -> dict[str, tuple[str, int]]:
-    """Return state and uncertain sends by message."""
+    """Return state and number of uncertain sends by message."""
     engine = create_engine(mailpact._database("inbox.db"), poolclass=NullPool)
     with engine.connect() as connection:
         found = connection.execute(text("SELECT message_id, state, uncertain FROM inbox")).all()
@@ -45,7 +44,7 @@ def finish(mailpact: Any, wait_until: Any, *, has_id: bool) -> None:
     def is_finished(consumer: Any, left: int) -> bool:
         if has_id:
             return {state for state, _ in rows(mailpact).values()} == {"sent"}
-        return consumer.log().count('"mail sent"') >= left  # a row may belong to no message any more
+        return consumer.log().count('"mail sent"') >= left  # a row may be left from an earlier message
 
     is_left = True
     while is_left:
@@ -61,10 +60,10 @@ def finish(mailpact: Any, wait_until: Any, *, has_id: bool) -> None:
 
 
 def work_on_all_that_was_delivered(mailpact: Any, wait_until: Any) -> None:
-    """Wait until a message that is published now is a mail: the consumer works on messages in their order.
+    """Publish a message and wait for its mail: the consumer handles messages in order, so it has handled all before.
 
-    Without this a consumer could be stopped before it has acked what it knows as sent. The messages would be returned
-    again and again, and after 20 times be dead letters.
+    Otherwise the consumer could be stopped before it has acknowledged messages that it knows as sent. The broker would
+    deliver them again and again, and after 20 times make them dead letters.
     """
     last = f"last-{uuid4().hex}@example.org"
     mailpact.publish(json.dumps({"email": last, "message": "Last"}).encode(), message_id=str(uuid4()))

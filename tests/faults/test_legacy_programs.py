@@ -1,4 +1,4 @@
-"""Old programs that know only the exchange, the routing key and two members of the body are served without a change."""
+"""Old programs, which know only the exchange, the routing key and two members of the body, need no change."""
 
 import json
 from typing import Any

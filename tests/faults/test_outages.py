@@ -1,4 +1,4 @@
-"""Outages of consumer, broker and capture server delay mail, and nothing that was confirmed is lost."""
+"""Outages of consumer, broker and capture server delay mail; no confirmed message is lost."""
 
 from typing import Any
 
@@ -78,7 +78,7 @@ def test_capture_server_away_the_mail_waits_and_arrives_once(mailpact: Any, wait
     assert consumer.log().count("consuming pauses") == 1
 
 
-@pytest.mark.long  # half a minute of waiting for the lease; test_promises of the producer kills at the same step
+@pytest.mark.long  # the lease takes half a minute; the producer's test_promises kills the site at the same step
 def test_registration_survives_a_crash_between_its_commit_and_the_publish(
     mailpact: Any, wait_until: Any
 ) -> None:

@@ -1,4 +1,4 @@
-"""RabbitMQ is restarted, killed, frozen or out of memory: the site goes on, and each mail is sent exactly once."""
+"""RabbitMQ is restarted, killed, frozen or out of memory: the site keeps working, each mail is sent exactly once."""
 
 import time
 from collections.abc import Callable
@@ -23,7 +23,7 @@ READERS = [f"reader-{number}@example.org" for number in range(4)]
 
 @pytest.fixture
 def on_rabbitmq(rabbitmq_node: Any, rabbitmq_url: str, mailpact_at: Any, tmp_path: Path) -> Any:
-    """Yield site, consumer and capture server on RabbitMQ, which notice a lost RabbitMQ within seconds."""
+    """Yield site, consumer and capture server on RabbitMQ; site and consumer notice a lost RabbitMQ within seconds."""
     started = mailpact_at(f"{rabbitmq_url}?heartbeat=2")
     started.capture()
     started.consumer()

@@ -1,6 +1,6 @@
 """Consumers of two releases share one queue and one inbox; each older release is installed from its own wheel.
 
-A release is found in the history of this checkout: the last commit before a certain file came.
+An older release is a commit of this repository: the last one before a certain file was added.
 """
 
 import itertools
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.long
 
 
 def release_before(file: str, folder: Path) -> str:
-    """Build the wheel of the commit before this file came, unpack it, and return where it is."""
+    """Build the wheel of the commit before the file was added; return the folder with the wheel's content."""
     log = ["git", "log", "--diff-filter=A", "--format=%H^", "-1", "--", file]
     commit = subprocess.run(log, cwd=ROOT, check=False, capture_output=True, text=True).stdout.strip()
     if not commit:
@@ -48,7 +48,7 @@ def release_before(file: str, folder: Path) -> str:
 
 
 def message(number: int) -> tuple[str, bytes]:
-    """Return type and body of a message of email/1 or email/2, by turns, to a recipient of its own."""
+    """Return type and body of a message to a recipient of its own; even numbers give email/2, odd ones email/1."""
     address = f"reader-{number}@example.org"
     if number % 2:
         return "email.v1", json.dumps({"email": address, "message": "Hello"}).encode()
@@ -65,7 +65,7 @@ class Traffic:
 
     @contextmanager
     def flowing(self) -> Iterator[None]:
-        """Publish until the context ends; each message is confirmed and routed."""
+        """Publish until the context ends; each message is confirmed and reaches a queue."""
         thread = threading.Thread(target=self._publish)
         thread.start()
         try:

@@ -1,7 +1,7 @@
-"""The site is killed at every step of a message's way to the broker: each reader who was stored gets one mail.
+"""The site is killed at every step between registration and broker: each stored reader gets exactly one mail.
 
 Each round kills one site with SIGKILL at one step while a reader registers. `make test-faults` runs 100 rounds and
-waits until the leases of the killed sites end; `make test` runs a few rounds, and ends the leases.
+waits until the leases of the killed sites end; `make test` runs a few rounds, and ends the leases itself.
 """
 
 import http.client
@@ -17,7 +17,7 @@ from sqlalchemy import NullPool, create_engine, text
 STEPS = ("committed", "claimed", "confirmed")
 IS_LONG = "MAILPACT_TEST_SITE_KILL_ROUNDS" in os.environ
 ROUNDS = int(os.environ.get("MAILPACT_TEST_SITE_KILL_ROUNDS", "3"))
-LEASE_SECONDS = 30  # of a relay that was killed while it held messages
+LEASE_SECONDS = 30  # the lease of a relay that was killed while it held messages
 
 
 @pytest.mark.timeout(120 + 30 * ROUNDS)
@@ -28,7 +28,7 @@ def test_killed_at_every_step_each_stored_reader_has_one_message_and_one_mail(
     mailpact.consumer()
     readers = [f"reader-{number}@example.org" for number in range(ROUNDS)]
     for reader, step in zip(readers, itertools.cycle(STEPS)):
-        # A message that an earlier round left behind may kill the site before anybody can register.
+        # The site may be killed before the registration, at a message that an earlier round left.
         site = mailpact.producer(MAILPACT_FAULT_POINT=step)
         with suppress(OSError, http.client.HTTPException):  # the site may be killed before it answers
             mailpact.register(reader)
@@ -44,7 +44,7 @@ def test_killed_at_every_step_each_stored_reader_has_one_message_and_one_mail(
             query = "SELECT count(*) FROM outbox WHERE state <> 'published'"
             return int(connection.execute(text(query)).scalar_one())
 
-    for _ in range(1 + LEASE_SECONDS // 10):  # each wait is shorter than the lease
+    for _ in range(1 + LEASE_SECONDS // 10):  # one wait is shorter than the lease
         with suppress(AssertionError):
             wait_until("all messages are published", lambda: unpublished() == 0)
     wait_until("all messages are published", lambda: unpublished() == 0)

@@ -59,7 +59,7 @@ def test_what_grows_in_a_process_is_a_problem(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)  # at the end the wait for unfinished messages takes longest
+@pytest.mark.timeout(600)  # the last step waits for all unfinished messages, which takes long
 def test_a_short_soak_ends_with_one_mail_for_each_registration() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.faults.soak", "--seconds", "25"],

@@ -1,4 +1,4 @@
-"""The list: what both brokers must do alike, each as a small program whose observation both must give equally.
+"""The list of behaviours that both brokers must share: small programs whose observations must be equal on both.
 
 A behaviour's name reads as a sentence. The list is every public coroutine function of the modules below, in order.
 """
@@ -32,7 +32,7 @@ def _of(module: object) -> list[Behaviour]:
     ]
 
 
-# What the programs in ../go and ../node do too.
+# Behaviours that the programs in ../go and ../node have too.
 CORE = {
     *("a_missing_queue_is_not_found", "a_wrong_password_is_refused_and_the_client_is_told"),
     *(

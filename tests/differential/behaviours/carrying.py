@@ -1,7 +1,7 @@
-"""The topology that Mailpact works with, row by row: what the contract publishes, and what legacy programs declare.
+"""Mailpact's topology, row by row: what the contract publishes, and what legacy programs declare.
 
-`contracts/topology.json` is declared as it stands; the rest of the rows are the retry queues, status events, logs and
-cache invalidation.
+`contracts/topology.json` is declared as it stands; the other rows are the retry queues, status events, logs and cache
+invalidation.
 """
 
 import json

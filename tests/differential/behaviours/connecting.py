@@ -1,4 +1,4 @@
-"""Connections and channels: the handshake, the order of frames, and what is wrong with them."""
+"""Connections and channels: the handshake, the order of frames, and errors in them."""
 
 import asyncio
 import struct
@@ -140,7 +140,7 @@ async def a_refusal_names_the_method(amqp: Client) -> Observation:
 
 
 async def _told_after(amqp: Client, *data: bytes) -> Observation:
-    """Send what is wrong; tell what is closed, and with which code."""
+    """Send wrong data; return what the broker closes, and with which code."""
     async with raw_channel(amqp) as raw:
         for each in data:
             raw.send(each)
@@ -191,7 +191,7 @@ async def a_method_that_is_cut_short_is_an_error(amqp: Client) -> Observation:
 
 
 async def what_makes_no_sense_ends_the_connection(amqp: Client) -> Observation:
-    # RabbitMQ hangs up where it cannot read on, or says 541; the development broker says what is wrong.
+    # RabbitMQ closes the connection where it cannot read on, or answers 541; the development broker names the error.
     table = b"\x01a?1"
     unknown_type = struct.pack(">HHH", 50, 10, 0) + b"\x01q\0" + struct.pack(">I", len(table)) + table
     publish = frame.marshal(commands.Basic.Publish(routing_key="q"), 1)

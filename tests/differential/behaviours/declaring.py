@@ -409,7 +409,7 @@ async def an_unused_queue_expires(amqp: Client) -> Observation:
     await put(channel, "a")
 
     async def is_gone() -> bool:
-        await asyncio.sleep(0.2)  # asking for the queue is a use of it
+        await asyncio.sleep(0.2)  # a passive declaration counts as use of the queue
         return not await exists(amqp, "q")
 
     return await until(is_gone)

@@ -1,4 +1,4 @@
-"""Messages that end by themselves, and dead letters: where they go and what is written on them."""
+"""Messages that expire, and dead letters: which queue they reach, and which headers they get."""
 
 from aiormq.abc import AbstractChannel, DeliveredMessage
 from pamqp.common import FieldTable
@@ -25,7 +25,7 @@ OWN: FieldTable = {"own": [1, {"a": "b"}]}
 
 
 async def _with_letters(amqp: Client, **arguments: str | int) -> AbstractChannel:
-    """Open a channel, with a queue `q` whose letters go to `dead`."""
+    """Open a channel with a queue `q`, whose dead letters go to the queue `dead`."""
     channel = await amqp.channel()
     await declare(channel, "dead")
     await declare(channel, **LETTERS, **arguments)
@@ -147,7 +147,7 @@ async def a_message_held_too_often_is_a_letter(amqp: Client) -> Observation:
 
 
 async def _moved_on(amqp: Client, first: str, second: str) -> Observation:
-    """Reject a message twice, each time into another queue; tell what the third says of its letter."""
+    """Reject a message in two queues; return what the third queue tells about the dead letter."""
     channel = await amqp.channel()
     await declare(channel, "a", queue_type=first, dead_letter_exchange="", dead_letter_routing_key="b")
     await declare(channel, "b", queue_type=second, dead_letter_exchange="", dead_letter_routing_key="c")
@@ -188,7 +188,7 @@ async def a_letter_keeps_its_key_unless_the_queue_has_one(amqp: Client) -> Obser
 
 
 async def _round_trip(amqp: Client, rounds: int, **arguments: str | int) -> AbstractChannel:
-    """Let a message die by rejection in `q` and by expiry in `wait`, and come back, several times."""
+    """Let a message become a dead letter several times: rejected in `q`, expired in `wait`, and back in `q`."""
     channel = await amqp.channel()
     await declare(channel, dead_letter_exchange="", dead_letter_routing_key="wait", **arguments)
     await declare(

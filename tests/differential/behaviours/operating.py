@@ -1,4 +1,4 @@
-"""What the brokers do when something is done to them: memory that runs out, a restart, letters that must wait."""
+"""The brokers under an operator: memory that runs out, a restart, dead letters that must wait."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ OperatedBehaviour = Callable[[Client, Operator], Awaitable[Observation]]
 
 
 async def _hear_until(raw: RawClient, name: str) -> Observation:
-    """Wait for a method of this name; tell the reason, if it gives one. Confirms may come before or after."""
+    """Wait for a method of this name; return its reason, or None. Confirms may come before or after."""
     while True:
         method = await raw.hear()
         if isinstance(method, str):
@@ -122,7 +122,7 @@ async def a_letter_waits_at_its_source_while_its_target_is_full(
     await channel.queue_bind("target", "amq.direct", "letter")
     await put(channel, "first", queue="target")
     await channel.basic_reject((await take(channel)).delivery_tag or 0, requeue=False)
-    await asyncio.sleep(1)  # longer than the retry: it is refused at least once
+    await asyncio.sleep(1)  # longer than the retry interval: the letter is refused at least once
     first = text(await take(channel, "target", no_ack=True))
     return [first, seen(await take(channel, "target", no_ack=True)), await drain(channel)]
 

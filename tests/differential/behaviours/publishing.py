@@ -1,4 +1,4 @@
-"""Publishing: which queues a message reaches, what the publisher is told, and what arrives."""
+"""Publishing: which queues a message reaches, what the broker answers the publisher, and what arrives."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Settling: acknowledged, returned, rejected, given back; and what counts towards the delivery limit."""
+"""Settling: acknowledged, returned, rejected or requeued messages, and what counts towards the delivery limit."""
 
 from collections.abc import Awaitable, Callable
 
@@ -83,7 +83,7 @@ async def a_delivery_tag_counts_in_its_channel(amqp: Client) -> Observation:
 async def _in_both_kinds(
     amqp: Client, act: Callable[[AbstractChannel, str], Awaitable[Observation]]
 ) -> Observation:
-    """Do the same with a classic and a quorum queue."""
+    """Make the same observation with a classic and with a quorum queue."""
     channel = await amqp.channel()
     found: dict[str, Observation] = {}
     for kind in KINDS:
@@ -207,7 +207,7 @@ async def a_quorum_queue_counts_deliveries_in_a_header(amqp: Client) -> Observat
 
 
 async def _give_back(amqp: Client, how: str) -> Observation:
-    """Take a message from `q` and give it back one way; tell what its headers said."""
+    """Take a message from `q` and requeue it in one of several ways; return its headers."""
     async with passing_channel(amqp) as channel:
         if how.startswith("consume"):
             inbox = Inbox()
@@ -229,7 +229,7 @@ async def _give_back(amqp: Client, how: str) -> Observation:
 
 
 async def _counted(amqp: Client, how: str) -> Observation:
-    """Return a message back one way until the broker gives it up: the limit is 2, so that is the third time."""
+    """Requeue a message until it becomes a dead letter: the limit is 2, so this happens at the third time."""
     channel = await amqp.channel()
     await declare(channel, "dead")
     await declare(channel, queue_type="quorum", delivery_limit=2, **LETTERS)
