@@ -33,7 +33,7 @@ async def _send(server: MailServer, mails: int) -> None:
     for _ in range(mails):
         async with server.transaction("c@d.example") as transaction:
             assert isinstance(transaction, Transaction)  # noqa: S101  # the sink is running
-            assert await transaction.envelope("a@b.example", "c@d.example") is None  # noqa: S101  # and takes all
+            assert await transaction.envelope("a@b.example", "c@d.example") is None  # noqa: S101  # it accepts all
             assert isinstance(await transaction.data(MAIL), Accepted)  # noqa: S101  # the sink accepts every mail
 
 

@@ -55,7 +55,7 @@ class RawClient:
         return found if isinstance(found, base.Frame) else whole
 
     async def told(self) -> Observation:
-        """Return the next thing as an observation: the method's name, with code and what it is about for a close."""
+        """Return the next frame as an observation: a method's name; for a close also its code and the failed method."""
         match await self.hear():
             case commands.Connection.Close() | commands.Channel.Close() as close:
                 return [close.name, close.reply_code, [close.class_id, close.method_id]]

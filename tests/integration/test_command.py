@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
-    """Yield a port on which somebody else listens."""
+    """Yield a port on which another socket listens."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -389,7 +389,7 @@ def test_output_that_cannot_be_written_is_one_line_and_exit_1(
 @pytest.mark.parametrize("module", ["typer", "mailpact.settings", "mailpact_contract_tool.lint.folder"])
 def test_ctrl_c_at_any_moment_is_one_line_and_130(folder: Path, module: str) -> None:
     words = [MAILPACT[0], "-X", "importtime", *MAILPACT[1:], "contracts", "lint"]
-    # A shell lets what it starts in the background ignore SIGINT, and this run may be one of these.
+    # A shell starts background programs with SIGINT ignored, and this run may be such a program.
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         started = subprocess.Popen(
@@ -404,8 +404,8 @@ def test_ctrl_c_at_any_moment_is_one_line_and_130(folder: Path, module: str) -> 
         _, said = process.communicate(timeout=PATIENCE_SECONDS)
 
     lines = [line for line in said.splitlines() if not line.startswith("import time:")]
-    # CPython ends itself by SIGINT if the interrupt came while `exec` ran a text, as it does for each dataclass.
-    # A shell says 130 for both.
+    # If the interrupt comes while `exec` runs a text, as it does for each dataclass, CPython ends itself by SIGINT.
+    # A shell reports 130 in both cases.
     assert process.returncode in (130, -signal.SIGINT)
     assert lines == ["mailpact: interrupted"]
 

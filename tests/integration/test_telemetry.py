@@ -117,7 +117,7 @@ except ZeroDivisionError:
     subprocess.run([sys.executable, "-c", program], stderr=theirs, check=True)
     os.close(theirs)
     shown = b""
-    with contextlib.suppress(OSError):  # the terminal's end
+    with contextlib.suppress(OSError):  # the terminal was closed
         while chunk := os.read(ours, 65536):
             shown += chunk
     os.close(ours)

@@ -274,12 +274,12 @@ def while_running() -> Callable[[Awaitable[Any]], AbstractAsyncContextManager[as
 
 @pytest.fixture(name="wait_until")
 def _wait_until() -> Callable[[str, Callable[[], object]], Awaitable[None]]:
-    """Wait for a fact by its name."""
+    """Return the function that waits for a fact and names it in its error."""
     return wait_until
 
 
 @pytest.fixture
 def logged() -> Iterator[list[MutableMapping[str, Any]]]:
-    """Yield what is logged through structlog while the test runs."""
+    """Return the list of the entries that are logged through structlog while the test runs."""
     with structlog.testing.capture_logs() as entries:
         yield entries

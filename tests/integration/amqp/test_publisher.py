@@ -244,7 +244,7 @@ async def test_publishes_in_flight_on_a_lost_connection_are_unknown(
 async def test_a_broker_that_hangs_up_behind_a_burst_of_frames_leaves_the_publish_unknown(
     proxy: Any, queue: str, while_running: Any, wait_until: Any
 ) -> None:
-    """Then aiormq finds the end of the stream between two frames, and would raise a bare `Exception`."""
+    """Such a broker ends the stream between two frames, for which aiormq raises a bare `Exception`."""
     sender = publisher(proxy.url())
     async with while_running(sender.run()):
         await sender.wait_until_open()

@@ -460,7 +460,7 @@ async def test_a_queue_that_is_deleted_and_declared_again_at_once_is_consumed_ag
 async def lose_subscription(receiver: Receiver) -> None:
     """Make the broker lose the subscription without a notification to the subscriber."""
     library_channel, tag = receiver.subscriber._consuming
-    library_channel.consumers.clear()  # so that the library does not report the cancellation either
+    library_channel.consumers.clear()  # the library must not report the cancellation either
     callbacks = [*library_channel.on_consumer_cancel_callbacks]
     library_channel.on_consumer_cancel_callbacks.clear()
     await library_channel.basic_cancel(tag)
@@ -481,7 +481,7 @@ async def test_a_subscription_that_the_broker_loses_without_a_word_is_found_and_
     monkeypatch.setattr(subscriber_module, "LOOK_SECONDS", 0.1)
     receiver = Receiver(broker.url)
     await channel.basic_qos(prefetch_count=1)
-    for _ in range(others):  # it takes one message and never settles it
+    for _ in range(others):  # each of these consumers takes one message and never settles it
         await channel.basic_consume(QUEUE, lambda _: asyncio.sleep(0))
     async with while_running(receiver.run()):
         await receiver.subscriber.started.wait()
@@ -522,10 +522,10 @@ async def test_nothing_is_asked_of_the_broker_while_consuming_is_paused(
         await wait_until("it consumes no more", lambda: not receiver.subscriber.started.is_set())
         await publish(channel, b"a")
         asked = looks["asked"]
-        await asyncio.sleep(0.3)  # the time of thirty checks
+        await asyncio.sleep(0.3)  # long enough for thirty checks
         asked_meanwhile = looks["asked"] - asked
         receiver.subscriber.resume()
         await wait_until("it is delivered", lambda: receiver.bodies == [b"a"])
 
-    assert asked_meanwhile <= 1  # the check at the moment when consuming was paused
+    assert asked_meanwhile <= 1  # the check that ran when consuming was paused
     assert [entry for entry in logged if "reason" in entry] == []

@@ -16,7 +16,7 @@ from mailpact.settings import AmqpUrl
 
 
 class Sessions:
-    """A session that counts itself and waits; `report_up` says that it works."""
+    """Sessions that only wait, and the counts of begun and ended ones; `report_up` reports each as working."""
 
     def __init__(self, url: AmqpUrl) -> None:
         self.supervisor = Supervisor(url, "test", uniform=lambda low, _: low)
@@ -131,7 +131,7 @@ async def test_a_wrong_password_is_named_and_tried_again(
 
 @pytest.mark.parametrize(
     "real_servers", [()], indirect=True, ids=["embedded"]
-)  # RabbitMQ must run to change one
+)  # only a running RabbitMQ can change a password
 async def test_a_password_that_is_changed_during_an_outage_is_said_too(
     broker: Any, while_running: Any, wait_until: Any, logged: Any
 ) -> None:
@@ -252,7 +252,7 @@ async def test_cancelled_while_it_hangs_up_on_a_dead_connection_it_ends(proxy: A
             await asyncio.get_running_loop().create_future()
         finally:
             ending.set()
-            await asyncio.sleep(0.2)  # a session that takes its time to clean up
+            await asyncio.sleep(0.2)  # the session needs time to clean up
         raise AssertionError
 
     task = asyncio.create_task(Supervisor(proxy.url(), "test").run(session))
@@ -267,7 +267,7 @@ async def test_cancelled_while_it_hangs_up_on_a_dead_connection_it_ends(proxy: A
 
 
 async def test_a_session_that_loses_its_cancellation_is_asked_again(broker: Any) -> None:
-    """`asyncio.wait_for` in Python 3.11 does this when the answer comes in the same moment (bpo-37658)."""
+    """In Python 3.11 `asyncio.wait_for` loses a cancellation that comes together with the answer (bpo-37658)."""
     asked = 0
     begun = asyncio.Event()
 

@@ -24,7 +24,7 @@ def listener() -> socket.socket:
 
 
 async def _whole_answer(reader: asyncio.StreamReader) -> bytes:
-    """Return the last line of an answer, which may have several; empty when the server has hung up."""
+    """Return the last line of an answer, which may have several; empty when the server has closed the connection."""
     while True:
         line = await reader.readline()
         if line[3:4] != b"-":
@@ -32,7 +32,7 @@ async def _whole_answer(reader: asyncio.StreamReader) -> bytes:
 
 
 class Server:
-    """A running capture server and what a client does with it."""
+    """A running capture server, and the requests that a client sends to it."""
 
     def __init__(self, smtp_port: int, smtps_port: int, url: str, web: aiohttp.ClientSession) -> None:
         self.smtp_port = smtp_port
@@ -76,7 +76,7 @@ class Server:
             return answer.status, await answer.json() if is_json else await answer.text()
 
     async def json(self, path: str) -> Any:
-        """Ask the API for JSON."""
+        """Return the JSON of an answer of the API."""
         async with self.web.get(self.url + path) as answer:
             assert answer.status == 200
             return await answer.json()

@@ -126,7 +126,7 @@ async def test_full_disk_refuses_mail_and_still_shows_it(
 
 
 async def server_writes(connection: sqlite3.Connection, statement: str, server: Any) -> None:
-    """Run a statement on the connection that writes, in the thread of that connection."""
+    """Run a statement on the writing connection, in the thread of that connection."""
     import gc
 
     from mailpact_capture.store import Store

@@ -1,4 +1,4 @@
-"""A mail is shown with the message that it was made from; the page shows only what the server has received."""
+"""A captured mail is shown with the message that caused it, as far as the server has received that message."""
 
 import asyncio
 import json
@@ -96,7 +96,7 @@ async def listening(broker: Broker, amqp_url: str, serve: Any, tmp_path: Path) -
 
 
 async def until(server: Any, is_there: Any, message_id: str = ID) -> Any:
-    """Wait until the journey is as the test wants it, and return the journey."""
+    """Wait until the journey is as the test needs it, and return the journey."""
     try:
         async with asyncio.timeout(30):
             while True:

@@ -1,4 +1,4 @@
-"""What costs memory or time has a limit on every route, and reading a source does not parse the mail."""
+"""Each request that costs memory or time has a limit on every route, and reading a source does not parse the mail."""
 
 import asyncio
 import base64
@@ -53,7 +53,7 @@ async def test_mails_over_the_limit_of_all_together_are_put_off_by_http_too(
         sent = await server.change("POST", "/api/v1/send", letter)
 
     assert [*statuses, sent] == [503, (503, {"Error": "too much mail at once, try again later"})]
-    for _ in range(2):  # what was refused is not counted for ever
+    for _ in range(2):  # bytes of a refused request do not count any more
         assert (await server.change("POST", "/api/v1/send", letter))[0] == 200
 
 

@@ -1,4 +1,4 @@
-"""Mails that nobody would write: each is stored as it came and shown without an error, in bounded memory.
+"""Mails as no program writes them: each is stored as it came and shown without an error, in bounded memory.
 
 MAILPACT_TEST_MUTATED_MAILS says how many; `make test-faults` sends 30,000.
 """
@@ -49,7 +49,7 @@ PIECES = (
 
 
 def mutated(chance: random.Random) -> bytes:
-    """Return a mail with some places changed, removed, doubled or filled in."""
+    """Return a mail with some bytes changed, removed, doubled or inserted."""
     mail = bytearray(chance.choice(TEMPLATES))
     for _ in range(chance.randint(1, 12)):
         at = chance.randrange(len(mail) + 1)

@@ -36,10 +36,10 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 def commits(path: Path) -> int:
-    """Return how many commits the WAL holds: the last frame of each says so."""
+    """Return how many commits the WAL holds; the last frame of each commit is marked."""
     frames = Path(f"{path}-wal").read_bytes()[32:]
     heads = [frames[at : at + 24] for at in range(0, len(frames), 24 + PAGE_BYTES)]
-    salt = frames[8:16]  # frames of an earlier use of the file have another
+    salt = frames[8:16]  # frames of an earlier use of the file have another salt
     return sum(head[4:8] != bytes(4) for head in heads if head[8:16] == salt)
 
 
@@ -51,7 +51,7 @@ async def test_mails_that_wait_together_are_one_commit_and_keep_their_order(
 
     sizes = [
         READ_AT_ONCE_BYTES * (number % 2) for number in range(40)
-    ]  # parsed in this thread and in another by turns
+    ]  # these sizes are parsed in this thread and in another in turns
     await asyncio.gather(*(store.keep(arrival(number, size)) for number, size in enumerate(sizes, 1)))
 
     page = await store.page(EVERYTHING, start=0, limit=100, namespace="one")

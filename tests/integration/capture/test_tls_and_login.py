@@ -22,7 +22,7 @@ ENVELOPE = (b"EHLO me\r\n", b"MAIL FROM:<a@x.org>\r\n", b"RCPT TO:<b@x.org>\r\n"
 
 
 async def trust(server: Any) -> ssl.SSLContext:
-    """Return a context that trusts the certificate that the server says is its own."""
+    """Return a context that trusts the certificate that the server offers for download."""
     _, pem, _ = await server.get("/api/mailpact/v1/certificate")
     return ssl.create_default_context(cadata=pem.decode())
 
@@ -155,7 +155,7 @@ async def test_client_that_does_not_trust_the_certificate_is_listed_with_the_rea
 
         def work() -> None:
             distrusting = ssl.create_default_context()
-            if is_smtps:  # not with smtplib, which leaves the connection open
+            if is_smtps:  # smtplib would leave the connection open
                 with socket.create_connection(("127.0.0.1", server.smtps_port), timeout=30) as plain:
                     distrusting.wrap_socket(plain, server_hostname="127.0.0.1")
             else:

@@ -1,4 +1,4 @@
-"""Tests wait for mail, each in its own namespace, and are told at once when mail arrives."""
+"""Tests wait for mail, each in its own namespace, and get their answer as soon as the mail arrives."""
 
 import asyncio
 import contextlib
@@ -125,7 +125,7 @@ async def test_mail_that_matches_later_is_answered_though_it_was_looked_at_befor
     await server.send(mail("second"))
     ids = [each["ID"] for each in (await server.json("/api/v1/messages"))["messages"]]
     waiting = asyncio.ensure_future(wait(server, "query=tag:late&count=2&timeout=60"))
-    await server.send(mail("third"))  # the waiting client looks at this one, too
+    await server.send(mail("third"))  # the waiting client reads this mail, too
 
     for identifier in ids:
         await server.change("PUT", "/api/v1/tags", {"Tags": ["late"], "IDs": [identifier]})

@@ -42,14 +42,14 @@ class MailServer:
     rcpt_replies: list[str] = field(default_factory=list)
     data_replies: list[str] = field(
         default_factory=list
-    )  # "drop" hangs up instead of answering the final dot
+    )  # "drop" closes the connection instead of answering the final dot
     mails: list[tuple[str, bytes]] = field(default_factory=list)
     connections: int = 0
     before_data_reply: asyncio.Event = field(default_factory=asyncio.Event)
     """The answer to the final dot waits for it; it is set unless a test clears it."""
 
     def __post_init__(self) -> None:
-        """Answer at once."""
+        """Let the server answer the final dot at once."""
         self.before_data_reply.set()
 
     async def handle_MAIL(  # noqa: N802  # aiosmtpd's names
@@ -99,7 +99,7 @@ class MailServer:
 
 
 class Stage:
-    """Everything around the consumers under test."""
+    """The broker, the inbox and the mail server of the consumers under test."""
 
     def __init__(self, amqp_url: str, inbox_url: DatabaseUrl, mail_server: MailServer) -> None:
         self.amqp_url = amqp_url
@@ -141,7 +141,7 @@ class Stage:
         await connection.close()
 
     async def publish_without_id(self, body: bytes) -> None:
-        """Publish a message without an id, which aiormq cannot."""
+        """Publish a message without an id; aiormq always adds an id."""
 
         def publish() -> None:
             with pika.BlockingConnection(pika.URLParameters(self.amqp_url)) as connection:
@@ -179,9 +179,9 @@ class Stage:
 
     @asynccontextmanager
     async def status_events(self) -> AsyncIterator[Callable[[str], Awaitable[list[dict[str, Any]]]]]:
-        """Collect status events from now on.
+        """Yield a function that returns status events from now on.
 
-        The yielded function returns all events up to the first event of a kind.
+        The function returns all events up to the first event of a kind.
         """
         connection = await aiormq.connect(self.amqp_url)
         channel = await connection.channel()
@@ -214,18 +214,18 @@ class Stage:
             yield
 
     async def row(self, columns: str = "state, attempts, uncertain") -> tuple[Any, ...]:
-        """Read the inbox's only row."""
+        """Return the inbox's only row."""
         (row,) = await self.rows(columns)
         return row
 
     async def rows(self, columns: str = "state, attempts, uncertain") -> list[tuple[Any, ...]]:
-        """Read the inbox's rows."""
+        """Return the inbox's rows."""
         async with open_database(self.inbox_url) as database:
             found = await database.transact(lambda c: c.execute(text(f"SELECT {columns} FROM inbox")).all())
         return [tuple(row) for row in found]
 
     async def have_it_come_again(self) -> None:
-        """Take the waiting message and return it to the queue, so that its next delivery is marked as redelivered."""
+        """Take the waiting message and return it to the queue, so that the next delivery is marked as redelivered."""
         connection = await aiormq.connect(self.amqp_url)
         channel = await connection.channel()
         got = await channel.basic_get("email.work")
@@ -269,7 +269,7 @@ async def stage(
 
 @pytest.fixture
 def eventually() -> Callable[..., Any]:
-    """Wait until a condition is true."""
+    """Return a function that waits until a condition is true."""
 
     async def wait(what: str, is_true: Callable[[], Any]) -> None:
         try:

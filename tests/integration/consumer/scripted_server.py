@@ -1,4 +1,4 @@
-"""A mail server that answers each command from a list, byte for byte, and with success when the list is used up."""
+"""A mail server that answers each command from a list, byte for byte, and with success after the end of the list."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

@@ -18,7 +18,7 @@ Work = Callable[[Any], object]
 
 @pytest.fixture
 def legacy(stage: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[Work], Any]:
-    """Do something through pika as an older program does, with a bridge that checks the queue often."""
+    """Return a function that runs work through pika, as an older program does; the bridge checks its queue often."""
     monkeypatch.setattr(bridge, "PROBE_SECONDS", 0.1)
 
     async def do(work: Work) -> Any:
@@ -34,13 +34,13 @@ def legacy(stage: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[Work], Any]
 
 
 def publish(exchange: str, key: str, name: str, **properties: Any) -> Work:
-    """Publish one message, without an id unless one is given."""
+    """Return work that publishes one message, without an id unless an id is given."""
     body = b'{"email": "%s@example.org", "message": "m"}' % name.encode()
     return lambda channel: channel.basic_publish(exchange, key, body, pika.BasicProperties(**properties))
 
 
 def declare(channel: Any) -> None:
-    """Declare exchange and queue as an older program does."""
+    """Return work that declares exchange and queue as an older program does."""
     channel.exchange_declare("email", "direct", durable=True)
     channel.queue_declare("email", durable=True)
     channel.queue_bind("email", "email", "")

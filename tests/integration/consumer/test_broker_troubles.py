@@ -104,7 +104,7 @@ async def test_confirms_that_get_lost_one_way_lose_no_mail_and_send_none_twice(
         )
         await eventually("all were refused for now", lambda: not stage.mail_server.rcpt_replies)
         network.drop_answers()  # the broker takes the retry copies, but its confirms are lost
-        await asyncio.sleep(1)  # some publishes have got no confirm
+        await asyncio.sleep(1)  # time for some publishes, which get no confirm
         network.restore_answers()
         network.cut()
         await eventually("all are mails", lambda: len(recipients(stage)) == 10)

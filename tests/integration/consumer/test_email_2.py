@@ -173,7 +173,7 @@ async def test_mail_is_not_sent_before_its_time_and_has_its_date(stage, eventual
 
 
 def stamp(moment: float) -> str:
-    """Return a moment in the contract's form."""
+    """Return a moment in the form that the contract requires."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

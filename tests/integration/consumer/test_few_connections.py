@@ -11,13 +11,13 @@ from tests.conftest import EMBEDDED
 
 MOST_CONNECTIONS = 2
 
-# What the mail server does is the same to every broker and database.
+# The broker and the database make no difference to what the mail server does.
 pytestmark = pytest.mark.parametrize("real_servers", [EMBEDDED], ids=["embedded"], indirect=True)
 
 
 @asynccontextmanager
 async def few_connections(port: int, refusal: bytes) -> AsyncIterator[int]:
-    """Listen before a mail server, and refuse each connection above the limit; yield the port."""
+    """Listen in front of a mail server, and refuse each connection above the limit; yield the port."""
     in_use: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Waiting or slow messages, and letters that cannot be written, do not delay other mail."""
+"""Waiting or slow messages, and dead letters that cannot be published, do not delay other mail."""
 
 import asyncio
 import contextlib
@@ -145,7 +145,8 @@ async def test_memory_alarm_behind_invalid_messages_holds_up_no_good_mail(
     await asyncio.to_thread(rabbitmq_node.raise_memory_alarm)
     async with stage.consumer():
         await eventually("the good ones are mails", lambda: len(server.good) == 21)
-        # One letter went out before the alarm was known, and is confirmed after it. The broker writes all others.
+        # One dead letter was published before the alarm was known, and is confirmed after the alarm. The broker itself
+        # makes the other dead letters.
         await eventually("each invalid one but one is a letter", lambda: has_letters(stage, 39))
         await asyncio.to_thread(rabbitmq_node.clear_memory_alarm)
         await eventually("each invalid one is a letter", lambda: has_letters(stage, 40))
@@ -173,7 +174,7 @@ async def test_alarm_that_begins_among_many_letters_has_no_letter_written_twice(
         publishing = [asyncio.create_task(publish_invalid()) for _ in range(8)]
         await eventually("letters flow", lambda: len(confirmed) > 100)
         await asyncio.to_thread(rabbitmq_node.raise_memory_alarm)
-        await asyncio.wait(publishing, timeout=3)  # longer than unanswered letters are waited for
+        await asyncio.wait(publishing, timeout=3)  # longer than the consumer waits for a missing confirm
         await asyncio.to_thread(rabbitmq_node.clear_memory_alarm)
         for task in publishing:
             task.cancel()
@@ -221,7 +222,7 @@ async def test_mail_without_an_answer_is_tried_three_times_and_ends_as_a_letter(
 
 
 async def _cut_silent_answers(server: Server) -> None:
-    """End each wait at a final dot without an answer."""
+    """Shorten the wait for the answer to the final dot."""
     seen = 0
     while True:
         if len(server.copies) > seen:
@@ -235,7 +236,7 @@ async def _cut_silent_answers(server: Server) -> None:
 async def test_hour_of_trouble_burns_no_attempt_and_makes_no_letter(
     stage: Any, eventually: Any, capsys: Any
 ) -> None:
-    """The test decides how long the outage is, because no part of the consumer counts its time."""
+    """The test alone decides how long the outage lasts: no part of the consumer measures the outage."""
     away = type(stage.mail_server)(port=stage.mail_server.port)
     stage.mail_server.mail_replies = ["421 4.3.2 shutting down"] * 1_000_000
 

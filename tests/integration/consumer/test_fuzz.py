@@ -1,4 +1,4 @@
-"""Broken messages: whatever a program publishes becomes a mail or a letter, and is gone from the queue.
+"""Broken messages: whatever a program publishes becomes a mail or a dead letter, and the queue is empty at the end.
 
 Published vectors are broken in a reproducible way: bytes, values, properties, headers. A failing run names the batch.
 `MAILPACT_TEST_FUZZ_MESSAGES` says how many messages; 10,000 take some minutes.
@@ -31,7 +31,7 @@ Chance = random.Random
 
 
 def seeds() -> list[bytes]:
-    """Return the bodies of the vectors that are neither huge nor put off to a later time."""
+    """Return the bodies of the vectors that are not huge and have no later sending time."""
     bodies = []
     for path in sorted(CONTRACTS.rglob("vectors/*/*.json")):
         vector = json.loads(path.read_text())
@@ -141,7 +141,7 @@ CONTENT_TYPES = [
 
 
 def broken(chance: Chance) -> tuple[bytes, commands.Basic.Properties]:
-    """Return a message: a vector's body with up to three faults, and properties that may be of any kind."""
+    """Return a message: a vector's body with up to three faults, and properties of any kind."""
     body = bytearray(chance.choice(SEEDS) or b"0")
     for _ in range(chance.randrange(4)):
         chance.choice(MUTATIONS)(chance, body)

@@ -1,4 +1,4 @@
-"""The inbox's database refuses, is full, or does not say whether it committed: mail waits, and each is sent once."""
+"""The inbox's database refuses, is full, or loses the answer to a COMMIT: mail waits, and each mail is sent once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -31,7 +31,7 @@ async def send(stage: Any, count: int) -> None:
 async def mails_through(
     stage: Any, eventually: Any, hurt: Act, mend: Act, *, count: int
 ) -> list[dict[str, Any]]:
-    """Publish messages while the database fails; return what was logged until each message was mailed."""
+    """Publish messages while the database fails; return the log until each message was mailed."""
     with capture_logs() as log:
         async with stage.consumer():
             await stage.order("first@example.org", message_id=str(uuid4()))
@@ -53,7 +53,7 @@ async def assert_each_once(stage: Any, count: int) -> None:
 
 
 class Operator:
-    """The operator of the database server. The consumer logs in as another user, who is no administrator."""
+    """The operator of the database server; the consumer logs in as another user without an operator's rights."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -122,7 +122,7 @@ async def test_mail_waits_while_the_disk_of_the_inbox_is_full(stage: Any, eventu
 
     event.listen(Engine, "begin", limit)
     try:
-        # With 1 the file cannot grow any more; rows still fit into its last pages, but not 300 of them.
+        # With a limit of 1 page the file cannot grow any more; its last pages have room for some rows, but not for 300.
         await mails_through(
             stage,
             eventually,
@@ -137,7 +137,7 @@ async def test_mail_waits_while_the_disk_of_the_inbox_is_full(stage: Any, eventu
 
 
 def without_tls(greeting: bytes) -> bytes:
-    """Return a server's first packet without its offer of TLS, so that statements can be read on their way.
+    """Return a server's first packet without its offer of TLS, so that the proxy can read the statements.
 
     After a header of 4 bytes come the version of the protocol, the server's version, ended by a zero, 13 bytes, and the
     lower half of the capabilities, of which 0x0800 is CLIENT_SSL.
@@ -147,7 +147,7 @@ def without_tls(greeting: bytes) -> bytes:
 
 
 class ForgetfulNetwork:
-    """A proxy before the database that closes the connection instead of passing on every third COMMIT's answer."""
+    """A proxy in front of the database; after every third COMMIT it closes the connection without the answer."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -172,7 +172,7 @@ class ForgetfulNetwork:
                     answering.cancel()
                 to_database.write(data)
                 if is_forgotten:
-                    await database.read(65536)  # it has committed
+                    await database.read(65536)  # the database has committed
                     break
         finally:
             answering.cancel()

@@ -1,4 +1,4 @@
-"""A connection that the mail server closes: uncertain only if the whole mail may have been taken."""
+"""The mail server closes the connection: a mail is uncertain only if the server may have accepted the whole mail."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import EMBEDDED
 from tests.integration.consumer.scripted_server import GREETING, HANG_UP, Script
 
-# What the mail server does is the same to every broker and database.
+# The broker and the database make no difference to what the mail server does.
 pytestmark = pytest.mark.parametrize("real_servers", [EMBEDDED], ids=["embedded"], indirect=True)
 
 ID = "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11"

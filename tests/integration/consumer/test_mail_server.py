@@ -1,4 +1,4 @@
-"""Each behaviour of a mail server, silence included, becomes a value: no exception, no endless wait."""
+"""Each behaviour of a mail server, also silence, becomes a value: no exception, no endless wait."""
 
 import asyncio
 import base64
@@ -29,7 +29,7 @@ MAIL = b"Subject: x\r\n\r\nHello\r\n"
 
 @cache
 def _context(ca_file: Path | None, _ssl_cert_file: str | None) -> ssl.SSLContext:
-    return tls_context(ca_file)  # 50 ms each
+    return tls_context(ca_file)  # 50 ms for each context
 
 
 def mail_server(port: int, **settings: Any) -> MailServer:
@@ -52,7 +52,7 @@ async def send(server: MailServer, recipient: str = "ada@example.org") -> Any:
 
 
 async def sent(script: Script, **settings: Any) -> Any:
-    """Send one mail through the script and return what came of it."""
+    """Send one mail through the script and return the outcome."""
     async with script.running():
         server = mail_server(script.port, **settings)
         outcome = await send(server)
@@ -122,7 +122,7 @@ async def test_unclear_answer_before_the_mail_is_trouble_and_no_mail(
 
     assert isinstance(outcome, Trouble)
     assert not outcome.may_be_sent
-    # If the reply to MAIL does not come, the reply to the pipelined RCPT is taken for it.
+    # If the reply to MAIL does not come, the client reads the reply to the pipelined RCPT as the reply to MAIL.
     assert (kind == "silence" and offers) or (outcome.scope is Scope.SERVER) is (word == "MAIL")
     assert "." not in script.commands
 
@@ -489,7 +489,7 @@ async def test_starttls_is_used_where_it_is_offered(authority: Authority, tls: S
 
 @pytest.mark.filterwarnings(
     "ignore:Requiring AUTH while not requiring TLS"
-)  # aiosmtpd takes TLS from the first byte for no TLS
+)  # aiosmtpd does not count TLS from the first byte as TLS
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
 @pytest.mark.parametrize("implicit", [False, True], ids=["STARTTLS", "smtps"])
 async def test_login_is_made_over_tls(authority: Authority, mechanism: str, implicit: bool) -> None:
@@ -632,7 +632,7 @@ async def test_server_without_a_login_that_we_know_names_the_setting(
     assert (outcome.scope, outcome.setting) == (Scope.SERVER, "--smtp-url")
 
 
-# --- login, against a server that answers as written ---
+# --- login, against a server with scripted answers ---
 
 PLAIN = base64.b64encode(b"\0ada\0secret").decode()
 BY_STEPS = [base64.b64encode(word).decode() for word in (b"ada", b"secret")]

@@ -9,7 +9,7 @@ ID = "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11"
 
 
 async def move(stage: Any, letter: DeliveredMessage, exchange: str) -> None:
-    """Publish a letter as it is, as a shovel does."""
+    """Publish a dead letter unchanged, as a shovel does."""
     async with aiormq.connect(stage.amqp_url) as connection:
         channel = await connection.channel()
         await channel.basic_publish(

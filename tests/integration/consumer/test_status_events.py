@@ -1,4 +1,4 @@
-"""Every outcome is published as a status event, and nothing that happens to events stops a mail."""
+"""Every outcome is published as a status event, and trouble with events stops no mail."""
 
 import json
 from collections.abc import AsyncIterator

@@ -79,7 +79,7 @@ async def test_recipient_who_is_refused_the_second_time_has_a_letter_and_the_fir
     await order_again(stage, eventually)
     stage.mail_server.rcpt_replies = [
         "550 5.1.1 no such user"
-    ] * 2  # a first delivery is tried before the inbox is read
+    ] * 2  # on a first delivery the server is asked before the inbox
 
     async with stage.consumer():
         letter = await stage.take_letter()

@@ -29,14 +29,14 @@ Log = Callable[..., list[dict[str, Any]]]
 
 @pytest.fixture
 def log() -> Iterator[Log]:
-    """Read what was logged so far: all of it, or the lines of one event."""
+    """Return the log so far: all lines, or the lines of one event."""
     with capture_logs() as entries:
         yield lambda event=None: [entry for entry in entries if event in (None, entry["event"])]
 
 
 @asynccontextmanager
 async def operating(stage: Any) -> AsyncIterator[aiormq.abc.AbstractChannel]:
-    """Return an operator's channel."""
+    """Yield a channel as an operator uses it."""
     async with aiormq.connect(stage.amqp_url) as connection:
         yield await connection.channel()
 
@@ -137,7 +137,9 @@ async def test_every_letter_has_its_reason_though_more_messages_wait_for_one_tha
     stage: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mailpact_consumer.slots.LETTER_SLOTS", 3)
-    monkeypatch.setattr("mailpact.amqp.publisher.REPLACE_SECONDS", 2)  # then the binding is made again
+    monkeypatch.setattr(
+        "mailpact.amqp.publisher.REPLACE_SECONDS", 2
+    )  # after this time the binding is declared again
     ids = {str(uuid4()) for _ in range(6)}
     put_off: list[str] = []
     stage.journey.watch(lambda point, key: put_off.append(key) if point is Point.PUT_OFF else None)
@@ -217,12 +219,12 @@ async def test_mail_cut_off_by_a_stop_is_reported_by_whoever_gets_it_next(
     assert len(log(TWICE)) == 1
 
 
-# MariaDB finishes the claim that waits for the lock, and then a mail is on its way.
+# On MariaDB the claim that waits for the lock is finished, and then a mail is sent.
 @pytest.mark.parametrize("real_servers", [()], ids=["embedded"], indirect=True)
 async def test_what_was_held_when_the_queue_went_is_given_up_and_sent_once(
     stage: Any, eventually: Any, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The old and the new delivery of a held message without an id must not both be sent."""
+    """The first and the second delivery of a held message without an id must not both be sent."""
     monkeypatch.setattr("mailpact.database.engine.BUSY_MILLISECONDS", 50)
     monkeypatch.setattr("mailpact.database.mysql.ANSWER_SECONDS", 1)
 

@@ -127,7 +127,7 @@ def test_hour_without_the_mail_server_burns_no_attempt_makes_no_letter_and_ends_
             assert await stage.rows("state, attempts, uncertain, unanswered") == [("sent", 1, 0, 0)] * 101
             assert await stage.waiting("email.dead") == 0
         moments = sorted(server.taken.values())
-        assert in_any_second(moments) <= RATE + CONNECTIONS  # each of which may have waited for an answer
+        assert in_any_second(moments) <= RATE + CONNECTIONS  # each connection may have waited for an answer
         assert moments[99] - moments[0] >= 0.8 * 100 / RATE
         assert asked <= 50 + seconds / 30 + 10  # the first tries, and then a probe every 30 s
 
@@ -158,7 +158,7 @@ def test_greylisting_server_gets_each_mail_by_the_schedule_and_holds_up_no_good_
         for address in server.greylisted:
             waits = [later - earlier for earlier, later in pairwise(server.tries[address])]
             assert len(waits) == next(n for n in range(6) if sum(schedule[:n]) >= minutes * MINUTE)
-            # A busy machine can make an answer slow, and then the try is made 10 s later.
+            # A busy machine can delay an answer, and then the try is made 10 s later.
             assert all(0 <= wait - step < 40 for wait, step in zip(waits, schedule, strict=False))
             assert server.taken[address] >= server.greylists_until
 

@@ -1,7 +1,7 @@
-"""RabbitMQ's behaviour on which the consumer relies, each behaviour in its own test, without code of Mailpact.
+"""The behaviours of RabbitMQ that the consumer relies on, each in its own test, without code of Mailpact.
 
-`make test` runs these tests on RabbitMQ 3.10, `make test-trixie` on 4.0, `make test-sid` on the newest in Debian. The
-name of a test that fails on a newer RabbitMQ says on what the consumer cannot rest any more.
+`make test` runs these tests on RabbitMQ 3.10, `make test-trixie` on 4.0, `make test-sid` on the newest in Debian. If a
+test fails on a newer RabbitMQ, its name says what the consumer cannot rely on any more.
 """
 
 import asyncio
@@ -104,7 +104,7 @@ async def test_what_is_given_back_by_a_nack_comes_again_at_least_twenty_times(
     await declare(channel, "work", x_delivery_limit=20)
     await put(channel, "work")
 
-    for _ in range(20):  # RabbitMQ 3.10 and 4.0 count each, 4.3 counts none
+    for _ in range(20):  # RabbitMQ 3.10 and 4.0 count each return, 4.3 counts none
         await channel.basic_nack(tag(await take(channel, "work")), requeue=True)
 
     assert (await take(channel, "work")).delivery.redelivered
@@ -243,7 +243,7 @@ async def test_a_consumer_is_told_that_its_queue_was_deleted_also_if_it_is_decla
 
     await consuming.basic_qos(prefetch_count=10)
     limited = str(connection.server_properties["version"]).startswith("3.")
-    if limited:  # what `mailpact.amqp.channels.consume` does; RabbitMQ 4 refuses such a limit
+    if limited:  # `mailpact.amqp.channels.consume` sets this limit, too; RabbitMQ 4 refuses such a limit
         await consuming.basic_qos(prefetch_count=0, global_=True)
     await consuming.basic_consume("work", receive)
     if limited:
@@ -308,7 +308,7 @@ async def test_a_full_queue_refuses_and_a_new_channel_is_served_when_the_limit_i
         rabbitmq_node.set_policy, vhost, name="short", queues="^work$", definition=definition
     )
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while await is_taken(channel):  # the limit is soft, and the queue learns of it a moment later
+        while await is_taken(channel):  # the limit is not exact, and the queue gets the policy a moment later
             await asyncio.sleep(0.02)
 
     await asyncio.to_thread(rabbitmq_node.delete_policy, vhost, name="short")
@@ -332,7 +332,9 @@ async def test_a_message_for_nobody_is_returned_before_it_is_confirmed(channel: 
 
     answers = await asyncio.gather(*sends, return_exceptions=True)
 
-    assert {type(answer) for answer in answers} == {PublishError}  # it would be an ack, if the ack came first
+    assert {type(answer) for answer in answers} == {
+        PublishError
+    }  # if the ack came first, the answer would be an ack
 
 
 async def test_a_publish_to_a_missing_exchange_closes_its_channel_and_no_other(
@@ -348,7 +350,7 @@ async def test_a_publish_to_a_missing_exchange_closes_its_channel_and_no_other(
 
 
 async def is_blocked(connection: AbstractConnection) -> None:
-    """Wait until the broker says that it blocks, which it says after it has read a publish."""
+    """Wait until the broker reports that it blocks; RabbitMQ reports this after it has read a publish."""
     while True:
         try:
             await asyncio.wait_for(connection.ready(), 0.05)

@@ -17,12 +17,12 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-# What was sent through a loopback socket can be read at once, unless the kernel of a busy machine is a little late.
+# Bytes sent through a loopback socket can be read at once, unless the kernel of a busy machine is a little late.
 QUIET_SECONDS = 0.003
 
 
 class VirtualClock:
-    """The time of everything in one process, in seconds; it begins with the real time."""
+    """The time of all parts of one process, in seconds; the virtual time begins at the real time."""
 
     def __init__(self) -> None:
         self._monotonic = time.monotonic()

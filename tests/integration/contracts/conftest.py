@@ -1,4 +1,4 @@
-"""What is published, as the command makes it, and the tools from npm that other teams read it with."""
+"""Fixtures: the published contracts, as the command writes them, and tools from npm with which others read them."""
 
 import fcntl
 import hashlib
@@ -15,7 +15,7 @@ from tests.toolchains import skip_without, toolchain
 
 NODE = Path(__file__).with_name("node")
 INSTALL_SECONDS = 240
-SITE_SECONDS = 200  # it takes 4 s of processor time
+SITE_SECONDS = 200  # publishing takes 4 s of processor time
 
 
 @pytest.fixture(scope="session")

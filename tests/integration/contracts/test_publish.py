@@ -13,7 +13,7 @@ from tests.command import run
 
 ROOT = Path(__file__).parents[3]
 
-SITE_SECONDS = 200  # it takes 4 s of processor time
+SITE_SECONDS = 200  # publishing takes 4 s of processor time
 
 # All tests share one site and one folder.
 pytestmark = [pytest.mark.xdist_group("published"), pytest.mark.timeout(SITE_SECONDS + 60)]

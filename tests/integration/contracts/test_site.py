@@ -13,7 +13,7 @@ from tests.command import run
 
 ROOT = Path(__file__).parents[3]
 
-SITE_SECONDS = 200  # it takes 4 s of processor time
+SITE_SECONDS = 200  # writing the site takes 4 s of processor time
 
 # All tests share one site and one folder.
 pytestmark = [pytest.mark.xdist_group("published"), pytest.mark.timeout(SITE_SECONDS + 60)]
@@ -76,7 +76,7 @@ def test_search_knows_the_error_codes(site: Path) -> None:
     assert "duplicate_key" in (site / "searchindex.js").read_text(encoding="utf-8")
 
 
-@pytest.mark.long  # .ci/run publishes from the wheel too
+@pytest.mark.long  # .ci/run publishes from the wheel too, in each run
 def test_an_installed_wheel_makes_what_the_checkout_makes_wherever_and_whenever(
     site: Path, edition: Path, tmp_path: Path
 ) -> None:

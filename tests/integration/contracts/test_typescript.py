@@ -1,4 +1,4 @@
-"""The TypeScript compiler accepts messages that obey a contract, and refuses the wrong ones that types can tell."""
+"""The TypeScript compiler accepts messages that obey a contract, and refuses wrong ones as far as types can."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 from mailpact_contract_tool.publish.typescript import type_name
 
-# What a type can tell. It knows no lengths and patterns, and no integers: for it 1.5 is as good a number as 1.
+# What a type can show. A type knows no lengths and patterns, and no integers: 1.5 is a number just as 1 is.
 SEEN_BY_TYPES = {"additionalProperties", "const", "enum", "required", "type"}
 OPTIONS = [
     "--noEmit",
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.xdist_group("published")  # all tests share one site an
 
 
 def expanded(vector: dict[str, Any]) -> str | None:
-    """Return the body of a vector; None if it is no text that JSON parsers agree about."""
+    """Return the body of a vector; None if the body is no text or JSON parsers disagree about it."""
     match vector:
         case {"body": str(body)}:
             return body
@@ -46,7 +46,7 @@ def seen_by_types(body: str, error: dict[str, Any]) -> bool:
 
 
 def lines(contract: str, folder: Path) -> Iterator[str]:
-    """Write each vector as a constant of the contract's type; where the type must refuse it, expect an error."""
+    """Write each vector as a constant of the contract's type; expect an error where the type must refuse the vector."""
     for path in sorted(folder.glob("vectors/*valid/*.json")):
         vector = json.loads(path.read_text(encoding="utf-8"))
         body = expanded(vector)

@@ -1,4 +1,4 @@
-"""Fixtures: a MariaDB database for each test, opened in the way that the components use."""
+"""Fixtures: a MariaDB database for each test, opened in the way that the components open databases."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -19,13 +19,13 @@ Opening = Callable[[str], Database]
 
 @pytest.fixture
 def opened() -> Opening:
-    """Open a database as one more process would; leaving it closes it again."""
+    """Return a function that opens a database as another process would; the context closes it again."""
     return lambda url: open_database(DatabaseUrl(url))
 
 
 @pytest.fixture
 async def empty(opened: Opening, mariadb_url: str) -> AsyncIterator[Database]:
-    """Yield the test's database, without a table."""
+    """Yield the test's database, without tables."""
     async with opened(mariadb_url) as database:
         yield database
 
@@ -41,7 +41,7 @@ async def database(empty: Database) -> Database:
 
 @pytest.fixture
 def clear(mariadb: Any, mariadb_url: str) -> Callable[[], None]:
-    """Make the test's database anew."""
+    """Return a function that drops the test's database and creates an empty one."""
 
     def clearing() -> None:
         databases, name = getattr(mariadb, "databases", mariadb), mariadb_url.rpartition("/")[2]
@@ -53,14 +53,14 @@ def clear(mariadb: Any, mariadb_url: str) -> Callable[[], None]:
 
 @pytest.fixture
 def kill_connections(mariadb: Any, mariadb_url: str) -> Callable[[], int]:
-    """End every connection to the test's database from the server's side; return how many there were."""
+    """Return a function that closes all connections to the test's database at the server, and counts them."""
     databases, name = getattr(mariadb, "databases", mariadb), mariadb_url.rpartition("/")[2]
     return lambda: databases.kill_connections(name)
 
 
 @pytest.fixture
 def write() -> Callable[..., Any]:
-    """Make the work that writes a note."""
+    """Return a function that makes the work of writing a note."""
 
     def work_of(note: str) -> Callable[..., None]:
         def work(connection: Any) -> None:
@@ -116,7 +116,9 @@ class Wire:
                     await asyncio.wait({back})
                     if self._arrives:
                         server_writer.write(chunk)
-                        await server_reader.read(1)  # now the server has certainly done it
+                        await server_reader.read(
+                            1
+                        )  # the server has answered, so it has finished the statement
                     break
                 server_writer.write(chunk)
         finally:
@@ -133,7 +135,7 @@ class Wire:
 
 @pytest.fixture
 async def wire(mariadb_url: str) -> AsyncIterator[Wire]:
-    """Yield a wire to the test's database, that can be cut; it is at `wire.here`."""
+    """Yield a network to the test's database that the test can cut; its own URL is `wire.here`."""
     wire = Wire(mariadb_url)
     async with await asyncio.start_server(wire.accept, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]

@@ -1,4 +1,4 @@
-"""The whole journey with MariaDB in place of files, as the command line starts it."""
+"""The whole journey with MariaDB instead of database files, started by the command line."""
 
 import json
 import os
@@ -69,7 +69,7 @@ def start(ending: ExitStack, *arguments: str, cwd: Path) -> subprocess.Popen[str
 
 
 def first_word(process: subprocess.Popen[str], words: set[str]) -> str | None:
-    """Read what a process says until a line begins with one of these words."""
+    """Return the word at the beginning of the first line that starts with one of these words, or None."""
     assert process.stderr is not None
     begun = (json.loads(line)["event"] if line.startswith("{") else line for line in process.stderr)
     return next((word for word in (line.split(maxsplit=1)[0] for line in begun) if word in words), None)

@@ -56,7 +56,7 @@ asyncio.run(main())
 
 @pytest.fixture
 def opened() -> Callable[[str], Database]:
-    """Open a database as one more consumer would: the statements of a group are one packet."""
+    """Return a function that opens a database as another consumer would: the statements of a group are one packet."""
     return lambda url: open_database(DatabaseUrl(url), joins_statements=True)
 
 
@@ -213,7 +213,7 @@ async def test_claims_of_many_messages_at_once_are_never_in_the_way(shared: Data
 
 
 async def test_claims_and_ends_read_only_the_rows_that_they_are_about(shared: Database) -> None:
-    """MariaDB reads, and locks, the whole table for an UPDATE that names one row by a list of whole keys."""
+    """For an UPDATE that names one row in a list of whole keys, MariaDB reads and locks the whole table."""
     keys = [new_key() for _ in range(500)]
     await asyncio.gather(*(claim(shared, key, "me", NEW) for key in keys))
     reads: list[int] = []

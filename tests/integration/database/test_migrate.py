@@ -35,14 +35,14 @@ input()
 asyncio.run(main())
 """
 
-# A first start sends some forty statements. `make test-faults` cuts it off at each, `make test` at every fifth.
+# A first start sends some forty statements. `make test-faults` stops it at each of them, `make test` at every fifth.
 CUTS_APART = int(os.environ.get("MAILPACT_TEST_CUTS_APART", "5"))
 ROOMS = (producer.metadata, consumer.metadata)
 TABLES = {name for room in ROOMS for name in room.tables} | {producer.VERSION_TABLE, consumer.VERSION_TABLE}
 
 
 async def prepare(database: Database) -> None:
-    """Create the tables of both components, in the components' own way."""
+    """Create the tables of both components, as each component does."""
     await Inbox(database, "me").prepare()
     await producer.prepare(database)
 
@@ -58,7 +58,7 @@ def differences(metadata: MetaData) -> Callable[[Connection], list[Any]]:
         def is_of_room(name: str | None, kind: str, _: object) -> bool:
             return kind != "table" or name in metadata.tables
 
-        # Not the types: a server chooses another BLOB than the one that is asked for.
+        # Types are left out: a server chooses another BLOB than the one that the schema names.
         options = {"include_name": is_of_room, "compare_type": False}
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
@@ -106,7 +106,7 @@ def test_many_processes_that_start_at_once_migrate_once(mariadb_url: str) -> Non
 
 @contextmanager
 def cut_off_at(database: Database, statement: int) -> Iterator[None]:
-    """Let a migration fail when so many statements have been sent."""
+    """Let a migration fail after this number of statements."""
     sent = 0
 
     def count(*_: object) -> None:
@@ -122,7 +122,7 @@ def cut_off_at(database: Database, statement: int) -> Iterator[None]:
         event.remove(database._for_migrations, "before_cursor_execute", count)
 
 
-@pytest.mark.timeout(300)  # up to a hundred migrations, each change of a table on disk
+@pytest.mark.timeout(300)  # up to a hundred migrations, and the disk is written for each change of a table
 async def test_a_first_start_that_is_cut_off_anywhere_is_finished_by_the_next(
     empty: Database, clear: Callable[[], None]
 ) -> None:

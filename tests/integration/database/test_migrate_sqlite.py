@@ -30,13 +30,13 @@ Releases = Callable[..., Path]
 
 @pytest.fixture
 def opened() -> Callable[[Path], Database]:
-    """Open a database file; leaving it closes it again."""
+    """Return a function that opens a database file; the context closes it again."""
     return lambda path: open_database(DatabaseUrl(f"sqlite:///{path}"))
 
 
 @pytest.fixture
 def release(tmp_path: Path) -> Releases:
-    """Write the migrations folder of a release; each revision makes a table, `more` stands at the last one's end."""
+    """Return a function that writes a release's migrations; each makes a table, and the last one ends with `more`."""
 
     def write(*tables: str, room: str = "room", more: str = "pass") -> Path:
         folder = tmp_path / f"{room} of 100% {len(tables)}"

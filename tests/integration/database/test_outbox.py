@@ -1,4 +1,4 @@
-"""Several relays and a site share one outbox: none waits for another, and no row is taken twice."""
+"""Several relays and a site share one outbox: no process waits for another, and no row is taken twice."""
 
 import asyncio
 import threading
@@ -26,13 +26,13 @@ MADE = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 async def site(empty: Database) -> Database:
-    """Return the test's database, with the CMS's tables."""
+    """Return the test's database, with the site's tables."""
     await schema.prepare(empty)
     return empty
 
 
 def enqueue(count: int = 1) -> Callable[[Connection], None]:
-    """Make the work that stores so many messages."""
+    """Return the work that stores that many messages."""
 
     def work(connection: Connection) -> None:
         for _ in range(count):
@@ -43,7 +43,7 @@ def enqueue(count: int = 1) -> Callable[[Connection], None]:
 
 
 def fill(count: int, state: State) -> Callable[[Connection], None]:
-    """Make the work that stores so many rows at once, each due a little later than the one before."""
+    """Return the work that stores that many rows at once, each due a little later than the one before."""
 
     def work(connection: Connection) -> None:
         row = {"contract": "email/1", "body": b"x" * 300, "made_at_seconds": 1, "state": state, "attempts": 0}
@@ -58,7 +58,7 @@ def claim(token: str, limit: int) -> Callable[[Connection], Sequence[Claimed]]:
 
 
 def settle(rows: Sequence[Claimed], token: str) -> Callable[[Connection], None]:
-    """Make the work that settles rows, every third of them the first time as not published."""
+    """Return the work that settles rows; every third row is not published the first time."""
 
     def work(connection: Connection) -> None:
         put_back = PutBack(0.0, is_attempt=True, reason="nacked")
@@ -70,7 +70,7 @@ def settle(rows: Sequence[Claimed], token: str) -> Callable[[Connection], None]:
 
 @asynccontextmanager
 async def unfinished(database: Database, work: Callable[[Connection], Any]) -> AsyncIterator[Any]:
-    """Do the work and keep its transaction open meanwhile; return its result."""
+    """Do the work and keep its transaction open while the context lasts; yield the work's result."""
     done, finish = threading.Event(), threading.Event()
     result: list[Any] = []
 
@@ -99,7 +99,7 @@ async def test_site_inserts_without_waiting_while_a_relay_claims(due: int, site:
             await site.transact(enqueue())
             waits.append(time.monotonic() - began)
 
-    assert sorted(waits)[45] < 0.1  # a lock would cost them two seconds each
+    assert sorted(waits)[45] < 0.1  # a lock would cost each insert two seconds
 
 
 @pytest.mark.parametrize("due", [6, 300, 3000])
@@ -134,7 +134,7 @@ async def test_due_rows_are_read_in_the_order_of_the_index_however_many_there_ar
     def explain(_connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if statement.startswith("SELECT"):
             with cursor.connection.cursor() as another:
-                # Without the format MySQL 9 prints a tree.
+                # Without this format MySQL 9 answers with a tree.
                 another.execute(f"EXPLAIN FORMAT=TRADITIONAL {statement}", parameters)
                 names = [column[0] for column in another.description]
                 plans.extend(dict(zip(names, row, strict=True)) for row in another)
@@ -161,7 +161,7 @@ async def test_settling_waits_for_no_row_that_another_relay_holds(published: int
         await site.transact(lambda connection: outbox.settle(connection, steps, token="mine"))
         seconds = time.monotonic() - began
 
-    assert seconds < 1  # a lock would cost two
+    assert seconds < 1  # a lock would cost two seconds
 
 
 async def test_four_relays_and_a_site_take_each_row_once_and_are_never_in_the_way(
@@ -190,7 +190,7 @@ async def test_four_relays_and_a_site_take_each_row_once_and_are_never_in_the_wa
         is_open = False
 
     await asyncio.gather(register(), *(relay(f"relay {number}") for number in range(4)))
-    # Two relays at their end can each skip a row that the other one's last statement has locked for a moment.
+    # Two relays can each skip a row that the last statement of the other has locked for a moment.
     await relay("the last")
 
     states = select(schema.outbox.c.state, func.count()).group_by(schema.outbox.c.state)

@@ -1,4 +1,4 @@
-"""Statements that go to the driver as they are: the same rows and the same errors as through SQLAlchemy."""
+"""Statements that bypass SQLAlchemy and go directly to the driver: the same rows and the same errors."""
 
 from collections.abc import Callable
 from typing import Any

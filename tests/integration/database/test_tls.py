@@ -17,13 +17,13 @@ run = partial(command.run, seconds=60)
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    """Return an authority whose certificates the test's server gets."""
+    """Return the authority that signs the certificates of the test's server."""
     return Authority(tmp_path)
 
 
 @pytest.fixture
 def serve(mariadb_server: Any, mariadb_url: str) -> Iterator[Callable[[Path | None], str]]:
-    """Start the server again with a certificate, and return the URL of the test's database."""
+    """Yield a function that restarts the server with a certificate and returns the URL of the test's database."""
 
     def serving(certificate: Path | None) -> str:
         mariadb_server.stop()
@@ -37,7 +37,7 @@ def serve(mariadb_server: Any, mariadb_url: str) -> Iterator[Callable[[Path | No
 
 
 async def cipher(database: Database) -> str:
-    """Return the cipher of the connection, empty without TLS."""
+    """Return the cipher of the connection; the text is empty without TLS."""
     row = await database.transact(
         lambda connection: connection.execute(text("SHOW STATUS LIKE 'Ssl_cipher'")).one()
     )
@@ -103,7 +103,7 @@ def test_a_command_says_in_one_line_what_is_wrong_with_the_certificate(
     assert (done.returncode, done.stdout) == (3, "")
     (line,) = done.stderr.splitlines()
     assert words in line
-    assert url.split("@")[0].rpartition(":")[2] not in line  # the password
+    assert url.split("@")[0].rpartition(":")[2] not in line  # the password must not be logged
 
 
 def test_a_file_that_holds_no_certificate_is_refused_with_the_options_name(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ Writing = Callable[[str], Work]
 
 
 def bump(*keys: str, before_each: Callable[[int], object] = lambda _: None) -> Work:
-    """Make the work that changes notes in the order given, and so locks them one after the other."""
+    """Return the work that changes notes in the order given, and so locks them one after the other."""
 
     def work(connection: Connection) -> None:
         for number, key in enumerate(keys):
@@ -36,7 +36,7 @@ def numbers(connection: Connection) -> dict[str, int]:
 
 
 def hold(key: str, held: threading.Event, let_go: threading.Event) -> Work:
-    """Make the work that keeps a note locked until told."""
+    """Return the work that keeps a note locked until `let_go` is set."""
 
     def work(connection: Connection) -> None:
         bump(key)(connection)
@@ -70,7 +70,7 @@ class Account:
 
 
 def state_of(process: int) -> str:
-    """Return Linux's letter for what a process does; T is frozen, which it is a moment after the signal."""
+    """Return Linux's letter for the state of a process; T is frozen, shortly after the signal."""
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
 
 
@@ -182,7 +182,7 @@ async def test_who_waits_too_long_for_a_lock_is_run_again_when_it_is_free(
         if runs:
             let_go.set()
         runs.append(1)
-        write("b")(connection)  # the server would keep this one: it undoes only the statement that waited
+        write("b")(connection)  # the server itself undoes only the statement that waited
         bump("a")(connection)
 
     await database.transact(impatient)
@@ -204,7 +204,7 @@ async def test_who_finds_others_in_the_way_each_time_is_told_and_nothing_is_kept
 
     def impatient(connection: Connection) -> None:
         runs.append(1)
-        connection.execute(text("SET SESSION innodb_lock_wait_timeout = 1"))  # MySQL knows no shorter wait
+        connection.execute(text("SET SESSION innodb_lock_wait_timeout = 1"))  # MySQL's shortest wait
         write("b")(connection)
         bump("a")(connection)
 
@@ -228,7 +228,7 @@ async def test_a_row_that_changed_since_it_was_read_is_no_trouble(
 
     @event.listens_for(strict, "begin")
     def on_begin(connection: Connection) -> None:
-        if is_mariadb:  # the default of 11.8
+        if is_mariadb:  # this is the default of MariaDB 11.8
             connection.exec_driver_sql("SET SESSION innodb_snapshot_isolation = ON")
 
     def work(connection: Connection) -> None:
@@ -369,7 +369,7 @@ async def test_closing_waits_for_what_runs_and_leaves_no_thread_and_no_connectio
 
 @pytest.fixture
 def account(mariadb_url: str) -> Iterator[Account]:
-    """Yield a user of the server who may do everything in the test's database."""
+    """Yield a user of the server who has all rights on the test's database."""
     account = Account(mariadb_url)
     account.run("CREATE USER {user} IDENTIFIED BY 'right'")
     account.run("GRANT SELECT, INSERT ON `{database}`.* TO {user}")

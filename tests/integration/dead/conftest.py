@@ -55,7 +55,7 @@ class Broker:
         headers = {
             "x-error-code": code,
             "x-error-detail": f"detail of {code}",
-            "x-error-time": died_at or datetime.now(UTC),  # the letter was written now
+            "x-error-time": died_at or datetime.now(UTC),  # the letter is new by default
             **more,
         }
         await self.publish(b'{"secret": 1}', exchange="email.dlx", message_id=message_id, headers=headers)
@@ -76,7 +76,7 @@ class Broker:
 
 @pytest.fixture
 async def broker(amqp_url: str) -> Broker:
-    """Return the broker, with our topology declared."""
+    """Return the broker with our topology."""
     async with aiormq.connect(amqp_url) as connection:
         await declare_all(connection, catalogue.load().topology)
     return Broker(amqp_url)

@@ -82,7 +82,7 @@ async def test_replay_moves_what_is_meant_and_nothing_else(broker, dead) -> None
     first, second = await broker.take("email.work")
     assert (first.header.properties.message_id, second.header.properties.message_id) == (B, C)
     headers = dict(first.header.properties.headers)
-    headers.pop("x-delivery-count", None)  # added by RabbitMQ at a first delivery, too
+    headers.pop("x-delivery-count", None)  # RabbitMQ adds this header at a first delivery, too
     assert headers == {"x-recipient": "ada@example.org", "x-failed-token": "t"}
     assert await broker.ids("email.dead") == [A]
 

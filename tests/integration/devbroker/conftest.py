@@ -34,7 +34,7 @@ async def devbroker(listener: socket.socket) -> AsyncIterator[DevBroker]:
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
-    """Open connections to a URL."""
+    """Return a function that opens connections to a URL."""
     opened: list[AbstractConnection] = []
 
     async def open_one(url: str) -> AbstractConnection:
@@ -55,7 +55,7 @@ async def channel(devbroker: DevBroker, connect: Connect) -> AbstractChannel:
 
 @pytest.fixture
 def take():
-    """Wait for the next message of a queue and return it."""
+    """Return the next message of a queue, waiting for it."""
 
     async def wait(channel: AbstractChannel, queue: str, *, no_ack: bool = True) -> DeliveredMessage:
         async with asyncio.timeout(LIMIT_SECONDS):
@@ -93,7 +93,7 @@ class RawClient:
             self.writer.write(frames.encode(channel, method))
 
     async def hear(self) -> commands.base.Frame | frames.Frame:
-        """Return the next method, decoded, or other frame; EOFError when the broker hangs up."""
+        """Return the next method, decoded, or another frame; EOFError when the broker closes the connection."""
         while not self._waiting:
             data = await asyncio.wait_for(self.reader.read(65_536), LIMIT_SECONDS)
             if not data:

@@ -1,4 +1,4 @@
-"""Celery as its documentation shows: a worker in a process of its own, tasks with results, retries, remote control."""
+"""Celery as in its documentation: a worker in a process of its own, tasks with results, retries, remote control."""
 
 import asyncio
 import json
@@ -40,14 +40,14 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with a module of tasks, whose program sends them and prints what they returned."""
+    """Return a folder with a module of tasks; run as a program, the module sends the tasks and prints their results."""
     (tmp_path / "tasks.py").write_text(TASKS)
     return tmp_path
 
 
 @pytest.fixture
 def worker_log(folder: Path, devbroker: Any) -> Iterator[Callable[[], str]]:
-    """Start `celery worker` on the development broker; return what reads its log."""
+    """Start `celery worker` on the development broker; return a function that reads its log."""
     log = folder / "worker.log"
     with log.open("w") as output:
         process = subprocess.Popen(

@@ -1,6 +1,6 @@
-"""Mutated streams: whatever a client sends, the broker goes on, its memory is bounded, other clients notice nothing.
+"""Mutated streams: whatever a client sends, the broker runs on in bounded memory, and other clients notice nothing.
 
-`fuzz_seeds.jsonl` holds what real clients sent in whole conversations (aiormq, amqp091-go, amqplib, pika). Each is
+`fuzz_seeds.jsonl` holds whole conversations of real clients (aiormq, amqp091-go, amqplib, pika). Each conversation is
 broken in a reproducible way: a failing run names the number of its batch. `MAILPACT_TEST_FUZZ_STREAMS` says how many
 streams; 10,000 take about a minute.
 """
@@ -25,7 +25,7 @@ from mailpact_devbroker.service import DevBroker, running
 
 STREAMS = int(os.environ.get("MAILPACT_TEST_FUZZ_STREAMS", "300"))
 BATCH, AT_A_TIME = 100, 10
-MEMORY_MIB = 32  # how much more the last nine tenths may take than the first
+MEMORY_MIB = 32  # how much more memory the last nine tenths may take than the first tenth
 LIMIT_SECONDS = 15.0
 SEEDS = [
     bytes.fromhex(json.loads(line)["sent"])
@@ -44,7 +44,7 @@ def pieces(stream: bytes) -> list[bytes]:
 
 
 def choose(chance: random.Random, cut: list[bytes]) -> int:
-    """Choose a frame to break: methods, content headers and bodies alike, though methods are most."""
+    """Return a frame to break; each kind (method, header, body) is equally likely, though most are methods."""
     kind = chance.choice(sorted({piece[:1] for piece in cut}))
     return chance.choice([at for at, piece in enumerate(cut) if piece[:1] == kind])
 
@@ -79,7 +79,7 @@ def set_bytes(chance: random.Random, cut: list[bytes]) -> None:
 
 
 def resize(chance: random.Random, cut: list[bytes]) -> None:
-    """Put bytes into a frame or take some out, and let its length say so: the fault is inside."""
+    """Insert bytes into a frame or remove some, and correct the frame's length: the fault is inside the frame."""
     at = choose(chance, cut)
     payload = cut[at][7:-1]
     place = chance.randrange(len(payload) + 1)
@@ -104,7 +104,7 @@ pieces_of_seeds = [pieces(seed) for seed in SEEDS]
 
 
 def mutated(chance: random.Random) -> bytes:
-    """Break a conversation; mostly behind the handshake, where there is more to break."""
+    """Return a broken conversation; mostly a frame after the handshake is broken, because there are more of these."""
     whole = list(chance.choice(pieces_of_seeds))
     head = whole[:4] if chance.random() < 0.8 else []
     cut = whole[len(head) :]
@@ -115,7 +115,7 @@ def mutated(chance: random.Random) -> bytes:
 
 
 async def send(port: int, stream: bytes) -> None:
-    """Send a stream, and listen until the broker has nothing to say to it."""
+    """Send a stream, and read until the broker sends nothing more."""
     with contextlib.suppress(ConnectionError):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(stream)
@@ -127,7 +127,7 @@ async def send(port: int, stream: bytes) -> None:
 
 
 async def assert_undisturbed(channel: aiormq.abc.AbstractChannel, arrived: asyncio.Queue[bytes]) -> None:
-    """Send the bystander a message of its own."""
+    """Check that the bystander, a second client, gets a message that it publishes."""
     await channel.basic_publish(b"mine", routing_key="own")
     async with asyncio.timeout(LIMIT_SECONDS):
         assert await arrived.get() == b"mine"

@@ -1,4 +1,4 @@
-"""The view over HTTP: what is in the queues, who consumes, and how fast."""
+"""The status page over HTTP: what is in the queues, who consumes, and how fast."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ from mailpact_devbroker.service import running
 
 @pytest.fixture
 async def shown(listener, tmp_path):
-    """Yield a broker with its view: its URL and the view's."""
+    """Yield a broker with its status page: the URLs of both."""
     view = socket.socket()
     view.bind(("127.0.0.1", 0))
     async with running(listener, journal=None, status=view) as server:

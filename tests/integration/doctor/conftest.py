@@ -1,4 +1,4 @@
-"""The command `mailpact doctor`, and what a test looks for in its findings."""
+"""Fixtures: the command `mailpact doctor`, and checks of its findings."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ Doctor = Callable[..., Awaitable[dict[str, dict[str, str]]]]
 
 @pytest.fixture
 def doctor(tmp_path: Path) -> Doctor:
-    """Run `mailpact doctor --json …` and return what it says of each thing, with the exit code in `exit`."""
+    """Run `mailpact doctor --json …` and return the finding for each checked thing, and the exit code in `exit`."""
 
     async def examine(*words: str) -> dict[str, dict[str, str]]:
         job = partial(command.run, "doctor", "--json", *words, cwd=tmp_path, seconds=150)

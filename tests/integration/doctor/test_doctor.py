@@ -40,7 +40,7 @@ async def amqp_url(real_servers: Any) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def declared(amqp_url: str) -> str:
-    """Return the same, with the whole topology."""
+    """Return the AMQP URL of a broker with the whole topology."""
     async with aiormq.connect(amqp_url) as connection:
         await declare_all(connection, catalogue.load().topology)
     return amqp_url

@@ -1,7 +1,7 @@
-"""`mailpact doctor` finds what is misconfigured on real servers, each of them made wrong on purpose.
+"""`mailpact doctor` finds what is misconfigured on real servers; each test misconfigures a server on purpose.
 
-The tests of `test_doctor.py` need no server of their own, and play what RabbitMQ's management API answers. Here the API
-is RabbitMQ's own, and the servers are private: they may be misconfigured as a whole.
+The tests of `test_doctor.py` need no server of their own, and simulate the answers of RabbitMQ's management API. Here
+the API is RabbitMQ's own, and the servers are private, so that their whole configuration may be wrong.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ FLAGS = ("quorum_queue", "stream_queue")
 
 
 class WithoutFlags(Rabbitmq):
-    """A node whose features are disabled, except those that its release requires: an upgrade leaves a node so."""
+    """A node whose features are disabled, except those that its release requires, as after an upgrade."""
 
     def _environment(self) -> dict[str, str]:
         return super()._environment() | {"RABBITMQ_FEATURE_FLAGS": ""}
@@ -35,8 +35,8 @@ class WithoutFlags(Rabbitmq):
 
 @pytest.fixture
 def old_node(rabbitmq_url: str, servers: Servers) -> Iterator[Rabbitmq]:
-    """A node of our own with the management API, upgraded from an old release as far as its feature flags tell."""
-    assert rabbitmq_url  # it makes the run look for RabbitMQ's programs
+    """Return a private node with the management API, whose feature flags are those of an upgraded old release."""
+    assert rabbitmq_url  # the fixture makes the run look for RabbitMQ's programs
     with RunFolder() as run:
         node = WithoutFlags(run, servers.root("rabbitmq"), ["rabbitmq_management"])
         node.add_vhost(VHOST)
@@ -93,8 +93,8 @@ async def test_a_login_that_the_broker_refuses(rabbitmq_url: str, doctor: Doctor
 
 @pytest.fixture
 async def private_database(mariadb_url: str, servers: Servers) -> AsyncIterator[DatabaseServer]:
-    """Yield a database server of our own."""
-    assert mariadb_url  # it makes the run look for the server's programs
+    """Yield a private database server."""
+    assert mariadb_url  # the fixture makes the run look for the server's programs
     kind = MariaDB if isinstance(servers.mariadb, MariaDB) else MySQL
     with RunFolder() as run:
         yield await asyncio.to_thread(kind, run, servers.root("mariadb"))
@@ -112,7 +112,7 @@ def execute(url: str, *statements: str) -> None:
 async def test_isolation_level_clock_and_a_replica(private_database: DatabaseServer, doctor: Doctor) -> None:
     private_database.create("site")
     administrator = DatabaseUrl(private_database.url("site")).url
-    # A server runs `init_connect` for everybody but administrators.
+    # A server runs `init_connect` for every user except administrators.
     user = administrator.replace("//mailpact:", "//plain:")
     password = user.split(":")[2].partition("@")[0]
     execute(

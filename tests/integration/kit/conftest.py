@@ -34,7 +34,7 @@ class Verified:
 
 @pytest.fixture
 def broker_url() -> Iterator[str]:
-    """Return a broker that the kit is told of by its URL."""
+    """Yield the URL of a broker that runs outside the kit."""
     broker = subprocess.Popen(
         [sys.executable, "-m", "mailpact_cli", "devbroker", "--listen", "127.0.0.1:0"],
         stderr=subprocess.PIPE,
@@ -57,13 +57,13 @@ Verify = Callable[..., Verified]
 
 @pytest.fixture
 def verify(tmp_path: Path) -> Verify:
-    """Run `contract-tests verify` with these words; return how it ended."""
+    """Return a function that runs `contract-tests verify` with these words and returns the result."""
 
     def run(*words: str, patience: int = PATIENCE_SECONDS) -> Verified:
         report = tmp_path / "report.json"
         kind, *rest = words
         if "--timeout" not in rest:
-            rest = ["--timeout", str(PATIENCE_SECONDS // 2), *rest]  # the machine is shared
+            rest = ["--timeout", str(PATIENCE_SECONDS // 2), *rest]  # other programs may load the machine
         done = subprocess.run(
             [*KIT, "verify", kind, "--json", report, *rest],
             stdin=subprocess.DEVNULL,
@@ -81,6 +81,6 @@ def verify(tmp_path: Path) -> Verify:
 
 @pytest.fixture(params=["devbroker", "rabbitmq_url"])
 def broker_option(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """Return the words that name a broker to the kit: its own development broker, then a RabbitMQ."""
+    """Return the option that names a broker to the kit: first the kit's own development broker, then a RabbitMQ."""
     where = "devbroker" if request.param == "devbroker" else str(request.getfixturevalue(request.param))
     return "--broker", where

@@ -1,4 +1,4 @@
-"""A broker that is there already, given by its URL."""
+"""The kit with a broker that runs already, given by its URL."""
 
 import sys
 from collections.abc import Callable

@@ -81,7 +81,7 @@ def test_program_that_goes_away_while_the_cases_run_is_told_from_a_wrong_one(
 
 @pytest.fixture
 def ascii_only(tmp_path: Path) -> list[str]:
-    """Return a consumer that puts a question mark where a character is not ASCII."""
+    """Return a consumer that replaces each non-ASCII character by a question mark."""
     for path in SAMPLE.glob("*.py"):
         text = path.read_text().replace(
             "MIMEText(mail.text,", "MIMEText(mail.text.encode('ascii', 'replace').decode(),"
@@ -223,7 +223,7 @@ HOSTILE = {
 SLOW = {
     "hangs",
     "does not pass SIGTERM on",
-}  # the kit waits 20 s for an end, and 30 s until a program is ready
+}  # the kit waits 20 s for the end of a program, and 30 s until a program is ready
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc and adopted orphans are Linux's")
@@ -251,7 +251,7 @@ def test_a_hostile_program_ends_with_its_exit_code_and_leaves_no_process(
 
 
 def marked(mark: str) -> list[int]:
-    """Return the processes that were started with this mark in their environment."""
+    """Return the processes that were started with this value in their environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:

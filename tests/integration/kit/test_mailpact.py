@@ -1,8 +1,8 @@
-"""Our own programs, the samples and the mutants' originals keep the contract, seen from outside.
+"""Our own programs, the samples and the mutants' originals keep the contract, judged from outside.
 
-`make test` runs each once on the development broker, and on RabbitMQ only our own programs and only the cases in which
-the broker takes part. `make test-faults` runs everything there too, ten times (MAILPACT_TEST_KIT_ROUNDS=10): the
-verdicts are the same.
+`make test` runs each program once on the development broker; on RabbitMQ it runs only our own programs, and only the
+cases in which the broker takes part. `make test-faults` runs all programs and cases there too, ten times
+(MAILPACT_TEST_KIT_ROUNDS=10): the verdicts are the same.
 """
 
 import os

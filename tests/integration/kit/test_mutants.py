@@ -1,4 +1,4 @@
-"""The kit can fail: each mutant is killed by the cases about its mistake, and each case has killed a mutant.
+"""The kit can fail: each mutant fails the cases about its fault, and for each case there is a mutant that fails it.
 
 `make test` runs every sixth mutant, `make test-faults` all of them (MAILPACT_TEST_MUTANTS=all).
 """
@@ -18,7 +18,7 @@ SAMPLE_STEP = 6
 
 
 def _matrix() -> ModuleType:
-    """Load the program that runs mutants; it is no module of a package."""
+    """Load the program that runs mutants, which belongs to no package."""
     spec = importlib.util.spec_from_file_location("matrix", KIT / "mutants" / "matrix.py")
     assert spec is not None
     assert spec.loader is not None

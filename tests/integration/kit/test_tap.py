@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 10
 
 @asynccontextmanager
 async def broker(serve: Serve) -> AsyncIterator[HostPort]:
-    """Yield a server that takes the place of a broker."""
+    """Yield a server that stands in for a broker."""
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield HostPort("127.0.0.1", server.sockets[0].getsockname()[1])
@@ -32,7 +32,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def said(port: int, data: bytes) -> bytes:
-    """Send bytes on a connection of its own; return all bytes that come back."""
+    """Send bytes on a new connection; return all bytes that come back."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(data)
     writer.write_eof()

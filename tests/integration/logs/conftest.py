@@ -1,4 +1,4 @@
-"""A broker with the whole topology, shippers in this process, and the command in a process of its own."""
+"""Fixtures: a broker with the whole topology, shippers in this process, and the command in a process of its own."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ Run = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 
 
 def line(event: str, *, at: str = "09:00:00", level: str = "info", **members: object) -> tuple[str, str]:
-    """Return a record as `LogShipper.take` wants it."""
+    """Return a record in the form that `LogShipper.take` expects."""
     record = {"timestamp": f"2026-11-24T{at}Z", "level": level, "event": event, **members}
     return level, json.dumps(record)
 
@@ -44,7 +44,7 @@ async def amqp_url(real_servers: Any) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def broker(amqp_url: str) -> "Broker":
-    """Return the broker, with our topology declared."""
+    """Return the broker with our topology."""
     async with aiormq.connect(amqp_url) as connection:
         await declare_all(connection, catalogue.load().topology)
     return Broker(amqp_url)
@@ -80,7 +80,7 @@ class Broker:
             await until(lambda: shipper.shipped == len(records))
 
     async def take(self, count: int, queue: str = "logs.all") -> list[DeliveredMessage]:
-        """Take as many messages out of a queue, waiting for them."""
+        """Return that many messages of a queue, waiting for them."""
         taken: list[DeliveredMessage] = []
         async with aiormq.connect(self.url) as connection, asyncio.timeout(PATIENCE_SECONDS):
             channel = await connection.channel()
@@ -93,7 +93,7 @@ class Broker:
         return taken
 
     async def waiting(self, queue: str = "logs.all") -> int:
-        """Return how many messages lie in a queue."""
+        """Return how many messages are in a queue."""
         async with aiormq.connect(self.url) as connection:
             channel = await connection.channel()
             return (await channel.queue_declare(queue, passive=True)).message_count or 0

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(180)  # the machine may be busy, and commands s
 
 
 def events(text: str) -> list[str]:
-    """Return the events of lines of JSON."""
+    """Return the events from lines of JSON."""
     return [json.loads(each)["event"] for each in text.splitlines()]
 
 
@@ -177,7 +177,9 @@ async def test_a_collector_that_is_killed_loses_no_record(broker: Broker, tmp_pa
             for number in range(first, first + 200, 20):
                 await broker.ship("shop", *(line(str(number + more)) for more in range(20)))
             await until(lambda first=first: len(collected()) > first)
-    async with started(*words, cwd=tmp_path, MAILPACT_AMQP_URL=broker.url):  # the ones before were killed
+    async with started(
+        *words, cwd=tmp_path, MAILPACT_AMQP_URL=broker.url
+    ):  # the processes before were killed
         await until(lambda: len(collected()) == 400)
 
 

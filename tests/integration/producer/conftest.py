@@ -1,4 +1,4 @@
-"""The CMS in this process, on a database and a broker of the test's own; and a browser for it."""
+"""Fixtures: the site in this process, with the test's own database and broker, and a browser for the site."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ class Answer:
 
 @dataclass
 class Site:
-    """A running CMS and a browser on it."""
+    """A running site and a browser on it."""
 
     url: str
     session: aiohttp.ClientSession
@@ -72,14 +72,14 @@ class Site:
         return dict(HIDDEN.findall((await self.get(path)).text))
 
     async def register(self, email: str, *, page: str | None = None, **fields: str) -> Answer:
-        """Fill in the form as a browser would and post it."""
+        """Fill in the form for a registration and post it, as a browser would."""
         hidden = await self.hidden_fields("/register" + (f"?page={page}" if page else ""))
         return await self.post(
             "/register", data=hidden | {"name": "Ada", "email": email, "password": PASSWORD} | fields
         )
 
     async def submit(self, path: str, action: str, **fields: str) -> Answer:
-        """Open a page, fill in its form with this action as a browser would, and post it."""
+        """Open a page, fill in the form with this action and post it, as a browser would."""
         page = (await self.get(path)).text
         form = re.search(rf'<form[^>]* action="({re.escape(action)}[^"]*)".*?</form>', page, re.DOTALL)
         assert form, page
@@ -122,14 +122,14 @@ def sent_mail(body: dict[str, Any], message_id: str, traceparent: str | None) ->
 
 
 class Data:
-    """The site's database, read over a connection of the test's own."""
+    """The site's database, read over a connection of its own."""
 
     def __init__(self, url: DatabaseUrl) -> None:
         self.url = url
         self._engine = create_engine(url.url, poolclass=NullPool)
 
     def rows(self, query: str, **values: object) -> list[tuple[Any, ...]]:
-        """Do one statement by itself; return the rows that it finds."""
+        """Run one statement in its own transaction; return the rows that it finds."""
         with self._engine.begin() as connection:
             result = connection.execute(text(query), values)
             return [tuple(row) for row in result] if result.returns_rows else []
@@ -143,7 +143,7 @@ class Data:
         return [sent_mail(body, *rest) for body, *rest in messages if body.get("category") != "canary"]
 
     def everything(self) -> str:
-        """Return all that is stored, in all tables."""
+        """Return all stored rows of all tables."""
         with self._engine.connect() as connection:
             names = inspect(connection).get_table_names()
             tables = [connection.execute(text(f"SELECT * FROM {name}")).all() for name in names]
@@ -159,7 +159,7 @@ class Data:
         while self._is_locked():
             if time.monotonic() > deadline:
                 return True
-            time.sleep(0.01)  # the event loop must not go on meanwhile
+            time.sleep(0.01)  # the event loop must not run meanwhile
         return False
 
     def _is_locked(self) -> bool:
@@ -189,13 +189,13 @@ class Broker:
             yield self
 
     async def declare(self) -> None:
-        """Make exchanges and queues, as the first consumer does."""
+        """Declare exchanges and queues, as the first consumer does."""
         connection = await aiormq.connect(self.url.url)
         await declare_all(connection, catalogue.load().topology)
         await connection.close()
 
     async def take(self, count: int) -> list[Any]:
-        """Take exactly so many messages from the queue, waiting for them; fail if there are more."""
+        """Return that many messages of the queue, waiting for them; fail if there are more."""
         connection = await aiormq.connect(self.url.url)
         channel = await connection.channel()
         taken: list[Any] = []
@@ -214,13 +214,13 @@ class Broker:
 
 @pytest.fixture(scope="session")
 def databases(mariadb: Databases) -> Databases:
-    """Return the databases of MariaDB."""
+    """Return MariaDB's databases."""
     return mariadb
 
 
 @pytest.fixture(scope="session")
 def migrated(databases: Databases) -> Iterator[str]:
-    """Yield the name of a database with the site's tables as the migrations make them, to be copied."""
+    """Yield the name of a database whose tables the migrations have made; tests copy its tables."""
     name = f"test_{secrets.token_hex(4)}"
     databases.create(name)
 
@@ -228,7 +228,7 @@ def migrated(databases: Databases) -> Iterator[str]:
         async with open_database(DatabaseUrl(databases.url(name))) as database:
             await schema.prepare(database)
 
-    with ThreadPoolExecutor(1) as thread:  # which runs no event loop yet
+    with ThreadPoolExecutor(1) as thread:  # this thread has no event loop yet
         thread.submit(asyncio.run, migrate()).result()
     yield name
     databases.drop(name)
@@ -236,7 +236,7 @@ def migrated(databases: Databases) -> Iterator[str]:
 
 @pytest.fixture
 def data(real_servers: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Data:
-    """The CMS's database: empty on SQLite; on MariaDB, whose migrations take a second, with the tables they make."""
+    """Return the site's database: empty on SQLite; on MariaDB with tables, because its migrations take a second."""
     if real_servers is None:
         return Data(DatabaseUrl(f"sqlite:///{tmp_path / 'cms.db'}"))
     name = real_servers.database_url.rpartition("/")[2]
@@ -272,7 +272,7 @@ def rabbitmq_url(rabbitmq: Any) -> Iterator[str]:
 
 
 def rabbitmq_broker(node: Any, url: str) -> Broker:
-    """Return a RabbitMQ whose vhost does not exist yet: to the site that is the same as no broker."""
+    """Return a RabbitMQ whose vhost does not exist yet; for the site this is the same as no broker."""
     vhost = url.rpartition("/")[2]
 
     @asynccontextmanager
@@ -305,7 +305,7 @@ class FreezableBroker:
 
 @pytest.fixture
 async def freezable_broker(broker: Broker) -> AsyncIterator[FreezableBroker]:
-    """Run the development broker until the test freezes it."""
+    """Yield a running development broker that the test can freeze."""
     place = broker.url.url.rpartition("@")[2].rstrip("/")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "mailpact_cli", "devbroker", "--listen", place),
@@ -331,7 +331,7 @@ StartSite = Callable[..., Awaitable[Site]]
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Callable[[str], Site]]:
-    """Open a browser, without cookies yet, on a site."""
+    """Yield a function that opens a browser, without cookies, on a site."""
     async with AsyncExitStack() as stack:
 
         def open_browser(url: str) -> Site:
@@ -347,7 +347,7 @@ async def browser() -> AsyncIterator[Callable[[str], Site]]:
 
 @pytest.fixture
 def serve(data: Data, broker: Broker, browser: Callable[[str], Site]) -> Serve:
-    """Run a CMS while the context lasts."""
+    """Return a function that runs a site while the context lasts."""
 
     @asynccontextmanager
     async def running(*, base_url: str = "http://127.0.0.1", **options: Any) -> AsyncIterator[Site]:
@@ -365,7 +365,7 @@ def serve(data: Data, broker: Broker, browser: Callable[[str], Site]) -> Serve:
 
 @pytest.fixture
 async def start_site(serve: Serve) -> AsyncIterator[StartSite]:
-    """Start a CMS; all are stopped in the end, the last one first."""
+    """Yield a function that starts a site; at the end the sites are stopped, the last one first."""
     async with AsyncExitStack() as stack:
 
         async def start(**options: Any) -> Site:
@@ -382,7 +382,7 @@ async def site(start_site: StartSite) -> Site:
 
 @pytest.fixture
 def eventually() -> Callable[[str, Callable[[], object]], Awaitable[None]]:
-    """Wait until a condition is true."""
+    """Return a function that waits until a condition is true."""
 
     async def wait(what: str, is_true: Callable[[], object]) -> None:
         try:

@@ -155,7 +155,7 @@ def test_there_are_never_more_connections_than_descriptors() -> None:
 
 @asynccontextmanager
 async def site_process(folder: Path, descriptors: int) -> AsyncIterator[tuple[str, Path]]:
-    """Run the site in a process that may open so many files; return its URL and its log."""
+    """Run the site in a process that may open only so many files; yield its URL and its log."""
     log = folder / "log"
     command = f'ulimit -n {descriptors} && exec "$0" -m mailpact_cli producer "$@"'
     arguments = [
@@ -247,7 +247,7 @@ async def test_head_that_comes_one_byte_at_a_time_is_not_waited_for_longer(
     dripping = asyncio.create_task(drip())
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            with suppress(ConnectionResetError):  # this end is as good
+            with suppress(ConnectionResetError):  # a reset ends the connection just as well
                 assert await reader.read() == b""
     finally:
         dripping.cancel()

@@ -165,7 +165,7 @@ async def test_unconfirmed_account_ends_after_a_week_and_a_confirmed_one_never(s
 
 async def test_reader_of_the_first_release_can_ask_for_a_link_and_is_kept(site: Any, data: Any) -> None:
     await site.register(ADA)
-    data.rows("UPDATE users SET delete_at = NULL")  # the migration leaves older accounts like this
+    data.rows("UPDATE users SET delete_at = NULL")  # older accounts have this value after the migration
     data.rows("DELETE FROM links")
 
     answer = await site.submit("/confirm/again", "/confirm/again", email=ADA)

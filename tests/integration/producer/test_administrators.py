@@ -1,4 +1,4 @@
-"""`mailpact create-admin`: who holds the mailbox becomes an administrator, and nobody else."""
+"""`mailpact create-admin`: only the owner of the mailbox becomes an administrator."""
 
 import asyncio
 import subprocess

@@ -104,7 +104,7 @@ def assert_described(answer: Any, operation: dict[str, Any]) -> Any:
 
 
 async def read(site: Any, url: str, path: str | None = None) -> Any:
-    """Read an address of the API, and check that the answer is what the description says."""
+    """Read an address of the API, and check that the answer agrees with the description."""
     path = path or url.partition("?")[0]
     operation = DESCRIPTION["paths"][path]["get"]
     return assert_described(await site.get(url), operation)

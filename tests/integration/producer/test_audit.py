@@ -1,4 +1,4 @@
-"""The audit log says who did what on which object, and never what must not be kept."""
+"""The audit log records who did what to which object, and nothing that must not be kept."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ NETWORK = "127.0.0.0/24"
 
 
 def entries(data: Any) -> list[tuple[Any, ...]]:
-    """Return the entries so far, and remove them."""
+    """Return the entries so far, and delete them."""
     found = data.rows("SELECT act, account, object, network FROM audit_log ORDER BY id")
     data.rows("DELETE FROM audit_log")
     assert {network for *_, network in found} <= {NETWORK}
@@ -31,7 +31,7 @@ def entries(data: Any) -> list[tuple[Any, ...]]:
 
 
 async def person(site: Any, data: Any, browser: Any, email: str) -> tuple[Any, int]:
-    """Return a browser of somebody who is logged in, and the id of the account."""
+    """Return the browser of a user who is logged in, and the id of the account."""
     opened = browser(site.url)
     await opened.confirmed(email, data)
     await opened.log_in(email)

@@ -1,4 +1,4 @@
-"""The site behind Debian's nginx, with the configuration of docs/how-to/behind-nginx.md as it stands there."""
+"""The site behind Debian's nginx, with the unchanged configuration of docs/how-to/behind-nginx.md."""
 
 import asyncio
 import os
@@ -175,7 +175,7 @@ async def test_request_inside_a_request_is_never_carried_out(proxy: Proxy, data:
         answers[name] = status_of(await proxy.ask(outer + inner))
 
     assert data.rows("SELECT count(*) FROM users") == [(0,)], answers
-    assert status_of(await proxy.ask(inner)) == "303"  # the request is a good one by itself
+    assert status_of(await proxy.ask(inner)) == "303"  # the request by itself is valid
     assert data.rows("SELECT count(*) FROM users") == [(1,)]
 
 

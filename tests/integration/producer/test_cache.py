@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 20.0
 
 
 async def comes_true(what: Any) -> float:
-    """Repeat the question until the answer is true; return how many seconds that took."""
+    """Repeat a check until it is true; return how many seconds that took."""
     began = time.monotonic()
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not await what():
@@ -29,7 +29,7 @@ async def comes_true(what: Any) -> float:
 
 
 async def caches(site: Any, data: Any, path: str = PAGE) -> None:
-    """Wait until the site answers from memory: a change behind its back is not seen."""
+    """Wait until the site answers from memory, so that a change in the database is not visible."""
     number = 0
 
     async def is_kept() -> bool:
@@ -96,7 +96,9 @@ async def test_changed_page_is_seen_on_its_page_and_in_the_list_of_both(
         await comes_true(is_seen)
 
 
-@pytest.mark.parametrize("real_servers", [()], indirect=True, ids=["embedded"])  # a broker that ends
+@pytest.mark.parametrize(
+    "real_servers", [()], indirect=True, ids=["embedded"]
+)  # only this broker can be stopped
 async def test_nothing_is_answered_from_memory_while_the_broker_is_away(
     start_site: Any, broker: Any, data: Any
 ) -> None:

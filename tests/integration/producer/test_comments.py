@@ -1,4 +1,4 @@
-"""Comments: written by confirmed readers, shown when they are approved, and never another reader's to change."""
+"""Comments: confirmed readers write them, approved ones are shown, and only their author can change them."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Nobody learns from the time of an answer whether an address is registered."""
+"""The time of an answer does not reveal whether an address is registered."""
 
 import secrets
 import time
@@ -10,7 +10,7 @@ import pytest
 PASSWORD = "correct horse battery"
 TRIES = 300
 MOST_MS = 2.0
-REPEATS = 3  # on a busy machine a measurement can fail; a leak fails each time
+REPEATS = 3  # on a busy machine one measurement can fail; a real leak fails each time
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 

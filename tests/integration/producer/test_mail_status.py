@@ -34,7 +34,7 @@ def event(message_id: str, name: str, attempt: int = 1, **members: Any) -> dict[
 
 
 async def publish(broker: Any, *bodies: Any, message_type: str = "email-status.v1") -> None:
-    """Publish events as the consumer does; publish bytes unchanged."""
+    """Publish events as the consumer does; a body given as bytes is published unchanged."""
     connection = await aiormq.connect(broker.url.url)
     channel = await connection.channel(publisher_confirms=True)
     for body in bodies:

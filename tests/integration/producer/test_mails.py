@@ -1,4 +1,4 @@
-"""Each mail of the site is one message of email/2, which ends with its link and tells its trace."""
+"""Each mail of the site is one message of email/2, which ends with its link and names its trace."""
 
 import asyncio
 import json

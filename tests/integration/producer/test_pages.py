@@ -1,4 +1,4 @@
-"""Pages: everybody reads them, administrators write them, and of two changes at once none is lost silently."""
+"""Pages: everybody reads them, administrators write them, and of two simultaneous changes none is lost silently."""
 
 import asyncio
 import re
@@ -53,7 +53,7 @@ async def admin(site: Any, data: Any, browser: Any) -> Any:
 
 
 async def write(admin: Any, title: str = "One", body: str = "Text.", **fields: str) -> str:
-    """Make a page that is published, and return the path of the page."""
+    """Write and publish a page, and return its path."""
     form = {"title": title, "slug": "", "body": body, "published": "yes"} | fields
     answer = await admin.submit("/edit", "/edit", **form)
     assert answer.status == 303, answer.text

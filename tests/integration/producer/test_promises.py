@@ -220,7 +220,7 @@ async def test_killed_after_the_commit_the_message_is_published_with_the_same_id
     async with broker.running():
         await die_while_registering(browser, broker, data, tmp_path, die_at)
         ((message_id,),) = data.rows("SELECT message_id FROM outbox")
-        # The lease of a relay that died ends in half a minute; here it has just ended.
+        # The lease of a relay that died ends after half a minute; the test ends the lease at once.
         data.rows("UPDATE outbox SET available_at = 0 WHERE state = 'claimed'")
 
         await start_site()
@@ -319,7 +319,7 @@ async def test_site_stops_although_the_broker_answers_no_more_and_the_message_go
     serve: Any, broker: Any, data: Any, freezable_broker: Any
 ) -> None:
     async with serve() as site:
-        # Frozen when the message is claimed and not yet published: it is sent, and nobody ever answers.
+        # The broker freezes when the message is claimed and not yet published: the message is sent and never confirmed.
         site.journey.watch(lambda point, _: freezable_broker.freeze() if point is Point.CLAIMED else None)
         await site.register("ada@example.org")
         await freezable_broker.is_frozen.wait()

@@ -1,4 +1,4 @@
-"""Administrators see readers and their mails, and send a mail again; nobody else finds these pages."""
+"""Administrators see readers and their mails, and send a mail again; other users do not find these pages."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ def mail_ids(data: Any, email: str) -> list[str]:
 
 
 def tell(data: Any, message_id: str, state: str, **columns: Any) -> None:
-    """Store the status of mails as the consumer's events report it."""
+    """Store the status of mails as the consumer's events would set it."""
     assignments = "".join(f", {name} = :{name}" for name in columns)
     data.rows(
         f"UPDATE mails SET state = :state{assignments} WHERE message_id = :id",
@@ -303,7 +303,7 @@ async def test_searched_address_stands_in_no_log(
 async def test_export_holds_the_mails_and_never_tells_of_another_account(
     start_site: Any, browser: Any, data: Any
 ) -> None:
-    """A reader who wants an address that is taken must not learn from the file that it is taken."""
+    """A reader who asks for an address of another account must not learn from the export that the account exists."""
     site = await start_site(**QUIET)
     reader, owner = browser(site.url), browser(site.url)
     await owner.confirmed(EVE, data)

@@ -32,8 +32,8 @@ HOSTILE = [
 
 @pytest.fixture
 def second_page(site: Any, data: Any) -> str:
-    """Return the path of another page than the welcome page."""
-    del site  # which has made the tables
+    """Return the path of a second page beside the welcome page."""
+    del site  # the site has made the tables
     data.rows(
         "INSERT INTO pages (guid, slug, title, body, published_at)"
         " VALUES (:guid, 'second', 'Second', 'One.\n\nTwo.', 0)",
@@ -128,7 +128,7 @@ async def test_password_is_kept_as_its_hash_alone(site: Any, data: Any) -> None:
     assert "correct horse" not in data.everything()
 
 
-# What attackers try
+# Attacks
 
 
 async def test_known_address_costs_the_same_work(start_site: Any, data: Any, monkeypatch: Any) -> None:
@@ -137,7 +137,7 @@ async def test_known_address_costs_the_same_work(start_site: Any, data: Any, mon
     monkeypatch.setattr(
         PasswordHasher, "hash", lambda self, password: work.append("hash") or hash_password(self, password)
     )
-    write = Prepared.write  # goes past SQLAlchemy's events
+    write = Prepared.write  # this method does not fire SQLAlchemy's events
 
     def noted(self: Prepared, connection: Any, values: Any) -> int:
         work.append(self._bound(connection, values)[0])
@@ -171,7 +171,9 @@ async def test_known_address_costs_the_same_work(start_site: Any, data: Any, mon
 
     assert unknown == unconfirmed == confirmed
     assert unknown.count("hash") == 1
-    assert unknown.count("COMMIT") == 2  # of the registration, and of the request for the next page
+    assert (
+        unknown.count("COMMIT") == 2
+    )  # one COMMIT for the registration, one for the request of the next page
     assert sum("INSERT INTO outbox" in statement for statement in unknown) == 1
 
 
@@ -201,7 +203,7 @@ async def test_token_of_somebody_else_is_refused_without_their_cookie(
 
     answers = [
         await site.post("/register", data=form),
-        await browser(site.url).post("/register", data=form),  # a browser that brings no cookie at all
+        await browser(site.url).post("/register", data=form),  # a browser without any cookie
     ]
 
     assert [answer.status for answer in answers] == [403, 403]
@@ -286,7 +288,9 @@ async def test_every_answer_carries_the_security_headers(site: Any, data: Any) -
         await site.register("ada@example.org"),
         await site.post("/register", data=b"x" * 70_000, headers={"Content-Type": FORM}),
     ]
-    data.rows("UPDATE pages SET published_at = 9000000000000000000")  # a bug: no calendar goes so far
+    data.rows(
+        "UPDATE pages SET published_at = 9000000000000000000"
+    )  # an impossible value: no calendar goes so far
     answers.append(await site.get("/"))
 
     assert [answer.status for answer in answers] == [200, 404, 405, 403, 422, 303, 413, 500]
@@ -325,7 +329,7 @@ async def test_unknown_page_is_not_found(site: Any, path: str) -> None:
     assert '<a class="button" href="/">' in answer.text
 
 
-# When something is missing
+# When a service is missing
 
 
 async def test_hundred_registrations_at_once_are_all_taken(site: Any, data: Any) -> None:

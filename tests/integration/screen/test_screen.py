@@ -70,7 +70,7 @@ async def inbox_url(real_servers: Any, tmp_path: Path) -> AsyncIterator[str]:
 
 
 def fill(connection: Connection) -> None:
-    """Write the rows. "Just now" lies in the future, because a busy machine may need a minute for the look."""
+    """Write the rows. "Just now" lies in the future, because a busy machine may read the inbox a minute later."""
     now = connection.execute(select(clock.now())).scalar_one()
     just_now = now + 600 * SECOND
     rows = [
@@ -267,7 +267,7 @@ async def test_on_a_terminal_the_screen_is_refreshed_until_stopped(
         await channel.basic_publish(b"{}", routing_key="email.work")
     await read_until(b"4 messages in email.work, 0 consumers (+1 since the last look)")
     process.send_signal(signal.SIGINT)
-    with suppress(OSError):  # the end of the terminal
+    with suppress(OSError):  # the terminal was closed
         await read_until(b"what never comes")
 
     assert await asyncio.wait_for(process.wait(), 60) == 0

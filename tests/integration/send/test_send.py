@@ -24,7 +24,7 @@ DATA = {"site_name": "Shop", "site_url": "https://shop.example/"}
 
 @pytest.fixture
 async def channel() -> AsyncIterator[AbstractChannel]:
-    """Yield a channel on a development broker that has nothing on it."""
+    """Yield a channel on an empty development broker."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(0)
     async with running(listener, journal=None) as broker:
@@ -37,7 +37,7 @@ async def channel() -> AsyncIterator[AbstractChannel]:
 
 @pytest.fixture
 async def queue(channel: AbstractChannel) -> AbstractChannel:
-    """Return the same, with a queue for the messages and the exchange for status events."""
+    """Return the channel, after declaring a queue for the messages and the exchange for status events."""
     await channel.exchange_declare("email", exchange_type="direct", durable=True)
     await channel.exchange_declare("email.status", exchange_type="topic", durable=True)
     await channel.queue_declare("work")
@@ -59,7 +59,7 @@ async def taken(channel: AbstractChannel) -> DeliveredMessage:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Callable[[str, Any], str]:
-    """Write a file of JSON, and return its name."""
+    """Write a JSON file, and return its name."""
 
     def write(name: str, value: Any) -> str:
         (tmp_path / name).write_text(json.dumps(value))

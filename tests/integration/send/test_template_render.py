@@ -36,7 +36,7 @@ def test_json_holds_every_part(tmp_path) -> None:
     own(tmp_path / "t", "<p>{{ words }}</p>")
     done = render("note/1", "--templates", "t", "--data", "t/data.json", "--json", cwd=tmp_path)
 
-    assert done.returncode == 2  # data.json lies among the templates
+    assert done.returncode == 2  # data.json lies in the folder of templates
     (tmp_path / "t/data.json").rename(tmp_path / "data.json")
     done = render("note/1", "--templates", "t", "--data", "data.json", "--json", cwd=tmp_path)
     assert json.loads(done.stdout) == {

@@ -46,7 +46,7 @@ def test_wants_both_in_turn(ground):
 
 
 def run_pytest(folder: Path, test: str, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a file of tests in a process of its own, with the plugin and nothing else of ours."""
+    """Run a file of tests in a process of its own, with this plugin and no other of the project."""
     (folder / "test_it.py").write_text(test)
     ours = {"CI", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER"}
     environment = {name: text for name, text in os.environ.items() if name not in ours}

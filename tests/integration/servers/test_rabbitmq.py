@@ -15,7 +15,7 @@ from tests.servers.rabbitmq import ManagedRabbitmq, Rabbitmq
 from tests.servers.run_folder import RunFolder
 from tests.servers.where import Servers
 
-# Longer than a start (90 s) and a call (60 s) may take: their own errors say what the node did, this limit does not.
+# The limit is longer than a start (90 s) and a call (60 s) may take: only their own errors say what the node did.
 pytestmark = pytest.mark.timeout(180)
 PATIENCE_SECONDS = 20
 QUORUM = {"x-queue-type": "quorum"}
@@ -28,7 +28,7 @@ def channel(rabbitmq_url: str) -> Iterator[BlockingChannel]:
     channel = connection.channel()
     channel.confirm_delivery()
     yield channel
-    with contextlib.suppress(pika.exceptions.AMQPError):  # some tests take the connection away
+    with contextlib.suppress(pika.exceptions.AMQPError):  # some tests break the connection
         connection.close()
 
 
@@ -41,7 +41,7 @@ def wait_until(fact: Callable[[], bool]) -> None:
 
 
 def said_in(channel: BlockingChannel, said: list[str]) -> list[str]:
-    """Let the connection's callbacks run; return what they recorded so far."""
+    """Run the connection's callbacks; return what they have recorded so far."""
     channel.connection.process_data_events(time_limit=0.02)
     return said
 
@@ -82,7 +82,9 @@ def test_stopped_node_is_mended_for_the_next_test(rabbitmq_node: Rabbitmq) -> No
 
     rabbitmq_node.recover()
 
-    rabbitmq_node.delete_vhost("before")  # raises when the node does not answer or has lost it
+    rabbitmq_node.delete_vhost(
+        "before"
+    )  # this call raises when the node does not answer or has lost the vhost
 
 
 def test_frozen_node_is_mended_for_the_next_test(rabbitmq_node: Rabbitmq, rabbitmq_url: str) -> None:
@@ -98,7 +100,7 @@ def test_memory_alarm_blocks_publishers_until_it_is_cleared(
     rabbitmq_node: Rabbitmq, channel: BlockingChannel
 ) -> None:
     said: list[str] = []
-    publisher = channel.connection.channel()  # without confirms: a confirm comes only after the alarm
+    publisher = channel.connection.channel()  # without confirms, because a confirm comes only after the alarm
     channel.connection.add_on_connection_blocked_callback(lambda *_: said.append("blocked"))
     channel.connection.add_on_connection_unblocked_callback(lambda *_: said.append("unblocked"))
     channel.queue_declare("work", durable=True)
@@ -106,7 +108,7 @@ def test_memory_alarm_blocks_publishers_until_it_is_cleared(
     def is_blocked() -> bool:
         publisher.basic_publish(
             "", "work", b"held until the alarm is over"
-        )  # the connection blocks at a publish, not at the alarm
+        )  # RabbitMQ blocks the connection at its next publish, not at the alarm
         return said_in(publisher, said) == ["blocked"]
 
     rabbitmq_node.raise_memory_alarm()

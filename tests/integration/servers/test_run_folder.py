@@ -1,4 +1,4 @@
-"""No process, port or folder of a run is left, however the run ended."""
+"""A run leaves no process, port or folder behind, however the run ends."""
 
 import os
 import select
@@ -16,7 +16,7 @@ from tests.servers.run_folder import PrivateProcess, RunFolder
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 20
 
-# The servers, and a grandchild that has left its parent's session.
+# The servers, and a grandchild process that has left its parent's session.
 RUN = """
 import os, signal, subprocess, sys
 from tests.servers.run_folder import PrivateProcess
@@ -31,7 +31,7 @@ signal.pause()
 
 
 def listening_ports() -> set[int]:
-    """Return the TCP ports that anybody listens on."""
+    """Return the TCP ports on which any process listens."""
     rows = [
         line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()
     ]
@@ -57,7 +57,7 @@ def test_killed_run_leaves_no_process_no_port_and_no_folder() -> None:
     assert (before, after) == ((True, True, True), (False, [], set()))
 
 
-# Like a worker of pytest-xdist: a run starts it, it has a run of its own, and it is killed with the first run.
+# This is what a worker of pytest-xdist is: the first run starts a second run, and both are killed together.
 WITHIN = """
 import ctypes, os, signal, subprocess, sys
 from tests.servers import run_folder
@@ -97,7 +97,7 @@ def test_killed_run_leaves_nothing_of_the_runs_within_it() -> None:
     while any(folder.exists() for folder in folders) and time.monotonic() < deadline:
         time.sleep(0.02)
 
-    assert len(processes) == 2  # the inner run, which belongs to the outer, and the inner run's sleep
+    assert len(processes) == 2  # the process of the inner run, and the `sleep` that the inner run started
     assert [folder.exists() for folder in folders] == [False, False]
     assert [has_ended(number) for number in processes] == [True, True]
 

@@ -1,4 +1,4 @@
-"""The command in a process of its own, a development broker, and RabbitMQ with the exported definitions in it."""
+"""Fixtures: the command in a process of its own, a development broker, and RabbitMQ with the exported definitions."""
 
 import asyncio
 import base64
@@ -41,14 +41,14 @@ async def devbroker_url() -> AsyncIterator[str]:
 
 @pytest.fixture(params=["devbroker_url", "rabbitmq_url"])
 def broker_url(request: pytest.FixtureRequest) -> str:
-    """Return each of the two brokers, empty."""
+    """Return the URL of each of the two brokers, empty."""
     url: str = request.getfixturevalue(request.param)
     return url
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A vhost with the imported definitions, and its users with passwords."""
+    """A vhost with the imported definitions, and passwords for its users."""
 
     node: Rabbitmq
     vhost: str
@@ -65,7 +65,7 @@ class Imported:
         self.node.call(f'ok = rabbit_definitions:import_raw(base64:decode(<<"{encoded}">>))')
 
     def set_passwords(self) -> None:
-        """Do what an operator does with `rabbitmqctl change_password`."""
+        """Set the users' passwords, as an operator does with `rabbitmqctl change_password`."""
         self.node.call(_for_each_user(f'change_password(User, <<"{self.password}">>, <<"test">>)'))
 
 
@@ -76,7 +76,7 @@ def _for_each_user(expression: str) -> str:
 
 @dataclass
 class Mailbox:
-    """A mail server that accepts all mail, and tells when a mail came."""
+    """A mail server that accepts all mail, and reports each mail to the test."""
 
     port: int
     came: asyncio.Event = field(default_factory=asyncio.Event)

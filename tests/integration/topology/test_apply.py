@@ -18,7 +18,7 @@ NAMES = [
 
 
 def lines(stdout: str, word: str) -> list[str]:
-    """Return what follows a word at the beginning of a line."""
+    """Return the rest of each line that begins with this word."""
     return [line.removeprefix(word).strip() for line in stdout.splitlines() if line.startswith(word)]
 
 

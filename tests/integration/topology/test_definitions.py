@@ -1,4 +1,4 @@
-"""The exported definitions on a real RabbitMQ: they can be imported, equal our topology, and allow no more."""
+"""The exported definitions on a real RabbitMQ: they can be imported, match our topology, and grant no more rights."""
 
 import asyncio
 import json
@@ -126,7 +126,7 @@ async def test_services_ship_their_log_records_and_the_operator_reads_those_that
 
 
 async def publish(channel: AbstractChannel, exchange: str) -> None:
-    """Publish, and wait for the broker's answer, which comes after the publish."""
+    """Publish, and wait for a later answer of the broker, so that the broker has handled the publish."""
     await channel.basic_publish(b"{}", exchange=exchange, routing_key="x", mandatory=False)
 
 
