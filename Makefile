@@ -5,10 +5,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export PIP_USER = 0
-# With it set, each of the thousands of processes that tests start would compile our files again.
+# If the variable were set, each of the thousands of processes that tests start would compile our files again.
 unexport PYTHONDONTWRITEBYTECODE
 
-# A copied or moved checkout, or a Python that went away, makes the environment stale although the lock did not change.
+# The environment must be made again, although the lock did not change, if the checkout was copied or moved or its Python was
+# removed.
 ifneq ($(shell test -x $(BIN)/python && cat $(VENV)/checkout 2>/dev/null),$(CURDIR))
 .PHONY: $(VENV)/runtime.lock
 endif
@@ -23,7 +24,7 @@ demo: $(VENV)/runtime.lock ## Register a reader and show the mail: ARGS='--once 
 	@$(BIN)/python -m mailpact_cli up --demo $(ARGS)
 
 # Three workers for two processors: many tests wait for a program to start, a lease to end or a disk to write.
-test: $(VENV)/dev.lock ## Run the tests, on RabbitMQ and MariaDB too (about a quarter of an hour)
+test: $(VENV)/dev.lock ## Run the tests, also on RabbitMQ and MariaDB (about a quarter of an hour)
 	-@$(BIN)/python -m tests.servers fetch
 	@$(BIN)/python -m pytest -q -m "not long" -n 3 --dist loadgroup --ignore tests/differential --ignore tests/polyglot $(ARGS)
 
@@ -31,10 +32,10 @@ test-differential: $(VENV)/dev.lock ## Compare the development broker with Rabbi
 	-@$(BIN)/python -m tests.servers fetch
 	@$(BIN)/python -m pytest -q tests/differential $(ARGS)
 
-test-polyglot: $(VENV)/dev.lock ## Run contracts and how-to pages in Python, Go, Node, Java and Rust (at first minutes)
+test-polyglot: $(VENV)/dev.lock ## Run contracts and how-to pages in Python, Go, Node, Java, Rust (minutes the first time)
 	@$(BIN)/python -m pytest -q tests/polyglot $(ARGS)
 
-test-faults: $(VENV)/dev.lock ## Run crashes and outages, break 10,000 conversations and 10,000 messages (minutes)
+test-faults: $(VENV)/dev.lock ## Run the long tests: crashes, outages, 10,000 broken conversations and messages
 	-@$(BIN)/python -m tests.servers fetch
 	@MAILPACT_TEST_FUZZ_STREAMS=10000 \
 	MAILPACT_TEST_MUTANTS=all \
@@ -60,35 +61,35 @@ test-faults: $(VENV)/dev.lock ## Run crashes and outages, break 10,000 conversat
 		$(ARGS)
 	@$(BIN)/python -m pytest -q -m long --ignore tests/faults $(ARGS)
 
-soak: $(VENV)/dev.lock ## Ten minutes of random faults, then the account: ARGS='--seconds 60 --seed 7'
+soak: $(VENV)/dev.lock ## Run the system under random faults for ten minutes, then check it: ARGS='--seconds 60 --seed 7'
 	-@$(BIN)/python -m tests.servers fetch
 	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
-test-cluster: $(VENV)/dev.lock ## Take nodes from a cluster of three RabbitMQ while readers register (four minutes)
+test-cluster: $(VENV)/dev.lock ## Kill nodes of a RabbitMQ cluster of three while readers register (four minutes)
 	-@$(BIN)/python -m tests.servers fetch rabbitmq mariadb
 	@$(BIN)/python -m pytest -q -rP tests/faults/test_cluster.py $(ARGS)
 
-bench: bench-validation bench-rendering bench-devbroker bench-smtp-client bench-capture bench-consumer bench-site ## Measure what has a number to reach; exit 1 where one is missed (some minutes)
+bench: bench-validation bench-rendering bench-devbroker bench-smtp-client bench-capture bench-consumer bench-site ## Run all benchmarks that have a bound; exit 1 if a bound is missed (some minutes)
 
-bench-validation: $(VENV)/dev.lock ## Validation beside jsonschema
+bench-validation: $(VENV)/dev.lock ## Measure validation beside jsonschema
 	@$(BIN)/python benchmarks/validation.py $(ARGS)
 
-bench-rendering: $(VENV)/dev.lock ## Rendering a mail beside the standard library
+bench-rendering: $(VENV)/dev.lock ## Measure rendering a mail beside the standard library
 	@$(BIN)/python benchmarks/rendering.py $(ARGS)
 
-bench-devbroker: $(VENV)/dev.lock ## 200,000 messages through the development broker
+bench-devbroker: $(VENV)/dev.lock ## Send 200,000 messages through the development broker
 	@$(BIN)/python benchmarks/devbroker_soak.py $(ARGS)
 
-bench-consumer: $(VENV)/dev.lock benchmarks/.venv/requirements.lock ## The consumer beside three others; ARGS=--long adds 100,000 mails
+bench-consumer: $(VENV)/dev.lock benchmarks/.venv/requirements.lock ## Measure the consumer beside three others; ARGS=--long adds 100,000 mails
 	@$(BIN)/python -m benchmarks.consumer_speed $(ARGS)
 
-bench-capture: $(VENV)/dev.lock ## The capture server beside Mailpit, which is built by go install (two minutes)
+bench-capture: $(VENV)/dev.lock ## Measure the capture server beside Mailpit, which go install builds (two minutes)
 	@$(BIN)/python -m benchmarks.capture_speed $(ARGS)
 
-bench-site: $(VENV)/dev.lock ## The site: registrations beside argon2id, outages, page reads (four minutes)
+bench-site: $(VENV)/dev.lock ## Measure the site: registrations beside argon2id, outages, page reads (four minutes)
 	@$(BIN)/python -m benchmarks.site_speed $(ARGS)
 
-bench-smtp-client: $(VENV)/dev.lock benchmarks/.venv/requirements.lock ## The consumer's SMTP client beside aiosmtplib
+bench-smtp-client: $(VENV)/dev.lock benchmarks/.venv/requirements.lock ## Measure the consumer's SMTP client beside aiosmtplib
 	@$(BIN)/python -m benchmarks.smtp_client $(ARGS)
 
 # The programs that the benchmarks measure against have libraries of their own, which no component uses.
@@ -98,48 +99,48 @@ benchmarks/.venv/requirements.lock: benchmarks/peers/requirements.lock
 	@benchmarks/.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
 	@cp $< $@
 
-test-newer: test-trixie test-sid ## Run what asks for real servers on newer ones (each lane some five minutes)
+test-newer: test-trixie test-sid ## Run the tests that need real servers on newer releases (each some five minutes)
 
-# The packages of sid move: at times some cannot be had, which is said and fails nothing; and the list of differences between
-# brokers holds for versions that stand still.
+# The packages of sid change every day. Some cannot be installed at times; the run names these and does not fail. The list of
+# differences between brokers is kept for releases that do not change.
 .PHONY: test-trixie test-sid
 test-trixie test-sid: test-%: $(VENV)/dev.lock
 	@export MAILPACT_TEST_DEBIAN=$*; \
 	$(BIN)/python -m tests.servers fetch rabbitmq mariadb || test $* = trixie || export CI=; \
 	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadgroup --ignore tests/differential --real-servers $(ARGS) && \
-	{ test $* = sid || $(BIN)/python -m pytest -q tests/differential --real-servers $(ARGS); } # 4.0 is followed, 4.3 is not
+	{ test $* = sid || $(BIN)/python -m pytest -q tests/differential --real-servers $(ARGS); } # not on sid
 
 test-newest-python: $(VENV)/dev.lock ## Run the capture server's tests on the newest CPython of Debian sid (three minutes)
 	@$(BIN)/python -m tests.newest_python $(ARGS)
 
-# No test here looks at captured log records, and pytest prepares them three times for each test.
-test-unit: $(VENV)/dev.lock ## Run the quick tests that start nothing, with fewer random examples (seconds)
+# No test here reads pytest's captured log records, which pytest would prepare three times for each test.
+test-unit: $(VENV)/dev.lock ## Run the quick tests, which start no program, with fewer random examples (seconds)
 	@$(BIN)/python -m pytest -q -p no:logging -n 2 --dist loadfile -m "not long and not heavy" --hypothesis-profile=quick --ignore tests/house/test_wheel.py tests/unit tests/house $(ARGS)
 
-lint: $(VENV)/dev.lock ## Check style, types and the rules between rooms
+lint: $(VENV)/dev.lock ## Check style, types and the import rules between components
 	@$(BIN)/ruff format --check --quiet . || { echo "make fmt would change the files above" >&2; $(BIN)/ruff format --check . ; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo > .import_linter.log || { cat .import_linter.log; exit 1; }
 
-fmt: $(VENV)/dev.lock ## Format the code and mend what can be mended
+fmt: $(VENV)/dev.lock ## Format the code, and correct style errors where ruff can
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
 
 LOCK := $(BIN)/uv pip compile pyproject.toml --extra fast --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock' --quiet
-lock: $(VENV)/dev.lock ## Resolve the libraries again into requirements/*.lock (no address is written)
+lock: $(VENV)/dev.lock ## Resolve the libraries again into requirements/*.lock (without addresses of indexes)
 	@$(LOCK) --group build $(ARGS) -o requirements/runtime.lock
 	@$(LOCK) --extra docs --group dev $(ARGS) -c requirements/runtime.lock -o requirements/dev.lock
 	@cd benchmarks/peers && ../../$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock' --quiet $(ARGS) -o requirements.lock
 
-# Not part of `.ci/run`: the list of advisories is a service on the internet, and what it answers changes from day to day.
-audit: $(VENV)/dev.lock ## Look up every locked library in PyPI's list of advisories (needs the internet)
+# Not part of `.ci/run`: the list of advisories is a service on the internet, and its answers change from day to day.
+audit: $(VENV)/dev.lock ## Look up each locked library in PyPI's list of advisories (needs the internet)
 	@$(BIN)/uv tool run --quiet pip-audit@2.10.1 --strict --progress-spinner off --disable-pip --require-hashes \
 	-r requirements/runtime.lock -r requirements/dev.lock -r benchmarks/peers/requirements.lock || { echo "make audit: an advisory is named above, or the list of advisories could not be read, and then nothing was audited" >&2; exit 1; }
 
-compose-secrets: ## Make passwords for compose.yaml, once, into secrets/
+compose-secrets: ## Make the passwords for compose.yaml in secrets/, once
 	@./compose-secrets.sh
 
 clean: ## Remove the environment, caches and the demo's data

@@ -1,12 +1,12 @@
 #!/bin/sh
 # Makes the passwords for compose.yaml, once, in the folder secrets/ below the current folder.
-# Passwords stand in URLs, so they have letters and digits only. The folder is closed to other users; its files are readable,
-# because the user of a container is another user.
+# Passwords are parts of URLs, so they have letters and digits only. Other users cannot open the folder. Its files are readable,
+# because a container runs as another user.
 set -eu
 umask 077
 password() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 if [ -d secrets ]; then
-    if [ ! -e secrets/grafana_password ]; then # of an older release's folder
+    if [ ! -e secrets/grafana_password ]; then # the folder is of an older release
         password > secrets/grafana_password
         chmod 0444 secrets/grafana_password
     fi

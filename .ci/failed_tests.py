@@ -7,7 +7,7 @@ FAILED = Path(__file__).parents[1] / ".pytest_cache/v/cache/lastfailed"
 
 
 def main() -> None:
-    """Print nothing when no test failed, or when pytest did not get so far."""
+    """Print the failed tests; print nothing if no test failed, or if pytest stopped before."""
     for test in json.loads(FAILED.read_text()) if FAILED.exists() else ():
         end = test.rfind("@")
         print(test[:end] if end > test.rfind("]") else test)  # noqa: T201  # the result

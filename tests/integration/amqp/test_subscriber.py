@@ -378,7 +378,7 @@ async def test_a_message_cut_short_is_lost_with_its_connection_and_tried_again(
 async def test_what_aiormq_does_without_us_to_a_timestamp_in_microseconds(
     proxy: Any, channel: AbstractChannel, queue: str, wait_until: Any
 ) -> None:
-    """This is the reason for `content_header`. If this test fails, aiormq or pamqp was fixed; then remove it."""
+    """If this test fails, aiormq or pamqp has been fixed, and `content_header` can be removed."""
     connection = await aiormq.connect(proxy.url().url)
     consumer = await connection.channel()
     payload = struct.pack(">HHQH", 60, 0, 0, FLAG["timestamp"]) + b"\xff" * 8

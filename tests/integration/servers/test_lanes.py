@@ -1,4 +1,4 @@
-"""A lane has the servers of its own release or none; servers of another release never replace them."""
+"""The tests run on servers of the chosen Debian release or on none; servers of another release never replace them."""
 
 from collections.abc import Iterator
 from contextlib import closing
