@@ -4,6 +4,8 @@
     mailbox = [words] "<" address ">" | [words] address ["(" name ")"] | words
     group   = words ":" list ";"                       the members are kept, the group's name is dropped
 
+Comments can be nested, and can be within an address, as can blanks around "@" and "." (RFC 5322, 3.2.2 and 4.4).
+
 Senders write more than RFC 5322 allows, and this parser has to show all of it: commas are missing; quotes, comments
 and angle brackets are never closed. `email.utils.getaddresses` is not used: since Python 3.11.10 and 3.12.6 that
 function returns an empty list if one mailbox is invalid.
@@ -20,7 +22,7 @@ MAX_ADDRESSES: Final = 1000
 
 _TOKEN: Final = re.compile(
     r"""(?P<quoted>"(?:[^"\\]|\\.)*"?)
-      | (?P<comment>\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*\))*\)?)
+      | (?P<comment>\()
       | (?P<angle><(?:@[^:<>"]*:)?(?:"(?:[^"\\]|\\.)*"|[^<>",;])*>?)
       | (?P<end>[,;])
       | (?P<colon>:)
@@ -35,7 +37,9 @@ _COMMON: Final = re.compile(
 )
 _ROUTE: Final = re.compile(r"@[^:<>\s]*:")
 _WORD: Final = re.compile(r'"(?:[^"\\]|\\.)*"(?:@\S+)?|\S+', re.DOTALL)
-_AT: Final = re.compile(r" ?@ ?")
+_WORD_OR_ADDRESS: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^\s"])+|\S', re.DOTALL)
+_BLANKS_IN_ADDRESS: Final = re.compile(r'"(?:[^"\\]|\\.)*"| ?@ ?| \. ', re.DOTALL)
+_IN_COMMENT: Final = re.compile(r"[()]|\\.", re.DOTALL)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -80,7 +84,7 @@ class _Mailbox:
         if kind == "comment":
             self.comments.append(_QUOTED_PAIR.sub(r"\1", token[1:-1]))
         elif kind == "angle":
-            self.angle = _ROUTE.sub("", token.strip("<>").strip(), count=1)
+            self.angle = _bare_address(token.strip("<>"))
         else:
             (self.words if self.angle is None else self.after).append(token.strip("<>"))
 
@@ -88,15 +92,17 @@ class _Mailbox:
         """Yield the mailbox's addresses: none if the mailbox is empty, several if commas are missing."""
         written = "".join([*self.words, *self.after])
         if self.angle is not None:
-            yield Address(_name(written) or self._comment(), _one_line(decode_words(self.angle)))
+            mailbox = Address(_name(written) or self._comment(), _one_line(decode_words(self.angle)))
+            if mailbox != NOBODY:
+                yield mailbox
         elif "=?" in written and "@" not in written and "@" in (decoded := decode_words(written)):
             yield from addresses([decoded])  # the encoded word contains the address, too
         else:
-            yield from self._bare(_AT.sub("@", _one_line(written)))
+            yield from self._bare(_without_blanks(written))
 
     def _bare(self, written: str) -> Iterator[Address]:
         name: list[str] = []
-        words = _WORD.findall(written)
+        words = _WORD_OR_ADDRESS.findall(written)
         for word in words:
             if "@" not in word or word.endswith('"'):
                 name.append(word)
@@ -110,6 +116,25 @@ class _Mailbox:
 
     def _comment(self) -> str:
         return _one_line(decode_words(" ".join(self.comments)))
+
+
+NOBODY: Final = Address("", "")
+
+
+def _bare_address(written: str) -> str:
+    """Return an address without its source route, comments, and the blanks around "@" and "."."""
+    if "(" in written:
+        written = "".join(token for kind, token in _tokens(written) if kind != "comment")
+    address = _without_blanks(written)
+    route = _ROUTE.match(address)
+    return address[route.end() :] if route else address
+
+
+def _without_blanks(written: str) -> str:
+    """Return the words with the blanks around "@" and "." removed, but not the blanks in quotation marks."""
+    return _BLANKS_IN_ADDRESS.sub(
+        lambda found: found[0] if found[0].startswith('"') else found[0].strip(), _one_line(written)
+    )
 
 
 def _name(written: str) -> str:
@@ -139,13 +164,27 @@ def _mailboxes(value: str) -> Iterator[_Mailbox]:
 
 def _tokens(value: str) -> Iterator[tuple[str, str]]:
     """Yield each token and its kind. An opening quotation mark or parenthesis that is never closed is left out."""
-    for match in _TOKEN.finditer(value):
+    at = 0
+    while match := _TOKEN.match(value, at):
         kind, token = str(match.lastgroup), match[0]
+        if kind == "comment":
+            token = value[at : _comment_end(value, at)]
         opening = {"quoted": '"', "comment": "("}.get(kind)
         if opening and not (len(token) > 1 and token.endswith('"' if kind == "quoted" else ")")):
-            yield from _tokens(value[match.start() :].replace(opening, " "))
+            yield from _tokens(value[at:].replace(opening, " "))
             return
         yield kind, token
+        at += len(token)
+
+
+def _comment_end(value: str, start: int) -> int:
+    """Return the position behind the comment that begins at `start`, or `start` if the comment is never closed."""
+    depth = 0
+    for match in _IN_COMMENT.finditer(value, start):
+        depth += {"(": 1, ")": -1}.get(match[0], 0)
+        if depth == 0:
+            return match.end()
+    return start
 
 
 def _one_line(text: str) -> str:
