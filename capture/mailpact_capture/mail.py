@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from urllib.parse import unquote
 
 from mailpact_capture.addresses import Address, addresses
 from mailpact_capture.charsets import decode_bytes, label_in_html
@@ -19,7 +20,9 @@ from mailpact_capture.mime import Part, Reader
 MAX_SNIPPET_CHARACTERS: Final = 250  # as Mailpit
 
 _READ_FOR_SEARCH: Final = 65536
-_CID: Final = re.compile(r"cid:([^\s\"'<>()]{1,500})", re.IGNORECASE)
+CID: Final = re.compile(
+    r"cid:((?:[^\s\"'<>()&]|&(?!(?:quot|apos|lt|gt|#0*(?:34|39|60|62));)){1,500})", re.IGNORECASE
+)
 _MESSAGE_ID: Final = re.compile(r"<([^<>\s]+)>")
 
 
@@ -148,8 +151,13 @@ def _read_body(
             content = part.content(raw, limit)
             label = part.parameters.get("charset") or (label_in_html(content) if shown is htmls else None)
             shown.append(decode_bytes(content, label))
-    shown_ids = {match.casefold() for markup in htmls for match in _CID.findall(markup)} if others else set()
+    shown_ids = {shown_id(match) for markup in htmls for match in CID.findall(markup)} if others else set()
     return texts, htmls, tuple(Attachment(part, _is_inline(part, shown_ids)) for part in others)
+
+
+def shown_id(written: str) -> str:
+    """Return the Content-ID that a `cid:` address in HTML names, for comparison (RFC 2392, 2: it is URL-encoded)."""
+    return unquote(html.unescape(written)).casefold()
 
 
 def _is_file(part: Part, *, is_first: bool) -> bool:

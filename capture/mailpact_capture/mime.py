@@ -25,8 +25,8 @@ _HEADER_END: Final = re.compile(rb"\n\r*\n")
 _CONTENT_TYPE: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+/[!#$%&'*+\-.^_`|~0-9a-z]+(?=[\s(]|\Z)")
 _BOUNDARY_LINE: Final = re.compile(rb"^--(\S[^\r\n]{0,69}?)[ \t\r]*$", re.MULTILINE)
 _AFTER_BOUNDARY: Final = re.compile(rb"(--)?[ \t\r]*$", re.MULTILINE)
-# RFC 2045, 6.7: blanks at the end of a line are ignored
-_SOFT_BREAK: Final = re.compile(rb"=[ \t]+(?=\r?\n)")
+# RFC 2045, 6.7: blanks at the end of a line are not part of the text
+_BLANKS_AT_LINE_END: Final = re.compile(rb"(?<![ \t])[ \t]+(?=\r?\n|\Z)")
 _NOT_A_LETTER: Final = re.compile(r"[^a-z0-9]")
 
 
@@ -63,7 +63,7 @@ class Part:
         if encoding == "base64":
             return decode_base64(raw[self.start : end])
         if encoding == "quotedprintable":
-            return binascii.a2b_qp(_SOFT_BREAK.sub(b"=", raw[self.start : end]))
+            return binascii.a2b_qp(_BLANKS_AT_LINE_END.sub(b"", raw[self.start : end]))
         if encoding in ("xuuencode", "uuencode", "xuue", "uue"):
             return decode_uu(raw[self.start : end])
         return raw[self.start : end]
@@ -125,8 +125,11 @@ class Reader:
         return part
 
     def _read_children(self, part: Part, depth: int) -> None:
-        boundary = part.parameters.get("boundary", "").encode("utf-8", "replace").rstrip()
-        spans = self._spans(boundary, part.start, part.end) if boundary else None
+        given = part.parameters.get("boundary", "").encode("utf-8", "replace")
+        spans = None
+        for boundary in dict.fromkeys((given, given.rstrip())):  # blanks at its end are not allowed (RFC 2046, 5.1.1)
+            if boundary and spans is None:
+                spans = self._spans(boundary, part.start, part.end)
         if spans is None and (guessed := self._guessed_boundary(part)):
             spans = self._spans(guessed, part.start, part.end)
         if spans is None:

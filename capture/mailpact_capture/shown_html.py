@@ -10,7 +10,7 @@ import base64
 import re
 from typing import Final
 
-from mailpact_capture.mail import Mail
+from mailpact_capture.mail import CID, Mail, shown_id
 from mailpact_capture.mime import Part
 
 POLICY: Final = (
@@ -23,7 +23,6 @@ PICTURE_TYPES: Final = frozenset(
     f"image/{kind}" for kind in ("png", "jpeg", "jpg", "gif", "webp", "bmp", "avif", "x-icon")
 )
 
-_CID: Final = re.compile(r"cid:([^\s\"'<>()&]{1,500})", re.IGNORECASE)
 _HEAD: Final = re.compile(r"<head(?:\s[^<>]{0,1000})?>", re.IGNORECASE)
 _PREAMBLE: Final = re.compile(
     r"\s*(?:<!doctype[^<>]{0,1000}>)?\s*(?:<html(?:\s[^<>]{0,1000})?>)?", re.IGNORECASE
@@ -49,7 +48,7 @@ def shown_html(mail: Mail, raw: bytes) -> str:
 
     def data_url(match: re.Match[str]) -> str:
         nonlocal left
-        name = match[1].casefold()
+        name = shown_id(match[1])
         if name not in shown and name in pictures:
             content = pictures[name].content(raw)
             shown[name] = f"data:{pictures[name].content_type};base64,{base64.b64encode(content).decode()}"
@@ -57,7 +56,7 @@ def shown_html(mail: Mail, raw: bytes) -> str:
         left -= len(url)
         return url if url and left > 0 else match[0]
 
-    with_pictures = _CID.sub(data_url, markup) if pictures else markup
+    with_pictures = CID.sub(data_url, markup) if pictures else markup
     place = _HEAD.search(with_pictures, 0, 5000) or _PREAMBLE.match(with_pictures)
     at = place.end() if place else 0
     return with_pictures[:at] + _TARGET + with_pictures[at:]

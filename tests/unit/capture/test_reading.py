@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mailpact_capture.addresses import Address, addresses
 from mailpact_capture.headers import MAX_VALUE_CHARACTERS, decode_words, parameters, split_fields
 from mailpact_capture.mail import parse
+from mailpact_capture.shown_html import shown_html
 
 ADA = Address("", "ada@x.org")
 BOB = Address("", "bob@x.org")
@@ -185,6 +186,7 @@ def test_html_without_a_label_says_its_character_set_itself(markup: bytes, text:
         ("base64", b"a", ""),
         ("quoted printable", b"h=C3=A9", "hé"),
         ("quoted-printable (x)", b"h=c3=a9", "hé"),
+        ("quoted-printable", b"a \t\r\nb=20\r\n  c  ", "a\r\nb \r\n  c"),
         ("quoted-printable", b"a=\r\nb= \t\r\nc=3D=G1=", "abc==G1"),
         ("8bit", "é".encode(), "é"),
         ("x-uuencode", b"begin 644 a.txt\r\n#86)C\r\n#86)Ctrailing\r\n`\r\nend\r\nfooter", "abcabc"),
@@ -311,6 +313,27 @@ def test_attachment_is_inline_if_the_sender_or_the_html_says_so(fields: bytes, i
     assert attachment.inline is inline
 
 
+@pytest.mark.parametrize(
+    ("content_id", "address"),
+    [
+        ("a b@x", "cid:a%20b%40x"),
+        ("a&b@x", "CID:a&amp;b@x"),
+        ("i@x", "url(&quot;cid:i@x&quot;)"),
+        ("50%@x", "cid:50%@x"),
+    ],
+)
+def test_picture_is_found_by_the_address_that_html_writes(content_id: str, address: str) -> None:
+    raw = multipart(
+        f'Content-Type: text/html\r\n\r\n<p style="background: {address}">'.encode(),
+        f"Content-Type: image/png\r\nContent-ID: <{content_id}>\r\n\r\nx".encode(),
+        kind=b"related",
+    )
+    mail = parse(raw)
+
+    assert [each.inline for each in mail.attachments] == [True]
+    assert "data:image/png;base64,eA==" in shown_html(mail, raw)
+
+
 def test_body_with_a_name_is_the_body_and_an_empty_multipart_has_nothing() -> None:
     named, empty = parse(b'Content-Type: text/plain; name="x"\r\n\r\nbody'), parse(multipart())
 
@@ -331,6 +354,12 @@ def test_mails_within_mails_and_reports_have_their_bytes_as_sent() -> None:
     contents = [attachment.content(raw) for attachment in parse(raw).attachments]
 
     assert contents == [forwarded, report]
+
+
+def test_boundary_may_end_with_a_blank() -> None:
+    raw = b'Content-Type: multipart/mixed; boundary="b "\r\n\r\n--b \r\n\r\nhello\r\n--b --\r\n'
+
+    assert parse(raw).text == "hello"
 
 
 @pytest.mark.parametrize("boundary", [b"", b"; boundary", b'; boundary=""', b"; boundary=other"])
