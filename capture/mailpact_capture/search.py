@@ -18,15 +18,18 @@ from email.utils import parsedate_to_datetime
 from typing import Final, assert_never
 from zoneinfo import ZoneInfo
 
+from mailpact_capture.charsets import encodable
+
 MAX_QUERY_CHARACTERS: Final = 1000
 MAX_TERMS: Final = 50
 MAX_SEARCHED_BYTES: Final = 32 * 1024
 TAG_MARK: Final = "\x1f"
 
 _TERM: Final = re.compile(r'(?:"[^"]*(?:"|\Z)|[^\s"])+')
-_KEY: Final = re.compile(r"([A-Za-z][A-Za-z-]*):(?!//)")
+_KEY: Final = re.compile(r"([^\W\d_][\w-]*):(?!//)")
 _SIZE: Final = re.compile(r"(\d{1,12})\s*(|b|k|kb|m|mb)")
 _UNITS: Final = {"": 1, "b": 1, "k": 1024, "kb": 1024, "m": 1024**2, "mb": 1024**2}
+_UNIX_TIME: Final = re.compile(r"[0-9]{10}(?:[0-9]{3})?")
 _DATE_FORMS: Final = (
     "%d %b %Y",
     "%d %B %Y",
@@ -35,6 +38,10 @@ _DATE_FORMS: Final = (
     "%Y/%m/%d",
     "%m/%d/%Y",
     "%Y/%m/%d %H:%M",
+    "%Y-%m-%d",  # the ISO form needs two digits
+    "%Y.%m.%d",
+    "%Y-%m",
+    "%Y",
 )
 
 COLUMNS: Final = {
@@ -49,6 +56,7 @@ COLUMNS: Final = {
     "rcpt": "found_rcpt",
 }
 _ADDRESSED: Final = ("to", "from", "cc", "bcc", "reply-to")
+_BRACKETED: Final = (*_ADDRESSED, "addressed", "rcpt", "message-id")  # headers write <these> in angle brackets
 _STATES: Final = {
     ("is", "read"): "read = 1",
     ("is", "unread"): "read = 0",
@@ -119,6 +127,8 @@ def fold_capped(text: str) -> str:
 
 def parse_query(text: str, zone: tzinfo = UTC) -> Query:
     """Parse a query; dates without a zone are in `zone`. Raises QueryError."""
+    if encodable(text) != text:
+        raise QueryError("the query has characters that are not Unicode")
     if len(text) > MAX_QUERY_CHARACTERS:
         raise QueryError(f"the query is longer than {MAX_QUERY_CHARACTERS} characters; search for less")
     terms = tuple(query for query in (_parse_term(term, zone) for term in _TERM.findall(text)) if query)
@@ -146,6 +156,8 @@ def _parse_term(term: str, zone: tzinfo) -> Query | None:
             f"{key}: is not a key of the search; the keys are {', '.join(KEYS)}. "
             f'To search for the words, put them into quotes: "{written[:60]}"'
         )
+    if key in _BRACKETED and words.startswith("<") and words.endswith(">"):
+        words = words[1:-1]
     if match and not words:
         raise QueryError(f"the search has no value after {key}:")
     if not words:
@@ -190,6 +202,7 @@ def _parse_moment(key: str, words: str, zone: tzinfo) -> datetime:
     readers: tuple[Callable[[str], datetime], ...] = (
         datetime.fromisoformat,
         *(lambda text, form=form: datetime.strptime(text, form) for form in _DATE_FORMS),  # noqa: DTZ007 (the zone is added below)
+        _parse_unix_time,
         parsedate_to_datetime,
     )
     for read in readers:
@@ -201,6 +214,13 @@ def _parse_moment(key: str, words: str, zone: tzinfo) -> datetime:
             continue
         return moment
     raise QueryError(f"{key}:{words[:60]} is not a date; write for example 2026-01-31 or 2026-01-31T12:30")
+
+
+def _parse_unix_time(text: str) -> datetime:
+    """Return the time of a number of seconds or milliseconds after the epoch; raise ValueError for other texts."""
+    if not _UNIX_TIME.fullmatch(text):
+        raise ValueError
+    return datetime.fromtimestamp(int(text[:10]), UTC)
 
 
 def to_sql(query: Query) -> tuple[str, tuple[str | int, ...]]:

@@ -62,6 +62,9 @@ def finds(query: str) -> bool:
         "reply-to:r@x", "addressed:hidden", "tag:green", "tag:GREEN", "is:unread", "is:tagged", "has:attachment",
         "has:attachments", "larger:1k", "smaller:1mb", "after:2024-05-01", "before:2024-05-02", "rcpt:secret",
         "message-id:m@x", 'after:"1 May 2024"', "https://x.org/?a:b", "before:2024-05-01T13:00:00Z",
+        "message-id:<m@x.org>", 'to:"<ada@example.org>"', "rcpt:<secret@x.org>", 'to:"Lovelace <ada@example.org>"',
+        "after:2024-5-1", "after:2024.05.01", "after:2024-05", "after:2024", "before:2025-1",
+        "after:1714564799", "before:1714564800999",
     ],
 )  # fmt: skip
 def test_query_finds_the_mail(query: str) -> None:
@@ -74,6 +77,7 @@ def test_query_finds_the_mail(query: str) -> None:
         "missing", "-welcome", "!welcome", '"our to"', "welcome missing", "to:bob", "subject:welcome", "-to:ada",
         "100_", "w%e", '"foo:bar"', "' OR 1=1 --", "from:bob", "addressed:bob", "tag:gree", "tag:red", "is:read",
         "has:inline", "larger:1m", "smaller:999", "after:2024-05-02", "before:2024-05-01", "rcpt:bob", "message-id:<x",
+        "message-id:<x@m>", "before:2024-5-1", "before:2024", "after:1714564801", "before:1714564799999",
     ],
 )  # fmt: skip
 def test_query_does_not_find_the_mail(query: str) -> None:
@@ -102,6 +106,12 @@ def test_no_query_is_an_error_to_the_database(query: str) -> None:
     [
         "foo:bar",
         "-foo:bar",
+        "x_foo:bar",
+        "X-Foo2:bar",
+        "größe:1",
+        "тема:x",
+        "rcpt:<>",
+        "\ud800",
         "to:",
         'subject:"" ada',
         "Re: hello",
