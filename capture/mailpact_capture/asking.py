@@ -5,6 +5,7 @@ The functions raise 400 or 404 if the server cannot answer the request.
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
@@ -22,6 +23,7 @@ from mailpact_capture.store import Store
 T = TypeVar("T")
 
 MAX_NUMBER: Final = 2**53
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def bad_request(reason: str) -> web.HTTPBadRequest:
@@ -157,17 +159,32 @@ async def json_of(
         raise bad_request("the body is not JSON; nothing was changed") from error
     if not isinstance(value, dict):
         raise bad_request("the body is not a JSON object; nothing was changed")
+    if not _is_unicode(value):
+        raise bad_request("a text in the body is not Unicode; nothing was changed")
     members = {key.lower(): each for key, each in value.items()}
     if len(members) < len(value):
         raise bad_request("the body has the same member twice, in different case; nothing was changed")
     return members
 
 
+def _is_unicode(value: object) -> bool:
+    """Return whether no text in a JSON value has a lone surrogate, which neither SQLite nor UTF-8 can hold."""
+    if isinstance(value, dict):
+        return all(_is_unicode(key) and _is_unicode(each) for key, each in value.items())
+    if isinstance(value, list):
+        return all(map(_is_unicode, value))
+    return not isinstance(value, str) or value.isascii() or _SURROGATE.search(value) is None
+
+
 def only(names: Iterable[str], *known: str) -> None:
-    """Raise 400 if there is an unknown name: nothing is changed if a part of the request is not understood."""
+    """Raise 400 if a name is unknown or there twice: a request that is not understood in full changes nothing."""
+    seen = set()
     for name in names:
         if name not in known:
             raise bad_request(f"{name[:60]!r} is not known here; nothing was changed")
+        if name in seen:
+            raise bad_request(f"{name} is given twice; nothing was changed")
+        seen.add(name)
 
 
 def texts(body: dict[str, Any], name: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from mailpact_capture.faults import DEFAULT_SEED, Counted, Fault, Script, Stage
 
 MAX_NAMESPACES: Final = 1000
 DEFAULT_ERROR_CODE: Final = 451  # Mailpit's
+DEFAULT_AUTH_CODE: Final = 535
 
 
 class TooManyScripts(Exception):
@@ -20,8 +21,13 @@ class TooManyScripts(Exception):
 class Trigger:
     """One of Mailpit's chaos triggers: an error code, and the probability of this answer in percent."""
 
-    code: int = DEFAULT_ERROR_CODE
+    code: int
     percent: int = 0
+
+
+def default_trigger(stage: Stage) -> Trigger:
+    """Return a trigger that is switched off, with Mailpit's error code for its stage."""
+    return Trigger(DEFAULT_AUTH_CODE if stage is Stage.AUTH else DEFAULT_ERROR_CODE)
 
 
 class FaultDesk:

@@ -6,11 +6,15 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 from mailpact_capture.envelope import CANARIES
 from mailpact_capture.mail import parse
 from mailpact_capture.records import SUMMARY_COLUMNS, Page, StoredMail, Summary, summary_of
 from mailpact_capture.search import EVERYTHING, All, Condition, Query, to_sql
+
+
+_TAGGED: Final = Condition("tags <> '[]'")
 
 
 @contextmanager
@@ -48,7 +52,7 @@ def page(connection: sqlite3.Connection, query: Query, namespace: str | None, st
             newest = sorted((row["id"] for row in matches), reverse=True)[start : start + limit]
             rows = _rows(connection, newest)
         summaries = tuple(summary_of(row) for row in rows)
-        return Page(summaries, total, unread, found, found_unread, cursor(connection), tags(connection))
+        return Page(summaries, total, unread, found, found_unread, cursor(connection), tags(connection, namespace))
 
 
 def _rows(connection: sqlite3.Connection, row_ids: Sequence[int]) -> list[sqlite3.Row]:
@@ -76,17 +80,19 @@ def cursor(connection: sqlite3.Connection) -> int:
     return int(highest["seq"]) if highest else 0
 
 
-def tags(connection: sqlite3.Connection) -> tuple[str, ...]:
+def tags(connection: sqlite3.Connection, namespace: str | None) -> tuple[str, ...]:
     """Return all tags in use, in alphabetical order."""
-    rows = connection.execute("SELECT DISTINCT tags FROM mail WHERE tags <> '[]'")
+    condition, values = to_sql(scoped(_TAGGED, namespace))
+    rows = connection.execute(f"SELECT DISTINCT tags FROM mail WHERE {condition}", values)
     return tuple(sorted({tag for row in rows for tag in json.loads(row["tags"])}, key=str.casefold))
 
 
-def tag_counts(connection: sqlite3.Connection) -> dict[str, int]:
+def tag_counts(connection: sqlite3.Connection, namespace: str | None) -> dict[str, int]:
     """Return how many mails have each tag."""
     found: dict[str, int] = {}
+    condition, values = to_sql(scoped(_TAGGED, namespace))
     for row in connection.execute(
-        "SELECT tags, count(*) AS mails FROM mail WHERE tags <> '[]' GROUP BY tags"
+        f"SELECT tags, count(*) AS mails FROM mail WHERE {condition} GROUP BY tags", values
     ):
         for tag in json.loads(row["tags"]):
             found[tag] = found.get(tag, 0) + row["mails"]

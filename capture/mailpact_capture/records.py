@@ -1,7 +1,7 @@
 """The store's results, and the conversion of a mail into a row and back. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -59,6 +59,8 @@ class StoredMail:
     mail: Mail
 
 
+MAX_TAG_CHARACTERS: Final = 100
+
 SUMMARY_COLUMNS: Final = (
     "id, public_id, received_us, size, read, tags, mail_from, rcpt_tos, helo, peer, username, message_id, subject,"
     " sender, addressees, attachments, snippet, defect"
@@ -102,6 +104,20 @@ def row_of(
         "found_subject": fold_capped(mail.subject),
         "found_text": fold_capped(" ".join([mail.subject, *map(str, everybody), *files, mail.words()])),
     }
+
+
+def clean_tag(text: str) -> str | None:
+    """Return a tag with single blanks between its words; None if the tag is empty, too long or not printable."""
+    tag = " ".join(tag.split())
+    return tag if 0 < len(tag) <= MAX_TAG_CHARACTERS and tag.isprintable() else None
+
+
+def distinct_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return the tags without those that differ from an earlier tag only in upper and lower case."""
+    found: dict[str, str] = {}
+    for tag in tags:
+        found.setdefault(tag.casefold(), tag)
+    return tuple(found.values())
 
 
 def tag_columns(tags: tuple[str, ...]) -> dict[str, str]:

@@ -83,7 +83,7 @@ class Store:
         for arrival in arrivals:
             row = arrival.row()
             told = {column: row[column] for column in _TOLD_COLUMNS}
-            self.feed.publish("new", told, arrival.envelope.namespaces())
+            self.feed.publish("new", told, arrival.namespaces())
             self._tell(row["message_id"])
             self.accepted += 1
             self.accepted_bytes += len(arrival.raw)

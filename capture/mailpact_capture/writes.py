@@ -11,9 +11,10 @@ from functools import cache
 from typing import Any
 
 from mailpact_capture.envelope import Envelope
+from mailpact_capture.headers import decode_words
 from mailpact_capture.mail import parse
 from mailpact_capture.reads import cursor, scoped
-from mailpact_capture.records import row_of, tag_columns
+from mailpact_capture.records import clean_tag, distinct_tags, row_of, tag_columns
 from mailpact_capture.search import MAX_SEARCHED_BYTES, Query, to_sql
 
 MAX_TAGS = 100
@@ -27,17 +28,23 @@ class Arrival:
     envelope: Envelope
     raw: bytes
     tags: tuple[str, ...] = ()
+    namespace: str | None = None  # where a client stored the mail by HTTP
     _row: dict[str, Any] | None = field(default=None, init=False)
 
     def row(self) -> dict[str, Any]:
         """Return the mail's row by its columns. The first call parses the mail. `id` is 0 until the row is inserted."""
         if self._row is None:
             mail = parse(self.raw, text_limit=2 * MAX_SEARCHED_BYTES)
-            told = (tag.strip() for value in mail.values("x-tags") for tag in value.split(","))  # as Mailpit
-            tags = tuple(dict.fromkeys([*self.tags, *filter(None, told)]))[:MAX_TAGS]
+            told = (tag for value in mail.values("x-tags") for tag in decode_words(value).split(","))  # as Mailpit
+            tags = distinct_tags([*self.tags, *filter(None, map(clean_tag, told))])[:MAX_TAGS]
             columns = row_of(self.public_id, self.envelope, len(self.raw), mail, tags)
             self._row = {"id": 0, "read": 0, **columns}
         return self._row
+
+    def namespaces(self) -> tuple[str, ...]:
+        """Return the namespaces to which the mail belongs."""
+        named = self.envelope.namespaces()
+        return named if self.namespace is None or self.namespace in named else (*named, self.namespace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,7 @@ def insert(connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
     for number, (row, arrival) in enumerate(zip(rows, arrivals, strict=True), cursor(connection) + 1):
         row["id"] = number
         raws.append((number, arrival.raw))
-        named += [(name, number) for name in arrival.envelope.namespaces()]
+        named += [(name, number) for name in arrival.namespaces()]
     connection.executemany(_insertion(tuple(rows[0])), [tuple(row.values()) for row in rows])
     connection.executemany("INSERT INTO raw VALUES (?, ?)", raws)
     if named:
@@ -175,7 +182,7 @@ def retag(
             f"SELECT id, public_id, tags FROM mail WHERE {condition}", values
         ).fetchall():
             before = json.loads(row["tags"])
-            after = tuple(dict.fromkeys(change(before)))
+            after = distinct_tags(change(before))
             if list(after) != before:
                 columns = tag_columns(after)
                 connection.execute(

@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from mailpact_capture import reads
-from mailpact_capture.asking import stored_mail
+from mailpact_capture.asking import namespace_of, stored_mail
 from mailpact_capture.certificate import Identities
 from mailpact_capture.dialogues import Dialogues
 from mailpact_capture.errors import StoreUnavailable
@@ -42,9 +42,10 @@ class About:
         router.add_get(prefix + "/livez", self.livez)
         router.add_get(prefix + "/readyz", self.readyz)
 
-    async def info(self, _request: web.Request) -> web.Response:
+    async def info(self, request: web.Request) -> web.Response:
         """Answer with versions and counts (AppInfo)."""
-        total, unread = await self._store.ask(reads.counts, None)
+        namespace = namespace_of(request)
+        total, unread = await self._store.ask(reads.counts, namespace)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         answer = {
             "Version": f"mailpact-{VERSION}",
@@ -53,7 +54,7 @@ class About:
             "DatabaseSize": await self._store.ask(reads.size_of_file),
             "Messages": total,
             "Unread": unread,
-            "Tags": await self._store.ask(reads.tag_counts),
+            "Tags": await self._store.ask(reads.tag_counts, namespace),
             "RuntimeStats": {
                 "Uptime": int(time.monotonic() - self._began),
                 "Memory": usage.ru_maxrss * 1024,

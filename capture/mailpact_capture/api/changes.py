@@ -18,11 +18,11 @@ from mailpact_capture.asking import (
     query_of,
     texts,
 )
+from mailpact_capture.records import MAX_TAG_CHARACTERS, clean_tag
 from mailpact_capture.search import EVERYTHING, Condition, Query
 from mailpact_capture.store import Store
 
 MAX_TAGS = 100
-MAX_TAG_CHARACTERS = 100
 
 
 class Changing:
@@ -55,6 +55,7 @@ class Changing:
 
     async def delete_found(self, request: web.Request) -> web.Response:
         """Delete the mails that the query finds."""
+        only(request.query, "query", "tz", "before")
         query = narrowing(query_of(request, required=True))
         await self._store.delete(query, namespace=namespace_of(request))
         return web.Response(text="ok")
@@ -90,26 +91,32 @@ class Changing:
 
     async def rename_tag(self, request: web.Request) -> web.Response:
         """Give a tag another name, on all mails that have it."""
-        old, name = request.match_info["tag"], (await json_of(request)).get("name")
-        if not isinstance(name, str):
-            raise bad_request("Name is not a text")
+        body = await json_of(request)
+        only(body, "name")
+        if not isinstance(name := body.get("name"), str):
+            raise bad_request("Name is not a text; nothing was changed")
         new = _tag(name)
-
-        def renamed(tags: Sequence[str]) -> Sequence[str]:
-            return [new if tag.casefold() == old.casefold() else tag for tag in tags]
-
-        await self._store.retag(Condition("tags <> '[]'"), renamed, namespace=namespace_of(request))
+        await self._replace_tag(request, [new])
         return web.Response(text="ok")
 
     async def delete_tag(self, request: web.Request) -> web.Response:
         """Take a tag from all mails that have it; no mail is deleted."""
-        old = request.match_info["tag"].casefold()
-
-        def without(tags: Sequence[str]) -> Sequence[str]:
-            return [tag for tag in tags if tag.casefold() != old]
-
-        await self._store.retag(Condition("tags <> '[]'"), without, namespace=namespace_of(request))
+        await self._replace_tag(request, [])
         return web.Response(text="ok")
+
+    async def _replace_tag(self, request: web.Request, new: Sequence[str]) -> None:
+        """Replace the tag that the URL names; raise 400 if no mail has this tag, as Mailpit does."""
+        written = request.match_info["tag"]
+        old, is_found = written.casefold(), False
+
+        def changed(tags: Sequence[str]) -> Sequence[str]:
+            nonlocal is_found
+            is_found = is_found or any(tag.casefold() == old for tag in tags)
+            return [each for tag in tags for each in (new if tag.casefold() == old else [tag])]
+
+        await self._store.retag(Condition("tags <> '[]'"), changed, namespace=namespace_of(request))
+        if not is_found:
+            raise bad_request(f"tag not found: {written[:MAX_TAG_CHARACTERS]}")
 
 
 def with_ids(ids: Sequence[str]) -> Query:
@@ -118,7 +125,7 @@ def with_ids(ids: Sequence[str]) -> Query:
 
 
 def _tag(text: str) -> str:
-    tag = " ".join(text.split())
-    if not tag or len(tag) > MAX_TAG_CHARACTERS or not tag.isprintable():
+    tag = clean_tag(text)
+    if tag is None:
         raise bad_request(f"a tag has 1 to {MAX_TAG_CHARACTERS} printable characters")
     return tag

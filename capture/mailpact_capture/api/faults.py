@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from mailpact_capture.asking import bad_request, json_of, namespace_of
-from mailpact_capture.fault_desk import FaultDesk, TooManyScripts, Trigger
+from mailpact_capture.asking import bad_request, json_of, namespace_of, only
+from mailpact_capture.fault_desk import FaultDesk, TooManyScripts, Trigger, default_trigger
 from mailpact_capture.faults import FaultError, Script, Stage, parse_script
 
 TRIGGERS: Final = {"Sender": Stage.MAIL, "Recipient": Stage.RCPT, "Authentication": Stage.AUTH}
@@ -59,19 +59,26 @@ class Faults:
 
     async def set_chaos(self, request: web.Request) -> web.Response:
         """Set the triggers; a trigger that is not in the body is switched off."""
+        if namespace_of(request) is not None:
+            raise bad_request("chaos is for all mail; a namespace has faults of its own instead; nothing was changed")
         body = await json_of(request)
+        if not request.body_exists:
+            raise bad_request("the body has no triggers; nothing was changed")
+        only(body, *(name.lower() for name in TRIGGERS))
         self._desk.chaos = {stage: _trigger(body, name) for name, stage in TRIGGERS.items()}
         return web.json_response(_chaos_json(self._desk))
 
 
 def _trigger(body: dict[str, Any], name: str) -> Trigger:
     value = body.get(name.lower())
+    default = default_trigger(TRIGGERS[name])
     if value is None:
-        return Trigger()
+        return default
     if not isinstance(value, dict):
         raise bad_request(f"{name} is not a JSON object; nothing was changed")
     given = {key.lower(): each for key, each in value.items()}
-    code, percent = given.get("errorcode", Trigger().code), given.get("probability", 0)
+    only(given, "errorcode", "probability")
+    code, percent = given.get("errorcode", default.code), given.get("probability", 0)
     if not _is_whole(code, 400, 599):
         raise bad_request(f"{name}: error code must be between 400 and 599; nothing was changed")
     if not _is_whole(percent, 0, 100):
@@ -84,7 +91,7 @@ def _is_whole(value: object, least: int, most: int) -> bool:
 
 
 def _chaos_json(desk: FaultDesk) -> dict[str, Any]:
-    shown = {name: desk.chaos.get(stage, Trigger()) for name, stage in TRIGGERS.items()}
+    shown = {name: desk.chaos.get(stage, default_trigger(stage)) for name, stage in TRIGGERS.items()}
     return {
         name: {"ErrorCode": trigger.code, "Probability": trigger.percent} for name, trigger in shown.items()
     }

@@ -50,9 +50,9 @@ class Reading:
             await self._store.page(query, start=start, limit=limit, namespace=namespace_of(request)), start
         )
 
-    async def tags(self, _request: web.Request) -> web.Response:
+    async def tags(self, request: web.Request) -> web.Response:
         """Answer with all tags in use."""
-        return web.json_response(list(await self._store.ask(reads.tags)))
+        return web.json_response(list(await self._store.ask(reads.tags, namespace_of(request))))
 
     async def message(self, request: web.Request) -> web.Response:
         """Answer with a whole mail, and mark the mail as read."""

@@ -2,24 +2,26 @@
 
 import base64
 import binascii
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime, formataddr, localtime
 from typing import Any, Final
 
 from aiohttp import web
 
 from mailpact_capture.addresses import addresses
-from mailpact_capture.asking import body_of, json_of
+from mailpact_capture.asking import body_of, json_of, namespace_of
 from mailpact_capture.envelope import Envelope
 from mailpact_capture.headers import split_fields
 from mailpact_capture.ids import RANDOM_BYTES, public_id
 from mailpact_capture.limits import MAX_MESSAGE_BYTES, MAX_RECIPIENTS
 from mailpact_capture.mime import read_header
+from mailpact_capture.records import MAX_TAG_CHARACTERS, clean_tag
 from mailpact_capture.store import Store
 from mailpact_capture.writes import Arrival
 
@@ -28,6 +30,7 @@ Holding = Callable[[], AbstractContextManager[Callable[[int], bool]]]
 RESTRICTED: Final = frozenset(
     {"to", "from", "cc", "bcc", "reply-to", "date", "subject", "content-type", "mime-version", "message-id"}
 )
+_FIELD_NAME: Final = re.compile(r"[!-9;-~]{1,200}")  # RFC 5322, 3.6.8
 ENCODED_AT_ONCE: Final = 57 * 1024  # whole lines of base64
 MAX_SEND_BYTES: Final = MAX_MESSAGE_BYTES * 3 // 2
 
@@ -88,6 +91,7 @@ class Sending:
     async def _keep(
         self, request: web.Request, sender: str, recipients: list[str], raw: bytes, tags: tuple[str, ...]
     ) -> str:
+        namespace = namespace_of(request)
         envelope = Envelope(
             mail_from=sender,
             rcpt_tos=tuple(dict.fromkeys(recipients))[:MAX_RECIPIENTS],
@@ -96,7 +100,7 @@ class Sending:
             received_us=time.time_ns() // 1000,
         )
         name = public_id(envelope.received_us, secrets.token_bytes(RANDOM_BYTES))
-        await self._store.keep(Arrival(name, envelope, raw, tags))
+        await self._store.keep(Arrival(name, envelope, raw, tags, namespace))
         return name
 
 
@@ -131,7 +135,11 @@ def _made(body: Any) -> tuple[str, list[str], bytes, tuple[str, ...]]:
     """Return the mail that a JSON object describes: sender, recipients, bytes and tags."""
     _check(body, _BODY, "")
     message, recipients, tags = _message(body)
-    return _address(body["from"])[1], recipients, message.as_bytes(policy=SMTP), tags
+    try:
+        raw = message.as_bytes(policy=SMTP)
+    except UnicodeEncodeError:  # an address beyond ASCII has no other form (RFC 6532)
+        raw = message.as_bytes(policy=SMTPUTF8)
+    return _address(body["from"])[1], recipients, raw, tags
 
 
 def _message(body: Mapping[str, Any]) -> tuple[EmailMessage, list[str], tuple[str, ...]]:
@@ -160,11 +168,16 @@ def _message(body: Mapping[str, Any]) -> tuple[EmailMessage, list[str], tuple[st
     for name, value in (body.get("headers") or {}).items():
         if name.lower() in RESTRICTED:
             raise ValueError(f"the header field {name} cannot be set here")
+        if not _FIELD_NAME.fullmatch(name):
+            raise ValueError(f"{name[:60]!r} is not the name of a header field")
         if not isinstance(value, str):
             raise TypeError(f"the header field {name[:60]} is not a text")
         message[name] = str(value)
     _fill(message, body)
-    return message, [each[1] for each in (*to, *cc)] + bcc, tuple(str(tag) for tag in body.get("tags") or [])
+    tags = tuple(map(clean_tag, body.get("tags") or []))
+    if None in tags:
+        raise ValueError(f"a tag has 1 to {MAX_TAG_CHARACTERS} printable characters")
+    return message, [each[1] for each in (*to, *cc)] + bcc, tuple(filter(None, tags))
 
 
 def _fill(message: EmailMessage, body: Mapping[str, Any]) -> None:
@@ -176,6 +189,8 @@ def _fill(message: EmailMessage, body: Mapping[str, Any]) -> None:
     else:
         message.set_content(markup, subtype="html")
     for each in body.get("attachments") or []:
+        if "content" not in each:
+            raise ValueError("an attachment has no Content")
         try:
             content = base64.b64decode(str(each["content"]).rpartition(",")[2], validate=True)
         except binascii.Error as error:

@@ -177,24 +177,42 @@ async def test_faults_are_there_from_the_start(serve: Any, tmp_path: Path) -> No
 
 
 async def test_mailpits_chaos_works_as_its_clients_know_it(server: Any) -> None:
-    quiet = {"ErrorCode": 451, "Probability": 0}
+    quiet, open_door = {"ErrorCode": 451, "Probability": 0}, {"ErrorCode": 535, "Probability": 0}
     body = {"Sender": {"ErrorCode": 420, "Probability": 100}, "recipient": {"probability": 100}}
 
     before = await server.change("GET", "/api/v1/chaos")
     changed = await server.change("PUT", "/api/v1/chaos", body)
     refused = codes(await server.say(*MAIL[:2]))
     again = await server.change(
-        "PUT", "/api/v1/chaos", {"Authentication": {"ErrorCode": 535, "Probability": 100}}
+        "PUT", "/api/v1/chaos", {"Authentication": {"Probability": 100}}
     )
     taken = codes(await server.say(MAIL[0], b"AUTH PLAIN AGEAYg==\r\n", *MAIL[1:]))
 
-    assert before == (200, {"Sender": quiet, "Recipient": quiet, "Authentication": quiet})
+    assert before == (200, {"Sender": quiet, "Recipient": quiet, "Authentication": open_door})
     assert changed[1]["Sender"] == {"ErrorCode": 420, "Probability": 100}
     assert changed[1]["Recipient"] == {"ErrorCode": 451, "Probability": 100}
     assert refused[-1] == "420"
     assert again[1]["Sender"] == quiet
     assert taken[2:] == ["535", "250", "250", "354", "250"]
     assert (await server.json("/api/v1/webui"))["ChaosEnabled"] is True
+    assert (await server.change("PUT", "/api/v1/chaos", {}))[1] == before[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/chaos", None),
+        ("/api/v1/chaos", {"Sendr": {"Probability": 0}}),
+        ("/api/v1/chaos", {"Sender": {"Percent": 0}}),
+        ("/ns/one/api/v1/chaos", {"Recipient": {"Probability": 0}}),
+    ],
+)
+async def test_chaos_that_is_not_understood_changes_nothing(server: Any, path: str, body: Any) -> None:
+    on = {"ErrorCode": 420, "Probability": 100}
+    await server.change("PUT", "/api/v1/chaos", {"Sender": on})
+
+    assert (await server.change("PUT", path, body))[0] == 400
+    assert (await server.change("GET", "/api/v1/chaos"))[1]["Sender"] == on
 
 
 @pytest.mark.parametrize(
