@@ -187,6 +187,11 @@ def only(names: Iterable[str], *known: str) -> None:
         seen.add(name)
 
 
+def only_parameters(request: web.Request, *known: str) -> None:
+    """Raise 400 if the query string has an unknown parameter, or a parameter twice."""
+    only((name for name, _ in request.query.items()), *known)
+
+
 def texts(body: dict[str, Any], name: str) -> tuple[str, ...]:
     """Return a list of strings from a JSON body; empty if the member is absent."""
     value = body.get(name.lower())

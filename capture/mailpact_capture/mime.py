@@ -127,7 +127,9 @@ class Reader:
     def _read_children(self, part: Part, depth: int) -> None:
         given = part.parameters.get("boundary", "").encode("utf-8", "replace")
         spans = None
-        for boundary in dict.fromkeys((given, given.rstrip())):  # blanks at its end are not allowed (RFC 2046, 5.1.1)
+        for boundary in dict.fromkeys(
+            (given, given.rstrip())
+        ):  # blanks at its end are not allowed (RFC 2046, 5.1.1)
             if boundary and spans is None:
                 spans = self._spans(boundary, part.start, part.end)
         if spans is None and (guessed := self._guessed_boundary(part)):

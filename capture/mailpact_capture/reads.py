@@ -13,7 +13,6 @@ from mailpact_capture.mail import parse
 from mailpact_capture.records import SUMMARY_COLUMNS, Page, StoredMail, Summary, summary_of
 from mailpact_capture.search import EVERYTHING, All, Condition, Query, to_sql
 
-
 _TAGGED: Final = Condition("tags <> '[]'")
 
 
@@ -52,7 +51,9 @@ def page(connection: sqlite3.Connection, query: Query, namespace: str | None, st
             newest = sorted((row["id"] for row in matches), reverse=True)[start : start + limit]
             rows = _rows(connection, newest)
         summaries = tuple(summary_of(row) for row in rows)
-        return Page(summaries, total, unread, found, found_unread, cursor(connection), tags(connection, namespace))
+        return Page(
+            summaries, total, unread, found, found_unread, cursor(connection), tags(connection, namespace)
+        )
 
 
 def _rows(connection: sqlite3.Connection, row_ids: Sequence[int]) -> list[sqlite3.Row]:

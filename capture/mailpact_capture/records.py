@@ -108,7 +108,7 @@ def row_of(
 
 def clean_tag(text: str) -> str | None:
     """Return a tag with single blanks between its words; None if the tag is empty, too long or not printable."""
-    tag = " ".join(tag.split())
+    tag = " ".join(text.split())
     return tag if 0 < len(tag) <= MAX_TAG_CHARACTERS and tag.isprintable() else None
 
 

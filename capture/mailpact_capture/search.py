@@ -56,7 +56,12 @@ COLUMNS: Final = {
     "rcpt": "found_rcpt",
 }
 _ADDRESSED: Final = ("to", "from", "cc", "bcc", "reply-to")
-_BRACKETED: Final = (*_ADDRESSED, "addressed", "rcpt", "message-id")  # headers write <these> in angle brackets
+_BRACKETED: Final = (
+    *_ADDRESSED,
+    "addressed",
+    "rcpt",
+    "message-id",
+)  # headers write <these> in angle brackets
 _STATES: Final = {
     ("is", "read"): "read = 1",
     ("is", "unread"): "read = 0",

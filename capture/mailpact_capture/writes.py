@@ -35,7 +35,9 @@ class Arrival:
         """Return the mail's row by its columns. The first call parses the mail. `id` is 0 until the row is inserted."""
         if self._row is None:
             mail = parse(self.raw, text_limit=2 * MAX_SEARCHED_BYTES)
-            told = (tag for value in mail.values("x-tags") for tag in decode_words(value).split(","))  # as Mailpit
+            told = (
+                tag for value in mail.values("x-tags") for tag in decode_words(value).split(",")
+            )  # as Mailpit
             tags = distinct_tags([*self.tags, *filter(None, map(clean_tag, told))])[:MAX_TAGS]
             columns = row_of(self.public_id, self.envelope, len(self.raw), mail, tags)
             self._row = {"id": 0, "read": 0, **columns}

@@ -14,6 +14,7 @@ from mailpact_capture.asking import (
     namespace_of,
     narrowing,
     only,
+    only_parameters,
     parsed,
     query_of,
     texts,
@@ -48,14 +49,14 @@ class Changing:
         """
         body = await json_of(request)
         only(body, "ids")
-        only(request.query)
+        only_parameters(request)
         ids = texts(body, "IDs")
         await self._store.delete(with_ids(ids) if ids else EVERYTHING, namespace=namespace_of(request))
         return web.Response(text="ok")
 
     async def delete_found(self, request: web.Request) -> web.Response:
         """Delete the mails that the query finds."""
-        only(request.query, "query", "tz", "before")
+        only_parameters(request, "query", "tz", "before")
         query = narrowing(query_of(request, required=True))
         await self._store.delete(query, namespace=namespace_of(request))
         return web.Response(text="ok")
@@ -66,7 +67,7 @@ class Changing:
         if not body:
             raise bad_request("the body names no change; nothing was changed")
         only(body, "read", "ids", "search")
-        only(request.query, "tz")
+        only_parameters(request, "tz")
         read, ids, search = body.get("read", False), texts(body, "IDs"), body.get("search", "")
         if not isinstance(read, bool) or not isinstance(search, str):
             raise bad_request("Read is not true or false, or Search is not a text; nothing was changed")

@@ -60,7 +60,9 @@ class Faults:
     async def set_chaos(self, request: web.Request) -> web.Response:
         """Set the triggers; a trigger that is not in the body is switched off."""
         if namespace_of(request) is not None:
-            raise bad_request("chaos is for all mail; a namespace has faults of its own instead; nothing was changed")
+            raise bad_request(
+                "chaos is for all mail; a namespace has faults of its own instead; nothing was changed"
+            )
         body = await json_of(request)
         if not request.body_exists:
             raise bad_request("the body has no triggers; nothing was changed")

@@ -135,49 +135,47 @@ def _made(body: Any) -> tuple[str, list[str], bytes, tuple[str, ...]]:
     """Return the mail that a JSON object describes: sender, recipients, bytes and tags."""
     _check(body, _BODY, "")
     message, recipients, tags = _message(body)
-    try:
-        raw = message.as_bytes(policy=SMTP)
-    except UnicodeEncodeError:  # an address beyond ASCII has no other form (RFC 6532)
-        raw = message.as_bytes(policy=SMTPUTF8)
-    return _address(body["from"])[1], recipients, raw, tags
+    is_ascii = all(_address(each)[1].isascii() for each in _people(body))
+    policy = SMTP if is_ascii else SMTPUTF8  # an address beyond ASCII has no other form than UTF-8 (RFC 6532)
+    return _address(body["from"])[1], recipients, message.as_bytes(policy=policy), tags
 
 
 def _message(body: Mapping[str, Any]) -> tuple[EmailMessage, list[str], tuple[str, ...]]:
     if not body.get("from"):
         raise ValueError("From is missing")
-    everybody = [body["from"], *(each for name in ("to", "cc", "replyto") for each in body.get(name) or [])]
-    if not all(each and each.get("email") for each in everybody):
+    if not all(each and each.get("email") for each in _people(body)):
         raise ValueError("an address has no Email")
-    to, cc = (
-        [_address(each) for each in body.get("to") or []],
-        [_address(each) for each in body.get("cc") or []],
-    )
+    to, cc = body.get("to") or [], body.get("cc") or []
     bcc = [str(each) for each in body.get("bcc") or []]
     if not (to or cc or bcc):
         raise ValueError("there is no recipient")
     message = EmailMessage()
-    message["From"] = formataddr(_address(body["from"]))
+    message["From"] = _mailbox(body["from"])
     for name, all_of in (("To", to), ("Cc", cc)):
         if all_of:
-            message[name] = ", ".join(map(formataddr, all_of))
+            message[name] = ", ".join(map(_mailbox, all_of))
     if body.get("replyto"):
-        message["Reply-To"] = ", ".join(formataddr(_address(each)) for each in body["replyto"])
+        message["Reply-To"] = ", ".join(map(_mailbox, body["replyto"]))
     message["Subject"] = str(body.get("subject") or "")
     message["Date"] = format_datetime(localtime())
     message["Message-ID"] = f"<{secrets.token_hex(16)}@mailpact.capture>"
-    for name, value in (body.get("headers") or {}).items():
+    _add_fields(message, body.get("headers") or {})
+    _fill(message, body)
+    tags = tuple(map(clean_tag, body.get("tags") or []))
+    if None in tags:
+        raise ValueError(f"a tag has 1 to {MAX_TAG_CHARACTERS} printable characters")
+    return message, [_address(each)[1] for each in (*to, *cc)] + bcc, tuple(filter(None, tags))
+
+
+def _add_fields(message: EmailMessage, fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
         if name.lower() in RESTRICTED:
             raise ValueError(f"the header field {name} cannot be set here")
         if not _FIELD_NAME.fullmatch(name):
             raise ValueError(f"{name[:60]!r} is not the name of a header field")
         if not isinstance(value, str):
             raise TypeError(f"the header field {name[:60]} is not a text")
-        message[name] = str(value)
-    _fill(message, body)
-    tags = tuple(map(clean_tag, body.get("tags") or []))
-    if None in tags:
-        raise ValueError(f"a tag has 1 to {MAX_TAG_CHARACTERS} printable characters")
-    return message, [each[1] for each in (*to, *cc)] + bcc, tuple(filter(None, tags))
+        message[name] = value
 
 
 def _fill(message: EmailMessage, body: Mapping[str, Any]) -> None:
@@ -212,6 +210,20 @@ def _encoded(content: bytes) -> str:
     """Return the content in base64. The library would make an object of each line, which takes twice the memory."""
     chunks = range(0, len(content), ENCODED_AT_ONCE)
     return "".join(base64.encodebytes(content[at : at + ENCODED_AT_ONCE]).decode() for at in chunks)
+
+
+def _people(body: Mapping[str, Any]) -> list[Any]:
+    """Return the sender and all recipients whom the header names."""
+    return [body["from"], *(each for name in ("to", "cc", "replyto") for each in body.get(name) or [])]
+
+
+def _mailbox(value: Mapping[str, Any]) -> str:
+    """Return a mailbox as a header field has it."""
+    name, address = _address(value)
+    if address.isascii():
+        return formataddr((name, address))
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}" <{address}>'
 
 
 def _address(value: Mapping[str, Any]) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from typing import Any
 
 import pytest
@@ -66,7 +67,14 @@ async def test_one_found_and_all_mails_are_deleted(server: Any) -> None:
         ("DELETE", "/api/v1/search?query=foo:bar", None),
         ("PUT", "/api/v1/messages", b"Read=true"),
         ("PUT", "/api/v1/messages", b'{"Read": true, "IDs": ["x"], "Search": "y"}'),
+        ("PUT", "/api/v1/messages", b'{"Read": true, "Search": "\\ud800"}'),
+        ("PUT", "/api/v1/messages", b'{"Read": true, "Search": "\xed\xa0\x80"}'),
+        ("DELETE", "/api/v1/search?query=subject:kept&befor=2020-01-01", None),
+        ("DELETE", "/api/v1/search?query=subject:kept&query=from:me", None),
         ("PUT", "/api/v1/tags", b'{"Tags": ["\\u0000"], "IDs": ["x"]}'),
+        ("PUT", "/api/v1/tags/absent", b'{"Name": "x"}'),
+        ("PUT", "/api/v1/tags/absent", b'{"Name": "x", "Colour": "red"}'),
+        ("DELETE", "/api/v1/tags/absent", None),
     ],
 )
 async def test_what_cannot_be_read_changes_nothing(
@@ -104,6 +112,47 @@ async def test_tags_are_set_renamed_found_and_deleted(server: Any) -> None:
     assert (before, found) == (["from mail"], [mail])
     assert await server.json("/api/v1/tags") == ["Blue sky"]
     assert (await server.json(f"/api/v1/message/{mail}"))["Tags"] == ["Blue sky"]
+
+
+async def test_tags_of_a_mail_are_read_as_they_are_set(server: Any) -> None:
+    too_long = b"t" * 101
+    field = b"X-Tags: =?utf-8?q?gr=C3=BCn?=, two  words, GR\xc3\x9cN, , " + too_long
+    await server.send(field + b"\r\nSubject: a\r\n\r\nx\r\n")
+    (mail,) = await ids(server)
+    read = (await server.json(f"/api/v1/message/{mail}"))["Tags"]
+
+    await ask(server, "PUT", "/api/v1/tags", {"Tags": ["a", "A", "b"], "IDs": [mail]})
+
+    assert read == ["grün", "two words"]
+    assert (await server.json(f"/api/v1/message/{mail}"))["Tags"] == ["a", "b"]
+
+
+async def test_mail_that_is_stored_by_http_in_a_namespace_is_there_and_nowhere_else(server: Any) -> None:
+    body = {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Tags": ["mine"]}
+
+    sent = json.loads((await ask(server, "POST", "/ns/one/api/v1/send", body))[1])["ID"]
+    imported = json.loads(
+        (await ask(server, "POST", "/ns/one/api/mailpact/v1/import", b"To: b@x.org\n\nx"))[1]
+    )["ID"]
+
+    one, two = await server.json("/ns/one/api/v1/messages"), await server.json("/ns/two/api/v1/messages")
+    assert {mail["ID"] for mail in one["messages"]} == {sent, imported}
+    assert (one["tags"], two["tags"], two["total"]) == (["mine"], [], 0)
+    assert await server.json("/ns/two/api/v1/tags") == []
+    assert (await server.json("/ns/one/api/v1/info"))["Messages"] == 2
+    assert (await server.json("/ns/two/api/v1/info"))["Tags"] == {}
+
+
+async def test_mail_to_an_address_beyond_ascii_is_sent_by_http(server: Any) -> None:
+    body = {
+        "From": {"Email": "a@x.org"},
+        "To": [{"Email": "jürgen@bücher.example", "Name": "Jü"}, {"Email": "ü@x.org"}],
+    }
+
+    assert (await ask(server, "POST", "/api/v1/send", body))[0] == 200
+    mail = await server.json("/api/v1/message/latest")
+    assert [address["Address"] for address in mail["To"]] == ["jürgen@bücher.example", "ü@x.org"]
+    assert (mail["To"][0]["Name"], mail["Bcc"]) == ("Jü", [])
 
 
 async def test_mail_is_sent_by_http_with_keys_in_any_case(server: Any) -> None:
@@ -145,6 +194,12 @@ async def test_mail_is_sent_by_http_with_keys_in_any_case(server: Any) -> None:
         {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Headers": {"X-A": 1}},
         {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Attachments": [{"Content": 1}]},
         {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Text": "\ud800"},
+        {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Tags": ["\ud800"]},
+        {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Tags": ["t" * 101]},
+        {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Headers": {"X A": "1"}},
+        {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Headers": {"": "1"}},
+        {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Headers": {"X:A": "1"}},
+        {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Attachments": [{"Filename": "a"}]},
         {
             "From": {"Email": "a@x.org"},
             "To": [{"Email": "b@x.org"}],

@@ -183,9 +183,7 @@ async def test_mailpits_chaos_works_as_its_clients_know_it(server: Any) -> None:
     before = await server.change("GET", "/api/v1/chaos")
     changed = await server.change("PUT", "/api/v1/chaos", body)
     refused = codes(await server.say(*MAIL[:2]))
-    again = await server.change(
-        "PUT", "/api/v1/chaos", {"Authentication": {"Probability": 100}}
-    )
+    again = await server.change("PUT", "/api/v1/chaos", {"Authentication": {"Probability": 100}})
     taken = codes(await server.say(MAIL[0], b"AUTH PLAIN AGEAYg==\r\n", *MAIL[1:]))
 
     assert before == (200, {"Sender": quiet, "Recipient": quiet, "Authentication": open_door})
