@@ -147,9 +147,8 @@ class Sink:
         except NotAvailable as error:
             raise SystemExit(str(error)) from error
         self.port = servers.run.reserve_port()
-        folder = servers.run.folder("sink")
         words = [str(program.path), "-u", "nobody", "-c", f"127.0.0.1:{self.port}", "500"]
-        self._process = PrivateProcess(servers.run, folder).begin(words, program.environment, "count")
+        self._process = PrivateProcess(servers.run, "sink").begin(words, program.environment)
 
     def mails(self) -> int:
         """Return how many mails the sink has taken."""
@@ -287,11 +286,9 @@ class Contestant:
     """A contestant's process."""
 
     def __init__(self, servers: Servers, stage: Stage, name: str) -> None:
-        folder = servers.run.folder(name)
         self._name, self._stage = name, stage
-        self._process = PrivateProcess(servers.run, folder).begin(
-            stage.words(name), {"PYTHONPATH": ""}, "log"
-        )
+        process = PrivateProcess(servers.run, name)
+        self._process = process.begin(stage.words(name), {"PYTHONPATH": ""})
 
     def wait_for(self, mails: int) -> tuple[float, float]:
         """Wait for that many mails in the sink; return the time of the last mail, and the CPU seconds used so far."""

@@ -125,7 +125,7 @@ def register(stage: ModeStage, mode: str, seconds: float) -> Turn:
 def limited_user(broker: Rabbitmq, vhost: str) -> str:
     """Make a user who may do everything but publish log records; return the URL with this user."""
     user = f"limited-{vhost}"
-    broker.call(f'ok = rabbit_auth_backend_internal:add_user(<<"{user}">>, <<"secret">>, <<"test">>)')
+    broker.add_user(user, "secret", vhost)
     broker.call(
         f'ok = rabbit_auth_backend_internal:set_permissions(<<"{user}">>, <<"{vhost}">>, '
         '<<"^(?!logs).*$">>, <<"^(?!logs).*$">>, <<".*">>, <<"test">>)'

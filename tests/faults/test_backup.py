@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import NullPool, create_engine, text
 
-from tests.servers.database import MariaDB
+from tests.servers.database import DatabaseServer
 from tests.servers.packages import library_path
 from tests.servers.programs import Program
 from tests.servers.rabbitmq import Rabbitmq
@@ -24,14 +24,14 @@ MAILED, QUEUED, WAITING, LATE = (f"{name}@example.org" for name in ("mailed", "q
 
 @pytest.fixture
 def fresh(
-    servers: Servers, rabbitmq_node: object, mariadb_server: object
-) -> Iterator[tuple[Rabbitmq, MariaDB]]:
+    servers: Servers, rabbitmq_node: object, mariadb_server: DatabaseServer
+) -> Iterator[tuple[Rabbitmq, DatabaseServer]]:
     """Yield a broker and a database server with nothing in them."""
-    if not isinstance(mariadb_server, MariaDB):
+    if not mariadb_server.product().startswith("MariaDB"):
         pytest.skip("the dump is taken by MariaDB's own tool")
     node, server = (
         Rabbitmq(servers.run, servers.root("rabbitmq")),
-        MariaDB(servers.run, servers.root("mariadb")),
+        DatabaseServer(servers.run, servers.root("mariadb")),
     )
     yield node, server
     server.stop()
@@ -86,7 +86,7 @@ def count(url: str, query: str) -> int:
 )
 def test_a_restored_system_mails_what_waited_in_the_outbox_and_knows_what_was_mailed(  # one sequence of steps
     is_sent_before_the_loss: bool,
-    fresh: tuple[Rabbitmq, MariaDB],
+    fresh: tuple[Rabbitmq, DatabaseServer],
     rabbitmq_node: Rabbitmq,
     rabbitmq_url: str,
     mariadb_url: str,
@@ -120,7 +120,7 @@ def test_a_restored_system_mails_what_waited_in_the_outbox_and_knows_what_was_ma
     node, server = fresh
     server.create("restored")
     restored_url = server.url("restored")
-    load(server._root, restored_url, tmp_path / "mailpact.sql")
+    load(server.root, restored_url, tmp_path / "mailpact.sql")
     leave_out_bindings_of_exclusive_queues(tmp_path / "definitions.json")
     node.control("import_definitions", str(tmp_path / "definitions.json"))
     vhost = rabbitmq_url.rpartition("/")[2]

@@ -154,7 +154,7 @@ def samples(url: str) -> set[str]:
 @pytest.fixture(scope="module")
 def of_rabbitmq(servers: Servers) -> Iterator[set[str]]:
     """Yield the names of the samples that RabbitMQ serves under the path that prometheus.yml reads."""
-    node = Rabbitmq(servers.run, servers.root("rabbitmq"), plugins=["rabbitmq_prometheus"])
+    node = Rabbitmq(servers.run, servers.root("rabbitmq"), plugin="prometheus")
     node.call(
         'rabbit_amqqueue:declare(rabbit_misc:r(<<"/">>, queue, <<"email.dead">>), true, false, [], none, <<"test">>)'
     )

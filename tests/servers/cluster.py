@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.servers.rabbitmq import USER, ErlangError, Rabbitmq
+from tests.servers.rabbitmq import USER, Rabbitmq
 from tests.servers.run_folder import RunFolder
 
 NODES = 3
@@ -58,7 +58,7 @@ class Cluster:
         def are_in_sync() -> bool:
             try:
                 return self._running().call(IN_SYNC % vhost) == "true"
-            except ErlangError:  # a queue has no leader yet
+            except ChildProcessError:  # a queue has no leader yet
                 return False
 
         self._running().wait_until("the members of all queues are in sync", are_in_sync)

@@ -5,10 +5,8 @@ starts its processes as several users, so it needs root; it takes users that eve
 any address lies in one Maildir.
 """
 
-import os
 import pwd
 import shutil
-import subprocess
 
 from tests.certificates import Authority
 from tests.servers.programs import Program
@@ -76,7 +74,7 @@ class Postfix(PrivateProcess):
     """A Postfix of our own, running."""
 
     def __init__(self, run: RunFolder, program: Program) -> None:
-        super().__init__(run, run.folder("postfix"))
+        super().__init__(run, "postfix")
         self.authority = Authority(self._folder)
         self.port, self.plain_port = run.reserve_port(), run.reserve_port()
         """Ports for submission (TLS and a login), and for a relay that takes mail from this machine without both."""
@@ -86,7 +84,7 @@ class Postfix(PrivateProcess):
             shutil.chown(self._folder / name, OWNER, GROUP)
         self._configure(program)
         words = [str(program.path), "-c", str(self._folder / "etc"), "-d"]
-        self.begin(words, program.environment, "postfix.log")
+        self.begin(words, program.environment)
         self.wait_until("it answers", lambda: greeting(self.port, length=3) == b"220")
 
     @property
@@ -116,6 +114,5 @@ class Postfix(PrivateProcess):
         (folder / "etc/sasl/smtpd.conf").write_text(SASL.format(users))
         user, _, realm = USER.partition("@")
         words = [f"{root}/usr/sbin/saslpasswd2", "-p", "-c", "-f", str(users), "-u", realm, user]
-        environment = {"PATH": os.defpath, **program.environment}
-        subprocess.run(words, input=PASSWORD.encode(), env=environment, check=True, capture_output=True)
+        self._run.call(words, program.environment, PASSWORD)
         shutil.chown(users, OWNER)

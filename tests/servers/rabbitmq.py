@@ -9,7 +9,6 @@ with the run.
 import base64
 import json
 import secrets
-import subprocess
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,22 +18,10 @@ from urllib.parse import quote, unquote, urlsplit
 
 from tests.servers.run_folder import PrivateProcess, RunFolder, greeting
 
-CALL_SECONDS = 60
 REQUEST_SECONDS = 10
 USER = "mailpact"
-WATERMARK = 0.4
 RELEASES = "usr/lib/rabbitmq/lib/rabbitmq_server-*"
 ERL_CALL = "usr/lib/erlang/bin/erl_call"
-SETTINGS = """\
-listeners.tcp.1 = 127.0.0.1:{port}
-default_user = {user}
-default_pass = {password}
-vm_memory_high_watermark.relative = {watermark}
-"""
-
-
-class ErlangError(Exception):
-    """The node did not evaluate an expression; the message carries the expression and the node's words."""
 
 
 class Rabbitmq(PrivateProcess):
@@ -45,10 +32,19 @@ class Rabbitmq(PrivateProcess):
     """
 
     def __init__(
-        self, run: RunFolder, root: Path, plugins: Sequence[str] = (), sibling: "Rabbitmq | None" = None
+        self,
+        run: RunFolder,
+        root: Path,
+        *,
+        plugin: str = "",
+        settings: Sequence[str] = (),
+        sibling: "Rabbitmq | None" = None,
     ) -> None:
-        """Start a node. A node with a sibling can be joined to it: both have the same cookie, user and port mapper."""
-        super().__init__(run, run.folder("rabbitmq"))
+        """Start a node with further lines of `rabbitmq.conf`; `management_port` is that of the plugin.
+
+        A node with a sibling can be joined to it: both have the same cookie, user and port mapper.
+        """
+        super().__init__(run, "rabbitmq")
         *_, self._release = sorted(root.glob(RELEASES))
         self._root = root
         self.version = self._release.name.removeprefix("rabbitmq_server-")
@@ -59,7 +55,7 @@ class Rabbitmq(PrivateProcess):
         self._mapper_port: int = sibling._mapper_port if sibling else run.reserve_port()
         self._calls = count()
         self._has_alarm = False
-        self._write_settings(plugins)
+        self._write_settings(plugin, settings)
         self.start()
 
     def url(self, vhost: str) -> str:
@@ -68,10 +64,11 @@ class Rabbitmq(PrivateProcess):
 
     def start(self) -> None:
         """Start the node, again if it ran before: same ports, same data. Returns when the node has started."""
-        self.begin([f"{self._release}/sbin/rabbitmq-server"], self._environment(), "rabbitmq.log")
-        self.wait_until("RabbitMQ answers", self._answers)
+        self.begin([f"{self._release}/sbin/rabbitmq-server"], self._environment())
         # Not by the line in its log: a node that starts after a kill has been seen to lose lines of its log.
-        self.wait_until("RabbitMQ has started", lambda: self.call("rabbit_boot_state:get()") == "ready")
+        # Not by `ready` alone: a node crashes if RabbitMQ is stopped in it before the node's own start has ended.
+        has_started = "rabbit_boot_state:get() == ready andalso element(1, init:get_status()) == started"
+        self.wait_until("RabbitMQ has started", lambda: self._answers() and self.call(has_started) == "true")
 
     def kill(self) -> None:
         """Kill the node as a power cut would, after its tables are on disk.
@@ -91,60 +88,47 @@ class Rabbitmq(PrivateProcess):
         if self._has_alarm:
             self.clear_memory_alarm()
 
-    def call(self, expression: str) -> str:
-        """Evaluate an Erlang expression in the node and return its value as text; raise ErlangError."""
-        words = [
-            *(f"{self._root}/{ERL_CALL}", "-c", self._cookie, "-timeout", str(CALL_SECONDS)),
-            *("-address", f"127.0.0.1:{self._distribution_port}", "-e"),
-            # By itself it always takes the same name, and a node that has not yet let go of the last one refuses it.
-            *("-h", f"test{next(self._calls)}"),
-        ]
-        done = subprocess.run(
-            words,
-            input=expression + ".\n",  # without the newline erl_call waits for more
-            capture_output=True,
-            text=True,
-            env=self._run.environment(self._environment()),
-            check=False,  # its exit status is always 0
-            timeout=CALL_SECONDS + 5,
-        )
-        if not done.stdout.startswith("{ok, "):
-            raise ErlangError(f"{expression}: {done.stdout}{done.stderr}")
-        return done.stdout.removeprefix("{ok, ").removesuffix("}")
+    def call(self, expression: str, *texts: str) -> str:
+        """Evaluate an Erlang expression in the node and return its value as text; raise ChildProcessError.
 
-    def configure(self, *lines: str) -> None:
-        """Add lines to `rabbitmq.conf`, for the next start."""
-        with (self._folder / "etc/rabbitmq/rabbitmq.conf").open("a") as file:
-            file.writelines(f"{line}\n" for line in lines)
+        Each `%s` of the expression is a place for one of the texts, as an Erlang binary; texts are ASCII.
+        """
+        if texts:
+            expression %= tuple(f"<<{json.dumps(text)}>>" for text in texts)
+        address = f"127.0.0.1:{self._distribution_port}"
+        # By itself erl_call always takes the same name, and a node that has not yet let go of that refuses it.
+        name = f"test{next(self._calls)}"
+        words = [f"{self._root}/{ERL_CALL}", "-c", self._cookie, "-address", address, "-h", name, "-e"]
+        # The newline ends erl_call's input. The exit code is always 0.
+        answer = self._run.call(words, self._environment(), f"{expression}.\n")
+        if not answer.startswith("{ok, "):
+            raise ChildProcessError(f"{expression}: {answer}")
+        return answer.removeprefix("{ok, ").removesuffix("}")
 
     def control(self, *words: str) -> None:
-        """Run `rabbitmqctl`, as an operator would (a second or two); raise CalledProcessError."""
-        environment = self._run.environment(self._environment())
-        words = (f"{self._release}/sbin/rabbitmqctl", *words)
-        subprocess.run(words, env=environment, capture_output=True, check=True, timeout=CALL_SECONDS)
+        """Run `rabbitmqctl`, as an operator would (a second or two); raise ChildProcessError."""
+        self._run.call([f"{self._release}/sbin/rabbitmqctl", *words], self._environment())
 
     def add_vhost(self, name: str) -> None:
         """Add an empty vhost (15-40 ms)."""
-        self.call(f"ok = rabbit_vhost:add({_binaries(name, 'test')})")
+        self.call('ok = rabbit_vhost:add(%s, <<"test">>)', name)
         self.give_rights(USER, name)
 
     def delete_vhost(self, name: str) -> None:
         """Delete a vhost with all that is in it, if it is there; its connections are closed."""
-        self.call(
-            f"rabbit_vhost:exists({_binaries(name)}) andalso rabbit_vhost:delete({_binaries(name, 'test')})"
-        )
+        self.call('rabbit_vhost:exists(%s) andalso rabbit_vhost:delete(%s, <<"test">>)', name, name)
 
     def set_policy(self, vhost: str, *, name: str, queues: str, definition: str) -> None:
         """Set a policy for the queues whose name matches; the definition is Erlang: `{<<"max-length">>, 1}, …`."""
-        words, kind = _binaries(vhost, name, queues), _binaries("queues", "test")
-        self.call(f"ok = rabbit_policy:set({words}, [{definition}], 0, {kind})")
+        policy = f'%s, %s, %s, [{definition}], 0, <<"queues">>, <<"test">>'
+        self.call(f"ok = rabbit_policy:set({policy})", vhost, name, queues)
 
     def delete_policy(self, vhost: str, *, name: str) -> None:
-        self.call(f"ok = rabbit_policy:delete({_binaries(vhost, name, 'test')})")
+        self.call('ok = rabbit_policy:delete(%s, %s, <<"test">>)', vhost, name)
 
     def add_user(self, name: str, password: str, vhost: str) -> None:
         """Add a user who may do everything in a vhost."""
-        self.call(f"ok = rabbit_auth_backend_internal:add_user({_binaries(name, password, 'test')})")
+        self.call('ok = rabbit_auth_backend_internal:add_user(%s, %s, <<"test">>)', name, password)
         self.give_rights(name, vhost)
 
     def give_rights(self, user: str, vhost: str, names: str = ".*") -> None:
@@ -152,11 +136,12 @@ class Rabbitmq(PrivateProcess):
 
         Open connections keep the rights that they have.
         """
-        words = _binaries(user, vhost, names, names, names, "test")
-        self.call(f"ok = rabbit_auth_backend_internal:set_permissions({words})")
+        rights = '%s, %s, %s, %s, %s, <<"test">>'
+        set_rights = f"ok = rabbit_auth_backend_internal:set_permissions({rights})"
+        self.call(set_rights, user, vhost, names, names, names)
 
     def delete_user(self, name: str) -> None:
-        self.call(f"ok = rabbit_auth_backend_internal:delete_user({_binaries(name, 'test')})")
+        self.call('ok = rabbit_auth_backend_internal:delete_user(%s, <<"test">>)', name)
 
     def raise_memory_alarm(self) -> None:
         """Let the node believe that its memory is full: it blocks every connection that publishes."""
@@ -166,7 +151,7 @@ class Rabbitmq(PrivateProcess):
 
     def clear_memory_alarm(self) -> None:
         """Let the node believe that its memory is enough again."""
-        self.call(f"vm_memory_monitor:set_vm_memory_high_watermark({WATERMARK})")
+        self.call("vm_memory_monitor:set_vm_memory_high_watermark(0.4)")
         self._has_alarm = False
 
     def close_connections(self, vhost: str) -> int:
@@ -174,7 +159,8 @@ class Rabbitmq(PrivateProcess):
         closed = self.call(
             '[rabbit_networking:close_connection(proplists:get_value(pid, I), "closed by a test")'
             " || I <- rabbit_networking:connection_info_all([pid, vhost]),"
-            f" proplists:get_value(vhost, I) == {_binaries(vhost)}]"
+            " proplists:get_value(vhost, I) == %s]",
+            vhost,
         )
         return closed.count("ok")
 
@@ -184,36 +170,31 @@ class Rabbitmq(PrivateProcess):
 
     def start_application(self) -> None:
         """Start the broker inside the node again (0.5 s); returns when it answers."""
-
-        def answers() -> bool:
-            self.call("rabbit:start()")  # does nothing while the node's own start is still ending
-            return self._answers()
-
-        self.wait_until("RabbitMQ answers", answers)
+        self.call("ok = rabbit:start()")
 
     def has_quorum_leaders(self) -> bool:
         """Return whether every quorum queue has elected its leader, which takes some 0.3 s after a start."""
-        leading = self.call(
+        are_leading = (
             "lists:all(fun(Q) -> {Id, _} = amqqueue:get_pid(Q),"
             " [Row | _] = ets:lookup(ra_state, Id) ++ [{Id, none}], element(2, Row) == leader end,"  # 4.x: wider
             " [Q || Q <- rabbit_amqqueue:list(), amqqueue:get_type(Q) == rabbit_quorum_queue])"
         )
-        return leading == "true"
+        return self.call(are_leading) == "true"
 
     def _answers(self) -> bool:
         """Send what is no protocol header: AMQP's answer to that is the right header."""
         return greeting(self.port, sent=b"AMQP\0\0\0\0", length=4) == b"AMQP"
 
-    def _write_settings(self, plugins: Sequence[str]) -> None:
+    def _write_settings(self, plugin: str, more: Sequence[str]) -> None:
         settings = self._folder / "etc/rabbitmq"
         settings.mkdir(parents=True)
         (settings / "rabbitmq-env.conf").write_text(f"SYS_PREFIX={self._folder}\n")
-        (settings / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
-        words = {"port": self.port, "user": USER, "password": self.password, "watermark": WATERMARK}
-        (settings / "rabbitmq.conf").write_text(SETTINGS.format(**words))
-        for plugin in {"rabbitmq_management", "rabbitmq_prometheus"}.intersection(plugins):
-            listener = f"{plugin.removeprefix('rabbitmq_')}.tcp"
-            self.configure(f"{listener}.ip = 127.0.0.1", f"{listener}.port = {self.management_port}")
+        lines = [f"listeners.tcp.1 = 127.0.0.1:{self.port}"]
+        lines += [f"default_user = {USER}", f"default_pass = {self.password}", *more]
+        if plugin:
+            (settings / "enabled_plugins").write_text(f"[rabbitmq_{plugin}].\n")
+            lines += [f"{plugin}.tcp.ip = 127.0.0.1", f"{plugin}.tcp.port = {self.management_port}"]
+        (settings / "rabbitmq.conf").write_text("".join(f"{line}\n" for line in lines))
         cookie = self._folder / ".erlang.cookie"
         cookie.write_text(self._cookie)
         cookie.chmod(0o400)
@@ -221,6 +202,7 @@ class Rabbitmq(PrivateProcess):
     def _environment(self) -> dict[str, str]:
         return {
             "PATH": f"{self._root}/usr/lib/erlang/bin:/usr/bin:/bin",
+            "ERL_ROOTDIR": f"{self._root}/usr/lib/erlang",  # Erlang's scripts name the folder they are made for
             "HOME": str(self._folder),
             "ERL_EPMD_PORT": str(self._mapper_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
@@ -275,8 +257,3 @@ class ManagedRabbitmq:
             raise ConnectionError(
                 f"the management API, which makes a vhost for each test: {address}: {error}"
             ) from error
-
-
-def _binaries(*texts: str) -> str:
-    """Write ASCII texts as Erlang's binaries with commas between."""
-    return ", ".join(f"<<{json.dumps(text)}>>" for text in texts)

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
@@ -50,7 +50,7 @@ def sweep(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-class RunFolder(AbstractContextManager["RunFolder"]):
+class RunFolder:
     """A temporary folder (mode 0700), the ports reserved for it, and the keeper that cleans up after it."""
 
     def __init__(self) -> None:
@@ -80,6 +80,22 @@ class RunFolder(AbstractContextManager["RunFolder"]):
         usual = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
         return usual | dict(variables) | {VARIABLE: str(self.path)}
 
+    def call(self, words: Sequence[str], variables: Mapping[str, str], text: str = "") -> str:
+        """Run a program to its end, with a text as its input; return its output, or raise ChildProcessError."""
+        done = subprocess.run(
+            words,
+            input=text,
+            env=self.environment(variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            check=False,
+            timeout=START_SECONDS,
+        )
+        if done.returncode:
+            raise ChildProcessError(f"{words[0]} failed:\n{done.stdout[-2000:]}")
+        return done.stdout
+
     def reserve_port(self) -> int:
         """Return a TCP port of 127.0.0.1 that is free and that no other run takes; raise OSError if all are taken.
 
@@ -105,23 +121,16 @@ class RunFolder(AbstractContextManager["RunFolder"]):
             child.wait()
         self._reservations.close()
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class ServerDied(Exception):
-    """A server ended while it was to start; the message carries the end of its output."""
-
 
 class PrivateProcess:
-    """A process in a session of its own, working in `folder`, which can be started again after its end."""
+    """A program in a session and a folder of its own, which can be started again after its end."""
 
-    def __init__(self, run: RunFolder, folder: Path) -> None:
-        self._run, self._folder = run, folder
+    def __init__(self, run: RunFolder, name: str) -> None:
+        self._run, self._folder = run, run.folder(name)
+        self.log_file = self._folder / "log"
 
-    def begin(self, words: Sequence[str], variables: Mapping[str, str], log: str) -> Self:
-        """Start the program with the given environment alone; its output goes to a new file of the name `log`."""
-        self.log_file = self._folder / log
+    def begin(self, words: Sequence[str], variables: Mapping[str, str]) -> Self:
+        """Start the program with the given environment alone; its output replaces what the log file has."""
         with self.log_file.open("wb") as output:
             self._process = subprocess.Popen(
                 words,
@@ -148,18 +157,14 @@ class PrivateProcess:
         return self.log_file.read_text(errors="replace")
 
     def wait_until(self, what: str, fact: Callable[[], bool]) -> None:
-        """Wait for a fact; raise ServerDied when the process ends, TimeoutError after 90 s."""
+        """Wait for a fact; raise ChildProcessError when the process ends, TimeoutError after 90 s."""
         deadline = time.monotonic() + START_SECONDS
         while not fact():
             if not self.is_running:
-                raise ServerDied(f"{self.log_file.name} ended before {what}:\n{self.log()[-2000:]}")
+                raise ChildProcessError(f"the process ended before {what}:\n{self.log()[-2000:]}")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"waited {START_SECONDS} s until {what}:\n{self.log()[-2000:]}")
             time.sleep(0.02)
-
-    def wait(self) -> int:
-        """Wait until the process ends, and return the exit code; raise TimeoutExpired after 90 s."""
-        return self._process.wait(timeout=START_SECONDS)
 
     def stop(self) -> None:
         """Ask the process to stop, and wait; kill it after 30 s."""

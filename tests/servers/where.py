@@ -18,7 +18,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from tests.servers import programs
-from tests.servers.database import Databases, MariaDB, MySQL
+from tests.servers.database import MARIADB, MARIADB_INSTALLER, Databases, DatabaseServer
 from tests.servers.packages import NotAvailable, PackageSet, fetch
 from tests.servers.programs import PROGRAMS, Program
 from tests.servers.rabbitmq import ManagedRabbitmq, Rabbitmq
@@ -34,7 +34,7 @@ SERVERS = {"rabbitmq": AMQP_VARIABLE, "mariadb": DATABASE_VARIABLE}
 NAMES = (*SERVERS, *PROGRAMS)
 FILES = {  # an installed server has them all
     "rabbitmq": ("usr/lib/rabbitmq/lib/rabbitmq_server-*", "usr/lib/erlang/bin/erl_call"),
-    "mariadb": (MariaDB.program, MariaDB.installer),
+    "mariadb": (MARIADB, MARIADB_INSTALLER),
 }
 ERLANG = (
     "asn1 base crypto eldap ftp inets mnesia os-mon parsetools public-key runtime-tools snmp ssl syntax-tools tftp"
@@ -136,8 +136,7 @@ class Servers:
         if url := os.environ.get(DATABASE_VARIABLE):
             server = Databases(url)
         else:
-            product = MySQL if chosen_lane() == "sid" else MariaDB
-            server = product(self.run, self.root("mariadb"), syncs=self._syncs)
+            server = DatabaseServer(self.run, self.root("mariadb"), syncs=self._syncs)
         self._note(server.product(), "mariadb")
         return server
 

@@ -27,18 +27,17 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="module")
 def serve(servers: Servers, authority: Authority, rabbitmq: object) -> Iterator[Serving]:
     """Yield a function that lets a private node serve a certificate and returns the node's URL without options."""
-    node, port = Rabbitmq(servers.run, servers.root("rabbitmq")), servers.run.reserve_port()
+    port = servers.run.reserve_port()
     served = authority.ca_file.with_name("served.pem")
     shutil.copy(authority.certificate("127.0.0.1"), served)
-    node.stop()
-    node.configure(
+    settings = (
         f"listeners.ssl.1 = 127.0.0.1:{port}",
         f"ssl_options.cacertfile = {authority.ca_file}",
         f"ssl_options.certfile = {served}",
         f"ssl_options.keyfile = {served}",
         "ssl_options.verify = verify_none",
     )
-    node.start()
+    node = Rabbitmq(servers.run, servers.root("rabbitmq"), settings=settings)
 
     def serving(certificate: Path) -> str:
         shutil.copy(certificate, served)

@@ -6,6 +6,7 @@ the API is RabbitMQ's own, and the servers are private, so that their whole conf
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 
 import aiormq
 import pytest
@@ -15,7 +16,7 @@ from mailpact.amqp.topology import declare_all
 from mailpact.contracts import catalogue
 from mailpact.settings import DatabaseUrl
 from tests.integration.doctor.conftest import Doctor, is_wrong
-from tests.servers.database import DatabaseServer, MariaDB, MySQL
+from tests.servers.database import DatabaseServer
 from tests.servers.rabbitmq import Rabbitmq
 from tests.servers.run_folder import RunFolder
 from tests.servers.where import Servers
@@ -37,8 +38,8 @@ class WithoutFlags(Rabbitmq):
 def old_node(rabbitmq_url: str, servers: Servers) -> Iterator[Rabbitmq]:
     """Return a private node with the management API, whose feature flags are those of an upgraded old release."""
     assert rabbitmq_url  # the fixture makes the run look for RabbitMQ's programs
-    with RunFolder() as run:
-        node = WithoutFlags(run, servers.root("rabbitmq"), ["rabbitmq_management"])
+    with closing(RunFolder()) as run:
+        node = WithoutFlags(run, servers.root("rabbitmq"), plugin="management")
         node.add_vhost(VHOST)
         yield node
 
@@ -95,9 +96,8 @@ async def test_a_login_that_the_broker_refuses(rabbitmq_url: str, doctor: Doctor
 async def private_database(mariadb_url: str, servers: Servers) -> AsyncIterator[DatabaseServer]:
     """Yield a private database server."""
     assert mariadb_url  # the fixture makes the run look for the server's programs
-    kind = MariaDB if isinstance(servers.mariadb, MariaDB) else MySQL
-    with RunFolder() as run:
-        yield await asyncio.to_thread(kind, run, servers.root("mariadb"))
+    with closing(RunFolder()) as run:
+        yield await asyncio.to_thread(DatabaseServer, run, servers.root("mariadb"))
 
 
 def execute(url: str, *statements: str) -> None:

@@ -80,7 +80,7 @@ async def proxy(nginx: Any, start_site: Any, tmp_path: Path, servers: Servers) -
         f"events {{}}\nhttp {{ access_log off; keepalive_timeout 1s;\n{temporary}{block}}}\n"
     )
     words = [str(nginx.path), "-p", str(tmp_path), "-e", "stderr", "-c", str(tmp_path / "nginx.conf")]
-    process = PrivateProcess(run, run.folder("nginx")).begin(words, nginx.environment, "log")
+    process = PrivateProcess(run, "nginx").begin(words, nginx.environment)
     await asyncio.to_thread(process.wait_until, "it listens", lambda: _listens(port))
     yield Proxy(port, plain_port, site_port, ssl.create_default_context(cafile=authority.ca_file))
     process.stop()

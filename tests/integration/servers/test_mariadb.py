@@ -6,7 +6,7 @@ import pymysql
 import pytest
 from pymysql.cursors import Cursor
 
-from tests.servers.database import MariaDB
+from tests.servers.database import DatabaseServer
 
 
 def connect(url: str) -> "pymysql.Connection[Cursor]":
@@ -36,7 +36,7 @@ def test_each_test_has_an_empty_database(mariadb_url: str, turn: str) -> None:
     assert (before, rows(mariadb_url, "SHOW TABLES")) == ([], [("readers",)])
 
 
-def test_killed_server_keeps_what_was_committed(mariadb_server: MariaDB, mariadb_url: str) -> None:
+def test_killed_server_keeps_what_was_committed(mariadb_server: DatabaseServer, mariadb_url: str) -> None:
     with connect(mariadb_url) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TABLE readers (name TEXT)")
         cursor.execute("INSERT INTO readers VALUES ('Ada')")
@@ -48,7 +48,7 @@ def test_killed_server_keeps_what_was_committed(mariadb_server: MariaDB, mariadb
     assert rows(mariadb_url, "SELECT name FROM readers") == [("Ada",)]
 
 
-def test_frozen_server_is_mended_for_the_next_test(mariadb_server: MariaDB, mariadb_url: str) -> None:
+def test_frozen_server_is_mended_for_the_next_test(mariadb_server: DatabaseServer, mariadb_url: str) -> None:
     mariadb_server.freeze()
 
     mariadb_server.recover()
@@ -57,7 +57,7 @@ def test_frozen_server_is_mended_for_the_next_test(mariadb_server: MariaDB, mari
 
 
 def test_connections_to_one_database_are_ended_from_the_server(
-    mariadb_server: MariaDB, mariadb_url: str
+    mariadb_server: DatabaseServer, mariadb_url: str
 ) -> None:
     connection = connect(mariadb_url)
 
@@ -68,14 +68,14 @@ def test_connections_to_one_database_are_ended_from_the_server(
     assert ended == 1
 
 
-def test_no_user_comes_without_a_password(mariadb_server: MariaDB) -> None:
+def test_no_user_comes_without_a_password(mariadb_server: DatabaseServer) -> None:
     with pytest.raises(pymysql.OperationalError) as refused:
         pymysql.connect(host="127.0.0.1", port=mariadb_server.port, user="root")
 
     assert refused.value.args[0] == 1045
 
 
-def test_server_is_stopped_and_started_again(mariadb_server: MariaDB, mariadb_url: str) -> None:
+def test_server_is_stopped_and_started_again(mariadb_server: DatabaseServer, mariadb_url: str) -> None:
     mariadb_server.stop()
     was_running = mariadb_server.is_running
     mariadb_server.start()

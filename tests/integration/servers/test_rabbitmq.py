@@ -153,8 +153,8 @@ def test_application_can_be_stopped_inside_the_node(rabbitmq_node: Rabbitmq, rab
 
 
 def test_somebody_elses_server_gives_vhosts_through_its_management_api(servers: Servers) -> None:
-    with RunFolder() as run:
-        node = Rabbitmq(run, servers.root("rabbitmq"), ["rabbitmq_management"])
+    with contextlib.closing(RunFolder()) as run:
+        node = Rabbitmq(run, servers.root("rabbitmq"), plugin="management")
         somebodys = ManagedRabbitmq(node.url(""), f"http://127.0.0.1:{node.management_port}")
 
         somebodys.add_vhost("of a test")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,11 @@ PATIENCE_SECONDS = 20
 # The servers, and a grandchild process that has left its parent's session.
 RUN = """
 import os, signal, subprocess, sys
-from tests.servers.run_folder import PrivateProcess
 from tests.servers.where import Servers
 servers = Servers()
 print(servers.run.path)
 print(servers.rabbitmq.port, servers.mariadb.port)
-PrivateProcess(servers.run, servers.run.path).begin(["setsid", "--fork", "sleep", "1000"], {}, "out").wait()
+subprocess.run(["setsid", "--fork", "sleep", "1000"], env=servers.run.environment({}))
 sys.stdout.flush()
 signal.pause()
 """
@@ -61,7 +61,7 @@ def test_killed_run_leaves_no_process_no_port_and_no_folder() -> None:
 WITHIN = """
 import ctypes, os, signal, subprocess, sys
 from tests.servers import run_folder
-from tests.servers.run_folder import PrivateProcess, RunFolder
+from tests.servers.run_folder import RunFolder
 run = RunFolder()
 os.environ[run_folder.VARIABLE] = str(run.path)
 if len(sys.argv) == 1:
@@ -104,12 +104,12 @@ def test_killed_run_leaves_nothing_of_the_runs_within_it() -> None:
 
 def test_ended_run_leaves_nothing_even_without_its_keeper() -> None:
     run = RunFolder()
-    child = PrivateProcess(run, run.path).begin(["sleep", "1000"], {}, "out")
+    child = PrivateProcess(run, "sleep").begin(["sleep", "1000"], {})
     run._keeper.kill()
 
     run.close()
 
-    assert (run.path.exists(), child.wait()) == (False, -signal.SIGKILL)
+    assert (run.path.exists(), child.is_running) == (False, False)
 
 
 def test_server_that_does_not_stop_is_killed_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,9 +118,9 @@ def test_server_that_does_not_stop_is_killed_without_being_asked(monkeypatch: py
             raise AssertionError("it answers no more")
 
     monkeypatch.setattr(run_folder, "STOP_SECONDS", 0.1)
-    with RunFolder() as run:
-        deaf = Asked(run, run.path).begin(
-            ["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1; done"], {}, "log"
+    with closing(RunFolder()) as run:
+        deaf = Asked(run, "deaf").begin(
+            ["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1; done"], {}
         )
         deaf.wait_until("it is deaf", lambda: "deaf" in deaf.log())
         deaf.stop()
@@ -129,7 +129,7 @@ def test_server_that_does_not_stop_is_killed_without_being_asked(monkeypatch: py
 
 
 def test_runs_beside_each_other_never_get_the_same_port() -> None:
-    with RunFolder() as one, RunFolder() as other:
+    with closing(RunFolder()) as one, closing(RunFolder()) as other:
         ports = [run.reserve_port() for run in (one, other) for _ in range(200)]
 
     assert len(set(ports)) == 400
