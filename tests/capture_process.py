@@ -34,7 +34,7 @@ class CaptureProcess:
                 env=environment(),
             )
         deadline = time.monotonic() + START_SECONDS
-        while "showing it on" not in (said := log.read_text()):
+        while "showing mail on" not in (said := log.read_text()):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise RuntimeError(said)

@@ -63,7 +63,7 @@ def _first_version(body: JsonObject, mails: Sequence[StoredMail]) -> list[Compar
     for stored in mails:
         rows.append(_addresses("To", [_text(body, "email")], stored.mail.to))
         rows.append(_same_text("text", _text(body, "message"), stored.mail.text))
-        rows.append(Compared("subject", "made of the text", stored.mail.subject, Agreement.NOT_COMPARED))
+        rows.append(Compared("subject", "derived from the text", stored.mail.subject, Agreement.NOT_COMPARED))
     return rows
 
 
@@ -89,7 +89,10 @@ def _sender(body: JsonObject, stored: StoredMail) -> list[Compared]:
         return [_addresses("From", _mailboxes([body["from"]]), sender)]
     return [
         Compared(
-            "From", "the operator's own", _listed([each.address for each in sender]), Agreement.NOT_COMPARED
+            "From",
+            "the operator's sender",
+            _listed([each.address for each in sender]),
+            Agreement.NOT_COMPARED,
         )
     ]
 

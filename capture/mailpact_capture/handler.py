@@ -36,7 +36,7 @@ async def take_tls(hall: Hall, listener: socket.socket) -> None:
             try:
                 connection, address = await loop.sock_accept(listener)
             except OSError as error:  # no file descriptor is free: the connection waits in the backlog
-                log.warning("no connection can be taken", error=type(error).__name__)
+                log.warning("no connection can be accepted", error=type(error).__name__)
                 await asyncio.sleep(ACCEPT_AGAIN_SECONDS)
                 continue
             if _is_full(hall) or len(handshakes) >= limits.MAX_CONNECTIONS:

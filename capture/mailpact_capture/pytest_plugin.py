@@ -116,7 +116,7 @@ def _places(process: "subprocess.Popen[bytes]", log: Path) -> tuple[int, str]:
     while True:
         said = log.read_text(errors="replace")
         smtp = re.search(r"taking mail on smtp://127\.0\.0\.1:(\d+)", said)
-        web = re.search(r"showing it on (http://[\d.:]+)/", said)
+        web = re.search(r"showing mail on (http://[\d.:]+)/", said)
         if smtp and web:
             return int(smtp[1]), web[1]
         if process.poll() is not None or time.monotonic() > deadline:

@@ -123,7 +123,7 @@ def capture(
             announce(f"taking mail on smtp://{bound_address(plain)}")
             if encrypted is not None:
                 announce(f"taking mail on smtps://{bound_address(encrypted)}")
-            announce(f"showing it on http://{bound_address(web)}/")
+            announce(f"showing mail on http://{bound_address(web)}/")
             await stopping.wait()
 
     serve_until_stopped(serve)

@@ -51,7 +51,7 @@ def devbroker(
                 f"development broker on amqp://guest:guest@{bound_address(listener)} (not for production)"
             )
             if viewer is not None:
-                announce(f"its queues on http://{bound_address(viewer)}/status")
+                announce(f"queue status on http://{bound_address(viewer)}/status")
             await stopping.wait()
 
     serve_until_stopped(serve)

@@ -62,16 +62,18 @@ HealthAddress = Annotated[
 
 CanaryAddress = Annotated[
     str | None,
-    options.mail_address("--canary", "Send a mail here every minute, to tell when mail does not flow."),
+    options.mail_address(
+        "--canary", "Send a test mail to this address every minute, and report if it is late."
+    ),
 ]
 CanaryInterval = Annotated[
     int, options.number("--canary-interval", "Seconds between two canaries.", least=1, most=3600)
 ]
 CanaryViewer = Annotated[
-    str | None, options.called_url("--canary-viewer-url", "The capture server that is asked for each canary.")
+    str | None, options.called_url("--canary-viewer-url", "The capture server to ask for each canary.")
 ]
 CanaryPush = Annotated[
-    str | None, options.called_url("--canary-push-url", "What is called after each canary that has arrived.")
+    str | None, options.called_url("--canary-push-url", "The URL to call after each canary that has arrived.")
 ]
 
 

@@ -44,7 +44,7 @@ def status(
     ] = None,
     database_url: Annotated[
         DatabaseUrl | None,
-        options.database_url("--database-url", "The site's database, which knows what was confirmed."),
+        options.database_url("--database-url", "The site's database, which records confirmed messages."),
     ] = None,
     viewer_url: Annotated[
         str | None, options.called_url("--viewer-url", "A capture server, which shows the message's journey.")

@@ -21,7 +21,7 @@ REASON_PREFIX = "x-error-"
 
 BROKER_REASONS = {
     "delivery_limit": "the message came back to its queue too often; it may have crashed a consumer",
-    "rejected": "a consumer rejected the message while the broker took no letters; the consumer's log says why",
+    "rejected": "a consumer rejected the message while the broker accepted no letters; the consumer's log says why",
     "expired": "the publisher gave the message an expiration, and no consumer took the message before",
     "maxlen": "the queue was full, and its policy drops the oldest message",
 }

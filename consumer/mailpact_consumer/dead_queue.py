@@ -94,7 +94,7 @@ class Replay:
             outcome = Outcome.UNROUTABLE  # the exchange does not exist, so the broker closed the channel
         if outcome is Outcome.UNROUTABLE:
             raise ReplayStopped(
-                f"exchange {REQUEUE_EXCHANGE} leads to no queue; start a consumer once, or run mailpact topology apply"
+                f"exchange {REQUEUE_EXCHANGE} has no queue; start a consumer once, or run mailpact topology apply"
             )
         if outcome is Outcome.NACKED:
             raise ReplayStopped("the broker refuses the message: the queue email.work is full")

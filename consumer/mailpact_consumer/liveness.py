@@ -103,7 +103,7 @@ class Liveness:
     def _report_from_the_future(self, connection: Connection) -> None:
         ahead = owners.c.renewed_at > clock.now() + int(DEAD_SECONDS * clock.SECOND)
         for owner in connection.execute(select(owners.c.owner).where(ahead)).scalars():
-            log.warning("a consumer's sign of life has a time in the future and is ignored", owner=owner)
+            log.warning("a consumer's heartbeat has a time in the future and is ignored", owner=owner)
 
     def _write_row(self, connection: Connection) -> None:
         renewed = connection.execute(

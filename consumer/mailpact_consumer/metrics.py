@@ -46,7 +46,9 @@ class Metrics:
         for code in ErrorCode:
             self.dead_letters.labels(code)
         self.without_id = Counter(
-            "mail_without_id", "Messages without an id, whose duplicates cannot be told.", registry=registry
+            "mail_without_id",
+            "Messages without an id, whose duplicates cannot be recognised.",
+            registry=registry,
         )
         self.breaker = Gauge(
             "smtp_breaker_state", "1 while the mail server as a whole is in trouble.", registry=registry
@@ -54,7 +56,7 @@ class Metrics:
         self.connections = Gauge(
             "amqp_connection_state", "1 while a connection can be used.", ["role"], registry=registry
         )
-        self.blocked = Gauge("amqp_blocked", "1 while the broker takes no publishes.", registry=registry)
+        self.blocked = Gauge("amqp_blocked", "1 while the broker accepts no publishes.", registry=registry)
         self.bridged = Gauge(
             "legacy_bridge_messages", "Messages of the legacy queue so far.", ["action"], registry=registry
         )
@@ -102,7 +104,7 @@ def conditions(
     yield Condition("mail server", ok=not breaker_reason, detail=breaker_reason)
     consuming_detail = "" if is_consuming else "no messages are taken from the broker now"
     yield Condition("consuming", ok=is_consuming, detail=consuming_detail)
-    blocked_detail = "the broker takes no publishes: an alarm" if is_blocked else ""
+    blocked_detail = "the broker accepts no publishes: an alarm" if is_blocked else ""
     yield Condition("publishing", ok=not is_blocked, detail=blocked_detail, required=False)
 
 

@@ -129,7 +129,7 @@ class RecipientTry:
                 mail = self._renderer.mail(self._recipient, first_seen=first_seen)
                 if trusted_since is None or services.liveness.trusted_since() != trusted_since:
                     await self._defer(claimed, wait=0.0, attempts=claim.attempts - 1, event=None)
-                    return Held(Source.INBOX, "no sign of life could be left there for 8 seconds")
+                    return Held(Source.INBOX, "this process could not write its heartbeat for 8 seconds")
                 return Tried(claimed, await self._data(transaction, mail))
 
     async def _claim(self, send: Send) -> Claim | None:

@@ -56,13 +56,13 @@ class Rounds:
     def report_trouble(self, held: Held) -> None:
         """Log once that a service is in trouble."""
         if held.source not in self._in_trouble:
-            log.warning("mail waits, trying again for ever", trouble_with=held.source, reason=held.reason)
+            log.warning("mail cannot be sent now, trying again", trouble_with=held.source, reason=held.reason)
             self._in_trouble.add(held.source)
 
     def report_recovery(self, sources: set[Source]) -> None:
         """Log once that a service works again."""
         for source in sources & self._in_trouble:
-            log.warning("mail goes out again", trouble_was_with=source)
+            log.warning("mail can be sent again", trouble_was_with=source)
             self._in_trouble.discard(source)
 
     def forget(self, sources: set[Source]) -> None:

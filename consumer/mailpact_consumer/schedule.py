@@ -44,7 +44,7 @@ class Schedule:
             )
         seconds = [step.seconds for step in steps]
         if seconds != sorted(set(seconds)):
-            raise ScheduleError(f"the steps of the retry schedule {text!r} do not rise")
+            raise ScheduleError(f"the steps of the retry schedule {text!r} do not increase")
         return cls(steps)
 
     @property

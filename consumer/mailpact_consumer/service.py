@@ -86,7 +86,9 @@ class Consumer:
             services.journey.reach(Point.VALIDATED, identity.key)
             if not identity.is_known:
                 self._metrics.without_id.inc()
-                log.info("message without an id: its duplicates cannot be told", message_id=identity.key)
+                log.info(
+                    "message without an id: its duplicates cannot be recognised", message_id=identity.key
+                )
             work = Attempt(services, delivery, request, slot)
         async with self._in_flight.hold(identity.key):
             await self._rounds.settle(delivery, work, slot, is_ours, key=identity.key)

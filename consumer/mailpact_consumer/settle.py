@@ -113,7 +113,7 @@ class Settlement:
         return outcome
 
     async def letters_are_blocked(self) -> bool:
-        """Return whether the broker takes no publishes for now."""
+        """Return whether the broker accepts no publishes for now."""
         return await self._letters.is_blocked()
 
     async def put_off(self, copy: Message, step: Step, *, key: str) -> Outcome:

@@ -62,10 +62,10 @@ class Connection(asyncio.Protocol):
         try:
             self._replies += self._parser.feed(data)
         except ReplyTooLong:
-            self._lose("one reply has no end")
+            self._lose("the server sent a reply that is too long")
             return
         if len(self._replies) > self._wanted or (not self._wanted and not self._parser.is_empty):
-            self._lose("it speaks without being asked")
+            self._lose("the server sent a reply to no command")
         elif self._wanted and len(self._replies) == self._wanted:
             self._wake()
 
@@ -96,7 +96,7 @@ class Connection(asyncio.Protocol):
         if len(came) < replies:
             raise NoAnswer(self._reason, came)
         if not self._parser.is_empty:
-            self._lose("it speaks without being asked")
+            self._lose("the server sent a reply to no command")
         return came[:replies]
 
     async def start_tls(self, context: ssl.SSLContext, host: str, seconds: float) -> None:

@@ -136,7 +136,7 @@ def consumer(
     details: DetailsOption = False,  # noqa: FBT002  # a flag of typer
     serves: ServesOption = CONTRACT,
 ) -> None:
-    """Verify a program that receives messages from the queue and sends mail."""
+    """Verify a program that receives messages and sends mail."""
     options = Options(broker, run, json, junit, timeout, known_failing, strict, details)
     _verify(Role.CONSUMER, command, options, serves=_serves(serves))
 

@@ -171,7 +171,7 @@ def _judge_mandatory(published: Sequence[Publication]) -> list[str]:
     if all(each.event.arguments.get("mandatory") for each in published):
         return []
     return [
-        "the message was not published as mandatory: one that reaches no queue would be lost without a word"
+        "the message was not published as mandatory: a message that reaches no queue would be lost without notice"
     ]
 
 

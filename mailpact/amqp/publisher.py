@@ -63,7 +63,7 @@ class Publisher:
         return self._link is not None
 
     async def is_blocked(self) -> bool:
-        """Return whether the broker takes no publishes for now (an alarm), within 50 milliseconds."""
+        """Return whether the broker accepts no publishes for now (an alarm), within 50 milliseconds."""
         return self._connection is not None and not await _is_ready(self._connection)
 
     async def publish(

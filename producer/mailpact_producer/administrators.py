@@ -70,7 +70,7 @@ async def make_administrator(
     try:
         await database.transact(work)
     except ContractBroken:
-        raise SettingsError(f"{base_url!r} may not stand in a mail; give the site's --base-url") from None
+        raise SettingsError(f"{base_url!r} is not allowed in a mail; give the site's --base-url") from None
     return email
 
 

@@ -80,7 +80,7 @@ class CanaryKeeper:
         )
         self._failed = Counter(
             "mail_canary_failures",
-            "Canaries that never arrived, by how far they came.",
+            "Canaries that never arrived, by the last stage that they reached.",
             ["stage"],
             registry=None,
         )
@@ -201,7 +201,7 @@ class CanaryKeeper:
                 answer.raise_for_status()
         except (ClientError, TimeoutError, ValueError) as error:
             self._unpushed.inc()
-            self._report("the push URL cannot be told of the canary", error)
+            self._report("the push URL cannot be called", error)
 
     def _report(self, what: str, error: Exception) -> None:
         more = self._reports.due(what, time.monotonic())

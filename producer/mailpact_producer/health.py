@@ -43,13 +43,15 @@ class Health:
         self._is_connected = is_connected
         self.registry = CollectorRegistry()
         self._pending = self._gauge("cms_outbox_pending", "Messages that the broker has not confirmed yet.")
-        self._oldest = self._gauge("cms_outbox_oldest_age_seconds", "Age of the oldest of them.")
+        self._oldest = self._gauge("cms_outbox_oldest_age_seconds", "Age of the oldest unconfirmed message.")
         self._dead = self._gauge("cms_outbox_dead", "Messages that their own contract refuses: a bug.")
-        self._connected = self._gauge("cms_broker_connected", "1 while the broker takes messages.")
+        self._connected = self._gauge("cms_broker_connected", "1 while the broker accepts messages.")
         self._granted = self._gauge(
-            "cms_mails_granted", "Mails that were asked for and sent, since the start."
+            "cms_mails_granted", "Mails that were requested and not over a limit, since the start."
         )
-        self._withheld = self._gauge("cms_mails_withheld", "Mails over a limit, since the start.")
+        self._withheld = self._gauge(
+            "cms_mails_withheld", "Mails that were not sent because of a limit, since the start."
+        )
         self._recorded = self._gauge("cms_status_events_recorded", "Status events of the site's mails.")
         self._foreign = self._gauge("cms_status_events_foreign", "Status events of other publishers' mails.")
         self._invalid = self._gauge("cms_status_events_invalid", "Status events that break their contract.")
@@ -93,7 +95,7 @@ class Health:
 
     def _trouble(self, flow: Flow) -> str:
         return flow.trouble or (
-            "" if self._is_connected() else "the broker takes no messages from this process"
+            "" if self._is_connected() else "the broker accepts no messages from this process"
         )
 
     def _refreshing(self) -> Middleware:

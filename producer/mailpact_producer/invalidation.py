@@ -77,7 +77,7 @@ class Listener:
                     await channel.queue_declare(self._queue, exclusive=True, auto_delete=True)
                     await channel.queue_bind(self._queue, self._exchange.name, self._binding.routing_key)
         except TopologyMismatch as error:
-            raise BrokerLost(f"the exchange must be put right: {error}") from error
+            raise BrokerLost(f"the exchange must be corrected: {error}") from error
         self.cache.drop([EVERYTHING])
         self.has_started = True
 

@@ -86,7 +86,7 @@ class StatusListener:
             with talking():
                 await declare_all(connection, self._topology)
         except TopologyMismatch as error:
-            raise BrokerLost(f"the queue or the exchange must be put right: {error}") from error
+            raise BrokerLost(f"the queue or the exchange must be corrected: {error}") from error
 
     async def _record(self) -> NoReturn:
         while True:

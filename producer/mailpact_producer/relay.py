@@ -151,7 +151,7 @@ class Relay:
 
     def _note_database(self, error: DatabaseUnavailable) -> None:
         if not self._database_is_away:
-            log.warning("database in trouble, messages wait in it", reason=str(error))
+            log.warning("database in trouble, messages wait in the outbox", reason=str(error))
             self._database_is_away = True
 
     async def _sweep(self) -> None:
@@ -296,12 +296,12 @@ class Relay:
         if reasons:
             self._report_trouble(", ".join(sorted(reasons)))
         elif self._is_reported and relayed:
-            log.warning("messages go out again")
+            log.warning("messages can be published again")
             self._is_reported = False
 
     def _report_trouble(self, reason: str) -> None:
         if not self._is_reported:
-            log.warning("messages wait in the outbox, trying again for ever", reason=reason)
+            log.warning("messages wait in the outbox, trying again", reason=reason)
             self._is_reported = True
 
 

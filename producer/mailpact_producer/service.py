@@ -145,7 +145,7 @@ def _checked(texts: MailTexts, writer: Writer, base_url: str) -> MailTexts:
     mail = texts.account_deleted("reader@example.org", "Reader")
     if writer.check(mail_body(mail)) is not None:
         raise SettingsError(
-            f"{base_url!r} may not stand in a mail; use a host name or an IPv4 address, in ASCII, for the base URL"
+            f"{base_url!r} is not allowed in a mail; use a host name or an IPv4 address, in ASCII, for the base URL"
         )
     return texts
 
@@ -179,7 +179,7 @@ async def _declare(connection: AbstractConnection) -> None:
         with talking():
             await declare_all(connection, catalogue.load().topology.declared_by("producer"))
     except TopologyMismatch as error:
-        raise BrokerLost(f"the exchange must be put right: {error}") from error
+        raise BrokerLost(f"the exchange must be corrected: {error}") from error
 
 
 def _url(listener: socket.socket) -> str:

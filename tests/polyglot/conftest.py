@@ -11,7 +11,7 @@ import pytest
 from tests.polyglot import workshops
 from tests.polyglot.engines import Engine
 from tests.polyglot.questions import Question, left_out, questions
-from tests.polyglot.services import Broker, Everything
+from tests.polyglot.services import Broker, RunningSystem
 from tests.polyglot.workshops import NotAvailable, Workshop
 from tests.toolchains import skip_without
 
@@ -58,9 +58,9 @@ def rust(pytestconfig: pytest.Config) -> Workshop:
 
 
 @pytest.fixture(scope="session")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]:
+def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     """Yield all of Mailpact in one process."""
-    running = Everything(tmp_path_factory.mktemp("up"))
+    running = RunningSystem(tmp_path_factory.mktemp("up"))
     yield running
     running.stop()
 

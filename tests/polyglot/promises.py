@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.polyglot.pages import run
 from tests.polyglot.questions import CONTRACTS
-from tests.polyglot.services import Broker, Everything
+from tests.polyglot.services import Broker, RunningSystem
 
 WRITER_SCHEMA = CONTRACTS / "email/1/writer.schema.json"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -24,14 +24,16 @@ REFUSED = (
 )
 
 
-def sends_exactly_its_mail(command: Sequence[str], title: str, everything: Everything, folder: Path) -> None:
+def sends_exactly_its_mail(
+    command: Sequence[str], title: str, running_system: RunningSystem, folder: Path
+) -> None:
     """Assert that a program publishes one message with the contract's properties, and that it becomes one mail."""
-    with everything.copies() as copies:
-        done = run(command, folder, AMQP_URL=everything.url)
+    with running_system.copies() as copies:
+        done = run(command, folder, AMQP_URL=running_system.url)
     assert done.returncode == 0, done.stderr
 
     (copy,) = copies
-    (mail,) = everything.mails(f"Hello from {title}")
+    (mail,) = running_system.mails(f"Hello from {title}")
     assert (copy.type, copy.content_type, copy.delivery_mode) == ("email.v1", "application/json", 2)
     assert UUID.fullmatch(copy.message_id)
     assert abs(copy.timestamp - time.time()) < 60
@@ -43,14 +45,16 @@ def sends_exactly_its_mail(command: Sequence[str], title: str, everything: Every
     }
 
 
-def sends_exactly_its_html(command: Sequence[str], title: str, everything: Everything, folder: Path) -> None:
+def sends_exactly_its_html(
+    command: Sequence[str], title: str, running_system: RunningSystem, folder: Path
+) -> None:
     """Assert that a program publishes one message of email/2, and that it becomes one mail with HTML."""
-    with everything.copies() as copies:
-        done = run(command, folder, AMQP_URL=everything.url)
+    with running_system.copies() as copies:
+        done = run(command, folder, AMQP_URL=running_system.url)
     assert done.returncode == 0, done.stderr
 
     (copy,) = copies
-    (mail,) = everything.mails(f"Greetings from {title}")
+    (mail,) = running_system.mails(f"Greetings from {title}")
     assert (copy.type, copy.content_type, copy.delivery_mode) == ("email.v2", "application/json", 2)
     assert shown(mail) == {"to": ["ada@example.org"], "message_id": copy.message_id, "text": "Hello Ada."}
     assert (mail["To"][0]["Name"], mail["HTML"].strip()) == ("Ada Lovelace", "<p>Hello <b>Ada</b>.</p>")

@@ -52,7 +52,7 @@ class Service:
         self._process.wait(PATIENCE_SECONDS)
 
 
-class Everything:
+class RunningSystem:
     """A running `mailpact up`: each published message becomes a mail that can be read over the API."""
 
     def __init__(self, folder: Path) -> None:

@@ -38,7 +38,7 @@ class Capture:
         service = Service(folder / "log", "capture", "--smtp", "127.0.0.1:0", "--http", "127.0.0.1:0")
         self.stop = service.stop
         self.smtp_port = int(service.said(r"smtp://127\.0\.0\.1:(\d+)"))
-        self.url = service.said(r"showing it on (http://[\d.:]+)")
+        self.url = service.said(r"showing mail on (http://[\d.:]+)")
 
     def send(self, recipient: str) -> None:
         """Send the mail that the programs wait for."""

@@ -22,12 +22,12 @@ def test_santhosh_tekuri_agrees_with_every_vector(go, asked, disagreements):
     assert disagreements(ask_program(go.validator, asked)) == []
 
 
-def test_program_on_the_page_sends_exactly_its_mail(go, everything, tmp_path):
-    sends_exactly_its_mail(go.on_page("Publish"), go.title, everything, tmp_path)
+def test_program_on_the_page_sends_exactly_its_mail(go, running_system, tmp_path):
+    sends_exactly_its_mail(go.on_page("Publish"), go.title, running_system, tmp_path)
 
 
-def test_program_on_the_page_sends_exactly_its_html(go, everything, tmp_path):
-    sends_exactly_its_html(go.html_on_page(), go.title, everything, tmp_path)
+def test_program_on_the_page_sends_exactly_its_html(go, running_system, tmp_path):
+    sends_exactly_its_html(go.html_on_page(), go.title, running_system, tmp_path)
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

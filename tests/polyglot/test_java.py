@@ -22,12 +22,12 @@ def test_networknt_agrees_with_every_vector(java, asked, disagreements):
     assert disagreements(ask_program(java.validator, asked)) == []
 
 
-def test_program_on_the_page_sends_exactly_its_mail(java, everything, tmp_path):
-    sends_exactly_its_mail(java.on_page("Publish"), java.title, everything, tmp_path)
+def test_program_on_the_page_sends_exactly_its_mail(java, running_system, tmp_path):
+    sends_exactly_its_mail(java.on_page("Publish"), java.title, running_system, tmp_path)
 
 
-def test_program_on_the_page_sends_exactly_its_html(java, everything, tmp_path):
-    sends_exactly_its_html(java.html_on_page(), java.title, everything, tmp_path)
+def test_program_on_the_page_sends_exactly_its_html(java, running_system, tmp_path):
+    sends_exactly_its_html(java.html_on_page(), java.title, running_system, tmp_path)
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

@@ -22,12 +22,12 @@ def test_ajv_agrees_with_every_vector(node, asked, disagreements):
     assert disagreements(ask_program(node.validator, asked)) == []
 
 
-def test_program_on_the_page_sends_exactly_its_mail(node, everything, tmp_path):
-    sends_exactly_its_mail(node.on_page("Publish"), node.title, everything, tmp_path)
+def test_program_on_the_page_sends_exactly_its_mail(node, running_system, tmp_path):
+    sends_exactly_its_mail(node.on_page("Publish"), node.title, running_system, tmp_path)
 
 
-def test_program_on_the_page_sends_exactly_its_html(node, everything, tmp_path):
-    sends_exactly_its_html(node.html_on_page(), node.title, everything, tmp_path)
+def test_program_on_the_page_sends_exactly_its_html(node, running_system, tmp_path):
+    sends_exactly_its_html(node.html_on_page(), node.title, running_system, tmp_path)
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

@@ -23,12 +23,12 @@ def test_jsonschema_rs_agrees_with_every_vector(asked, disagreements):
     assert disagreements(ask_jsonschema_rs(asked)) == []
 
 
-def test_program_on_the_page_sends_exactly_its_mail(python, everything, tmp_path):
-    sends_exactly_its_mail(python.on_page("Publish"), python.title, everything, tmp_path)
+def test_program_on_the_page_sends_exactly_its_mail(python, running_system, tmp_path):
+    sends_exactly_its_mail(python.on_page("Publish"), python.title, running_system, tmp_path)
 
 
-def test_program_on_the_page_sends_exactly_its_html(python, everything, tmp_path):
-    sends_exactly_its_html(python.html_on_page(), python.title, everything, tmp_path)
+def test_program_on_the_page_sends_exactly_its_html(python, running_system, tmp_path):
+    sends_exactly_its_html(python.html_on_page(), python.title, running_system, tmp_path)
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

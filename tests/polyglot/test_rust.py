@@ -17,12 +17,12 @@ pytestmark = [
 ]
 
 
-def test_program_on_the_page_sends_exactly_its_mail(rust, everything, tmp_path):
-    sends_exactly_its_mail(rust.on_page("Publish"), rust.title, everything, tmp_path)
+def test_program_on_the_page_sends_exactly_its_mail(rust, running_system, tmp_path):
+    sends_exactly_its_mail(rust.on_page("Publish"), rust.title, running_system, tmp_path)
 
 
-def test_program_on_the_page_sends_exactly_its_html(rust, everything, tmp_path):
-    sends_exactly_its_html(rust.html_on_page(), rust.title, everything, tmp_path)
+def test_program_on_the_page_sends_exactly_its_html(rust, running_system, tmp_path):
+    sends_exactly_its_html(rust.html_on_page(), rust.title, running_system, tmp_path)
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

@@ -14,7 +14,9 @@ class UnusableSchemaError(CatalogueError):
     """A schema is not of draft 2020-12, or could take forever; the message names the file, the place and the fault."""
 
     def __init__(self, root: Path, file: str, fault: str) -> None:
-        super().__init__(f"{root / file}: {fault}. `mailpact contracts lint --contracts {root}` says more.")
+        super().__init__(
+            f"{root / file}: {fault}. `mailpact contracts lint --contracts {root}` lists all faults."
+        )
 
 
 def folder_option() -> Any:

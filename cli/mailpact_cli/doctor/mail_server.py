@@ -45,7 +45,11 @@ async def examine_mail_server(
     elif trouble.code is None and trouble.setting is None:
         yield unreachable("mail server", f"{url}: {trouble.reason}", START)
     else:
-        advice = f"Correct {trouble.setting}." if trouble.setting else "Ask who runs it why it refuses."
+        advice = (
+            f"Correct {trouble.setting}."
+            if trouble.setting
+            else "Ask the operator of the mail server for the reason."
+        )
         yield wrong("mail server", f"{url}: {trouble.reason}", advice)
 
 

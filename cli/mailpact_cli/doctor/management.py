@@ -45,7 +45,7 @@ async def examine_management(url: str | None, amqp: AmqpUrl, *, utc_seconds: Any
     except aiohttp.ClientResponseError as error:
         yield wrong(
             "management API",
-            f"it answers {error.status}",
+            f"it answered with status {error.status}",
             f"Correct {OPTION}; the user needs the tag monitoring, and rights in the virtual host.",
         )
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:

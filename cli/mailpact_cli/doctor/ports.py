@@ -41,4 +41,4 @@ def _taken(about: str, error: OSError) -> Finding:
             "this user may not listen there",
             "Use a port above 1023, or give the service the capability CAP_NET_BIND_SERVICE.",
         )
-    return wrong(about, f"nobody can listen there: {error.strerror or error}", "Correct the address.")
+    return wrong(about, f"no program can listen there: {error.strerror or error}", "Correct the address.")

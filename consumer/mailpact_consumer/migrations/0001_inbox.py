@@ -1,4 +1,4 @@
-"""Make the inbox and the owners' signs of life."""
+"""Make the inbox and the owners' heartbeats."""
 
 import sqlalchemy as sa
 from alembic import op

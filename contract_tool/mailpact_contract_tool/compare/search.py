@@ -106,7 +106,7 @@ class Search:
             self._shallowest = min(self._shallowest, self._open[goal])
             return NOTHING
         if self._depth >= _DEEPEST:
-            return unknown(f"documents nested deeper than {_DEEPEST} would have to be looked at")
+            return unknown(f"documents nested deeper than {_DEEPEST} would have to be checked")
         listed = self._listed.values_of(goal)
         if listed is not None:
             self._answers[goal] = outcome = self._listed.one_of(listed, goal)
@@ -185,7 +185,7 @@ class Search:
         """Choose an alternative of each open clause in turn, until a document is found."""
         self.spend(1 + len(branch.clauses))
         if self._steps < 0:
-            return unknown("too many cases would have to be looked at")
+            return unknown("too many cases would have to be checked")
         simplified = self._simplify(branch, kind)
         if simplified is None:
             return NOTHING

@@ -52,7 +52,7 @@ def name_faults(binding: Binding, folder: str) -> Iterator[Fault]:
             yield Fault(
                 LintRule.BINDING_DISAGREES,
                 f"{pointer}/value",
-                f"is {entry.value!r}; above stands {stated[entry.name]!r}",
+                f"is {entry.value!r}, but the binding states {stated[entry.name]!r}",
             )
         if entry.name not in _AMQP_PROPERTIES and not entry.name.startswith(_HEADER):
             yield Fault(

@@ -83,7 +83,7 @@ def published_findings(
 def _unchanged(files: Files, path: str, digest: str) -> Iterator[Finding]:
     body = files.get(path)
     if body is None:
-        yield _edited(path, "was published and is gone; restore it")
+        yield _edited(path, "was published and is missing; restore it")
     elif sha256(body) != digest:
         yield _edited(path, "was published and has been edited; restore it, and release a version")
 

@@ -35,7 +35,7 @@ def reference_faults(place: Place, root: JsonObject) -> Iterator[Fault]:
         sentence = f"{shown} is not of the form #/$defs/NAME; put it into $defs"
         yield place.fault(LintRule.REFERENCE_NOT_LOCAL, "$ref", sentence)
     elif definition(root, reference) is None:
-        yield place.fault(LintRule.REFERENCE_UNRESOLVED, "$ref", f"{shown} leads to no schema")
+        yield place.fault(LintRule.REFERENCE_UNRESOLVED, "$ref", f"{shown} refers to no schema")
 
 
 def endless_faults(root: JsonObject) -> Iterator[Fault]:
@@ -93,7 +93,7 @@ def keyword_faults(place: Place, _root: JsonObject) -> Iterator[Fault]:
             sentence = f"{keyword} is not portable: {FORBIDDEN[keyword]}"
             yield place.fault(LintRule.KEYWORD_FORBIDDEN, keyword, sentence)
         elif keyword in ("$id", "$schema") and place.parent is not None:
-            yield place.fault(LintRule.KEYWORD_FORBIDDEN, keyword, f"{keyword} stands at the top only")
+            yield place.fault(LintRule.KEYWORD_FORBIDDEN, keyword, f"{keyword} is allowed only at the top")
         elif keyword not in KNOWN:
             sentence = f"{keyword[:60]!r} is no keyword: strict engines refuse it, others skip it"
             yield place.fault(LintRule.KEYWORD_UNKNOWN, keyword, sentence)

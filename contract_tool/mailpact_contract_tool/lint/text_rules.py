@@ -48,7 +48,7 @@ def written_faults(text: str, *, anchored: bool) -> Iterator[Fault]:
         yield Fault(LintRule.PATTERN_DIALECT, "", f"the pattern is not portable: {error}")
         return
     if anchored and not (pattern.starts and pattern.ends):
-        sentence = "the pattern matches in the midst of a text; begin it with ^ and end it with $"
+        sentence = "the pattern can match in the middle of a text; begin the pattern with ^ and end it with $"
         yield Fault(LintRule.PATTERN_NOT_ANCHORED, "", sentence)
     slow = backtracking_fault(pattern)
     if slow is not None:

@@ -165,7 +165,7 @@ def _writer_faults(value: JsonValue, writer: Engine, vector: JsonObject) -> Iter
         yield Fault(
             LintRule.VALID_VECTOR_REFUSED,
             "",
-            "the writers' schema refuses this body; say so in writer_error, or mend it",
+            "the writers' schema refuses this body; state this in writer_error, or correct the body",
         )
 
 

@@ -39,8 +39,8 @@ _SYNTAX = frozenset("^$\\.*+?()[]{}|/")
 _DOUBLES = ("&&", "--", "~~", "||")  # inside a class, Rust and Java read these as set operations
 _BARE = {
     ".": "`.` leaves out other line ends in each language; write a class such as [^\\x0a\\x0d]",
-    "^": "`^` stands at the very beginning only",
-    "$": "`$` stands at the very end only",
+    "^": "`^` is allowed only at the very beginning",
+    "$": "`$` is allowed only at the very end",
     "*": "a quantifier needs something before it",
     "+": "a quantifier needs something before it",
     "?": "a quantifier needs something before it",
@@ -128,7 +128,7 @@ class _Reader:
     def whole(self) -> Reading:
         tree = self._choice()
         if self._at < len(self._text):
-            self._refuse("`)` closes nothing", self._at)
+            self._refuse("`)` has no opening `(`", self._at)
         if isinstance(tree, Choice) and any(_has_edge(branch) for branch in tree.branches):
             self._note("an anchor holds for one alternative only; write ^(?:...|...)$", 0)
         return Reading(tree, self._remark)
@@ -168,7 +168,7 @@ class _Reader:
         while self._next() not in ("", "|", ")"):
             parts.append(self._repeated(self._item()))
         if all(isinstance(part, Edge) for part in parts):
-            self._note("nothing stands here; use ? for what may be missing", self._at)
+            self._note("there is nothing here; use ? for an optional part", self._at)
         return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
 
     def _item(self) -> Tree:
@@ -199,9 +199,9 @@ class _Reader:
     def _code(self, character: str) -> int:
         code = ord(character)
         if 0xD800 <= code <= 0xDFFF:
-            self._refuse("half of a surrogate pair stands here", self._at - 1)
+            self._refuse("there is half of a surrogate pair here", self._at - 1)
         if code < 0x20 or 0x7F <= code < 0xA0:
-            self._note("a control character stands here; write \\xHH", self._at - 1)
+            self._note("there is a control character here; write \\xHH", self._at - 1)
         return code
 
     def _group(self, begin: int) -> Tree:
@@ -305,7 +305,7 @@ class _Reader:
         if character == "[":
             self._refuse("`[` inside a class nests classes to some engines; write \\[", begin)
         if character == "-" and begin != first and self._next() != "]":
-            self._note("a hyphen stands first or last in its class, or is written \\-", begin)
+            self._note("a hyphen must be first or last in its class, or be written \\-", begin)
         return one(self._code(character)).ranges
 
     def _escape(self, portable: frozenset[str]) -> Ranges:
@@ -332,5 +332,5 @@ class _Reader:
         self._at += length
         code = int(digits, 16)
         if 0xD800 <= code <= 0xDFFF:
-            self._refuse("half of a surrogate pair stands here", begin)
+            self._refuse("there is half of a surrogate pair here", begin)
         return ((code, code),)

@@ -20,7 +20,9 @@ class UnresolvedReference(CatalogueError):
     """A schema refers to something that no contract publishes."""
 
     def __init__(self, where: str, reference: str) -> None:
-        super().__init__(f"{where}: the $ref {reference!r} leads nowhere. Point at a $id that is published.")
+        super().__init__(
+            f"{where}: the $ref {reference!r} refers to nothing. Point at a $id that is published."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ class NotPublishable(CatalogueError):
         first = findings[0]
         place = f"{root / first.file} {first.pointer}".rstrip()
         super().__init__(
-            f"{place}: {first.sentence} ({first.rule}). Not published; `mailpact contracts lint` says all that is wrong"
+            f"{place}: {first.sentence} ({first.rule}). Not published; `mailpact contracts lint` lists all faults"
         )
 
 

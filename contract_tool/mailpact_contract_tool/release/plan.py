@@ -238,7 +238,7 @@ def _refuse_edits(files: Files, index: Any, folder: ContractFolder, version: str
 def _refuse_unusable(files: Files, folder: ContractFolder) -> None:
     """Raise ReleaseRefused if an engine must not compile a schema."""
     _refuse(
-        f"{folder.path} is not released: mend what the linter finds",
+        f"{folder.path} is not released: correct what the linter finds",
         (
             finding
             for finding in lint(files)
@@ -250,7 +250,7 @@ def _refuse_unusable(files: Files, folder: ContractFolder) -> None:
 def _refuse_findings(files: Files, release: Release) -> None:
     """Raise ReleaseRefused for findings after the release; unreleased changes of other contracts do not count."""
     _refuse(
-        f"{release.contract} is not released: mend what the linter finds",
+        f"{release.contract} is not released: correct what the linter finds",
         (
             finding
             for finding in lint({**files, **dict(release.files)})

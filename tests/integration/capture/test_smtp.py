@@ -159,7 +159,7 @@ def test_kill_right_after_the_250_costs_no_mail(tmp_path: Path) -> None:
             env=environment(),
         )  # fmt: skip
     deadline = time.monotonic() + 30
-    while "showing it on" not in (said := (tmp_path / "log").read_text()):
+    while "showing mail on" not in (said := (tmp_path / "log").read_text()):
         assert process.poll() is None, said
         assert time.monotonic() < deadline, said
     port = int(re.findall(r"smtp://127\.0\.0\.1:(\d+)", said)[0])

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from mailpact.settings import DatabaseUrl
 from tests.conftest import EMBEDDED, REAL
 
-HELD, AGAIN = "mail waits, trying again for ever", "mail goes out again"
+HELD, AGAIN = "mail cannot be sent now, trying again", "mail can be sent again"
 Act = Callable[[], object]
 
 

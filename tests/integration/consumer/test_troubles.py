@@ -21,7 +21,11 @@ from mailpact_consumer.schedule import Schedule
 from tests.timing import at_most
 
 ID = "5d0f7a3e-2f4b-4c7e-9a51-0d6b6f0f3a11"
-HELD, AGAIN, TWICE = "mail waits, trying again for ever", "mail goes out again", "mail may go out twice"
+HELD, AGAIN, TWICE = (
+    "mail cannot be sent now, trying again",
+    "mail can be sent again",
+    "mail may go out twice",
+)
 PAUSED = "the mail server is in trouble, consuming pauses"
 RESUMED = "the mail server answers again, consuming resumes"
 Log = Callable[..., list[dict[str, Any]]]

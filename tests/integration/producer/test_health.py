@@ -95,4 +95,4 @@ async def test_exchange_that_is_put_right_is_used_without_a_restart(
         await site.register("ada@example.org")
 
         assert len(await broker.take(1)) == 1
-    assert "".join(capfd.readouterr()).count("the exchange must be put right") == 1
+    assert "".join(capfd.readouterr()).count("the exchange must be corrected") == 1

@@ -92,7 +92,7 @@ async def test_link_of_a_message_that_its_contract_refuses_is_in_no_log(
 async def test_base_url_that_may_not_stand_in_a_mail_is_refused_at_the_start(
     serve: Any, base_url: str
 ) -> None:
-    with pytest.raises(SettingsError, match="may not stand in a mail"):
+    with pytest.raises(SettingsError, match="is not allowed in a mail"):
         async with serve(base_url=base_url):
             pass
 

@@ -205,11 +205,11 @@ async def test_trouble_and_recovery_are_one_line_each(
 
         def has_said_so() -> bool:
             said.append(capsys.readouterr().out)
-            return "messages go out again" in "".join(said)
+            return "messages can be published again" in "".join(said)
 
         await eventually("it is said", has_said_so)
     log = "".join(said) + capsys.readouterr().out
-    assert log.count("messages wait in the outbox") == log.count("messages go out again") == 1
+    assert log.count("messages wait in the outbox") == log.count("messages can be published again") == 1
     assert "ada@example.org" not in log
 
 
