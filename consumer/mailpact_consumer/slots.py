@@ -96,7 +96,7 @@ class Slots:
         return True
 
     def give_letter_slot_back(self) -> None:
-        """Give back what `take_letter_slot` took."""
+        """Release the slot that `take_letter_slot` took."""
         self._letters -= 1
 
     def _release_suspect(self) -> None:

@@ -22,7 +22,7 @@ HEADERS: Final = web.AppKey("HEADERS", Mapping[str, str])
 
 
 def add_site_headers(app: web.Application, *, is_https: bool) -> None:
-    """Give every answer of `app` the site's headers; those that a handler has set itself stay."""
+    """Add the site's headers to every answer of `app`; headers that a handler has set are kept."""
     secure: dict[str, str] = {hdrs.STRICT_TRANSPORT_SECURITY: HTTPS_ONLY} if is_https else {}
     headers: dict[str, str] = {**DEFAULT_HEADERS, hdrs.VARY: hdrs.COOKIE, **secure}
 

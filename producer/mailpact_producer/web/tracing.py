@@ -1,4 +1,4 @@
-"""Gives each request its trace context."""
+"""Sets the trace context of each request."""
 
 import secrets
 

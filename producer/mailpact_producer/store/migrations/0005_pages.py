@@ -1,4 +1,4 @@
-"""Give pages a readable address, drafts, and a version by which two editors are told apart."""
+"""Add readable addresses, drafts and versions to pages; by its version a page shows that two people edited it."""
 
 import sqlalchemy as sa
 from alembic import op
