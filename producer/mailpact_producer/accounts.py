@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
@@ -20,6 +20,7 @@ MAX_ADDRESS: Final = 254  # characters; RFC 5321 4.5.3.1.3 less the angle bracke
 MAX_NAME: Final = 100  # characters
 MIN_PASSWORD: Final = 8  # characters; NIST SP 800-63B 5.1.1.2 asks for 8 and for room up to 64 at least
 MAX_PASSWORD: Final = 128
+_MOST_COMPOSED: Final = 4  # typed characters that can become one character
 # different characters of a password: no list contains "aaaaaaaa", but attackers try it first
 FEWEST_DIFFERENT: Final = 3
 
@@ -101,7 +102,7 @@ def read_registration(
 
 
 def _name(typed: str) -> str:
-    name = unicodedata.normalize("NFC", without_invisible_ends(typed))
+    name = normalised(without_invisible_ends(typed), MAX_NAME)
     if not name:
         raise Wrong("Please enter your name.")
     if TURNS_THE_READING_DIRECTION & set(name):
@@ -186,7 +187,7 @@ def own_words(fields: Mapping[str, str]) -> frozenset[str]:
 
 def read_password(typed: str, common: Collection[str], personal: Collection[str]) -> str:
     """Return a new password in Unicode's form NFKC. Raises Wrong, also for common and personal passwords."""
-    password = normalised(typed)
+    password = normalised_password(typed)
     if len(password) < MIN_PASSWORD:
         raise Wrong(f"A password has at least {MIN_PASSWORD} characters. Several words make a good password.")
     if len(password) > MAX_PASSWORD:
@@ -204,9 +205,18 @@ def read_password(typed: str, common: Collection[str], personal: Collection[str]
     return password
 
 
-def normalised(password: str) -> str:
+def normalised_password(password: str) -> str:
     """Return a password in Unicode's form NFKC: keyboards compose the same letter differently."""
-    return unicodedata.normalize("NFKC", password)
+    return normalised(password, MAX_PASSWORD, "NFKC")
+
+
+def normalised(text: str, max_characters: int, form: Literal["NFC", "NFKC"] = "NFC") -> str:
+    """Return the text in a normal form of Unicode; unchanged if it is longer than `max_characters` in every form.
+
+    The time of a normalization is quadratic in the number of combining marks that follow each other.
+    """
+    is_too_long = len(text) > _MOST_COMPOSED * max_characters
+    return text if is_too_long else unicodedata.normalize(form, text)
 
 
 def without_invisible_ends(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from mailpact_producer.accounts import NOT_IN_NAMES, FieldErrors, without_invisible_ends
+from mailpact_producer.accounts import NOT_IN_NAMES, FieldErrors, normalised, without_invisible_ends
 from mailpact_producer.errors import TooComplex
 from mailpact_producer.markup import require_simple
 
@@ -44,7 +44,7 @@ class PageText:
 def read_page_text(fields: Mapping[str, str]) -> PageText | FieldErrors:
     """Return the page that the form describes, or a sentence for each wrong field."""
     errors: FieldErrors = {}
-    title = without_invisible_ends(unicodedata.normalize("NFC", fields.get(PageField.TITLE, "")))
+    title = normalised(without_invisible_ends(fields.get(PageField.TITLE, "")), MAX_TITLE)
     slug = fields.get(PageField.SLUG, "").strip()
     body = readable(fields.get(PageField.BODY, ""))
     if not title:

@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from mailpact_producer.accounts import Field, Wrong, normalised, own_words, read_password
+from mailpact_producer.accounts import Field, Wrong, normalised_password, own_words, read_password
 from mailpact_producer.profile import Profile
 from mailpact_producer.store.users import User
 from mailpact_producer.web.asking import FormTools, typed_address
@@ -107,5 +107,5 @@ class AccountPage:
         return await self._tools.forms.take(request, "account.html", LIMITS | {"user": user}, take_of_reader)
 
     async def _require_password(self, user: User, fields: Mapping[str, str], name: str) -> None:
-        if not await self._profile.knows_password(user, normalised(fields.get(name, ""))):
+        if not await self._profile.knows_password(user, normalised_password(fields.get(name, ""))):
             raise FormRefused(status=HTTPStatus.FORBIDDEN, errors={name: _WRONG})

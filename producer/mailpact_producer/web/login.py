@@ -46,7 +46,7 @@ class LoginForms:
 
         async def take(fields: Mapping[str, str]) -> web.Response:
             email = typed_address(fields, self._tools.is_mailable)
-            password = accounts.normalised(fields.get(Field.PASSWORD, ""))
+            password = accounts.normalised_password(fields.get(Field.PASSWORD, ""))
             try:
                 found = await self._login.log_in(email, password, self._tools.asking.network(request))
             except TooManyAttempts as error:

@@ -1,6 +1,7 @@
 """Which forms are valid registrations, and the error texts of the others."""
 
 import re
+import time
 
 import pytest
 from email_validator import EmailNotValidError, validate_email
@@ -8,9 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailpact.contracts import catalogue
-from mailpact_producer.accounts import FieldErrors, Registration, Wrong, read_email, read_registration
+from mailpact_producer.accounts import (
+    FieldErrors,
+    Registration,
+    Wrong,
+    normalised,
+    read_email,
+    read_registration,
+)
 from mailpact_producer.events import Writer
 from mailpact_producer.site import common_passwords
+from tests.timing import at_most
 
 WRITER = Writer(catalogue.load(), "email/2")
 COMMON = common_passwords()
@@ -173,3 +182,19 @@ def _as_the_library_reads(typed: str) -> str | None:
         return None
     address = read.ascii_email
     return address if address is not None and WRITER.is_mailable(address) else None
+
+
+def test_a_text_that_is_too_long_in_every_form_is_not_normalised() -> None:
+    composed_of_four = "\u03c9\u0314\u0342\u0345"
+
+    assert normalised(composed_of_four * 100, 100) == "\u1fa7" * 100
+    assert normalised(composed_of_four * 100 + "a", 100) == composed_of_four * 100 + "a"
+
+
+@pytest.mark.parametrize("field", ["name", "email", "password"])
+def test_combining_marks_do_not_keep_the_site_busy(field: str) -> None:
+    began = time.perf_counter()
+
+    assert isinstance(read(**{field: "a" + "\u0300\u0316" * 100_000}), dict)
+
+    assert time.perf_counter() - began < at_most(0.5)
