@@ -7,7 +7,8 @@ which limit was reached. The mail's bytes are always kept.
 import hashlib
 import html
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 from urllib.parse import unquote
@@ -49,13 +50,15 @@ def checksums(content: bytes) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A parsed mail. `fields` are all header fields in their order, undecoded.
+    """A parsed mail.
 
+    `fields` are all header fields in their order, undecoded. `named` holds their values by their names in lower case.
     `defect` is empty if the whole mail was parsed.
     """
 
     root: Part
     fields: Fields = ()
+    named: Mapping[str, Sequence[str]] = field(default_factory=dict)
     sender: Address | None = None
     to: tuple[Address, ...] = ()
     cc: tuple[Address, ...] = ()
@@ -79,7 +82,7 @@ class Mail:
 
     def values(self, name: str) -> tuple[str, ...]:
         """Return all values of a header field, undecoded."""
-        return tuple(value for field, value in self.fields if field.lower() == name)
+        return tuple(self.named.get(name, ()))
 
     def readable_text(self) -> str:
         """Return the start of the text, taken from the HTML if the mail has no plain text."""
@@ -88,10 +91,8 @@ class Mail:
 
     def words(self) -> str:
         """Return the start of the text and the words of the HTML, for the search."""
-        words = self.text[:_READ_FOR_SEARCH].split()
-        if self.html:
-            words += text_of_html(self.html[:_READ_FOR_SEARCH]).split()
-        return " ".join(words)
+        text = self.text[:_READ_FOR_SEARCH]
+        return f"{text} {text_of_html(self.html[:_READ_FOR_SEARCH])}" if self.html else text
 
     def snippet(self) -> str:
         """Return the first words on one line, as a list shows them."""
@@ -117,6 +118,7 @@ def parse(raw: bytes, *, text_limit: int | None = None) -> Mail:
     return Mail(
         root=root,
         fields=fields,
+        named=values,
         sender=senders[0] if senders else None,
         to=addresses(values.get("to", ())),
         cc=addresses(values.get("cc", ())),

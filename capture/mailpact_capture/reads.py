@@ -68,17 +68,18 @@ def counts(connection: sqlite3.Connection, namespace: str | None) -> tuple[int, 
     of = "SELECT count(*) FROM namespace WHERE name = ?"
     name = CANARIES if namespace is None else namespace
     total = connection.execute(of, (name,)).fetchone()[0]
-    unread = connection.execute(of + " AND id IN (SELECT id FROM mail WHERE read = 0)", (name,)).fetchone()[0]
+    read = connection.execute(of + " AND id IN (SELECT id FROM mail WHERE read = 1)", (name,)).fetchone()[0]
     if namespace is None:
         total = connection.execute("SELECT count(*) FROM mail").fetchone()[0] - total
-        unread = connection.execute("SELECT count(*) FROM mail WHERE read = 0").fetchone()[0] - unread
-    return total, unread
+        read = connection.execute("SELECT count(*) FROM mail WHERE read = 1").fetchone()[0] - read
+    return total, total - read
 
 
 def cursor(connection: sqlite3.Connection) -> int:
     """Return the highest row id that any mail ever had."""
-    highest = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'mail'").fetchone()
-    return int(highest["seq"]) if highest else 0
+    newest, before = "(SELECT max(id) FROM mail)", "(SELECT id FROM highest)"
+    query = f"SELECT max(coalesce({newest}, 0), coalesce({before}, 0))"
+    return int(connection.execute(query).fetchone()[0])
 
 
 def tags(connection: sqlite3.Connection, namespace: str | None) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ MAX_TAG_CHARACTERS: Final = 100
 
 SUMMARY_COLUMNS: Final = (
     "id, public_id, received_us, size, read, tags, mail_from, rcpt_tos, helo, peer, username, message_id, subject,"
-    " sender, addressees, attachments, snippet, defect"
+    " addressees, attachments, snippet, defect"
 )
 
 
@@ -88,8 +88,7 @@ def row_of(
         "username": envelope.username,
         "message_id": mail.message_id,
         "subject": mail.subject,
-        "sender": json.dumps(_pairs(sender)),
-        "addressees": json.dumps([_pairs(each) for each in (mail.to, mail.cc, bcc, mail.reply_to)]),
+        "addressees": json.dumps([_pairs(each) for each in (sender, mail.to, mail.cc, bcc, mail.reply_to)]),
         "attachments": len(mail.attachments) - inlines,
         "inlines": inlines,
         "snippet": mail.snippet(),
@@ -143,7 +142,7 @@ def _folded(addresses: tuple[Address, ...]) -> str:
 
 def summary_of(row: Mapping[str, Any]) -> Summary:
     """Return the summary that a row with the columns of SUMMARY_COLUMNS holds."""
-    to, cc, bcc, reply_to = (_addresses(each) for each in json.loads(row["addressees"]))
+    sender, to, cc, bcc, reply_to = (_addresses(each) for each in json.loads(row["addressees"]))
     envelope = Envelope(
         mail_from=row["mail_from"],
         rcpt_tos=tuple(json.loads(row["rcpt_tos"])),
@@ -161,7 +160,7 @@ def summary_of(row: Mapping[str, Any]) -> Summary:
         tags=tuple(json.loads(row["tags"])),
         message_id=row["message_id"],
         subject=row["subject"],
-        sender=next(iter(_addresses(json.loads(row["sender"]))), None),
+        sender=sender[0] if sender else None,
         to=to,
         cc=cc,
         bcc=bcc,

@@ -23,9 +23,12 @@ from mailpact_capture.charsets import encodable
 MAX_QUERY_CHARACTERS: Final = 1000
 MAX_TERMS: Final = 50
 MAX_SEARCHED_BYTES: Final = 32 * 1024
+_MAX_FOLDED_CHARACTERS: Final = 8 * MAX_SEARCHED_BYTES
 TAG_MARK: Final = "\x1f"
 
 _TERM: Final = re.compile(r'(?:"[^"]*(?:"|\Z)|[^\s"])+')
+# The time of a normalization is quadratic in the number of combining marks that follow each other.
+_PIECE: Final = re.compile(r"\S{1,100}\s*|\s+")
 _KEY: Final = re.compile(r"([^\W\d_][\w-]*):(?!//)")
 _SIZE: Final = re.compile(r"(\d{1,12})\s*(|b|k|kb|m|mb)")
 _UNITS: Final = {"": 1, "b": 1, "k": 1024, "kb": 1024, "m": 1024**2, "mb": 1024**2}
@@ -118,13 +121,16 @@ class QueryError(ValueError):
 def fold(text: str) -> str:
     """Return the text in a form for comparison: Unicode-normalized, without case, single spaces between words."""
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
+        text = "".join(unicodedata.normalize("NFC", piece) for piece in _PIECE.findall(text))
     return " ".join(text.replace("\0", " ").casefold().split())
 
 
 def fold_capped(text: str) -> str:
-    """Return the beginning of the folded text, up to the length that the search covers."""
-    folded = fold(text[:MAX_SEARCHED_BYTES])
+    """Return the beginning of the folded text, up to the length that the search covers.
+
+    Blanks that are left out of the folded text do not count, within a bound.
+    """
+    folded = fold(text[:_MAX_FOLDED_CHARACTERS])
     if folded.isascii():
         return folded[:MAX_SEARCHED_BYTES]
     return folded.encode()[:MAX_SEARCHED_BYTES].decode(errors="ignore")

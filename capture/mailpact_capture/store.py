@@ -183,9 +183,7 @@ class Store:
         try:
             with writes.transaction(connection):
                 writes.recount(connection, self._kept)
-                writes.insert(connection, arrivals)
-                self._kept.mails += len(arrivals)
-                self._kept.bytes += sum(len(arrival.raw) for arrival in arrivals)
+                writes.insert(connection, arrivals, self._kept)
                 return writes.prune(connection, self._limit, self._kept)
         except BaseException:
             self._kept.version = -1  # nothing was stored, and the next commit counts again

@@ -1,7 +1,11 @@
 """The store's SQLite file: its tables, and the check that an existing file is a store of Mailpact.
 
-A row's id is its position in the order of arrival and is never reused (AUTOINCREMENT), so the id serves as a cursor.
-The raw bytes are in a separate table: a search reads every row of `mail`, and must not read megabytes of raw mail.
+A row's id is its position in the order of arrival and is never reused, so the id serves as a cursor. The table
+`highest` holds the highest id that was given before the latest deletion. The raw bytes are in a separate table: a
+search reads every row of `mail`, and must not read megabytes of raw mail.
+
+A commit writes each changed page to the disk, so a new mail changes few pages. That is why there is no AUTOINCREMENT,
+whose table would change with every mail, and why mails that are read have an index: unread mails are counted by it.
 """
 
 import contextlib
@@ -12,7 +16,7 @@ from typing import Final
 from mailpact_capture.errors import StoreFileError
 
 APPLICATION_ID: Final = 0x4D504354  # "MPCT"
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 BUSY_SECONDS: Final = 5
 WAL_PAGES: Final = 2000
 PAGE_BYTES: Final = 4096  # SQLite's default
@@ -29,7 +33,7 @@ BEGIN IMMEDIATE;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 CREATE TABLE mail (
-    id               INTEGER PRIMARY KEY AUTOINCREMENT,
+    id               INTEGER PRIMARY KEY,
     public_id        TEXT NOT NULL UNIQUE,
     received_us      INTEGER NOT NULL,
     size             INTEGER NOT NULL,
@@ -42,7 +46,6 @@ CREATE TABLE mail (
     username         TEXT NOT NULL,
     message_id       TEXT NOT NULL,
     subject          TEXT NOT NULL,
-    sender           TEXT NOT NULL,
     addressees       TEXT NOT NULL,
     attachments      INTEGER NOT NULL,
     inlines          INTEGER NOT NULL,
@@ -63,6 +66,7 @@ CREATE TABLE raw (
     id    INTEGER PRIMARY KEY REFERENCES mail (id) ON DELETE CASCADE,
     bytes BLOB NOT NULL
 );
+CREATE TABLE highest (id INTEGER NOT NULL);
 CREATE TABLE room (bytes BLOB NOT NULL);
 CREATE TABLE namespace (
     name TEXT NOT NULL,
@@ -70,7 +74,7 @@ CREATE TABLE namespace (
     PRIMARY KEY (name, id)
 ) WITHOUT ROWID;
 CREATE INDEX namespace_mail ON namespace (id);
-CREATE INDEX mail_unread ON mail (id) WHERE read = 0;
+CREATE INDEX mail_read ON mail (id) WHERE read = 1;
 CREATE INDEX mail_tagged ON mail (tags) WHERE tags <> '[]';
 COMMIT;
 """
@@ -148,7 +152,7 @@ def _check_header(path: Path, header: bytes) -> None:
         )
     if version < SCHEMA_VERSION:
         raise StoreFileError(
-            f"the mail store {path} has format {version}, which the first release wrote; this release knows "
+            f"the mail store {path} has format {version}, which an earlier version wrote; this version knows "
             f"{SCHEMA_VERSION} only. The file was left as it is. Choose another file for --store"
         )
     if version > SCHEMA_VERSION:

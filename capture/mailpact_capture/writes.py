@@ -59,10 +59,14 @@ class Limit:
 
 @dataclass(slots=True)
 class Kept:
-    """What the store holds now, as this process knows. `version` changes when another process wrote to the file."""
+    """What the store holds now, as this process knows. `version` changes when another process wrote to the file.
+
+    `highest` is the highest row id that any mail ever had.
+    """
 
     mails: int = 0
     bytes: int = 0
+    highest: int = 0
     version: int = -1
 
 
@@ -78,11 +82,11 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
-def insert(connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
-    """Insert mails, and set `id` in their rows."""
+def insert(connection: sqlite3.Connection, arrivals: Sequence[Arrival], kept: Kept) -> None:
+    """Insert mails, set `id` in their rows, and count them."""
     rows = [arrival.row() for arrival in arrivals]
     raws, named = [], []
-    for number, (row, arrival) in enumerate(zip(rows, arrivals, strict=True), cursor(connection) + 1):
+    for number, (row, arrival) in enumerate(zip(rows, arrivals, strict=True), kept.highest + 1):
         row["id"] = number
         raws.append((number, arrival.raw))
         named += [(name, number) for name in arrival.namespaces()]
@@ -90,6 +94,9 @@ def insert(connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
     connection.executemany("INSERT INTO raw VALUES (?, ?)", raws)
     if named:
         connection.executemany("INSERT INTO namespace VALUES (?, ?)", named)
+    kept.highest += len(arrivals)
+    kept.mails += len(arrivals)
+    kept.bytes += sum(len(arrival.raw) for arrival in arrivals)
 
 
 @cache
@@ -122,6 +129,7 @@ def recount(connection: sqlite3.Connection, kept: Kept) -> None:
     if version != kept.version:
         row = connection.execute("SELECT count(*) AS mails, total(size) AS bytes FROM mail").fetchone()
         kept.mails, kept.bytes, kept.version = row["mails"], int(row["bytes"]), version
+        kept.highest = cursor(connection)
 
 
 def delete(
@@ -143,6 +151,7 @@ def delete(
                 "DELETE FROM namespace WHERE name = ? AND id = ?", [(namespace, row["id"]) for row in found]
             )
         gone = [row for row in found if namespace is None or not _has_namespace(connection, row["id"])]
+        connection.execute("REPLACE INTO highest (rowid, id) VALUES (1, ?)", (cursor(connection),))
         connection.executemany("DELETE FROM mail WHERE id = ?", [(row["id"],) for row in gone])
     kept.mails -= len(gone)
     kept.bytes -= sum(row["size"] for row in gone)

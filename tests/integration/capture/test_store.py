@@ -118,6 +118,20 @@ async def test_mails_that_are_being_stored_at_the_end_are_stored(tmp_path: Path)
         assert database.execute("SELECT count(*) FROM mail").fetchone() == (20,)
 
 
+async def test_a_cursor_is_never_given_to_a_later_mail(tmp_path: Path) -> None:
+    path = tmp_path / "mails.db"
+    async with stores.opened(path, feed=Feed("x"), limit=LIMIT, tell=lambda _: None) as store:
+        for number in range(3):
+            await store.keep(arrival(number))
+        await store.delete(EVERYTHING)
+    async with stores.opened(path, feed=Feed("y"), limit=LIMIT, tell=lambda _: None) as store:
+        before = (await store.page(EVERYTHING, start=0, limit=1)).cursor
+        await store.keep(arrival(4))
+        found, after = await store.arrived(EVERYTHING, after=before, limit=10, namespace=None)
+
+    assert (before, found, after) == (3, [arrival(4).public_id], 4)
+
+
 async def test_a_file_that_is_no_store_is_an_error_and_no_thread_stays(tmp_path: Path) -> None:
     path = tmp_path / "mails.db"
     path.write_bytes(b"not a store" * 100)

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from mailpact_capture.addresses import Address, addresses
 from mailpact_capture.headers import MAX_VALUE_CHARACTERS, decode_words, parameters, split_fields
 from mailpact_capture.mail import parse
+from mailpact_capture.search import MAX_SEARCHED_BYTES, fold_capped
 from mailpact_capture.shown_html import shown_html
+from tests.timing import at_most
 
 ADA = Address("", "ada@x.org")
 BOB = Address("", "bob@x.org")
@@ -424,7 +426,21 @@ def test_common_form_of_a_mailbox_reads_as_the_general_parser_reads_it(value: st
 
 
 def test_words_behind_many_blanks_are_found_by_search() -> None:
-    assert parse(b"Subject: x\n\nfirst" + b" " * 50_000 + b"behind\n").words() == "first behind"
+    words = parse(b"Subject: x\n\nfirst" + b" " * 50_000 + b"behind\n").words()
+
+    assert fold_capped(words) == "first behind"
+
+
+def test_combining_marks_do_not_keep_the_server_busy() -> None:
+    began = time.perf_counter()
+
+    assert len(fold_capped("a" + "\u0300\u0316" * 1_000_000).encode()) == MAX_SEARCHED_BYTES
+
+    assert time.perf_counter() - began < at_most(1)
+
+
+def test_decomposed_letters_are_folded_to_composed_letters() -> None:
+    assert fold_capped("Cafe\u0301 " * 100) == " ".join(["café"] * 100)
 
 
 def test_no_address_is_longer_than_the_part_of_a_field_that_is_read() -> None:
