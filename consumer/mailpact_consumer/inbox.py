@@ -41,9 +41,9 @@ FEW_CONNECTIONS = 10
 
 @value
 class Subject:
-    """A row's data about its message. `publisher_id` is stored if the key was derived from the publisher's id.
+    """The data that a row stores about its message. `publisher_id` is set if the key was made from the publisher's id.
 
-    `template_digest` is of the template that the mail is made from now; None without a template.
+    `template_digest` belongs to the template that the mail is made from now; it is None without a template.
     """
 
     key: Key
@@ -89,9 +89,9 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One step of a row out of `sending` or `deferred`, or of a row that does not exist yet (`seen` is None).
+    """One step of a row out of `sending` or `deferred`, or a new row (`seen` is None).
 
-    The row gets `state` and `token`, the counts as given, and the reply. `wait_seconds` is until the next try.
+    The row gets `state`, `token`, the given counts and the reply. `wait_seconds` is the time until the next try.
     """
 
     subject: Subject
@@ -121,10 +121,10 @@ class Sent:
 
 @value
 class Reported:
-    """The one status event that a row had due is confirmed.
+    """The broker has confirmed the only status event that was due in a row.
 
-    `events` is how many the row has had with this one, `due_since` when the event was written: if the row had another
-    one due then, or got one since, it is left to the sweep.
+    `events` counts the row's status events including this one, and `due_since` is when this event was written. If the
+    row had another event due at that time, or has got one since, the sweep publishes the row's events again.
     """
 
     key: Key
@@ -162,10 +162,11 @@ class Inbox:
         return await self._looks.ask(message_id)
 
     async def claim(self, request: ClaimRequest) -> Claim | None:
-        """Put the row to `sending` for this try.
+        """Set the row to `sending` for this try, and return the claim.
 
-        None if the row has changed, or if the message's id was used for another body; then read the rows and decide
-        again. A new row can be claimed without reading the rows before, because the result of the claim is enough.
+        The result is None if the row has changed, or if the message's id was used for another body; then read the rows
+        and decide again. A new row can be claimed without reading the rows before, because the result of the claim is
+        enough.
         """
         claim: Claim | None = await self._writes.ask(request)
         return claim
@@ -183,7 +184,7 @@ class Inbox:
         return moved_at
 
     def reported(self, reported: Reported) -> None:
-        """Record with the next group that a row's status event is confirmed."""
+        """Record, with the next group, that the broker has confirmed a row's status event."""
         self._writes.tell(reported)
 
     def _write(self, connection: Connection, writes: Sequence[Write]) -> Sequence[Any]:
@@ -362,7 +363,7 @@ def _first_claim(one: ClaimRequest, now: int) -> Claim:
 def _good_claims(
     connection: Connection, claims: Sequence[ClaimRequest], found: Sequence[Found], now: int
 ) -> dict[str, Claim]:
-    """Return the claims whose token stands in the row, and take back those that met another body."""
+    """Return the claims whose token is in the row, and undo the claims whose message id was used for another body."""
     by_token = {row.token: row for row in found}
     bodies: dict[str, set[str]] = {}
     first_seen: dict[str, int] = {}
@@ -392,7 +393,7 @@ def _good_claims(
 
 
 def _standing(connection: Connection, moves: Sequence[Transition]) -> dict[str, bool]:
-    """Return for each new row whether its token stands there."""
+    """Return for each new row whether the row has the transition's token."""
     if not moves:
         return {}
     query = select(inbox.c.token).where(among([one.subject.key for one in moves]))

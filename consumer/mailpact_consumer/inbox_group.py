@@ -94,7 +94,7 @@ class Group:
             self._now = str(connection.execute(select(clock.now())).scalar_one())
 
     def record_sent(self, rows: Sequence[Values]) -> None:
-        """Make rows `sent`, whatever their state; each of `rows` has the values of SENT, and `due` is not None."""
+        """Set rows to `sent`, whatever their state; each of `rows` has the values of SENT, and `due` is not None."""
         refused, now = self._words.refused.format, self._now
         due = self._words.concatenated.format("COALESCE(inbox.due, '')", refused("due"))
         replaced = ("state", "owner", "smtp_code", "last_reply", "ended_at")
@@ -117,11 +117,11 @@ class Group:
             f"{NEW_CLAIM}, owner, state, attempts, first_seen, tried_since, due_since, events",
             rows,
             f"'sending', 1, {now}, {now}, {f'{now}, 1' if has_event else 'NULL, 0'}",
-            "message_id = inbox.message_id",  # not INSERT IGNORE, which would also cut what is too long
+            "message_id = inbox.message_id",  # not INSERT IGNORE, which would also shorten values that are too long
         )
 
     def clear(self, published: Sequence[Values]) -> None:
-        """Forget confirmed status events; each of `published` has both values of the key, `events` and `due_since`."""
+        """Remove confirmed status events; each of `published` has both values of the key, `events` and `due_since`."""
         if not published:
             return
         ids = [row[0] for row in published]
@@ -133,7 +133,7 @@ class Group:
         )
 
     def execute(self, message_ids: Sequence[str], tokens: Sequence[str]) -> tuple[int, bool]:
-        """Execute the statements; return the group's time, and whether these messages have no rows but these tries'.
+        """Execute the statements; return the group's time, and whether the messages have only rows with these tokens.
 
         The rows of the messages stay locked. Raises DBAPIError, like SQLAlchemy.
         """
@@ -181,7 +181,7 @@ def _marks(count: int) -> str:
 
 def _execute(connection: Connection, statements: Sequence[tuple[str, Values]]) -> Sequence[Any]:
     """Execute the statements in order, together if possible, and return the rows of the last one."""
-    driver: Any = connection.connection  # the interface of the driver beneath SQLAlchemy
+    driver: Any = connection.connection  # the interface of the driver that SQLAlchemy uses
     cursor = driver.cursor()
     try:
         if _joins_statements(connection):

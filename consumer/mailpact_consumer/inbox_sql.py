@@ -1,4 +1,4 @@
-"""The statements that the inbox is made of."""
+"""The SQL statements of the inbox."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -22,14 +22,14 @@ from mailpact_consumer.schema import inbox, owners
 
 
 class Key(NamedTuple):
-    """Which row: the message and the hash of one recipient. A tuple, because each group of rows is sorted by it."""
+    """The key of a row: the message and the hash of one recipient. A tuple, because groups of rows are sorted by it."""
 
     message_id: str
     recipient_sha256: str
 
 
 def microseconds(seconds: float) -> int:
-    """Return a duration in the unit of stored times."""
+    """Return a duration in microseconds, the unit of stored times."""
     return int(seconds * clock.SECOND)
 
 
@@ -68,12 +68,12 @@ def insert_if_absent(dialect: str) -> Insert:
     """Return an INSERT that leaves a row of the same key as it is."""
     if dialect == "sqlite":
         return sqlite.insert(inbox).on_conflict_do_nothing(index_elements=inbox.primary_key.columns)
-    # Not INSERT IGNORE, which would also cut what is too long.
+    # not INSERT IGNORE, which would also shorten values that are too long.
     return mysql.insert(inbox).on_duplicate_key_update(message_id=inbox.c.message_id)
 
 
 def appended(event: str | None, now: int) -> dict[str, Any]:
-    """Return the values that append a status event to those that are due; none without an event."""
+    """Return the values that add a status event to the events that are due; none without an event."""
     if event is None:
         return {}
     return {

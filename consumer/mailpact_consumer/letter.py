@@ -71,7 +71,7 @@ def retry_copy(message: Message, *, key: str) -> Message:
 
 
 def bridged(message: Message, *, key: str, maybe_sent: bool) -> Message:
-    """Return a message of the legacy queue as it goes on; `maybe_sent`: an earlier copy may have become a mail."""
+    """Return a message of the legacy queue for the work queue; `maybe_sent`: an earlier copy may have become a mail."""
     return _again(message, key, {MAYBE_SENT_HEADER: True} if maybe_sent else {})
 
 

@@ -51,9 +51,9 @@ class Liveness:
         self.clock = DatabaseClock(monotonic)
 
     def trusted_since(self) -> float | None:
-        """Return the time since when this process may believe, without a break, that its rows are its own; or None.
+        """Return since when, without a break, this process may believe that its rows are its own; None if it may not.
 
-        By the monotonic clock, so it is good for comparing only.
+        The time is that of the monotonic clock, so it can only be compared with other times of this clock.
         """
         return self._trusted_from if self._monotonic() < self._trusted_until else None
 

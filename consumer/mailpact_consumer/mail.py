@@ -1,6 +1,6 @@
-"""The mail that a message of email/2 asks for, as a value that the reader has checked and the renderer writes.
+"""The mail that a message of email/2 asks for, as a value: `email_2.py` makes the value, `render_mail.py` reads it.
 
-All strings have passed the contract's schema: addresses are ASCII without quotes or spaces, names, subjects and file
+All strings have passed the contract's schema: addresses are ASCII without quotes or spaces; names, subjects and file
 names are one line.
 """
 
@@ -20,9 +20,9 @@ class Attachment:
 
 @value
 class ListUnsubscribe:
-    """How a reader leaves a mailing list (RFC 2369): an https address, perhaps a mail address.
+    """How a reader leaves a mailing list (RFC 2369): an https address, and optionally a mail address.
 
-    `one_click` says that the https address takes the POST of RFC 8058.
+    `one_click` says that the https address accepts the POST of RFC 8058.
     """
 
     url: str
@@ -41,7 +41,7 @@ class Content:
 
 @value
 class Mail:
-    """One mail for all recipients of a message. Recipients of `bcc` are not in it: no header may name them."""
+    """One mail for all recipients of a message. Recipients of `bcc` are left out, because no header may name them."""
 
     sender: Mailbox
     to: tuple[Mailbox, ...]

@@ -37,7 +37,7 @@ class Mailbox:
 
     @property
     def domain(self) -> str:
-        """The part of the address behind the @."""
+        """Return the part of the address after the @."""
         return self.address.rpartition("@")[2]
 
     def __str__(self) -> str:
@@ -58,12 +58,12 @@ class Identities:
         return canonical_address(address) in self.addresses
 
     def and_of(self, mailbox: Mailbox) -> "Identities":
-        """Return these identities and the address of a mailbox."""
+        """Return these identities together with the address of a mailbox."""
         return Identities(self.addresses | {canonical_address(mailbox.address)})
 
     @classmethod
     def of(cls, addresses: Iterable[str]) -> "Identities":
-        """Return the identities of these addresses, in whatever case their domains are."""
+        """Return the identities of these addresses; upper and lower case in their domains make no difference."""
         return cls(frozenset(map(canonical_address, addresses)))
 
 

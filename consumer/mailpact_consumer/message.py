@@ -70,10 +70,10 @@ class Replay:
 class MailRequest:
     """The mails that a message asks for, one for each recipient. `body_sha256` is hexadecimal.
 
-    `content` is the text of `email/1` or the mail of `email/2`; a Refusal says that the message obeys its contract's
-    schema and cannot become a mail here and now, because of its schedule, its template or its sender.
-    `period` is the publisher's; `metadata` is echoed in status events. `template_digest` changes when somebody edits
-    the template that the mail was made from.
+    `content` is the text of `email/1` or the mail of `email/2`. A Refusal as `content` says that the message obeys its
+    contract's schema but cannot become a mail here and now, because of its schedule, its template or its sender.
+    `period` is the publisher's; `metadata` is copied into status events. `template_digest` changes when somebody edits
+    the template that the mail is made from.
     """
 
     identity: Identity
@@ -88,7 +88,7 @@ class MailRequest:
 
     @property
     def message_id(self) -> str:
-        """The key by which the message is known."""
+        """Return the key that identifies the message."""
         return self.identity.key
 
 
@@ -102,18 +102,18 @@ class Reader:
 
 
 def readers(catalogue: Catalogue, policy: Policy) -> dict[str, Reader]:
-    """Return the contracts that the consumer serves, by the `type` property that asks for each."""
+    """Return the contracts that the consumer serves, by the value of `type` that selects each."""
     served = (("email/1", None), ("email/2", policy))
     found = [(catalogue.contract(name), rules) for name, rules in served]
     return {one.wire.type: Reader(one, Validator(one.schema), rules) for one, rules in found}
 
 
 def identify(message: Message, *, assigned_id: str) -> Identity:
-    """Return how the message is known; `assigned_id` serves a message without an id.
+    """Return the message's identity; `assigned_id` is used for a message without an id.
 
-    A key that a consumer assigned earlier is in a header and takes precedence. If the id is not in the form
-    8-4-4-4-12, the key is derived from the id and the body. So the same message twice is one mail, but a repeated
-    counter with another body is another mail.
+    A key that a consumer assigned earlier is in a header and takes precedence. If the id is not in the form 8-4-4-4-12,
+    the key is derived from the id and the body. So the same message twice is one mail, but a repeated counter with
+    another body is another mail.
     """
     given = message.message_id or None
     ours = message.headers.get(KEY_HEADER)
@@ -134,7 +134,7 @@ def may_have_been_sent(message: Message, identity: Identity, *, redelivered: boo
 
 
 def replay_of(message: Message) -> Replay | None:
-    """Return what a recipient's dead letter says that was moved back; None for any other message."""
+    """Return the data of a dead letter that was moved back to the queue; None for any other message."""
     recipient, token = (message.headers.get(name) for name in (RECIPIENT_HEADER, FAILED_TOKEN_HEADER))
     if isinstance(recipient, str) and isinstance(token, str):
         return Replay(recipient, token)
@@ -142,14 +142,14 @@ def replay_of(message: Message) -> Replay | None:
 
 
 def recipient_of(address: str) -> Recipient:
-    """Return the recipient of this address in `email/1`; the hash is of the address as it is."""
+    """Return the recipient of this address in `email/1`; the hash is that of the unchanged address."""
     return Recipient(address, hashlib.sha256(address.encode()).hexdigest())
 
 
 def read(
     message: Message, served: dict[str, Reader], identity: Identity, *, now: datetime
 ) -> MailRequest | Refusal:
-    """Return the mails that the message asks for, or why the message breaks its contract. `now` is aware."""
+    """Return the mails that the message asks for, or the rule that the message breaks. `now` has a time zone."""
     reader = served.get(message.type or DEFAULT_TYPE)
     if reader is None:
         return Refusal(

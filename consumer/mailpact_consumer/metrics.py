@@ -72,7 +72,7 @@ class Metrics:
         )
 
     def sent(self, timestamp: datetime | None) -> None:
-        """Note a mail that the server took; `timestamp` is the message's own."""
+        """Count a mail that the server accepted; `timestamp` is the message's own."""
         now = self._utc_now()
         self._last_success = now.timestamp()
         if timestamp is not None:
@@ -80,11 +80,11 @@ class Metrics:
             self.critical_time.observe(max(0.0, (now - aware).total_seconds()))
 
     def told(self, event: str) -> None:
-        """Note a status event, which a mail's outcome is."""
+        """Count a status event, which is an outcome of a mail."""
         self._outcomes[event].inc()
 
     async def read_inbox(self, database: Database) -> Condition:
-        """Read the gauges of the inbox; return whether the inbox can be used."""
+        """Set the gauges of the inbox; return whether the inbox can be used."""
         try:
             oldest, deferred, overdue, due = await database.transact(counts)
         except DatabaseUnavailable as error:
@@ -99,7 +99,7 @@ class Metrics:
 def conditions(
     inbox: Condition, *, is_consuming: bool, breaker_reason: str, is_blocked: bool
 ) -> Iterator[Condition]:
-    """Yield what `/readyz` shows."""
+    """Yield the conditions that `/readyz` shows."""
     yield inbox
     yield Condition("mail server", ok=not breaker_reason, detail=breaker_reason)
     consuming_detail = "" if is_consuming else "no messages are taken from the broker now"
@@ -109,7 +109,7 @@ def conditions(
 
 
 def counts(connection: Connection) -> tuple[float, int, int, int]:
-    """Return the age of the oldest unfinished row in seconds; the counts of rows deferred, overdue, with events due."""
+    """Return the age of the oldest unfinished row in seconds, and the counts of deferred, overdue and due rows."""
     now = clock.now()
     unfinished = select(func.min(inbox.c.first_seen), now).where(inbox.c.ended_at.is_(None))
     first_seen, at = connection.execute(unfinished).one()

@@ -19,7 +19,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class PutOff:
-    """A recipient has to wait. The message must come again after this time; 0 means the shortest retry queue."""
+    """A recipient has to wait. The message must be delivered again after this time; 0: the shortest retry queue."""
 
     seconds: float
 

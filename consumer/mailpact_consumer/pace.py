@@ -1,4 +1,4 @@
-"""How fast transactions may begin. No I/O: the time comes in, the wait goes out."""
+"""Limits how fast transactions begin. No I/O: the time is an argument, the wait is the result."""
 
 
 class Pace:
@@ -9,7 +9,7 @@ class Pace:
         self._next: float | None = None
 
     def delay_seconds(self, now: float) -> float:
-        """Return how long the next start has to wait from `now`, and count it as begun then."""
+        """Return how many seconds after `now` the next transaction may begin, and count it as begun then."""
         start = now if self._next is None else max(now, self._next)
         self._next = start + self._step
         return start - now

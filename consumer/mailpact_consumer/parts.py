@@ -1,11 +1,11 @@
 """Writes the parts of a mail's body (RFC 2045, RFC 2046): texts, files, and the multiparts around them.
 
-A part is its fields and its body, ASCII with LF line ends. The line end before a boundary belongs to the boundary (RFC
-2046 5.1.1), so a part's body comes back with the line ends that it had.
+A part consists of its fields and its body, in ASCII with LF line ends. The line end before a boundary belongs to the
+boundary (RFC 2046 5.1.1), so a part's body arrives with exactly the line ends that it had.
 
-No body can hold a boundary: each boundary has `=_` in it, which neither base64 nor quoted-printable can produce, and a
-text with these two characters is never left as it is. So boundaries need no randomness, and a mail has the same bytes
-at every try.
+No body can contain a boundary: each boundary contains `=_`, which neither base64 nor quoted-printable can produce, and
+a text with these two characters is always encoded. So boundaries need no randomness, and a mail has the same bytes at
+every try.
 """
 
 from base64 import b64encode
@@ -21,12 +21,12 @@ BASE64_LINE_CHARACTERS = 76  # RFC 2045 6.8
 BOUNDARY_MARK = "=_"
 
 _VISIBLE = bytes(range(0x20, 0x7F)) + b"\n"
-_QUOTED_LINE_CHARACTERS = 76  # of quoted-printable, a soft line break's "=" among them (RFC 2045 6.7)
+_QUOTED_LINE_CHARACTERS = 76  # in quoted-printable, including the "=" of a soft line break (RFC 2045 6.7)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a mail. `fields` ends with a line end, `body` only where the content does."""
+    """One part of a mail. `fields` ends with a line end; `body` ends with one only if the content does."""
 
     fields: str
     body: str
@@ -35,8 +35,8 @@ class Part:
 def text_part(subtype: str, text: str) -> Part:
     """Return a part of type text/`subtype` with any Unicode text.
 
-    A bare CR is no line end: it stays what it is, in base64. All other line ends become CRLF, the line end of texts in
-    mail (RFC 2046 4.1.1).
+    A bare CR is not a line end and stays a CR, encoded in base64. All other line ends become CRLF, the line end of
+    texts in mail (RFC 2046 4.1.1).
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n")
@@ -49,7 +49,7 @@ def text_part(subtype: str, text: str) -> Part:
 
 
 def is_seven_bit(text: str) -> bool:
-    """Return whether a mail can carry the text as it is: visible ASCII, spaces and tabs, in lines that LF ends.
+    """Return whether a mail can contain the text unencoded: visible ASCII, spaces and tabs, in lines that end with LF.
 
     No line may have more than 998 characters.
     """
@@ -58,9 +58,9 @@ def is_seven_bit(text: str) -> bool:
 
 
 def quoted_printable(text: str) -> str:
-    """Return a text whose line ends are LF as quoted-printable, in lines of at most 76 characters (RFC 2045 6.7).
+    """Return a text with LF line ends as quoted-printable, in lines of at most 76 characters (RFC 2045 6.7).
 
-    The characters are those of `b2a_qp`, which takes three times as long for lines of visible ASCII.
+    The result is that of `b2a_qp`, which takes three times as long for lines of visible ASCII.
     """
     lines = text.split("\n")
     if _has_only(_VISIBLE, text) and not any(line.endswith(" ") or line == "." for line in lines):
@@ -69,7 +69,7 @@ def quoted_printable(text: str) -> str:
 
 
 def file_part(attachment: Attachment, *, is_inline: bool) -> Part:
-    """Return a part with a file's bytes, shown by HTML (`is_inline`) or beside the text."""
+    """Return a part with a file's bytes, which is shown by HTML (`is_inline`) or listed beside the text."""
     content_id = "" if attachment.content_id is None else f"Content-ID: <{attachment.content_id}>\n"
     disposition = "inline" if is_inline else "attachment"
     fields = (
@@ -82,7 +82,7 @@ def file_part(attachment: Attachment, *, is_inline: bool) -> Part:
 
 
 def multipart(subtype: str, parts: Sequence[Part], *, boundary: str, parameter: str = "") -> Part:
-    """Return a part that holds `parts`. The boundary must hold BOUNDARY_MARK and differ from those inside."""
+    """Return a part that contains `parts`. The boundary contains BOUNDARY_MARK and differs from the inner ones."""
     inner = "".join(f"--{boundary}\n{part.fields}\n{part.body}\n" for part in parts)
     fields = f'Content-Type: multipart/{subtype}{parameter};\n boundary="{boundary}"\n'
     return Part(fields, f"{inner}--{boundary}--\n")
@@ -98,7 +98,7 @@ def _has_only(characters: bytes, text: str) -> bool:
 
 
 def _with_soft_breaks(line: str) -> str:
-    """Cut a line, in which each "=" begins an escape of three characters, where `b2a_qp` does.
+    """Cut a line, in which each "=" begins an escape of three characters, at the positions where `b2a_qp` cuts it.
 
     Each piece has room for the "=" of its soft line break, and no escape is cut.
     """
@@ -120,7 +120,7 @@ def _with_soft_breaks(line: str) -> str:
 
 
 def _is_mostly_beyond_ascii(text: str, encoded: bytes) -> bool:
-    """Say whether base64 is about as short as quoted-printable: it adds a third, an escape two bytes for each byte."""
+    """Return whether base64 is about as short as quoted-printable: base64 adds a third, an escape two bytes a byte."""
     return len(encoded) - len(text) > len(encoded) // 6
 
 
@@ -134,7 +134,7 @@ def _folded(base64_text: str) -> str:
 
 
 def _without_repeated_parameters(content_type: str) -> str:
-    """Return the content type without a second charset or method: a parameter stands once (RFC 2045 5.1)."""
+    """Return the content type without repeated charset or method: each parameter may occur once (RFC 2045 5.1)."""
     kind, *parameters = content_type.split(";")
     first: dict[str, str] = {}
     for parameter in parameters:

@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 
 class State(Enum):
-    """Where a visit stands."""
+    """The state of a visit."""
 
     IN_LINE = auto()
     IN_PLACE = auto()
@@ -23,7 +23,7 @@ class State(Enum):
 
 @dataclass(eq=False, slots=True)
 class Visit:
-    """One transaction's claim to a connection, for one recipient domain."""
+    """One transaction's request for a connection, for one recipient domain."""
 
     domain: str
     state: State = State.IN_LINE
@@ -32,7 +32,7 @@ class Visit:
 
 @dataclass(slots=True)
 class Places:
-    """All visits of one mail server. Each method returns the visits whose wait in line ended: in place or refused."""
+    """All visits of one mail server. Each method returns the visits that left the line: in place or refused."""
 
     connections: int
     _line: deque[Visit] = field(default_factory=deque)
@@ -45,7 +45,7 @@ class Places:
 
     @property
     def quarter(self) -> int:
-        """A quarter of the places, at least one."""
+        """Return a quarter of the places, at least one."""
         return max(1, self.connections // 4)
 
     @property
@@ -59,7 +59,7 @@ class Places:
         return self._move_up()
 
     def leave(self, visit: Visit) -> list[Visit]:
-        """End a visit, wherever it stands."""
+        """End a visit, whatever its state is."""
         self._set_slow(visit, is_slow=False)
         if visit.state is State.IN_LINE:
             self._line.remove(visit)
@@ -73,7 +73,7 @@ class Places:
         return self._move_up()
 
     def set_slow(self, visit: Visit, *, is_slow: bool) -> list[Visit]:
-        """Note that a visit has waited 1 s for an answer, or that the answer came."""
+        """Record that a visit has waited 1 s for an answer, or that the answer came."""
         self._set_slow(visit, is_slow=is_slow)
         return self._move_up()
 

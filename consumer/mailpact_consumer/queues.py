@@ -5,7 +5,7 @@ from dataclasses import replace
 from mailpact.contracts.catalogue import Queue, QueueBinding, Topology
 from mailpact_consumer.schedule import Schedule
 
-# The consumer's names in the contract's topology; each stands here alone, and a test looks them up in the topology.
+# The names from the contract's topology that the consumer uses; a test checks that the topology has them.
 INGRESS = "email"
 WORK_QUEUE = "email.work"
 RETRY_EXCHANGE = "email.retry"
@@ -17,7 +17,7 @@ STATUS_EXCHANGE = "email.status"
 
 
 def with_schedule(topology: Topology, schedule: Schedule) -> Topology:
-    """Return the topology with one retry queue for each step; queues of other steps are neither made nor deleted."""
+    """Return the topology with one retry queue for each step; queues of other steps are not touched."""
     named = [queue for queue in topology.queues if queue.name.startswith(RETRY_PREFIX)]
     others = tuple(queue for queue in topology.queues if queue not in named)
     pattern = named[0]

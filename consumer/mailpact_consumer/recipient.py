@@ -1,8 +1,9 @@
 """Makes one try for one recipient: MAIL, RCPT and DATA, the claim, the mail, and the record of the outcome.
 
-A try ends in one of four ways: settled for good; put off, with the row saying until when; held, because the inbox or
-the dead letters cannot be written now; or the row was not as it was seen, and the caller looks again. A try that ends
-without a 250 takes its row out of `sending` before it ends, so that only a process that was killed leaves one.
+A try ends in one of four ways. It is settled for good; it is put off, and the row says until when; it is held, because
+the inbox or the dead letters cannot be written now; or the row has changed since it was read, and the caller reads it
+again. A try that ends without a 250 takes its row out of `sending` before it ends, so only a killed process leaves a
+row in `sending`.
 """
 
 from dataclasses import replace
@@ -30,7 +31,7 @@ from mailpact_consumer.slots import Slot
 from mailpact_consumer.standing import Ending, Standing, Tried, failed_token
 from mailpact_consumer.status import About, Event, Failure, SmtpReply, StatusEvent, status_event
 
-MOST_UNANSWERED = 3  # copies that a reader may get of one mail, when a server takes mails and never says so
+MOST_UNANSWERED = 3  # copies that a reader may get if a server accepts mails and never answers
 UNRECORDED = "an earlier try ended without a record of its outcome"
 
 log = structlog.get_logger()
@@ -39,7 +40,7 @@ Result = Settled | PutOff | Held | LookAgain
 
 
 class RecipientTry:
-    """The tries for one recipient of one delivery. The caller holds the message's place among those in flight."""
+    """The tries for one recipient of one delivery. The caller holds the message in `InFlight`."""
 
     def __init__(
         self,
@@ -73,11 +74,11 @@ class RecipientTry:
 
     @property
     def has_ending(self) -> bool:
-        """Return whether only the letter is still to be written."""
+        """Return whether only the dead letter is still to be written."""
         return self._ending is not None
 
     def announce_duplicate(self, attempts: int) -> None:
-        """Say that this recipient was settled before."""
+        """Publish the event that this recipient was settled before."""
         self._services.settlement.announce(self._event(Event.DUPLICATE, attempts))
 
     async def _do(self, decision: Decision) -> Result:
@@ -107,7 +108,7 @@ class RecipientTry:
         return await self._record(tried)
 
     async def _hand_over(self, send: Send, standing: Standing) -> Tried | Result:
-        """Make the try up to the server's answer. Afterwards the connection is free again."""
+        """Make the try until the server's answer. Afterwards the connection is free again."""
         services = self._services
         async with services.mail_server.transaction(self._recipient.address) as transaction:
             if isinstance(transaction, DomainBusy):
@@ -158,7 +159,7 @@ class RecipientTry:
         return claim
 
     async def _data(self, transaction: Transaction, mail: bytes) -> Accepted | Permanent | Trouble:
-        self.tokens.clear()  # from here on a mail may exist, until the server clearly says no
+        self.tokens.clear()  # from here on a mail may exist, unless the server clearly refuses
         self._services.in_data.add(transaction)
         try:
             return await transaction.data(mail)
@@ -203,7 +204,7 @@ class RecipientTry:
         reply = SmtpReply(trouble.code, trouble.text) if trouble.code is not None else None
         if trouble.scope is Scope.SERVER and not trouble.may_be_sent:
             if not standing.is_claimed:
-                return PutOff(0)  # not this message's attempt; the row stays as it is
+                return PutOff(0)  # not an attempt of this message; the row stays unchanged
             return await self._defer(standing, wait=0.0, attempts=standing.attempts - 1, event=None)
         attempts = standing.attempts + (not standing.is_claimed)
         standing = replace(standing, unanswered=standing.unanswered + trouble.may_be_sent)
@@ -257,7 +258,7 @@ class RecipientTry:
         event: Event | None = Event.DEFERRED,
         reply: SmtpReply | None = None,
     ) -> Result:
-        """Write the row `deferred`; the caller sees to the retry copy."""
+        """Write the row `deferred`; the caller writes the retry copy."""
         if standing.is_uncertain:
             self._warn_of_earlier_try()
             event = Event.UNCERTAIN
@@ -286,9 +287,9 @@ class RecipientTry:
         )
 
     async def fail(self, refusal: Refusal, row: Row | None, *, is_uncertain: bool) -> Result:
-        """End this recipient's mail without a try: the message cannot become a mail any more.
+        """End this recipient's mail without a try, because the message cannot become a mail any more.
 
-        `is_uncertain` says that an earlier try may have been a mail.
+        `is_uncertain` says that an earlier try may have sent a mail.
         """
         seen = Standing.of_row(row, is_uncertain=is_uncertain)
         ending = Ending(seen, State.FAILED, refusal.code, refusal.detail, seen.attempts, None)
@@ -297,13 +298,11 @@ class RecipientTry:
         return result
 
     async def _end(self, ending: Ending) -> Result:
-        """Write the letter, then the row."""
+        """Publish the dead letter, then write the row."""
         services, standing, request = self._services, ending.standing, self._request
         if standing.seen is None and await self._has_row():
             self._ending = None
-            return (
-                LookAgain()
-            )  # a first delivery was tried without a look; the message was settled or tried before
+            return LookAgain()  # a first delivery was tried without reading its row, and the row exists
         self._ending = ending
         token = failed_token(self._subject.key, ending)
         failure = RecipientFailure(
@@ -350,7 +349,7 @@ class RecipientTry:
         return Settled()
 
     async def _let_go(self, ending: Ending) -> None:
-        """End the state `sending` while the letter waits. Otherwise a clear refusal would later look uncertain."""
+        """Leave the state `sending` while the letter waits. Otherwise a clear refusal would later look uncertain."""
         standing = ending.standing
         if not standing.is_claimed:
             return

@@ -1,8 +1,8 @@
 """Renders a mail: the same request gives the same bytes, on every machine and at every try (RFC 5322, RFC 2045).
 
-The header is written here, line by line, because every byte of it is a promise: addresses have passed the contract's
-pattern (ASCII, no quoting), the subject is one line by construction, and nothing else comes from the publisher.
-Mails of email/2 are rendered in `render_mail.py`.
+The header is written here, line by line, so that every byte is known: addresses have passed the contract's pattern
+(ASCII, no quoting), the subject is one line by construction, and nothing else comes from the publisher. Mails of
+email/2 are rendered in `render_mail.py`.
 """
 
 import re
@@ -25,7 +25,7 @@ LINE_END = re.compile(r"\r\n|\n|\r")
 def subject_of(text: str) -> str:
     """Return the subject of an email/1 text: its first line that is not blank, cleaned and cut at 200 code points.
 
-    Lines end at CRLF, LF or CR and at nothing else; other control characters become spaces.
+    Only CRLF, LF and CR end a line; other control characters become spaces.
     """
     for line in LINE_END.split(text):
         subject = one_line(line)
@@ -35,12 +35,12 @@ def subject_of(text: str) -> str:
 
 
 def mail_message_id(message_id: str, recipient: Recipient, domain: str) -> str:
-    """Return the mail's Message-ID, which names message and recipient, so that a second copy is recognised as one."""
+    """Return the mail's Message-ID. It names message and recipient, so that a second copy can be recognised."""
     return f"<{message_id}.{recipient.sha256[:8]}@{domain}>"
 
 
 class Renderer:
-    """Renders the mails of one request, and what is the same for all recipients only once."""
+    """Renders the mails of one request; parts that are the same for all recipients are rendered only once."""
 
     def __init__(self, request: MailRequest, *, mail_from: Mailbox, domain: str) -> None:
         self._request = request

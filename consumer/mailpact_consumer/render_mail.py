@@ -1,8 +1,8 @@
 """Renders the mail of a message of email/2: the same mail gives the same bytes, on every machine and at every try.
 
-All mails of a message are alike but for the Message-ID, which names the recipient. So a mail is rendered once, and each
-recipient's bytes are made from it. The structure is the smallest that holds everything; `contracts/email/2/README.md`
-has the table.
+All mails of a message are equal except for the Message-ID, which names the recipient. So a mail is rendered once, and
+each recipient's bytes are made from it. The structure is the smallest that holds all parts;
+`contracts/email/2/README.md` has the table.
 """
 
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ LOGIN_REFUSALS = {
 
 
 class Phase(StrEnum):
-    """How far an SMTP session came: the values are the words of log lines."""
+    """The step that an SMTP session has reached; the values are the words in log lines."""
 
     CONNECT = "the greeting"
     AUTH = "AUTH"
@@ -36,7 +36,7 @@ OF_EVERY_MESSAGE = frozenset({Phase.CONNECT, Phase.AUTH, Phase.MAIL})
 
 
 class Scope(StrEnum):
-    """What a trouble concerns."""
+    """What a trouble concerns: the whole server, or one message."""
 
     SERVER = "server"
     """Every message: nothing can be sent until the server or a setting changes. It opens the breaker."""
@@ -54,7 +54,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Permanent:
-    """The server will never take this mail for this recipient."""
+    """The server will never accept this mail for this recipient."""
 
     code: int
     text: str
@@ -64,9 +64,9 @@ class Permanent:
 class Trouble:
     """Nothing is settled; try again later.
 
-    `reason` is fit for logs, `text` (the server's words) is not: the text may name the recipient. `may_be_sent`: the
-    whole mail was sent and no clear answer came. `code` is None when no reply came. `setting` names the option that an
-    operator has to change, if that is the cause.
+    `reason` may be logged. `text`, the server's reply, must not be logged, because it may name the recipient.
+    `may_be_sent` says that the whole mail was sent and no clear answer came. `code` is None if no reply came. `setting`
+    names the option that an operator has to change, if an option is the cause.
     """
 
     reason: str
@@ -79,11 +79,11 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class DomainBusy:
-    """No try was made: a quarter of the connections wait for slow answers about this recipient's domain."""
+    """No try was made, because a quarter of the connections wait for slow answers about this recipient's domain."""
 
 
 def refused(phase: Phase, code: int, text: str) -> Permanent | Trouble:
-    """Return the meaning of a reply that is not the hoped-for one. Code 0 stands for bytes that are no reply."""
+    """Return the meaning of a reply that is not the wanted one. Code 0 stands for bytes that are no reply."""
     if code in LOGIN_REFUSALS:
         reason = f"the mail server answers {code} at {phase}: {LOGIN_REFUSALS[code]}"
         return Trouble(reason, scope=Scope.SERVER, code=code, text=text, setting=_setting_for(phase, code))
@@ -101,7 +101,7 @@ def refused(phase: Phase, code: int, text: str) -> Permanent | Trouble:
 
 
 def unanswered(phase: Phase, reason: str) -> Trouble:
-    """Return the meaning of a reply that did not come."""
+    """Return the meaning of a missing reply."""
     return Trouble(
         f"the mail server gives no answer at {phase}: {reason}",
         may_be_sent=phase is Phase.DOT,
@@ -115,7 +115,7 @@ def unreachable(reason: str) -> Trouble:
 
 
 def misconfigured(reason: str, setting: str) -> Trouble:
-    """Return the trouble of a server that cannot be used with a setting as it is."""
+    """Return the trouble of a server that cannot be used with the present value of a setting."""
     return Trouble(f"the mail server {reason}: check {setting}", scope=Scope.SERVER, setting=setting)
 
 
@@ -126,6 +126,6 @@ def _scope(phase: Phase) -> Scope:
 def _setting_for(phase: Phase, code: int) -> str | None:
     if code == 538:  # RFC 4954 6: encryption required for the requested mechanism
         return "--smtp-tls"
-    if code in LOGIN_REFUSALS or (phase is Phase.AUTH and code >= 500):  # a refusal for good
+    if code in LOGIN_REFUSALS or (phase is Phase.AUTH and code >= 500):  # a permanent refusal
         return "--smtp-url"
     return "--mail-from and --envelope-from" if phase is Phase.MAIL and code >= 500 else None  # as above

@@ -50,7 +50,7 @@ class Rounds:
     async def settle(
         self, delivery: Delivery, work: Attempt | RefusedMessage, slot: Slot, is_ours: IsOurs, *, key: str
     ) -> None:
-        """Settle one delivery, or leave it unsettled when stopping or when it is not ours any more."""
+        """Settle one delivery, or leave it unsettled if the consumer stops or the delivery is no longer ours."""
         await _Settling(self, delivery, work, slot, is_ours, key).run()
 
     def report_trouble(self, held: Held) -> None:
@@ -66,7 +66,7 @@ class Rounds:
             self._in_trouble.discard(source)
 
     def forget(self, sources: set[Source]) -> None:
-        """Let the next message in trouble report anew."""
+        """Forget the reported trouble, so that the next message in trouble is reported again."""
         self._in_trouble -= sources
 
 
@@ -127,7 +127,7 @@ class _Settling:
                 return await self._hold_for_inbox(outcome)
 
     async def _put_off(self, seconds: float) -> bool:
-        """Have the message come again later; False when its time has come here and now."""
+        """Put the message off until it is delivered again; return False if its next try is due at once."""
         if 0 < seconds <= WAIT_IN_PROCESS_SECONDS:
             with self._slots.waiting() as may_wait:
                 if may_wait:
@@ -174,7 +174,7 @@ class _Settling:
         return await self._held(held)
 
     async def _held(self, held: Held) -> bool:
-        """Wait a while; True when the message has been held for too long and was given back to the queue."""
+        """Wait a while; return True if the message has been held for too long and was returned to the queue."""
         self._held_by.add(held.source)
         self._rounds.report_trouble(held)
         self._failures += 1

@@ -1,8 +1,9 @@
-"""When a message is tried, and through which retry queue it waits. No I/O: times and durations in, durations out.
+"""Decides when a message is tried, and in which retry queue it waits. No I/O: times and durations are arguments.
 
-Each step of the schedule is a queue that keeps a message for the time in its name. After the first try that was put
-off the message waits the first step, then the second, and the last step repeats until the time for trying is over. A
-message may come back before its time (its row says when): then it waits again, in the largest step not above the rest.
+Each step of the schedule is a queue that keeps a message for the time in its name. After the first failed try the
+message waits in the first step, then in the second, and the last step repeats until the time for trying is over. A
+message may come back before its time, which its row states. Then it waits again, in the largest step that is not longer
+than the remaining time.
 """
 
 import re
@@ -22,7 +23,7 @@ class ScheduleError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One retry queue: its name is `email.retry.` and this name, which is its routing key too."""
+    """One retry queue: its name is `email.retry.` and this name, and its routing key is this name."""
 
     name: str
     seconds: int
@@ -30,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The steps in rising order, at least one."""
+    """The steps in increasing order, at least one."""
 
     steps: tuple[Step, ...]
 
@@ -49,7 +50,7 @@ class Schedule:
 
     @property
     def shortest(self) -> Step:
-        """The step for what is to be tried again soon."""
+        """Return the step for messages that are to be tried again soon."""
         return self.steps[0]
 
     def after(self, attempts: int) -> Step:
@@ -57,7 +58,7 @@ class Schedule:
         return self.steps[min(max(attempts, 1), len(self.steps)) - 1]
 
     def step_for(self, seconds: float) -> Step:
-        """Return the largest step not above this wait, or the shortest step."""
+        """Return the largest step that is not longer than this wait, or the shortest step."""
         fitting = [step for step in self.steps if step.seconds <= seconds]
         return fitting[-1] if fitting else self.shortest
 
@@ -92,7 +93,7 @@ class Period:
         return max((self.not_before - now).total_seconds(), 0.0) if self.not_before is not None else 0.0
 
     def deadlines(self, now: datetime, *, tried_seconds: float, retry_seconds: float) -> Deadlines:
-        """Return what is left of `retry_seconds`, which count from `not_before` on, and of the publisher's time."""
+        """Return the rest of `retry_seconds`, which count from `not_before` on, and of the publisher's time."""
         if self.not_before is not None:
             tried_seconds = min(tried_seconds, (now - self.not_before).total_seconds())
         expiry = None if self.expires_at is None else (self.expires_at - now).total_seconds()
@@ -102,9 +103,9 @@ class Period:
 def wait_seconds(
     schedule: Schedule, attempts: int, deadlines: Deadlines, *, at_least: float = 0.0
 ) -> float | None:
-    """Return the wait before the next try after `attempts` tries; None when the time for trying is over.
+    """Return the wait before the next try after `attempts` tries; None if the time for trying is over.
 
-    The wait never passes the end of the time for trying or the publisher's expiry: the last try comes just then.
+    The wait never passes the end of the time for trying or the publisher's expiry; the last try is made at that time.
     """
     if deadlines.trying <= 0:
         return None

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 class ServerWatch:
-    """The breaker of one mail server. `probe` returns the trouble that the server has now, None when it is well."""
+    """The breaker of one mail server. `probe` returns the trouble that the server has now, or None."""
 
     def __init__(
         self,
@@ -43,15 +43,15 @@ class ServerWatch:
 
     @property
     def reason(self) -> str:
-        """What is wrong with the mail server; empty when it is well."""
+        """Return what is wrong with the mail server; the text is empty if the server works."""
         return self._breaker.reason
 
     def succeeded(self) -> None:
-        """Note that the server took a mail."""
+        """Record that the server accepted a mail."""
         self._breaker.succeeded(time.monotonic())
 
     def report(self, trouble: Trouble, recipient: str) -> None:
-        """Note a try that ended in trouble; `recipient` names the recipient for telling recipients apart."""
+        """Record a try that ended in trouble; `recipient` only serves to tell recipients apart."""
         now, is_news = time.monotonic(), False
         if trouble.scope is Scope.SERVER:
             may_be_busy = trouble.code in (None, SERVICE_CLOSING)

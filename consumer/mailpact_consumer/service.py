@@ -47,13 +47,9 @@ from mailpact_consumer.slots import LETTER_SLOTS, Slot, Slots
 from mailpact_consumer.smtp_session import Server, tls_context
 from mailpact_consumer.template_folder import load_templates
 
-STOP_SECONDS = (
-    15  # for mail in flight; the whole process has 20, some of them for recording and saying goodbye
-)
-RECORD_SECONDS = 3  # for recording what was cut off
-LETTER_CONFIRM_SECONDS = (
-    600.0  # longer than most alarms; RabbitMQ closes the channel of whoever holds a message for 30 min
-)
+STOP_SECONDS = 15  # for mails that are being sent; the process has 20 s in all, to record outcomes and close connections too
+RECORD_SECONDS = 3  # for recording mails without an answer
+LETTER_CONFIRM_SECONDS = 600.0  # longer than most alarms; RabbitMQ closes the channel of a consumer that holds a message for 30 min
 OPEN_SECONDS = 3  # for the publishers of letters and retry copies, at the start of each session
 
 log = structlog.get_logger()
@@ -73,7 +69,7 @@ class Consumer:
         self._rounds = Rounds(services, slots, self.stopping)
 
     async def handle(self, delivery: Delivery, is_ours: IsOurs, slot: Slot) -> None:
-        """Settle one delivery, or leave it unsettled when stopping or when it is not ours any more."""
+        """Settle one delivery, or leave it unsettled if the consumer stops or the delivery is no longer ours."""
         services = self._services
         assigned_id = "" if delivery.message.message_id else services.new_id()
         identity = identify(delivery.message, assigned_id=assigned_id)
@@ -136,13 +132,13 @@ async def running(
     health: socket.socket | None = None,
     collectors: Iterable[Collector] = (),
 ) -> AsyncIterator[Consumer]:
-    """Run one consumer until the caller leaves; `health` listens for `/livez`, `/readyz` and `/metrics`.
+    """Run one consumer until the context ends; `health` listens for `/livez`, `/readyz` and `/metrics`.
 
-    `collectors` add numbers of the caller's to `/metrics`.
+    `collectors` add the caller's own numbers to `/metrics`.
 
-    The broker and the mail server may be away, now or later. Raises DatabaseUnavailable, SchemaUnknown or
-    OlderConsumersAlive when the inbox cannot be used, and TopologyMismatch (in an exception group) when a queue of ours
-    is not as the contract says. Raises TemplateFolderError when the operator's templates cannot be used.
+    The broker and the mail server may be down, now or later. Raises DatabaseUnavailable, SchemaUnknown or
+    OlderConsumersAlive if the inbox cannot be used, and TopologyMismatch (in an exception group) if a queue of ours
+    differs from the contract. Raises TemplateFolderError if the operator's templates cannot be used.
     """
     async with (
         open_database(settings.inbox_url, joins_statements=True) as database,
@@ -203,7 +199,7 @@ async def _wired(
     finally:
         await services.mail_server.close()
         await services.inbox.finish()
-        with suppress(DatabaseUnavailable):  # then the row looks dead after ten seconds, as after a crash
+        with suppress(DatabaseUnavailable):  # then the row counts as dead after ten seconds, as after a crash
             await services.liveness.withdraw()
         log.info("the consumer has stopped")
 

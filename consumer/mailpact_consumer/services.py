@@ -1,4 +1,4 @@
-"""What a try needs of the world outside."""
+"""The services that a try uses: inbox, mail server, broker."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from mailpact_consumer.settle import Settlement
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a try needs of the world outside. `utc_now` returns the time by the database's clock, aware."""
+    """The services that a try uses. `utc_now` returns the time by the database's clock, with a time zone."""
 
     inbox: Inbox
     liveness: Liveness

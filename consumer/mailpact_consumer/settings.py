@@ -1,4 +1,4 @@
-"""What an operator sets for a consumer."""
+"""The settings of a consumer, which an operator chooses."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +11,7 @@ from mailpact_consumer.smtp_url import SmtpUrl
 
 
 class SmtpTls(StrEnum):
-    """Return whether a connection by `smtp://` is encrypted with STARTTLS; `smtps://` always is."""
+    """Whether a connection by `smtp://` is encrypted with STARTTLS; `smtps://` is always encrypted."""
 
     OPPORTUNISTIC = "opportunistic"
     """If the server offers STARTTLS."""
@@ -21,7 +21,7 @@ class SmtpTls(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConsumerSettings:
-    """One consumer process. `mail_from` is the From of every mail that names no sender of its own."""
+    """The settings of one consumer process. `mail_from` is the From of every mail whose message names no sender."""
 
     amqp_url: AmqpUrl
     smtp_url: SmtpUrl
@@ -55,15 +55,15 @@ class ConsumerSettings:
 
     @property
     def mail_domain(self) -> str:
-        """The domain that mails come from: right side of their Message-IDs, and our name in EHLO."""
+        """Return the domain of mails: the right side of their Message-IDs, and our name in EHLO."""
         return self.mail_from.domain
 
     @property
     def sender(self) -> str:
-        """The address in MAIL."""
+        """Return the address for the MAIL command."""
         return self.envelope_from or self.mail_from.address
 
     @property
     def tls(self) -> SmtpTls:
-        """What `smtp_tls` comes to: a password never travels without encryption."""
+        """Return the TLS mode that is used: a password is never sent without encryption."""
         return self.smtp_tls if self.smtp_url.password is None else SmtpTls.REQUIRED

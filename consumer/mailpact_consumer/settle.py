@@ -61,12 +61,12 @@ class Settlement:
         self._journey = journey
         self._ids = InFlight()
         self._letter_window = LetterWindow()
-        self._log = log.bind()  # the module's logger is bound anew for each line
+        self._log = log.bind()  # without this, structlog would bind the module's logger again for each line
 
     async def sent(self, sent: Sent, event: StatusEvent, *, events: int, timestamp: datetime | None) -> None:
-        """Record the mail that the server took; `events` counts the row's status events with this one.
+        """Record the mail that the server accepted; `events` counts the row's status events including this one.
 
-        `timestamp` is the message's own, from which the way to the reader is measured.
+        `timestamp` is the message's own; the time to delivery is measured from it.
         """
         self._metrics.sent(timestamp)
         recorded_at = await _until_committed(lambda: self._inbox.record_sent(sent))
@@ -76,7 +76,7 @@ class Settlement:
         self._events.recorded(Reported(key, events, recorded_at), event)
 
     async def moved(self, transition: Transition, event: StatusEvent | None, *, events: int) -> bool:
-        """Record a transition; False when the row is not as it was seen, so decide again."""
+        """Record a transition; return False if the row has changed since it was read, so decide again."""
         moved_at = await _until_committed(lambda: self._inbox.move(transition))
         if moved_at is None:
             return False
@@ -93,11 +93,11 @@ class Settlement:
         self._events.recorded(reported, event)
 
     def announce(self, event: StatusEvent) -> None:
-        """Publish a status event that no row holds."""
+        """Publish a status event that is stored in no row."""
         self._events.once(event)
 
     async def buried(self, letter: Message, *, key: str) -> Outcome:
-        """Write a dead letter; anything but CONFIRMED means that it has to be written again.
+        """Publish a dead letter; for any result except CONFIRMED, the letter must be published again.
 
         The broker's answer is waited for up to 10 minutes, because a blocking broker answers when the alarm is over.
         """
@@ -117,7 +117,7 @@ class Settlement:
         return await self._letters.is_blocked()
 
     async def put_off(self, copy: Message, step: Step, *, key: str) -> Outcome:
-        """Write the retry copy; anything but CONFIRMED means that it has to be written again."""
+        """Publish the retry copy; for any result except CONFIRMED, the copy must be published again."""
         async with self._ids.hold(copy.message_id or ""):
             outcome = await self._retries.publish(copy, exchange=RETRY_EXCHANGE, routing_key=step.name)
         if outcome is Outcome.CONFIRMED:
@@ -125,7 +125,7 @@ class Settlement:
         return outcome
 
     async def done(self, delivery: Delivery, *, key: str) -> None:
-        """Ack. If its channel is gone the message comes again and is found to be done."""
+        """Acknowledge the message. If its channel is closed, it is delivered again and then recognised as done."""
         if await delivery.ack():
             self._journey.reach(Point.ACKED, key)
 

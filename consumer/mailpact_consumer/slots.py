@@ -22,24 +22,24 @@ LETTER_SLOTS = 32
 
 
 class Slot:
-    """One message's place among those that are worked on; given back once, early or at the end."""
+    """One message's place among the messages that are worked on; it is released once, early or at the end."""
 
     def __init__(self, give_back: Callable[[], None]) -> None:
         self._give_back: Callable[[], None] | None = give_back
 
     def give_back(self) -> None:
-        """Let another message be worked on."""
+        """Release the slot, so that another message can be worked on."""
         if self._give_back is not None:
             give_back, self._give_back = self._give_back, None
             give_back()
 
     def given_back_when_slow(self) -> "_Patience":
-        """Return a context that gives the slot back if the work inside takes 1 second."""
+        """Return a context that releases the slot if the work inside takes 1 second."""
         return _Patience(self)
 
 
 class _Patience:
-    """The context; a generator would take several times as long, for every mail."""
+    """The context of `given_back_when_slow`; a generator would take several times as long for each mail."""
 
     __slots__ = ("_slot", "_timer")
 
@@ -78,7 +78,7 @@ class Slots:
 
     @contextmanager
     def waiting(self) -> Iterator[bool]:
-        """Enter to wait in process for a moment; False when a quarter of the slots do so already."""
+        """Yield True while a message waits for a short time in the process; False if a quarter of the slots do so."""
         if self._waiting >= self._quarter:
             yield False
             return
@@ -89,7 +89,7 @@ class Slots:
             self._waiting -= 1
 
     def take_letter_slot(self) -> bool:
-        """Take one of the places for messages whose letter cannot be written now; False when there is none."""
+        """Take a slot for a message whose letter cannot be written now; return False if no slot is free."""
         if self._letters >= LETTER_SLOTS:
             return False
         self._letters += 1

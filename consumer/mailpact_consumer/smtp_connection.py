@@ -31,7 +31,7 @@ def _ignore(*, is_slow: bool) -> None:
 
 
 class Connection(asyncio.Protocol):
-    """One connection. Whoever opened it calls `close`."""
+    """One connection. The code that opens it calls `close`."""
 
     def __init__(self) -> None:
         self.tell_slow: Callable[..., None] = _ignore
@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = ReplyParser()
         self._replies: list[Reply] = []
-        self._wanted = 1  # a server speaks first
+        self._wanted = 1  # the server sends the greeting first
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._waits_since, self._limit_seconds, self._is_slow = 0.0, 0.0, False
@@ -149,7 +149,7 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
-        """See how long the answer has been waited for, and look again when the next limit passes."""
+        """Check how long the answer has been missing, and check again when the next limit is reached."""
         self._timer = None
         if self._waiter is None or self._lost is not None:
             return

@@ -14,16 +14,16 @@ from functools import lru_cache
 NO_CODE = 0
 KEPT_LINE_BYTES = 1_000
 KEPT_LINES = 100
-MAX_REPLY_BYTES = 1 << 20  # a server that sends more than that in one reply never ends it
+MAX_REPLY_BYTES = 1 << 20  # a longer reply is never completed
 
 _LINE = re.compile(rb"([0-9]{3})(?:([-\s])(.*)|([^-\s0-9].*)|)", re.DOTALL)
-_LEADING_DOT = re.compile(rb"\n\.")  # half the time of a search for these two bytes with `in`
+_LEADING_DOT = re.compile(rb"\n\.")  # takes half the time of a search for these two bytes with `in`
 _NOT_IN_A_COMMAND = re.compile(r"[^\x20-\x7e]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class ReplyTooLong(Exception):
-    """One reply has more than 1 MiB, so its end will not come."""
+    """One reply has more than 1 MiB; its end is not waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class Reply:
 
     @property
     def kind(self) -> int:
-        """The first digit: 2 is success, 3 is "go on", 4 is a refusal for now, 5 is a refusal for good."""
+        """Return the first digit: 2 is success, 3 asks for more, 4 is a temporary and 5 a permanent refusal."""
         return self.code // 100
 
     @property
     def text(self) -> str:
-        """All lines as one. The text may name the recipient, so it is not for logs."""
+        """Return all lines as one. The text may name the recipient, so it must not be logged."""
         return " ".join(self.lines).strip()
 
 
@@ -60,7 +60,7 @@ class ReplyParser:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether nothing of a next reply has come."""
+        """Return whether no byte of a next reply has arrived."""
         return not self._line_bytes and self._code is None
 
     def feed(self, data: bytes) -> list[Reply]:
@@ -107,9 +107,9 @@ class ReplyParser:
         return reply
 
 
-@lru_cache(maxsize=256)  # servers repeat the same few lines
+@lru_cache(maxsize=256)  # servers send the same few lines again and again
 def _reply_of_one_line(line: bytes) -> Reply | None:
-    """Return the reply that is this line, without its line end; None for any other line."""
+    """Return the reply that consists of this line, without its line end; None for any other line."""
     match = _LINE.fullmatch(line.rstrip(b"\r"))
     if match is None or match[2] == b"-":
         return None
@@ -142,7 +142,7 @@ def command(*words: str) -> bytes:
 
 
 def mail_data(mail: bytes) -> bytes:
-    """Return a mail as it follows DATA: all line ends are CRLF, leading dots are doubled, the final dot is last."""
+    """Return a mail as it follows DATA: all line ends are CRLF, leading dots are doubled, a final dot is added."""
     text = b"\r\n".join(mail.splitlines())
     first = b"." if text.startswith(b".") else b""
     return first + _LEADING_DOT.sub(b"\n..", text) + b"\r\n.\r\n"

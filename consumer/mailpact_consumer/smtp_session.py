@@ -15,7 +15,7 @@ from mailpact_consumer.smtp_url import SmtpUrl
 
 CONNECT_SECONDS = 30
 COMMAND_SECONDS = 300  # RFC 5321 4.5.3.2: 5 minutes for greeting, MAIL and RCPT
-# Besides 500 and 502 (RFC 5321 3.2), what servers answer that know EHLO but not our words (4.1.4).
+# 500 and 502 (RFC 5321 3.2), and the codes with which other servers refuse an EHLO (4.1.4).
 EHLO_UNKNOWN = frozenset({500, 501, 502, 503, 504, 550})
 MECHANISM_UNKNOWN = 504
 PLAIN, LOGIN = "PLAIN", "LOGIN"
@@ -23,7 +23,7 @@ PLAIN, LOGIN = "PLAIN", "LOGIN"
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a session goes and how. `name` is what EHLO says about us."""
+    """The server of a session, and how to reach it. `name` is our name in EHLO."""
 
     url: SmtpUrl
     tls: SmtpTls
@@ -33,7 +33,7 @@ class Server:
 
 @dataclass(slots=True)
 class Session:
-    """A connection on which MAIL may be said."""
+    """A connection on which MAIL may be sent."""
 
     connection: Connection
     has_pipelining: bool
@@ -58,7 +58,7 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 async def open_session(server: Server) -> Session | Trouble:
-    """Return a session that is ready for MAIL, or the trouble in the way; what was opened is closed then."""
+    """Return a session that is ready for MAIL, or the trouble that prevented it; then the connection is closed."""
     try:
         connection = await _connect(server)
     except ssl.SSLError as error:
@@ -75,7 +75,7 @@ async def open_session(server: Server) -> Session | Trouble:
         trouble = _tls_trouble(error)
     except OSError as error:
         trouble = unreachable(_named(error))
-    except BaseException:  # a cancellation: nobody else knows of this connection
+    except BaseException:  # also after a cancellation, because no other code knows this connection
         connection.close()
         raise
     connection.close()
@@ -107,7 +107,7 @@ async def _introduce(connection: Connection, server: Server) -> Session:
     if server.url.password is not None:
         try:
             await _log_in(connection, server.url, offered)
-        except NoAnswer as error:  # some servers hang up on a login that they refuse
+        except NoAnswer as error:  # some servers close the connection when they refuse a login
             raise _Refused(unanswered(Phase.AUTH, str(error))) from error
     return Session(connection, has_pipelining="PIPELINING" in offered)
 
@@ -149,7 +149,7 @@ async def _log_in(connection: Connection, url: SmtpUrl, offered: Mapping[str, st
         if mechanism == PLAIN:
             answer = _base64(f"\0{user}\0{password}")
             reply = await _ask(connection, command("AUTH", PLAIN, answer))
-            if reply.kind == 3:  # a server that does not read what stands behind PLAIN asks for it
+            if reply.kind == 3:  # a server that ignores the data after PLAIN asks for them
                 reply = await _ask(connection, command(answer))
         else:
             reply = await _log_in_by_steps(connection, user, password)

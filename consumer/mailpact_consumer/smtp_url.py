@@ -21,7 +21,7 @@ class SmtpUrl:
 
     @classmethod
     def parse(cls, text: str) -> "SmtpUrl":
-        """Read an SMTP URL; raise SettingsError for anything that would have to be ignored."""
+        """Return the value of an SMTP URL; raise SettingsError for any part that would be ignored."""
         url = split_url(text, {"smtp", "smtps"}, "smtp://127.0.0.1:1025")
         if url.netloc.count("@") > 1 or url.query or url.fragment or url.path not in ("", "/"):
             raise SettingsError(

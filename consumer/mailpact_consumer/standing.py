@@ -16,10 +16,11 @@ TOKEN_NAMESPACE = UUID("0d3f5c77-6a1b-5e0f-8f52-7b9a4c2d6e18")
 
 @value
 class Standing:
-    """The row as this try knows it: what the next transition compares and counts on. `seen` is None without a row.
+    """The row as this try knows it; the next transition is compared with these values. `seen` is None without a row.
 
-    `is_claimed` says that this try has put the row to `sending`. `is_uncertain` says that an earlier try may have been
-    a mail and that the row does not count this yet: a claim counts it, and so must any other transition.
+    `is_claimed` says that this try has set the row to `sending`. `is_uncertain` says that an earlier try may have sent
+    a mail and that the row does not count this mail yet: a claim counts it, and every other transition must count it
+    too.
     """
 
     seen: Seen | None
@@ -32,7 +33,7 @@ class Standing:
 
     @classmethod
     def of_row(cls, row: Row | None, *, is_uncertain: bool) -> "Standing":
-        """Return what a row says as it was read; None stands for no row."""
+        """Return the values of a row that was just read; None stands for no row."""
         if row is None:
             return cls(None, 0, 0, 0, 0.0, is_uncertain=is_uncertain)
         seen = Seen(row.state, row.token)
@@ -42,7 +43,7 @@ class Standing:
 
     @classmethod
     def of_claim(cls, claim: Claim) -> "Standing":
-        """Return what the row says since it was claimed."""
+        """Return the values of the row after the claim."""
         seen = Seen(State.SENDING, claim.token)
         return cls(seen, claim.attempts, claim.unanswered, claim.events, claim.tried_seconds, is_claimed=True)
 
@@ -72,9 +73,9 @@ class Tried:
 
 
 def failed_token(key: Key, ending: Ending) -> str:
-    """Return the token of a failure: the same for the same failure, so that either copy of its letter reopens it.
+    """Return the token of a failure: always the same, so that each copy of the failure's letter reopens it.
 
-    A crash can make a letter twice.
+    A crash can cause two copies of a letter.
     """
     name = f"{key.message_id}\0{key.recipient_sha256}\0{ending.code}\0{ending.attempts}"
     return str(uuid5(TOKEN_NAMESPACE, name))

@@ -1,7 +1,7 @@
-"""Writes status events, `email-status/1`: what became of one mail. No I/O: values in, the event's body out.
+"""Writes status events, `email-status/1`: the outcome of one mail. No I/O: values in, the event's body out.
 
-An event is written with its outcome and stays in the inbox until the broker has confirmed the event. Its id is
-derived from its content, so that readers can recognise a copy that was published after a crash.
+An event is written with its outcome and stays in the inbox until the broker has confirmed the event. Its id is derived
+from its content, so that readers can recognise a copy that was published after a crash.
 """
 
 import hashlib
@@ -24,15 +24,15 @@ TYPE = "email-status.v1"
 APP_ID = "mailpact-consumer"
 EVENT_NAMESPACE = UUID("b7a1f0de-3c52-5d1b-9a44-0c6d8b1e7f23")
 
-_JSON = json.JSONEncoder(separators=(",", ":"))  # `json.dumps` would make one for each event
-_text = encode_basestring_ascii  # a text as JSON; the encoder is only worth its start for values in values
+_JSON = json.JSONEncoder(separators=(",", ":"))  # `json.dumps` would make an encoder for each event
+_text = encode_basestring_ascii  # writes a text as JSON; the full encoder pays off only for nested values
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?=\s|$)")
 _PUBLISHER_ID_CHARACTERS = 255
-LEAST_CODE, GREATEST_CODE = 200, 599  # of the contract
+LEAST_CODE, GREATEST_CODE = 200, 599  # limits of the contract
 
 
 class Event(StrEnum):
-    """What happened; the routing key of the event."""
+    """The kind of event, which is also its routing key."""
 
     SENT = "sent"
     DEFERRED = "deferred"
@@ -45,20 +45,20 @@ class Event(StrEnum):
 
 @value
 class SmtpReply:
-    """What the mail server answered."""
+    """The mail server's reply."""
 
     code: int
     text: str
 
     @property
     def words(self) -> str:
-        """The text as one line of at most 500 visible characters."""
+        """Return the text as one line of at most 500 visible characters."""
         return one_line(self.text)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no mail."""
+    """The reason why there is no mail."""
 
     code: ErrorCode
     detail: str = ""
@@ -66,7 +66,7 @@ class Failure:
 
 @value
 class About:
-    """Which message the events are about; `contract` is None when the message named none that is served."""
+    """The message of the events; `contract` is None if the message names no contract that is served."""
 
     identity: Identity
     contract: str | None
@@ -85,14 +85,14 @@ class StatusEvent:
 
     @classmethod
     def read(cls, body: str) -> "StatusEvent":
-        """Read an event from its body. Raises ValueError or KeyError for a body that is none of ours."""
+        """Return the event that a body contains. Raises ValueError or KeyError for a body that is not one of ours."""
         members = json.loads(body)
         occurred_at = datetime.fromisoformat(members["occurred_at"])
         return cls(members["id"], members["event"], members["message_id"], occurred_at, body)
 
     @property
     def line(self) -> str:
-        """The body as it lies in the inbox, with a line end."""
+        """Return the body as the inbox stores it, with a line end."""
         return f"{self.body}\n"
 
     def message(self) -> Message:

@@ -41,14 +41,14 @@ class TemplateFolderError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TemplateContract:
-    """What the data of a template obey, and examples of such data."""
+    """The rule for a template's data, and examples of such data."""
 
     validator: Validator
     examples: Sequence[JsonObject]
 
 
 class InstalledTemplates:
-    """The templates of all folders. Filling one reads no file."""
+    """The templates of all folders. Filling a template reads no file."""
 
     def __init__(self, sources: Mapping[str, str], contracts: Mapping[str, TemplateContract]) -> None:
         self._sandbox = Sandbox(sources)
@@ -65,7 +65,7 @@ class InstalledTemplates:
         return sorted(self._digests)
 
     def contract(self, name: str, version: int) -> TemplateContract | None:
-        """Return what the data of a template obey, or None if no such template is installed."""
+        """Return the contract of a template's data, or None if no such template is installed."""
         return self._contracts.get(f"{name}/{version}")
 
     def find(self, name: str, version: int, locale: str) -> str | None:
@@ -82,7 +82,7 @@ class InstalledTemplates:
         return {template.removeprefix(prefix) for template in self._digests if template.startswith(prefix)}
 
     def fill(self, name: str, version: int, locale: str, data: JsonObject) -> FilledTemplate | Refusal:
-        """Return the filled template, or why there is none; a pointer is that of the whole message."""
+        """Return the filled template, or the reason why there is none; a pointer is that of the whole message."""
         template = self.find(name, version, locale)
         if template is None:
             detail = "no template of this name and version is installed for the locale"
@@ -112,9 +112,9 @@ class InstalledTemplates:
 
 
 def load_templates(catalogue: Catalogue, folder: Path | None = None) -> InstalledTemplates:
-    """Return Mailpact's own templates and those of the operator's `folder`, which are checked.
+    """Return Mailpact's own templates and the operator's templates from `folder`, which are checked.
 
-    Raises TemplateFolderError. Mailpact's own are compiled when they are first needed.
+    Raises TemplateFolderError. Mailpact's own templates are compiled when they are first needed.
     """
     sources = _sources(OWN_FOLDER)
     schemas: dict[str, JsonObject] = {}
@@ -129,7 +129,7 @@ def load_templates(catalogue: Catalogue, folder: Path | None = None) -> Installe
 
 
 def _places(sources: Mapping[str, str]) -> Sequence[str]:
-    """Return the places NAME/VERSION; raises TemplateFolderError where a locale lacks one of its files."""
+    """Return the places NAME/VERSION; raise TemplateFolderError if a locale lacks one of its files."""
     places = dict.fromkeys(name.rpartition("/")[0] for name in sources if "/" in name)
     for name in sources:
         stem, dot, _ = name.rpartition(".")
@@ -150,7 +150,7 @@ def _sources(folder: Path) -> dict[str, str]:
         name = path.relative_to(folder).as_posix()
         if not any(
             part.startswith(".") for part in path.relative_to(folder).parts
-        ):  # an editor's or a system's
+        ):  # files of an editor or of the system
             _check_name(folder, name)
             found[name] = _text(path)
     return found

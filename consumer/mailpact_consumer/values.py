@@ -1,8 +1,8 @@
 """Makes classes of immutable values that are cheap to make.
 
-A frozen dataclass sets each field by a call of `object.__setattr__`: that takes three times as long (measured: 2.3 us
-against 0.8 us for seven fields). A mail needs twenty values with a hundred fields. So the type checker keeps these
-values immutable, and not the interpreter.
+A frozen dataclass sets each field by a call of `object.__setattr__`, which takes three times as long (measured: 2.3 us
+against 0.8 us for seven fields). A mail needs twenty values with a hundred fields. Therefore the type checker, and not
+the interpreter, ensures that these values are immutable.
 """
 
 from dataclasses import dataclass, field

@@ -10,7 +10,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make both tables, where a start that was cut off has not made them already."""
+    """Make both tables, unless an interrupted start has made them already."""
     op.create_table(
         "inbox",
         sa.Column("message_id", sa.String(36), primary_key=True),

@@ -1,4 +1,4 @@
-"""Add what deferral, status events, replay and the bridge need. Consumers of the first release must have stopped."""
+"""Add columns for deferral, status events, replay and the bridge. Consumers of the first release must have stopped."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +14,7 @@ ALIVE_SECONDS = 10
 
 
 def upgrade() -> None:
-    """Add columns, indexes and a table, where a start that was cut off has not added them already."""
+    """Add columns, indexes and a table, unless an interrupted start has added them already."""
     connection = op.get_bind()
     _refuse_while_older_consumers_live(connection)
     inspector = sa.inspect(connection)
