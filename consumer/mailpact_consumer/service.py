@@ -47,9 +47,9 @@ from mailpact_consumer.slots import LETTER_SLOTS, Slot, Slots
 from mailpact_consumer.smtp_session import Server, tls_context
 from mailpact_consumer.template_folder import load_templates
 
-STOP_SECONDS = 15  # for mails that are being sent; the process has 20 s in all, to record outcomes and close connections too
+STOP_SECONDS = 15  # for mails that are being sent; the process has 20 s in all
 RECORD_SECONDS = 3  # for recording mails without an answer
-LETTER_CONFIRM_SECONDS = 600.0  # longer than most alarms; RabbitMQ closes the channel of a consumer that holds a message for 30 min
+LETTER_CONFIRM_SECONDS = 600.0  # longer than most alarms; RabbitMQ allows a message to be held for 30 min
 OPEN_SECONDS = 3  # for the publishers of letters and retry copies, at the start of each session
 
 log = structlog.get_logger()

@@ -1,4 +1,4 @@
-"""The CMS: a web site on which readers register.
+"""The example site, on which readers register.
 
 Each registration publishes exactly one message, which is never lost.
 """

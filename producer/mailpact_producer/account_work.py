@@ -11,7 +11,7 @@ from mailpact_producer.passwords import PasswordHashing
 
 @dataclass(frozen=True, slots=True)
 class AccountWork:
-    """What is needed to change accounts and to mail about the change.
+    """The tools for changing accounts and for mailing about the changes.
 
     `new_secret` returns 256 random bits as text.
     """

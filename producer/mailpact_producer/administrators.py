@@ -34,7 +34,7 @@ async def make_administrator(
 ) -> str:
     """Make an administrator of the account with this address, or of a new one, and enqueue the mail with the link.
 
-    Return the address as it is stored. Raises SettingsError for an address or a base URL that cannot stand in a mail,
+    Return the address as it is stored. Raises SettingsError for an address or a base URL that is not allowed in a mail,
     DatabaseUnavailable and SchemaUnknown.
     """
     await schema.prepare(database)

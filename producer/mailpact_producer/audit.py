@@ -48,7 +48,7 @@ def _at_once(act: Callable[[], object]) -> object:
 class Who:
     """The actor: the id of an account, or None; and the /24 or /64 network of the request.
 
-    `soon` calls what logs an entry, in the thread in which the program logs.
+    `soon` runs a function that logs an entry, in the thread in which the program logs.
     """
 
     account: int | None

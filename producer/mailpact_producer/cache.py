@@ -68,7 +68,7 @@ class PageCache:
         self._items[name] = _Item(key, kept, self._now() + TTL_SECONDS)
 
     def drop(self, keys: Sequence[str]) -> None:
-        """Drop what has one of these keys; "a/*" is everything below "a/", and "*" is everything."""
+        """Drop the items that have one of these keys; "a/*" means all keys below "a/", and "*" means all keys."""
         self.generation += 1
         for name, item in list(self._items.items()):
             if any(_matches(key, item.key) for key in keys):

@@ -2,12 +2,12 @@
 
     committed ─▶ confirmed ─▶ reported ─▶ sent ─▶ seen
     outbox       broker       consumer    mail    capture server,
-                                          server  where there is one to ask
+                                          server  if there is one
 
-One canary is under way at a time for all processes of the site. A canary ends when it has arrived, when an event tells
-that there will be no mail, or after ten minutes. It has arrived when the event `sent` has come and, where a viewer can
-be asked, the viewer has the mail; a canary that the mail server has taken is asked for until it is 1.5 intervals old.
-All times are microseconds since 1970 by the database's clock.
+One canary is under way at a time for all processes of the site. A canary ends when it has arrived, when an event says
+that there will be no mail, or after ten minutes. It has arrived when the event `sent` has come and, if the site asks a
+viewer, the viewer has the mail. The viewer is asked for a canary until the canary is 1.5 intervals old. All times are
+microseconds since 1970 by the database's clock.
 """
 
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ LATE_INTERVALS: Final = 1.5
 
 
 class Stage(StrEnum):
-    """How far a canary has come, as far as the site knows."""
+    """The last stage that a canary has reached, as far as the site knows."""
 
-    COMMITTED = "committed"  # it is in the outbox
-    CONFIRMED = "confirmed"  # the broker has it
-    REPORTED = "reported"  # a consumer has tried it, and the mail has not been taken
-    SENT = "sent"  # the mail server has taken the mail
+    COMMITTED = "committed"  # the message is in the outbox
+    CONFIRMED = "confirmed"  # the broker has the message
+    REPORTED = "reported"  # a consumer has tried to send the mail, and the server has not accepted it
+    SENT = "sent"  # the mail server has accepted the mail
     SEEN = "seen"  # the viewer has the mail
 
 
@@ -45,10 +45,10 @@ STUCK: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """What the database knows of the latest canary, and of those before it.
+    """The database's data about the latest canary and the ones before it.
 
-    `told` is the state that status events have told; QUEUED without an event. `waiting_since` is when the first canary
-    was begun that has not arrived since the last one that did; None if the latest has arrived.
+    `told` is the state according to status events; QUEUED without an event. `waiting_since` is when the first canary
+    was begun that has not arrived, counted after the last one that arrived; None if the latest canary has arrived.
     """
 
     message_id: str | None = None
@@ -70,7 +70,7 @@ class Canary:
         return self.ended_at is not None and self.waiting_since is None
 
     def stage(self, *, has_viewer: bool) -> Stage:
-        """Return how far the latest canary has come."""
+        """Return the last stage that the latest canary has reached."""
         if self.has_arrived:
             return Stage.SEEN if has_viewer else Stage.SENT
         if self.told is MailState.SENT:
@@ -87,7 +87,7 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask the viewer whether it has the mail; `is_last` ends the canary if the viewer has not."""
+    """Ask the viewer whether it has the mail; if `is_last` and the viewer does not have the mail, end the canary."""
 
     is_last: bool
 
@@ -112,13 +112,13 @@ _ENDS: Final = (MailState.FAILED, MailState.EXPIRED)
 
 
 def next_step(canary: Canary, now: int, *, interval_seconds: float, has_viewer: bool) -> Step:
-    """Decide what to do now. A clock that was put back ends a canary and does not delay the next one."""
+    """Decide the next step. A clock that was set back ends a canary and does not delay the next one."""
     age_seconds = (now - canary.started_at) / _SECOND
     if not canary.is_under_way:
         left = interval_seconds - age_seconds
         return Begin() if canary.message_id is None or not 0 < left <= interval_seconds else Wait(left)
     if canary.told is MailState.SENT:
-        # The viewer has a mail before the mail server says so: a mail that is not there by now does not come any more.
+        # The viewer has a mail before the mail server's event arrives: a mail that is missing now will not come.
         is_in_time = 0 <= age_seconds <= LATE_INTERVALS * interval_seconds
         return Ask(is_last=not is_in_time) if has_viewer else End(has_arrived=True)
     if canary.told in _ENDS or not 0 <= age_seconds <= LIFE_SECONDS:
@@ -129,10 +129,10 @@ def next_step(canary: Canary, now: int, *, interval_seconds: float, has_viewer: 
 def trouble(
     canary: Canary, now: int, watched_since: int, *, interval_seconds: float, has_viewer: bool
 ) -> str:
-    """Return why mail does not flow, in words for an operator; empty if it flows, as far as canaries tell.
+    """Return why mail does not flow, in words for an operator; empty if mail flows, as far as canaries show.
 
-    `watched_since` is when this process has begun to look. A break is told at most LATE_INTERVALS + 1 intervals after
-    the last canary that arrived: 150 s by default, also if a busy machine begins the next canary late.
+    `watched_since` is when this process began to watch. An outage is reported at most LATE_INTERVALS + 1 intervals
+    after the last canary that arrived: 150 s by default, also if a busy machine begins the next canary late.
     """
     late_seconds = LATE_INTERVALS * interval_seconds
     silent = (now - max(canary.arrived_at or 0, watched_since)) / _SECOND

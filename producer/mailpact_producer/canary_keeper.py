@@ -1,10 +1,10 @@
-"""Keeps the canary going: begins it, asks for it, ends it, and tells others that it has arrived.
+"""Begins canaries, asks the viewer for them, ends them, and calls the push URL when one has arrived.
 
     begin (a transaction with the outbox) ─▶ relay … ─▶ mail_status records events ─▶ ask the viewer ─▶ end ─▶ push
 
-Every process of the site does this, and the row in the database tells them apart: the process that changes the row
-first does the rest of the step, and the others find the row changed. Nothing here is in the way of the site: a call to
-another server has five seconds, and only a line in the log and a number tell that it failed.
+Every process of the site does this. The process that changes the row in the database first carries out the rest of the
+step, and the others find the row changed. No other part of the site waits for this: a call to another server has a
+limit of five seconds, and a failed call only causes a log line and increases a counter.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ log = structlog.get_logger()
 
 
 class CanaryKeeper:
-    """Keeps the canary going; `run` it in a task."""
+    """Runs the canary; call `run` in a task."""
 
     def __init__(
         self,
@@ -103,11 +103,11 @@ class CanaryKeeper:
             registry.register(metric)
 
     def wake(self) -> None:
-        """Say that the canary's row has changed."""
+        """Signal that the canary's row has changed."""
         self._woken.set()
 
     async def run(self) -> NoReturn:
-        """Keep the canary going until cancelled."""
+        """Run the canary until cancelled."""
         async with ClientSession(timeout=ClientTimeout(total=CALL_SECONDS)) as http:
             try:
                 while True:
@@ -130,7 +130,7 @@ class CanaryKeeper:
                 await self._woken.wait()
 
     async def _step(self, http: ClientSession) -> float:
-        """Do what is due; return after how many seconds to look again."""
+        """Carry out the step that is due; return after how many seconds to check again."""
         sighting = await self._database.transact(row.look)
         if self._watched_since is None:
             self._watched_since = sighting.now
@@ -180,7 +180,7 @@ class CanaryKeeper:
             log.warning("a canary has not arrived", message_id=canary.message_id, stage=str(stage))
 
     async def _is_seen(self, http: ClientSession, message_id: str) -> bool:
-        """Return whether the viewer has the mail; delete the mail there, so that canaries do not pile up."""
+        """Return whether the viewer has the mail; delete the mail there, so that canaries do not accumulate."""
         url = self._settings.viewer_url
         query = {"query": f"message-id:{message_id}", "limit": "1"}
         try:
@@ -206,7 +206,7 @@ class CanaryKeeper:
     def _report(self, what: str, error: Exception) -> None:
         more = self._reports.due(what, time.monotonic())
         if more is not None:
-            # Not the error's text, which may hold the URL, and the URL may be a secret.
+            # The error's text is not logged, because it may contain the URL, which may be secret.
             status = getattr(error, "status", None)
             log.warning(what, kind=type(error).__name__, status=status, unlogged_before=more)
 
@@ -222,7 +222,7 @@ class CanaryKeeper:
         )
 
     def described(self, sighting: Sighting) -> Mapping[str, object]:
-        """Return what `/health/mail` tells of the canary."""
+        """Return the canary's part of `/health/mail`."""
         canary, now = sighting.canary, sighting.now
         return {
             "message_id": canary.message_id,
@@ -236,7 +236,7 @@ class CanaryKeeper:
         }
 
     def refresh(self, sighting: Sighting | None) -> None:
-        """Bring the gauges up to date; None if the database cannot be asked."""
+        """Update the gauges; their values are NaN if the database does not answer."""
         unknown = float("nan")
         arrived_at = None if sighting is None else sighting.canary.arrived_at
         self._arrived.set(unknown if arrived_at is None else arrived_at / clock.SECOND)

@@ -1,6 +1,6 @@
-"""What a reader typed as a comment, and whether it can be a comment. Pure.
+"""Reads the text that a reader typed as a comment, and decides whether it can be a comment. Pure.
 
-A comment is plain text. Addresses of web pages in it are not made links, so that a comment is of little use to spam.
+A comment is plain text. Web addresses in a comment are not shown as links, so that spam has little use for comments.
 """
 
 import re

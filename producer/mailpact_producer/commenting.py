@@ -1,8 +1,8 @@
-"""What readers and administrators do with comments.
+"""The actions of readers and administrators on comments.
 
-A comment is shown at once if an earlier comment of the same reader was approved and the new text has no link. Any
-other comment waits until an administrator approves it. The same holds for a comment that is edited. A blocked reader
-writes nothing more, and the comments of that reader that wait are deleted.
+A comment is shown at once if an earlier comment of the same reader was approved and the new text has no link. Any other
+comment waits until an administrator approves it. The same holds for a comment that is edited. A blocked reader cannot
+write any more, and the waiting comments of this reader are deleted.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ MOST_IN_AN_HOUR: Final = 10
 
 
 class Commenting:
-    """Stores comments and what becomes of them. Each change names who makes it."""
+    """Stores comments and their changes. Each change names the person who makes it."""
 
     def __init__(self, database: Database, changes: Changes, key: bytes) -> None:
         self._database = database
@@ -37,7 +37,7 @@ class Commenting:
         self._key = key
 
     async def write(self, user: User, page_guid: str, text: str, form: str) -> CommentState | None:
-        """Store a comment and return who sees it; None if the page is gone. A form that is posted twice stores one.
+        """Store a comment and return who sees it; None if the page does not exist. A form posted twice stores one.
 
         Raises ReaderBlocked, TooManyComments.
         """
@@ -89,7 +89,7 @@ class Commenting:
         return await self._database.transact(lambda connection: comments.find(connection, comment_id))
 
     async def report(self, user: User, comment_id: int) -> None:
-        """Note that a reader finds a comment wrong."""
+        """Record that a reader reports a comment."""
         who = audit.current.get()
 
         def work(connection: Connection) -> None:
@@ -101,7 +101,7 @@ class Commenting:
         await self._database.transact(work)
 
     async def queue(self) -> tuple[Sequence[Comment], Sequence[User]]:
-        """Return the comments that an administrator has to look at, and the blocked readers."""
+        """Return the comments that an administrator has to check, and the blocked readers."""
         return await self._database.transact(
             lambda connection: (comments.queue(connection), users.blocked(connection))
         )
@@ -115,7 +115,7 @@ class Commenting:
         await self._moderate(comment_id, comments.remove, Act.COMMENT_REMOVED)
 
     async def block_author(self, comment_id: int) -> None:
-        """Delete a comment, block its author, and delete what else of the author waits; spare administrators."""
+        """Delete a comment, block its author, and delete the author's waiting comments; never block administrators."""
         who = audit.current.get()
 
         def work(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""Messages of the site, each checked against the contract that it is written under.
+"""Makes the site's messages, and checks each against its contract.
 
 A message is checked before it is stored, so that an invalid message is never stored. It is checked again before it is
 published, because another release may have written the row; this second check is skipped if this process has just
@@ -49,7 +49,7 @@ def mail_body(mail: Mail) -> bytes:
 
 
 def canary_body(address: str, site_name: str, expires_at: int) -> bytes:
-    """Return the body of the message that becomes a canary's mail; it is of no use after `expires_at`."""
+    """Return the body of the message that becomes a canary's mail; the message expires at `expires_at`."""
     text = (
         f"{site_name} sends this mail to test whether its mail flows, from its database to this mailbox.\r\n"
         "Nobody needs to read it, and it may be thrown away.\r\n"
@@ -110,7 +110,7 @@ class Writer:
         )
 
     def check(self, body: bytes) -> Refusal | None:
-        """Return why readers need not accept this body; None if it obeys the contract."""
+        """Return why readers may refuse this body; None if the body obeys the contract."""
         limits = self._binding.limits
         value = parse(body, max_bytes=limits.max_body_bytes, max_depth=limits.max_depth)
         if isinstance(value, Refusal):

@@ -1,8 +1,8 @@
-"""Reports the site's state to operators: whether the site can serve pages, and whether its mail flows.
+"""Reports the site's state to operators: whether the site can serve pages, and whether mail flows.
 
-An outage of the mail must not take the site down, so `/readyz` requires only the database. `/health/mail` answers 503
-while mail does not flow: the database or the broker is away, a message has waited in the outbox for more than two
-minutes, or the canary is late.
+An outage of the mail must not make the site unready, so `/readyz` requires only the database. `/health/mail` answers
+503 while mail does not flow: the database or the broker does not answer, a message has waited in the outbox for more
+than two minutes, or the canary is late.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ LOOK_SECONDS: Final = 3.0
 
 
 class Health:
-    """Looks at the site; `is_connected` tells whether the broker takes messages from this process."""
+    """Reports the site's state; `is_connected` returns whether the broker accepts messages from this process."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Health:
             self.registry.register(collector)
 
     async def conditions(self) -> Iterable[Condition]:
-        """Return what the site needs: the database; and, not required, that mail flows."""
+        """Return the conditions of the site: the database, and, which is not required, that mail flows."""
         try:
             flow = await self._flow.look()
         except DatabaseUnavailable as error:

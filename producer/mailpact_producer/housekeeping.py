@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 
 async def keep_house(database: Database) -> NoReturn:
-    """Delete what has ended, every five minutes, until cancelled."""
+    """Delete expired data every five minutes, until cancelled."""
     await asyncio.sleep(FIRST_SECONDS)
     while True:
         try:
@@ -48,7 +48,7 @@ async def keep_house(database: Database) -> NoReturn:
 
 
 async def clean(database: Database) -> int:
-    """Delete what has ended, in a transaction for each table; return how many accounts that were.
+    """Delete expired data, in a transaction for each table; return the number of deleted accounts.
 
     Raises DatabaseUnavailable.
     """

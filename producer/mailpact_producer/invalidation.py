@@ -3,8 +3,8 @@
     change ─▶ one transaction: rows, message ─▶ relay ─▶ exchange cache.invalidation ─▶ a queue for each process ─▶ drop
 
 The process that makes the change drops its own items as soon as the transaction is committed. Each process has an
-exclusive queue. After each connection the queue is new, so everything is dropped before the queue is consumed; while
-there is no connection nothing is taken from the cache.
+exclusive queue. After each connection the queue is new, so all items are dropped before the queue is consumed. While
+there is no connection, the cache is not used.
 """
 
 import asyncio
@@ -103,7 +103,7 @@ class Listener:
 
 
 class Changes:
-    """Makes changes of what may be cached, in transactions that also hold the message about the change."""
+    """Changes data that may be cached, in transactions that also store the message about the change."""
 
     def __init__(
         self,
@@ -123,9 +123,9 @@ class Changes:
         self._now_seconds = now_seconds
 
     async def transact(self, work: Callable[[Connection], T], keys: Keys) -> T:
-        """Do the work, and drop everywhere what has these keys. Raises what Database.transact raises.
+        """Do the work, and drop the items with these keys in all processes. Raises the errors of Database.transact.
 
-        `keys` is asked before the work is done.
+        `keys` is called before the work is done.
         """
         changed: list[str] = []
 

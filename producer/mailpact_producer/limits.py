@@ -1,4 +1,4 @@
-"""How much mail may be asked for, and for whom. Pure.
+"""The limits on requested mail. Pure.
 
 Anybody can fill in a form with the address of another person, and the site sends a mail to this address. So mails are
 counted for each mailbox and for each network over the last hour. There is no limit for the whole site, because an
@@ -35,9 +35,10 @@ class Limit:
 
 
 def folded_mailbox(email: str) -> str:
-    """Return the form of an ASCII address by which its mailbox is told for these limits, and for them only.
+    """Return the form of an ASCII address that identifies its mailbox, for these limits only.
 
-    Case is ignored, and so is what follows a + before the @, which many servers deliver to the same mailbox.
+    Upper and lower case make no difference. A part after a + before the @ is ignored, because many servers deliver it
+    to the same mailbox.
     """
     local_part, _, domain = email.casefold().rpartition("@")
     return f"{local_part.partition('+')[0] or local_part}@{domain}"

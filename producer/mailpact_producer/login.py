@@ -29,7 +29,7 @@ FREE_FAILURES_OF_NETWORK: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """A reader who is logged in; `secret` is for the browser's cookie. Without it the address is not confirmed yet."""
+    """A reader who is logged in. `secret` is for the browser's cookie; without it the address is not confirmed yet."""
 
     user: User
     secret: str | None
@@ -93,7 +93,7 @@ class Login:
         await self._database.transact(end)
 
     async def reader(self, secret: str) -> User | None:
-        """Return who is logged in under a session; None if it has ended."""
+        """Return the reader of a session; None if the session has ended."""
         return await self._database.transact(lambda connection: sessions.reader(connection, at_rest(secret)))
 
     async def _note(self, who: Who, act: Act, on: str) -> None:

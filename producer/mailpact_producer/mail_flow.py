@@ -1,4 +1,4 @@
-"""Decides whether mail flows, by what the database knows: the waiting messages of the outbox, and the canary."""
+"""Decides whether mail flows, from the database: the waiting messages of the outbox, and the canary."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ LONGEST_WAIT_SECONDS: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What the database tells of the mail; `trouble` is empty if mail flows, otherwise a sentence for operators."""
+    """The state of the mail according to the database; `trouble` is empty if mail flows, otherwise a sentence."""
 
     backlog: Backlog
     sighting: Sighting | None
@@ -32,11 +32,11 @@ class MailFlow:
         self.keeper = keeper
 
     async def look(self) -> Flow:
-        """Return what the database tells now. Raises DatabaseUnavailable."""
+        """Return the present state. Raises DatabaseUnavailable."""
         return await self._database.transact(self._look)
 
     def described(self, flow: Flow) -> Mapping[str, object] | None:
-        """Return what `/health/mail` tells of the canary; None without one."""
+        """Return the canary's part of `/health/mail`; None without a canary."""
         if self.keeper is None or flow.sighting is None:
             return None
         return self.keeper.described(flow.sighting)

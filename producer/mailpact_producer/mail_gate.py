@@ -35,7 +35,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class MailRequest:
-    """A request for a mail: whom it counts for. A limit is None if the site has no limit of that kind."""
+    """A request for a mail, with the limits that it counts towards; None means that the site has no such limit."""
 
     network: Limit | None
     mailbox: Limit | None
@@ -76,10 +76,10 @@ class MailGate:
 
     @contextmanager
     def working_on(self, request: MailRequest) -> Iterator[None]:
-        """Bound the work that this process does for one network before its requests are counted.
+        """Limit the work that this process does for one network before its requests are counted.
 
-        Raises NetworkFull if the network has reached its limit within the last minute, or has as many requests in work
-        as its limit allows in an hour.
+        Raises NetworkFull if the network has reached its limit within the last minute, or if as many of its requests
+        are being worked on as its limit allows in an hour.
         """
         if request.network is None:
             yield
@@ -124,7 +124,7 @@ class MailGate:
         return result
 
     async def admit_mailbox(self, email: str) -> bool:
-        """Count a mail that an administrator sends, for the mailbox alone; False if the mailbox has had its mails.
+        """Count a mail that an administrator sends, for the mailbox only; return False if the mailbox is at its limit.
 
         Raises DatabaseUnavailable.
         """

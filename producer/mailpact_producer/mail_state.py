@@ -1,10 +1,10 @@
-"""What became of a mail of the site, as `email-status/1` tells it. Pure.
+"""The state of a mail of the site, according to events of `email-status/1`. Pure.
 
     queued ─▶ deferred, uncertain ─▶ failed, expired ─▶ sent
 
 Events can arrive several times, late, and in any order. A mail never returns to a state further left in the picture.
-After `failed` and `expired` only `sent` is possible, because an operator can replay a dead letter. Of two events
-about an unfinished mail, the event of the later try counts; of two events of one try, the later event counts.
+After `failed` and `expired` only `sent` is possible, because an operator can replay a dead letter. Of two events about
+an unfinished mail, the event of the later try counts; of two events of one try, the later event counts.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class MailState(StrEnum):
 
     QUEUED = "queued"  # stored by the site; no event has come yet
     DEFERRED = "deferred"
-    UNCERTAIN = "uncertain"  # nobody knows whether the last try was taken; the mail is tried again
+    UNCERTAIN = "uncertain"  # it is unknown whether the server accepted the last try; the mail is tried again
     FAILED = "failed"
     EXPIRED = "expired"
     SENT = "sent"
@@ -40,17 +40,17 @@ _STATES: Final = {
     "deferred": MailState.DEFERRED,
     "failed": MailState.FAILED,
     "uncertain": MailState.UNCERTAIN,
-    "rejected": MailState.FAILED,  # no mail can be made of the message
+    "rejected": MailState.FAILED,  # the message cannot become a mail
     "expired": MailState.EXPIRED,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What is known of a mail, and since which try.
+    """The known state of a mail, and the try that it belongs to.
 
-    `occurred_at` is in microseconds since 1970 by the consumer's clock, 0 for a mail without an event. `reply` is what
-    the mail server said, or why there is no mail; `error` is a code of the contracts' errors.json.
+    `occurred_at` is in microseconds since 1970 by the consumer's clock, 0 for a mail without an event. `reply` is the
+    mail server's reply, or the reason why there is no mail; `error` is a code of the contracts' errors.json.
     """
 
     state: MailState
@@ -61,7 +61,7 @@ class Progress:
     error: str = ""
 
     def is_later_than(self, other: "Progress") -> bool:
-        """Return whether this replaces what was known before."""
+        """Return whether this state replaces the state that was known before."""
         return self.order > other.order
 
     @property
@@ -71,7 +71,7 @@ class Progress:
 
 
 def progress_of(event: Mapping[str, Any]) -> Progress | None:
-    """Return what an event of `email-status/1` tells; None if it tells nothing new about a mail (`duplicate`).
+    """Return the state that an event of `email-status/1` reports; None if the event reports no new state (`duplicate`).
 
     The event obeys the contract's schema for readers.
     """

@@ -111,7 +111,7 @@ class StatusListener:
             except DatabaseUnavailable:
                 await asyncio.sleep(
                     RETRY_SECONDS
-                )  # the relay reports it; the prefetch bounds what waits here
+                )  # the relay reports the error; the prefetch limits the waiting events
             else:
                 self.foreign += foreign
                 self.recorded += len(told) - foreign
@@ -134,7 +134,7 @@ class StatusListener:
         self.invalid += 1
         more = self._reports.due("invalid", self._now())
         if more is not None:
-            # Not the pointer, which may hold a name that the publisher has chosen.
+            # The pointer is not logged, because it may contain a name that the publisher has chosen.
             log.warning(
                 "a status event breaks its contract and is skipped", code=value.code, unlogged_before=more
             )
@@ -142,14 +142,14 @@ class StatusListener:
 
 
 def _record(connection: Connection, told: Mapping[str, Sequence[Progress]]) -> tuple[int, bool]:
-    """Note what events tell; return how many messages are not of this site, and whether one is the canary's."""
+    """Record the states of events; return how many messages are not of this site, and whether one is the canary's."""
     canary_id = canary.record(connection, told)
     others = {message_id: each for message_id, each in told.items() if message_id != canary_id}
     return (mails.record(connection, others) if others else 0), canary_id is not None
 
 
 def _what_the_queue_needs(topology: Topology) -> Topology:
-    """Return the queue with its exchanges: what is wrong with another exchange keeps no event from the site."""
+    """Return the queue with its exchanges; another exchange with errors must not keep events from the site."""
     routes = tuple(route for route in topology.bindings if route.queue == QUEUE)
     sources = {route.exchange for route in routes}
     exchanges = tuple(each for each in topology.exchanges if each.name in sources)

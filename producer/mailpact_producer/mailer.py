@@ -20,8 +20,8 @@ from mailpact_producer.store.outbox import Claimed
 class NewMessage:
     """A message that is to be made: its id, and the trace context of the request that causes the message.
 
-    `claim` is the relay's claim under which the message's row is stored, and `row` that row once it was stored; both
-    are None if the relay has to look for the message.
+    `claim` is the relay's claim under which the message's row is stored, and `row` is that row after it was stored.
+    Both are None if the relay has to find the message in the outbox.
     """
 
     id: str
@@ -33,8 +33,8 @@ class NewMessage:
 class Mailer:
     """Makes messages of mails.
 
-    `claim_ahead` returns the claim under which the next message is stored, `hand_over` takes its row after the commit.
-    Without a claim there is no row, and the relay has to look for the message.
+    `claim_ahead` returns the claim under which the next message is stored, and `hand_over` passes its row to the relay
+    after the commit. Without a claim there is no row, and the relay has to find the message in the outbox.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class Mailer:
         return NewMessage(message_id, trace.current.get(), self._claim_ahead())
 
     def holds(self, connection: Connection, new: NewMessage) -> bool:
-        """Return whether a message with this id was enqueued before, by another transaction than this one.
+        """Return whether another transaction has enqueued a message with this id before.
 
         A database may undo a transaction and run its work again. A row that the undone run has stored is forgotten
-        here: else it would be handed to the relay although it was never committed.
+        here; otherwise the relay would get this row although it was never committed.
         """
         new.row = None
         return outbox.holds(connection, new.id)
@@ -76,10 +76,10 @@ class Mailer:
     def enqueue(
         self, connection: Connection, mail: Mail, new: NewMessage, *, user_id: int | None = None
     ) -> None:
-        """Store the message of a mail; it exists if this transaction is committed. Raises ContractBroken.
+        """Store the message of a mail; the message exists if this transaction is committed. Raises ContractBroken.
 
-        `user_id` is the reader whose mail it is, so that administrators see what becomes of it; None for a mail to
-        somebody who is a reader no more.
+        `user_id` is the reader of the mail, so that administrators see the mail's state; None for a mail to somebody
+        whose account was deleted.
         """
         message = self._writer.new_message(
             mail_body(mail),
@@ -94,6 +94,6 @@ class Mailer:
             mails.add(connection, new.id, user_id=user_id, template=mail.template, email=mail.to)
 
     def committed(self, new: NewMessage) -> None:
-        """Note that the transaction with the message is committed."""
+        """Record that the transaction with the message was committed."""
         self._journey.reach(Point.COMMITTED, new.id)
         self._hand_over(new.row)

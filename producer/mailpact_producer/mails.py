@@ -1,7 +1,7 @@
-"""The mails that the site sends, as values: which template, filled with what, and until when it is of use. Pure.
+"""The mails of the site, as values: the template, its data, and the end of the link. Pure.
 
-A link is the address of the site, a path, and a secret. The address is the configured one, never what a request says
-about the host.
+A link consists of the site's address, a path, and a secret. The address is the configured one, never the host that a
+request names.
 """
 
 from collections.abc import Mapping

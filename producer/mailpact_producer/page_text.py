@@ -1,4 +1,4 @@
-"""What an administrator typed into the form of a page, and whether it can be a page. Pure."""
+"""Reads the form of a page that an administrator has filled in, and decides whether it can be a page. Pure."""
 
 import re
 import unicodedata
@@ -15,7 +15,7 @@ MAX_TITLE: Final = 200  # characters
 MAX_SLUG: Final = 100  # characters
 MAX_BODY: Final = 16_000  # characters: in UTF-8 never more than a TEXT of MySQL holds
 UNNAMED: Final = "page"
-_MADE_SLUG: Final = 80  # leaves room for a number behind
+_MADE_SLUG: Final = 80  # leaves room for a number at the end
 
 _SLUG: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 NOT_IN_XML: Final = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
@@ -33,7 +33,7 @@ class PageField(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PageText:
-    """What a page is made of; `slug` is None if the site is to make one of the title."""
+    """The content of a page; if `slug` is None, the site makes the slug from the title."""
 
     title: str
     slug: str | None

@@ -34,7 +34,7 @@ def usable_cpus() -> int:
 
 
 class PasswordHashing:
-    """The threads that hash; `close` ends them."""
+    """The threads that hash passwords; `close` stops them."""
 
     def __init__(self, threads: int) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="passwords", initializer=_step_back)
@@ -55,7 +55,7 @@ class PasswordHashing:
         return self._hasher.check_needs_rehash(encoded)
 
     async def close(self) -> None:
-        """Wait for the hashes that are being made; forget those that wait."""
+        """Wait for the hashes that are being made; drop the requests that wait."""
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
 
     def _verify(self, encoded: str, password: str) -> bool:

@@ -1,4 +1,4 @@
-"""What readers do with their own account: another password, another address, a copy of their data, the end.
+"""The actions of readers on their own account: change the password or the address, export their data, delete it.
 
 Each change asks for the password once more, so that an open session alone is not enough to take an account over.
 """
@@ -59,7 +59,7 @@ class Profile(AccountWork):
             self.mailer.committed(message)
 
     async def ask_for_address(self, user: User, email: str, form: str, request: MailRequest) -> None:
-        """Send a link to the new address; to an address with an account the mail that it exists.
+        """Send a link to the new address; if that address has an account, send the mail that says so.
 
         Raises NetworkFull.
         """
@@ -102,7 +102,7 @@ class Profile(AccountWork):
             users.set_email(connection, user.id, link.email)
             links.use(connection, at_rest(secret))
             links.void(connection, LinkPurpose.RESET, user.id)
-            owner = replace(who, account=user.id)  # whoever opens the link, perhaps without a session
+            owner = replace(who, account=user.id)  # the person who opens the link, perhaps without a session
             audit_log.add(connection, owner, Act.ADDRESS_CHANGED, audit.reader(user.id))
             mail = self.mailer.texts.address_changed(user.email, user.name)
             self.mailer.enqueue(connection, mail, message, user_id=user.id)
@@ -111,7 +111,7 @@ class Profile(AccountWork):
         try:
             is_done = await self.database.transact(work)
         except AddressKnown:
-            return False  # somebody else has registered the address since
+            return False  # another person has registered the address since
         if is_done:
             self.mailer.committed(message)
         return is_done
@@ -161,10 +161,10 @@ class Profile(AccountWork):
 
 
 def exported(user: User, written: Sequence[Comment], mailed: Sequence[SentMail]) -> Mapping[str, object]:
-    """Return what is stored about a reader, as names and values for people.
+    """Return the stored data about a reader, as names and values for people.
 
-    Mails that asked to confirm another address are left out: the file would else tell whether an address that the
-    reader wanted to have is somebody's already.
+    Mails that asked to confirm another address are left out; otherwise the file would reveal whether an address that
+    the reader wanted belongs to an account.
     """
     return {
         "name": user.name,

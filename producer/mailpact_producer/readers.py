@@ -1,8 +1,8 @@
-"""What administrators see and do about readers: who has registered, what became of their mails, and a mail sent again.
+"""What administrators see and do about readers: list readers, show the states of their mails, and send a mail again.
 
-A mail that is sent again is a new message with a new link, so that the earlier link works no more. The site has kept
-neither text nor secret of the first one. A mail that would tell what is true no more is not sent again: an address that
-is confirmed needs no confirming, and a change of address that the reader has given up stays given up.
+A mail that is sent again is a new message with a new link, and the earlier link does not work any more, because the
+site has kept neither the text nor the secret of the first mail. A mail whose content is no longer true is not sent
+again: a confirmed address needs no confirmation, and a change of address that the reader has given up stays given up.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,9 +30,9 @@ MOST_LISTED: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A reader and the reader's mails, the latest first; `sendable` are the ids of those that are offered again.
+    """A reader and the reader's mails, the latest first; `sendable` are the ids of the mails that can be sent again.
 
-    Of the mails of one template only the latest is offered: its link has ended the links of the earlier ones.
+    Of the mails of one template only the latest can be sent again, because its link has replaced the earlier links.
     """
 
     user: User
@@ -41,10 +41,10 @@ class Record:
 
 
 class Again(Enum):
-    """What became of the request to send a mail again."""
+    """The result of the request to send a mail again."""
 
     SENT = auto()
-    NO_USE = auto()  # the mail would tell what is true no more
+    NO_USE = auto()  # the content of the mail is no longer true
     OVER_LIMIT = auto()
     UNKNOWN = auto()  # the reader has no such mail
 
@@ -150,7 +150,7 @@ class Readers:
 
 
 def is_of_use(user: User, mail: SentMail, *, wanted: str | None) -> bool:
-    """Return whether a mail still tells what is true; `wanted` is the address that the reader wants to change to."""
+    """Return whether a mail's content is still true; `wanted` is the address that the reader wants to change to."""
     match mail.template:
         case mails.CONFIRM_ADDRESS:
             return not user.is_confirmed

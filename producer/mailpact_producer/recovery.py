@@ -1,7 +1,7 @@
 """Lets readers who have forgotten their password choose a new one, by a link to their address.
 
-Whoever reads the mail proves that the address is theirs, so the address counts as confirmed, too. All sessions end,
-and a mail tells of the change.
+A person who opens the link has proved that the address is theirs, so the address counts as confirmed, too. All sessions
+end, and a mail reports the change.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ class Recovery(AccountWork):
     """Mails links for new passwords and takes the passwords."""
 
     async def ask(self, email: str, form: str, request: MailRequest) -> None:
-        """Send a link to a reader; nothing to an unknown address. Raises NetworkFull."""
+        """Send a link to a reader, and nothing to an unknown address. Raises NetworkFull."""
         message = self.mailer.new_message(form, "reset", email)
         secret = self.new_secret()
 

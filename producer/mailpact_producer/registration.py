@@ -1,9 +1,9 @@
 """Registers readers and confirms their addresses.
 
 A registration stores an unconfirmed reader, the hash of a link, and the message with that link, in one transaction. A
-known address costs the same work, a hash and a transaction with the same statements, and the caller learns nothing:
-nobody who registers can find out who is registered. Before an address is confirmed a new registration replaces the
-earlier registration and its link, so that nobody prepares an account for somebody else.
+known address costs the same work, a hash and a transaction with the same statements, and the caller gets the same
+result, so that nobody can find out who is registered. Before an address is confirmed, a new registration replaces the
+earlier registration and its link, so that nobody can prepare an account for somebody else.
 """
 
 from sqlalchemy import Connection
@@ -24,11 +24,11 @@ class Registrar(AccountWork):
     """Registers readers."""
 
     async def register(self, registration: Registration, form: str, request: MailRequest) -> None:
-        """Store reader, link and message; for a confirmed reader only the message that the account exists.
+        """Store reader, link and message; for a confirmed reader store only the message that the account exists.
 
-        Nothing is stored if the mailbox has had its mails. Raises NetworkFull, TooBusy, DatabaseUnavailable; then
-        nothing is stored. Raises CommitUnknown: then perhaps all is stored, the relay finds the message by itself, and
-        to register again does no harm.
+        Nothing is stored if the mailbox has reached its limit. Raises NetworkFull, TooBusy, DatabaseUnavailable; then
+        nothing is stored. Raises CommitUnknown: then all may be stored, the relay finds the message by itself, and
+        registering again does no harm.
         """
         with self.gate.working_on(request):
             password_hash = await self.passwords.hash(registration.password)
@@ -47,7 +47,7 @@ class Registrar(AccountWork):
                 self.mailer.committed(message)
 
     async def send_again(self, email: str, form: str, request: MailRequest) -> None:
-        """Send a reader another mail of the kind that a registration sends; nothing to an unknown address.
+        """Send a reader the mail of a registration once more, and nothing to an unknown address.
 
         Raises NetworkFull.
         """
@@ -99,7 +99,7 @@ class Registrar(AccountWork):
         self, connection: Connection, user: User, message: NewMessage, secret: str, *, now: int | None = None
     ) -> None:
         texts, hashed = self.mailer.texts, at_rest(secret)
-        # A confirmed reader gets no link. One that never works is stored all the same: the work tells nobody apart.
+        # A confirmed reader gets no link. A link that never works is stored, so that the work is the same.
         expires_at = links.add(
             connection, hashed, LinkPurpose.CONFIRM, user.id, now=now, is_spent=user.is_confirmed
         )

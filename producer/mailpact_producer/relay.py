@@ -1,15 +1,15 @@
-"""The relay: takes committed messages from the outbox to the broker.
+"""The relay: publishes committed messages from the outbox to the broker.
 
     claim (a transaction) -> publish all as one write, wait for all confirms -> settle (a transaction)
 
 No transaction is open while the relay waits for the broker. A nudge after each commit starts the relay at once. Every
 second the relay also checks the outbox for messages whose nudge was lost, whose wait is over, or that other processes
-have committed. Every CMS process has a relay; claims prevent two relays from publishing the same message. While no
-connection to the broker is open, no message is claimed. A single message is published at once.
+have committed. Every process of the site has a relay; claims prevent two relays from publishing the same message. While
+no connection to the broker is open, no message is claimed. A single message is published at once.
 
-While the broker takes messages, a transaction may store its row under this relay's own claim (`claim_ahead`). After the
-commit the row is handed to the relay, which publishes it without a look at the outbox. If the process is killed before
-that, the claim runs out like any other claim.
+While the broker accepts messages, a transaction may store its row under this relay's own claim (`claim_ahead`). After
+the commit the row is passed to the relay, which publishes it without reading the outbox. If the process is killed
+before that, the claim ends like any other claim.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ Messages that were claimed ahead share a write to the broker in the same way.
 SETTLE_SECONDS: Final = 0.1
 """From one transaction that settles rows which were claimed ahead to the next."""
 SWEEP_SECONDS: Final = 5.0
-STOP_SECONDS: Final = 5.0  # for what is in flight
+STOP_SECONDS: Final = 5.0  # for messages that are being published
 
 Publishing = asyncio.Task[Sequence[Outcome | Refusal]]
 
@@ -50,7 +50,7 @@ log = structlog.get_logger()
 
 
 class Relay:
-    """One relay; `run` it in a task, and cancel that to stop it."""
+    """One relay; call `run` in a task, and cancel the task to stop the relay."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Relay:
         self._looks_until = 0.0
 
     def nudge(self) -> None:
-        """Say that a message was committed just now."""
+        """Signal that a message was committed just now."""
         self._nudged.set()
 
     def claim_ahead(self) -> str | None:
@@ -92,10 +92,10 @@ class Relay:
         return self._own_claim if may_publish and self._has_room else None
 
     def committed(self, row: Claimed | None) -> None:
-        """Publish a message that was committed just now under `claim_ahead`, or else look for it.
+        """Publish a message that was just committed under `claim_ahead`; without a claim, check the outbox.
 
-        Many requests may hold a claim and commit at the same time. What is more than the publisher takes at once is
-        put back for the rounds: its claim would end while it waits for its turn.
+        Many requests may hold a claim and commit at the same time. Messages that the publisher cannot take at once are
+        put back for the rounds, because their claims would end while they wait.
         """
         if row is None:
             self.nudge()
@@ -112,9 +112,9 @@ class Relay:
         return len(self._ready) + self._in_flight + len(self._answered) < BATCH
 
     async def run(self) -> NoReturn:
-        """Relay until cancelled; then finish what is in flight and settle it.
+        """Relay messages until cancelled; then wait for the messages that are being published, and settle them.
 
-        The rows of a round and then the rows that were claimed ahead are waited for, 5 seconds each at most.
+        The wait is at most 5 seconds for the rows of a round, and again for the rows that were claimed ahead.
         """
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._settle_answers())
@@ -134,13 +134,13 @@ class Relay:
                 if not round_.done():
                     await self._end_publishes()
                     await asyncio.wait({round_})
-                round_.result()  # a bug in it is not to be lost
+                round_.result()  # an error in the round must be raised
             if not is_more_due:
                 await self._wait_for_work()
                 await asyncio.sleep(began + PACE_SECONDS - asyncio.get_running_loop().time())
 
     async def _round(self) -> bool:
-        """Relay one batch; whether more may be due right now."""
+        """Relay one batch; return whether more messages may be due."""
         try:
             await self._sweep()
             return await self._relay_batch()
@@ -205,7 +205,7 @@ class Relay:
         self._has_answers.set()
 
     async def _settle_answers(self) -> NoReturn:
-        """Settle the rows that were claimed ahead, until cancelled; then also those that are in flight."""
+        """Settle the rows that were claimed ahead, until cancelled; then also the rows that are being published."""
         try:
             while True:
                 await self._has_answers.wait()
@@ -247,7 +247,7 @@ class Relay:
         return publish
 
     async def _publish(self, rows: Sequence[Claimed]) -> Sequence[Outcome | Refusal]:
-        """Publish the rows as one write; return in their order what became of each."""
+        """Publish the rows as one write; return their outcomes in the same order."""
         for row in rows:
             self._journey.reach(Point.CLAIMED, row.message_id)
         made = [self._routed(row) for row in rows]
@@ -313,5 +313,5 @@ def _steps(rows: Sequence[Claimed], outcomes: Sequence[Outcome | Refusal]) -> li
 
 
 def _outcomes(publish: Publishing, rows: Sequence[Claimed]) -> Sequence[Outcome | Refusal]:
-    # Cancelled is what the end of the relay does to a publish that has no answer: nobody knows.
+    # The end of the relay cancels a publish without an answer, so its outcome is unknown.
     return [Outcome.UNKNOWN] * len(rows) if publish.cancelled() else publish.result()

@@ -19,13 +19,13 @@ from mailpact.contracts.errors import ErrorCode, Refusal
 
 LONGEST_WAIT_SECONDS: Final = 300.0
 LONGEST_WAIT_FOR_QUEUE_SECONDS: Final = (
-    10.0  # the first consumer makes the queue; then its mail shall not wait
+    10.0  # the first consumer declares the queue; its mail should not wait long after that
 )
 OTHER_RELEASE_SECONDS: Final = 300.0
 
 
 class State(StrEnum):
-    """Where a row of the outbox stands."""
+    """The state of a row in the outbox."""
 
     PENDING = "pending"
     CLAIMED = "claimed"
@@ -35,12 +35,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The broker has it: done, and the body is erased."""
+    """The broker has the message: the row is done, and its body is erased."""
 
 
 @dataclass(frozen=True, slots=True)
 class PutBack:
-    """It becomes pending again and may be claimed after `seconds`; `is_attempt` if this publish counts as a try."""
+    """The row is pending again and may be claimed after `seconds`; `is_attempt` if this publish counts as a try."""
 
     seconds: float
     is_attempt: bool
@@ -49,7 +49,7 @@ class PutBack:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """It will never be published; the body is kept for whoever looks."""
+    """The row is never published; its body is kept for the developers."""
 
     reason: str
 

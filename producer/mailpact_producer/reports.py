@@ -6,7 +6,7 @@ MINUTE_SECONDS: Final = 60.0
 
 
 class Reports:
-    """Which kinds of event were logged when, and how many of each were not."""
+    """When each kind of event was last logged, and how many events of each kind were not logged since."""
 
     def __init__(self) -> None:
         self._next_seconds: dict[str, float] = {}

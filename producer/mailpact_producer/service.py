@@ -1,4 +1,4 @@
-"""Wires the CMS together and runs it: a web site, an outbox, and the relay between the outbox and the broker."""
+"""Connects the parts of the site: a web server, an outbox, and the relay between the outbox and the broker."""
 
 import asyncio
 import socket
@@ -43,7 +43,7 @@ from mailpact_producer.web.connections import WatchedRunner
 
 @dataclass(frozen=True, slots=True)
 class Producer:
-    """A running CMS; `url` is where its socket listens, without a slash at its end."""
+    """A running site; `url` is the address of its socket, without a slash at its end."""
 
     url: str
 
@@ -57,11 +57,11 @@ async def running(
     health: socket.socket | None = None,
     collectors: Iterable[Collector] = (),
 ) -> AsyncIterator[Producer]:
-    """Serve the site on a bound socket, and relay its messages, until the caller leaves; `health` is for operators.
+    """Serve the site on a bound socket, and relay its messages, until the context ends; `health` is for operators.
 
-    `collectors` add numbers of the caller's to `/metrics`.
+    `collectors` add the caller's own numbers to `/metrics`.
 
-    The broker may be away, now or later: messages wait in the outbox. Raises DatabaseUnavailable or SchemaUnknown when
+    The broker may be down, now or later: messages wait in the outbox. Raises DatabaseUnavailable or SchemaUnknown if
     the database cannot be used, and SettingsError for a base URL that the contract of the mails refuses.
     """
     async with AsyncExitStack() as stack:
@@ -141,7 +141,7 @@ def _keeper(
 
 
 def _checked(texts: MailTexts, writer: Writer, base_url: str) -> MailTexts:
-    """Return the texts; raise SettingsError if the contract refuses the links that are made of the base URL."""
+    """Return the texts; raise SettingsError if the contract refuses links with the base URL."""
     mail = texts.account_deleted("reader@example.org", "Reader")
     if writer.check(mail_body(mail)) is not None:
         raise SettingsError(
@@ -169,12 +169,14 @@ async def _relaying(publisher: Publisher, relay: Relay) -> AsyncIterator[None]:
             yield
         finally:
             relaying.cancel()
-            await asyncio.wait({relaying})  # it still needs the publisher for what is in flight
+            await asyncio.wait(
+                {relaying}
+            )  # the publisher is still needed for messages that are being published
             publishing.cancel()
 
 
 async def _declare(connection: AbstractConnection) -> None:
-    """Declare what the site publishes to. The site is of use without mail, so it tries again where others would end."""
+    """Declare what the site publishes to. The site works without mail, so after an error it tries again."""
     try:
         with talking():
             await declare_all(connection, catalogue.load().topology.declared_by("producer"))

@@ -1,4 +1,4 @@
-"""What an operator sets for the site."""
+"""The settings of the site, which an operator chooses."""
 
 import ipaddress
 from dataclasses import dataclass, field
@@ -19,9 +19,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class CanarySettings:
-    """The canary: where it goes, how often, who is asked whether it came, and who is told that it came.
+    """The canary's settings: its address, its interval, the viewer to ask, and the URL to call when it has arrived.
 
-    `viewer_url` has no slash at its end. `push_url` may be a secret. Empty is none.
+    `viewer_url` has no slash at its end. `push_url` may be a secret. An empty value means none.
     """
 
     address: str

@@ -1,13 +1,13 @@
-"""Text that this site has signed, and proofs that a form was made by it. Pure.
+"""Texts that this site has signed, and proofs that this site has made a form. Pure.
 
     signed text = base64url(content || HMAC-SHA256(key, purpose || 0 || content))
 
 Each signature has a purpose, so that a text that was signed for one purpose is invalid for another purpose.
 
-A form carries a token against forged requests. For somebody who is logged in the token is derived from the session,
-which no other site can read. For anybody else it is a signed double-submit cookie: the form carries a token, and the
-browser a cookie with the same one. Another site can make a browser send our cookie but can neither read it nor put it
-into a form; it could plant a cookie of its own, but not one that we have signed.
+A form carries a token against forged requests. For a reader who is logged in, the token is derived from the session,
+which no other site can read. For anybody else the token is a signed double-submit cookie: the form and a cookie carry
+the same token. Another site can make a browser send our cookie, but it can neither read the cookie nor put the token
+into a form. It could set a cookie of its own, but not one that we have signed.
 
 https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
 """
@@ -29,7 +29,7 @@ _SIGNATURE_BYTES: Final = 32
 
 
 class Purpose(Enum):
-    """What a signature is for."""
+    """The purpose of a signature."""
 
     CSRF = b"csrf"
     CSRF_OF_SESSION = b"csrf of session"
@@ -38,7 +38,7 @@ class Purpose(Enum):
 
 
 class LinkPurpose(StrEnum):
-    """What a mailed link is for."""
+    """The purpose of a mailed link."""
 
     CONFIRM = "confirm"
     RESET = "reset"
@@ -76,7 +76,7 @@ def is_ours(key: bytes, token: str) -> bool:
 
 
 def is_from_our_form(key: bytes, *, cookie: str, field: str) -> bool:
-    """Return whether a form was made by this site for this browser; neither value may be left out."""
+    """Return whether a form was made by this site for this browser; both values are required."""
     return hmac.compare_digest(_utf8(cookie), _utf8(field)) and is_ours(key, cookie)
 
 
@@ -92,7 +92,7 @@ def is_form_of_session(key: bytes, *, session: str, field: str) -> bool:
 
 
 def at_rest(secret: str) -> str:
-    """Return the form in which the secret of a link or a session is stored: its SHA-256 in hexadecimal.
+    """Return the stored form of the secret of a link or a session: its SHA-256 in hexadecimal.
 
     The secret has 256 random bits, so it needs neither salt nor a slow hash.
     """

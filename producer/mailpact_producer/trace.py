@@ -1,9 +1,9 @@
-"""The trace context of the request that is served now (https://www.w3.org/TR/trace-context/).
+"""The trace context of the request that is being served (https://www.w3.org/TR/trace-context/).
 
     traceparent = 00 - trace id (16 bytes) - id of the caller's span (8 bytes) - flags (1 byte), in hexadecimal
 
-A message carries the trace context of the request that caused the message. A trace that a client or a proxy has begun
-goes on; any other request begins a trace.
+A message carries the trace context of the request that caused the message. If a client or a proxy has begun a trace,
+the trace is continued; any other request begins a trace.
 """
 
 import re
@@ -21,9 +21,9 @@ current: Final[ContextVar[str | None]] = ContextVar("traceparent", default=None)
 
 
 def continued(header: str, randomness: bytes) -> str:
-    """Return the trace context for what a request causes; `randomness` is RANDOM_BYTES.
+    """Return the trace context for the effects of a request; `randomness` is RANDOM_BYTES.
 
-    The trace of `header` goes on with a span of its own. A header of any other form begins a new trace.
+    The trace of `header` is continued with a new span. A header of any other form begins a new trace.
     """
     found = _FORM.fullmatch(header)
     trace_id = found[1] if found else randomness[:16].hex()

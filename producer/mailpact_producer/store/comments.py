@@ -1,7 +1,7 @@
 """The comments on pages, and the reports about comments.
 
-A change of a reader's own comment names the reader beside the comment, so that nobody reaches another's comment by
-its number.
+A change of a reader's own comment names the reader and the comment, so that a reader cannot change another reader's
+comment by its number.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ QUEUE_LENGTH: Final = 100
 
 
 class CommentState(StrEnum):
-    """Who sees a comment."""
+    """The people who see a comment."""
 
     SHOWN = "shown"  # everybody
     WAITING = "waiting"  # its author and administrators, until an administrator approves the comment
@@ -138,7 +138,7 @@ def remove_of_reader(connection: Connection, user_id: int) -> None:
 
 
 def report(connection: Connection, comment_id: int, user_id: int) -> bool:
-    """Note that a reader finds a comment wrong; False if the reader has reported the comment before."""
+    """Record that a reader reports a comment; return False if the reader has reported the comment before."""
     known = select(reports.c.user_id).where(reports.c.comment_id == comment_id, reports.c.user_id == user_id)
     if connection.execute(known).first() is not None:
         return False

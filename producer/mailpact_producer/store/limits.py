@@ -1,8 +1,8 @@
 """Counts the requests of the last hour, for all processes of the site.
 
-A row holds the times of one mailbox's or network's requests. The request is noted first, which locks its rows until
-the transaction ends, and only then are the times counted: requests at the same moment cannot all be the last request
-that is allowed.
+A row holds the times of one mailbox's or network's requests. A request is recorded first, which locks its rows until
+the transaction ends, and only then are the times counted: of several requests at the same moment, only one can be the
+last that is allowed.
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ _CORRECT = update(limits).where(limits.c.name == bindparam("row")).values(times=
 
 
 def take(connection: Connection, wanted: Sequence[Limit]) -> Limit | None:
-    """Count one request more under each of the limits, in their order, until a limit is full; return that limit.
+    """Count one more request under each of the limits, in their order, until a limit is full; return that limit.
 
     Return None if the request was counted under all limits. A request is not counted under the limit that is full, nor
-    under those after it. All callers name networks before mailboxes: two transactions that lock the same rows in two
-    orders would wait for each other.
+    under the limits after it. All callers name networks before mailboxes: two transactions that lock the same rows in
+    different orders would wait for each other.
     """
     if not wanted:
         return None
@@ -49,7 +49,7 @@ def take(connection: Connection, wanted: Sequence[Limit]) -> Limit | None:
 
 
 def purge(connection: Connection) -> int:
-    """Delete the rows that count nothing any more; return how many."""
+    """Delete the rows without requests of the last hour; return how many."""
     return connection.execute(delete(limits).where(limits.c.used_at < clock.now() - SPAN)).rowcount
 
 

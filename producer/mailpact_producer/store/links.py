@@ -90,12 +90,12 @@ def wanted_address(connection: Connection, user_id: int) -> str | None:
 
 
 def use(connection: Connection, hashed: str) -> None:
-    """Note that the link was used."""
+    """Record that the link was used."""
     connection.execute(update(links).where(links.c.id == hashed).values(used_at=clock.now()))
 
 
 def void(connection: Connection, purpose: LinkPurpose, user_id: int) -> None:
-    """End the reader's links for a purpose that were not used."""
+    """Make the reader's unused links for a purpose invalid."""
     _VOID.write(connection, {"reader": user_id, "wanted": purpose})
 
 

@@ -1,7 +1,8 @@
 """Delays of logins, for all processes of the site. Repeated failures increase the delay.
 
-A row stands for an account as seen from one network, or for a network. Each attempt takes the next free moment, so
-that attempts at once wait one after the other. Nobody is locked out: from another network the owner waits for nothing.
+A row stands for an account as seen from one network, or for a network. Each attempt takes the next free moment, so that
+simultaneous attempts wait one after the other. Nobody is locked out: the owner can log in from another network without
+waiting.
 """
 
 from typing import Final
@@ -42,7 +43,7 @@ def forget(connection: Connection, name: str) -> None:
 
 
 def purge(connection: Connection) -> int:
-    """Delete the rows that delay nobody any more; return how many."""
+    """Delete the rows that cause no delay any more; return how many."""
     return connection.execute(
         delete(login_delays).where(login_delays.c.free_at < clock.now() - FORGOTTEN_SECONDS * clock.SECOND)
     ).rowcount

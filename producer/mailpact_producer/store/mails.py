@@ -1,7 +1,7 @@
-"""The mails of each reader, and what became of them.
+"""The mails of each reader, and their states.
 
-A row is written in the transaction of the message, so there is a row before anybody can tell of the mail. Status events
-change it. The row is deleted with the message's row in the outbox, or with its reader.
+A row is written in the transaction of the message, so the row exists before any event about the mail. Status events
+change the row. The row is deleted with the message's row in the outbox, or with its reader.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,12 +47,12 @@ class SentMail:
 
     @property
     def moment(self) -> datetime:
-        """When the site made the mail."""
+        """Return when the site made the mail."""
         return clock.moment(self.made_at)
 
     @property
     def state(self) -> str:
-        """The state for people: `waiting` until the broker has taken the message, then what events have told."""
+        """Return the state for people: `waiting` until the broker has accepted the message, then that of events."""
         if self.progress.state is MailState.QUEUED:
             if self.outbox in (State.PENDING, State.CLAIMED):
                 return "waiting"
@@ -62,16 +62,16 @@ class SentMail:
 
 
 def add(connection: Connection, message_id: str, *, user_id: int, template: str, email: str) -> None:
-    """Note that a message to a reader is stored in this transaction."""
+    """Store a row for a message to a reader, in the message's transaction."""
     _ADD.write(
         connection, {"message_id": message_id, "user_id": user_id, "template": template, "email": email}
     )
 
 
 def record(connection: Connection, told: Mapping[str, Sequence[Progress]]) -> int:
-    """Note what events tell of mails, by the ids of their messages; return how many ids are not of this site.
+    """Record the states of mails, by the ids of their messages; return how many ids are not of this site.
 
-    What is older than what is known already changes nothing, so that an event may be recorded twice.
+    A state that is older than the stored state changes nothing, so an event may be recorded twice.
     """
     names = (mails.c[name] for name in _PROGRESS)
     query = (
@@ -116,7 +116,7 @@ def remove_of_reader(connection: Connection, user_id: int) -> None:
 
 
 def purge(connection: Connection, *, limit: int) -> int:
-    """Delete old mails whose messages the outbox holds no more, the oldest first; return how many."""
+    """Delete old mails whose messages are no longer in the outbox, the oldest first; return how many."""
     made_before = clock.now() - KEPT_DAYS * 24 * 3600 * clock.SECOND
     in_outbox = exists().where(outbox.c.message_id == mails.c.message_id)
     query = (

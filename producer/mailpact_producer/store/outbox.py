@@ -1,14 +1,14 @@
 """The outbox: messages that are committed but not yet confirmed by the broker.
 
-A row is written in the transaction of what it tells about. A relay claims rows for 30 seconds and commits that before
-it talks to the broker, so no lock is ever held while somebody else is waited for; a row that the relay of the same
-process publishes at once is written as claimed. What a relay then settles it settles only where its own claim still
-stands: a relay that was asleep for longer than its lease changes nothing any more.
+A row is written in the transaction of the change that it reports. A relay claims rows for 30 seconds and commits the
+claim before it talks to the broker, so no lock is held while a relay waits. A row that the relay of the same process
+publishes at once is stored as claimed. A relay settles only rows under its own valid claim: a relay that was suspended
+for longer than its lease changes nothing any more.
 
-The query for due rows is ordered as the index `ix_outbox_due` is, and every change finds its rows by their ids. With
-another query plan, a database with row locks would also lock other rows, and a second relay would find no rows or
-wait for the first relay. MySQL is told which index to use, since left to itself it reads a whole table where that
-looks cheaper: MariaDB 10.11 to find the due among 300 rows, 11.8 to change 50 of them (both measured).
+The query for due rows has the order of the index `ix_outbox_due`, and every change finds its rows by their ids. With
+another query plan, a database with row locks would also lock other rows, and a second relay would find no rows or wait
+for the first relay. MySQL is told which index to use, because by itself it reads the whole table when that looks
+cheaper: MariaDB 10.11 to find the due rows among 300, 11.8 to change 50 of them (both measured).
 """
 
 from collections.abc import Sequence
@@ -68,10 +68,9 @@ class Claimed:
 def enqueue(
     connection: Connection, message: Message, *, contract: str, claim: str | None = None
 ) -> Claimed | None:
-    """Store a message that is to be published as soon as this transaction is committed.
+    """Store a message that is published as soon as this transaction is committed.
 
-    With `claim` the row is claimed under it from the beginning, for LEASE_SECONDS; return that row. Without a claim
-    return None.
+    With `claim` the row is stored as claimed, for LEASE_SECONDS, and returned. Without a claim return None.
     """
     if message.message_id is None or message.timestamp is None:
         raise ValueError("a message in the outbox has an id and the time at which it was made")
@@ -127,7 +126,7 @@ def holds(connection: Connection, message_id: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits in the outbox: how many messages, since when the oldest, and how many are dead."""
+    """The messages that wait in the outbox: how many, since when the oldest waits, and how many are dead."""
 
     pending: float
     oldest_seconds: float
@@ -135,7 +134,7 @@ class Backlog:
 
 
 def backlog(connection: Connection) -> Backlog:
-    """Return what waits in the outbox of all processes."""
+    """Return the state of the outbox of all processes."""
     unconfirmed = outbox.c.state.in_([State.PENDING, State.CLAIMED])
     query = select(func.count(), func.min(outbox.c.made_at_seconds), clock.now()).where(unconfirmed)
     pending, oldest, now = connection.execute(query).one()
@@ -145,7 +144,7 @@ def backlog(connection: Connection) -> Backlog:
 
 
 def claim(connection: Connection, *, token: str, limit: int) -> Sequence[Claimed]:
-    """Take the rows that are due longest, at most `limit`, for LEASE_SECONDS under a token nobody else uses."""
+    """Claim the rows that have been due longest, at most `limit`, for LEASE_SECONDS under an unused token."""
     rows = connection.execute(_CLAIMABLE, {"most": limit}).all()
     if rows:
         connection.execute(_CLAIM, {"token": token, "ids": [row.id for row in rows]})
@@ -153,7 +152,7 @@ def claim(connection: Connection, *, token: str, limit: int) -> Sequence[Claimed
 
 
 def take_back_expired(connection: Connection) -> int:
-    """Make rows pending again whose lease ran out: whoever claimed them died or hangs. Returns how many."""
+    """Make rows pending again whose lease has ended, because their relay died or hangs. Return how many."""
     ids = connection.execute(_EXPIRED, {"most": MAX_EXPIRED}).scalars().all()
     if ids:
         connection.execute(
@@ -181,7 +180,7 @@ def purge(connection: Connection, *, limit: int) -> int:
 
 
 def settle(connection: Connection, steps: Sequence[tuple[int, Step]], *, token: str) -> None:
-    """Do what was decided about rows claimed under `token`, by their ids; rows that others hold by now are left."""
+    """Apply the decisions about rows claimed under `token`, by their ids; skip rows that other relays hold now."""
     published: list[int] = []
     put_back: list[dict[str, object]] = []
     dead: list[dict[str, object]] = []

@@ -35,12 +35,12 @@ class Page:
 
     @property
     def path(self) -> str:
-        """The page's address on the site."""
+        """Return the page's address on the site."""
         return f"/pages/{self.slug}"
 
     @property
     def position(self) -> tuple[int, str]:
-        """The page's place in the list: microseconds since 1970, and the guid."""
+        """Return the page's position in the list: microseconds since 1970, and the guid."""
         return (self.published_at - _BEGINNING) // timedelta(microseconds=1), self.guid
 
 
@@ -98,7 +98,7 @@ def add(connection: Connection, text: PageText, guid: str) -> Page:
 
 
 def change(connection: Connection, guid: str, version: int, text: PageText) -> Page | None:
-    """Store another text of the page; None if the page has another version now, or is gone. Raises SlugTaken.
+    """Store another text of the page; None if the page has another version now, or does not exist. Raises SlugTaken.
 
     A draft that is published counts as published now.
     """
@@ -129,7 +129,7 @@ def change(connection: Connection, guid: str, version: int, text: PageText) -> P
 
 
 def remove(connection: Connection, guid: str, version: int) -> bool:
-    """Delete a page and its comments; False if the page has another version now, or is gone."""
+    """Delete a page and its comments; False if the page has another version now, or does not exist."""
     found = delete(pages).where(pages.c.guid == guid, pages.c.version == version)
     if not connection.execute(found).rowcount:
         return False
@@ -171,4 +171,4 @@ def _page(row: Row[*tuple[Any, ...]]) -> Page:
 
 
 def _moment(microseconds: int) -> datetime:
-    return _BEGINNING + timedelta(microseconds=microseconds)  # exact, as `position` has to be
+    return _BEGINNING + timedelta(microseconds=microseconds)  # exact, as `position` requires

@@ -1,7 +1,7 @@
 """Runs statements that are compiled once.
 
-SQLAlchemy looks a statement up, sorts its values and prepares the types of its result at each execution. For the short
-statements of a registration that takes more CPU time than the database takes.
+At each execution SQLAlchemy looks the statement up, sorts its values and prepares the types of its result. For the
+short statements of a registration this takes more CPU time than the database needs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +19,10 @@ def bound(*columns: str) -> dict[str, BindParameter[Any]]:
 
 
 class Prepared:
-    """A statement whose values go to the driver as they are.
+    """A statement whose values are passed to the driver unchanged.
 
-    `statement` may be one for each dialect. The names of its bound values are those of `rows` and `write`, which raise
-    as `Connection.execute` does, and KeyError for a value that is missing.
+    `statement` may differ for each dialect. The names of its bound values are those of `rows` and `write`, which raise
+    the errors of `Connection.execute`, and KeyError for a missing value.
     """
 
     def __init__(self, statement: ClauseElement | Mapping[str, ClauseElement]) -> None:

@@ -1,4 +1,4 @@
-"""The CMS's tables. Times are microseconds since 1970 by the database's clock."""
+"""The site's tables. Times are microseconds since 1970 by the database's clock."""
 
 from pathlib import Path
 from typing import Final
@@ -39,7 +39,7 @@ users = Table(
     Column("password_hash", String(255), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("confirmed_at", BigInteger),
-    Column("delete_at", BigInteger),  # when an unconfirmed reader is deleted; NULL is never
+    Column("delete_at", BigInteger),  # when an unconfirmed reader is deleted; NULL means never
     Column("is_admin", SmallInteger, nullable=False, server_default="0"),
     Column("is_blocked", SmallInteger, nullable=False, server_default="0"),  # may not write comments
     Index("ix_users_delete", "delete_at"),
@@ -69,7 +69,7 @@ outbox = Table(
     Column("id", _RowId, primary_key=True, autoincrement=True),
     Column("message_id", String(36), nullable=False, unique=True),
     Column("contract", String(64), nullable=False),
-    Column("body", LargeBinary(65536)),  # NULL once it is published: erased
+    Column("body", LargeBinary(65536)),  # NULL after the message was published
     Column("made_at_seconds", BigInteger, nullable=False),  # the message's own timestamp, seconds since 1970
     Column("state", String(16), nullable=False),
     Column(
@@ -77,7 +77,7 @@ outbox = Table(
     ),  # pending: when to claim it; claimed: when the lease ends
     Column("claim", String(36)),  # which claim holds it: the fence against whoever held it before
     Column("attempts", Integer, nullable=False),  # publishes that were not confirmed
-    Column("reason", String(300)),  # why it was put back last, or is dead
+    Column("reason", String(300)),  # why the row was put back last, or is dead
     Column("published_at", BigInteger),
     Column("traceparent", String(55)),  # the trace context of the request that caused the message
     Index("ix_outbox_due", "state", "available_at", "id"),
@@ -88,13 +88,13 @@ mails = Table(
     "mails",
     metadata,
     Column("message_id", String(36), primary_key=True),
-    Column("user_id", BigInteger, nullable=False),  # whose account the mail is about
+    Column("user_id", BigInteger, nullable=False),  # the account that the mail is about
     Column("template", String(64), nullable=False),
-    Column("email", String(254), nullable=False),  # where it was sent
+    Column("email", String(254), nullable=False),  # the address that the mail was sent to
     Column("made_at", BigInteger, nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("occurred_at", BigInteger, nullable=False),  # of the event; 0 before the first one
+    Column("occurred_at", BigInteger, nullable=False),  # when the event occurred; 0 before the first event
     Column("smtp_code", SmallInteger),
     Column("reply", String(500)),
     Column("error", String(64)),
@@ -109,12 +109,12 @@ canary = Table(
     Column("id", SmallInteger, primary_key=True, autoincrement=False),  # 1: there is one row
     Column("message_id", String(36), nullable=False),  # of the latest canary
     Column("started_at", BigInteger, nullable=False),
-    Column("told", String(16), nullable=False),  # what status events have told of it
+    Column("told", String(16), nullable=False),  # the state according to status events
     Column("ended_at", BigInteger),  # NULL while it is under way
     Column("arrived_at", BigInteger),  # when a canary arrived last
     Column(
         "waiting_since", BigInteger
-    ),  # start of the first that has not arrived since; NULL: the latest has
+    ),  # start of the first canary that has not arrived since; NULL if the latest has arrived
     **TABLE,
 )
 
@@ -129,7 +129,7 @@ site_key = Table(
 limits = Table(
     "limits",
     metadata,
-    Column("name", String(64), primary_key=True),  # an HMAC: whose requests they are cannot be read from it
+    Column("name", String(64), primary_key=True),  # an HMAC, which does not reveal the mailbox or the network
     Column("times", Text, nullable=False),  # of each request in the last hour
     Column("used_at", BigInteger, nullable=False),
     Index("ix_limits_used", "used_at"),
@@ -195,7 +195,7 @@ audit_log = Table(
     Column("id", _RowId, primary_key=True, autoincrement=True),
     Column("at", BigInteger, nullable=False),
     Column("act", String(32), nullable=False),
-    Column("account", BigInteger),  # who acted; the account may be deleted by now
+    Column("account", BigInteger),  # the actor; the account may be deleted by now
     Column("object", String(80), nullable=False),
     Column("network", String(50), nullable=False),
     Index("ix_audit_log_act", "act", "id"),

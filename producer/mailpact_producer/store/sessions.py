@@ -11,7 +11,7 @@ from mailpact_producer.store.users import User
 
 IDLE_SECONDS: Final = 30 * 60
 LONGEST_SECONDS: Final = 12 * 3600
-SEEN_SECONDS: Final = 60  # the time of the last request is written no more often
+SEEN_SECONDS: Final = 60  # the time of the last request is written at most once in this time
 
 
 def begin(connection: Connection, hashed: str, user_id: int) -> None:
@@ -21,7 +21,7 @@ def begin(connection: Connection, hashed: str, user_id: int) -> None:
 
 
 def reader(connection: Connection, hashed: str) -> User | None:
-    """Return who is logged in under a session, and note that the session is in use; None if it has ended."""
+    """Return the reader of a session, and record that the session is in use; None if the session has ended."""
     found = users.of_session(connection, hashed)
     if found is None:
         return None
@@ -39,7 +39,7 @@ def end(connection: Connection, hashed: str) -> bool:
 
 
 def end_all(connection: Connection, user_id: int, *, but: str = "") -> None:
-    """End all sessions of a reader, but for the one with this hash."""
+    """End all sessions of a reader, except the one with this hash."""
     connection.execute(delete(sessions).where(sessions.c.user_id == user_id, sessions.c.id != but))
 
 

@@ -55,19 +55,19 @@ class User:
 
     @property
     def registered_at(self) -> datetime:
-        """When the reader registered."""
+        """Return when the reader registered."""
         return clock.moment(self.created_at)
 
     @property
     def has_confirmed_at(self) -> datetime | None:
-        """When the reader confirmed the address; None for an address that is not confirmed."""
+        """Return when the reader confirmed the address; None for an address that is not confirmed."""
         return None if self.confirmed_at is None else clock.moment(self.confirmed_at)
 
 
 def add(connection: Connection, registration: Registration, *, password_hash: str) -> None:
-    """Store a new unconfirmed reader, to be deleted in 7 days.
+    """Store a new unconfirmed reader, who is deleted after 7 days without a confirmation.
 
-    Raises AddressKnown: only the unique key can say so without a race.
+    Raises AddressKnown: only the unique key can detect this without a race.
     """
     new = insert(users).values(
         name=registration.name,
@@ -96,7 +96,7 @@ class Registered:
 def put(
     connection: Connection, registration: Registration, *, password_hash: str, message_id: str
 ) -> Registered:
-    """Store a new unconfirmed reader, to be deleted in 7 days, or find the reader with this address.
+    """Store a new unconfirmed reader, who is deleted after 7 days, or find the reader with this address.
 
     A reader who is not confirmed gets the name, the spelling of the address and the password of the registration. The
     statements are the same in all cases. The reader's row is locked from here on.
@@ -139,7 +139,7 @@ def of_session(connection: Connection, session: str) -> tuple[User, int, int, in
 
 
 def confirm(connection: Connection, user_id: int) -> None:
-    """Note that the address is the reader's; such an account is never deleted by itself."""
+    """Record that the address belongs to the reader; the account is then never deleted automatically."""
     connection.execute(
         update(users).where(users.c.id == user_id).values(confirmed_at=clock.now(), delete_at=None)
     )
@@ -166,7 +166,7 @@ def set_email(connection: Connection, user_id: int, email: str) -> None:
 
 
 def set_blocked(connection: Connection, user_id: int, *, is_blocked: bool) -> None:
-    """Let a reader write comments, or no more."""
+    """Allow or forbid a reader to write comments."""
     connection.execute(update(users).where(users.c.id == user_id).values(is_blocked=int(is_blocked)))
 
 
@@ -247,7 +247,7 @@ def _put(dialect: str) -> Insert:
 
 
 def _replaced(new: ReadOnlyColumnCollection[str, Any]) -> dict[str, ColumnElement[Any]]:
-    """Return what a registration changes of an account that exists: nothing once the address is confirmed."""
+    """Return the columns that a registration changes in an existing account: none after the address was confirmed."""
     is_free = users.c.confirmed_at.is_(None)
     changed: dict[str, ColumnElement[Any]] = {
         name: case((is_free, new[name]), else_=users.c[name]) for name in ("name", "email", "password_hash")

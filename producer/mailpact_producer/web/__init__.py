@@ -1,1 +1,1 @@
-"""The site as browsers see it."""
+"""The web pages of the site."""

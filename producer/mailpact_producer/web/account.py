@@ -26,14 +26,14 @@ _Take = Callable[[User, Mapping[str, str]], Awaitable[web.Response]]
 
 
 class AccountPage:
-    """Shows the account and takes its forms."""
+    """Shows the account and handles its forms."""
 
     def __init__(self, profile: Profile, tools: FormTools) -> None:
         self._profile = profile
         self._tools = tools
 
     async def show(self, request: web.Request) -> web.Response:
-        """Show the account; lead to the login whoever is not logged in."""
+        """Show the account; redirect a person who is not logged in to the login."""
         user = reader(request)
         if user is None:
             return see_other("/login")

@@ -1,4 +1,4 @@
-"""Keeps the pages of administrators from everybody else."""
+"""Restricts the pages of administrators to administrators."""
 
 from typing import Final
 
@@ -11,13 +11,13 @@ _MOST_DIGITS: Final = 18
 
 
 def require_admin(request: web.Request) -> None:
-    """Raise 404 for whoever is not an administrator."""
+    """Raise 404 for anybody who is not an administrator."""
     if not is_admin(request):
         raise web.HTTPNotFound
 
 
 def turned_away(request: web.Request) -> web.Response | None:
-    """Return the redirect to the login for somebody who is not logged in; None for an administrator.
+    """Return the redirect to the login for a person who is not logged in; None for an administrator.
 
     Raises 404 for any other reader.
     """
@@ -28,7 +28,7 @@ def turned_away(request: web.Request) -> web.Response | None:
 
 
 def number_of(text: str) -> int | None:
-    """Return the number that a row's id may be; None for any other text."""
+    """Return the number of a row from the text; None if the text is no such number."""
     is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
     return int(text) if is_number else None
 

@@ -1,9 +1,9 @@
-"""The JSON API: published pages and approved comments, to read only. `openapi.json` describes each answer.
+"""The JSON API: published pages and approved comments, for reading only. `openapi.json` describes each answer.
 
-Who is logged in makes no difference, so that no answer has a draft or a comment that waits. A list is answered in
-parts: `next` is the address of the next part, which begins behind the last item of this part, also when pages or
-comments were added or deleted meanwhile. A parameter that the API does not know is an error: a client that misspells
-`cursor` would otherwise read the first part for ever.
+A login makes no difference, so no answer contains a draft or a waiting comment. A list is answered in parts: `next` is
+the address of the next part, which begins after the last item of this part, also if pages or comments were added or
+deleted meanwhile. A parameter that the API does not know is an error: a client that misspells `cursor` would otherwise
+read the first part for ever.
 """
 
 import json
@@ -37,7 +37,7 @@ Json = Mapping[str, object]
 
 
 class Api:
-    """Answers programs; `base_url` has no slash at its end."""
+    """Answers requests of programs; `base_url` has no slash at its end."""
 
     def __init__(self, database: Database, rendering: Rendering, base_url: str) -> None:
         self._database = database
@@ -116,14 +116,14 @@ class Api:
         }
 
     def _next(self, path: str, limit: int, cursors: Sequence[str], found: Sequence[object]) -> str | None:
-        """Return the address of the next part; None if nothing was found that is not shown in this part."""
+        """Return the address of the next part; None if this part is the last."""
         if len(found) <= len(cursors):
             return None
         return f"{self._base_url}{path}?{urlencode({'limit': limit, 'cursor': cursors[-1]})}"
 
 
 def _part(request: web.Request) -> tuple[int, str | None]:
-    """Return how many items are asked for, and the cursor. Raises WrongParameter."""
+    """Return how many items are requested, and the cursor. Raises WrongParameter."""
     _require_known(request, ("limit", "cursor"))
     limit = request.query.get("limit", str(DEFAULT_LIMIT))
     if not (_LIMIT.fullmatch(limit) and int(limit) <= MAX_LIMIT):

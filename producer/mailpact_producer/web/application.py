@@ -32,7 +32,7 @@ from mailpact_producer.web.tracing import tracing
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """What answers the requests."""
+    """The handlers of the requests."""
 
     pages: Pages
     editor: Editor
@@ -49,7 +49,7 @@ class Handlers:
 def make_application(
     handlers: Handlers, frame: Frame, middlewares: Sequence[Middleware], *, is_https: bool
 ) -> web.Application:
-    """Make the site; whoever serves it ends it."""
+    """Return the site's application; the caller must clean it up."""
     app = web.Application(
         middlewares=[failure_pages, tracing, _for_people(middlewares), failure_pages],
         client_max_size=MAX_BODY_BYTES,
@@ -71,7 +71,7 @@ def make_application(
 
 
 def _for_people(middlewares: Sequence[Middleware]) -> Middleware:
-    """Return the middlewares as one, but for the API, which has neither sessions nor cookies."""
+    """Return the middlewares as one, which skips the API, because the API has neither sessions nor cookies."""
 
     @web.middleware
     async def unless_api(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -14,7 +14,7 @@ from mailpact_producer.web.notices import Notices
 
 
 class Asking:
-    """Counts what is asked for by a request's network."""
+    """Makes requests for mail that count for the network of a web request."""
 
     def __init__(self, gate: MailGate, networks: Networks) -> None:
         self._gate = gate

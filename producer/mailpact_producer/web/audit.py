@@ -15,7 +15,7 @@ _WORDS: Final = {act: act.value.replace("-", " ").capitalize() for act in Act}
 
 
 class AuditPage:
-    """Shows the audit log. Whoever is not an administrator is told that there is no such page."""
+    """Shows the audit log. For anybody but an administrator, the page does not exist."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

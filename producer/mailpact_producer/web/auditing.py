@@ -12,7 +12,7 @@ from mailpact_producer.web.session import reader
 
 
 def auditing(networks: Networks) -> Middleware:
-    """Return what notes the account and the network of a request; the session is looked up before."""
+    """Return a middleware that records account and network of a request; the session must be looked up before."""
 
     @web.middleware
     async def note(request: web.Request, handler: Handler) -> web.StreamResponse:

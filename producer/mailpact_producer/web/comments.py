@@ -28,7 +28,7 @@ _LIMITS: Final = {"max_comment": MAX_COMMENT}
 
 
 class CommentForms:
-    """Shows and takes the forms of comments."""
+    """Shows and handles the forms of comments."""
 
     def __init__(self, commenting: Commenting, site_pages: Pages, tools: FormTools) -> None:
         self._commenting = commenting
@@ -36,7 +36,7 @@ class CommentForms:
         self._tools = tools
 
     async def write(self, request: web.Request) -> web.Response:
-        """Store a comment on the page and lead back to the page."""
+        """Store a comment on the page and redirect to the page."""
         user, guid = _reader(request), read_guid(request.match_info["guid"])
         context = await self._pages.context(request, guid)
 
@@ -92,7 +92,7 @@ class CommentForms:
         return self._tools.forms.show(request, "comment-report.html", {"comment": comment})
 
     async def report(self, request: web.Request) -> web.Response:
-        """Note the report for the administrators."""
+        """Record the report for the administrators."""
         user = _reader(request)
         comment = await self._shown(request)
 
@@ -105,7 +105,7 @@ class CommentForms:
         return await self._tools.forms.take(request, "comment-report.html", {"comment": comment}, take)
 
     async def show_queue(self, request: web.Request) -> web.Response:
-        """Show an administrator what has to be looked at."""
+        """Show an administrator the comments to check."""
         away = turned_away(request)
         if away is not None:
             return away

@@ -1,13 +1,13 @@
 """Limits what one client can use: time, connections, and lines in the log.
 
-aiohttp limits how long a request's head may be, but not how long it may take. Somebody who opens connections and
-never finishes a request would use up the process's file descriptors. So each connection is watched:
+aiohttp limits how long a request's head may be, but not how long it may take. A client that opens connections and never
+finishes a request would use up the process's file descriptors. So each connection is watched:
 
     head   --complete-->   request   --answered-->   idle   --first byte-->   head
 
-A head and a body must be complete within 10 seconds, an idle connection is closed after 75, and an answer must have
-been taken within 60. There are never more connections than the process has descriptors for: a new connection replaces
-the one that has kept the site waiting longest.
+A head and a body must be complete within 10 seconds, an idle connection is closed after 75, and the client must have
+read an answer within 60. There are never more connections than the process has descriptors for: a new connection
+replaces the one that has kept the site waiting longest.
 
 Invalid HTTP is answered with one fixed page. Neither this page nor the log repeats what the client sent.
 """
@@ -63,7 +63,7 @@ log = structlog.get_logger()
 
 
 class Stage(StrEnum):
-    """What happens on a connection."""
+    """The stage of a connection."""
 
     IDLE = "idle"  # answered, and nothing new has come
     HEAD = "head"  # a request's head is not complete; also a new connection
@@ -87,7 +87,7 @@ class Connections:
         self._reports = Reports()
 
     def stop(self) -> None:
-        """Close no more connections; the server itself is about to."""
+        """Stop closing connections, because the server is about to close all of them."""
         self._sweep.cancel()
 
     def add(self, connection: "Connection") -> None:
@@ -137,19 +137,19 @@ class Connection(web.RequestHandler):
 
     @property
     def is_waiting_for_client(self) -> bool:
-        """Return whether the next move is the client's: no request is complete."""
+        """Return whether the site waits for the client: no request is complete."""
         return self._request is None or not self._request.content.is_eof()
 
     @property
     def limit_seconds(self) -> float:
-        """How long the present stage may last."""
+        """Return how long the present stage may last."""
         match self.stage:
             case Stage.IDLE:
                 return IDLE_SECONDS
             case Stage.HEAD:
                 return HEAD_SECONDS
             case Stage.REQUEST:
-                # The form's reader answers a slow body by itself with 408; this is for everything else.
+                # The form's reader itself answers a slow body with 408; this timer is for all other requests.
                 return 2 * BODY_SECONDS if self.is_waiting_for_client else ANSWER_SECONDS
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -164,23 +164,23 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Note that a head begins."""
+        """Record that a head begins."""
         if self.stage is Stage.IDLE:
             self._enter(Stage.HEAD)
         super().data_received(data)
 
     def begin(self, request: web.BaseRequest) -> None:
-        """Note that a head is complete."""
+        """Record that a head is complete."""
         self._request = request
         self._enter(Stage.REQUEST)
 
     def end(self) -> None:
-        """Note that the answer is ready."""
+        """Record that the answer is ready."""
         self._request = None
         self._enter(Stage.IDLE)
 
     def abort(self) -> None:
-        """Close the connection at once, and forget what was not sent yet."""
+        """Close the connection at once, and drop the bytes that were not sent yet."""
         if self.transport is not None:
             self.transport.abort()
 
@@ -191,10 +191,10 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is not HTTP with a fixed page. `message` would repeat what the client sent."""
+        """Answer bytes that are not HTTP with a fixed page. `message` would repeat what the client sent."""
         del message
         if isinstance(exc, ConnectionError):
-            raise exc  # the client has left: there is nobody to answer
+            raise exc  # the client has closed the connection, so there is nobody to answer
         kind = type(exc).__name__
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             self._connections.report("a request failed, which is a bug", kind=kind)
@@ -247,7 +247,7 @@ class _Server(web.Server):
         self._watching = connections
 
     def __call__(self) -> web.RequestHandler:
-        """Return the protocol of a new connection. A compressed body stays as it is: it is refused unread."""
+        """Return the protocol of a new connection. A compressed body is not unpacked, because it is refused."""
         return Connection(
             self,
             self._watching,

@@ -1,4 +1,4 @@
-"""Tells the site's own forms from forms that another site has made a browser send."""
+"""Distinguishes the site's own forms from forms that another site has made a browser send."""
 
 import secrets
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Csrf:
         return tokens.make_token(self._key, secrets.token_bytes(tokens.RANDOM_BYTES))
 
     def keep(self, request: web.Request, response: web.StreamResponse, token: str) -> None:
-        """Let the browser keep the token, unless its session stands for it."""
+        """Set the token as a cookie, unless the session takes its place."""
         if reader(request) is None:
             self._cookies.set_csrf(response, token)
 

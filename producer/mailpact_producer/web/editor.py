@@ -1,8 +1,8 @@
-"""The forms by which administrators make, change and delete pages.
+"""The forms with which administrators make, change and delete pages.
 
-A form carries the version of the page that it was opened with. If the page has another version when the form is
-posted, somebody else has changed the page: the form comes back with what was typed, and shows the page as it is now
-beside it. Only the next post of that form replaces the page, so neither editor's text is lost unseen.
+A form contains the version of the page for which it was opened. If the page has another version when the form is
+posted, somebody else has changed the page. Then the form is shown again with the typed text and the page as it is now.
+Only the next post of this form replaces the page, so no editor's text is lost unseen.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ _CHANGED_SINCE: Final = (
 
 
 class Editor:
-    """Shows and takes the forms. Whoever is not an administrator is told that there is no such page."""
+    """Shows and handles the forms. For anybody but an administrator, the pages do not exist."""
 
     def __init__(self, database: Database, changes: Changes, tools: FormTools) -> None:
         self._database = database
@@ -99,7 +99,7 @@ class Editor:
         return self._tools.forms.show(request, "page-form.html", _form(_path(page)), fields=_fields(page))
 
     async def take(self, request: web.Request) -> web.StreamResponse:
-        """Store another text of a page, unless somebody else has changed the page meanwhile."""
+        """Store another text of a page, unless another person has changed the page meanwhile."""
         require_admin(request)
         guid = _guid(request)
         context = _form(f"/edit/{guid}")
@@ -133,7 +133,7 @@ class Editor:
         return self._tools.forms.show(request, "page-delete.html", {"page": await self._page(request)})
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
-        """Delete the page, unless somebody else has changed the page meanwhile."""
+        """Delete the page, unless another person has changed the page meanwhile."""
         require_admin(request)
         page = await self._page(request)
 

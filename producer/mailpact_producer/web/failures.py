@@ -1,4 +1,4 @@
-"""What a person sees when something does not work: a page that says so, and a way back."""
+"""The answers to failures: a page that explains the failure, and a way back."""
 
 import time
 import traceback
@@ -81,9 +81,9 @@ async def failure_pages(request: web.Request, handler: Handler) -> web.StreamRes
         log.debug("a request's body could not be read", page=route(request))
         return _answer(request, HTTPStatus.BAD_REQUEST)
     except ConnectionError:
-        raise  # the client has left: there is nobody to answer
+        raise  # the client has closed the connection, so there is nobody to answer
     except Exception as error:  # noqa: BLE001  # the outermost loop: a bug in one request must not end the site
-        # Not the error's text, which may repeat what the client sent, or an address.
+        # The error's text is not logged, because it may repeat what the client sent, or an address.
         log.error(  # noqa: TRY400  # see above
             "a request failed, which is a bug",
             page=route(request),
@@ -94,7 +94,7 @@ async def failure_pages(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 def route(request: web.Request) -> str:
-    """Return which of the site's routes is asked for, fit for logs: nothing of what the client sent."""
+    """Return the route of a request in a form for logs, which contains nothing that the client sent."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else "(no page)"
 
@@ -109,7 +109,7 @@ def note_unavailable(request: web.Request, error: Exception) -> None:
 
 
 def _answer(request: web.Request, status: HTTPStatus, error: Exception | None = None) -> web.Response:
-    """Return what a person is told about the failure, or a program that asked the API."""
+    """Return the answer to a failure: a page for a person, or a problem for a program that asked the API."""
     if is_api(request.path):
         return problem(status, error)
     title, text = _WORDS.get(status, _OTHERWISE)

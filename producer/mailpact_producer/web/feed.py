@@ -52,7 +52,7 @@ def sitemap(base_url: str, pages: Sequence[Page]) -> bytes:
 
 def _add(parent: ET.Element, name: str, text: str | None = None, **attributes: str) -> ET.Element:
     child = ET.SubElement(parent, name, attributes)
-    # A page of an earlier release, or a reference such as &#12; in a text, may hold what XML cannot.
+    # A page of an earlier release, or a reference such as &#12; in a text, may contain characters that XML cannot.
     child.text = text and NOT_IN_XML.sub("", text)
     return child
 

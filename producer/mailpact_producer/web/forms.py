@@ -1,7 +1,7 @@
-"""Forms: read from what a browser posts, shown, and shown again with what was typed and what is wrong.
+"""Reads forms from browsers, shows forms, and shows forms again with the typed text and the errors.
 
-A form that cannot be taken comes back filled in, passwords excepted. That holds for every reason: a wrong field, a
-limit, a form of another site, a database that is away.
+A form that cannot be accepted is shown again with its text, except for passwords. This holds for every reason: a wrong
+field, a limit, a form of another site, a database that does not answer.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ async def _read(request: web.Request, max_bytes: int) -> bytes:
 
 
 class FormRefused(Exception):
-    """A form cannot be taken; the message is a sentence to the person, and `errors` has one for each wrong field."""
+    """A form cannot be accepted; the message is a sentence for the person, `errors` has one for each wrong field."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ Take = Callable[[Mapping[str, str]], Awaitable[web.Response]]
 
 
 class Forms:
-    """Shows and takes the site's forms."""
+    """Shows and handles the site's forms."""
 
     def __init__(self, csrf: Csrf) -> None:
         self._csrf = csrf
@@ -96,7 +96,7 @@ class Forms:
         errors: Mapping[str, str] | None = None,
         trouble: str = "",
     ) -> web.Response:
-        """Return a page with a form that holds `fields`; `trouble` is what is said above the form."""
+        """Return a page with a form that contains `fields`; `trouble` is the sentence above the form."""
         token = self._csrf.token(request)
         form = (fields or {}).get(FORM_FIELD) or secrets.token_urlsafe(16)
         kept = {name: text for name, text in (fields or {}).items() if "password" not in name}
@@ -123,10 +123,10 @@ class Forms:
         hides_its_work: bool = False,
         max_bytes: int = MAX_BODY_BYTES,
     ) -> web.Response:
-        """Return what `take` makes of the posted fields, or the form again if it cannot be taken now.
+        """Return the result of `take` for the posted fields, or the form again if it cannot be accepted now.
 
-        If the form `hides_its_work`, the answer is given at a fixed time after the request, so that the time tells
-        nobody whether there was anything to do.
+        If the form `hides_its_work`, the answer is given at a fixed time after the request, so that the time does not
+        reveal whether there was work to do.
         """
         fields = await posted_fields(request, max_bytes=max_bytes)
         began = time.monotonic()
@@ -134,7 +134,7 @@ class Forms:
             self._require_ours(request, fields)
             response = await take(fields)
             if hides_its_work:
-                # Slow work ends at the next multiple, which tells nobody by how much it was slower.
+                # Slow work ends at the next multiple, so that the time does not reveal how slow it was.
                 await asyncio.sleep(HIDDEN_SECONDS - (time.monotonic() - began) % HIDDEN_SECONDS)
             return response
         except FormRefused as refused:
@@ -163,5 +163,5 @@ class Forms:
 
 
 def see_other(path: str) -> web.Response:
-    """Return the answer to a form that was taken: a redirect to a page of this site, by GET (RFC 9110 15.4.4)."""
+    """Return the answer to an accepted form: a redirect to a page of this site, by GET (RFC 9110 15.4.4)."""
     return web.Response(status=HTTPStatus.SEE_OTHER, headers={hdrs.LOCATION: path})

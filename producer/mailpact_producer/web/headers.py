@@ -1,7 +1,7 @@
-"""The headers of the site's answers, and which answers a browser may keep.
+"""The headers of the site's answers, which also say whether a browser may store the answer.
 
 An answer that belongs to a session or sets a cookie is not stored at all. Every other page may be stored, but must be
-asked for again each time (`no-cache`), since a page can change or be withdrawn at any moment.
+requested again each time (`no-cache`), because a page can change or be withdrawn at any moment.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from mailpact.web.security import DEFAULT_HEADERS
 
 ASK_AGAIN: Final = "no-cache"
 HTTPS_ONLY: Final = (
-    "max-age=31536000"  # one year, RFC 6797; other hosts of the domain are not the site's to bind
+    "max-age=31536000"  # one year, RFC 6797; the site does not decide for other hosts of the domain
 )
 
 HEADERS: Final = web.AppKey("HEADERS", Mapping[str, str])

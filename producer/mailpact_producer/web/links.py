@@ -18,7 +18,7 @@ _Use = Callable[[str], Awaitable[bool]]
 
 
 class LinkPages:
-    """Shows what a link does, and does it."""
+    """Shows what a mailed link does, and carries it out."""
 
     def __init__(self, registrar: Registrar, profile: Profile, tools: FormTools) -> None:
         self._registrar = registrar
@@ -34,13 +34,13 @@ class LinkPages:
         return self._tools.forms.show(request, "confirm.html", {"token": token, "user": found[1]})
 
     async def confirm(self, request: web.Request) -> web.Response:
-        """Confirm the address. Nobody is logged in by it."""
+        """Confirm the address. This does not log anybody in."""
         return await self._use(
             request, self._registrar.confirm, "/login", NoticeKind.CONFIRMED, dead=self._dead_confirm
         )
 
     async def disown(self, request: web.Request) -> web.Response:
-        """Delete the registration: the owner of the mailbox says that somebody else made it."""
+        """Delete the registration, because the owner of the mailbox says that another person made it."""
         return await self._use(
             request, self._registrar.disown, "/", NoticeKind.DISOWNED, dead=self._dead_confirm
         )
@@ -64,7 +64,7 @@ class LinkPages:
         )
 
     async def disown_change(self, request: web.Request) -> web.Response:
-        """End the link: the owner of the mailbox says that somebody else asked for it."""
+        """End the link, because the owner of the mailbox says that another person asked for it."""
         return await self._use(
             request, self._profile.disown_change, "/", NoticeKind.DISOWNED, dead=self._dead_change
         )

@@ -28,7 +28,7 @@ UNCONFIRMED: Final = (
 
 
 class LoginForms:
-    """Shows and takes the forms of logging in."""
+    """Shows and handles the forms for logging in."""
 
     def __init__(self, login: Login, recovery: Recovery, tools: FormTools) -> None:
         self._login = login
@@ -36,13 +36,13 @@ class LoginForms:
         self._tools = tools
 
     async def show(self, request: web.Request) -> web.Response:
-        """Show the form; lead somebody who is logged in to the account."""
+        """Show the form; redirect a person who is logged in to the account."""
         if reader(request) is not None:
             return see_other("/account")
         return self._tools.forms.show(request, "login.html", LIMITS)
 
     async def take(self, request: web.Request) -> web.Response:
-        """Begin a session under a new secret, whatever secret the browser has brought."""
+        """Begin a session with a new secret, whatever secret the browser has sent."""
 
         async def take(fields: Mapping[str, str]) -> web.Response:
             email = typed_address(fields, self._tools.is_mailable)
@@ -98,7 +98,7 @@ class LoginForms:
         return await self._tools.forms.take(request, "forgot.html", LIMITS, take, hides_its_work=True)
 
     async def show_reset(self, request: web.Request) -> web.Response:
-        """Show the form for a new password, or that the link does not work; nothing is used up."""
+        """Show the form for a new password, or say that the link does not work; the link is not used up."""
         token = request.query.get("token", "")
         link = await self._recovery.look(token)
         if link is None or not link.works:
@@ -106,7 +106,7 @@ class LoginForms:
         return self._tools.forms.show(request, "reset.html", LIMITS | {"token": token})
 
     async def take_reset(self, request: web.Request) -> web.Response:
-        """Store the new password. The reader is not logged in: the password is typed once more at the door."""
+        """Store the new password. The reader is not logged in and must type the password once more."""
         token = request.query.get("token", "")
 
         async def take(fields: Mapping[str, str]) -> web.Response:

@@ -1,4 +1,4 @@
-"""Tells administrators on every page when mail does not flow."""
+"""Shows administrators on every page when mail does not flow."""
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -8,7 +8,7 @@ from mailpact_producer.web.session import MAIL_TROUBLE, is_admin
 
 
 def watching_mail(flow: MailFlow) -> Middleware:
-    """Return what looks at the mail for the pages of administrators; the session is looked up before."""
+    """Return a middleware that checks the mail for administrators' pages; the session must be looked up before."""
 
     @web.middleware
     async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,8 +1,8 @@
-"""Tells which network a request comes from.
+"""Determines the network that a request comes from.
 
 Behind a reverse proxy every connection comes from the proxy, which names the client in `X-Forwarded-For`. Anybody can
-send that header, so it is believed only from proxies that the operator has named, and read from its end: each proxy
-appends the address that it has seen, and what stands before the first stranger may be invented.
+send this header, so the site believes it only from proxies that the operator has named, and reads it from its end: each
+proxy appends the address that it has seen, and all entries before the first unknown address may be invented.
 """
 
 import ipaddress
@@ -49,7 +49,7 @@ def _is_in(client: _Address, networks: Sequence[Network]) -> bool:
 
 def _address(text: str) -> _Address | None:
     text = text.partition("%")[0]
-    # A long text is no address, and is not kept: anybody can send a header.
+    # A long text is no address and must not be stored, because anybody can send a header.
     return _parsed(text) if len(text) <= LONGEST_ADDRESS else None
 
 
@@ -71,7 +71,7 @@ def _network(client: _Address) -> str:
 
 
 class Networks:
-    """Tells the networks of requests, given the networks of the proxies that are believed."""
+    """Determines the networks of requests, given the networks of the trusted proxies."""
 
     def __init__(self, trusted_proxies: Sequence[Network]) -> None:
         self._trusted = tuple(trusted_proxies)

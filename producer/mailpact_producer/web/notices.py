@@ -1,4 +1,4 @@
-"""What a page says once after a form was taken, on whichever page the person is led to.
+"""The notice that a page shows once after a form was accepted, on the page to which the person is redirected.
 
 The notice is a cookie. The address in it is signed, so that nobody can make the site say that it has written to an
 address of their choice.
@@ -19,7 +19,7 @@ _SHOWN: Final = web.RequestKey("SHOWN", bool)
 
 
 class NoticeKind(StrEnum):
-    """What is said."""
+    """The kind of a notice."""
 
     REGISTERED = "registered"  # also when the same mail is sent again
     CONFIRMED = "confirmed"
@@ -41,7 +41,7 @@ class NoticeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A notice; `address` is where a mail went, `signed_address` the same for the form that sends it again."""
+    """A notice; `address` is the address of the mail, `signed_address` the signed form for sending the mail again."""
 
     kind: NoticeKind
     address: str = ""
@@ -56,7 +56,7 @@ class Notices:
         self._cookies = cookies
 
     def set(self, response: web.StreamResponse, kind: NoticeKind, address: str = "") -> None:
-        """Let the next page say this."""
+        """Set the notice for the next page."""
         signed = sign(self._key, Purpose.SENT_TO, address.encode()) if address else ""
         self._cookies.set_notice(response, f"{kind}{_SEPARATOR}{signed}")
 
@@ -66,7 +66,7 @@ class Notices:
         return None if content is None else content.decode()
 
     def show(self, request: web.Request) -> Notice | None:
-        """Return the notice for the page that answers this request; the next page shows it no more."""
+        """Return the notice for the page that answers this request; the next page does not show it again."""
         notice = self._read(request)
         request[_SHOWN] = notice is not None
         return notice
@@ -76,7 +76,7 @@ class Notices:
         return self._read(request) is not None
 
     def middleware(self) -> Middleware:
-        """Return what lets the browser forget a notice once an answer shows it."""
+        """Return a middleware that deletes a notice once an answer shows it."""
 
         @web.middleware
         async def forget_shown(request: web.Request, handler: Handler) -> web.StreamResponse:

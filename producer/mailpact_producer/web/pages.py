@@ -1,4 +1,4 @@
-"""The home page, and the pages that it lists. Drafts are there for administrators only."""
+"""The home page, and the pages that it lists. Only administrators see drafts."""
 
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final
@@ -28,7 +28,7 @@ _PUBLISHED: Final = Kept(b"", "")
 
 
 class Pages:
-    """What can be read on the site; `base_url` has no slash at its end."""
+    """The pages of the site for reading; `base_url` has no slash at its end."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Pages:
         return render(request, "home.html", values)
 
     async def page(self, request: web.Request) -> web.Response:
-        """Show the page with the guid in the address, which stays when the page gets another title."""
+        """Show the page with the guid in the address, which does not change with the page's title."""
         guid = read_guid(request.match_info["guid"])
 
         async def make() -> tuple[str, web.Response]:
@@ -121,7 +121,7 @@ class Pages:
         )
 
     async def path_or_welcome(self, guid: str | None) -> str:
-        """Return the path of a page, or of the page that welcomes, or of the list if there is no such page."""
+        """Return the path of a page, of the welcome page, or of the list if neither exists."""
         for each in (guid, pages.WELCOME_PAGE):
             if each and await self._is_published(each):
                 return f"/page/{each}"
@@ -138,7 +138,7 @@ class Pages:
         return True
 
     async def context(self, request: web.Request, guid: str | None) -> dict[str, object]:
-        """Return the values for the template of a page. Raises the HTTP error 404 if the page may not be seen."""
+        """Return the values for the template of a page. Raises the HTTP error 404 if the person must not see it."""
         return await self._values(request, await self._find(guid) if guid else None)
 
     async def _show(self, request: web.Request, page: pages.Page | None) -> tuple[str, web.Response]:
@@ -151,7 +151,7 @@ class Pages:
     async def _cached(
         self, request: web.Request, name: Hashable, make: Callable[[], Awaitable[tuple[str, web.Response]]]
     ) -> web.Response:
-        """Return what is kept under the name, or else what `make` makes; what differs for one person is not kept."""
+        """Return the cached answer of this name, or the result of `make`; an answer for one person is not cached."""
         if not request.app[FRAME].is_plain(request):
             return (await make())[1]
         kept = self._cache.get(name)

@@ -35,12 +35,12 @@ class WrongParameter(web.HTTPBadRequest):
 
 
 def is_api(path: str) -> bool:
-    """Return whether a request's path belongs to the API, and errors are for programs."""
+    """Return whether a request's path belongs to the API, so that errors are for programs."""
     return path == API_PATH or path.startswith(f"{API_PATH}/")
 
 
 def problem(status: HTTPStatus, error: Exception | None = None) -> web.Response:
-    """Return the problem that an error is."""
+    """Return the problem that describes an error."""
     members = {"type": "about:blank", "title": status.phrase, "status": status.value}
     if isinstance(error, WrongParameter):
         members |= {"detail": error.sentence}

@@ -1,4 +1,4 @@
-"""The pages where administrators look at readers and their mails, and send a mail again."""
+"""The pages where administrators see readers and their mails, and send a mail again."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -25,7 +25,7 @@ _NO_USE: Final = "This mail is of no use any more. Nothing was sent."
 
 
 class ReaderPages:
-    """Shows readers. Whoever is not an administrator is told that there is no such page."""
+    """Shows readers. For anybody but an administrator, the pages do not exist."""
 
     def __init__(self, readers: Readers, tools: FormTools) -> None:
         self._readers = readers
@@ -51,9 +51,9 @@ class ReaderPages:
         return self._tools.forms.show(request, "readers.html", context)
 
     async def search(self, request: web.Request) -> web.Response:
-        """Show readers whose address holds the text of the form.
+        """Show readers whose address contains the text of the form.
 
-        The form is posted, so that no address stands in the URL, which servers on the way may log.
+        The form is posted, so that no address is in the URL, which servers on the way may log.
         """
         require_admin(request)
 
@@ -68,7 +68,7 @@ class ReaderPages:
         return await self._tools.forms.take(request, "readers.html", _list([], has_more=False), take)
 
     async def show(self, request: web.Request) -> web.Response:
-        """Show one reader and what became of the reader's mails."""
+        """Show one reader and the states of the reader's mails."""
         away = turned_away(request)
         if away is not None:
             return away

@@ -1,6 +1,6 @@
 """The registration form and its processing.
 
-The answer is the same for a known and an unknown address, also its cookie: 303 to the page from which the form was
+The answer, with its cookie, is the same for a known and an unknown address: 303 to the page from which the form was
 opened. Only the owner of the mailbox learns whether an account exists.
 """
 
@@ -29,7 +29,7 @@ _LIMITS: Final = {
 
 
 class RegistrationForm:
-    """Shows the form and takes it."""
+    """Shows and handles the form."""
 
     def __init__(self, registrar: Registrar, site_pages: Pages, tools: FormTools) -> None:
         self._registrar = registrar
@@ -42,7 +42,7 @@ class RegistrationForm:
         return self._tools.forms.show(request, _TEMPLATE, _LIMITS, fields={PAGE_FIELD: page})
 
     async def take(self, request: web.Request) -> web.Response:
-        """Register the reader and lead back to the page that the form was opened from."""
+        """Register the reader and redirect to the page from which the form was opened."""
 
         async def take(fields: Mapping[str, str]) -> web.Response:
             registration = read_registration(fields, self._tools.is_mailable, self._tools.common_passwords)
@@ -57,7 +57,7 @@ class RegistrationForm:
         return await self._tools.forms.take(request, _TEMPLATE, _LIMITS, take)
 
     async def send_again(self, request: web.Request) -> web.Response:
-        """Send the mail of a registration once more, to the address that the notice names."""
+        """Send the mail of a registration once more, to the address in the notice."""
 
         async def take(fields: Mapping[str, str]) -> web.Response:
             email = self._tools.notices.address(fields.get("to", ""))

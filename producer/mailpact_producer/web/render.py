@@ -13,7 +13,7 @@ from mailpact_producer.web.session import MAIL_TROUBLE, reader
 
 
 class Frame:
-    """What the layout needs beside a page's own values."""
+    """The values for the layout beside the page's own values."""
 
     def __init__(self, notices: Notices, csrf: Csrf, site_name: str) -> None:
         self._notices = notices
@@ -21,7 +21,7 @@ class Frame:
         self._site_name = site_name
 
     def is_plain(self, request: web.Request) -> bool:
-        """Return whether a page looks for this request as the page does for every stranger."""
+        """Return whether the page looks the same for this request as for any visitor who is not logged in."""
         return reader(request) is None and not self._notices.has(request)
 
     def values(self, request: web.Request) -> Mapping[str, Any]:
@@ -43,5 +43,5 @@ FRAME: Final = web.AppKey("FRAME", Frame)
 def render(
     request: web.Request, template: str, values: Mapping[str, Any], *, status: HTTPStatus = HTTPStatus.OK
 ) -> web.Response:
-    """Return the page that the template makes of the values."""
+    """Return the page that the template makes from the values."""
     return render_template(template, request, {**request.app[FRAME].values(request), **values}, status=status)

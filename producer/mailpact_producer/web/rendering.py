@@ -1,6 +1,6 @@
-"""Makes HTML of Markdown beside the event loop, one text at a time, and keeps what was made.
+"""Makes HTML from Markdown in a thread, one text at a time, and keeps the results.
 
-A long text takes up to half a second, in which the loop has other requests to answer.
+A long text takes up to half a second, in which the event loop must answer other requests.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ MOST_KEPT: Final = 200
 
 
 class Rendering:
-    """What was made of the last texts."""
+    """The results for the latest texts."""
 
     def __init__(self) -> None:
         self._one_at_a_time = asyncio.Lock()
         self._kept: dict[tuple[Callable[[str], str], str], str] = {}
 
     async def html(self, markdown: str) -> str:
-        """Return the text as HTML, to be put into a page as it is."""
+        """Return the text as HTML, which is inserted into a page unchanged."""
         return await self._made(to_html, markdown)
 
     async def excerpt(self, markdown: str) -> str:

@@ -1,4 +1,4 @@
-"""Tells who is logged in, from the session's cookie."""
+"""Determines who is logged in, from the session's cookie."""
 
 from typing import Final
 
@@ -27,7 +27,7 @@ def is_admin(request: web.Request) -> bool:
 
 
 def sessions(login: Login, cookies: Cookies) -> Middleware:
-    """Return what looks up the session of each request. What a logged-in reader is shown, no browser stores."""
+    """Return a middleware that looks up the session of each request. Browsers do not store pages of a session."""
 
     @web.middleware
     async def look_up(request: web.Request, handler: Handler) -> web.StreamResponse:

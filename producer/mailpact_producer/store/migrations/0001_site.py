@@ -1,4 +1,4 @@
-"""Make the site's tables, the key that it signs with, and the page that a new reader is welcomed on."""
+"""Make the site's tables, the key that it signs with, and the page that welcomes new readers."""
 
 import secrets
 
@@ -26,7 +26,7 @@ So try it: register, and look at your mail.\
 
 
 def upgrade() -> None:
-    """Make the tables and their first rows, where a start that was cut off has not made them already."""
+    """Make the tables and their first rows, unless an interrupted start has made them already."""
     row_id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     op.create_table(
         "users",

@@ -10,7 +10,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Make the table, where a start that was cut off has not made it already."""
+    """Make the table, unless an interrupted start has made it already."""
     op.create_table(
         "limits",
         sa.Column("name", sa.String(64), primary_key=True),

@@ -1,6 +1,7 @@
-"""Make accounts of the readers: confirmation, sessions, links that are mailed, and the delays of logging in.
+"""Add accounts of readers: confirmation, sessions, mailed links, and the delays of logins.
 
-Readers who registered before are unconfirmed, and they are never deleted by themselves: nobody asked them to confirm.
+Readers who registered before are unconfirmed, and they are never deleted automatically, because nobody asked them to
+confirm.
 """
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Add what is not there yet: on MySQL a start that was cut off may have added a part of it."""
+    """Add the missing parts: on MySQL an interrupted start may have added some of them."""
     _add_columns()
     op.create_table(
         "sessions",

@@ -1,4 +1,4 @@
-"""Keep the trace context of the request that a message belongs to."""
+"""Store the trace context of the request that a message belongs to."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Add the column if it is not there: on MySQL a start that was cut off may have added the column."""
+    """Add the column if it is missing: on MySQL an interrupted start may have added the column."""
     present = {column["name"] for column in sa.inspect(op.get_bind()).get_columns("outbox")}
     if "traceparent" not in present:
         op.add_column("outbox", sa.Column("traceparent", sa.String(55)))

@@ -10,7 +10,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Add what is not there yet: on MySQL a start that was cut off may have added a part of it."""
+    """Add the missing parts: on MySQL an interrupted start may have added some of them."""
     inspector = sa.inspect(op.get_bind())
     present = {column["name"] for column in inspector.get_columns("pages")}
     for column in (

@@ -1,4 +1,4 @@
-"""Make the tables of comments and of reports about comments, and let readers be blocked."""
+"""Make the tables of comments and of reports about comments, and add the column for blocked readers."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Add what is not there yet: on MySQL a start that was cut off may have added a part of it."""
+    """Add the missing parts: on MySQL an interrupted start may have added some of them."""
     row_id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     op.create_table(
         "comments",

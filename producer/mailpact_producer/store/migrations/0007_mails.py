@@ -10,7 +10,7 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Add what is not there yet: on MySQL a start that was cut off may have added a part of it."""
+    """Add the missing parts: on MySQL an interrupted start may have added some of them."""
     op.create_table(
         "mails",
         sa.Column("message_id", sa.String(36), primary_key=True),

@@ -10,7 +10,7 @@ down_revision = "0008"
 
 
 def upgrade() -> None:
-    """Add what is not there yet: on MySQL a start that was cut off may have added the table."""
+    """Add the table if it is missing: on MySQL an interrupted start may have added the table."""
     op.create_table(
         "canary",
         sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
