@@ -123,8 +123,8 @@ class Sent:
 class Reported:
     """The broker has confirmed the only status event that was due in a row.
 
-    `events` counts the row's status events including this one, and `due_since` is when this event was written. If the
-    row had another event due at that time, or has got one since, the sweep publishes the row's events again.
+    `events` counts the row's status events including this one; `due_since` is when this event was written. If these
+    values have changed, the sweep publishes the row's events again.
     """
 
     key: Key
