@@ -165,8 +165,7 @@ class Inbox:
         """Set the row to `sending` for this try, and return the claim.
 
         The result is None if the row has changed, or if the message's id was used for another body; then read the rows
-        and decide again. A new row can be claimed without reading the rows before, because the result of the claim is
-        enough.
+        and decide again. A new row can be claimed without reading it before, because the result of the claim is enough.
         """
         claim: Claim | None = await self._writes.ask(request)
         return claim
