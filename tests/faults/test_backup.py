@@ -13,9 +13,8 @@ from sqlalchemy import NullPool, create_engine, text
 
 from tests.servers.database import DatabaseServer
 from tests.servers.packages import library_path
-from tests.servers.programs import Program
 from tests.servers.rabbitmq import Rabbitmq
-from tests.servers.where import Servers
+from tests.servers.where import Program, Servers
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 

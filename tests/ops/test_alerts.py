@@ -19,9 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.command import MAILPACT, environment
 from tests.ops.metrics import metrics_in
-from tests.servers.programs import Program
 from tests.servers.rabbitmq import Rabbitmq
-from tests.servers.where import Servers
+from tests.servers.where import Program, Servers
 
 pytestmark = pytest.mark.timeout(180)
 ROOT = Path(__file__).parents[2]

@@ -6,15 +6,15 @@ MAILPACT_TEST_DEBIAN chooses the lane (`where`). It takes 10 s once; the exit co
 import argparse
 import sys
 
-from tests.servers.where import NAMES, Servers, chosen_lane
+from tests.servers.where import SOURCES, Servers, chosen_lane
 
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m tests.servers", description=__doc__)
     parser.add_argument("command", choices=["fetch"])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
-    names = parser.parse_args().names or NAMES
-    if unknown := set(names) - set(NAMES):
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SOURCES))
+    names = parser.parse_args().names or SOURCES
+    if unknown := set(names) - set(SOURCES):
         parser.error(f"not known: {', '.join(unknown)}")
     try:
         chosen_lane()

@@ -17,19 +17,14 @@ LOADER = re.compile(rb"(/lib\w*/ld-[^\0]+)\0")
 HEAD_BYTES = 4096  # linkers write the loader's path behind the program headers, at the file's beginning
 
 
-class NoLoader(Exception):
-    """An unpacked root has no loader of the name that one of its programs asks for; the message names both."""
-
-
 def use(root: Path) -> None:
-    """Let every program below a root run with the libraries of that root; raise NoLoader."""
+    """Let every program below a root run with the libraries of that root; raise FileNotFoundError without a loader."""
     libraries = ":".join(sorted(str(folder) for place in LIBRARY_FOLDERS for folder in root.glob(place)))
     for program in [path for folder in PROGRAM_FOLDERS for path in (root / folder).rglob("*")]:
-        loader = None if program.is_symlink() or not program.is_file() else loader_of(program)
-        if loader is not None:
+        if loader := loader_of(program):
             own = next(root.glob(f"usr/lib*/**/{Path(loader).name}"), None)
             if own is None:
-                raise NoLoader(f"{root} has no {Path(loader).name}")
+                raise FileNotFoundError(f"{root} has no {Path(loader).name}")
             (program.parent / MARKER).mkdir(exist_ok=True)
             moved = program.rename(program.parent / MARKER / program.name)
             words = f'"{own}" --inhibit-cache --library-path "{libraries}" "{moved}" "$@"'
@@ -39,7 +34,9 @@ def use(root: Path) -> None:
 
 
 def loader_of(file: Path) -> str | None:
-    """Return the loader's path that an ELF program carries; None for a library, a script or anything else."""
+    """Return the loader's path that an ELF program carries; None for a library, a script, a link or a folder."""
+    if file.is_symlink() or not file.is_file():
+        return None
     with file.open("rb") as content:
         head = content.read(HEAD_BYTES)
     found = LOADER.search(head) if head.startswith(b"\x7fELF") else None

@@ -1,8 +1,8 @@
 """Debian's packages, downloaded by apt and unpacked into a cache folder: no root, nothing registered, nothing started.
 
-Each set of packages has a folder of its own, `<cache>/<release>-<architecture>/<set>/root`. Scripts in it contain the
-folder's path, so a set is unpacked at its final place, under a lock. A marker file is written last: a folder without
-the marker is an interrupted download, and is made again.
+Each set of packages has a folder of its own, `<cache>/<release>-<architecture>/<set>/root`. Scripts in it may contain
+the folder's path, so a set is unpacked at its final place, under a lock. A marker file is written last: a folder
+without the marker is an interrupted download, and is made again.
 
 apt runs with package lists and archives of its own. It gets `--reinstall` and every Erlang package by name, so that
 the folder is complete on a machine where some of them are installed. Installed shared libraries are not downloaded.
@@ -18,9 +18,7 @@ import pwd
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from tests.servers import own_libc
@@ -31,9 +29,8 @@ APT_OPTIONS = {
     "APT::Install-Recommends": "false",
     "APT::Update::Error-Mode": "any",
     "Acquire::Languages": "none",
-    "APT::Sandbox::User": pwd.getpwuid(
-        os.getuid()
-    ).pw_name,  # root's apt would otherwise write as another user
+    # Root's apt would otherwise write as another user.
+    "APT::Sandbox::User": pwd.getpwuid(os.getuid()).pw_name,
 }
 DEBIANS_KEY = "/usr/share/keyrings/debian-archive-keyring.gpg"
 # Chromium and Postfix keep libraries of their own in the last three.
@@ -101,16 +98,18 @@ def fetch(packages: PackageSet) -> Path:
         packages.folder.mkdir(parents=True, exist_ok=True)
         with (packages.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            return in_cache(packages) or _download(packages, partial(_run, lock.fileno()))
-    except (OSError, own_libc.NoLoader, subprocess.TimeoutExpired) as error:
-        name = packages.name + (f" of Debian {packages.release}" if packages.release else "")
-        remedy = "a network for apt" + (
-            "" if packages.release else f", or apt install {packages.packages[0]}"
-        )
+            os.set_inheritable(lock.fileno(), True)
+            return in_cache(packages) or _download(packages)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        name, remedy = packages.name, "a network for apt"
+        if packages.release:
+            name += f" of Debian {packages.release}"
+        else:
+            remedy += f", or apt install {packages.packages[0]}"
         raise NotAvailable(f"{name} is not available: {error}. Get it by {remedy}.") from error
 
 
-def _download(packages: PackageSet, run: Callable[..., str]) -> Path:
+def _download(packages: PackageSet) -> Path:
     root, own_apt = packages.folder / "root", packages.folder / "apt"
     for leftover in (root, own_apt):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -119,16 +118,12 @@ def _download(packages: PackageSet, run: Callable[..., str]) -> Path:
     sys.stderr.write(f"fetching {packages.name} and what it needs into {packages.folder}\n")
     options = APT_OPTIONS | {"Dir::Cache": str(own_apt), "Dir::State::lists": f"{own_apt}/lists"}
     if packages.release:
-        options |= _only(packages.release, own_apt, run)
+        options |= _only(packages.release, own_apt)
     apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in options.items())]
-    run(*apt, "update")
-    run(*apt, "--yes", "--download-only", "--reinstall", "install", *packages.packages)
+    _run(*apt, "update")
+    _run(*apt, "--yes", "--download-only", "--reinstall", "install", *packages.packages)
     for archive in (own_apt / "archives").glob("*.deb"):
-        run("dpkg-deb", "--extract", str(archive), str(root))
-    erlang = root / "usr/lib/erlang"
-    for script in erlang.glob("**/bin/erl"):
-        moved = script.read_text().replace("ROOTDIR=/usr/lib/erlang\n", f"ROOTDIR={erlang}\n")
-        script.write_text(moved)
+        _run("dpkg-deb", "--extract", str(archive), str(root))
     if packages.release:
         own_libc.use(root)
     shutil.rmtree(own_apt)
@@ -136,9 +131,9 @@ def _download(packages: PackageSet, run: Callable[..., str]) -> Path:
     return root
 
 
-def _only(release: str, folder: Path, run: Callable[..., str]) -> dict[str, str]:
+def _only(release: str, folder: Path) -> dict[str, str]:
     """Return the options by which apt sees one Debian release alone, and nothing as installed."""
-    places = run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Component: main").split()
+    places = _run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Component: main").split()
     mirrors = [place for place in places if "debian" in place and "security" not in place]
     if not mirrors:
         raise FileNotFoundError("apt on this machine knows no mirror of Debian")
@@ -153,16 +148,10 @@ def _only(release: str, folder: Path, run: Callable[..., str]) -> dict[str, str]
     }
 
 
-def _run(lock: int, *words: str) -> str:
-    """Run a program and return its output; raise OSError, or TimeoutExpired after 15 minutes."""
+def _run(*words: str) -> str:
+    """Run a program, which holds the lock too; return its output, or raise OSError, or TimeoutExpired after 15 min."""
     done = subprocess.run(
-        words,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=APT_SECONDS,
-        pass_fds=(lock,),
+        words, input="", capture_output=True, text=True, check=False, timeout=APT_SECONDS, close_fds=False
     )
     if done.returncode:
         lines = done.stderr.splitlines() or [f"exit code {done.returncode}"]

@@ -11,30 +11,22 @@ With `--real-servers` only the tests that ask for RabbitMQ or MariaDB are run, b
 lane.
 """
 
-import ctypes
 import os
 import secrets
-import signal
-import sys
-from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 
 from tests.servers import where
 from tests.servers.database import Databases, DatabaseServer
 from tests.servers.packages import NotAvailable
-from tests.servers.programs import Program
 from tests.servers.rabbitmq import ManagedRabbitmq, Rabbitmq
 from tests.servers.run_folder import VARIABLE
 from tests.servers.where import Servers
 
-if TYPE_CHECKING:
-    from tests.servers.postfix import Postfix
-
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 SERVERS = pytest.StashKey[Servers]()
-FIXTURES = {f"{name}{kind}": name for name in where.NAMES for kind in ("", "_url", "_node", "_server")}
+FIXTURES = {f"{name}{kind}": name for name in where.SOURCES for kind in ("", "_url", "_node", "_server")}
 
 
 @pytest.fixture(scope="session")
@@ -43,14 +35,19 @@ def servers(pytestconfig: pytest.Config) -> Servers:
     return pytestconfig.stash[SERVERS]
 
 
-@pytest.fixture(scope="session")
-def rabbitmq(servers: Servers) -> Rabbitmq | ManagedRabbitmq:
-    return servers.rabbitmq
+def _fixture(name: str) -> Any:
+    """Return the fixture of a server, which then runs, or of a program."""
+
+    @pytest.fixture(scope="session", name=name)
+    def found(servers: Servers) -> object:
+        return getattr(servers, name) if hasattr(Servers, name) else servers.program(name)
+
+    return found
 
 
-@pytest.fixture(scope="session")
-def mariadb(servers: Servers) -> Databases:
-    return servers.mariadb
+rabbitmq, mariadb, postfix, nginx = map(_fixture, ("rabbitmq", "mariadb", "postfix", "nginx"))
+promtool, mariadb_dump = map(_fixture, ("promtool", "mariadb_dump"))
+chromium = _fixture("chromium")  # `launch(executable_path=chromium.path, env=chromium.environment)`
 
 
 @pytest.fixture
@@ -89,31 +86,6 @@ def mariadb_server(servers: Servers) -> Databases:
     return servers.mariadb
 
 
-@pytest.fixture(scope="session")
-def postfix(servers: Servers) -> "Iterator[Postfix]":
-    """Postfix as a submission server, running: TLS and a login needed."""
-    from tests.servers.postfix import Postfix
-
-    if os.geteuid() != 0:
-        raise NotAvailable("Postfix is not available: it starts processes as several users, so it takes root")
-    server = Postfix(servers.run, servers.program("postfix"))
-    yield server
-    server.stop()
-
-
-def _program(name: str) -> Callable[..., Program]:
-    @pytest.fixture(scope="session", name=name)
-    def program(servers: Servers) -> Program:
-        return servers.program(name)
-
-    return program
-
-
-chromium = _program("chromium")  # `launch(executable_path=chromium.path, env=chromium.environment)`
-smtp_sink = _program("smtp_sink")  # as root it wants `-u nobody`
-swaks, nginx, promtool, mariadb_dump = map(_program, ("swaks", "nginx", "promtool", "mariadb_dump"))
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--real-servers", action="store_true", help="run only the tests that ask for RabbitMQ or MariaDB"
@@ -126,9 +98,6 @@ def pytest_configure(config: pytest.Config) -> None:
         where.chosen_lane()
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
-    if hasattr(config, "workerinput") and sys.platform == "linux":
-        # Linux kills this worker when the controller is killed; by itself it would notice only some 25 s later.
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     servers = config.stash[SERVERS] = Servers(syncs=False)
     config.add_cleanup(servers.close)
     # Whatever a test starts is the keeper's to end, even when this process is killed.
@@ -138,7 +107,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests that ask for a real server, if nothing else is wanted."""
     if config.getoption("--real-servers"):
-        left_out = [item for item in items if _wanted(item).isdisjoint(where.SERVERS)]
+        left_out = [item for item in items if _wanted(item).isdisjoint(where.URL_VARIABLES)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
 

@@ -7,9 +7,9 @@ any address lies in one Maildir.
 
 import pwd
 import shutil
+from pathlib import Path
 
-from tests.certificates import Authority
-from tests.servers.programs import Program
+from tests.servers.packages import library_path
 from tests.servers.run_folder import VARIABLE, PrivateProcess, RunFolder, greeting
 
 OWNER, GROUP = "daemon", "games"
@@ -37,29 +37,23 @@ MAIN = """\
 compatibility_level = 3.6
 queue_directory = {folder}/queue
 data_directory = {folder}/data
-command_directory = {root}/usr/sbin
 daemon_directory = {root}/usr/lib/postfix/sbin
 shlib_directory = {root}/usr/lib/postfix
 mail_owner = {owner.pw_name}
-setgid_group = games
+setgid_group = {group}
 import_environment = {environment}
-maillog_file = {folder}/mail.log
-maillog_file_prefixes = {folder}
+maillog_file = /dev/stdout
 myhostname = mail.example
 mydestination =
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 smtpd_sasl_auth_enable = yes
-smtpd_sasl_path = smtpd
 smtpd_sasl_local_domain = mail.example
 smtpd_tls_security_level = encrypt
-smtpd_tls_auth_only = yes
 smtpd_tls_cert_file = {certificate}
-smtpd_tls_key_file = {certificate}
 smtpd_relay_restrictions = permit_sasl_authenticated,reject
 smtpd_recipient_restrictions = check_recipient_access inline:{{{{{domain}=550 5.1.1 no such user}}}}
 local_recipient_maps =
-alias_maps =
 virtual_mailbox_domains = static:all
 virtual_mailbox_maps = static:inbox/
 virtual_mailbox_base = {folder}/mail
@@ -73,7 +67,9 @@ SASL = "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN\
 class Postfix(PrivateProcess):
     """A Postfix of our own, running."""
 
-    def __init__(self, run: RunFolder, program: Program) -> None:
+    def __init__(self, run: RunFolder, root: Path) -> None:
+        from tests.certificates import Authority  # takes long, and most processes need no mail server
+
         super().__init__(run, "postfix")
         self.authority = Authority(self._folder)
         self.port, self.plain_port = run.reserve_port(), run.reserve_port()
@@ -82,9 +78,10 @@ class Postfix(PrivateProcess):
         for name in ("etc/sasl", "data", "mail", *(f"queue/{name}" for name in QUEUE_FOLDERS.split())):
             (self._folder / name).mkdir(parents=True)
             shutil.chown(self._folder / name, OWNER, GROUP)
-        self._configure(program)
-        words = [str(program.path), "-c", str(self._folder / "etc"), "-d"]
-        self.begin(words, program.environment)
+        variables = library_path(root)
+        self._configure(root, variables)
+        master = f"{root}/usr/lib/postfix/sbin/master"
+        self.begin([master, "-c", f"{self._folder}/etc", "-d"], variables)
         self.wait_until("it answers", lambda: greeting(self.port, length=3) == b"220")
 
     @property
@@ -92,13 +89,13 @@ class Postfix(PrivateProcess):
         """Return all mails that were delivered."""
         return [path.read_bytes() for path in sorted((self._folder / "mail/inbox/new").glob("*"))]
 
-    def _configure(self, program: Program) -> None:
-        folder, root, users = self._folder, program.path.parents[4], self._folder / "sasldb2"
+    def _configure(self, root: Path, variables: dict[str, str]) -> None:
+        folder, users = self._folder, self._folder / "sasldb2"
         imported = {
             "MAIL_CONFIG": f"{folder}/etc",
             "SASL_PATH": ":".join(str(path) for path in (root / "usr/lib").glob("*/sasl2")),
             VARIABLE: str(self._run.path),
-            **program.environment,
+            **variables,
         }
         settings = MAIN.format(
             folder=folder,
@@ -107,6 +104,7 @@ class Postfix(PrivateProcess):
             environment=" ".join(f"{name}={value}" for name, value in imported.items()),
             certificate=self.authority.certificate(HOST),
             owner=pwd.getpwnam(OWNER),
+            group=GROUP,
         )
         (folder / "etc/main.cf").write_text(settings)
         services = MASTER.format(port=self.port, plain_port=self.plain_port)
@@ -114,5 +112,5 @@ class Postfix(PrivateProcess):
         (folder / "etc/sasl/smtpd.conf").write_text(SASL.format(users))
         user, _, realm = USER.partition("@")
         words = [f"{root}/usr/sbin/saslpasswd2", "-p", "-c", "-f", str(users), "-u", realm, user]
-        self._run.call(words, program.environment, PASSWORD)
+        self._run.call(words, variables, PASSWORD)
         shutil.chown(users, OWNER)

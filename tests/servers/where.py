@@ -1,4 +1,4 @@
-"""Where the real servers come from, and what is running of them in one process of the test run.
+"""Where the real servers and programs come from, and what is running of them in one process of the test run.
 
 A server is looked for in this order, and the first way that works is used: a URL in the environment, what is installed,
 Debian's packages. Looking starts nothing. A server that a URL names is used or fails: no other server replaces it.
@@ -6,42 +6,62 @@ Debian's packages. Looking starts nothing. A server that a URL names is used or 
 A lane is the generation of servers that the tests run on: the machine's own, or that of another Debian release, which
 MAILPACT_TEST_DEBIAN names (`CONTRIBUTING.md` has the table). A lane of another release never uses what is installed;
 its packages come with their own C library (`own_libc`). sid moves and cannot be pinned. The fixtures keep their names:
-on sid `mariadb_url` leads to a MySQL.
+on sid `mariadb_url` leads to a MySQL. Programs are the machine's own on each lane.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import urlsplit
 
-from tests.servers import programs
 from tests.servers.database import MARIADB, MARIADB_INSTALLER, Databases, DatabaseServer
-from tests.servers.packages import NotAvailable, PackageSet, fetch
-from tests.servers.programs import PROGRAMS, Program
-from tests.servers.rabbitmq import ManagedRabbitmq, Rabbitmq
+from tests.servers.packages import NotAvailable, PackageSet, fetch, library_path
+from tests.servers.postfix import Postfix
+from tests.servers.rabbitmq import ERL_CALL, RELEASES, ManagedRabbitmq, Rabbitmq
 from tests.servers.run_folder import RunFolder
 
 LANE_VARIABLE = "MAILPACT_TEST_DEBIAN"
 AMQP_VARIABLE = "MAILPACT_TEST_AMQP_URL"
 MANAGEMENT_VARIABLE = "MAILPACT_TEST_AMQP_MANAGEMENT_URL"
 DATABASE_VARIABLE = "MAILPACT_TEST_DATABASE_URL"
+URL_VARIABLES = {"rabbitmq": AMQP_VARIABLE, "mariadb": DATABASE_VARIABLE}
 MACHINE = Path("/")
 LANES = ("sid", "trixie")
-SERVERS = {"rabbitmq": AMQP_VARIABLE, "mariadb": DATABASE_VARIABLE}
-NAMES = (*SERVERS, *PROGRAMS)
-FILES = {  # an installed server has them all
-    "rabbitmq": ("usr/lib/rabbitmq/lib/rabbitmq_server-*", "usr/lib/erlang/bin/erl_call"),
-    "mariadb": (MARIADB, MARIADB_INSTALLER),
-}
 ERLANG = (
     "asn1 base crypto eldap ftp inets mnesia os-mon parsetools public-key runtime-tools snmp ssl syntax-tools tftp"
     " tools xmerl"
 )
+POSTFIX = PackageSet(
+    "postfix", ("postfix", "sasl2-bin", "libsasl2-2", "libsasl2-modules", "libsasl2-modules-db")
+)
+# The -core packages hold the programs; the packages above them hold only what makes a system service.
+MARIADB_CORE = PackageSet("mariadb", ("mariadb-server-core", "mariadb-client-core"))
+MYSQL_CORE = PackageSet("mysql", ("mysql-server-core",))
+SOURCES = {
+    "rabbitmq": (
+        PackageSet("rabbitmq", ("rabbitmq-server", *(f"erlang-{part}" for part in ERLANG.split()))),
+        (RELEASES, ERL_CALL),
+    ),
+    "mariadb": (MARIADB_CORE, (MARIADB, MARIADB_INSTALLER)),
+    "postfix": (POSTFIX, ("usr/lib/postfix/sbin/master", "usr/sbin/saslpasswd2")),
+    "smtp_sink": (POSTFIX, ("usr/sbin/smtp-sink",)),
+    "nginx": (PackageSet("nginx", ("nginx", "nginx-common")), ("usr/sbin/nginx",)),
+    "promtool": (PackageSet("prometheus", ("prometheus",)), ("usr/bin/promtool",)),
+    "mariadb_dump": (PackageSet("mariadb-client", ("mariadb-client",)), ("usr/bin/mariadb-dump",)),
+    "chromium": (PackageSet("chromium", ("chromium", "chromium-common")), ("usr/lib/chromium/chromium",)),
+}
+"""For each fixture the packages, and the files by which the installed thing is known: the program is the first."""
 
-T = TypeVar("T")
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program's path, and what its environment needs beside the usual."""
+
+    path: Path
+    environment: dict[str, str]
 
 
 def chosen_lane() -> str | None:
@@ -52,15 +72,11 @@ def chosen_lane() -> str | None:
     return name
 
 
-def packages_of(server: str, release: str | None) -> PackageSet:
-    """Return the packages of RabbitMQ and all of Erlang, of MariaDB, or of the MySQL that only the newest lane has."""
-    if server == "rabbitmq":
-        erlang = [f"erlang-{part}" for part in ERLANG.split()]
-        return PackageSet("rabbitmq", ("rabbitmq-server", *erlang), release)
-    if release == "sid":
-        return PackageSet("mysql", ("mysql-server-core",), release)
-    # The -core packages hold the programs; the packages above them hold only what makes a system service.
-    return PackageSet("mariadb", ("mariadb-server-core", "mariadb-client-core"), release)
+def packages_of(name: str, release: str | None) -> PackageSet:
+    """Return the packages of a server on a lane. Programs are the machine's own on each lane."""
+    if name not in URL_VARIABLES:
+        return SOURCES[name][0]
+    return replace(MYSQL_CORE if (name, release) == ("mariadb", "sid") else SOURCES[name][0], release=release)
 
 
 class Servers:
@@ -74,7 +90,7 @@ class Servers:
         self._syncs = syncs
         self.used: set[str] = set()
         self.missing: set[str] = set()
-        self._found: dict[str, object] = {}
+        self._failures: dict[str, NotAvailable] = {}
 
     @cached_property
     def run(self) -> RunFolder:
@@ -85,45 +101,32 @@ class Servers:
         if "run" in self.__dict__:
             self.run.close()
 
-    def root(self, server: str) -> Path:
-        """Return the folder below which a server's programs are, `/` for what is installed; this may download."""
-        if os.environ.get(SERVERS[server]):
-            raise NotAvailable(f"a {server} of our own is not available: {SERVERS[server]} names another")
-        return self._once(f"{server}'s root", lambda: _find(server))
-
-    @property
-    def rabbitmq(self) -> Rabbitmq | ManagedRabbitmq:
-        return self._once("rabbitmq", self._start_rabbitmq)
-
-    @property
-    def mariadb(self) -> Databases:
-        """MariaDB, or a lane's MySQL, running: a DatabaseServer if it is ours."""
-        return self._once("mariadb", self._start_database)
+    def root(self, name: str) -> Path:
+        """Return the folder below which a server or program is, `/` for what is installed; this may download."""
+        if _url_of(name):
+            raise NotAvailable(f"a {name} of our own is not available: {URL_VARIABLES[name]} names another")
+        if name not in self._failures:
+            try:
+                return _find(name)
+            except NotAvailable as error:
+                self._failures[name] = error
+                self.missing.add(str(error))
+        raise self._failures[name]
 
     def program(self, name: str) -> Program:
-        return self._once(name, lambda: programs.find(name))
+        root = self.root(name)
+        return Program(root / SOURCES[name][1][0], library_path(root))
 
     def download(self, names: Iterable[str]) -> None:
         """Download what these fixtures need, except a server that a URL names."""
         for name in names:
             with suppress(NotAvailable):
-                self.root(name) if name in SERVERS else self.program(name)
+                self.root(name)
 
-    def _once(self, name: str, find: Callable[[], T]) -> T:
-        if name not in self._found:
-            try:
-                self._found[name] = find()
-            except NotAvailable as error:
-                self._found[name] = error
-                self.missing.add(str(error))
-        found = self._found[name]
-        if isinstance(found, NotAvailable):
-            raise found
-        return found  # type: ignore[return-value]  # what `find` returned before
-
-    def _start_rabbitmq(self) -> Rabbitmq | ManagedRabbitmq:
+    @cached_property
+    def rabbitmq(self) -> Rabbitmq | ManagedRabbitmq:
         broker: Rabbitmq | ManagedRabbitmq
-        if url := os.environ.get(AMQP_VARIABLE):
+        if url := _url_of("rabbitmq"):
             management = os.environ.get(MANAGEMENT_VARIABLE) or f"http://{urlsplit(url).hostname}:15672"
             broker = ManagedRabbitmq(url, management)
         else:
@@ -131,22 +134,33 @@ class Servers:
         self._note(f"RabbitMQ {broker.version}", "rabbitmq")
         return broker
 
-    def _start_database(self) -> Databases:
-        server: Databases
-        if url := os.environ.get(DATABASE_VARIABLE):
-            server = Databases(url)
-        else:
-            server = DatabaseServer(self.run, self.root("mariadb"), syncs=self._syncs)
+    @cached_property
+    def mariadb(self) -> Databases:
+        """MariaDB, or a lane's MySQL, running: a DatabaseServer if it is ours."""
+        url = _url_of("mariadb")
+        server = Databases(url) if url else DatabaseServer(self.run, self.root("mariadb"), syncs=self._syncs)
         self._note(server.product(), "mariadb")
         return server
 
-    def _note(self, what: str, server: str) -> None:
-        variable = SERVERS[server]
-        self.used.add(f"{what} ({variable if os.environ.get(variable) else f'below {self.root(server)}'})")
+    @cached_property
+    def postfix(self) -> Postfix:
+        """Postfix as a submission server, running: TLS and a login needed."""
+        if os.geteuid() != 0:
+            raise NotAvailable(
+                "Postfix is not available: it starts processes as several users, so it takes root"
+            )
+        return Postfix(self.run, self.root("postfix"))
+
+    def _note(self, what: str, name: str) -> None:
+        self.used.add(f"{what} ({URL_VARIABLES[name] if _url_of(name) else f'below {self.root(name)}'})")
 
 
-def _find(server: str) -> Path:
-    release = chosen_lane()
-    if release is None and all(any(MACHINE.glob(path)) for path in FILES[server]):
+def _url_of(name: str) -> str | None:
+    return os.environ.get(URL_VARIABLES.get(name, "")) or None
+
+
+def _find(name: str) -> Path:
+    release = chosen_lane() if name in URL_VARIABLES else None
+    if release is None and all(any(MACHINE.glob(path)) for path in SOURCES[name][1]):
         return MACHINE
-    return fetch(packages_of(server, release))
+    return fetch(packages_of(name, release))

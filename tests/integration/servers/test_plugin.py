@@ -27,8 +27,8 @@ import pytest
 def test_known_failure():
     raise AssertionError
 """
-WANTS_SWAKS = """
-def test_wants_a_program_of_the_packages(swaks):
+WANTS_A_BROKER = """
+def test_wants_a_broker(rabbitmq_url):
     pass
 """
 
@@ -93,23 +93,28 @@ def test_expected_failure_is_no_skipped_test(tmp_path: Path) -> None:
 def test_what_is_missing_is_named_with_its_remedy(
     tmp_path: Path, variables: dict[str, str], code: int
 ) -> None:
-    nothing = {"PATH": "/nonexistent", "XDG_CACHE_HOME": str(tmp_path / "empty")}
+    nothing = {
+        "PATH": "/nonexistent",
+        "XDG_CACHE_HOME": str(tmp_path / "empty"),
+        "MAILPACT_TEST_DEBIAN": "sid",
+    }
 
-    done = run_pytest(tmp_path, WANTS_SWAKS, **nothing, **variables)
+    done = run_pytest(tmp_path, WANTS_A_BROKER, **nothing, **variables)
 
     assert done.returncode == code, done.stdout
     assert "REAL SERVERS NOT USED" in done.stdout
     assert (
-        "mail-tools is not available: [Errno 2] No such file or directory: 'apt-get'. Get it by "
+        "rabbitmq of Debian sid is not available: [Errno 2] No such file or directory: 'apt-get'. Get it by "
         in done.stdout
     )
 
 
 def test_given_server_that_does_not_answer_is_never_replaced(tmp_path: Path) -> None:
-    test = "def test_wants_a_broker(rabbitmq_url):\n    pass\n"
     nobody = {"MAILPACT_TEST_AMQP_URL": "amqp://guest:guest@127.0.0.1:1/"}
 
-    done = run_pytest(tmp_path, test, MAILPACT_TEST_AMQP_MANAGEMENT_URL="http://127.0.0.1:1", **nobody)
+    done = run_pytest(
+        tmp_path, WANTS_A_BROKER, MAILPACT_TEST_AMQP_MANAGEMENT_URL="http://127.0.0.1:1", **nobody
+    )
 
     assert done.returncode == 1, done.stdout
     assert "the management API, which makes a vhost for each test: http://127.0.0.1:1/" in done.stdout
@@ -122,7 +127,7 @@ def test_what_no_server_can_change_is_left_out_when_wanted(tmp_path: Path) -> No
 
 
 def test_unknown_lane_is_refused_before_any_test(tmp_path: Path) -> None:
-    done = run_pytest(tmp_path, WANTS_SWAKS, MAILPACT_TEST_DEBIAN="woody")
+    done = run_pytest(tmp_path, WANTS_A_BROKER, MAILPACT_TEST_DEBIAN="woody")
 
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "MAILPACT_TEST_DEBIAN=woody: there are sid and trixie" in done.stderr

@@ -59,7 +59,7 @@ def test_killed_run_leaves_no_process_no_port_and_no_folder() -> None:
 
 # This is what a worker of pytest-xdist is: the first run starts a second run, and both are killed together.
 WITHIN = """
-import ctypes, os, signal, subprocess, sys
+import os, signal, subprocess, sys
 from tests.servers import run_folder
 from tests.servers.run_folder import RunFolder
 run = RunFolder()
@@ -67,7 +67,6 @@ os.environ[run_folder.VARIABLE] = str(run.path)
 if len(sys.argv) == 1:
     print(run.path, flush=True)
     subprocess.run([sys.executable, "-c", os.environ["PROGRAM"], "inner"])
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 subprocess.Popen(["sleep", "1000"], start_new_session=True)
 print(run.path, flush=True)
 signal.pause()
