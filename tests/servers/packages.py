@@ -1,8 +1,8 @@
 """Debian's packages, downloaded by apt and unpacked into a cache folder: no root, nothing registered, nothing started.
 
-Each set of packages has a folder of its own, `<cache>/<release>-<architecture>/<set>/root`. Scripts in it may contain
-the folder's path, so a set is unpacked at its final place, under a lock. A marker file is written last: a folder
-without the marker is an interrupted download, and is made again.
+Each set of packages has a folder of its own, `<cache>/<release>-<architecture>/<set>/root`. Scripts in it contain the
+folder's path, so a set is unpacked at its final place, under a lock. A marker file is written last: a folder without
+the marker is an interrupted download, and is made again.
 
 apt runs with package lists and archives of its own. It gets `--reinstall` and every Erlang package by name, so that
 the folder is complete on a machine where some of them are installed. Installed shared libraries are not downloaded.
@@ -124,6 +124,8 @@ def _download(packages: PackageSet) -> Path:
     _run(*apt, "--yes", "--download-only", "--reinstall", "install", *packages.packages)
     for archive in (own_apt / "archives").glob("*.deb"):
         _run("dpkg-deb", "--extract", str(archive), str(root))
+    for script in root.glob("usr/lib/erlang/**/bin/erl"):
+        script.write_text(script.read_text().replace("=/usr/lib/erlang\n", f"={root}/usr/lib/erlang\n"))
     if packages.release:
         own_libc.use(root)
     shutil.rmtree(own_apt)

@@ -202,7 +202,6 @@ class Rabbitmq(PrivateProcess):
     def _environment(self) -> dict[str, str]:
         return {
             "PATH": f"{self._root}/usr/lib/erlang/bin:/usr/bin:/bin",
-            "ERL_ROOTDIR": f"{self._root}/usr/lib/erlang",  # Erlang's scripts name the folder they are made for
             "HOME": str(self._folder),
             "ERL_EPMD_PORT": str(self._mapper_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
