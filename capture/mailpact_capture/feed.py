@@ -6,7 +6,7 @@ does not read its events is disconnected; the server never waits for a client.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,25 +18,33 @@ MAX_QUEUED: Final = 256  # events, as Mailpit
 MAX_SUBSCRIBERS: Final = 200
 
 
+Scopes = tuple[str | None, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event. `data` is a row of the store for `new`.
 
     For the other kinds `data` is the mail's public ID and what changed.
 
-    `namespaces` are the namespaces of the event; None means all namespaces.
+    `scopes` are the lists of mails that the event changes: namespaces, and None for the list of all mail. If `scopes`
+    itself is None, every list may have changed.
     """
 
     number: int
     kind: str
     data: Mapping[str, Any] | None
-    namespaces: tuple[str, ...] | None
+    scopes: Scopes | None
 
     def is_in(self, namespace: str | None) -> bool:
-        """Return whether the event belongs to a namespace. None means all mail except canaries."""
-        if self.namespaces is None:
-            return True
-        return namespace in self.namespaces if namespace is not None else CANARIES not in self.namespaces
+        """Return whether the event changes the list of a namespace, or for None the list of all mail."""
+        return self.scopes is None or namespace in self.scopes
+
+
+def scopes_of(namespaces: Iterable[str]) -> Scopes:
+    """Return the lists that show a mail of these namespaces. The list of all mail does not show canaries."""
+    named = tuple(namespaces)
+    return named if CANARIES in named else (*named, None)
 
 
 class TooManySubscribers(Exception):
@@ -82,13 +90,11 @@ class Feed:
         self._subscriptions: set[Subscription] = set()
         self._changed: asyncio.Event | None = None  # made when somebody waits for the next event
 
-    def publish(
-        self, kind: str, data: Mapping[str, Any] | None = None, namespaces: tuple[str, ...] | None = None
-    ) -> None:
+    def publish(self, kind: str, data: Mapping[str, Any] | None = None, scopes: Scopes | None = None) -> None:
         """Append an event."""
         self.number += 1
         self.updates += kind == "update"
-        event = Event(self.number, kind, data, namespaces)
+        event = Event(self.number, kind, data, scopes)
         self._kept.append(event)
         for subscription in self._subscriptions:
             subscription.put(event)

@@ -17,7 +17,7 @@ import structlog
 
 from mailpact_capture import reads, tables, writes
 from mailpact_capture.errors import StoreUnavailable
-from mailpact_capture.feed import Feed
+from mailpact_capture.feed import Feed, Scopes, scopes_of
 from mailpact_capture.limits import MAX_PAGE
 from mailpact_capture.records import SUMMARY_COLUMNS, Page, StoredMail, Summary
 from mailpact_capture.search import EVERYTHING, Condition, Query
@@ -83,7 +83,7 @@ class Store:
         for arrival in arrivals:
             row = arrival.row()
             told = {column: row[column] for column in _TOLD_COLUMNS}
-            self.feed.publish("new", told, arrival.namespaces())
+            self.feed.publish("new", told, scopes_of(arrival.namespaces()))
             self._tell(row["message_id"])
             self.accepted += 1
             self.accepted_bytes += len(arrival.raw)
@@ -138,17 +138,17 @@ class Store:
 
     async def mark(self, query: Query, *, read: bool, namespace: str | None = None) -> None:
         """Mark the mails that the query finds as read or unread."""
-        for public_id in await self._write(
+        for public_id, namespaces in await self._write(
             lambda connection: writes.mark(connection, query, namespace, read=read)
         ):
-            self.feed.publish("update", {"ID": public_id, "Read": read})
+            self.feed.publish("update", {"ID": public_id, "Read": read}, scopes_of(namespaces))
 
     async def retag(
         self, query: Query, change: Callable[[Sequence[str]], Sequence[str]], *, namespace: str | None = None
     ) -> None:
         """Change the tags of the mails that the query finds."""
-        for public_id, tags in await self._write(writes.retag, query, namespace, change):
-            self.feed.publish("update", {"ID": public_id, "Tags": list(tags)})
+        for public_id, tags, namespaces in await self._write(writes.retag, query, namespace, change):
+            self.feed.publish("update", {"ID": public_id, "Tags": list(tags)}, scopes_of(namespaces))
 
     async def delete(self, query: Query, *, namespace: str | None = None) -> None:
         """Delete the mails that the query finds."""
@@ -156,9 +156,14 @@ class Store:
         self.deleted += len(gone)
         if query == EVERYTHING:
             self.feed.publish("truncate", None, None if namespace is None else (namespace,))
-            return
-        for public_id, namespaces in gone[-200:]:  # Mailpit sends as many events
-            self.feed.publish("delete", {"ID": public_id}, namespaces)
+            if namespace is None:
+                return
+            gone = [
+                (public_id, tuple(each for each in scopes if each != namespace)) for public_id, scopes in gone
+            ]
+        for public_id, scopes in gone[-200:]:  # Mailpit sends as many events
+            if scopes:
+                self.feed.publish("delete", {"ID": public_id}, scopes)
 
     async def check(self) -> None:
         """Raise StoreUnavailable if the file cannot be read, or if a mail of the usual size cannot be written."""
@@ -191,7 +196,7 @@ class Store:
 
     def _delete(
         self, connection: sqlite3.Connection, query: Query, namespace: str | None
-    ) -> list[tuple[str, tuple[str, ...] | None]]:
+    ) -> list[tuple[str, Scopes]]:
         writes.recount(connection, self._kept)
         return writes.delete(connection, query, namespace, self._kept)
 

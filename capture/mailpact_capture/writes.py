@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from mailpact_capture.envelope import Envelope
+from mailpact_capture.feed import Scopes, scopes_of
 from mailpact_capture.headers import decode_words
 from mailpact_capture.mail import parse
 from mailpact_capture.reads import cursor, scoped
@@ -134,10 +135,10 @@ def recount(connection: sqlite3.Connection, kept: Kept) -> None:
 
 def delete(
     connection: sqlite3.Connection, query: Query, namespace: str | None, kept: Kept
-) -> list[tuple[str, tuple[str, ...] | None]]:
+) -> list[tuple[str, Scopes]]:
     """Delete the mails that the query finds.
 
-    Return each mail's public ID with the namespaces from which it was removed.
+    Return each mail's public ID with the lists from which it was removed.
 
     In a namespace a mail is only removed from this namespace. The mail is deleted when no other namespace has it.
     """
@@ -146,28 +147,42 @@ def delete(
         found = connection.execute(
             f"SELECT id, public_id, size FROM mail WHERE {condition}", values
         ).fetchall()
+        named = _namespaces(connection, found)
         if namespace is not None:
             connection.executemany(
                 "DELETE FROM namespace WHERE name = ? AND id = ?", [(namespace, row["id"]) for row in found]
             )
-        gone = [row for row in found if namespace is None or not _has_namespace(connection, row["id"])]
+        gone = [row for row in found if namespace is None or named[row["id"]] == [namespace]]
         connection.execute("REPLACE INTO highest (rowid, id) VALUES (1, ?)", (cursor(connection),))
         connection.executemany("DELETE FROM mail WHERE id = ?", [(row["id"],) for row in gone])
     kept.mails -= len(gone)
     kept.bytes -= sum(row["size"] for row in gone)
     connection.execute("PRAGMA incremental_vacuum(2000)").fetchall()  # a step for each page
-    left = {row["public_id"] for row in gone}
-    return [(row["public_id"], None if row["public_id"] in left else (namespace or "",)) for row in found]
+    left = {row["id"] for row in gone}
+    return [
+        (row["public_id"], scopes_of(named[row["id"]]) if row["id"] in left else (namespace,))
+        for row in found
+    ]
 
 
-def _has_namespace(connection: sqlite3.Connection, row_id: int) -> bool:
-    return (
-        connection.execute("SELECT 1 FROM namespace WHERE id = ? LIMIT 1", (row_id,)).fetchone() is not None
-    )
+def _namespaces(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> dict[int, list[str]]:
+    """Return the namespaces of each mail by the mail's row id."""
+    named: dict[int, list[str]] = {row["id"]: [] for row in rows}
+    for each in connection.execute(
+        "SELECT id, name FROM namespace WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(named)),),
+    ):
+        named[each["id"]].append(each["name"])
+    return named
 
 
-def mark(connection: sqlite3.Connection, query: Query, namespace: str | None, *, read: bool) -> list[str]:
-    """Mark the mails that the query finds as read or unread; return the public IDs of the mails that changed."""
+def mark(
+    connection: sqlite3.Connection, query: Query, namespace: str | None, *, read: bool
+) -> list[tuple[str, list[str]]]:
+    """Mark the mails that the query finds as read or unread.
+
+    Return the public IDs and the namespaces of the mails that changed.
+    """
     condition, values = to_sql(scoped(query, namespace))
     with transaction(connection):
         rows = connection.execute(
@@ -176,7 +191,8 @@ def mark(connection: sqlite3.Connection, query: Query, namespace: str | None, *,
         connection.executemany(
             "UPDATE mail SET read = ? WHERE id = ?", [(int(read), row["id"]) for row in rows]
         )
-    return [row["public_id"] for row in rows]
+        named = _namespaces(connection, rows)
+    return [(row["public_id"], named[row["id"]]) for row in rows]
 
 
 def retag(
@@ -184,14 +200,19 @@ def retag(
     query: Query,
     namespace: str | None,
     change: Callable[[Sequence[str]], Sequence[str]],
-) -> list[tuple[str, tuple[str, ...]]]:
-    """Change the tags of the mails that the query finds; return the public IDs and tags of the mails that changed."""
+) -> list[tuple[str, tuple[str, ...], list[str]]]:
+    """Change the tags of the mails that the query finds.
+
+    Return the public IDs, the tags and the namespaces of the mails that changed.
+    """
     condition, values = to_sql(scoped(query, namespace))
     changed = []
     with transaction(connection):
-        for row in connection.execute(
+        rows = connection.execute(
             f"SELECT id, public_id, tags FROM mail WHERE {condition}", values
-        ).fetchall():
+        ).fetchall()
+        named = _namespaces(connection, rows)
+        for row in rows:
             before = json.loads(row["tags"])
             after = distinct_tags(change(before))
             if list(after) != before:
@@ -200,5 +221,5 @@ def retag(
                     "UPDATE mail SET tags = :tags, found_tags = :found_tags WHERE id = :id",
                     {**columns, "id": row["id"]},
                 )
-                changed.append((row["public_id"], after))
+                changed.append((row["public_id"], after, named[row["id"]]))
     return changed

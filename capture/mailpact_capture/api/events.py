@@ -10,11 +10,12 @@ from aiohttp import web
 from mailpact_capture import reads
 from mailpact_capture.api.shapes import summary_json
 from mailpact_capture.asking import namespace_of
-from mailpact_capture.feed import Event, TooManySubscribers
+from mailpact_capture.feed import Event, Feed, TooManySubscribers
 from mailpact_capture.records import summary_of
 from mailpact_capture.store import Store
 
 ALIVE_SECONDS: Final = 15
+MAX_DIGITS: Final = 18  # of an event's number
 STATS_SECONDS: Final = 0.25  # as Mailpit: at most one `stats` event in this time
 
 
@@ -36,14 +37,14 @@ class Events:
         first.
         """
         namespace, feed = namespace_of(request), self._store.feed
-        name, _, number = request.headers.get("Last-Event-ID", "").rpartition(".")
-        after = int(number) if name == feed.name and number.isascii() and number.isdigit() else None
+        last = request.headers.get("Last-Event-ID", "")
+        after = _number_of(last, feed)
         is_known = after is not None and feed.knows(after)
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         try:
             with feed.following(after if is_known else None) as subscription:
                 await answer.prepare(request)
-                if name and not is_known:
+                if last and not is_known:
                     await answer.write(self._block(feed.number, "reset", None))
                 else:
                     await answer.write(
@@ -104,6 +105,13 @@ class Events:
             {"Type": "stats", "Data": {"Total": total, "Unread": unread, "Version": "mailpact"}}
         )
         return now
+
+
+def _number_of(event_id: str, feed: Feed) -> int | None:
+    """Return the number in an event's id; None if this feed did not give the id."""
+    name, _, number = event_id.rpartition(".")
+    is_number = number.isascii() and number.isdigit() and len(number) < MAX_DIGITS
+    return int(number) if name == feed.name and is_number else None
 
 
 async def _until_closed(socket: web.WebSocketResponse) -> None:

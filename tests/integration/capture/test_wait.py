@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,47 @@ async def test_events_are_resumed_after_the_last_one_that_was_seen(server: Any) 
 
     assert seen == [str(number) for number in range(100)]
     assert reset["event"] == "reset"
+
+
+@pytest.mark.parametrize(
+    "last", ["5", "another.5", "NAME.99", "NAME.-1", "NAME.", "NAME.\u0663", "NAME." + "9" * 5000, "x" * 8000]
+)
+async def test_unknown_last_event_is_answered_with_reset(server: Any, last: str) -> None:
+    path = server.url + "/api/mailpact/v1/events"
+    async with server.web.get(path) as answer:
+        name = (await next_event(answer))["id"].partition(".")[0]
+    async with server.web.get(path, headers={"Last-Event-ID": last.replace("NAME", name)}) as answer:
+        assert (answer.status, (await next_event(answer))["event"]) == (200, "reset")
+
+
+async def test_events_of_a_namespace_are_of_its_own_mails_only(server: Any) -> None:
+    async with (
+        server.web.get(server.url + "/api/mailpact/v1/events") as every,
+        server.web.get(server.url + "/ns/two/api/mailpact/v1/events") as two,
+    ):
+        await next_event(every), await next_event(two)
+        await server.send(mail("one"), to=("a+ns-one@x.org",))
+        await server.send(mail("both"), to=("a+ns-one@x.org", "a+ns-two@x.org"))
+        await server.change("PUT", "/ns/one/api/v1/messages", {"Read": True})
+        await server.change("DELETE", "/ns/one/api/v1/messages")
+        await server.send(mail("last"), to=("a+ns-two@x.org",))
+        seen = {
+            name: [each async for each in kinds_until(answer, "last")]
+            for name, answer in (("every", every), ("two", two))
+        }
+
+    # The mail of both namespaces was removed from the first only, so that the list of all mail still shows it.
+    assert seen["every"] == ["new", "new", "update", "update", "delete", "new"]
+    assert seen["two"] == ["new", "update", "new"]
+
+
+async def kinds_until(answer: Any, subject: str) -> AsyncIterator[str]:
+    """Yield the kinds of the events up to the one of a new mail with this subject."""
+    told = ""
+    while told != subject:
+        event = await next_event(answer)
+        told = (json.loads(event["data"]) or {}).get("Subject", "")
+        yield event["event"]
 
 
 async def test_websocket_of_a_foreign_page_is_refused(server: Any) -> None:
