@@ -8,6 +8,7 @@ connection.
 # ruff: noqa: N802 (aiosmtpd finds its methods by names such as smtp_RCPT)
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -25,6 +26,8 @@ from mailpact_capture.hall import Hall
 from mailpact_capture.wire import COMMAND_SECONDS, HOST_NAME, HangUp, Wire
 
 BAD_ARGUMENT: Final = "501 5.5.2 CR, LF, NUL and bytes that are not UTF-8 have no place in a command"
+# RFC 4954, 5: a server that offers AUTH accepts this parameter of MAIL. Who wrote the mail first does not matter here.
+_AUTH_PARAMETER: Final = re.compile(r" AUTH=[^\s=]+(?=\s|\Z)", re.IGNORECASE)
 REFUSALS: Final = {
     Refusal.TOO_LARGE: f"552 5.3.4 Message is larger than {limits.MAX_MESSAGE_BYTES} bytes",
     Refusal.LINE_TOO_LONG: f"500 5.5.2 Line is longer than {limits.MAX_LINE_BYTES} bytes",
@@ -74,6 +77,10 @@ class Conversation(Wire):
     envelope: SmtpEnvelope  # connection_made sets these three
     session: SmtpSession
     _handler_coroutine: "asyncio.Task[None]"
+
+    # Some clients read these two words, and do not know aiosmtpd's own.
+    AuthLoginUsernameChallenge = "Username:"
+    AuthLoginPasswordChallenge = "Password:"
 
     def __init__(self, hall: Hall) -> None:
         super().__init__(hall, _Hooks())
@@ -179,6 +186,9 @@ class Conversation(Wire):
     async def smtp_AUTH(self, arg: str | None) -> None:
         """Let a client log in. The mechanism's name is not case-sensitive (RFC 4954, 4)."""
         mechanism, _, rest = (arg or "").partition(" ")
+        if self.envelope.mail_from is not None:
+            await self.push("503 5.5.1 No login within a mail")
+            return
         if refusal := await self.meet(Stage.AUTH):
             await self.push(refusal)
             return
@@ -196,7 +206,13 @@ class Conversation(Wire):
         return AuthResult(success=True, auth_data=login)
 
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
-        return parse_path(arg) or (None, None)
+        path = parse_path(arg)
+        if path is None:
+            return None, None
+        address, given = path
+        if self.envelope.mail_from is None and self.session.extended_smtp:
+            given = _AUTH_PARAMETER.sub("", f" {given}").strip()
+        return address, given
 
     async def smtp_DATA(self, arg: str | None) -> None:
         """Receive a mail's data, and answer when the mail is stored."""

@@ -205,6 +205,36 @@ async def test_any_login_is_taken_and_the_name_is_kept(server: Any, lines: tuple
     assert (await server.json("/api/v1/messages"))["messages"][0]["Username"] == "ada"
 
 
+async def test_login_asks_for_the_name_and_the_password_in_the_words_that_clients_know(server: Any) -> None:
+    answers = await server.say(b"EHLO me\r\n", b"AUTH LOGIN\r\n", encoded(b"ada") + b"\r\n")
+
+    assert [base64.b64decode(answer[4:]) for answer in answers[2:]] == [b"Username:", b"Password:"]
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (b"MAIL FROM:<a@x.org> AUTH=<>", b"250"),
+        (b"MAIL FROM:<a@x.org> SIZE=5 auth=e+3Dmc2@x.org BODY=8BITMIME", b"250"),
+        (b'MAIL FROM:<"a AUTH=<b"@x.org>', b"250"),
+        (b"MAIL FROM:<a@x.org> AUTH=", b"501"),
+        (b"MAIL FROM:<a@x.org> AUTH", b"555"),
+    ],
+)
+async def test_mail_may_say_who_wrote_it_first(server: Any, command: bytes, code: bytes) -> None:
+    answers = await server.say(b"EHLO me\r\n", command + b"\r\n", b"RCPT TO:<b@x.org> AUTH=<>\r\n")
+
+    assert (answers[2][:3], answers[3][:3]) == (code, b"555" if code == b"250" else b"503")
+
+
+async def test_nobody_logs_in_within_a_mail(server: Any) -> None:
+    answers = await server.say(
+        *ENVELOPE[:2], b"AUTH PLAIN " + encoded(b"\0ada\0s3cret") + b"\r\n", ENVELOPE[2]
+    )
+
+    assert [answer[:9] for answer in answers[3:]] == [b"503 5.5.1", b"250 2.1.5"]
+
+
 @pytest.mark.parametrize(
     ("login", "code"),
     [
