@@ -12,6 +12,9 @@ NULL_PATH: Final = "<>"
 CANARIES: Final = "canary"
 """The namespace of canary mails, which a site sends to test its mail path. Only this namespace shows them."""
 
+Scopes = tuple[str | None, ...]
+"""Lists of mails: those of namespaces, and None for the list of all mail."""
+
 _PATH: Final = re.compile(
     r"""<(?:@[^:<>\s]*:)?                                      # a source route is allowed and ignored
          (?P<address>(?:"(?:[^"\\]|\\.)*"|[^<>"\s])*)>         # quoted local parts may hold anything
@@ -48,6 +51,12 @@ def namespaces(recipients: Iterable[str]) -> tuple[str, ...]:
     """Return the namespaces that the tags of these addresses name, in lower case."""
     found = (_NAMESPACE.search(recipient) for recipient in recipients)
     return tuple(dict.fromkeys(match[1].lower() for match in found if match))
+
+
+def scopes_of(namespaces: Iterable[str]) -> Scopes:
+    """Return the lists that show a mail of these namespaces. The list of all mail does not show canaries."""
+    named = tuple(namespaces)
+    return named if CANARIES in named else (*named, None)
 
 
 def is_namespace(name: str) -> bool:

@@ -6,19 +6,16 @@ does not read its events is disconnected; the server never waits for a client.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mailpact_capture.envelope import CANARIES
+from mailpact_capture.envelope import Scopes
 
 KEPT_EVENTS: Final = 1000
 MAX_QUEUED: Final = 256  # events, as Mailpit
 MAX_SUBSCRIBERS: Final = 200
-
-
-Scopes = tuple[str | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +36,6 @@ class Event:
     def is_in(self, namespace: str | None) -> bool:
         """Return whether the event changes the list of a namespace, or for None the list of all mail."""
         return self.scopes is None or namespace in self.scopes
-
-
-def scopes_of(namespaces: Iterable[str]) -> Scopes:
-    """Return the lists that show a mail of these namespaces. The list of all mail does not show canaries."""
-    named = tuple(namespaces)
-    return named if CANARIES in named else (*named, None)
 
 
 class TooManySubscribers(Exception):

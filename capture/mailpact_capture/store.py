@@ -16,8 +16,9 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 import structlog
 
 from mailpact_capture import reads, tables, writes
+from mailpact_capture.envelope import Scopes, scopes_of
 from mailpact_capture.errors import StoreUnavailable
-from mailpact_capture.feed import Feed, Scopes, scopes_of
+from mailpact_capture.feed import Feed
 from mailpact_capture.limits import MAX_PAGE
 from mailpact_capture.records import SUMMARY_COLUMNS, Page, StoredMail, Summary
 from mailpact_capture.search import EVERYTHING, Condition, Query

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from mailpact_capture.envelope import Envelope
-from mailpact_capture.feed import Scopes, scopes_of
+from mailpact_capture.envelope import Envelope, Scopes, scopes_of
 from mailpact_capture.headers import decode_words
 from mailpact_capture.mail import parse
 from mailpact_capture.reads import cursor, scoped

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from mailpact_capture.asking import id_of, namespace_of, not_found, query_of, stored_mail, there
+from mailpact_capture.gate import FOLLOWED_LINK
 from mailpact_capture.mime import Part
 from mailpact_capture.shown_html import PICTURE_TYPES, policy, shown_html
 from mailpact_capture.store import Store
@@ -62,11 +63,14 @@ class Parts:
         raise web.HTTPFound(request.path.removesuffix("/view/latest") + f"/mail/{summary.public_id}")
 
     async def html(self, request: web.Request) -> web.Response:
-        """Answer with the HTML in a sandbox; with `remote=1` pictures from other servers are loaded."""
+        """Answer with the HTML in a sandbox; with `remote=1` pictures from other servers are loaded.
+
+        A page of another site cannot choose this by a link, because its own picture would then say that it was seen.
+        """
         stored = await stored_mail(self._store, request)
         if not stored.mail.html:
             raise not_found()
-        remote = request.query.get("remote") == "1"
+        remote = request.query.get("remote") == "1" and not request.get(FOLLOWED_LINK)
         headers = {
             "Content-Security-Policy": policy(remote_pictures=remote),
             "X-Frame-Options": "SAMEORIGIN",

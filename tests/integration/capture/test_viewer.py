@@ -37,6 +37,15 @@ async def test_html_is_served_in_a_sandbox_with_its_own_pictures_only(server: An
     assert "img-src data: https:;" in remote
 
 
+async def test_link_on_another_site_cannot_make_remote_pictures_load(server: Any) -> None:
+    await server.send(rich())
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+    status, _, headers = await server.get("/view/latest.html?remote=1", **link)
+
+    assert (status, "https:" in headers["Content-Security-Policy"]) == (200, False)
+
+
 async def test_page_has_frame_codes_and_attachments(server: Any) -> None:
     await server.send(rich())
 
