@@ -1,10 +1,10 @@
-# One image for every command. By itself: docker build -t mailpact . && docker run --rm mailpact --help
-# All services together: docs/how-to/compose.md
+# One image for every command. To run one command: docker build -t mailpact . && docker run --rm mailpact --help
+# To run all services together: docs/how-to/compose.md
 
 FROM python:3.13-slim-trixie AS build
 WORKDIR /src
 COPY requirements/runtime.lock requirements/
-# Everything that is installed below, and what builds the wheel, is held against the lock's hashes here.
+# All packages that are installed below, or that build the wheel, are checked against the hashes of the lock here.
 RUN python3 -m venv /build \
  && /build/bin/pip download --quiet --no-cache-dir --dest /wheels \
       --require-hashes --only-binary :all: --requirement requirements/runtime.lock
@@ -19,7 +19,7 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /
  && install --directory --owner=mailpact --group=mailpact --mode=0700 /data
 COPY --from=build /opt/mailpact /opt/mailpact
 ENV PATH=/opt/mailpact/bin:$PATH
-# By number, so that what runs containers can see that it is not root. A volume at /data is its to write to.
+# The user is a number, so that a container platform can see that it is not root. This user may write to a volume at /data.
 USER 10001:10001
 WORKDIR /data
 ENTRYPOINT ["mailpact"]

@@ -1,1 +1,1 @@
-"""AMQP 0-9-1 as every room uses it: supervised connections, the topology, confirmed publishing, manual acks."""
+"""AMQP 0-9-1 for every component: supervised connections, the topology, confirmed publishing, manual acks."""

@@ -1,1 +1,1 @@
-"""The looks and the HTTP headers that every web page of Mailpact shares; no room owns them."""
+"""The stylesheet and the HTTP headers that all web pages of Mailpact share."""

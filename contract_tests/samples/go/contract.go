@@ -1,7 +1,7 @@
 package main
 
-// A message of email/1: strict JSON, the published schema, and the subject rule. Nothing here knows AMQP or SMTP.
-// The rules and their order stand in contracts/email/1/README.md.
+// A message of email/1: strict JSON, the published schema, and the subject rule. This file does not use AMQP or SMTP.
+// contracts/email/1/README.md has the rules and their order.
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ type Refusal struct{ Code, Pointer, Keyword string }
 
 func (r *Refusal) Error() string { return "refused: " + r.Code }
 
-// Mail is what is to be mailed.
+// Mail is the mail to send.
 type Mail struct{ To, Subject, Text string }
 
 // Contract holds the published files of email/1, read once.
@@ -141,7 +141,7 @@ func fault(body []byte) string {
 	return ""
 }
 
-// hasLoneSurrogate looks for half of a surrogate pair among the escapes of a JSON string.
+// hasLoneSurrogate returns whether the escapes of a JSON string contain half of a surrogate pair.
 func hasLoneSurrogate(text []byte) bool {
 	isAfterHigh := false
 	for at := 0; at < len(text); at++ {
@@ -163,7 +163,7 @@ func hasLoneSurrogate(text []byte) bool {
 	return isAfterHigh
 }
 
-// walk looks through valid JSON for a name that comes twice in an object, and for a number too big for a double.
+// walk searches valid JSON for a name that occurs twice in an object, and for a number that is too large for a double.
 func walk(body []byte) (isTwice, isTooBig bool) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()

@@ -1,6 +1,6 @@
 package main
 
-// A mail as MIME, and its way to the mail server.
+// This file writes a mail as MIME and sends it to the mail server.
 
 import (
 	"crypto/rand"
@@ -17,7 +17,7 @@ import (
 
 const (
 	smtpTimeout = time.Minute
-	wordBytes   = 42 // an encoded word has at most 75 characters, and base64 makes 4 of 3 bytes
+	wordBytes   = 42 // an encoded word has at most 75 characters, and base64 makes 4 bytes of 3
 )
 
 // send sends one mail; a *Refusal is a permanent refusal, every other error may be tried again.
@@ -59,11 +59,11 @@ func handOver(connection net.Conn, mail *Mail) error {
 	if err := data.Close(); err != nil { // the answer to the final dot
 		return err
 	}
-	_ = client.Quit() // the mail is taken, whatever comes of this
+	_ = client.Quit() // the server has accepted the mail, so an error here does not matter
 	return nil
 }
 
-// mime writes a mail; the text is base64, so that it arrives byte for byte.
+// mime writes a mail; the text is encoded in base64, so that it arrives unchanged.
 func mime(mail *Mail) []byte {
 	from := os.Getenv("MAIL_FROM")
 	_, domain, _ := strings.Cut(from, "@")
@@ -93,7 +93,7 @@ func isPlain(text string) bool {
 	return len(text) < 60 && !strings.Contains(text, "=?")
 }
 
-// encoded writes a header's text in encoded words of whole characters (RFC 2047).
+// encoded writes a header's text as encoded words that never split a character (RFC 2047).
 func encoded(text string) string {
 	words, word := []string{}, ""
 	for _, character := range text {

@@ -1,8 +1,8 @@
 // A consumer of email/1 in Go: `go build`, then run it. Meant to be copied.
 //
 // The settings are environment variables: AMQP_URL, AMQP_QUEUE, AMQP_DEAD_EXCHANGE, SMTP_HOST, SMTP_PORT, MAIL_FROM, and
-// CONTRACT_DIR, the folder of the published contracts. What was mailed is remembered in memory only: after a crash a message
-// may be mailed twice. A database table of message ids, with a row written before the ack, makes that rare.
+// CONTRACT_DIR, the folder of the published contracts. The ids of mailed messages are kept in memory only, so a message may be
+// mailed twice after a crash. A database table of message ids, with a row written before the ack, makes such duplicates rare.
 package main
 
 import (
@@ -26,7 +26,7 @@ const (
 	goodbyePeriod = 15 * time.Second
 )
 
-// Consumer outlives its connections: it knows what was mailed.
+// Consumer keeps the ids of mailed messages when its connection is replaced.
 type Consumer struct {
 	contract *Contract
 	lock     sync.Mutex
@@ -49,7 +49,7 @@ func main() {
 	}
 }
 
-// serve consumes over one connection until it breaks, which is an error, or until the program is to stop.
+// serve consumes on one connection until the connection breaks, which is an error, or until the program must stop.
 func (c *Consumer) serve(stopped context.Context) error {
 	connection, err := amqp.Dial(os.Getenv("AMQP_URL"))
 	if err != nil {
@@ -74,7 +74,7 @@ func (c *Consumer) serve(stopped context.Context) error {
 		select {
 		case <-stopped.Done():
 			_ = channel.Cancel("consumer", false)
-			cancel() // what waits for its next try goes back to the queue
+			cancel() // messages that wait for their next try return to the queue
 			return waitFor(&under)
 		case delivery, isOpen := <-deliveries:
 			if !isOpen {
@@ -99,7 +99,7 @@ func waitFor(under *sync.WaitGroup) error {
 	return nil
 }
 
-// handle mails a message and acknowledges it; it makes a dead letter of it, or tries again later.
+// handle mails a message and acknowledges it, publishes it as a dead letter, or tries again later.
 func (c *Consumer) handle(lost context.Context, channel *amqp.Channel, delivery amqp.Delivery) {
 	for delay := firstDelay; !c.knows(delivery.MessageId); delay = min(2*delay, longestDelay) {
 		err := c.mail(delivery)
@@ -123,7 +123,7 @@ func (c *Consumer) handle(lost context.Context, channel *amqp.Channel, delivery 
 		case <-time.After(delay):
 		}
 	}
-	_ = delivery.Ack(false) // where this fails the connection broke, and the message comes again
+	_ = delivery.Ack(false) // if this fails, the connection is broken and the message is delivered again
 }
 
 func (c *Consumer) mail(delivery amqp.Delivery) error {
@@ -150,7 +150,7 @@ func (c *Consumer) remember(id string) {
 	}
 }
 
-// bury publishes a dead letter with everything that the message came with, and waits for its confirm.
+// bury publishes a dead letter with the message's properties and headers, and waits for the confirm.
 func bury(channel *amqp.Channel, delivery amqp.Delivery, refused *Refusal) error {
 	headers := amqp.Table{}
 	for name, value := range delivery.Headers {

@@ -1,8 +1,8 @@
 // A consumer of email/1 in Node: `npm ci`, then `node consumer.mjs`. Meant to be copied.
 //
 // The settings are environment variables: AMQP_URL, AMQP_QUEUE, AMQP_DEAD_EXCHANGE, SMTP_HOST, SMTP_PORT, MAIL_FROM, and
-// CONTRACT_DIR, the folder of the published contracts. What was mailed is remembered in memory only: after a crash a message
-// may be mailed twice. A database table of message ids, with a row written before the ack, makes that rare.
+// CONTRACT_DIR, the folder of the published contracts. The ids of mailed messages are kept in memory only, so a message may be
+// mailed twice after a crash. A database table of message ids, with a row written before the ack, makes such duplicates rare.
 import { setTimeout as sleep } from "node:timers/promises";
 import amqp from "amqplib";
 import SMTPConnection from "nodemailer/lib/smtp-connection/index.js";
@@ -14,7 +14,7 @@ const REMEMBERED = 100_000;
 const FIRST_DELAY_MS = 1_000;
 const LONGEST_DELAY_MS = 300_000;
 const GOODBYE_MS = 15_000;
-const WORD_BYTES = 42; // an encoded word has at most 75 characters, and base64 makes 4 of 3 bytes
+const WORD_BYTES = 42; // an encoded word has at most 75 characters, and base64 makes 4 bytes of 3
 
 const read = contract(CONTRACT_DIR);
 const mailed = new Set();
@@ -41,7 +41,7 @@ async function send({ to, subject, text }) {
   }
 }
 
-/** Writes a mail; the text is base64, so that it arrives byte for byte. */
+/** Writes a mail; the text is encoded in base64, so that it arrives unchanged. */
 function mime(to, subject, text) {
   const isPlain = /^[ -~]{1,59}$/.test(subject) && !subject.includes("=?");
   const domain = MAIL_FROM.split("@")[1];
@@ -60,7 +60,7 @@ function mime(to, subject, text) {
   ].join("\r\n");
 }
 
-/** Writes a header's text in encoded words of whole characters (RFC 2047). */
+/** Writes a header's text as encoded words that never split a character (RFC 2047). */
 function encoded(text) {
   const words = [""];
   for (const character of text) {
@@ -70,7 +70,7 @@ function encoded(text) {
   return words.map((word) => `=?utf-8?b?${Buffer.from(word).toString("base64")}?=`).join("\r\n ");
 }
 
-/** Mails a message and acknowledges it; makes a dead letter of it, or tries again later. */
+/** Mails a message and acknowledges it, publishes it as a dead letter, or tries again later. */
 async function handle(channel, message, lost) {
   const { messageId } = message.properties;
   for (let delay = FIRST_DELAY_MS; !mailed.has(messageId); delay = Math.min(2 * delay, LONGEST_DELAY_MS)) {
@@ -95,27 +95,27 @@ function remember(messageId) {
   if (mailed.size > REMEMBERED) mailed.delete(mailed.values().next().value);
 }
 
-/** Publishes a dead letter with everything that the message came with, and waits for its confirm. */
+/** Publishes a dead letter with the message's properties and headers, and waits for the confirm. */
 async function bury(channel, { content, properties }, refused) {
   const headers = { ...properties.headers, ...refused.headers };
   channel.publish(AMQP_DEAD_EXCHANGE, "", content, { ...properties, headers, mandatory: true });
   await channel.waitForConfirms();
 }
 
-/** Consumes over one connection until it breaks, which is an error, or until the program is to stop. */
+/** Consumes on one connection until the connection breaks, which is an error, or until the program must stop. */
 async function serve() {
   const connection = await amqp.connect(AMQP_URL);
   const lost = new AbortController();
   const broken = new Promise((_, reject) => connection.on("close", () => reject(new Error("the connection broke"))));
   broken.catch(() => lost.abort());
-  connection.on("error", () => {}); // "close" comes too
+  connection.on("error", () => {}); // the event "close" follows
   const channel = await connection.createConfirmChannel();
   channel.on("error", () => {});
   await channel.prefetch(PREFETCH);
   const under = new Set();
   const { consumerTag } = await channel.consume(AMQP_QUEUE, (message) => {
     if (message === null) {
-      connection.close(); // the broker cancelled the consumer, because the queue is gone: begin anew
+      connection.close(); // the broker cancelled the consumer, because the queue was deleted: connect again
       return;
     }
     const handling = handle(channel, message, lost.signal)
@@ -129,7 +129,7 @@ async function serve() {
   });
   await Promise.race([broken, stopped]);
   await channel.cancel(consumerTag);
-  lost.abort(); // what waits for its next try goes back to the queue
+  lost.abort(); // messages that wait for their next try return to the queue
   await Promise.race([Promise.allSettled(under), sleep(GOODBYE_MS)]);
   await connection.close();
 }

@@ -1,10 +1,10 @@
-// A message of email/1: strict JSON, the published schema, and the subject rule. Nothing here knows AMQP or SMTP.
-// The rules and their order stand in contracts/email/1/README.md.
+// A message of email/1: strict JSON, the published schema, and the subject rule. This file does not use AMQP or SMTP.
+// contracts/email/1/README.md has the rules and their order.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import Ajv from "ajv/dist/2020.js";
 
-/** Why a message is not mailed; `headers` are those of its dead letter. */
+/** The reason why a message is not mailed; `headers` are those of its dead letter. */
 export class Refused extends Error {
   constructor(code, pointer, keyword) {
     super(code);
@@ -40,7 +40,7 @@ const STRING = /"(?:[^"\\]|\\[^])*"?/g;
 
 function parse(body, limits) {
   if (body.length > limits.max_body_bytes) throw new Refused("too_large");
-  // Latin-1 keeps every byte apart, so that the depth is counted before anything is decoded.
+  // Latin-1 makes one character of each byte, so that the depth is counted before the text is decoded.
   if (depth(body.toString("latin1")) > limits.max_depth) throw new Refused("too_deep");
   let text;
   try {
@@ -77,9 +77,9 @@ function depth(text) {
   return deepest;
 }
 
-/** Looks through valid JSON for what JSON.parse takes without a word. */
+/** Searches valid JSON for faults that JSON.parse accepts silently. */
 function inspect(text, faults) {
-  const levels = []; // of each open object the names so far, of each open array null
+  const levels = []; // for each open object the names so far, for each open array null
   let previous = "";
   for (const [token] of text.matchAll(TOKEN)) {
     if (token === "{") levels.push(new Set());

@@ -17,7 +17,7 @@ func main() {
 }
 
 func load(files []string) error {
-	// No .env file: what the files do not say stands in the environment of this program.
+	// No .env file is read: values come from the files, or from the environment of this program.
 	options, err := cli.NewProjectOptions(files, cli.WithOsEnv, cli.WithProfiles([]string{"*"}), cli.WithResolvedPaths(true))
 	if err != nil {
 		return err

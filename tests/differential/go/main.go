@@ -18,11 +18,11 @@ import (
 
 const (
 	limit       = 10 * time.Second
-	quietRounds = 40 // asking a queue so often in vain, what has not come is not going to
+	quietRounds = 40 // a queue that is empty so many times stays empty
 	round       = 5 * time.Millisecond
 )
 
-// A probe is one behaviour's view of the broker: an address, and a queue name that no other behaviour uses.
+// A probe is one behaviour's access to the broker: an address, and a queue name that no other behaviour uses.
 type probe struct {
 	url, vhost, queue string
 	opened            []*amqp.Connection
@@ -271,7 +271,7 @@ func letter(p *probe) observation {
 	return seen(p.take(channel, p.queue+".dead", true))
 }
 
-// channel opens a channel with confirms on a connection of its own.
+// channel opens a channel with confirms on a new connection.
 func (p *probe) channel() *amqp.Channel {
 	connection, err := amqp.Dial(p.url)
 	check(err)
@@ -303,7 +303,7 @@ func (p *probe) withLetters() *amqp.Channel {
 	return channel
 }
 
-// put publishes a body to the queue and tells whether it was acknowledged.
+// put publishes a body to the queue and returns whether it was acknowledged.
 func (p *probe) put(channel *amqp.Channel, body string) bool {
 	return publish(channel, "", p.queue, amqp.Publishing{Body: []byte(body), DeliveryMode: amqp.Persistent}, false)
 }
@@ -341,7 +341,7 @@ func (p *probe) drain(channel *amqp.Channel, queue string) []string {
 	return found
 }
 
-// refusal tells an error of the broker without the vhost's name.
+// refusal returns an error of the broker without the vhost's name.
 func (p *probe) refusal(err error) observation {
 	var refused *amqp.Error
 	if !errors.As(err, &refused) || refused == nil {
@@ -382,7 +382,7 @@ func bodies(deliveries <-chan amqp.Delivery, count int) []string {
 	return found
 }
 
-// rest gives the deliveries that are there and come until it is quiet.
+// rest returns all deliveries until no more come.
 func (p *probe) rest(channel *amqp.Channel, deliveries <-chan amqp.Delivery) []string {
 	found := []string{}
 	for vain := 0; vain < quietRounds; vain++ {
@@ -405,7 +405,7 @@ func seen(message amqp.Delivery) observation {
 	}
 }
 
-// timeless replaces times, which must differ, by the word.
+// timeless replaces each time, which differs between two runs, by a fixed text.
 func timeless(value any) observation {
 	switch value := value.(type) {
 	case amqp.Table:

@@ -6,13 +6,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import amqp from "amqplib";
 
 const LIMIT_MS = 10_000;
-const QUIET_ROUNDS = 40; // asking a queue so often in vain, what has not come is not going to
+const QUIET_ROUNDS = 40; // a queue that is empty so many times stays empty
 const ROUND_MS = 5;
 const server = new URL(process.argv[2]);
 const vhost = decodeURIComponent(server.pathname.slice(1)) || "/";
 const quorum = (more = {}) => ({ "x-queue-type": "quorum", ...more });
 
-// One behaviour's view of the broker: a queue name that no other behaviour uses, and the connections it opened.
+// One behaviour's access to the broker: a queue name that no other behaviour uses, and the connections it has opened.
 class Probe {
   constructor(queue) {
     this.queue = queue;
@@ -21,12 +21,12 @@ class Probe {
 
   async connect(url = server.href) {
     const connection = await amqp.connect(url);
-    connection.on("error", () => {}); // a refusal, which the behaviour hears elsewhere
+    connection.on("error", () => {}); // the behaviour reads the refusal from another event
     this.connections.push(connection);
     return connection;
   }
 
-  // A channel with confirms on a connection of its own; `failure` is how the broker closes it.
+  // A channel with confirms on a new connection; `failure` says how the broker closes the channel.
   async channel() {
     const channel = await (await this.connect()).createConfirmChannel();
     channel.failure = once(channel, "error").then(([error]) => error, () => {});
@@ -62,7 +62,7 @@ class Probe {
     return inbox;
   }
 
-  // An error of the broker without what differs: the vhost's name, and the queue's.
+  // An error of the broker without the names that differ: those of the vhost and of the queue.
   refusal(error) {
     const text = error.message.replace(/^[^"]*"/, "").replace(/"$/, "");
     return `${error.code} ${text.replaceAll(`vhost '${vhost}'`, "vhost '/'").replaceAll(`'${this.queue}'`, "'q'")}`;
@@ -102,7 +102,7 @@ class Inbox {
   }
 }
 
-// Publish, and tell whether it was acknowledged.
+// Publishes, and returns whether the message was acknowledged.
 function publish(channel, exchange, key, body, options = {}) {
   return new Promise((resolve) =>
     channel.publish(exchange, key, Buffer.from(body), options, (error) => resolve(!error)),

@@ -1,4 +1,4 @@
-// Reads mails with Go's standard library: one in base64 on each line, one JSON object of what it says out for each.
+// Reads mails with Go's standard library. Each line of input is a mail in base64; each line of output is its content as JSON.
 package main
 
 import (

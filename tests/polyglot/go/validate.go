@@ -1,9 +1,9 @@
-// Holds messages against schemas with santhosh-tekuri/jsonschema: one question a line on standard input, one answer a
-// line on standard output.
+// Validates messages with santhosh-tekuri/jsonschema: each line of standard input is a question, each line of standard
+// output an answer.
 //
 // Question: {"schema": TEXT, "instances": [TEXT, ...]}, all of them JSON texts. Answer: {"results": [{"valid": true,
 // "errors": [{"pointer": TEXT, "keyword": TEXT}, ...]}, ...]}, or {"error": TEXT} if the schema does not compile. A pointer
-// is null where the engine gives a wrong one.
+// is null if the engine reports a wrong one.
 package main
 
 import (
@@ -66,7 +66,7 @@ func judge(schema *jsonschema.Schema, text string) (result, error) {
 	return result{Valid: err == nil}, err
 }
 
-// Errors form a tree. What only sums up what is below it has no keyword.
+// Errors form a tree. An error that only summarises the errors below it has no keyword.
 func faults(refused *jsonschema.ValidationError, found []fault) []fault {
 	if name := keyword(refused.ErrorKind); name != "" {
 		found = append(found, fault{pointer(refused), name})
@@ -77,7 +77,7 @@ func faults(refused *jsonschema.ValidationError, found []fault) []fault {
 	return found
 }
 
-// The engine gives the keyword of each kind of error, but none for a `not`.
+// The engine reports the keyword of each kind of error, except for `not`.
 func keyword(of jsonschema.ErrorKind) string {
 	if _, ok := of.(*kind.Not); ok {
 		return "not"
@@ -88,7 +88,7 @@ func keyword(of jsonschema.ErrorKind) string {
 	return ""
 }
 
-// The place of a `propertyNames` is overwritten by the engine while it goes on.
+// The engine overwrites the place of a `propertyNames` while it continues.
 func pointer(of *jsonschema.ValidationError) *string {
 	if _, ok := of.ErrorKind.(*kind.PropertyNames); ok {
 		return nil

@@ -14,8 +14,8 @@ import java.util.Properties;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * Holds messages against schemas with networknt's validator: one question a line on standard input, one answer a line
- * on standard output.
+ * Validates messages with networknt's validator: each line of standard input is a question, each line of standard output
+ * an answer.
  *
  * <p>Question: {"schema": TEXT, "instances": [TEXT, ...]}, all of them JSON texts. Answer: {"results": [{"valid": true,
  * "errors": [{"pointer": TEXT, "keyword": TEXT, "path": TEXT}, ...]}, ...]}, or {"error": TEXT} if the schema does not
@@ -32,12 +32,12 @@ public class Validate {
 
     static Schema compile(String text) {
         var schema = SchemaRegistry.withDefaultDialect(SpecificationVersion.DRAFT_2020_12).getSchema(text);
-        schema.initializeValidators(); // else a fault in the schema would be found only when a message comes
+        schema.initializeValidators(); // otherwise a fault in the schema would be found only with the first message
         return schema;
     }
 
-    // What decides stops at the first fault: a text longer than its maxLength never gets to its pattern, where Java's
-    // regular expressions take a piece of the stack for each repetition and may end in a StackOverflowError.
+    // The verdict is known at the first fault: a text that is longer than maxLength is never compared with the pattern.
+    // Java's regular expressions need stack for each repetition, and may end in a StackOverflowError.
     static Result judge(Schema schema, String instance) {
         var first = schema.validate(instance, InputFormat.JSON, context ->
                 context.executionConfig(config -> config.failFast(true)));

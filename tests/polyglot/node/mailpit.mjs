@@ -1,4 +1,4 @@
-// Every call of the npm package mailpit-api, against the server at MAILPIT_URL. Prints the shape of each answer.
+// Makes every call of the npm package mailpit-api to the server at MAILPIT_URL, and prints the shape of each answer.
 import { MailpitClient } from "mailpit-api";
 
 const mailpit = new MailpitClient(process.env.MAILPIT_URL);

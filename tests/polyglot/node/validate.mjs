@@ -1,4 +1,4 @@
-// Holds messages against schemas with ajv: one question a line on standard input, one answer a line on standard output.
+// Validates messages with ajv: each line of standard input is a question, each line of standard output an answer.
 //
 // Question: {"schema": TEXT, "instances": [TEXT, ...]}, all of them JSON texts. Answer: {"results": [{"valid": true,
 // "errors": [{"pointer": TEXT, "keyword": TEXT}, ...]}, ...]}, or {"error": TEXT} if the schema does not compile.
@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import Ajv from "ajv/dist/2020.js";
 
 function compile(schema) {
-  // `strict` refuses schemas that are ambiguous, and formats that decide nothing are not looked at.
+  // `strict` refuses ambiguous schemas; formats are not checked, because they decide nothing.
   return new Ajv({ strict: true, allErrors: true, validateFormats: false }).compile(JSON.parse(schema));
 }
 

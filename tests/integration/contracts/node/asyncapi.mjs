@@ -1,4 +1,4 @@
-// Reads an AsyncAPI document with the official parser and prints what it has to say, as JSON.
+// Reads an AsyncAPI document with the official parser and prints the parser's findings as JSON.
 import { readFileSync } from 'node:fs';
 import { Parser } from '@asyncapi/parser';
 
