@@ -193,8 +193,8 @@ async def test_where_nothing_was_seen_the_page_says_so(listening: Any, server: A
     assert "no message seen</span>" in named
     assert "no message seen: the Message-ID names none" in foreign
     assert status == 404
-    assert "No message seen: nothing with this id was heard since" in unknown.decode()
-    assert "has heard no broker" in deaf.decode()
+    assert "No message seen: the broker has delivered nothing with this id since" in unknown.decode()
+    assert "does not listen to a broker" in deaf.decode()
 
 
 async def test_hostile_messages_break_nothing_and_are_shown_as_text(listening: Any, broker: Broker) -> None:
@@ -246,4 +246,4 @@ async def test_broker_that_is_away_keeps_no_mail_away(serve: Any, tmp_path: Path
         status, page, _ = await server.get(f"/journey/{ID}")
 
     assert status == 200
-    assert "has heard no broker" in page.decode()
+    assert "does not listen to a broker" in page.decode()

@@ -271,7 +271,7 @@ async def test_push_that_fails_is_counted_and_stops_nothing(
 
     logged = "".join(capfd.readouterr())
     assert re.search(r"mail_canary_push_failures_total (?!0\.)", metrics)
-    assert "the push URL cannot be told" in logged
+    assert "the push URL cannot be called" in logged
     assert "secret" not in repr(canary) + logged
 
 
