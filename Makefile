@@ -107,8 +107,8 @@ test-newer: test-trixie test-sid ## Run the tests that need real servers on newe
 test-trixie test-sid: test-%: $(VENV)/dev.lock
 	@export MAILPACT_TEST_DEBIAN=$*; \
 	$(BIN)/python -m tests.servers fetch rabbitmq mariadb || test $* = trixie || export CI=; \
-	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadgroup --ignore tests/differential --real-servers $(ARGS) && \
-	{ test $* = sid || $(BIN)/python -m pytest -q tests/differential --real-servers $(ARGS); } # not on sid
+	$(BIN)/python -m pytest -q -m "real_server and not long" -n 2 --dist loadgroup --ignore tests/differential $(ARGS) && \
+	{ test $* = sid || $(BIN)/python -m pytest -q -m real_server tests/differential $(ARGS); } # not on sid
 
 test-newest-python: $(VENV)/dev.lock ## Run the capture server's tests on the newest CPython of Debian sid (three minutes)
 	@$(BIN)/python -m tests.newest_python $(ARGS)

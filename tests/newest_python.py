@@ -17,10 +17,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from tests.servers.packages import NotAvailable, PackageSet, cache_folder, fetch
+from tests.servers.packages import NotAvailable, cache_folder, fetch
 
 VERSION: Final = "3.15"
-PYTHON: Final = PackageSet(f"python-{VERSION}", (f"python{VERSION}",), "sid")
 ROOT: Final = Path(__file__).parents[1]
 TOOLS: Final = frozenset(
     ("pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "hypothesis", "iniconfig", "packaging", "pluggy",
@@ -33,7 +32,7 @@ EXIT_UNAVAILABLE: Final = 3
 def main(words: list[str]) -> int:
     """Run the tests and return pytest's exit status; 3 if the interpreter cannot be installed."""
     try:
-        root = fetch(PYTHON)
+        root = fetch(f"python{VERSION}", "sid")
     except NotAvailable as error:
         _say(str(error))
         return EXIT_UNAVAILABLE

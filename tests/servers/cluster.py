@@ -21,9 +21,9 @@ class Cluster:
     """Three nodes, started and joined on construction. Quorum queues that are declared now are on all of them."""
 
     def __init__(self, run: RunFolder, root: Path) -> None:
-        first = Rabbitmq(run, root)
-        self.nodes = [first, *(Rabbitmq(run, root, sibling=first) for _ in range(NODES - 1))]
-        for node in self.nodes[1:]:
+        self.nodes = [Rabbitmq(run, root) for _ in range(NODES)]
+        first, *others = self.nodes
+        for node in others:
             # RabbitMQ 4 has another module for it.
             node.call(
                 "rabbit:stop(), case code:ensure_loaded(rabbit_db_cluster) of"

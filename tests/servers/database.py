@@ -1,12 +1,11 @@
 """A MariaDB or MySQL server of our own, which tests may stop, kill and freeze, and databases on any server.
 
 Every commit is on disk before the server answers, except where pytest asks the server not to wait for the disk
-(`UNSYNCED`). The server's one user comes over TCP with a random password. MariaDB takes 0.6 s to install and 0.1 s to
+(`UNSYNCED`). The server's one user comes over TCP with the run's password. MariaDB takes 0.6 s to install and 0.1 s to
 start, MySQL 3 s and 0.6 s. An installed MySQL is not looked for: MySQL comes with a lane (`where`).
 """
 
 import os
-import secrets
 from pathlib import Path
 
 from tests.servers.packages import library_path
@@ -88,11 +87,11 @@ class DatabaseServer(PrivateProcess, Databases):
     """A server of our own, of the product whose programs are below the root folder; started on construction."""
 
     def __init__(self, run: RunFolder, root: Path, *, syncs: bool = True) -> None:
-        self.port, password = run.reserve_port(), secrets.token_hex(12)
+        self.port = run.reserve_port()
         PrivateProcess.__init__(self, run, "database")
-        Databases.__init__(self, f"mysql+pymysql://{USER}:{password}@127.0.0.1:{self.port}/")
+        Databases.__init__(self, f"mysql+pymysql://{USER}:{run.password}@127.0.0.1:{self.port}/")
         (self._folder / "tmp").mkdir()
-        (self._folder / "users.sql").write_text(USERS.format(user=USER, password=password))
+        (self._folder / "users.sql").write_text(USERS.format(user=USER, password=run.password))
         self.root = root
         self._variables = {"HOME": str(self._folder), **library_path(root)}
         self._options = [*OPTIONS, *(() if syncs else UNSYNCED)]

@@ -1,8 +1,8 @@
 """Debian's packages, downloaded by apt and unpacked into a cache folder: no root, nothing registered, nothing started.
 
-Each set of packages has a folder of its own, `<cache>/<release>-<architecture>/<set>/root`. Scripts in it contain the
-folder's path, so a set is unpacked at its final place, under a lock. A marker file is written last: a folder without
-the marker is an interrupted download, and is made again.
+Each set of packages has a folder of its own, `<cache>/<release>-<architecture>/<first package>/root`. Scripts in
+it contain the folder's path, so a set is unpacked at its final place, under a lock. A marker file is written last: a
+folder without the marker, or with the path of another folder in it, is downloaded again.
 
 apt runs with package lists and archives of its own. It gets `--reinstall` and every Erlang package by name, so that
 the folder is complete on a machine where some of them are installed. Installed shared libraries are not downloaded.
@@ -18,7 +18,6 @@ import pwd
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers import own_libc
@@ -41,25 +40,6 @@ class NotAvailable(Exception):
     """A server or program cannot be had; the message says why, and how to get it."""
 
 
-@dataclass(frozen=True, slots=True)
-class PackageSet:
-    """Packages that are of use only together, of this machine's own release or of a Debian release by its name."""
-
-    name: str
-    packages: tuple[str, ...]
-    release: str | None = None
-
-    @property
-    def folder(self) -> Path:
-        """Return the folder of the set in the cache."""
-        return cache_folder(self.release) / self.name
-
-    @property
-    def marker(self) -> str:
-        """Return the text that marks a complete folder: with its path, because a moved folder is of no use."""
-        return "\n".join((str(self.folder), *self.packages))
-
-
 def cache_folder(release: str | None = None) -> Path:
     """Return the folder of a release's downloads for this machine, in $XDG_CACHE_HOME or ~/.cache."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -71,13 +51,6 @@ def cache_folder(release: str | None = None) -> Path:
     return Path(home) / "mailpact-test-servers" / f"{name}-{platform.machine()}"
 
 
-def in_cache(packages: PackageSet) -> Path | None:
-    """Return the root folder of the unpacked set if the set is complete."""
-    marker = packages.folder / "complete"
-    is_complete = marker.is_file() and marker.read_text() == packages.marker
-    return packages.folder / "root" if is_complete else None
-
-
 def library_path(root: Path) -> dict[str, str]:
     """Return the variable by which programs of an unpacked root find its libraries, or nothing if they need none."""
     if root == Path("/") or (root / own_libc.MARKER).exists():
@@ -86,51 +59,58 @@ def library_path(root: Path) -> dict[str, str]:
     return {"LD_LIBRARY_PATH": ":".join(folders)}
 
 
-def fetch(packages: PackageSet) -> Path:
-    """Return the root folder of the unpacked set, downloading it first if need be (about 2 s; Chromium 7 s).
+def fetch(packages: str, release: str | None = None) -> Path:
+    """Return the root folder of unpacked packages, downloading them first if need be (about 2 s; Chromium 7 s).
 
-    Raises NotAvailable. Other processes wait for the lock, which the child processes hold too: a killed run's apt runs
-    beside no other.
+    The packages are words that are of use only together, of this machine's own release or of a Debian release by its
+    name. Raises NotAvailable. Other processes wait for the lock, which the child processes hold too: a killed run's apt
+    runs beside no other.
     """
-    if root := in_cache(packages):
-        return root
+    first, *_ = packages.split()
+    folder = cache_folder(release) / first
+    root, complete, marker = folder / "root", folder / "complete", f"{folder} {packages}"
+
+    def is_complete() -> bool:
+        return complete.is_file() and complete.read_text() == marker
+
     try:
-        packages.folder.mkdir(parents=True, exist_ok=True)
-        with (packages.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            os.set_inheritable(lock.fileno(), True)
-            return in_cache(packages) or _download(packages)
+        if not is_complete():
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                os.set_inheritable(lock.fileno(), True)
+                if not is_complete():
+                    _download(packages, release, folder)
+                    complete.write_text(marker)
     except (OSError, subprocess.TimeoutExpired) as error:
-        name, remedy = packages.name, "a network for apt"
-        if packages.release:
-            name += f" of Debian {packages.release}"
-        else:
-            remedy += f", or apt install {packages.packages[0]}"
-        raise NotAvailable(f"{name} is not available: {error}. Get it by {remedy}.") from error
+        name, remedy = (
+            (f"{first} of Debian {release}", "") if release else (first, f", or apt install {first}")
+        )
+        told = f"{name} is not available: {error}. Get it by a network for apt{remedy}."
+        raise NotAvailable(told) from error
+    return root
 
 
-def _download(packages: PackageSet) -> Path:
-    root, own_apt = packages.folder / "root", packages.folder / "apt"
+def _download(packages: str, release: str | None, folder: Path) -> None:
+    root, own_apt = folder / "root", folder / "apt"
     for leftover in (root, own_apt):
         shutil.rmtree(leftover, ignore_errors=True)
-    for folder in (root, own_apt / "archives/partial", own_apt / "lists/partial"):
-        folder.mkdir(parents=True)
-    sys.stderr.write(f"fetching {packages.name} and what it needs into {packages.folder}\n")
+    for place in (root, own_apt / "archives/partial", own_apt / "lists/partial"):
+        place.mkdir(parents=True)
+    sys.stderr.write(f"fetching {folder.name} and what it needs into {folder}\n")
     options = APT_OPTIONS | {"Dir::Cache": str(own_apt), "Dir::State::lists": f"{own_apt}/lists"}
-    if packages.release:
-        options |= _only(packages.release, own_apt)
+    if release:
+        options |= _only(release, own_apt)
     apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in options.items())]
     _run(*apt, "update")
-    _run(*apt, "--yes", "--download-only", "--reinstall", "install", *packages.packages)
+    _run(*apt, "--yes", "--download-only", "--reinstall", "install", *packages.split())
     for archive in (own_apt / "archives").glob("*.deb"):
         _run("dpkg-deb", "--extract", str(archive), str(root))
     for script in root.glob("usr/lib/erlang/**/bin/erl"):
         script.write_text(script.read_text().replace("=/usr/lib/erlang\n", f"={root}/usr/lib/erlang\n"))
-    if packages.release:
+    if release:
         own_libc.use(root)
     shutil.rmtree(own_apt)
-    (packages.folder / "complete").write_text(packages.marker)
-    return root
 
 
 def _only(release: str, folder: Path) -> dict[str, str]:

@@ -7,8 +7,7 @@ happens after collection, outside of any test's time limit.
 Without a server its tests are skipped, and the last lines say so. With CI=true they fail, and so does every other
 skipped test: what was not run must not look green.
 
-With `--real-servers` only the tests that ask for RabbitMQ or MariaDB are run, because the others are the same on any
-lane.
+The tests that ask for RabbitMQ or MariaDB have the marker `real_server`.
 """
 
 import os
@@ -86,30 +85,27 @@ def mariadb_server(servers: Servers) -> Databases:
     return servers.mariadb
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--real-servers", action="store_true", help="run only the tests that ask for RabbitMQ or MariaDB"
-    )
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Have a place for servers in each process, and let it end with the process's run."""
+    config.addinivalue_line("markers", "real_server: asks for RabbitMQ or MariaDB; set by the plugin itself")
     try:
         where.chosen_lane()
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
     servers = config.stash[SERVERS] = Servers(syncs=False)
     config.add_cleanup(servers.close)
+    if hasattr(config, "workeroutput"):  # what a worker hands to the process that prints the last lines
+        config.workeroutput["servers"] = servers.used, servers.missing
     # Whatever a test starts is the keeper's to end, even when this process is killed.
     os.environ[VARIABLE] = str(servers.run.path)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests that ask for a real server, if nothing else is wanted."""
-    if config.getoption("--real-servers"):
-        left_out = [item for item in items if _wanted(item).isdisjoint(where.URL_VARIABLES)]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at the markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that ask for RabbitMQ or MariaDB: the others are the same on any lane."""
+    for item in items:
+        if not _wanted(item).isdisjoint(where.URL_VARIABLES):
+            item.add_marker("real_server")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -134,36 +130,28 @@ def _wanted(item: pytest.Item) -> set[str]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Skip a test whose server cannot be had; make a skipped test a failed one where nothing may be skipped."""
+    """Skip a test whose server cannot be had."""
     report = yield
     if call.excinfo is not None and isinstance(call.excinfo.value, NotAvailable):
         report.outcome = "skipped"
         report.longrepr = (str(item.path), 0, str(call.excinfo.value))
-    if not hasattr(report, "wasxfail"):  # an expected failure is not a skipped test
-        _forbid_skipping(report)
     return report
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Make a skipped file a failed one where nothing may be skipped."""
-    report = yield
-    _forbid_skipping(report)
-    return report
-
-
-def _forbid_skipping(report: pytest.TestReport | pytest.CollectReport) -> None:
-    if os.environ.get("CI", "").lower() == "true" and report.skipped:
+@pytest.hookimpl(wrapper=True)  # before pytest counts the report
+def pytest_runtest_logreport(
+    report: pytest.TestReport | pytest.CollectReport,
+) -> Generator[None, object, object]:
+    """Make a skipped test or file a failed one where nothing may be skipped; an expected failure is none."""
+    is_skipped = report.skipped and not hasattr(report, "wasxfail")
+    if is_skipped and os.environ.get("CI", "").lower() == "true":
         reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid} was skipped, and with CI=true nothing may be: {reason}"
+    return (yield)
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand a worker's lines to the process that prints them."""
-    if hasattr(session.config, "workeroutput"):
-        servers = session.config.stash[SERVERS]
-        session.config.workeroutput["servers"] = sorted(servers.used), sorted(servers.missing)
+pytest_collectreport = pytest_runtest_logreport
 
 
 @pytest.hookimpl(optionalhook=True)

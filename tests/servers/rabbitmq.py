@@ -2,16 +2,16 @@
 
 Operations on our node go through `erl_call`, which evaluates an expression in the node in 3-20 ms; `rabbitmqctl` takes
 0.5-2 s. The release's own start script is used, not Debian's, which switches to a system user. A node starts in 2.5 s
-on two cores. It starts Erlang's port mapper (epmd) itself, on a port of its own and on loopback alone; the mapper ends
-with the run.
+on two cores. The first node of a run starts Erlang's port mapper (epmd), on a port of the run's own and on loopback
+alone; the mapper ends with the run. The nodes of a run have one password and cookie, so that they can form a cluster.
 """
 
 import base64
 import json
-import secrets
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -31,28 +31,15 @@ class Rabbitmq(PrivateProcess):
     after the other. A test that harms the node may leave it so: `recover` mends it.
     """
 
-    def __init__(
-        self,
-        run: RunFolder,
-        root: Path,
-        *,
-        plugin: str = "",
-        settings: Sequence[str] = (),
-        sibling: "Rabbitmq | None" = None,
-    ) -> None:
-        """Start a node with further lines of `rabbitmq.conf`; `management_port` is that of the plugin.
-
-        A node with a sibling can be joined to it: both have the same cookie, user and port mapper.
-        """
+    def __init__(self, run: RunFolder, root: Path, *, plugin: str = "", settings: Sequence[str] = ()) -> None:
+        """Start a node with further lines of `rabbitmq.conf`; `management_port` is that of the plugin."""
         super().__init__(run, "rabbitmq")
         *_, self._release = sorted(root.glob(RELEASES))
         self._root = root
         self.version = self._release.name.removeprefix("rabbitmq_server-")
         self.port, self.management_port, self._distribution_port = (run.reserve_port() for _ in range(3))
         self.name = f"mailpact-{self.port}@localhost"
-        self.password: str = sibling.password if sibling else secrets.token_hex(8)
-        self._cookie: str = sibling._cookie if sibling else secrets.token_hex(12)
-        self._mapper_port: int = sibling._mapper_port if sibling else run.reserve_port()
+        self.password = run.password
         self._calls = count()
         self._has_alarm = False
         self._write_settings(plugin, settings)
@@ -98,7 +85,7 @@ class Rabbitmq(PrivateProcess):
         address = f"127.0.0.1:{self._distribution_port}"
         # By itself erl_call always takes the same name, and a node that has not yet let go of that refuses it.
         name = f"test{next(self._calls)}"
-        words = [f"{self._root}/{ERL_CALL}", "-c", self._cookie, "-address", address, "-h", name, "-e"]
+        words = [f"{self._root}/{ERL_CALL}", "-c", self.password, "-address", address, "-h", name, "-e"]
         # The newline ends erl_call's input. The exit code is always 0.
         answer = self._run.call(words, self._environment(), f"{expression}.\n")
         if not answer.startswith("{ok, "):
@@ -196,14 +183,14 @@ class Rabbitmq(PrivateProcess):
             lines += [f"{plugin}.tcp.ip = 127.0.0.1", f"{plugin}.tcp.port = {self.management_port}"]
         (settings / "rabbitmq.conf").write_text("".join(f"{line}\n" for line in lines))
         cookie = self._folder / ".erlang.cookie"
-        cookie.write_text(self._cookie)
+        cookie.write_text(self.password)
         cookie.chmod(0o400)
 
     def _environment(self) -> dict[str, str]:
         return {
             "PATH": f"{self._root}/usr/lib/erlang/bin:/usr/bin:/bin",
             "HOME": str(self._folder),
-            "ERL_EPMD_PORT": str(self._mapper_port),
+            "ERL_EPMD_PORT": str(_mapper_port(self._run)),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the node: the child's pid is the node's
             # The settings, plugins, data and log then lie in the node's folder instead of in /etc and /var.
@@ -213,6 +200,12 @@ class Rabbitmq(PrivateProcess):
             "RABBITMQ_LOGS": "-",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         }
+
+
+@cache
+def _mapper_port(run: RunFolder) -> int:
+    """Return the port of Erlang's port mapper, which the nodes of a run share."""
+    return run.reserve_port()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,20 +228,18 @@ class ManagedRabbitmq:
 
     def add_vhost(self, name: str) -> None:
         """Add an empty vhost that the URL's user may use."""
-        user, rights = urlsplit(self.amqp_url).username, dict.fromkeys(("configure", "write", "read"), ".*")
         self._request("PUT", f"vhosts/{quote(name)}")
-        self._request("PUT", f"permissions/{quote(name)}/{user}", rights)
+        place = f"permissions/{quote(name)}/{urlsplit(self.amqp_url).username}"
+        self._request("PUT", place, configure=".*", write=".*", read=".*")
 
     def delete_vhost(self, name: str) -> None:
         self._request("DELETE", f"vhosts/{quote(name)}")
 
-    def _request(self, method: str, path: str, body: dict[str, str] | None = None) -> bytes:
-        login = unquote(urlsplit(self.amqp_url).netloc.rpartition("@")[0])
-        headers = {"Content-Type": "application/json"}
-        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
-        content = json.dumps(body or {}).encode() if method == "PUT" else None
+    def _request(self, method: str, path: str, **body: str) -> bytes:
         address = f"{self.management_url.rstrip('/')}/api/{path}"
-        request = urllib.request.Request(address, content, headers, method=method)
+        login = base64.b64encode(unquote(urlsplit(self.amqp_url).netloc.rpartition("@")[0]).encode()).decode()
+        headers = {"Content-Type": "application/json", "Authorization": f"Basic {login}"}
+        request = urllib.request.Request(address, json.dumps(body).encode(), headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as answer:
                 return bytes(answer.read())

@@ -55,6 +55,8 @@ class RunFolder:
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="mailpact-test-")).resolve()
+        self.password = secrets.token_hex(12)
+        """The password of each server of the run."""
         self.children: list[subprocess.Popen[bytes]] = []
         self._reservations = ExitStack()
         # A worker's run is a run within a run: without the variable the outer keeper leaves the inner keeper alone.
@@ -68,12 +70,6 @@ class RunFolder:
             env=environment,
             start_new_session=True,  # Ctrl-C ends the run, not the keeper
         )
-
-    def folder(self, name: str) -> Path:
-        """Make a new folder in this one; its name begins with the given one."""
-        path = self.path / f"{name}-{secrets.token_hex(4)}"
-        path.mkdir()
-        return path
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
         """Return the whole environment of a server: the usual, these variables, and the keeper's variable."""
@@ -126,7 +122,8 @@ class PrivateProcess:
     """A program in a session and a folder of its own, which can be started again after its end."""
 
     def __init__(self, run: RunFolder, name: str) -> None:
-        self._run, self._folder = run, run.folder(name)
+        self._run, self._folder = run, run.path / f"{name}-{secrets.token_hex(4)}"
+        self._folder.mkdir()
         self.log_file = self._folder / "log"
 
     def begin(self, words: Sequence[str], variables: Mapping[str, str]) -> Self:
@@ -157,13 +154,12 @@ class PrivateProcess:
         return self.log_file.read_text(errors="replace")
 
     def wait_until(self, what: str, fact: Callable[[], bool]) -> None:
-        """Wait for a fact; raise ChildProcessError when the process ends, TimeoutError after 90 s."""
+        """Wait for a fact; raise ChildProcessError when the process ends before that, or after 90 s."""
         deadline = time.monotonic() + START_SECONDS
         while not fact():
-            if not self.is_running:
-                raise ChildProcessError(f"the process ended before {what}:\n{self.log()[-2000:]}")
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"waited {START_SECONDS} s until {what}:\n{self.log()[-2000:]}")
+            if not self.is_running or time.monotonic() > deadline:
+                happened = f"{START_SECONDS} s passed" if self.is_running else "the process ended"
+                raise ChildProcessError(f"{happened} before {what}:\n{self.log()[-2000:]}")
             time.sleep(0.02)
 
     def stop(self) -> None:

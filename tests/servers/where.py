@@ -12,13 +12,13 @@ on sid `mariadb_url` leads to a MySQL. Programs are the machine's own on each la
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.servers.database import MARIADB, MARIADB_INSTALLER, Databases, DatabaseServer
-from tests.servers.packages import NotAvailable, PackageSet, fetch, library_path
+from tests.servers.packages import NotAvailable, fetch, library_path
 from tests.servers.postfix import Postfix
 from tests.servers.rabbitmq import ERL_CALL, RELEASES, ManagedRabbitmq, Rabbitmq
 from tests.servers.run_folder import RunFolder
@@ -34,26 +34,19 @@ ERLANG = (
     "asn1 base crypto eldap ftp inets mnesia os-mon parsetools public-key runtime-tools snmp ssl syntax-tools tftp"
     " tools xmerl"
 )
-POSTFIX = PackageSet(
-    "postfix", ("postfix", "sasl2-bin", "libsasl2-2", "libsasl2-modules", "libsasl2-modules-db")
-)
-# The -core packages hold the programs; the packages above them hold only what makes a system service.
-MARIADB_CORE = PackageSet("mariadb", ("mariadb-server-core", "mariadb-client-core"))
-MYSQL_CORE = PackageSet("mysql", ("mysql-server-core",))
+POSTFIX = "postfix sasl2-bin libsasl2-2 libsasl2-modules libsasl2-modules-db"
 SOURCES = {
-    "rabbitmq": (
-        PackageSet("rabbitmq", ("rabbitmq-server", *(f"erlang-{part}" for part in ERLANG.split()))),
-        (RELEASES, ERL_CALL),
-    ),
-    "mariadb": (MARIADB_CORE, (MARIADB, MARIADB_INSTALLER)),
-    "postfix": (POSTFIX, ("usr/lib/postfix/sbin/master", "usr/sbin/saslpasswd2")),
-    "smtp_sink": (POSTFIX, ("usr/sbin/smtp-sink",)),
-    "nginx": (PackageSet("nginx", ("nginx", "nginx-common")), ("usr/sbin/nginx",)),
-    "promtool": (PackageSet("prometheus", ("prometheus",)), ("usr/bin/promtool",)),
-    "mariadb_dump": (PackageSet("mariadb-client", ("mariadb-client",)), ("usr/bin/mariadb-dump",)),
-    "chromium": (PackageSet("chromium", ("chromium", "chromium-common")), ("usr/lib/chromium/chromium",)),
+    "rabbitmq": (" erlang-".join(["rabbitmq-server", *ERLANG.split()]), RELEASES, ERL_CALL),
+    # The -core packages hold the programs; the packages above them hold only what makes a system service.
+    "mariadb": ("mariadb-server-core mariadb-client-core", MARIADB, MARIADB_INSTALLER),
+    "postfix": (POSTFIX, "usr/lib/postfix/sbin/master", "usr/sbin/saslpasswd2"),
+    "smtp_sink": (POSTFIX, "usr/sbin/smtp-sink"),
+    "nginx": ("nginx nginx-common", "usr/sbin/nginx"),
+    "promtool": ("prometheus", "usr/bin/promtool"),
+    "mariadb_dump": ("mariadb-client", "usr/bin/mariadb-dump"),
+    "chromium": ("chromium chromium-common", "usr/lib/chromium/chromium"),
 }
-"""For each fixture the packages, and the files by which the installed thing is known: the program is the first."""
+"""For each fixture Debian's packages, and the files by which an installed one is known: a program is the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +63,6 @@ def chosen_lane() -> str | None:
     if name is not None and name not in LANES:
         raise ValueError(f"{LANE_VARIABLE}={name}: there are {' and '.join(LANES)}")
     return name
-
-
-def packages_of(name: str, release: str | None) -> PackageSet:
-    """Return the packages of a server on a lane. Programs are the machine's own on each lane."""
-    if name not in URL_VARIABLES:
-        return SOURCES[name][0]
-    return replace(MYSQL_CORE if (name, release) == ("mariadb", "sid") else SOURCES[name][0], release=release)
 
 
 class Servers:
@@ -115,7 +101,7 @@ class Servers:
 
     def program(self, name: str) -> Program:
         root = self.root(name)
-        return Program(root / SOURCES[name][1][0], library_path(root))
+        return Program(root / SOURCES[name][1], library_path(root))
 
     def download(self, names: Iterable[str]) -> None:
         """Download what these fixtures need, except a server that a URL names."""
@@ -160,7 +146,8 @@ def _url_of(name: str) -> str | None:
 
 
 def _find(name: str) -> Path:
+    packages, *files = SOURCES[name]
     release = chosen_lane() if name in URL_VARIABLES else None
-    if release is None and all(any(MACHINE.glob(path)) for path in SOURCES[name][1]):
+    if release is None and all(any(MACHINE.glob(file)) for file in files):
         return MACHINE
-    return fetch(packages_of(name, release))
+    return fetch("mysql-server-core" if (name, release) == ("mariadb", "sid") else packages, release)

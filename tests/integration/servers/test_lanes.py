@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from tests.servers import where
-from tests.servers.packages import NotAvailable
+from tests.servers.packages import NotAvailable, cache_folder
 from tests.servers.where import Servers
 
 
@@ -25,8 +25,10 @@ def test_lane_that_cannot_be_had_is_said_by_its_name(
 ) -> None:
     monkeypatch.setenv("MAILPACT_TEST_DEBIAN", "sid")
 
-    for name, title in (("rabbitmq", "rabbitmq of Debian sid"), ("mariadb", "mysql of Debian sid")):
-        with pytest.raises(NotAvailable, match=f"^{title} is not available: .*No such file .*'apt-get'"):
+    for name, title in (("rabbitmq", "rabbitmq-server"), ("mariadb", "mysql-server-core")):
+        with pytest.raises(
+            NotAvailable, match=f"^{title} of Debian sid is not available: .*No such file .*'apt-get'"
+        ):
             getattr(servers, name)
 
     assert len(servers.missing) == 2
@@ -48,7 +50,7 @@ def test_given_url_goes_before_any_lane(servers: Servers, monkeypatch: pytest.Mo
 def test_lanes_keep_their_downloads_apart() -> None:
     lanes = (None, *where.LANES)
 
-    assert len({where.packages_of("rabbitmq", release).folder for release in lanes}) == 3
+    assert len({cache_folder(release) for release in lanes}) == 3
 
 
 @pytest.mark.parametrize("name", [None, ""], ids=["unset", "empty"])

@@ -104,7 +104,7 @@ def test_what_is_missing_is_named_with_its_remedy(
     assert done.returncode == code, done.stdout
     assert "REAL SERVERS NOT USED" in done.stdout
     assert (
-        "rabbitmq of Debian sid is not available: [Errno 2] No such file or directory: 'apt-get'. Get it by "
+        "rabbitmq-server of Debian sid is not available: [Errno 2] No such file or directory: 'apt-get'. Get it by "
         in done.stdout
     )
 
@@ -121,7 +121,7 @@ def test_given_server_that_does_not_answer_is_never_replaced(tmp_path: Path) -> 
 
 
 def test_what_no_server_can_change_is_left_out_when_wanted(tmp_path: Path) -> None:
-    done = run_pytest(tmp_path, WANTS_A_BROKER_OR_NOTHING, "--real-servers")
+    done = run_pytest(tmp_path, WANTS_A_BROKER_OR_NOTHING, "-m", "real_server")
 
     assert "1 passed, 2 deselected" in done.stdout, done.stdout
 
