@@ -16,6 +16,7 @@ from mailpact_capture.mime import Part
 from mailpact_capture.shown_html import PICTURE_TYPES, policy, shown_html
 from mailpact_capture.store import Store
 
+MAX_NAME_CHARACTERS: Final = 200  # clients refuse an answer with a very long header field
 NO_PICTURE: Final = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
 )
@@ -39,7 +40,7 @@ class Parts:
     async def part(self, request: web.Request) -> web.Response:
         """Answer with a part's bytes as a download."""
         part, content = await self._content(request)
-        name = quote(part.file_name() or f"part-{part.part_id}", safe="")
+        name = quote(_short(part.file_name()) or f"part-{part.part_id}", safe="")
         headers = {
             "Content-Type": part.content_type,
             "Content-Disposition": f"attachment; filename*=utf-8''{name}",
@@ -92,3 +93,9 @@ class Parts:
             if part.part_id == wanted and not part.children:
                 return part, part.content(stored.raw)
         raise not_found()
+
+
+def _short(name: str) -> str:
+    """Return a file name without its middle if the name is long; its end shows the type of the file."""
+    end = MAX_NAME_CHARACTERS // 4
+    return name if len(name) <= MAX_NAME_CHARACTERS else name[: MAX_NAME_CHARACTERS - end] + name[-end:]

@@ -97,6 +97,20 @@ async def test_parts_are_downloads_whatever_they_call_themselves(server: Any) ->
     ]
 
 
+async def test_long_file_name_is_shortened_where_clients_would_refuse_it(server: Any) -> None:
+    name = "ü" * 30_000 + ".tar.gz"
+    head = (
+        f'Content-Type: application/gzip\r\nContent-Disposition: attachment; filename="{name}"\r\n\r\nx\r\n'
+    )
+    await server.send(head.encode())
+
+    status, _, headers = await server.get("/api/v1/message/latest/part/1")
+
+    assert status == 200
+    assert headers["Content-Disposition"].endswith("%BC.tar.gz")
+    assert len(headers["Content-Disposition"]) < 2000
+
+
 @pytest.mark.parametrize(
     "path", ["/api/v1/message/latest/part/..%2F..%2Fetc%2Fpasswd", "/static/..%2F..%2Fetc%2Fpasswd"]
 )
