@@ -138,6 +138,25 @@ def test_deletion_can_be_undone_and_otherwise_happens(page: Page, places: Any) -
     expect(rows(page)).to_contain_text("stays")
 
 
+def test_many_mails_in_tabs_of_their_own_leave_connections_for_the_next(page: Page, places: Any) -> None:
+    send(places, "tabs", "in many tabs")
+    page.goto(f"{places.viewer}ns/tabs/mail/latest")
+    hide = """is_hidden => {
+        Object.defineProperty(document, "hidden", {value: is_hidden, configurable: true});
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    for _ in range(7):
+        tab = page.context.new_page()
+        tab.goto(page.url, timeout=SLOW_MS)
+        tab.evaluate(hide, True)
+
+    page.evaluate(hide, True)
+    send(places, "tabs", "came while nobody looked")
+    page.evaluate(hide, False)
+
+    expect(page.locator("#list li[data-id]")).to_have_count(2, timeout=SLOW_MS)
+
+
 def test_mail_is_marked_unread_by_its_key(page: Page, places: Any) -> None:
     send(places, "unread", "again")
     page.goto(f"{places.viewer}ns/unread/")

@@ -13,6 +13,7 @@ from aiohttp import web
 from mailpact_capture.asking import id_of, namespace_of, not_found, query_of, stored_mail, there
 from mailpact_capture.gate import FOLLOWED_LINK
 from mailpact_capture.mime import Part
+from mailpact_capture.search import EVERYTHING
 from mailpact_capture.shown_html import PICTURE_TYPES, policy, shown_html
 from mailpact_capture.store import Store
 
@@ -33,9 +34,9 @@ class Parts:
         """Add the routes below `prefix`."""
         router.add_get(prefix + "/api/v1/message/{id}/part/{part}", self.part)
         router.add_get(prefix + "/api/v1/message/{id}/part/{part}/thumb", self.thumbnail)
-        router.add_get(prefix + "/view/latest", self.latest)
         router.add_get(prefix + "/view/{id}.html", self.html)
         router.add_get(prefix + "/view/{id}.txt", self.text)
+        router.add_get(prefix + "/view/{id}", self.page)
 
     async def part(self, request: web.Request) -> web.Response:
         """Answer with a part's bytes as a download."""
@@ -56,12 +57,12 @@ class Parts:
             return web.Response(body=NO_PICTURE, content_type="image/png", headers=headers)
         return web.Response(body=content, content_type=part.content_type, headers=headers)
 
-    async def latest(self, request: web.Request) -> web.Response:
-        """Redirect to the newest mail that the query finds."""
-        summary = there(
-            await self._store.summary("latest", namespace=namespace_of(request), query=query_of(request))
-        )
-        raise web.HTTPFound(request.path.removesuffix("/view/latest") + f"/mail/{summary.public_id}")
+    async def page(self, request: web.Request) -> web.Response:
+        """Redirect to the viewer's page of a mail; `latest` is the newest mail that the query finds."""
+        public_id, namespace = id_of(request), namespace_of(request)
+        query = query_of(request) if public_id == "latest" else EVERYTHING
+        summary = there(await self._store.summary(public_id, namespace=namespace, query=query))
+        raise web.HTTPFound(request.path.rpartition("/view/")[0] + f"/mail/{summary.public_id}")
 
     async def html(self, request: web.Request) -> web.Response:
         """Answer with the HTML in a sandbox; with `remote=1` pictures from other servers are loaded.

@@ -211,7 +211,11 @@ class Viewer:
 
     async def _listed(self, request: web.Request) -> dict[str, object]:
         start, namespace = number(request, "start", 0), namespace_of(request)
-        page = await self._store.page(query_of(request), start=start, limit=PAGE_MAILS, namespace=namespace)
+        query = query_of(request)
+        page = await self._store.page(query, start=start, limit=PAGE_MAILS, namespace=namespace)
+        if start >= page.found > 0:  # the last mail of the last page was deleted
+            start = (page.found - 1) // PAGE_MAILS * PAGE_MAILS
+            page = await self._store.page(query, start=start, limit=PAGE_MAILS, namespace=namespace)
         return {
             "page": page,
             "query": request.query.get("query", ""),

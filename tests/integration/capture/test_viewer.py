@@ -46,6 +46,37 @@ async def test_link_on_another_site_cannot_make_remote_pictures_load(server: Any
     assert (status, "https:" in headers["Content-Security-Policy"]) == (200, False)
 
 
+@pytest.mark.parametrize("base", ["", "/ns/view"])
+async def test_mailpits_address_of_a_mail_leads_to_its_page(server: Any, base: str) -> None:
+    await server.send(rich(), to=("ada+ns-view@example.org",))
+    identifier = (await server.json("/api/v1/messages"))["messages"][0]["ID"]
+
+    for name in (identifier, "latest", "latest?query=subject:rich"):
+        async with server.web.get(f"{server.url}{base}/view/{name}", allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (302, f"{base}/mail/{identifier}")
+    for name in ("x" * 22, "latest?query=absent", "..%2Fmail"):
+        assert (await server.get(f"{base}/view/{name}"))[0] == 404
+
+
+async def test_list_behind_its_end_shows_its_last_page(server: Any) -> None:
+    for number in range(51):
+        await server.send(f"Subject: mail {number}\r\n\r\nx".encode())
+
+    last, behind = (await server.get("/?start=50"))[1], (await server.get("/?start=5000"))[1]
+    searched = (await server.get("/?query=subject:mail&start=51"))[1]
+
+    assert b"mail 0" in last
+    assert b"51\xe2\x80\x9351 of 51" in behind
+    assert b"51\xe2\x80\x9351 of 51" in searched
+
+
+async def test_attachments_that_are_not_listed_are_counted(server: Any) -> None:
+    part = b"--b\r\nContent-Type: image/png\r\n\r\nx\r\n"
+    await server.send(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + part * 130 + b"--b--\r\n")
+
+    assert b"30 more are in the" in (await server.get("/mail/latest"))[1]
+
+
 async def test_page_has_frame_codes_and_attachments(server: Any) -> None:
     await server.send(rich())
 

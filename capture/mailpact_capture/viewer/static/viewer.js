@@ -36,7 +36,7 @@ async function refresh() {
   localTimes();
 }
 function follow() {
-  const events = new EventSource(`${base}/api/mailpact/v1/events`);
+  let events;
   const changed = (event) => {
     if (event.type === "new") news += 1;
     const isScrolled = window.scrollY > 80 || document.querySelector(".panes > .list")?.scrollTop > 80;
@@ -47,7 +47,16 @@ function follow() {
       byId("news").hidden = false;
     }
   };
-  for (const kind of ["new", "update", "delete", "truncate", "prune", "reset"]) events.addEventListener(kind, changed);
+  const listen = () => {
+    events = new EventSource(`${base}/api/mailpact/v1/events`);
+    for (const kind of ["new", "update", "delete", "truncate", "prune", "reset"]) events.addEventListener(kind, changed);
+  };
+  listen();
+  // Browsers open only six connections to a server. The list keeps its connection, for the count in its title.
+  if (document.querySelector(".panes")) document.addEventListener("visibilitychange", () => {
+    events.close();
+    if (!document.hidden) { listen(); refresh(); }
+  });
 }
 
 function remove(id) {
