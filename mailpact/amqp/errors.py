@@ -1,4 +1,4 @@
-"""What can go wrong with the broker, and who can correct it.
+"""The errors of the connection to the broker, and who can correct each of them.
 
 BrokerError
 ├── BrokerUnreachable    no connection could be made; trying again may help
@@ -40,7 +40,7 @@ class BrokerLost(BrokerError):
 
 
 class TopologyMismatch(BrokerError):
-    """An exchange or queue exists with other arguments than the contract's (406); the message quotes the broker."""
+    """An exchange or queue exists with other arguments than the contract's (406); the broker's text is quoted."""
 
 
 @contextmanager

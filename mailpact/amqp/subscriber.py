@@ -125,7 +125,7 @@ class Delivery:
         return await self._acks.refuse(self._tag, requeue=True)
 
     async def reject(self) -> bool:
-        """Have the broker dead-letter the message; return False as `ack`."""
+        """Reject the message, so that the broker dead-letters it; return False as `ack`."""
         self._settle()
         return await self._acks.refuse(self._tag, requeue=False)
 

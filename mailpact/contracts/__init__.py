@@ -1,1 +1,1 @@
-"""The published contracts, and how a message is held against them: catalogue, parse, validate."""
+"""The published contracts, and how a message is checked against them: catalogue, parse, validate."""

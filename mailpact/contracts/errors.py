@@ -1,4 +1,4 @@
-"""What can be wrong with a message, and what can be wrong with the published contracts.
+"""The faults of a message, and the faults of the published contracts.
 
 A message that breaks its contract is an expected outcome, so it is a value, a `Refusal`. A published contract that is
 missing or malformed means a broken installation, so it is an exception:

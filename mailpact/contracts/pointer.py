@@ -1,4 +1,4 @@
-"""JSON pointers (RFC 6901), as text: how a place in a document or a schema is named."""
+"""JSON pointers (RFC 6901), as text: the names of places in a document or a schema."""
 
 from collections.abc import Iterable
 
@@ -9,5 +9,5 @@ def pointer_to(steps: Iterable[str | int]) -> str:
 
 
 def escaped(step: str) -> str:
-    """Write one step as it stands in a pointer."""
+    """Return one step in the form that a pointer uses."""
     return step.replace("~", "~0").replace("/", "~1")

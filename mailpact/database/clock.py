@@ -16,7 +16,7 @@ def moment(microseconds: int) -> datetime:
 
 
 class now(FunctionElement[int]):  # noqa: N801  # reads as the SQL function that it is
-    """The time at which the statement runs, in microseconds since 1970 (UTC)."""
+    """The SQL expression for the time at which the statement runs, in microseconds since 1970 (UTC)."""
 
     type = BigInteger()
     inherit_cache = True

@@ -1,13 +1,13 @@
-"""What can go wrong on the site, and whose fault it is.
+"""The errors of the site, and their causes.
 
 ProducerError
-├── AddressKnown      somebody has registered this address; the caller must not let anybody see a difference
+├── AddressKnown      the address has an account; the caller must not show any difference
 ├── SlugTaken         another page has this address
-├── TooComplex        the Markdown of a page takes too long to be made HTML
-├── ReaderBlocked     an administrator lets this reader write no comments
+├── TooComplex        converting the Markdown of a page to HTML takes too long
+├── ReaderBlocked     an administrator has blocked this reader's comments
 ├── TooManyComments   this reader has written many comments in the last hour
-├── NetworkFull       this network has asked for as many mails in the last hour as one network may
-├── TooBusy           more passwords wait to be hashed than is good for the machine; trying again later helps
+├── NetworkFull       this network has requested as many mails in the last hour as one network may
+├── TooBusy           too many passwords wait to be hashed; trying again later helps
 ├── TooManyAttempts   this account or network has failed to log in too often; trying again later helps
 └── ContractBroken    a message of ours breaks its own contract: a bug, nothing was stored
 """
@@ -26,7 +26,7 @@ class SlugTaken(ProducerError):
 
 
 class TooComplex(ProducerError):
-    """A text takes more steps to be parsed than any text that people write."""
+    """A text needs more steps to be parsed than any text that people write."""
 
 
 class ReaderBlocked(ProducerError):
@@ -38,15 +38,15 @@ class TooManyComments(ProducerError):
 
 
 class NetworkFull(ProducerError):
-    """The network has asked for as many mails in the last hour as one network may."""
+    """The network has requested as many mails in the last hour as one network may."""
 
 
 class TooBusy(ProducerError):
-    """The work that was asked for would have to wait too long; ask again in a few seconds."""
+    """The requested work would have to wait too long; try again in a few seconds."""
 
 
 class TooManyAttempts(ProducerError):
-    """Logging in has failed too often lately; ask again in `retry_seconds`."""
+    """Logging in has failed too often; try again in `retry_seconds`."""
 
     def __init__(self, retry_seconds: int) -> None:
         super().__init__(f"too many attempts to log in; the next one is checked in {retry_seconds} seconds")
@@ -54,4 +54,4 @@ class TooManyAttempts(ProducerError):
 
 
 class ContractBroken(ProducerError):
-    """A message that was about to be stored breaks the contract that it is written under."""
+    """A message that was about to be stored breaks its contract."""

@@ -1,4 +1,4 @@
-"""Puts the site together: what it does, and the pages that do it."""
+"""Connects the parts of the site: its work and its pages."""
 
 import secrets
 from functools import partial
@@ -58,7 +58,7 @@ async def make_site(
     cache: PageCache,
     is_mailable: IsMailable,
 ) -> web.Application:
-    """Return the application. `key` is what the site signs with."""
+    """Return the application. `key` is the key with which the site signs."""
     new_secret = partial(secrets.token_urlsafe, SECRET_BYTES)
     cookies = Cookies(is_https=settings.is_https)
     csrf = Csrf(key, cookies, settings.base_url)

@@ -80,7 +80,7 @@ class Changing:
         return web.Response(text="ok")
 
     async def set_tags(self, request: web.Request) -> web.Response:
-        """Give the mails with the IDs exactly these tags."""
+        """Set exactly these tags on the mails with the IDs."""
         body = await json_of(request)
         only(body, "tags", "ids")
         tags, ids = tuple(map(_tag, texts(body, "Tags"))), texts(body, "IDs")
@@ -91,7 +91,7 @@ class Changing:
         return web.Response(text="ok")
 
     async def rename_tag(self, request: web.Request) -> web.Response:
-        """Give a tag another name, on all mails that have it."""
+        """Rename a tag on all mails that have it."""
         body = await json_of(request)
         only(body, "name")
         if not isinstance(name := body.get("name"), str):
@@ -101,7 +101,7 @@ class Changing:
         return web.Response(text="ok")
 
     async def delete_tag(self, request: web.Request) -> web.Response:
-        """Take a tag from all mails that have it; no mail is deleted."""
+        """Remove a tag from all mails that have it; no mail is deleted."""
         await self._replace_tag(request, [])
         return web.Response(text="ok")
 

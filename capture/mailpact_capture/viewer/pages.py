@@ -125,7 +125,7 @@ class Viewer:
 
     @_page
     async def missing(self, request: web.Request) -> web.StreamResponse:
-        """Say that there is no page at this address."""
+        """Answer that there is no page at this address."""
         shown = {"heading": "There is no such page", "reason": "Check the address.", "base": "", "query": ""}
         return aiohttp_jinja2.render_template("error.html", request, shown, status=404)
 

@@ -1,1 +1,1 @@
-"""The CMS's tables, and the statements on them; each function works inside a transaction that the caller has begun."""
+"""The site's tables, and the statements on them; each function needs a transaction that the caller has begun."""

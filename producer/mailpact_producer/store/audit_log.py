@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry; `name` is that of the account that acted, None if there is no such account any more."""
+    """One entry; `name` is the name of the account that acted, None if the account does not exist any more."""
 
     id: int
     at: datetime
@@ -35,7 +35,7 @@ class Entry:
 
 
 def add(connection: Connection, who: Who, act: Act, on: str = "") -> None:
-    """Add an entry, kept and logged if this transaction is committed. `on` names an object, as `audit` does."""
+    """Add an entry, which is kept and logged if this transaction is committed. `on` names an object as in `audit`."""
     connection.execute(
         insert(audit_log).values(at=clock.now(), act=act, account=who.account, object=on, network=who.network)
     )

@@ -1,4 +1,4 @@
-"""The canary's row, which all processes of the site share. There is one row, and none before the first canary."""
+"""The canary's row, which all processes of the site share. There is no row before the first canary."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ _ROW: Final = canary.c.id == 1
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What the database knows of the canary, and the time by its clock."""
+    """The database's data about the canary, and the time by the database's clock."""
 
     canary: Canary
     now: int
 
 
 def look(connection: Connection) -> Sighting:
-    """Return what is known of the latest canary."""
+    """Return the data about the latest canary."""
     now = connection.execute(select(clock.now())).scalar_one()
     query = (
         select(*canary.c, outbox.c.state)
@@ -87,9 +87,9 @@ def begin(connection: Connection, message: Message, *, after: str | None) -> boo
 
 
 def record(connection: Connection, told: Mapping[str, Sequence[Progress]]) -> str | None:
-    """Note what events tell of the latest canary; return its message id if one of them is about the canary.
+    """Record the events about the latest canary; return its message id if an event is about the canary.
 
-    What is older than what is known already changes nothing, so that an event may be recorded twice.
+    A state that is older than the stored state changes nothing, so an event may be recorded twice.
     """
     row = connection.execute(select(canary.c.message_id, canary.c.told).where(_ROW)).first()
     if row is None or row.message_id not in told:

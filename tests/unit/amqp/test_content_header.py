@@ -13,7 +13,7 @@ FLAG = Basic.Properties.flags
 
 
 def payload(**encoded: bytes) -> bytes:
-    """Return a content header's payload with these properties as they stand on the wire, in the order of the flags."""
+    """Return a content header's payload with these properties in their encoded form, in the order of the flags."""
     flags = sum(FLAG[name] for name in encoded)
     properties = b"".join(encoded[name] for name in FLAG if name in encoded)
     return struct.pack(">HHQH", 60, 0, 7, flags) + properties

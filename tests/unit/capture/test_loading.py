@@ -1,4 +1,4 @@
-"""What the command loads before it is ready: each library that it does not need makes the start slower."""
+"""The modules that the command loads before it is ready: each module that is not needed makes the start slower."""
 
 import subprocess
 import sys

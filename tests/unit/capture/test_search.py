@@ -1,4 +1,4 @@
-"""What people type into the search box."""
+"""The search box's syntax."""
 
 import contextlib
 import sqlite3
@@ -42,7 +42,7 @@ MAIL = {
 
 
 def finds(query: str) -> bool:
-    """Ask SQLite whether the query finds the one mail."""
+    """Return whether SQLite finds the one mail by the query."""
     condition, parameters = to_sql(parse_query(query))
     columns = ", ".join(MAIL)
     database = sqlite3.connect(":memory:")

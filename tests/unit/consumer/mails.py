@@ -1,4 +1,4 @@
-"""What the vectors of email/2 say, and what a parsed mail says, in one form, so that the two can be compared."""
+"""The vectors of email/2 and parsed mails in one form, so that the two can be compared."""
 
 import base64
 import email.parser

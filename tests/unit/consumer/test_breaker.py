@@ -1,4 +1,4 @@
-"""The breaker tells a failure of the whole mail server from a failure of one message."""
+"""The breaker distinguishes a failure of the whole mail server from a failure of one message."""
 
 from mailpact_consumer.breaker import Breaker
 

@@ -1,4 +1,4 @@
-"""What operators read out of a letter, which letters they mean, and what is published again."""
+"""Letters are read for operators, selected, and made into the messages that are published again."""
 
 from datetime import UTC, datetime, timedelta
 

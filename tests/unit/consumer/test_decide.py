@@ -1,4 +1,4 @@
-"""What to do with a message, from every state that the inbox can be in."""
+"""The decision about a message, for every state of its rows in the inbox."""
 
 import itertools
 

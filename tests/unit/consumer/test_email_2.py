@@ -1,4 +1,4 @@
-"""Every published vector of email/2 means to the consumer what it says: this mail, or this refusal."""
+"""Every published vector of email/2 has its stated result in the consumer: this mail, or this refusal."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The inbox on a real SQLite file: of two consumers that claim a row one gets it, and a recorded 250 stays."""
+"""The inbox on a real SQLite file: if two consumers claim a row, one gets it, and a recorded 250 is kept."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""What the AMQP properties say of a message."""
+"""The identity of a message is read from its AMQP properties."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""A mail's bytes: exactly what was asked for, nothing else, and the same each time."""
+"""A mail has exactly the requested content, and the same bytes each time."""
 
 import email.parser
 import email.policy

@@ -1,4 +1,4 @@
-"""What the mail server's answers mean."""
+"""The meanings of the mail server's answers."""
 
 import pytest
 

@@ -80,7 +80,7 @@ def test_wait_is_within_every_deadline(
 
 
 def test_two_tries_come_within_the_first_hour_and_the_last_at_the_end_of_four_days() -> None:
-    """RFC 5321 4.5.4.1 asks for two tries in the first hour, and four to five days in all."""
+    """RFC 5321 4.5.4.1 recommends two tries in the first hour, and four to five days in all."""
     now, attempts, tries = 0.0, 1, [0.0]
     while (wait := wait_seconds(DEFAULT_SCHEDULE, attempts, Deadlines(FOUR_DAYS - now))) is not None:
         now += wait

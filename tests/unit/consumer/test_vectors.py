@@ -1,4 +1,4 @@
-"""Every published vector means to this consumer what it says: this mail, or this refusal."""
+"""Every published vector has its stated result in this consumer: this mail, or this refusal."""
 
 import base64
 import email.parser

@@ -1,4 +1,4 @@
-"""Properties of parse that no list of vectors can show: for all bytes, and in bounded time."""
+"""Properties of `parse` that no list of vectors can show: they hold for all bytes, and parsing takes limited time."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Every vector of every contract, held against parse and validate and against what the READMEs say."""
+"""Every vector of every contract agrees with parse, with validate, and with the READMEs."""
 
 import re
 from typing import Any
@@ -175,7 +175,7 @@ ANNOTATIONS = {"$schema", "$id", "$comment", "$ref", "title", "description", "ex
 
 
 def assertions(schema, path=()):
-    """Yield the path of each keyword that can refuse something; a `not` is one keyword with what it holds."""
+    """Yield the path of each keyword that can refuse something; a `not` with its content is one keyword."""
     if not isinstance(schema, dict):
         return
     for keyword, demand in schema.items():

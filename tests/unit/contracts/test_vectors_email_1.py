@@ -1,4 +1,4 @@
-"""The mails of email/1's vectors, held against the rules as its README words them."""
+"""The mails of email/1's vectors agree with the rules in the contract's README."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The mails of email/2's vectors, held against the rules as its README words them; and what no schema can say."""
+"""The mails of email/2's vectors agree with the rules in the contract's README, also rules beyond the schema."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ from mailpact.contracts.validate import Validator
 
 
 def envelope(sent):
-    """Return each address once: domains compared without regard to case, local parts exactly."""
+    """Return each address once: case makes no difference in domains, but in local parts."""
     addresses = [box["address"] for group in ("to", "cc", "bcc") for box in sent.get(group, [])]
     keys = [(address.split("@")[0], address.split("@")[1].lower()) for address in addresses]
     return [address for at, address in enumerate(addresses) if keys[at] not in keys[:at]]

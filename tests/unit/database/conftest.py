@@ -14,7 +14,7 @@ Opening = Callable[[Path], Database]
 
 @pytest.fixture
 def opened() -> Opening:
-    """Open a database file; leaving it closes it again."""
+    """Return a function that opens a database file; the context closes it again."""
     return lambda path: open_database(DatabaseUrl(f"sqlite:///{path}"))
 
 
@@ -28,7 +28,7 @@ async def database(opened: Opening, tmp_path: Path) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def write() -> Callable[..., Any]:
-    """Make the work that writes a note."""
+    """Return a function that makes the work of writing a note."""
 
     def work_of(note: str | None) -> Callable[..., None]:
         def work(connection: Any) -> None:

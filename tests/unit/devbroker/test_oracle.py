@@ -30,7 +30,7 @@ class Keeper:
 
 
 class Oracle(RuleBasedStateMachine):
-    """`waiting` is what the queue should hold, in order: what was returned, then the rest. `seen` ever left it."""
+    """`waiting` is the expected content of the queue, returned messages first; `seen` has all that ever left it."""
 
     def __init__(self) -> None:
         super().__init__()

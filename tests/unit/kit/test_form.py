@@ -1,4 +1,4 @@
-"""Forms as a browser sees them."""
+"""Forms are read as a browser reads them."""
 
 from mailpact_kit.form import Form, form_with, forms_of
 

@@ -35,13 +35,13 @@ def invalid(contract: Contract) -> Sent:
 
 
 def mail(text: str = "é", *, to: tuple[str, ...] = (TO,), charset: str = "; charset=utf-8") -> Mail:
-    """Return a mail as it was handed over."""
+    """Return a mail as the mail server received it."""
     head = f"Subject: x\r\nContent-Type: text/plain{charset}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
     return Mail(0.0, "speaker@kit.example", to, head.encode() + text.encode() + b"\r\n")
 
 
 def letter(sent: Sent, *, body: bytes | None = None, without: str = "", **headers: Any) -> Letter:
-    """Return the dead letter of a message, right but for these changes."""
+    """Return the correct dead letter of a message, with these changes."""
     reason = {"x-error-code": "schema", "x-error-pointer": "/email", "x-error-keyword": "type"} | headers
     properties = dict(sent.properties)
     properties["headers"] = {**dict(properties["headers"]), **reason}  # type: ignore[call-overload]  # a table

@@ -1,4 +1,4 @@
-"""What became of deliveries and publishes."""
+"""The state of deliveries and publishes."""
 
 import pytest
 

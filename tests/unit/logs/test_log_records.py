@@ -1,4 +1,4 @@
-"""Log records obey log/1 whatever is logged, and never hold an address."""
+"""Log records obey log/1 whatever is logged, and never contain an address."""
 
 import json
 

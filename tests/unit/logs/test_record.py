@@ -22,7 +22,7 @@ def read(app_id: str | None = None, **members: object):
 
 
 def vectors(kind: str) -> list[Path]:
-    """Return the vectors that have a body; properties are not looked at."""
+    """Return the vectors that have a body; their properties make no difference here."""
     return [
         path
         for path in sorted((VECTORS / kind).glob("*.json"))

@@ -1,4 +1,4 @@
-"""A CMS's database on a real SQLite file."""
+"""The site's database on a real SQLite file."""
 
 import asyncio
 import shutil
@@ -16,7 +16,7 @@ from mailpact_producer.store.schema import HEAD, MIGRATIONS, VERSION_TABLE
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a file with a CMS's tables. Each test copies the file, because migrations take longer than a test."""
+    """Return a file with the site's tables. Each test copies the file, because migrations take longer than a test."""
     path = tmp_path_factory.mktemp("migrated") / "cms.db"
 
     async def make() -> None:
@@ -29,6 +29,6 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def database(migrated: Path, tmp_path: Path) -> AsyncIterator[Database]:
-    """Yield a CMS's database with its tables."""
+    """Yield the site's database with its tables."""
     async with open_database(DatabaseUrl(f"sqlite:///{shutil.copy(migrated, tmp_path)}")) as opened:
         yield opened

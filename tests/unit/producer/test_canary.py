@@ -72,7 +72,7 @@ def test_operator_is_told_how_far_the_last_canary_came(canary: Canary, stage: St
 
 
 def test_broken_path_is_told_within_180_seconds_wherever_it_breaks() -> None:
-    """The worst case: the path breaks in the moment in which a canary has arrived."""
+    """The worst case is a path that breaks at the moment at which a canary has arrived."""
     next_start = START + 60 * SECOND
     lost = Canary("b", next_start, is_confirmed=False, arrived_at=START, waiting_since=next_start)
 

@@ -1,4 +1,4 @@
-"""The outbox on a real SQLite file: who may take what, and who may settle it."""
+"""The outbox on a real SQLite file: who may claim a row, and who may settle it."""
 
 from sqlalchemy import select, update
 

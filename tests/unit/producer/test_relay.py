@@ -1,4 +1,4 @@
-"""The relay's rows that are claimed ahead, on a real SQLite file, with a broker that answers when it is told to."""
+"""The relay's rows that are claimed ahead, on a real SQLite file, with a broker that answers on demand."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence

@@ -1,4 +1,4 @@
-"""The migrations make exactly the tables that the code speaks of."""
+"""The migrations make exactly the tables that the code uses."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Every text can be read in light and in dark: WCAG 2.2 asks for a contrast of 4.5 to 1 (AA)."""
+"""Every text is readable in light and in dark mode: WCAG 2.2 requires a contrast of 4.5 to 1 (AA)."""
 
 import re
 from importlib import resources

@@ -1,4 +1,4 @@
-"""What the tests of the comparison share: the pairs with their truth, and two engines to try documents out."""
+"""Fixtures of the comparison's tests: the pairs with their known results, and two engines that check documents."""
 
 import json
 from collections.abc import Callable

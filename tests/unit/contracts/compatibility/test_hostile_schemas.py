@@ -1,6 +1,6 @@
 """Hostile schemas: no exception but SchemaError, no wrong "compatible", and each comparison ends.
 
-Each pair is held against a document that decides the pair, where there is a short one.
+If a short document decides a pair, the result is compared with it.
 """
 
 import json

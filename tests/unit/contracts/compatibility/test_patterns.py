@@ -1,4 +1,4 @@
-"""Patterns as automata, held against Python's `re` and interegular where they mean the same."""
+"""Patterns as automata give the same results as Python's `re` and interegular where these mean the same."""
 
 import itertools
 import re

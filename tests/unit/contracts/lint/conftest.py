@@ -1,4 +1,4 @@
-"""A folder of contracts in which nothing is wrong, and what the linter says when one file of it is another."""
+"""A folder of contracts without errors, and the linter's findings when one file is replaced."""
 
 import copy
 import hashlib
@@ -136,13 +136,13 @@ def _sound() -> dict[str, bytes]:
 
 @pytest.fixture
 def sound() -> dict[str, bytes]:
-    """Return the files of a folder with one contract, `order/1`, in which nothing is wrong."""
+    """Return the files of a folder with one contract, `order/1`, without errors."""
     return _sound()
 
 
 @pytest.fixture
 def found(sound: dict[str, bytes]) -> Callable[..., list[Finding]]:
-    """Lint the sound folder with one file of it replaced, or left out by None."""
+    """Return the findings for the sound folder with one file replaced, or left out by None."""
 
     def lint_with(path: str, content: Any) -> list[Finding]:
         files = {name: body for name, body in sound.items() if name != path}

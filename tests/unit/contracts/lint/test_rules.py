@@ -1,4 +1,4 @@
-"""What the rules accept, and cases that are not on their pages."""
+"""Schemas that the rules accept, and cases that are not on the rules' pages."""
 
 import json
 import os

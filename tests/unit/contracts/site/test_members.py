@@ -1,4 +1,4 @@
-"""What a reader of a contract's page is told about each member."""
+"""The description of each member on a contract's page."""
 
 from mailpact_contract_tool.site.members import members
 
