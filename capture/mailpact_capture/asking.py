@@ -23,6 +23,7 @@ from mailpact_capture.store import Store
 T = TypeVar("T")
 
 MAX_NUMBER: Final = 2**53
+MAX_JSON_DEPTH: Final = 50
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -159,21 +160,29 @@ async def json_of(
         raise bad_request("the body is not JSON; nothing was changed") from error
     if not isinstance(value, dict):
         raise bad_request("the body is not a JSON object; nothing was changed")
-    if not _is_unicode(value):
-        raise bad_request("a text in the body is not Unicode; nothing was changed")
+    _check_json(value)
     members = {key.lower(): each for key, each in value.items()}
     if len(members) < len(value):
         raise bad_request("the body has the same member twice, in different case; nothing was changed")
     return members
 
 
-def _is_unicode(value: object) -> bool:
-    """Return whether no text in a JSON value has a lone surrogate, which neither SQLite nor UTF-8 can hold."""
+def _check_json(value: object, depth: int = 0) -> None:
+    """Raise 400 for values within values without end, and for texts with a lone surrogate.
+
+    Neither SQLite nor UTF-8 can hold a lone surrogate.
+    """
+    if depth > MAX_JSON_DEPTH:
+        raise bad_request(
+            f"the body has values within values, over {MAX_JSON_DEPTH} levels; nothing was changed"
+        )
     if isinstance(value, dict):
-        return all(_is_unicode(key) and _is_unicode(each) for key, each in value.items())
-    if isinstance(value, list):
-        return all(map(_is_unicode, value))
-    return not isinstance(value, str) or value.isascii() or _SURROGATE.search(value) is None
+        _check_json([*value, *value.values()], depth)
+    elif isinstance(value, list):
+        for each in value:
+            _check_json(each, depth + 1)
+    elif isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
+        raise bad_request("a text in the body is not Unicode; nothing was changed")
 
 
 def only(names: Iterable[str], *known: str) -> None:

@@ -1,6 +1,7 @@
 """Mails are deleted, marked and tagged as in Mailpit, and a body that cannot be read changes nothing."""
 
 import base64
+import functools
 import io
 import json
 from typing import Any
@@ -67,6 +68,8 @@ async def test_one_found_and_all_mails_are_deleted(server: Any) -> None:
         ("DELETE", "/api/v1/search?query=foo:bar", None),
         ("PUT", "/api/v1/messages", b"Read=true"),
         ("PUT", "/api/v1/messages", b'{"Read": true, "IDs": ["x"], "Search": "y"}'),
+        ("DELETE", "/api/v1/messages", b'{"IDs": ' + b"[" * 500 + b"]" * 500 + b"}"),
+        ("PUT", "/api/v1/chaos", b'{"Sender": ' * 900 + b"1" + b"}" * 900),
         ("PUT", "/api/v1/messages", b'{"Read": true, "Search": "\\ud800"}'),
         ("PUT", "/api/v1/messages", b'{"Read": true, "Search": "\xed\xa0\x80"}'),
         ("DELETE", "/api/v1/search?query=subject:kept&befor=2020-01-01", None),
@@ -195,6 +198,7 @@ async def test_mail_is_sent_by_http_with_keys_in_any_case(server: Any) -> None:
         {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Attachments": [{"Content": 1}]},
         {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Text": "\ud800"},
         {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Tags": ["\ud800"]},
+        {"From": functools.reduce(lambda inner, _: {"Name": inner}, range(400), "a")},
         {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Tags": ["t" * 101]},
         {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Headers": {"X A": "1"}},
         {"From": {"Email": "a@x.org"}, "To": [{"Email": "b@x.org"}], "Headers": {"": "1"}},
