@@ -7,6 +7,7 @@ assert mail.links[0].startswith("https://")
 """
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -15,13 +16,15 @@ from http.client import HTTPException
 from typing import Any, Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
-from urllib.request import Request, urlopen
+from urllib.request import ProxyHandler, Request, build_opener
 
 DEFAULT_URL: Final = "http://127.0.0.1:8025"
 DEFAULT_SECONDS: Final = 10.0
 ROUND_SECONDS: Final = 60  # the longest wait of one call to the server
 SOCKET_SECONDS: Final = 30  # added to the time that the server may wait
 MOST_NAMED: Final = 5  # how many mails an error message names
+
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class CaptureUnavailable(Exception):
@@ -71,10 +74,19 @@ class CaptureClient:
 
     def __init__(self, url: str = DEFAULT_URL) -> None:
         self.url = url.rstrip("/")
+        self._open = build_opener(ProxyHandler({})).open  # a proxy cannot reach a server on this machine
 
     def mailbox(self, name: str | None = None) -> "Mailbox":
-        """Return a mailbox for one test: the namespace `name`, or a new namespace."""
-        return Mailbox(self, name or f"test-{secrets.token_hex(6)}")
+        """Return a mailbox for one test: the namespace `name`, or a new namespace.
+
+        Raises ValueError for a name that is not a namespace.
+        """
+        name = f"test-{secrets.token_hex(6)}" if name is None else name
+        if not _NAMESPACE.fullmatch(name):
+            raise ValueError(
+                f"{name!r} is not a namespace: 1 to 64 letters, digits, dots, hyphens and underscores"
+            )
+        return Mailbox(self, name)
 
     def call(self, method: str, path: str, body: object = None, *, seconds: float = 0) -> bytes:
         """Return the body of an answer. `seconds` is added to the time that the server may usually take."""
@@ -82,7 +94,7 @@ class CaptureClient:
         request = Request(self.url + path, data=content, method=method)  # noqa: S310 (the caller's own server)
         request.add_header("Content-Type", "application/json")
         try:
-            with urlopen(request, timeout=seconds + SOCKET_SECONDS) as answer:  # noqa: S310 (as above)
+            with self._open(request, timeout=seconds + SOCKET_SECONDS) as answer:
                 return bytes(answer.read())
         except HTTPError as error:
             with error:
@@ -139,11 +151,16 @@ class Mailbox:
     ) -> None:
         """Return after `seconds` if no matching mail is stored or arrives; raise UnwantedMail otherwise."""
         wanted = _query(subject=subject, to=to, sender=sender, query=query)
-        if answer := self._wait(wanted, min(seconds, ROUND_SECONDS), expect="none"):
-            mail = self._mail(answer["messages"][0])
-            raise UnwantedMail(
-                f"a mail {_named(wanted)} came: {mail.subject!r} to {', '.join(mail.recipients)}"
-            )
+        deadline = time.monotonic() + seconds
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            if answer := self._wait(wanted, min(left, ROUND_SECONDS), expect="none"):
+                mail = self._mail(answer["messages"][0])
+                raise UnwantedMail(
+                    f"a mail {_named(wanted)} came: {mail.subject!r} to {', '.join(mail.recipients)}"
+                )
+            if time.monotonic() >= deadline:
+                return
 
     def delete_all(self) -> None:
         """Delete this mailbox's mails, faults and refused sessions."""

@@ -54,6 +54,41 @@ async def test_mail_that_comes_later_is_returned_with_its_links_and_codes(
     assert await by(lambda: found.raw) == mail("Welcome", "Code 493817, https://x.org/a")
 
 
+async def test_proxy_of_the_environment_is_not_asked(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    await by(lambda: CaptureClient(server.url).mailbox().delete_all())
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "test[one]", "é", "x" * 65])
+def test_mailbox_has_a_name_that_an_address_can_hold(name: str) -> None:
+    with pytest.raises(ValueError, match="is not a namespace"):
+        CaptureClient().mailbox(name)
+
+
+async def test_absence_is_watched_for_longer_than_one_call_lasts(
+    server: Any, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailpact_capture.client.ROUND_SECONDS", 0.05)
+    loop, third, calls = asyncio.get_running_loop(), asyncio.Event(), [0]
+    call = CaptureClient.call
+
+    def counted(*words: Any, **options: Any) -> bytes:
+        calls[0] += 1
+        if calls[0] == 3:
+            loop.call_soon_threadsafe(third.set)
+        return call(*words, **options)
+
+    monkeypatch.setattr(CaptureClient, "call", counted)
+    watching = asyncio.create_task(by(lambda: mailbox.expect_none(seconds=60)))
+    await third.wait()
+    await server.send(mail("late"), to=(mailbox.address(),))
+
+    with pytest.raises(UnwantedMail, match="late"):
+        await watching
+
+
 async def test_same_call_again_returns_the_next_mail(server: Any, mailbox: Mailbox) -> None:
     for text in ("one", "two"):
         await server.send(mail("Same", text), to=(mailbox.address(),))
