@@ -7,6 +7,7 @@ larger codec is used.
 
 import codecs
 import re
+from encodings.aliases import aliases
 from typing import Final
 
 import webencodings  # type: ignore[import-untyped]  # it has no types
@@ -21,17 +22,35 @@ _WIDER: Final = {
     "x-mac-cyrillic": "mac-cyrillic",
     "macintosh": "mac-roman",
     "iso-2022-jp": "iso2022_jp_3",
-}
-_DOS: Final = (437, 737, 775, 850, 852, 855, 857, 858, 860, 861, 862, 863, 864, 865, 869, 932, 936, 949, 950)
-_BEYOND_THE_TABLE: Final = {
-    **{f"{prefix}{number}": f"cp{number}" for number in _DOS for prefix in ("cp", "ibm")},
-    **dict.fromkeys(("utf-7", "unicode-1-1-utf-7"), "utf-7"),
-    **dict.fromkeys(("hz", "hz-gb-2312"), "hz"),
+    # Python's names
+    "gb2312": "gb18030",
+    "euc_kr": "cp949",
+    "latin_1": "cp1252",
+    "iso8859_9": "cp1254",
+    "iso8859_11": "cp874",
+    "tis_620": "cp874",
     "utf_8": "utf-8",
-    "latin-1": "cp1252",
-    "iso-2022-kr": "iso2022_kr",
-    "johab": "johab",
 }
+# The names that Python knows beside the table, such as cp850, eucjp or utf-7. codecs.lookup is not called with a
+# mail's label, because it would look for a module of this name and keep each unknown name in memory.
+_NO_CHARACTER_SETS: Final = frozenset(
+    {
+        "base64_codec",
+        "bz2_codec",
+        "hex_codec",
+        "quopri_codec",
+        "rot_13",
+        "uu_codec",
+        "zlib_codec",
+        "mbcs",
+        "tactis",
+    }
+)
+_PYTHONS: Final = {
+    **{alias: codec for alias, codec in aliases.items() if codec not in _NO_CHARACTER_SETS},
+    **{codec: codec for codec in aliases.values() if codec not in _NO_CHARACTER_SETS},
+}
+_BETWEEN_WORDS: Final = re.compile(r"[^a-z0-9]+")
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
 )  # fmt: skip
@@ -83,7 +102,8 @@ def _codec(label: str) -> str | None:
     encoding = webencodings.lookup(name)
     if encoding is not None and encoding.name not in ("x-user-defined", "replacement"):
         return _WIDER.get(str(encoding.name), str(encoding.name))
-    return _BEYOND_THE_TABLE.get(name)
+    codec = _PYTHONS.get(_BETWEEN_WORDS.sub("_", name))
+    return None if codec is None or codec == "ascii" else _WIDER.get(codec, codec)
 
 
 def _guessed(content: bytes) -> str:

@@ -23,7 +23,7 @@ _PATH: Final = re.compile(
 )
 _FORBIDDEN: Final = re.compile("[\r\n\0\ud800-\udfff]")
 _BARE_PATH: Final = re.compile(r"(?P<address>[^<>\s]+)(?:\s+(?P<parameters>.*))?\Z")
-_NAMESPACE: Final = re.compile(r"\+ns-([A-Za-z0-9_.-]{1,64})@")
+_NAMESPACE: Final = re.compile(r"\+ns-([a-z0-9_.-]{1,64})@", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailpact_capture.addresses import MAX_ADDRESSES, Address
-from mailpact_capture.envelope import is_clean, parse_path
+from mailpact_capture.envelope import is_clean, namespaces, parse_path
 from mailpact_capture.headers import MAX_HEADER_FIELDS
 from mailpact_capture.ids import PUBLIC_ID, RANDOM_BYTES, public_id
 from mailpact_capture.mail import parse
@@ -161,3 +161,10 @@ def test_header_fields_are_bounded_and_the_mail_says_so() -> None:
 
     assert mail.defect == f"more than {MAX_HEADER_FIELDS} header fields"
     assert (len(mail.fields), len(mail.to)) == (MAX_HEADER_FIELDS, MAX_ADDRESSES)
+
+
+def test_tag_of_a_namespace_is_read_in_upper_and_lower_case() -> None:
+    assert namespaces(["A+NS-One@x.org", "b+tag+ns-ONE@x.org", "c+ns-two@x.org", "d+ns-@x.org"]) == (
+        "one",
+        "two",
+    )
