@@ -190,14 +190,14 @@ def _app(
     app = web.Application(middlewares=[own, _unavailable], client_max_size=2 * MAX_MESSAGE_BYTES)
     add_security_headers(app)
     viewer = Viewer(store, hall.dialogues, app, history, smtp=capture.smtp)
-    rooms = (
+    route_groups = (
         Reading(store), Changing(store), Parts(store), Sending(store, hall.holding), Waiting(store), Events(store),
         About(store, hall.dialogues, hall.identities), Faults(hall.faults), SmtpSessions(hall.dialogues),
         viewer, Journeying(history),
     )  # fmt: skip
     for prefix in ("", "/ns/{namespace}"):
-        for room in rooms:
-            room.add_routes(app.router, prefix)
+        for group in route_groups:
+            group.add_routes(app.router, prefix)
     viewer.add_missing(app.router)
 
     async def end_events(_app: web.Application) -> None:

@@ -9,7 +9,7 @@ from mailpact_cli.commands import commands, root
 from tests.each import each
 
 ROOT = Path(__file__).parents[2]
-ROOM_PACKAGES = {
+COMPONENT_PACKAGES = {
     "mailpact": ROOT / "mailpact",
     "cli": ROOT / "cli" / "mailpact_cli",
     "contract_tool": ROOT / "contract_tool" / "mailpact_contract_tool",
@@ -61,12 +61,12 @@ def modules(package: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("room", ROOM_PACKAGES)
-def test_the_readme_of_a_component_lists_every_file_and_only_files_that_exist(room: str) -> None:
-    text = (ROOT / room / "README.md").read_text()
+@pytest.mark.parametrize("component", COMPONENT_PACKAGES)
+def test_the_readme_of_a_component_lists_every_file_and_only_files_that_exist(component: str) -> None:
+    text = (ROOT / component / "README.md").read_text()
     listed = set(re.findall(r"^\| `([a-z0-9_/]+\.py)` \|", text, re.MULTILINE))
 
-    assert listed == set(modules(ROOM_PACKAGES[room]))
+    assert listed == set(modules(COMPONENT_PACKAGES[component]))
 
 
 NAMED_TEST = re.compile(r"`(tests/[^`:]+?)(?:::(\w+))?`(?:\s+\(([^)]*)\))?")

@@ -12,7 +12,7 @@ import pytest
 from tests.house.count_lines import lines_of_code
 
 ROOT = Path(__file__).parents[2]
-ROOMS = {
+COMPONENTS = {
     "cli": ROOT / "cli" / "mailpact_cli",
     "contract_tool": ROOT / "contract_tool" / "mailpact_contract_tool",
     "producer": ROOT / "producer" / "mailpact_producer",
@@ -22,7 +22,7 @@ ROOMS = {
     "contract_tests": ROOT / "contract_tests" / "mailpact_kit",
 }
 KERNEL = ROOT / "mailpact"
-SOURCES = sorted(path for folder in (KERNEL, *ROOMS.values()) for path in folder.rglob("*.py"))
+SOURCES = sorted(path for folder in (KERNEL, *COMPONENTS.values()) for path in folder.rglob("*.py"))
 LONGEST_FUNCTION, LONGEST_FILE = 60, 400
 LARGEST_KERNEL = 3_000  # lines
 LARGEST_DEVBROKER = 2_400  # lines of code; whoever needs more uses RabbitMQ
@@ -84,7 +84,7 @@ def test_no_file_has_become_the_place_where_everything_goes() -> None:
 
 
 def test_the_development_broker_stays_small() -> None:
-    lines = {path.name: lines_of_code(path) for path in ROOMS["devbroker"].rglob("*.py")}
+    lines = {path.name: lines_of_code(path) for path in COMPONENTS["devbroker"].rglob("*.py")}
 
     assert sum(lines.values()) <= LARGEST_DEVBROKER, lines
 
@@ -118,22 +118,22 @@ KERNEL_MODULES = {
 
 
 @cache
-def imports_of_room(room: str) -> set[str]:
-    """Return the modules that the files of a room import."""
-    return {name for path in SOURCES if path.is_relative_to(ROOMS[room]) for name in imports(path)}
+def imports_of_component(component: str) -> set[str]:
+    """Return the modules that the files of a component import."""
+    return {name for path in SOURCES if path.is_relative_to(COMPONENTS[component]) for name in imports(path)}
 
 
-def rooms_using(module: str, seen: frozenset[str] = frozenset()) -> set[str]:
-    """Return the rooms that import a module of the kernel, or a module of the kernel that imports it."""
-    users = {room for room in ROOMS if module in imports_of_room(room)}
+def components_using(module: str, seen: frozenset[str] = frozenset()) -> set[str]:
+    """Return the components that import a module of the kernel, or a module of the kernel that imports it."""
+    users = {component for component in COMPONENTS if module in imports_of_component(component)}
     for other, path in KERNEL_MODULES.items():
         if other not in seen and other != module and module in imports(path):
-            users |= rooms_using(other, seen | {module})
+            users |= components_using(other, seen | {module})
     return users
 
 
-def test_each_module_of_the_kernel_is_used_by_at_least_two_rooms() -> None:
-    users = {module: rooms_using(module) for module in KERNEL_MODULES}
+def test_each_module_of_the_kernel_is_used_by_at_least_two_components() -> None:
+    users = {module: components_using(module) for module in KERNEL_MODULES}
 
     assert {name: found for name, found in users.items() if len(found) < 2} == {}
 
@@ -150,7 +150,7 @@ def module_imports() -> dict[str, set[str]]:
         ".".join(
             path.relative_to(ROOT if folder == KERNEL else folder.parent).with_suffix("").parts
         ).removesuffix(".__init__"): path
-        for folder in (KERNEL, *ROOMS.values())
+        for folder in (KERNEL, *COMPONENTS.values())
         for path in folder.rglob("*.py")
     }
     return {name: (imports(path) & modules.keys()) - {name} for name, path in modules.items()}

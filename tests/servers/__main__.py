@@ -1,6 +1,7 @@
 """Download the servers and programs of the tests, before going offline: `python -m tests.servers fetch [NAME…]`.
 
-MAILPACT_TEST_DEBIAN chooses the lane (`where`). It takes 10 s once; the exit code is 3 when something cannot be had.
+MAILPACT_TEST_DEBIAN chooses the lane (`where`). The first download takes 10 s. The exit code is 3 if anything is
+not available.
 """
 
 import argparse

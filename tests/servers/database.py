@@ -1,8 +1,8 @@
 """A MariaDB or MySQL server of our own, which tests may stop, kill and freeze, and databases on any server.
 
 Every commit is on disk before the server answers, except where pytest asks the server not to wait for the disk
-(`UNSYNCED`). The server's one user comes over TCP with the run's password. MariaDB takes 0.6 s to install and 0.1 s to
-start, MySQL 3 s and 0.6 s. An installed MySQL is not looked for: MySQL comes with a lane (`where`).
+(`UNSYNCED`). The server has one user, who logs in over TCP with the run's password. MariaDB takes 0.6 s to install and
+0.1 s to start, MySQL 3 s and 0.6 s. An installed MySQL is never used: only a lane can choose MySQL (`where`).
 """
 
 import os
@@ -13,7 +13,7 @@ from tests.servers.run_folder import PrivateProcess, RunFolder, greeting
 
 CONNECT_SECONDS = 10
 USER = "mailpact"
-# Run at every start, each statement on a line. The installation makes a root without a password.
+# These run at every start, one statement per line. The installation makes a user root without a password.
 USERS = """\
 DROP USER IF EXISTS 'root'@'localhost';
 CREATE USER IF NOT EXISTS '{user}'@'127.0.0.1' IDENTIFIED BY '{password}';
@@ -30,18 +30,18 @@ OPTIONS = (
     ),
     *("--skip-log-bin", "--loose-mysqlx=OFF"),
 )
-# A killed server loses nothing by this, only a machine without power would. It saves a third of making tables.
+# Only a power cut could lose data because of these options, a kill cannot. Tables are made in a third less time.
 UNSYNCED = ("--loose-innodb-flush-method=nosync", "--loose-debug-no-sync", "--loose-skip-sync-frm")
 
 
 class Databases:
-    """A server by its URL, `mysql+pymysql://USER:PASSWORD@HOST:PORT/`.
+    """The databases of a server, whose URL is `mysql+pymysql://USER:PASSWORD@HOST:PORT/`.
 
     The user must be allowed to create databases and to end other connections.
     """
 
     def __init__(self, server_url: str) -> None:
-        from sqlalchemy import NullPool, create_engine  # takes long, and most processes need no database
+        from sqlalchemy import NullPool, create_engine  # slow to import, and most processes need no database
 
         limits = {"connect_timeout": CONNECT_SECONDS, "read_timeout": CONNECT_SECONDS}
         self._engine = create_engine(
@@ -66,7 +66,7 @@ class Databases:
         self.execute(f"CREATE DATABASE `{name}`")
 
     def drop(self, name: str) -> None:
-        """Drop a database; connections to it are ended first, because they may hold its tables."""
+        """Close every connection to a database, because connections can lock its tables, and drop the database."""
         self.kill_connections(name)
         self.execute(f"DROP DATABASE IF EXISTS `{name}`")
 
@@ -84,7 +84,7 @@ class Databases:
 
 
 class DatabaseServer(PrivateProcess, Databases):
-    """A server of our own, of the product whose programs are below the root folder; started on construction."""
+    """A server of our own, which the constructor starts; the root folder holds the programs of MariaDB or of MySQL."""
 
     def __init__(self, run: RunFolder, root: Path, *, syncs: bool = True) -> None:
         self.port = run.reserve_port()
@@ -95,7 +95,7 @@ class DatabaseServer(PrivateProcess, Databases):
         self.root = root
         self._variables = {"HOME": str(self._folder), **library_path(root)}
         self._options = [*OPTIONS, *(() if syncs else UNSYNCED)]
-        if os.geteuid() == 0:  # root's server would otherwise look for a system user
+        if os.geteuid() == 0:  # without this option, a server that root starts needs a system user
             self._options.append("--user=root")
         is_mariadb = (root / MARIADB).exists()
         self._program = MARIADB if is_mariadb else MYSQL
@@ -104,14 +104,14 @@ class DatabaseServer(PrivateProcess, Databases):
         self.start()
 
     def start(self) -> None:
-        """Start the server, again if it ran before: same port, same data. Returns when it answers (0.1-0.6 s)."""
+        """Start the server, also after an earlier run, with the same port and data; wait for its answer (0.1-0.6 s)."""
         words = self._words(
             self._program,
             *(f"--port={self.port}", "--bind-address=127.0.0.1", "--socket=socket", "--pid-file=pid"),
             f"--init-file={self._folder}/users.sql",
         )
         self.begin(words, self._variables)
-        # A server that is ready greets whoever connects.
+        # A server that is ready sends a greeting on each new connection.
         self.wait_until("the database answers", lambda: bool(greeting(self.port)))
 
     def recover(self) -> None:

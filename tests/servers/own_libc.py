@@ -1,16 +1,16 @@
 """Programs of another Debian release, run with that release's own C library, on a machine that has an older one.
 
 A program names its loader by an absolute path, and so always gets the machine's libraries. Here each program moves into
-a folder `own-libc` beside it, and a two-line script of its old name calls it through the loader of its own release with
-the folders of its libraries. What the program starts in turn, such as the machine's `/bin/sh`, gets the machine's
-libraries; LD_LIBRARY_PATH would break that.
+a folder `own-libc` beside its old place. There a script of two lines calls the program through the loader of its own
+release, with the folders of its libraries. A program of the machine that this program starts, such as `/bin/sh`, still
+gets the machine's libraries, which LD_LIBRARY_PATH would prevent.
 """
 
 import re
 from pathlib import Path
 
 PROGRAM_FOLDERS = ("usr/bin", "usr/sbin", "usr/lib/erlang")
-# Beside the usual folder: what packages keep for themselves and name by an absolute path.
+# Beside the usual folder: folders of single packages, whose programs name them by an absolute path.
 LIBRARY_FOLDERS = ("usr/lib/*-linux-gnu", "usr/lib/*-linux-gnu/systemd", "usr/lib/mysql/private")
 MARKER = "own-libc"
 LOADER = re.compile(rb"(/lib\w*/ld-[^\0]+)\0")
@@ -18,7 +18,7 @@ HEAD_BYTES = 4096  # linkers write the loader's path behind the program headers,
 
 
 def use(root: Path) -> None:
-    """Let every program below a root run with the libraries of that root; raise FileNotFoundError without a loader."""
+    """Make each program below a root use the libraries of that root; raise FileNotFoundError if a loader is missing."""
     libraries = ":".join(sorted(str(folder) for place in LIBRARY_FOLDERS for folder in root.glob(place)))
     for program in [path for folder in PROGRAM_FOLDERS for path in (root / folder).rglob("*")]:
         if loader := loader_of(program):

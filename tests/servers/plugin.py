@@ -4,8 +4,8 @@ Each process of the run, and so each worker of pytest-xdist, has servers of its 
 them: a worker's tests run one after the other, so a test may kill the broker and no other worker notices. A download
 happens after collection, outside of any test's time limit.
 
-Without a server its tests are skipped, and the last lines say so. With CI=true they fail, and so does every other
-skipped test: what was not run must not look green.
+If a server is not available, its tests are skipped, and the last lines say so. With CI=true every skipped test fails
+instead, so that a run that skipped a test cannot pass.
 
 The tests that ask for RabbitMQ or MariaDB have the marker `real_server`.
 """
@@ -30,12 +30,12 @@ FIXTURES = {f"{name}{kind}": name for name in where.SOURCES for kind in ("", "_u
 
 @pytest.fixture(scope="session")
 def servers(pytestconfig: pytest.Config) -> Servers:
-    """Return what this process has of servers, for a test that starts servers of its own."""
+    """Return the servers of this process, for a test that starts more servers itself."""
     return pytestconfig.stash[SERVERS]
 
 
 def _fixture(name: str) -> Any:
-    """Return the fixture of a server, which then runs, or of a program."""
+    """Return the fixture of a server or a program; the fixture starts the server."""
 
     @pytest.fixture(scope="session", name=name)
     def found(servers: Servers) -> object:
@@ -51,7 +51,7 @@ chromium = _fixture("chromium")  # `launch(executable_path=chromium.path, env=ch
 
 @pytest.fixture
 def rabbitmq_url(rabbitmq: Rabbitmq | ManagedRabbitmq) -> Iterator[str]:
-    """Yield the AMQP URL of a fresh vhost; afterwards the node is mended and the vhost deleted."""
+    """Yield the AMQP URL of a fresh vhost; afterwards repair the node and delete the vhost."""
     name = f"test-{secrets.token_hex(4)}"
     rabbitmq.add_vhost(name)
     yield rabbitmq.url(name)
@@ -62,7 +62,7 @@ def rabbitmq_url(rabbitmq: Rabbitmq | ManagedRabbitmq) -> Iterator[str]:
 
 @pytest.fixture
 def mariadb_url(mariadb: Databases) -> Iterator[str]:
-    """Yield the URL of a fresh database; afterwards the server is mended and the database dropped."""
+    """Yield the URL of a fresh database; afterwards repair the server and drop the database."""
     name = f"test_{secrets.token_hex(4)}"
     mariadb.create(name)
     yield mariadb.url(name)
@@ -73,20 +73,20 @@ def mariadb_url(mariadb: Databases) -> Iterator[str]:
 
 @pytest.fixture
 def rabbitmq_node(servers: Servers) -> Rabbitmq | ManagedRabbitmq:
-    """Return the node itself, to be stopped, killed and starved; a test asks for `rabbitmq_url` beside it."""
+    """Return the node itself, which the test may stop or kill; the test also uses the fixture `rabbitmq_url`."""
     servers.root("rabbitmq")
     return servers.rabbitmq
 
 
 @pytest.fixture
 def mariadb_server(servers: Servers) -> Databases:
-    """Return the server itself, to be stopped and killed; a test asks for `mariadb_url` beside it."""
+    """Return the server itself, which the test may stop or kill; the test also uses the fixture `mariadb_url`."""
     servers.root("mariadb")
     return servers.mariadb
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have a place for servers in each process, and let it end with the process's run."""
+    """Make the servers' object of this process; all servers end with the run."""
     config.addinivalue_line("markers", "real_server: asks for RabbitMQ or MariaDB; set by the plugin itself")
     try:
         where.chosen_lane()
@@ -94,15 +94,15 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     servers = config.stash[SERVERS] = Servers(syncs=False)
     config.add_cleanup(servers.close)
-    if hasattr(config, "workeroutput"):  # what a worker hands to the process that prints the last lines
+    if hasattr(config, "workeroutput"):  # a worker sends this to the process that prints the last lines
         config.workeroutput["servers"] = servers.used, servers.missing
-    # Whatever a test starts is the keeper's to end, even when this process is killed.
+    # The keeper ends every process that a test starts, even when this process is killed.
     os.environ[VARIABLE] = str(servers.run.path)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest looks at the markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that ask for RabbitMQ or MariaDB: the others are the same on any lane."""
+    """Mark the tests that use RabbitMQ or MariaDB: all other tests do the same on each lane."""
     for item in items:
         if not _wanted(item).isdisjoint(where.URL_VARIABLES):
             item.add_marker("real_server")
@@ -115,7 +115,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _wanted(item: pytest.Item) -> set[str]:
-    """Return the servers whose fixtures a test asks for, or that are named, alone or in a tuple, by its parameters."""
+    """Return the servers whose fixtures a test uses, or that parameters of the test name, alone or in a tuple."""
     words = set(getattr(item, "fixturenames", ()))
     for parameter in item.callspec.params.values() if hasattr(item, "callspec") else ():
         words.update(
@@ -130,7 +130,7 @@ def _wanted(item: pytest.Item) -> set[str]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Skip a test whose server cannot be had."""
+    """Skip a test whose server is not available."""
     report = yield
     if call.excinfo is not None and isinstance(call.excinfo.value, NotAvailable):
         report.outcome = "skipped"
@@ -142,7 +142,7 @@ def pytest_runtest_makereport(
 def pytest_runtest_logreport(
     report: pytest.TestReport | pytest.CollectReport,
 ) -> Generator[None, object, object]:
-    """Make a skipped test or file a failed one where nothing may be skipped; an expected failure is none."""
+    """With CI=true, report a skipped test or file as failed; a test that is expected to fail is not a skipped test."""
     is_skipped = report.skipped and not hasattr(report, "wasxfail")
     if is_skipped and os.environ.get("CI", "").lower() == "true":
         reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
@@ -163,7 +163,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Name the servers that were used, and loudly those that were not."""
+    """Print which servers were used, and in red which servers were not."""
     servers = config.stash[SERVERS]
     if servers.used:
         terminalreporter.section("real servers", sep="-")

@@ -1,8 +1,8 @@
 """Postfix as a submission server: STARTTLS required, AUTH PLAIN and LOGIN by Cyrus SASL's own password file.
 
-Nothing of the machine is touched: configuration, queue, password file and mailboxes lie in the run's folder. Postfix
-starts its processes as several users, so it needs root; it takes users that every Debian has. What is delivered for
-any address lies in one Maildir.
+Configuration, queue, password file and mailboxes are in the run's folder; no other file of the machine changes.
+Postfix starts its processes as several users, so Postfix needs root; the users exist on every Debian. One Maildir
+holds the delivered mails of all addresses.
 """
 
 import pwd
@@ -65,16 +65,16 @@ SASL = "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN\
 
 
 class Postfix(PrivateProcess):
-    """A Postfix of our own, running."""
+    """A running Postfix of our own."""
 
     def __init__(self, run: RunFolder, root: Path) -> None:
-        from tests.certificates import Authority  # takes long, and most processes need no mail server
+        from tests.certificates import Authority  # slow to import, and most processes need no mail server
 
         super().__init__(run, "postfix")
         self.authority = Authority(self._folder)
         self.port, self.plain_port = run.reserve_port(), run.reserve_port()
         """Ports for submission (TLS and a login), and for a relay that takes mail from this machine without both."""
-        run.path.chmod(0o711)  # other users' processes have to get at their files below it
+        run.path.chmod(0o711)  # processes of other users need their files in this folder
         for name in ("etc/sasl", "data", "mail", *(f"queue/{name}" for name in QUEUE_FOLDERS.split())):
             (self._folder / name).mkdir(parents=True)
             shutil.chown(self._folder / name, OWNER, GROUP)

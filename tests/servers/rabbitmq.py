@@ -1,9 +1,9 @@
-"""A RabbitMQ node of our own, which tests may stop, kill, freeze and starve, and a RabbitMQ that somebody else runs.
+"""A RabbitMQ node of our own, which tests may stop, kill and freeze, and a RabbitMQ that somebody else runs.
 
 Operations on our node go through `erl_call`, which evaluates an expression in the node in 3-20 ms; `rabbitmqctl` takes
 0.5-2 s. The release's own start script is used, not Debian's, which switches to a system user. A node starts in 2.5 s
-on two cores. The first node of a run starts Erlang's port mapper (epmd), on a port of the run's own and on loopback
-alone; the mapper ends with the run. The nodes of a run have one password and cookie, so that they can form a cluster.
+on two cores. The first node of a run starts Erlang's port mapper (epmd) on loopback, on a port that only this run
+uses; the mapper ends with the run. The nodes of a run have the same password and cookie, to be able to form a cluster.
 """
 
 import base64
@@ -25,14 +25,14 @@ ERL_CALL = "usr/lib/erlang/bin/erl_call"
 
 
 class Rabbitmq(PrivateProcess):
-    """A node, started on construction; its user's name and password are in its URLs.
+    """A node, which the constructor starts. The node's URLs hold the name and the password of its user.
 
-    A vhost isolates tests; the node itself (stop, kill, alarm) is shared by the tests of one process, which run one
-    after the other. A test that harms the node may leave it so: `recover` mends it.
+    Each test has a vhost of its own. The tests of one process share the node and run one after the other. A test may
+    leave the node stopped, killed or with an alarm: `recover` repairs the node.
     """
 
     def __init__(self, run: RunFolder, root: Path, *, plugin: str = "", settings: Sequence[str] = ()) -> None:
-        """Start a node with further lines of `rabbitmq.conf`; `management_port` is that of the plugin."""
+        """Start a node; `settings` are more lines of `rabbitmq.conf`, and the plugin listens on `management_port`."""
         super().__init__(run, "rabbitmq")
         *_, self._release = sorted(root.glob(RELEASES))
         self._root = root
@@ -46,19 +46,19 @@ class Rabbitmq(PrivateProcess):
         self.start()
 
     def url(self, vhost: str) -> str:
-        """Return the AMQP URL of a vhost, with the user who may do everything."""
+        """Return the AMQP URL of a vhost, with the user who has every permission."""
         return f"amqp://{USER}:{self.password}@127.0.0.1:{self.port}/{vhost}"
 
     def start(self) -> None:
-        """Start the node, again if it ran before: same ports, same data. Returns when the node has started."""
+        """Start the node, also after an earlier run, with the same ports and data; wait until the node has started."""
         self.begin([f"{self._release}/sbin/rabbitmq-server"], self._environment())
-        # Not by the line in its log: a node that starts after a kill has been seen to lose lines of its log.
-        # Not by `ready` alone: a node crashes if RabbitMQ is stopped in it before the node's own start has ended.
+        # The log does not show this reliably: a node that started after a kill did not log every line. `ready` alone is
+        # too early: a node crashes if RabbitMQ is stopped in the node before the node's own start has ended.
         has_started = "rabbit_boot_state:get() == ready andalso element(1, init:get_status()) == started"
         self.wait_until("RabbitMQ has started", lambda: self._answers() and self.call(has_started) == "true")
 
     def kill(self) -> None:
-        """Kill the node as a power cut would, after its tables are on disk.
+        """Write the node's tables to disk, then kill the node with SIGKILL.
 
         RabbitMQ writes a new queue's registration late: without the sync, a kill within a second of a queue's
         declaration loses the queue and every confirmed message in it (3.10, 4.0 and 4.3).
@@ -78,12 +78,12 @@ class Rabbitmq(PrivateProcess):
     def call(self, expression: str, *texts: str) -> str:
         """Evaluate an Erlang expression in the node and return its value as text; raise ChildProcessError.
 
-        Each `%s` of the expression is a place for one of the texts, as an Erlang binary; texts are ASCII.
+        Each `%s` of the expression is replaced by one of the texts, as an Erlang binary; the texts are ASCII.
         """
         if texts:
             expression %= tuple(f"<<{json.dumps(text)}>>" for text in texts)
         address = f"127.0.0.1:{self._distribution_port}"
-        # By itself erl_call always takes the same name, and a node that has not yet let go of that refuses it.
+        # Without `-h` every erl_call has the same name, and a node refuses a name that an earlier call still uses.
         name = f"test{next(self._calls)}"
         words = [f"{self._root}/{ERL_CALL}", "-c", self.password, "-address", address, "-h", name, "-e"]
         # The newline ends erl_call's input. The exit code is always 0.
@@ -93,7 +93,7 @@ class Rabbitmq(PrivateProcess):
         return answer.removeprefix("{ok, ").removesuffix("}")
 
     def control(self, *words: str) -> None:
-        """Run `rabbitmqctl`, as an operator would (a second or two); raise ChildProcessError."""
+        """Run `rabbitmqctl` as an operator does (one or two seconds); raise ChildProcessError."""
         self._run.call([f"{self._release}/sbin/rabbitmqctl", *words], self._environment())
 
     def add_vhost(self, name: str) -> None:
@@ -102,11 +102,11 @@ class Rabbitmq(PrivateProcess):
         self.give_rights(USER, name)
 
     def delete_vhost(self, name: str) -> None:
-        """Delete a vhost with all that is in it, if it is there; its connections are closed."""
+        """Delete a vhost with everything in it, if the vhost exists; its connections are closed."""
         self.call('rabbit_vhost:exists(%s) andalso rabbit_vhost:delete(%s, <<"test">>)', name, name)
 
     def set_policy(self, vhost: str, *, name: str, queues: str, definition: str) -> None:
-        """Set a policy for the queues whose name matches; the definition is Erlang: `{<<"max-length">>, 1}, …`."""
+        """Set a policy for the queues whose names match; the definition is in Erlang: `{<<"max-length">>, 1}, …`."""
         policy = f'%s, %s, %s, [{definition}], 0, <<"queues">>, <<"test">>'
         self.call(f"ok = rabbit_policy:set({policy})", vhost, name, queues)
 
@@ -114,14 +114,14 @@ class Rabbitmq(PrivateProcess):
         self.call('ok = rabbit_policy:delete(%s, %s, <<"test">>)', vhost, name)
 
     def add_user(self, name: str, password: str, vhost: str) -> None:
-        """Add a user who may do everything in a vhost."""
+        """Add a user who has every permission in a vhost."""
         self.call('ok = rabbit_auth_backend_internal:add_user(%s, %s, <<"test">>)', name, password)
         self.give_rights(name, vhost)
 
     def give_rights(self, user: str, vhost: str, names: str = ".*") -> None:
-        """Let a user do everything in a vhost with what has these names, a regular expression; `""` is nothing.
+        """Give a user every permission in a vhost for the names that match a regular expression; `""` matches no name.
 
-        Open connections keep the rights that they have.
+        Open connections keep their old permissions.
         """
         rights = '%s, %s, %s, %s, %s, <<"test">>'
         set_rights = f"ok = rabbit_auth_backend_internal:set_permissions({rights})"
@@ -131,18 +131,18 @@ class Rabbitmq(PrivateProcess):
         self.call('ok = rabbit_auth_backend_internal:delete_user(%s, <<"test">>)', name)
 
     def raise_memory_alarm(self) -> None:
-        """Let the node believe that its memory is full: it blocks every connection that publishes."""
+        """Make the node raise its memory alarm; the node then blocks every connection that publishes."""
         self._has_alarm = True
         self.call("vm_memory_monitor:set_vm_memory_high_watermark({absolute, 1})")
         self.wait_until("memory is short", lambda: "memory" in self.call("rabbit_alarm:get_alarms()"))
 
     def clear_memory_alarm(self) -> None:
-        """Let the node believe that its memory is enough again."""
+        """Make the node clear its memory alarm."""
         self.call("vm_memory_monitor:set_vm_memory_high_watermark(0.4)")
         self._has_alarm = False
 
     def close_connections(self, vhost: str) -> int:
-        """Close every connection to a vhost as an operator would (320 CONNECTION_FORCED); return their number."""
+        """Close every connection to a vhost as an operator can (320 CONNECTION_FORCED); return their number."""
         closed = self.call(
             '[rabbit_networking:close_connection(proplists:get_value(pid, I), "closed by a test")'
             " || I <- rabbit_networking:connection_info_all([pid, vhost]),"
@@ -152,24 +152,24 @@ class Rabbitmq(PrivateProcess):
         return closed.count("ok")
 
     def stop_application(self) -> None:
-        """Stop the broker inside the node: ports closed, node alive (50 ms)."""
+        """Stop the broker inside the node (50 ms): the ports close, and the node keeps running."""
         self.call("rabbit:stop()")
 
     def start_application(self) -> None:
-        """Start the broker inside the node again (0.5 s); returns when it answers."""
+        """Start the broker inside the node again (0.5 s), and wait until the broker answers."""
         self.call("ok = rabbit:start()")
 
     def has_quorum_leaders(self) -> bool:
-        """Return whether every quorum queue has elected its leader, which takes some 0.3 s after a start."""
+        """Return whether every quorum queue has elected its leader, about 0.3 s after a start."""
         are_leading = (
             "lists:all(fun(Q) -> {Id, _} = amqqueue:get_pid(Q),"
-            " [Row | _] = ets:lookup(ra_state, Id) ++ [{Id, none}], element(2, Row) == leader end,"  # 4.x: wider
+            " [Row | _] = ets:lookup(ra_state, Id) ++ [{Id, none}], element(2, Row) == leader end,"  # 4.x: longer rows
             " [Q || Q <- rabbit_amqqueue:list(), amqqueue:get_type(Q) == rabbit_quorum_queue])"
         )
         return self.call(are_leading) == "true"
 
     def _answers(self) -> bool:
-        """Send what is no protocol header: AMQP's answer to that is the right header."""
+        """Return whether the broker answers a wrong protocol header with the right one, as AMQP demands."""
         return greeting(self.port, sent=b"AMQP\0\0\0\0", length=4) == b"AMQP"
 
     def _write_settings(self, plugin: str, more: Sequence[str]) -> None:
@@ -192,7 +192,7 @@ class Rabbitmq(PrivateProcess):
             "HOME": str(self._folder),
             "ERL_EPMD_PORT": str(_mapper_port(self._run)),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the node: the child's pid is the node's
+            "RUNNING_UNDER_SYSTEMD": "true",  # the script replaces itself with the node, which keeps the script's pid
             # The settings, plugins, data and log then lie in the node's folder instead of in /etc and /var.
             "RABBITMQ_CONF_ENV_FILE": f"{self._folder}/etc/rabbitmq/rabbitmq-env.conf",
             "RABBITMQ_NODENAME": self.name,
@@ -210,10 +210,10 @@ def _mapper_port(run: RunFolder) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ManagedRabbitmq:
-    """A server that somebody else runs; nothing of it is touched but the vhosts of the tests.
+    """A server that somebody else runs; the tests change nothing but their own vhosts.
 
-    The user of its AMQP URL must be an administrator; the other URL is that of its management API. What asks the API
-    raises ConnectionError with the API's address.
+    The user of the AMQP URL must be an administrator; the other URL is that of the management API. A method that calls
+    the API raises ConnectionError with the API's address.
     """
 
     amqp_url: str

@@ -1,7 +1,7 @@
-"""The folder of all that one process of a test run starts, and the keeper that clears the folder away afterwards.
+"""The folder of everything that one process of a test run starts, and the keeper, which removes the folder afterwards.
 
 The keeper is this file as a program, `python run_folder.py FOLDER`, with a pipe from the run as its standard input. The
-pipe ends when the run's process ends, in whatever way, SIGKILL included. Then the keeper kills every process whose
+pipe ends when the run's process ends for any reason, also after SIGKILL. Then the keeper kills every process whose
 environment has TEST_RUN_FOLDER=FOLDER, waits for their end, and removes FOLDER. Processes inherit the environment, so
 the keeper also finds grandchildren and daemons, and nobody else's processes. This file imports nothing of ours.
 """
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Self
 
 VARIABLE = "TEST_RUN_FOLDER"  # not MAILPACT_…: tests of the command remove those from the environment
-# Below the kernel's range for outgoing connections, one of which could otherwise take a stopped server's port.
+# Outgoing connections use the kernel's range above these ports, so none of them can take a stopped server's port.
 PORTS = range(20_000, 30_000)
 START_SECONDS, STOP_SECONDS, SWEEP_SECONDS, CLEANUP_SECONDS = 90, 30, 30, 90
 
@@ -33,14 +33,14 @@ def processes_of(folder: Path) -> list[int]:
     entry = f"{VARIABLE}={folder}".encode()
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # the process has ended, or is another user's
+        with suppress(OSError):  # the process has ended, or belongs to another user
             if entry in (process / "environ").read_bytes().split(b"\0"):
                 found.append(int(process.name))
     return found
 
 
 def sweep(folder: Path) -> None:
-    """Kill what was started in the folder, wait until it has ended, and remove the folder."""
+    """Kill all processes of the folder, wait until they have ended, and remove the folder."""
     deadline = time.monotonic() + SWEEP_SECONDS
     while (found := processes_of(folder)) and time.monotonic() < deadline:
         for process in found:
@@ -51,7 +51,7 @@ def sweep(folder: Path) -> None:
 
 
 class RunFolder:
-    """A temporary folder (mode 0700), the ports reserved for it, and the keeper that cleans up after it."""
+    """A temporary folder (mode 0700), the ports that the run has reserved, and the keeper, which removes the folder."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="mailpact-test-")).resolve()
@@ -59,7 +59,7 @@ class RunFolder:
         """The password of each server of the run."""
         self.children: list[subprocess.Popen[bytes]] = []
         self._reservations = ExitStack()
-        # A worker's run is a run within a run: without the variable the outer keeper leaves the inner keeper alone.
+        # A worker runs within another run: without the variable the outer keeper does not kill the inner keeper.
         environment = {name: text for name, text in os.environ.items() if name != VARIABLE}
         self._keeper = subprocess.Popen(
             [sys.executable, "-I", "-S", __file__, str(self.path)],
@@ -72,7 +72,7 @@ class RunFolder:
         )
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """Return the whole environment of a server: the usual, these variables, and the keeper's variable."""
+        """Return the whole environment of a server: the usual variables, the given ones, and the keeper's variable."""
         usual = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
         return usual | dict(variables) | {VARIABLE: str(self.path)}
 
@@ -93,9 +93,9 @@ class RunFolder:
         return done.stdout
 
     def reserve_port(self) -> int:
-        """Return a TCP port of 127.0.0.1 that is free and that no other run takes; raise OSError if all are taken.
+        """Return a TCP port of 127.0.0.1 that is free and that no other run can reserve; raise OSError if none is free.
 
-        The reservation is a name in Linux's abstract socket space: it leaves no file and ends with this process.
+        The reservation is an abstract Unix socket: the socket leaves no file and ends with this process.
         """
         for port in random.sample(PORTS, k=1000):
             reservation = self._reservations.enter_context(socket.socket(socket.AF_UNIX))
@@ -107,7 +107,7 @@ class RunFolder:
         raise OSError(f"no free TCP port on 127.0.0.1 between {PORTS.start} and {PORTS.stop}")
 
     def close(self) -> None:
-        """Let the keeper end everything, as it would if this process died, and wait until it has."""
+        """Make the keeper end all processes and remove the folder, and wait until the keeper has ended."""
         assert self._keeper.stdin is not None
         self._keeper.stdin.close()
         self._keeper.wait(timeout=CLEANUP_SECONDS)
@@ -127,7 +127,7 @@ class PrivateProcess:
         self.log_file = self._folder / "log"
 
     def begin(self, words: Sequence[str], variables: Mapping[str, str]) -> Self:
-        """Start the program with the given environment alone; its output replaces what the log file has."""
+        """Start the program with only the given environment; its output replaces the content of the log file."""
         with self.log_file.open("wb") as output:
             self._process = subprocess.Popen(
                 words,
@@ -143,7 +143,7 @@ class PrivateProcess:
 
     @property
     def pid(self) -> int:
-        """Return the process id; a new one after each start."""
+        """Return the process id, which changes with each start."""
         return self._process.pid
 
     @property
@@ -169,24 +169,24 @@ class PrivateProcess:
         try:
             self._process.wait(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            PrivateProcess.kill(self)  # a subclass's `kill` may first ask the server, which answers no more
+            PrivateProcess.kill(self)  # the `kill` of a subclass may wait for the server's answer
 
     def kill(self) -> None:
-        """Kill the process as a power cut would (SIGKILL)."""
+        """Kill the process with SIGKILL."""
         self._process.kill()
         self._process.wait()
 
     def freeze(self) -> None:
-        """Stop the process (SIGSTOP): connections stay open and nobody answers."""
+        """Pause the process with SIGSTOP: its connections stay open, and the process does not answer."""
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let the process go on; do nothing if it is not frozen or has ended."""
+        """Let a paused process continue (SIGCONT); do nothing if the process is not paused or has ended."""
         self._process.send_signal(signal.SIGCONT)
 
 
 def greeting(port: int, *, sent: bytes = b"", length: int = 1) -> bytes:
-    """Return the first bytes of a server on this machine, after some were sent to it; nothing if none answers."""
+    """Send bytes to a server on this machine; return the first bytes of its answer, or nothing without an answer."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
         connection.sendall(sent)
         return connection.recv(length)

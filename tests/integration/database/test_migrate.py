@@ -37,8 +37,11 @@ asyncio.run(main())
 
 # A first start sends some forty statements. `make test-faults` stops it at each of them, `make test` at every fifth.
 CUTS_APART = int(os.environ.get("MAILPACT_TEST_CUTS_APART", "5"))
-ROOMS = (producer.metadata, consumer.metadata)
-TABLES = {name for room in ROOMS for name in room.tables} | {producer.VERSION_TABLE, consumer.VERSION_TABLE}
+METADATA = (producer.metadata, consumer.metadata)
+TABLES = {name for metadata in METADATA for name in metadata.tables} | {
+    producer.VERSION_TABLE,
+    consumer.VERSION_TABLE,
+}
 
 
 async def prepare(database: Database) -> None:
@@ -75,7 +78,7 @@ async def test_both_rooms_make_their_tables_in_one_database(empty: Database) -> 
     await prepare(empty)
 
     assert await tables(empty) == TABLES
-    assert [await empty.transact(differences(room)) for room in ROOMS] == [[], []]
+    assert [await empty.transact(differences(metadata)) for metadata in METADATA] == [[], []]
     assert await first_rows(empty) == [1, 1]
 
 

@@ -131,7 +131,7 @@ asyncio.run(main())
         assert database.execute("SELECT version_num FROM room_version").fetchall() == [("room0002",)]
 
 
-async def test_two_rooms_of_one_process_migrate_at_once(
+async def test_two_components_of_one_process_migrate_at_once(
     release: Releases, opened: Any, tmp_path: Path
 ) -> None:
     async with opened(tmp_path / "a.db") as a, opened(tmp_path / "b.db") as b:
@@ -143,7 +143,7 @@ async def test_two_rooms_of_one_process_migrate_at_once(
         assert (await tables(a), await tables(b)) == (["a_version", "users"], ["b_version", "inbox"])
 
 
-async def test_two_rooms_share_a_database(release: Releases, opened: Any, tmp_path: Path) -> None:
+async def test_two_components_share_a_database(release: Releases, opened: Any, tmp_path: Path) -> None:
     async with opened(tmp_path / "x.db") as database:
         await migrate(database, release("users", room="a"), head="a0001", version_table="a_version")
         await migrate(database, release("inbox", room="b"), head="b0001", version_table="b_version")

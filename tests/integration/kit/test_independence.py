@@ -8,7 +8,7 @@ from pathlib import Path
 import mailpact_kit
 
 PACKAGE = Path(mailpact_kit.__file__).parent
-ROOMS = {"mailpact_producer", "mailpact_consumer", "mailpact_capture", "mailpact_devbroker"}
+COMPONENTS = {"mailpact_producer", "mailpact_consumer", "mailpact_capture", "mailpact_devbroker"}
 
 
 def test_no_module_of_the_kit_imports_a_room() -> None:
@@ -26,7 +26,7 @@ def test_no_module_of_the_kit_imports_a_room() -> None:
     }
 
     assert "mailpact" in imported
-    assert imported & ROOMS == set()
+    assert imported & COMPONENTS == set()
 
 
 def test_no_room_is_loaded_with_the_command() -> None:
@@ -34,4 +34,4 @@ def test_no_room_is_loaded_with_the_command() -> None:
 
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
 
-    assert {name.partition(".")[0] for name in loaded.split()} & ROOMS == set()
+    assert {name.partition(".")[0] for name in loaded.split()} & COMPONENTS == set()
