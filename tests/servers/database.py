@@ -103,12 +103,13 @@ class DatabaseServer(PrivateProcess, Databases):
         run.call(self._words(*install), self._variables)
         self.start()
 
-    def start(self) -> None:
-        """Start the server, also after an earlier run, with the same port and data; wait for its answer (0.1-0.6 s)."""
+    def start(self, *options: str) -> None:
+        """Start the server, also again, with the same port and data; wait for its answer (0.1-0.6 s)."""
         words = self._words(
             self._program,
             *(f"--port={self.port}", "--bind-address=127.0.0.1", "--socket=socket", "--pid-file=pid"),
             f"--init-file={self._folder}/users.sql",
+            *options,
         )
         self.begin(words, self._variables)
         # A server that is ready sends a greeting on each new connection.
