@@ -74,6 +74,8 @@ _STATES: Final = {
     ("has", "inline"): "inlines > 0",
     ("has", "inlines"): "inlines > 0",
 }
+_HAS_TAG: Final = "instr(found_tags, ?) > 0"
+_CHANGING: Final = (_HAS_TAG, *(sql for (key, _), sql in _STATES.items() if key == "is"))
 KEYS: Final = (
     *filter(None, COLUMNS),
     "addressed",
@@ -184,7 +186,7 @@ def _condition(key: str, words: str, zone: tzinfo) -> Condition:
         conditions = " OR ".join(f"instr({COLUMNS[each]}, ?) > 0" for each in _ADDRESSED)
         return Condition(f"({conditions})", (words,) * len(_ADDRESSED))
     if key == "tag":
-        return Condition("instr(found_tags, ?) > 0", (f"{TAG_MARK}{words}{TAG_MARK}",))
+        return Condition(_HAS_TAG, (f"{TAG_MARK}{words}{TAG_MARK}",))
     if key in ("is", "has"):
         if (key, words) not in _STATES:
             values = ", ".join(value for of, value in _STATES if of == key)
@@ -232,6 +234,18 @@ def _parse_unix_time(text: str) -> datetime:
     if not _UNIX_TIME.fullmatch(text):
         raise ValueError
     return datetime.fromtimestamp(int(text[:10]), UTC)
+
+
+def can_change(query: Query) -> bool:
+    """Return whether a stored mail that the query does not find now may be found later: its tags and `read` change."""
+    match query:
+        case Condition(sql, _):
+            return sql in _CHANGING
+        case Not(inner):
+            return can_change(inner)
+        case All(queries):
+            return any(map(can_change, queries))
+    assert_never(query)
 
 
 def to_sql(query: Query) -> tuple[str, tuple[str | int, ...]]:

@@ -18,6 +18,7 @@ from mailpact_capture.api.routes import CURSOR_HEADER
 from mailpact_capture.api.shapes import waited_json
 from mailpact_capture.asking import bad_request, namespace_of, number, query_of
 from mailpact_capture.records import StoredMail
+from mailpact_capture.search import can_change
 from mailpact_capture.store import Store
 
 DEFAULT_SECONDS: Final = 10
@@ -64,13 +65,14 @@ class Waiting:
         self, request: web.Request, after: int, count: int, seconds: float
     ) -> tuple[list[StoredMail], int]:
         query, namespace, feed = query_of(request), namespace_of(request), self._store.feed
+        changes = can_change(query)  # otherwise a mail that was looked at needs no second look
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         found: list[str] = []
         searched, updates = after, feed.updates  # only mails above the cursor `searched` are looked at again
         while True:
             change = feed.next_change()
-            if updates != feed.updates:  # a mail that was looked at may be found now
+            if changes and updates != feed.updates:  # a mail that was looked at may be found now
                 found, searched, updates = [], after, feed.updates
             more, cursor = await self._store.arrived(
                 query, after=searched, limit=count - len(found), namespace=namespace
@@ -91,7 +93,8 @@ class Waiting:
                 async with asyncio.timeout(min(left, LOOK_AGAIN_SECONDS)):
                     await change.wait()
             except TimeoutError:
-                found, searched = [], after  # another process may have changed a mail that was looked at
+                if changes:  # another process may have changed a mail that was looked at
+                    found, searched = [], after
 
 
 def _only_known(request: web.Request) -> None:

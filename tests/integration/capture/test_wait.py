@@ -134,6 +134,28 @@ async def test_mail_that_matches_later_is_answered_though_it_was_looked_at_befor
     assert [each["Subject"] for each in (await waiting)[1]["messages"]] == ["first", "second"]
 
 
+async def test_wait_looks_at_each_mail_once(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailpact_capture.api.wait.LOOK_AGAIN_SECONDS", 0.05)
+    looked_after: list[int] = []
+    fifth, arrived = asyncio.Event(), Store.arrived
+
+    async def recorded(store: Store, *words: Any, after: int, **more: Any) -> Any:
+        looked_after.append(after)
+        if len(looked_after) == 5:
+            fifth.set()
+        return await arrived(store, *words, after=after, **more)
+
+    monkeypatch.setattr(Store, "arrived", recorded)
+    await server.send(mail("other"))
+    waiting = asyncio.create_task(wait(server, "query=wanted&timeout=40"))
+    await fifth.wait()
+    await server.change("PUT", "/api/v1/messages", {"Read": True})
+    await server.send(mail("wanted"))
+
+    assert (await waiting)[0] == 200
+    assert (looked_after[0], set(looked_after[1:])) == (0, {1})
+
+
 async def test_hundred_waiters_are_all_answered(server: Any) -> None:
     waiting = [asyncio.ensure_future(wait(server, f"query=subject:n{n}x&timeout=30")) for n in range(100)]
     await asyncio.gather(*(server.send(mail(f"n{n}x")) for n in range(100)))

@@ -13,6 +13,7 @@ from mailpact_capture.search import (
     MAX_QUERY_CHARACTERS,
     MAX_TERMS,
     QueryError,
+    can_change,
     fold,
     fold_capped,
     parse_query,
@@ -133,6 +134,17 @@ def test_dates_without_a_zone_are_in_the_zone_of_who_asks() -> None:
     assert noon_in_tokyo == (1_714_489_200_000_000,)
     with pytest.raises(QueryError):
         zone_of("No/Where")
+
+
+@pytest.mark.parametrize(
+    ("query", "changes"),
+    [
+        ("welcome", False), ("-to:ada larger:1 after:2024-01-01 has:attachment", False), ("", False),
+        ("is:read", True), ("welcome -is:unread", True), ("-tag:red", True), ("is:tagged", True),
+    ],
+)  # fmt: skip
+def test_query_about_tags_and_reading_may_find_a_mail_later(query: str, changes: bool) -> None:
+    assert can_change(parse_query(query)) is changes
 
 
 def test_searched_text_is_capped_in_bytes() -> None:
