@@ -329,9 +329,9 @@ def _broker_url(text: str) -> AmqpUrl | None:
     except SettingsError as error:
         raise UsageProblem(f"--broker: {error}") from error
     if url.is_tls:
-        raise UsageProblem("--broker: the tap reads frames and cannot look into TLS; give an amqp:// URL")
+        raise UsageProblem("--broker: the kit reads AMQP frames and cannot read TLS; give an amqp:// URL")
     if url.others:
-        raise UsageProblem("--broker: the tap stands before one broker; give one URL")
+        raise UsageProblem("--broker: the kit uses exactly one broker; give one URL")
     return url
 
 
@@ -340,7 +340,7 @@ def _trigger(form: str | None, fields: Sequence[str], command: str | None) -> Tr
         raise UsageProblem("give --trigger-form or --trigger-cmd, not both")
     if (form is None) != (not fields):
         raise UsageProblem(
-            "--trigger-form and --trigger-field go together: where the form is, and what to fill in"
+            "give --trigger-form (the form's address) together with --trigger-field (its values)"
         )
     if form is not None:
         pairs = [field.partition("=") for field in fields]

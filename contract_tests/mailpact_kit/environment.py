@@ -41,4 +41,4 @@ def refuse_unknown(words: Iterable[str], known: Sequence[str]) -> None:
     """Raise UsageProblem if a word contains a `{NAME}` that is not in `known`."""
     for word in words:
         for name in sorted(named(word) - set(known)):
-            raise UsageProblem(f"{{{name}}} is not one of the kit's names: {', '.join(known)}")
+            raise UsageProblem(f"{{{name}}} is not a name that the kit replaces: {', '.join(known)}")

@@ -53,7 +53,7 @@ async def _wait_through(stage: Stage, fact: Callable[[], bool], what: str) -> li
         if await _wait(stage, fact, is_patient=True) or not stage.has_program_exited:
             break
         if stage.program.exit_code == 0:
-            problems.append(f"the program ended with exit code 0 after {what}: nobody would start it again")
+            problems.append(f"the program ended with exit code 0 after {what}; exit code 0 causes no restart")
         await stage.program.kill()
         await stage.program.start()
     return problems
@@ -67,7 +67,7 @@ def _at_least_one_mail(stage: Stage, sent: list[Sent], most: int = 2) -> list[st
         problems += [] if seen.mails else judge_message(message, seen)
         if len(seen.mails) > most:
             problems.append(
-                f"{len(seen.mails)} mails came to {message.recipient}, where {most} at most are excused"
+                f"{len(seen.mails)} mails came to {message.recipient}, but at most {most} are allowed"
             )
         if seen.mails and seen.settled is None:
             problems.append(f"the message to {message.recipient} was mailed and never acknowledged")
@@ -86,7 +86,7 @@ async def _kill(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
         stage.is_back.set()
     if not has_begun:
         return [
-            "the message was not handed to the mail server, so that the program could not be killed over it"
+            "the message was not handed to the mail server, so the kit could not kill the program in time"
         ]
     problems = ["the message was acknowledged before the mail server answered"] if was_settled else []
     await _wait(stage, lambda: has_outcome(stage, message), is_patient=True)
@@ -153,7 +153,9 @@ async def _broker_away(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
             await asyncio.sleep(AWAY_SECONDS)  # the outage must last for some time
         finally:
             stage.tap.refuse(is_refusing=False)
-        problems = await _wait_through(stage, lambda: has_outcome(stage, message), "the broker was away")
+        problems = await _wait_through(
+            stage, lambda: has_outcome(stage, message), "the broker was not reachable"
+        )
         return problems + _at_least_one_mail(stage, sent)
 
 
@@ -167,7 +169,9 @@ async def _smtp_away(stage: Stage, case: Case, sent: list[Sent]) -> list[str]:
             await asyncio.sleep(AWAY_SECONDS)  # no event shows that the program tried to connect
         finally:
             await stage.mail_server.listen()
-    problems = await _wait_through(stage, lambda: has_outcome(stage, message), "the mail server was away")
+    problems = await _wait_through(
+        stage, lambda: has_outcome(stage, message), "the mail server was not reachable"
+    )
     if not stage.seen(message).mails:
         return problems + (judge_not_lost(stage.seen(message)) or judge_message(message, stage.seen(message)))
     return problems + _at_least_one_mail(stage, sent)

@@ -33,7 +33,7 @@ def judge_habits(habits: Sequence[Habit], course: Course) -> list[str]:
 def _acknowledges(course: Course) -> list[str]:
     asked = [*(each.event for each in course.ledger.subscriptions), *course.ledger.polls]
     return [
-        f"{event.name} asks for no acknowledgement (no_ack): a message is lost with the program that holds it"
+        f"{event.name} asks for no acknowledgement (no_ack): if the program ends, its messages are lost"
         for event in asked
         if event.arguments.get("no_ack")
     ]
@@ -77,7 +77,9 @@ def _letter_before_ack(course: Course) -> list[str]:
         ]
         confirmed = [each.confirmed_at for each in found if each.confirmed_at is not None]
         if acked and not confirmed:
-            problems.append(f"message {message_id} was acknowledged, and its dead letter was never confirmed")
+            problems.append(
+                f"message {message_id} was acknowledged, but the broker never confirmed its dead letter"
+            )
         elif acked and min(acked) < min(confirmed):
             problems.append(
                 f"message {message_id} was acknowledged before the broker confirmed its dead letter"

@@ -112,7 +112,7 @@ def _judge_settling(seen: Seen) -> list[str]:
     if seen.settled is not None:
         return []
     if not seen.deliveries:
-        return ["the message was never delivered to the program: it does not take what waits in its queue"]
+        return ["the message was never delivered to the program, which does not consume from its queue"]
     times = "once" if seen.deliveries == 1 else f"{seen.deliveries} times"
     return [f"the message was delivered {times} and never acknowledged"]
 

@@ -119,7 +119,9 @@ async def _returned(stage: Stage, trigger: Trigger, asked: Asked, message: str) 
     finally:
         await stage.broker.bind()
     if not came_back:
-        return ["the message reached no queue, and the program published it so that it did not come back"]
+        return [
+            "the broker returned no message: the program published none, or published it without mandatory"
+        ]
     return await _published_again(stage, asked, "after it came back because it reached no queue")
 
 
@@ -139,7 +141,7 @@ async def _away(stage: Stage, trigger: Trigger, asked: Asked, message: str) -> l
         return []
     if await _wait(stage, lambda: bool(about(stage.ledger.publications, asked)), times=PATIENCE):
         return []
-    return ["a request that was taken while the broker was away was not published when the broker was back"]
+    return ["a request that was accepted while the broker was not reachable was not published afterwards"]
 
 
 async def _kill(stage: Stage, trigger: Trigger, asked: Asked, fence: Asked, message: str) -> list[str]:
@@ -218,7 +220,7 @@ async def _ask(stage: Stage, trigger: Trigger, asked: Asked, message: str) -> No
 
 
 def _unasked() -> str:
-    return "the program asked for no confirm of its publish, so that it cannot know whether the broker has it"
+    return "the program asked for no confirm of its publish, so the program cannot know whether the broker has it"
 
 
 def _ignored() -> str:

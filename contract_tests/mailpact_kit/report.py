@@ -120,7 +120,7 @@ def _lines(heading: Heading, result: Result, *, has_details: bool) -> Iterator[s
     case = result.case
     yield f"{result.verdict:<10}  {case.id:<9} {case.level:<6}  {result.seconds:5.2f} s  {case.title}"
     if result.is_stale:
-        yield _indented("stale", "it is listed as known to fail, and passes: take it off the list")
+        yield _indented("stale", "the case passes: remove it from the list of known failures")
     if result.verdict is CaseVerdict.SKIP:
         yield from (_indented("because", reason) for reason in result.problems)
     if result.verdict not in _EXPLAINED:
@@ -143,7 +143,7 @@ def _lines(heading: Heading, result: Result, *, has_details: bool) -> Iterator[s
 
 def _hint(details: Sequence[str]) -> list[str]:
     return (
-        [f"{len(details)} lines, one for each vector that is wrong: --details shows them"] if details else []
+        [f"--details shows {len(details)} lines, one for each vector with a wrong result"] if details else []
     )
 
 

@@ -44,10 +44,10 @@ MAIL_FROM = "sender@kit.example"
 CONTRACT = "email/1"
 SHOWN_LINES = 20
 SKIP_REASONS = {
-    Requirement.TRIGGER: "it needs --trigger-form or --trigger-cmd",
-    Requirement.DUPLICATE: "it needs --trigger-duplicate",
-    Requirement.PROGRAM: "it needs a program that runs, behind --",
-    Requirement.EMAIL_2: "it needs --serves email/1,email/2",
+    Requirement.TRIGGER: "the case needs --trigger-form or --trigger-cmd",
+    Requirement.DUPLICATE: "the case needs --trigger-duplicate",
+    Requirement.PROGRAM: "the case needs a program that runs, given after --",
+    Requirement.EMAIL_2: "the case needs --serves email/1,email/2",
 }
 KILL, TOGETHER, DISTURBANCES, CANCELLED, HABITS, END = range(6)
 _PHASES = {
@@ -99,7 +99,7 @@ async def verify(plan: Plan) -> Run:
         done, crash = await _in_phases(stage, plan, to_run)
     remark = None
     if stage.program.has_ended_by_itself is False and crash is None:
-        remark = "the program did not end by SIGTERM and was killed; C-OPS-01 is the case about it"
+        remark = "the program did not end by SIGTERM and was killed; the case C-OPS-01 checks this"
     return Run(sorted([*skipped, *done], key=lambda result: result.case.id), crash, remark)
 
 
@@ -171,7 +171,9 @@ async def _result(stage: Stage, plan: Plan, case: Case) -> Result:
     except Exception as error:  # noqa: BLE001  # any other error is a bug of the kit and must not look like a verdict
         return _error(case, f"the kit failed: {type(error).__name__}: {error}", began)
     if stage.is_overflown:
-        return _error(case, "more came than the kit can keep, so it cannot say what the program did", began)
+        return _error(
+            case, "more messages or mails came than the kit can keep, so the case has no result", began
+        )
     seconds = time.monotonic() - began
     if problems and seconds >= stage.seconds:
         problems = [

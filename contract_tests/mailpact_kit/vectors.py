@@ -201,7 +201,7 @@ def judge_mails(accepted: Sequence[Vector], mails: Sequence[Mail]) -> tuple[list
     for mail in mails:
         if len(mail.recipients) != 1:
             problems.append(
-                f"one mail went to {len(mail.recipients)} recipients, where each gets a mail of its own"
+                f"one mail went to {len(mail.recipients)} recipients, but each must get its own mail"
             )
         received = Received(mail)
         for recipient in mail.recipients:
@@ -220,7 +220,7 @@ def judge_mails(accepted: Sequence[Vector], mails: Sequence[Mail]) -> tuple[list
     for recipient, rest in left.items():
         asked = sum(1 for _, to in missing if to == recipient)
         if len(rest) > asked:
-            problems.append(f"{len(rest) - asked} mails too many came to {shown(recipient)}")
+            problems.append(f"{len(rest) - asked} more mail(s) than expected came to {shown(recipient)}")
     return found_problems, problems
 
 

@@ -30,12 +30,12 @@ opener.open(url + "send", urllib.parse.urlencode(fields).encode())
 @pytest.mark.parametrize(
     ("words", "exit_code", "line"),
     [
-        (["consumer", "--", "true", "{AMQP}"], 2, r"{AMQP} is not one of the kit's names"),
+        (["consumer", "--", "true", "{AMQP}"], 2, r"{AMQP} is not a name that the kit replaces"),
         (["consumer", "--broker", "http://x", "--", "true"], 2, "--broker"),
         (["consumer", "--broker", "amqps://x", "--", "true"], 2, "TLS"),
         (["consumer", "--run", "P-*", "--", "true"], 2, "no case for a consumer"),
         (["consumer", "--known-failing", "/no/such", "--", "true"], 2, "--known-failing"),
-        (["producer", "--trigger-form", "http://x", "--", "true"], 2, "go together"),
+        (["producer", "--trigger-form", "http://x", "--", "true"], 2, "together with --trigger-field"),
         (["producer", "--trigger-cmd", "'", "--", "true"], 2, "--trigger-cmd"),
         (["producer", "--trigger-cmd", "tell {who}", "--", "true"], 2, "{who}"),
         (["consumer", "--broker", "amqp://127.0.0.1:1/", "--", "true"], 3, "cannot be used"),
@@ -100,7 +100,7 @@ def test_known_failure_is_excused_until_it_passes(
     excused, stale = verify(*words, *ascii_only), verify(*words, *CONSUMER)
 
     assert (excused.exit_code, excused.verdicts()) == (0, {"C-MSG-03": "PASS", "C-MSG-04": "KNOWN-FAIL"})
-    assert (stale.exit_code, "take it off the list" in stale.text) == (5, True)
+    assert (stale.exit_code, "remove it from the list" in stale.text) == (5, True)
 
 
 def test_a_failure_says_everything_that_helps(

@@ -27,5 +27,5 @@ def test_values_are_not_read_again() -> None:
 
 
 def test_unknown_name_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(UsageProblem, match=r"\{AMQP\} is not one of the kit's names: AMQP_URL, "):
+    with pytest.raises(UsageProblem, match=r"\{AMQP\} is not a name that the kit replaces: AMQP_URL, "):
         refuse_unknown(["run", "--amqp={AMQP}"], NAMES)

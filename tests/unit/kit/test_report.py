@@ -46,7 +46,7 @@ def test_what_passes_is_one_line() -> None:
 def test_a_stale_entry_of_the_list_is_pointed_out() -> None:
     passed = Result(CASES[0], CaseVerdict.PASS, [], Evidence(), 0.0, is_stale=True)
 
-    assert "take it off the list" in as_text(HEADING, [passed], 5)
+    assert "remove it from the list" in as_text(HEADING, [passed], 5)
 
 
 def test_json_holds_the_same_for_scripts() -> None:
@@ -97,5 +97,5 @@ def test_vectors_are_shown_one_by_one_when_asked_for() -> None:
     )
 
     assert "bare-word" not in as_text(HEADING, [result], 1)
-    assert "--details shows them" in as_text(HEADING, [result], 1)
+    assert "--details shows 1 lines" in as_text(HEADING, [result], 1)
     assert "json: bare-word: was accepted" in as_text(HEADING, [result], 1, has_details=True)

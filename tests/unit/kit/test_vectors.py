@@ -61,11 +61,11 @@ def test_a_name_is_read_as_it_was_written() -> None:
         ([], ["its mail did not come"], []),
         ([mail("a@x.example", text="other")], ["text is 'other' instead of 'Hi'"], []),
         ([mail("a@x.example", subject="other")], ["subject is 'other'"], []),
-        ([mail("a@x.example"), mail("a@x.example")], [], ["1 mails too many"]),
+        ([mail("a@x.example"), mail("a@x.example")], [], ["1 more mail(s) than expected"]),
         (
             [mail("a@x.example", "b@x.example")],
             [],
-            ["one mail went to 2 recipients", "too many came to 'b@x"],
+            ["one mail went to 2 recipients", "expected came to 'b@x"],
         ),
     ],
 )
