@@ -138,6 +138,41 @@ def test_deletion_can_be_undone_and_otherwise_happens(page: Page, places: Any) -
     expect(rows(page)).to_contain_text("stays")
 
 
+def test_buttons_of_the_pages_are_not_taken_for_those_of_another_site(page: Page, places: Any) -> None:
+    send(places, "buttons", "one", "two")
+    page.goto(f"{places.viewer}ns/buttons/")
+    page.get_by_role("button", name="Mark all read").click()
+    expect(page.locator("#list li.unread")).to_have_count(0, timeout=SLOW_MS)
+    rows(page).first.locator("a").click()
+    page.get_by_role("button", name="Mark unread").click()
+    expect(page.locator("#list li.unread")).to_have_count(1, timeout=SLOW_MS)
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Delete all").click()
+
+    expect(page.get_by_role("heading", name="No mail yet")).to_be_visible(timeout=SLOW_MS)
+
+
+def test_mails_are_read_marked_and_deleted_without_javascript(browser: Any, places: Any) -> None:
+    send(places, "plain", "one", "two")
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.set_default_timeout(SLOW_MS)
+
+    page.goto(f"{places.viewer}ns/plain/?query=subject:one")
+    page.locator("#list li a").first.click()
+    page.get_by_role("button", name="Mark unread").click()
+    expect(page.locator("#list li.unread")).to_have_count(1)
+    page.locator("#list li a").first.click()
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("heading", name="Nothing found")).to_be_visible()
+    page.goto(f"{places.viewer}ns/plain/")
+    expect(page.locator("#list li[data-id]")).to_have_count(1)
+    page.get_by_role("button", name="Delete all").click()
+    expect(page.get_by_role("heading", name="No mail yet")).to_be_visible()
+
+    context.close()
+
+
 def test_many_mails_in_tabs_of_their_own_leave_connections_for_the_next(page: Page, places: Any) -> None:
     send(places, "tabs", "in many tabs")
     page.goto(f"{places.viewer}ns/tabs/mail/latest")

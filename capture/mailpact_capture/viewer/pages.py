@@ -74,6 +74,9 @@ def _page(handler: Handler) -> Handler:
             }
             response = aiohttp_jinja2.render_template("error.html", request, shown, status=error.status)
         response.headers["Content-Security-Policy"] = POLICY
+        # With `no-referrer`, browsers send the page's own forms with `Origin: null`, which the gate refuses
+        # (https://fetch.spec.whatwg.org/#append-a-request-origin-header). Other sites get no referrer from this value.
+        response.headers["Referrer-Policy"] = "same-origin"
         return response
 
     return answer

@@ -33,6 +33,7 @@ async def test_html_is_served_in_a_sandbox_with_its_own_pictures_only(server: An
     )
     assert b'src="data:image/png;base64,' in page
     assert (headers["X-Frame-Options"], headers["Referrer-Policy"]) == ("SAMEORIGIN", "no-referrer")
+    assert (await server.get("/mail/latest"))[2]["Referrer-Policy"] == "same-origin"
     remote = (await server.get("/view/latest.html?remote=1"))[2]["Content-Security-Policy"]
     assert "img-src data: https:;" in remote
 
