@@ -6,6 +6,7 @@ not available.
 
 import argparse
 import sys
+from contextlib import closing
 
 from tests.servers.where import SOURCES, Servers, chosen_lane
 
@@ -21,8 +22,8 @@ def main() -> int:
         chosen_lane()
     except ValueError as error:
         parser.error(str(error))
-    servers = Servers()
-    servers.download(names)
+    with closing(Servers()) as servers:
+        servers.download(names)
     sys.stderr.writelines(f"{line}\n" for line in sorted(servers.missing))
     return 3 if servers.missing else 0
 

@@ -93,24 +93,25 @@ class DatabaseServer(PrivateProcess, Databases):
         (self._folder / "tmp").mkdir()
         (self._folder / "users.sql").write_text(USERS.format(user=USER, password=run.password))
         self.root = root
-        self._variables = {"HOME": str(self._folder), **library_path(root)}
-        self._options = [*OPTIONS, *(() if syncs else UNSYNCED)]
-        if os.geteuid() == 0:  # without this option, a server that root starts needs a system user
-            self._options.append("--user=root")
         is_mariadb = (root / MARIADB).exists()
         self._program = MARIADB if is_mariadb else MYSQL
         install = (MARIADB_INSTALLER, "--skip-test-db") if is_mariadb else (MYSQL, "--initialize-insecure")
+        self._variables = {"HOME": str(self._folder), **library_path(root)}
+        self._options = [
+            *(f"--basedir={root}/usr", f"--lc-messages-dir={root}/usr/share/mysql"),
+            *(f"--plugin-dir={root}/usr/lib/mysql/plugin", f"--datadir={self._folder}/data"),
+            *(f"--tmpdir={self._folder}/tmp", f"--secure-file-priv={self._folder}/tmp", *OPTIONS),
+            *(() if syncs else UNSYNCED),
+        ]
+        if os.geteuid() == 0:  # without this option, a server that root starts needs a system user
+            self._options.append("--user=root")
         run.call(self._words(*install), self._variables)
         self.start()
 
     def start(self, *options: str) -> None:
         """Start the server, also again, with the same port and data; wait for its answer (0.1-0.6 s)."""
-        words = self._words(
-            self._program,
-            *(f"--port={self.port}", "--bind-address=127.0.0.1", "--socket=socket", "--pid-file=pid"),
-            f"--init-file={self._folder}/users.sql",
-            *options,
-        )
+        own = (f"--port={self.port}", "--bind-address=127.0.0.1", "--socket=socket", "--pid-file=pid")
+        words = self._words(self._program, *own, f"--init-file={self._folder}/users.sql", *options)
         self.begin(words, self._variables)
         # A server that is ready sends a greeting on each new connection.
         self.wait_until("the database answers", lambda: bool(greeting(self.port)))
@@ -121,9 +122,4 @@ class DatabaseServer(PrivateProcess, Databases):
         self.thaw()
 
     def _words(self, program: str, *options: str) -> list[str]:
-        places = (
-            *(f"--basedir={self.root}/usr", f"--lc-messages-dir={self.root}/usr/share/mysql"),
-            *(f"--plugin-dir={self.root}/usr/lib/mysql/plugin", f"--datadir={self._folder}/data"),
-            *(f"--tmpdir={self._folder}/tmp", f"--secure-file-priv={self._folder}/tmp"),
-        )
-        return [f"{self.root}/{program}", "--no-defaults", *places, *self._options, *options]
+        return [f"{self.root}/{program}", "--no-defaults", *self._options, *options]

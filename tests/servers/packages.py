@@ -41,14 +41,14 @@ class NotAvailable(Exception):
 
 
 def cache_folder(release: str | None = None) -> Path:
-    """Return the folder of a release's downloads for this machine, in $XDG_CACHE_HOME or ~/.cache."""
+    """Return the folder of a release's downloads for this machine, in $XDG_CACHE_HOME or ~/.cache.
+
+    Raises OSError if no release is given and the machine does not say its own.
+    """
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    try:
-        own = platform.freedesktop_os_release()
-    except OSError:
-        own = {}
-    name = f"debian-{release}" if release else f"{own.get('ID', 'linux')}-{own.get('VERSION_ID', 'rolling')}"
-    return Path(home) / "mailpact-test-servers" / f"{name}-{platform.machine()}"
+    own = {"ID": "debian", "VERSION_ID": release} if release else platform.freedesktop_os_release()
+    name = f"{own['ID']}-{own.get('VERSION_ID', 'rolling')}-{platform.machine()}"
+    return Path(home) / "mailpact-test-servers" / name
 
 
 def library_path(root: Path) -> dict[str, str]:
@@ -67,21 +67,16 @@ def fetch(packages: str, release: str | None = None) -> Path:
     runs beside no other.
     """
     first, *_ = packages.split()
-    folder = cache_folder(release) / first
-    root, complete, marker = folder / "root", folder / "complete", f"{folder} {packages}"
-
-    def is_complete() -> bool:
-        return complete.is_file() and complete.read_text() == marker
-
     try:
-        if not is_complete():
-            folder.mkdir(parents=True, exist_ok=True)
-            with (folder / "lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                os.set_inheritable(lock.fileno(), True)
-                if not is_complete():
-                    _download(packages, release, folder)
-                    complete.write_text(marker)
+        folder = cache_folder(release) / first
+        root, complete, marker = folder / "root", folder / "complete", f"{folder} {packages}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            os.set_inheritable(lock.fileno(), True)
+            if not complete.is_file() or complete.read_text() != marker:
+                _download(packages, release, folder)
+                complete.write_text(marker)
     except (OSError, subprocess.TimeoutExpired) as error:
         name, remedy = (
             (f"{first} of Debian {release}", "") if release else (first, f", or apt install {first}")

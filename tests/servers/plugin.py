@@ -116,14 +116,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def _wanted(item: pytest.Item) -> set[str]:
     """Return the servers whose fixtures a test uses, or that parameters of the test name, alone or in a tuple."""
-    words = set(getattr(item, "fixturenames", ()))
+    words: list[object] = list(getattr(item, "fixturenames", ()))
     for parameter in item.callspec.params.values() if hasattr(item, "callspec") else ():
-        words.update(
-            word
-            for word in (parameter if isinstance(parameter, tuple) else [parameter])
-            if isinstance(word, str)
-        )
-    return {FIXTURES[word] for word in words & FIXTURES.keys()}
+        words += parameter if isinstance(parameter, tuple) else [parameter]
+    return {FIXTURES[word] for word in words if isinstance(word, str) and word in FIXTURES}
 
 
 @pytest.hookimpl(wrapper=True)

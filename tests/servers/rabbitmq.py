@@ -162,11 +162,10 @@ class Rabbitmq(PrivateProcess):
     def has_quorum_leaders(self) -> bool:
         """Return whether every quorum queue has elected its leader, about 0.3 s after a start."""
         are_leading = (
-            "lists:all(fun(Q) -> {Id, _} = amqqueue:get_pid(Q),"
-            " [Row | _] = ets:lookup(ra_state, Id) ++ [{Id, none}], element(2, Row) == leader end,"  # 4.x: longer rows
+            "lists:all(fun(Q) -> {ok, _, _} = ra:members(amqqueue:get_pid(Q)), true end,"
             " [Q || Q <- rabbit_amqqueue:list(), amqqueue:get_type(Q) == rabbit_quorum_queue])"
         )
-        return self.call(are_leading) == "true"
+        return self.call(f"catch {are_leading}") == "true"
 
     def _answers(self) -> bool:
         """Return whether the broker answers a wrong protocol header with the right one, as AMQP demands."""

@@ -24,11 +24,7 @@ from tests.servers.rabbitmq import ERL_CALL, RELEASES, ManagedRabbitmq, Rabbitmq
 from tests.servers.run_folder import RunFolder
 
 LANE_VARIABLE = "MAILPACT_TEST_DEBIAN"
-AMQP_VARIABLE = "MAILPACT_TEST_AMQP_URL"
-MANAGEMENT_VARIABLE = "MAILPACT_TEST_AMQP_MANAGEMENT_URL"
-DATABASE_VARIABLE = "MAILPACT_TEST_DATABASE_URL"
-URL_VARIABLES = {"rabbitmq": AMQP_VARIABLE, "mariadb": DATABASE_VARIABLE}
-MACHINE = Path("/")
+URL_VARIABLES = {"rabbitmq": "MAILPACT_TEST_AMQP_URL", "mariadb": "MAILPACT_TEST_DATABASE_URL"}
 LANES = ("sid", "trixie")
 ERLANG = (
     "asn1 base crypto eldap ftp inets mnesia os-mon parsetools public-key runtime-tools snmp ssl syntax-tools tftp"
@@ -74,18 +70,13 @@ class Servers:
 
     def __init__(self, *, syncs: bool = True) -> None:
         self._syncs = syncs
+        self.run = RunFolder()
         self.used: set[str] = set()
         self.missing: set[str] = set()
         self._failures: dict[str, NotAvailable] = {}
 
-    @cached_property
-    def run(self) -> RunFolder:
-        """Return the folder of all that is started; made when first asked for."""
-        return RunFolder()
-
     def close(self) -> None:
-        if "run" in self.__dict__:
-            self.run.close()
+        self.run.close()
 
     def root(self, name: str) -> Path:
         """Return the folder below which a server or program is, `/` for what is installed; this may download."""
@@ -113,7 +104,10 @@ class Servers:
     def rabbitmq(self) -> Rabbitmq | ManagedRabbitmq:
         broker: Rabbitmq | ManagedRabbitmq
         if url := _url_of("rabbitmq"):
-            management = os.environ.get(MANAGEMENT_VARIABLE) or f"http://{urlsplit(url).hostname}:15672"
+            management = (
+                os.environ.get("MAILPACT_TEST_AMQP_MANAGEMENT_URL")
+                or f"http://{urlsplit(url).hostname}:15672"
+            )
             broker = ManagedRabbitmq(url, management)
         else:
             broker = Rabbitmq(self.run, self.root("rabbitmq"))
@@ -148,6 +142,6 @@ def _url_of(name: str) -> str | None:
 def _find(name: str) -> Path:
     packages, *files = SOURCES[name]
     release = chosen_lane() if name in URL_VARIABLES else None
-    if release is None and all(any(MACHINE.glob(file)) for file in files):
-        return MACHINE
+    if release is None and all(any(Path("/").glob(file)) for file in files):
+        return Path("/")
     return fetch("mysql-server-core" if (name, release) == ("mariadb", "sid") else packages, release)

@@ -15,7 +15,6 @@ def servers(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve
     """Yield servers while none is in the cache and none is installed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(where, "MACHINE", None)  # on this machine the servers may be installed
     with closing(Servers()) as servers:
         yield servers
 
