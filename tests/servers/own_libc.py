@@ -10,8 +10,11 @@ import re
 from pathlib import Path
 
 PROGRAM_FOLDERS = ("usr/bin", "usr/sbin", "usr/lib/erlang")
-# Beside the usual folder: folders of single packages, whose programs name them by an absolute path.
-LIBRARY_FOLDERS = ("usr/lib/*-linux-gnu", "usr/lib/*-linux-gnu/systemd", "usr/lib/mysql/private")
+# Below usr/lib. Packages keep libraries of their own in all but the first, and name some of these by an absolute path.
+LIBRARY_FOLDERS = (
+    *("*-linux-gnu*", "*-linux-gnu*/nss", "*-linux-gnu*/pulseaudio", "*-linux-gnu*/systemd"),
+    *("mysql/private", "postfix"),
+)
 MARKER = "own-libc"
 LOADER = re.compile(rb"(/lib\w*/ld-[^\0]+)\0")
 HEAD_BYTES = 4096  # linkers write the loader's path behind the program headers, at the file's beginning
@@ -19,7 +22,7 @@ HEAD_BYTES = 4096  # linkers write the loader's path behind the program headers,
 
 def use(root: Path) -> None:
     """Make each program below a root use the libraries of that root; raise FileNotFoundError if a loader is missing."""
-    libraries = ":".join(sorted(str(folder) for place in LIBRARY_FOLDERS for folder in root.glob(place)))
+    libraries = libraries_of(root)
     for program in [path for folder in PROGRAM_FOLDERS for path in (root / folder).rglob("*")]:
         if loader := loader_of(program):
             own = next(root.glob(f"usr/lib*/**/{Path(loader).name}"), None)
@@ -31,6 +34,11 @@ def use(root: Path) -> None:
             program.write_text(f"#!/bin/sh\nexec {words}\n")
             program.chmod(0o755)
     (root / MARKER).touch()
+
+
+def libraries_of(root: Path) -> str:
+    """Return the folders of the libraries of an unpacked root, with colons between."""
+    return ":".join(str(folder) for name in LIBRARY_FOLDERS for folder in (root / "usr/lib").glob(name))
 
 
 def loader_of(file: Path) -> str | None:

@@ -32,8 +32,6 @@ APT_OPTIONS = {
     "APT::Sandbox::User": pwd.getpwuid(os.getuid()).pw_name,
 }
 DEBIANS_KEY = "/usr/share/keyrings/debian-archive-keyring.gpg"
-# Chromium and Postfix keep libraries of their own in the last three.
-LIBRARY_FOLDERS = ("*-linux-gnu*", "*-linux-gnu*/pulseaudio", "*-linux-gnu*/nss", "postfix")
 
 
 class NotAvailable(Exception):
@@ -55,8 +53,7 @@ def library_path(root: Path) -> dict[str, str]:
     """Return the variable by which programs of an unpacked root find its libraries, or nothing if they need none."""
     if root == Path("/") or (root / own_libc.MARKER).exists():
         return {}
-    folders = [str(folder) for name in LIBRARY_FOLDERS for folder in (root / "usr/lib").glob(name)]
-    return {"LD_LIBRARY_PATH": ":".join(folders)}
+    return {"LD_LIBRARY_PATH": own_libc.libraries_of(root)}
 
 
 def fetch(packages: str, release: str | None = None) -> Path:
