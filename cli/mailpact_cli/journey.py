@@ -55,7 +55,7 @@ async def ask_viewer(url: str, message_id: str) -> dict[str, Any]:
     except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError) as error:
         raise ServiceUnreachable(f"{url} does not answer with a journey ({type(error).__name__})") from None
     if not isinstance(told, dict) or "asked" not in told:
-        raise ServiceUnreachable(f"{url} is no capture server of this release")
+        raise ServiceUnreachable(f"{url} is not a capture server of this release")
     return told
 
 
@@ -68,7 +68,7 @@ def print_site(entry: "Entry | None", console: Console) -> None:
     """Print the entry of the site's outbox."""
     if entry is None:
         console.print(
-            "The site's outbox has no such message: another producer's, or published over 7 days ago.\n"
+            "The site's outbox does not have the message: another program published it, or it is over 7 days old.\n"
         )
         return
     _print_grid(
@@ -84,7 +84,7 @@ def print_site(entry: "Entry | None", console: Console) -> None:
 def print_journey(told: Mapping[str, Any], console: Console) -> None:
     """Print the journey from the capture server."""
     if not told.get("listening_since"):
-        console.print("The capture server hears no broker, so it tells of mails alone.\n")
+        console.print("The capture server has no connection to a broker, so only mails are shown.\n")
     elif not is_known(told):
         console.print(f"No message seen by the capture server since {told['listening_since']}.\n")
     for asked in told["asked"]:

@@ -128,7 +128,9 @@ class LogShipper(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the two numbers for Prometheus."""
-        yield CounterMetricFamily("log_records_shipped", "Log records that the broker took.", self.shipped)
+        yield CounterMetricFamily(
+            "log_records_shipped", "Log records that the broker accepted.", self.shipped
+        )
         yield CounterMetricFamily(
             "log_records_lost", "Log records that were dropped, or may not have arrived.", self.buffer.lost
         )

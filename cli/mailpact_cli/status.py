@@ -131,8 +131,8 @@ def _text(at: datetime | None) -> str | None:
 def _print(mails: "Sequence[Mail]", console: Console) -> None:
     if not mails:
         console.print(
-            "The inbox knows no such mail: no consumer has tried it, or it was finished longer ago than the inbox\n"
-            "remembers. `mailpact dead list` shows messages that were refused before a try."
+            "The inbox has no such mail: no consumer has tried to send it, or the inbox has already forgotten it.\n"
+            "`mailpact dead list` shows messages that were refused before a try."
         )
     for mail in mails:
         table = Table.grid(padding=(0, 2))
@@ -167,10 +167,10 @@ def _state_in_words(mail: "Mail") -> str:
         case State.FAILED:
             return "failed: the message is a dead letter"
         case State.EXPIRED:
-            return "expired: the publisher's time for the mail was over"
+            return "expired: the time that the publisher allows for the mail has ended"
         case State.SENDING if mail.owner_is_alive:
             return "sending: a consumer is sending the mail now"
         case State.SENDING:
-            return "sending: the consumer ended in the middle; the mail is sent again when the message comes back"
+            return "sending: the consumer ended; the mail is sent again when the message is delivered again"
         case State.UNKNOWN:
             return "unknown to this release: a newer consumer has written it"

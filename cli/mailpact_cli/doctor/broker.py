@@ -32,7 +32,7 @@ async def examine_broker(
         yield _tls(node)
         try:
             async with connected(node, "doctor", DIAL_SECONDS / len(url.each)) as connection:
-                yield ok("broker", f"{node} takes the login")
+                yield ok("broker", f"{node} accepts the login")
                 yield _user(node, str(connection.server_properties.get("product", "")))
                 if not is_examined:  # the nodes of a cluster share exchanges, queues and consumers
                     for finding in await _topology(connection, topology):
@@ -73,7 +73,7 @@ def _user(url: AmqpUrl, product: str) -> Finding:
     if url.user == GUEST and product == RABBITMQ:
         return wrong(
             "broker user",
-            "RabbitMQ's default user guest may do everything, and its password is known to all",
+            "RabbitMQ's default user guest has every permission, and everybody knows its password",
             "Import the users of `mailpact topology export`, set their passwords, and name one in --amqp-url;"
             " then `rabbitmqctl delete_user guest`.",
         )
@@ -136,8 +136,8 @@ async def _legacy_queue(connection: "AbstractConnection", *, bridge_is_ours: boo
         except ChannelLockedResource:
             return wrong(
                 about,
-                "a program has the queue email for itself",
-                "Stop that program: what is published to its queue does not become mail.",
+                "a program consumes from queue email exclusively",
+                "Stop that program: the messages in its queue do not become mail.",
             )
     strangers = consumers - int(bridge_is_ours is True)
     if strangers <= 0:
@@ -145,10 +145,10 @@ async def _legacy_queue(connection: "AbstractConnection", *, bridge_is_ours: boo
     hint = (
         ""
         if bridge_is_ours is not None
-        else " Give --inbox-url, so that Mailpact's own consumer is told apart."
+        else " Give --inbox-url, so that doctor recognises Mailpact's own consumer."
     )
     return wrong(
         about,
-        f"queue email has {strangers} foreign consumer(s), which take messages away that should become mail",
+        f"queue email has {strangers} foreign consumer(s); the messages that they receive do not become mail",
         f"Stop the old consumer of queue email; Mailpact then moves what is left there.{hint}",
     )

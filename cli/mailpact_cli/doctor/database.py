@@ -157,7 +157,7 @@ def _isolation(tables: Tables, seen: _Seen) -> Finding:
         return wrong(
             about,
             f"Mailpact's sessions have {session}, although they ask for {WANTED_ISOLATION}",
-            "Something between changes it: correct init_connect on the server, or the proxy's settings.",
+            "The server or a proxy changes the level: correct init_connect or the proxy's settings.",
         )
     if usual not in USUAL_ISOLATIONS:
         return wrong(

@@ -41,7 +41,7 @@ async def examine_mail_server(
     finally:
         await server.close()
     if trouble is None:
-        yield ok("mail server", f"{url} takes mail from {mail_from.domain}")
+        yield ok("mail server", f"{url} accepts mail from {mail_from.domain}")
     elif trouble.code is None and trouble.setting is None:
         yield unreachable("mail server", f"{url}: {trouble.reason}", START)
     else:

@@ -33,7 +33,7 @@ def _taken(about: str, error: OSError) -> Finding:
             about,
             "another program listens there",
             "Stop that program (`ss -ltnp` names it), or give the service another port."
-            " If the program is the Mailpact service itself, all is well.",
+            " If the program is the Mailpact service itself, nothing is wrong.",
         )
     if error.errno == errno.EACCES:
         return wrong(

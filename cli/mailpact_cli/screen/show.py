@@ -71,7 +71,7 @@ def _backlog(broker: Broker | Unknown, before: Broker | Unknown | None) -> tuple
     text = f"{_count(broker.waiting, 'message')} in email.work, {_count(broker.consumers, 'consumer')}"
     if isinstance(before, Broker) and before.waiting is not None and before.waiting != broker.waiting:
         text += f" ({broker.waiting - before.waiting:+,} since the last look)"
-    return (text, "") if broker.consumers else (f"{text}: nobody takes messages", BAD)
+    return (text, "") if broker.consumers else (f"{text}: no consumer receives messages", BAD)
 
 
 def _of_inbox(inbox: Inbox, situation: Situation) -> Iterator[Line]:

@@ -123,7 +123,7 @@ class _Sending:
         outcome = await _published(connection, self._composed, self._message_id)
         if outcome is Outcome.UNROUTABLE:
             raise ServiceUnreachable(
-                "no queue takes the message; start a consumer once, or run mailpact topology apply"
+                "no queue receives the message; start a consumer once, or run mailpact topology apply"
             )
         if outcome is Outcome.NACKED:
             raise ServiceUnreachable("the broker refuses the message: its queue is full")

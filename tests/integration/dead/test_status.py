@@ -96,7 +96,7 @@ async def test_a_waiting_mail_says_when_it_is_tried_again(inbox_url, mailpact) -
 async def test_an_unknown_mail_is_exit_code_1(inbox_url, mailpact) -> None:
     done = await mailpact("status", "eve@example.org", "--inbox-url", inbox_url.url)
 
-    assert (done.returncode, "knows no such mail" in done.stdout) == (1, True)
+    assert (done.returncode, "has no such mail" in done.stdout) == (1, True)
 
 
 async def test_no_database_is_one_line_and_makes_no_file(mailpact, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ async def test_message_that_nobody_knows_is_exit_code_1(databases: list[str], vi
 
     assert done.returncode == 1
     assert "No message seen by the capture server since" in done.stdout
-    assert "The site's outbox has no such message" in done.stdout
+    assert "The site's outbox does not have the message" in done.stdout
 
 
 @pytest.mark.parametrize(

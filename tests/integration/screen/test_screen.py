@@ -130,7 +130,9 @@ async def test_without_a_terminal_it_is_plain_text_once(
     done = await status("--amqp-url", amqp_url, "--inbox-url", inbox_url)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert "\nbacklog    3 messages in email.work, 0 consumers: nobody takes messages\n" in done.stdout
+    assert (
+        "\nbacklog    3 messages in email.work, 0 consumers: no consumer receives messages\n" in done.stdout
+    )
     assert "\nrate       2 sent, 1 failed, 0 expired in the last minute\n" in done.stdout
     assert "\x1b" not in done.stdout
 

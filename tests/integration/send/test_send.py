@@ -210,7 +210,7 @@ async def test_message_that_no_queue_takes_ends_with_3(channel, file) -> None:
     done = await send(channel, file("m.json", BODY))
 
     assert done.returncode == 3
-    assert "no queue takes the message" in done.stderr
+    assert "no queue receives the message" in done.stderr
 
 
 def test_broker_that_is_away_ends_with_3_within_ten_seconds(file) -> None:

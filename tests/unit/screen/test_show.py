@@ -74,7 +74,7 @@ RED = replace(SITE, mail_flows=False, mail_detail="no canary has arrived", outbo
     ("situation", "line"),
     [
         (replace(WELL, broker=replace(BROKER, consumers=0)),
-         ("backlog", "12 messages in email.work, 0 consumers: nobody takes messages", BAD)),
+         ("backlog", "12 messages in email.work, 0 consumers: no consumer receives messages", BAD)),
         (replace(WELL, broker=replace(BROKER, waiting=None)),
          ("backlog", "there is no queue email.work: no consumer has run yet", BAD)),
         (replace(WELL, broker=replace(BROKER, dead=1)),
