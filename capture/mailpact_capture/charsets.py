@@ -85,6 +85,22 @@ def decode_bytes(content: bytes, label: str | None) -> str:
         return content.decode("utf-8", "replace")
 
 
+def decode_unlabelled(content: bytes, hint: str | None) -> str:
+    """Decode text without a label: UTF-8 if its bytes are, else the character set `hint` of other text of the mail."""
+    codec = None if hint is None or content.isascii() else _codec(hint)
+    if codec is None or codec.startswith("utf") or _is_utf8(content):
+        return decode_bytes(content, None)
+    return decode_bytes(content, hint)
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def label_in_html(markup: bytes) -> str | None:
     """Return the character set that an HTML text declares; None if the text declares none.
 

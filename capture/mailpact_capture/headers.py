@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from mailpact_capture.charsets import decode_bytes
+from mailpact_capture.charsets import decode_bytes, decode_unlabelled
 
 Fields = tuple[tuple[str, str], ...]
 
@@ -26,6 +26,7 @@ MAX_HEADER_FIELDS: Final = 1000
 _FIELD: Final = re.compile(
     rb"([!-9;-~\x80-\xff]{1,200})[ \t]*:(.*)", re.DOTALL
 )  # RFC 5322, 4.5: obs-optional
+_CHARSET: Final = re.compile(rb"""[;\s]charset\s*=\s*["']?([A-Za-z0-9_:.-]{1,40})""", re.IGNORECASE)
 _FOLD: Final = re.compile(rb"[\r\n]+[ \t]*")
 _ENCODED_WORD: Final = re.compile(r"=\?([^?*\s]{1,64})(?:\*[^?\s]*)?\?([bq])\?([^?]*)\?=", re.IGNORECASE)
 _ENCODED_RUN: Final = re.compile(
@@ -51,7 +52,12 @@ _NOT_BASE64: Final = bytes(
 
 
 def split_fields(head: bytes) -> Fields:
-    """Return the fields of a header in their order. A line that neither begins nor continues a field is left out."""
+    """Return the fields of a header in their order. A line that neither begins nor continues a field is left out.
+
+    Bytes above 127 that are not UTF-8 are in the character set that the header names for the content.
+    """
+    declared = None if head.isascii() else _CHARSET.search(head)
+    hint = declared[1].decode() if declared else None
     unfolded: list[tuple[bytes, list[bytes]]] = []
     is_in_field = False
     for ended in head.removeprefix(codecs.BOM_UTF8).split(b"\n"):
@@ -64,14 +70,14 @@ def split_fields(head: bytes) -> Fields:
             is_in_field = True
         elif line:
             is_in_field = False  # a continuation of an invalid line is left out, too
-    return tuple((decode_bytes(name, None), _value(lines)) for name, lines in unfolded)
+    return tuple((decode_bytes(name, None), _value(lines, hint)) for name, lines in unfolded)
 
 
-def _value(lines: list[bytes]) -> str:
+def _value(lines: list[bytes], hint: str | None) -> str:
     joined = (
         lines[0] if len(lines) == 1 else b" ".join([lines[0], *(line.lstrip(b" \t") for line in lines[1:])])
     )
-    return decode_bytes(_FOLD.sub(b" ", joined).replace(b"\0", b" ").strip(), None)
+    return decode_unlabelled(_FOLD.sub(b" ", joined).replace(b"\0", b" ").strip(), hint)
 
 
 def first(fields: Fields, name: str) -> str:

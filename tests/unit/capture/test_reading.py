@@ -174,6 +174,30 @@ def test_character_sets_are_those_of_the_whatwg_table(charset: str, content: byt
 
 
 @pytest.mark.parametrize(
+    ("charset", "encoding", "subject", "shown"),
+    [
+        ("koi8-r", "koi8-r", "Привет", "Привет"),
+        ("Shift_JIS", "cp932", "日本語①", "日本語①"),
+        ("gb2312", "gbk", "镕", "镕"),
+        ("iso-8859-2", "iso-8859-2", "Čeština", "Čeština"),
+        ("koi8-r", "utf-8", "Привет", "Привет"),
+        ("utf-8", "cp1252", "Grüße", "Grüße"),
+        ("us-ascii", "cp1252", "Grüße", "Grüße"),
+        ("utf-16", "cp1252", "Grüße", "Grüße"),
+        ("no-such-set", "cp1252", "Grüße", "Grüße"),
+    ],
+)
+def test_bytes_in_a_header_are_in_the_character_set_of_its_text(
+    charset: str, encoding: str, subject: str, shown: str
+) -> None:
+    head = f'Subject: {subject}\r\nContent-Type: application/pdf;\r\n charset="{charset}"; name="{subject}"\r\n\r\n'
+
+    mail = parse(head.encode(encoding))
+
+    assert (mail.subject, [each.part.file_name() for each in mail.attachments]) == (shown, [shown])
+
+
+@pytest.mark.parametrize(
     ("markup", "text"),
     [
         (b"<meta charset=shift_jis>\x93\xfa", "日"),
