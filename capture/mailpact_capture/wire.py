@@ -156,14 +156,18 @@ class Wire(SMTP):
             self.transport.close()
 
     async def _obey(self) -> None:
-        unknown = 0
+        unknown, is_content = 0, False
         while self.transport is not None and not self.is_over:
             line = await self.incoming.line()
             self._reset_timeout()
             word, _, rest = line.partition(b" ")
             name = word.decode("ascii", "replace").upper()
             method = self._smtp_methods.get(name)
-            self.dialogue.add(CLIENT, b"AUTH ***" if name == "AUTH" else line)
+            is_auth = name.startswith("AUTH")
+            # After AUTH or DATA was refused, a line that is no command is probably a password or a line of the mail.
+            is_content = is_content and method is None and not is_auth
+            self.dialogue.add(CLIENT, b"AUTH ***" if is_auth else b"***" if is_content else line)
+            is_content = is_content or is_auth or name == "DATA"
             if len(line) > limits.MAX_COMMAND_BYTES:
                 await self.push("500 5.5.2 Command line too long")
             elif method is not None:

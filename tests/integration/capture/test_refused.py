@@ -39,6 +39,26 @@ async def test_refused_recipient_is_kept_with_the_whole_dialogue(server: Any) ->
     assert (await server.json("/api/v1/info"))["RuntimeStats"]["SMTPRejected"] == 1
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (b"AUTH LOGIN\r\n", b"!\r\n", b"s3cret\r\n"),
+        (b"AUTH CRAM-MD5\r\n", b"s3cret\r\n", b"s3cret again\r\n"),
+        (b"AUTH\tPLAIN\ts3cret\r\n",),
+        (b"AUTHPLAIN s3cret\r\n", b"s3cret\r\n"),
+        (b"DATA\r\n", b"Subject: s3cret\r\n", b"s3cret\r\n", b".\r\n"),
+    ],
+)
+async def test_what_was_sent_without_waiting_for_the_answer_is_not_kept(
+    server: Any, lines: tuple[bytes, ...]
+) -> None:
+    await server.say(b"EHLO me\r\n", *lines, b"NOOP\r\n", b"UNKNOWN s\r\n")
+
+    (session,) = await kept(server)
+    assert "s3cret" not in f"{session}"
+    assert session["Dialogue"][-2:] == ["C: UNKNOWN s", "S: 500 5.5.1 Unknown command"]
+
+
 async def test_session_that_went_well_is_not_kept(server: Any) -> None:
     await server.send(b"Subject: fine\r\n\r\nx\r\n")
     await server.say()
