@@ -6,7 +6,7 @@ from tests.servers.rabbitmq import USER, Rabbitmq
 from tests.servers.run_folder import RunFolder
 
 NODES = 3
-# Nothing that is committed is lost with another node, even if a member has not written the last messages yet.
+# No committed message is lost with another node, even if a member has not written the last messages yet.
 # The expression fails while a queue has no leader.
 IN_SYNC = """
 catch lists:all(fun(Q) ->
@@ -19,13 +19,13 @@ end, [Q || Q <- rabbit_amqqueue:list(%s), amqqueue:get_type(Q) == rabbit_quorum_
 
 
 class Cluster:
-    """Three nodes, started and joined on construction. Quorum queues that are declared now are on all of them."""
+    """Three nodes, which the constructor starts and joins. A quorum queue that is declared later is on all nodes."""
 
     def __init__(self, run: RunFolder, root: Path) -> None:
         self.nodes = [Rabbitmq(run, root) for _ in range(NODES)]
         first, *others = self.nodes
         for node in others:
-            # RabbitMQ 4 has another module for it.
+            # RabbitMQ 4 has this function in another module.
             node.call(
                 "rabbit:stop(), case code:ensure_loaded(rabbit_db_cluster) of"
                 f" {{module, _}} -> rabbit_db_cluster:join('{first.name}', disc);"
@@ -45,7 +45,7 @@ class Cluster:
         )
 
     def url(self, vhost: str, first: int = 0) -> str:
-        """Return the URLs of all nodes with commas between, beginning with one of them."""
+        """Return the URLs of all nodes, separated by commas; the given node comes first."""
         return ",".join(node.url(vhost) for node in self.nodes[first:] + self.nodes[:first])
 
     def leader(self, vhost: str, queue: str) -> Rabbitmq:

@@ -1,14 +1,14 @@
-"""Debian's packages, downloaded by apt and unpacked into a cache folder: no root, nothing registered, nothing started.
+"""Debian's packages, which apt downloads and which are unpacked, but not installed, in a cache folder without root.
 
 Each set of packages has a folder of its own, `<cache>/<release>-<architecture>/<first package>/root`. Scripts in
 it contain the folder's path, so a set is unpacked at its final place, under a lock. A marker file is written last: a
 folder without the marker, or with the path of another folder in it, is downloaded again.
 
-apt runs with package lists and archives of its own. It gets `--reinstall` and every Erlang package by name, so that
+apt runs with its own package lists and archives. apt gets `--reinstall` and every Erlang package by name, so that
 the folder is complete on a machine where some of them are installed. Installed shared libraries are not downloaded.
 
 Packages of another Debian release come from the mirror that this machine's apt uses, with lists signed by Debian's key.
-apt then takes nothing as installed, so that the C library and everything else is downloaded too (`own_libc`).
+apt then treats no package as installed, so that apt downloads the C library and all other libraries too (`own_libc`).
 """
 
 import fcntl
@@ -28,20 +28,20 @@ APT_OPTIONS = {
     "APT::Install-Recommends": "false",
     "APT::Update::Error-Mode": "any",
     "Acquire::Languages": "none",
-    # Root's apt would otherwise write as another user.
+    # By default, root's apt downloads as another user.
     "APT::Sandbox::User": pwd.getpwuid(os.getuid()).pw_name,
 }
 DEBIANS_KEY = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 class NotAvailable(Exception):
-    """A server or program cannot be had; the message says why, and how to get it."""
+    """A server or program is not available; the message says why, and how to make it available."""
 
 
 def cache_folder(release: str | None = None) -> Path:
     """Return the folder of a release's downloads for this machine, in $XDG_CACHE_HOME or ~/.cache.
 
-    Raises OSError if no release is given and the machine does not say its own.
+    Raises OSError if no release is given and the machine does not state its own release.
     """
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     own = {"ID": "debian", "VERSION_ID": release} if release else platform.freedesktop_os_release()
@@ -50,18 +50,18 @@ def cache_folder(release: str | None = None) -> Path:
 
 
 def library_path(root: Path) -> dict[str, str]:
-    """Return the variable by which programs of an unpacked root find its libraries, or nothing if they need none."""
+    """Return the variable by which the programs of an unpacked root find its libraries; empty if they need none."""
     if root == Path("/") or (root / own_libc.MARKER).exists():
         return {}
     return {"LD_LIBRARY_PATH": own_libc.libraries_of(root)}
 
 
 def fetch(packages: str, release: str | None = None) -> Path:
-    """Return the root folder of unpacked packages, downloading them first if need be (about 2 s; Chromium 7 s).
+    """Return the root folder of unpacked packages, and download them first if they are missing (2 s; Chromium 7 s).
 
-    The packages are words that are of use only together, of this machine's own release or of a Debian release by its
-    name. Raises NotAvailable. Other processes wait for the lock, which the child processes hold too: a killed run's apt
-    runs beside no other.
+    The names of the packages are separated by blanks. The packages are of this machine's own release, or of the named
+    Debian release. Raises NotAvailable. Other processes wait for the lock. The child processes hold the lock too, so
+    the apt of a killed run never runs at the same time as another apt.
     """
     first, *_ = packages.split()
     try:
@@ -106,11 +106,11 @@ def _download(packages: str, release: str | None, folder: Path) -> None:
 
 
 def _only(release: str, folder: Path) -> dict[str, str]:
-    """Return the options by which apt sees one Debian release alone, and nothing as installed."""
+    """Return the options that show apt only one Debian release and no installed package."""
     places = _run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Component: main").split()
     mirrors = [place for place in places if "debian" in place and "security" not in place]
     if not mirrors:
-        raise FileNotFoundError("apt on this machine knows no mirror of Debian")
+        raise FileNotFoundError("apt on this machine has no mirror of Debian")
     (folder / "sources.list").write_text(f"deb [signed-by={DEBIANS_KEY}] {mirrors[0]} {release} main\n")
     (folder / "status").touch()
     return {
@@ -123,7 +123,7 @@ def _only(release: str, folder: Path) -> dict[str, str]:
 
 
 def _run(*words: str) -> str:
-    """Run a program, which holds the lock too; return its output, or raise OSError, or TimeoutExpired after 15 min."""
+    """Run a program, which also holds the lock; return its output. Raise OSError, or TimeoutExpired after 15 min."""
     done = subprocess.run(
         words, input="", capture_output=True, text=True, check=False, timeout=APT_SECONDS, close_fds=False
     )

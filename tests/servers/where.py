@@ -1,12 +1,12 @@
-"""Where the real servers and programs come from, and what is running of them in one process of the test run.
+"""The choice of real servers and programs for the tests, and the servers that run in one process of the test run.
 
-A server is looked for in this order, and the first way that works is used: a URL in the environment, what is installed,
-Debian's packages. Looking starts nothing. A server that a URL names is used or fails: no other server replaces it.
+A server comes from the first of these that exists: a URL in the environment, the installed programs, Debian's packages.
+This search starts no server. If a URL names a server that does not work, the tests fail: no other server replaces it.
 
 A lane is the generation of servers that the tests run on: the machine's own, or that of another Debian release, which
-MAILPACT_TEST_DEBIAN names (`CONTRIBUTING.md` has the table). A lane of another release never uses what is installed;
-its packages come with their own C library (`own_libc`). sid moves and cannot be pinned. The fixtures keep their names:
-on sid `mariadb_url` leads to a MySQL. Programs are the machine's own on each lane.
+MAILPACT_TEST_DEBIAN names (`CONTRIBUTING.md` has the table). A lane of another release never uses installed servers;
+its packages come with their own C library (`own_libc`). The packages of sid can change every day. The fixtures keep
+their names: on sid `mariadb_url` is the URL of a MySQL. On each lane, programs come from the machine's own release.
 """
 
 import os
@@ -33,7 +33,7 @@ ERLANG = (
 POSTFIX = "postfix sasl2-bin libsasl2-2 libsasl2-modules libsasl2-modules-db"
 SOURCES = {
     "rabbitmq": (" erlang-".join(["rabbitmq-server", *ERLANG.split()]), RELEASES, ERL_CALL),
-    # The -core packages hold the programs; the packages above them hold only what makes a system service.
+    # The -core packages hold the programs; the packages that depend on them add only a system service.
     "mariadb": ("mariadb-server-core mariadb-client-core", MARIADB, MARIADB_INSTALLER),
     "postfix": (POSTFIX, "usr/lib/postfix/sbin/master", "usr/sbin/saslpasswd2"),
     "smtp_sink": (POSTFIX, "usr/sbin/smtp-sink"),
@@ -47,14 +47,14 @@ SOURCES = {
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program's path, and what its environment needs beside the usual."""
+    """A program's path, and the variables that its environment needs besides the usual variables."""
 
     path: Path
     environment: dict[str, str]
 
 
 def chosen_lane() -> str | None:
-    """Return the Debian release that the environment names, None for the machine's own; raise ValueError."""
+    """Return the Debian release that the environment names, or None without one; raise ValueError if it is unknown."""
     name = os.environ.get(LANE_VARIABLE) or None
     if name is not None and name not in LANES:
         raise ValueError(f"{LANE_VARIABLE}={name}: there are {' and '.join(LANES)}")
@@ -62,10 +62,10 @@ def chosen_lane() -> str | None:
 
 
 class Servers:
-    """The servers of one process, each started when it is first asked for.
+    """The servers of one process; a server starts when a test first uses it.
 
-    `used` names the servers that were started or given, and `missing` says what could not be had: lines for a person.
-    Asking for a thing that cannot be had raises NotAvailable, each time again.
+    `used` has a line of text for each server that was started or that a URL names, and `missing` for each server or
+    program that is not available. Each use of something that is not available raises NotAvailable.
     """
 
     def __init__(self, *, syncs: bool = True) -> None:
@@ -79,7 +79,7 @@ class Servers:
         self.run.close()
 
     def root(self, name: str) -> Path:
-        """Return the folder below which a server or program is, `/` for what is installed; this may download."""
+        """Return the root folder of a server or program, `/` if it is installed; this can download packages."""
         if _url_of(name):
             raise NotAvailable(f"a {name} of our own is not available: {URL_VARIABLES[name]} names another")
         if name not in self._failures:
@@ -116,7 +116,7 @@ class Servers:
 
     @cached_property
     def mariadb(self) -> Databases:
-        """MariaDB, or a lane's MySQL, running: a DatabaseServer if it is ours."""
+        """The running MariaDB, or MySQL on some lanes; a DatabaseServer if this process started the server."""
         url = _url_of("mariadb")
         server = Databases(url) if url else DatabaseServer(self.run, self.root("mariadb"), syncs=self._syncs)
         self._note(server.product(), "mariadb")
@@ -124,7 +124,7 @@ class Servers:
 
     @cached_property
     def postfix(self) -> Postfix:
-        """Postfix as a submission server, running: TLS and a login needed."""
+        """The running Postfix, a submission server that demands TLS and a login."""
         if os.geteuid() != 0:
             raise NotAvailable(
                 "Postfix is not available: it starts processes as several users, so it takes root"
