@@ -28,7 +28,7 @@ def decoded(payload: bytes) -> ContentHeader:
 
 
 def decodable(payload: bytes) -> bytes:
-    """Return the payload itself if pamqp can decode it, else a mended copy. Raises InvalidFrameError as `decoded`."""
+    """Return the payload if pamqp can decode it, or a corrected copy. Raises InvalidFrameError as `decoded`."""
     try:
         _unmarshalled(payload)
     except Exception:  # noqa: BLE001  # as above

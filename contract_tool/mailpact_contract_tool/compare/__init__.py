@@ -1,1 +1,1 @@
-"""Compares two schemas: whether one accepts whatever the other one accepts, with a proof or a document."""
+"""Compares two schemas: whether one accepts all documents of the other, with a proof or a document."""
