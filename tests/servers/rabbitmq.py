@@ -119,7 +119,7 @@ class Rabbitmq(PrivateProcess):
         self.give_rights(name, vhost)
 
     def give_rights(self, user: str, vhost: str, names: str = ".*") -> None:
-        """Give a user every permission in a vhost for the names that match a regular expression; `""` matches no name.
+        """Grant a user every permission in a vhost for names that match a regular expression; `""` matches no name.
 
         Open connections keep their old permissions.
         """
