@@ -138,6 +138,33 @@ def test_deletion_can_be_undone_and_otherwise_happens(page: Page, places: Any) -
     expect(rows(page)).to_contain_text("stays")
 
 
+def test_key_deletes_the_mail_that_is_shown_and_no_other(page: Page, places: Any) -> None:
+    send(places, "shown", "c", "b", "a")
+    page.goto(f"{places.viewer}ns/shown/")
+    rows(page).nth(1).locator("a").click()
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+    page.keyboard.press("d")
+    page.keyboard.press("d")
+    expect(page.locator("#list li.gone")).to_have_count(1)
+    expect(rows(page)).to_have_count(2)
+    page.keyboard.press("j")
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("c")
+
+
+def test_list_beside_a_mail_keeps_its_form_when_mail_comes(page: Page, places: Any) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    send(places, "beside", "first")
+    page.goto(f"{places.viewer}ns/beside/mail/latest")
+
+    send(places, "beside", "second")
+
+    expect(rows(page)).to_have_count(2, timeout=SLOW_MS)
+    expect(page.locator("h1")).to_have_count(1)
+    expect(page.locator("#list button")).to_have_count(0)
+
+
 def test_buttons_of_the_pages_are_not_taken_for_those_of_another_site(page: Page, places: Any) -> None:
     send(places, "buttons", "one", "two")
     page.goto(f"{places.viewer}ns/buttons/")

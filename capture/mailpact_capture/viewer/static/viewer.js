@@ -3,7 +3,6 @@
 const root = document.documentElement, base = document.body.dataset.base;
 root.classList.add("scripted");
 const byId = (id) => document.getElementById(id);
-const rows = () => [...document.querySelectorAll("#list li[data-id]:not(.gone)")];
 
 function localTimes() {
   for (const time of document.querySelectorAll("time[datetime]")) {
@@ -27,7 +26,8 @@ async function refresh() {
   if (!answer.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html"), fresh = page.getElementById("list");
   const current = list.querySelector("li.current");
-  list.replaceChildren(...fresh.childNodes);
+  // beside a mail there are only the rows and the links to the other pages
+  list.replaceChildren(...list.closest(".panes") ? fresh.querySelectorAll(".mails, .pager") : fresh.childNodes);
   if (current) list.querySelector(`li[data-id="${current.dataset.id}"]`)?.classList.add("current");
   for (const id of doomed.keys()) list.querySelector(`li[data-id="${id}"]`)?.classList.add("gone");
   if (!list.closest(".panes")) document.title = page.title;
@@ -106,17 +106,19 @@ byId("eml")?.addEventListener("change", async (event) => {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
-  const all = rows(), now = all.findIndex((row) => row.classList.contains("current"));
+  const all = [...document.querySelectorAll("#list li[data-id]")], now = all.findIndex((row) => row.classList.contains("current"));
+  const isThere = (row) => !row.classList.contains("gone"), isPanes = document.querySelector(".panes") !== null;
+  const below = all.slice(now + 1).find(isThere), above = all.slice(0, Math.max(now, 0)).findLast(isThere);
   if (event.key === "/") { event.preventDefault(); byId("query").focus(); }
   if (event.key === "?") byId("keys").showModal();
-  const step = { j: 1, k: -1 }[event.key];
-  if (step && all.length) {
-    const next = all[Math.min(Math.max(now + step, 0), all.length - 1)];
-    if (document.querySelector(".panes")) location.assign(next.querySelector("a").href);
-    else { all[now]?.classList.remove("current"); next.classList.add("current"); next.querySelector("a").focus(); }
+  const next = { j: below, k: above }[event.key], row = all[now];
+  if (next && isPanes) location.assign(next.querySelector("a").href);
+  else if (next) { row?.classList.remove("current"); next.classList.add("current"); next.querySelector("a").focus(); }
+  if (row && isThere(row) && event.key === "d") {
+    remove(row.dataset.id);
+    // Beside the list the deleted mail is still shown, so the next mail must not become the one that `d` deletes.
+    if (!isPanes) { row.classList.remove("current"); (below ?? above)?.classList.add("current"); }
   }
-  const row = all[now];
-  if (row && event.key === "d") { remove(row.dataset.id); rows()[Math.min(now, rows().length - 1)]?.classList.add("current"); }
   if (row && event.key === "u") fetch(`${base}/api/v1/messages`, { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ Read: false, IDs: [row.dataset.id] }) });
 });
 
