@@ -6,6 +6,8 @@ compressed body can expand without limit.
 """
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -22,11 +24,12 @@ log = structlog.get_logger()
 class Connection(web.RequestHandler):
     """One connection. The connection is closed if its first request does not arrive in time."""
 
-    __slots__ = ("_head_timer",)
+    __slots__ = ("_head_timer", "_when_lost")
 
     def __init__(self, server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._head_timer: asyncio.TimerHandle | None = None
+        self._when_lost: list[Callable[[], None]] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the time limit for the first request."""
@@ -34,9 +37,20 @@ class Connection(web.RequestHandler):
         self._head_timer = self._loop.call_later(HEAD_SECONDS, self._give_up)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Cancel the time limit."""
+        """Cancel the time limit, and call the functions that wait for this."""
         self.head_is_complete()
         super().connection_lost(exc)
+        for tell in self._when_lost:
+            tell()
+
+    @contextmanager
+    def telling(self, tell: Callable[[], None]) -> Iterator[None]:
+        """Call `tell` if the client disconnects within the block: aiohttp does not end a handler that only waits."""
+        self._when_lost.append(tell)
+        try:
+            yield
+        finally:
+            self._when_lost.remove(tell)
 
     def head_is_complete(self) -> None:
         """Cancel the time limit: the first request has arrived."""

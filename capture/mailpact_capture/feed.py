@@ -81,6 +81,10 @@ class Feed:
         self._subscriptions: set[Subscription] = set()
         self._changed: asyncio.Event | None = None  # made when somebody waits for the next event
 
+    def id_of(self, number: int) -> str:
+        """Return the id of an event, from which a client can continue."""
+        return f"{self.name}.{number}"
+
     def publish(self, kind: str, data: Mapping[str, Any] | None = None, scopes: Scopes | None = None) -> None:
         """Append an event."""
         self.number += 1

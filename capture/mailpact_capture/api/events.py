@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
 
 from mailpact_capture import reads
 from mailpact_capture.api.shapes import summary_json
 from mailpact_capture.asking import namespace_of
+from mailpact_capture.connections import Connection
 from mailpact_capture.feed import Event, Feed, TooManySubscribers
 from mailpact_capture.records import summary_of
 from mailpact_capture.store import Store
@@ -33,22 +34,27 @@ class Events:
     async def server_sent(self, request: web.Request) -> web.StreamResponse:
         """Send events until the client leaves.
 
-        With `Last-Event-ID` the events after that event are sent; if that event is no longer kept, `reset` is sent
-        first.
+        With `Last-Event-ID`, or `last` in the query string, the events after that event are sent; if that event is no
+        longer kept, `reset` is sent first.
         """
         namespace, feed = namespace_of(request), self._store.feed
-        last = request.headers.get("Last-Event-ID", "")
+        # A browser sends the header only when it connects again.
+        last = request.headers.get("Last-Event-ID") or request.query.get("last", "")
         after = _number_of(last, feed)
         is_known = after is not None and feed.knows(after)
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         try:
-            with feed.following(after if is_known else None) as subscription:
+            connection = cast(Connection, request.protocol)
+            with (
+                feed.following(after if is_known else None) as subscription,
+                connection.telling(subscription.end),
+            ):
                 await answer.prepare(request)
                 if last and not is_known:
                     await answer.write(self._block(feed.number, "reset", None))
                 else:
                     await answer.write(
-                        f"id: {feed.name}.{feed.number if after is None else after}\n\n".encode()
+                        f"id: {feed.id_of(feed.number if after is None else after)}\n\n".encode()
                     )
                 while True:
                     try:
@@ -67,7 +73,7 @@ class Events:
             return answer
 
     def _block(self, number: int, kind: str, data: Mapping[str, Any] | None) -> bytes:
-        return f"id: {self._store.feed.name}.{number}\nevent: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+        return f"id: {self._store.feed.id_of(number)}\nevent: {kind}\ndata: {json.dumps(data)}\n\n".encode()
 
     async def websocket(self, request: web.Request) -> web.WebSocketResponse:
         """Send events in Mailpit's format. Messages from the client are ignored."""

@@ -214,13 +214,15 @@ class Viewer:
 
     async def _listed(self, request: web.Request) -> dict[str, object]:
         start, namespace = number(request, "start", 0), namespace_of(request)
-        query = query_of(request)
+        query, feed = query_of(request), self._store.feed
+        last_event = feed.id_of(feed.number)  # before the query, so that the page misses no event
         page = await self._store.page(query, start=start, limit=PAGE_MAILS, namespace=namespace)
         if start >= page.found > 0:  # the last mail of the last page was deleted
             start = (page.found - 1) // PAGE_MAILS * PAGE_MAILS
             page = await self._store.page(query, start=start, limit=PAGE_MAILS, namespace=namespace)
         return {
             "page": page,
+            "last_event": last_event,
             "query": request.query.get("query", ""),
             "start": start,
             "base": _base(request),

@@ -1,5 +1,7 @@
 """The pages show mail safely, keep the reader's place and work without the script."""
 
+import asyncio
+import re
 from email.message import EmailMessage
 from typing import Any
 
@@ -76,6 +78,20 @@ async def test_attachments_that_are_not_listed_are_counted(server: Any) -> None:
     await server.send(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + part * 130 + b"--b--\r\n")
 
     assert b"30 more are in the" in (await server.get("/mail/latest"))[1]
+
+
+async def test_page_names_the_event_after_which_it_was_made(server: Any) -> None:
+    await server.send(rich())
+    for path in ("/", "/mail/latest", "/?query=subject:rich"):
+        (last,) = re.findall(rb'data-last="([0-9a-f]+\.\d+)"', (await server.get(path))[1])
+        await server.send(b"Subject: in between\r\n\r\nx\r\n")
+        async with server.web.get(f"{server.url}/api/mailpact/v1/events?last={last.decode()}") as events:
+            read = b""
+            while b"in between" not in read:
+                read += await asyncio.wait_for(events.content.readline(), 30)
+
+        assert b"event: new\n" in read
+        assert b"reset" not in read
 
 
 async def test_page_has_frame_codes_and_attachments(server: Any) -> None:

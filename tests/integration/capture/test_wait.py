@@ -249,6 +249,23 @@ async def test_unknown_last_event_is_answered_with_reset(server: Any, last: str)
         assert (answer.status, (await next_event(answer))["event"]) == (200, "reset")
 
 
+async def test_client_that_leaves_makes_room_for_another_at_once(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailpact_capture.feed.MAX_SUBSCRIBERS", 1)
+    path = server.url + "/api/mailpact/v1/events"
+    async with server.web.get(path) as first:
+        await next_event(first)
+        assert (await server.get("/api/mailpact/v1/events"))[0] == 503
+    async with asyncio.timeout(10):  # the server writes to a silent client only every 15 s
+        status = 503
+        while status == 503:
+            async with server.web.get(path) as second:
+                status = second.status
+
+    assert status == 200
+
+
 async def test_events_of_a_namespace_are_of_its_own_mails_only(server: Any) -> None:
     async with (
         server.web.get(server.url + "/api/mailpact/v1/events") as every,

@@ -48,7 +48,7 @@ function follow() {
     }
   };
   const listen = () => {
-    events = new EventSource(`${base}/api/mailpact/v1/events`);
+    events = new EventSource(`${base}/api/mailpact/v1/events?last=${byId("list").dataset.last}`);
     for (const kind of ["new", "update", "delete", "truncate", "prune", "reset"]) events.addEventListener(kind, changed);
   };
   listen();
