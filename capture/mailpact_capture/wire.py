@@ -156,7 +156,7 @@ class Wire(SMTP):
             self.transport.close()
 
     async def _obey(self) -> None:
-        unknown, is_content = 0, False
+        unknown, may_be_content = 0, False
         while self.transport is not None and not self.is_over:
             line = await self.incoming.line()
             self._reset_timeout()
@@ -165,9 +165,9 @@ class Wire(SMTP):
             method = self._smtp_methods.get(name)
             is_auth = name.startswith("AUTH")
             # After AUTH or DATA was refused, a line that is no command is probably a password or a line of the mail.
-            is_content = is_content and method is None and not is_auth
+            is_content = may_be_content and method is None and is_refusal(self.dialogue.last(SERVER))
             self.dialogue.add(CLIENT, b"AUTH ***" if is_auth else b"***" if is_content else line)
-            is_content = is_content or is_auth or name == "DATA"
+            may_be_content = is_content or is_auth or name == "DATA"
             if len(line) > limits.MAX_COMMAND_BYTES:
                 await self.push("500 5.5.2 Command line too long")
             elif method is not None:

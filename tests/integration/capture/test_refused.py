@@ -59,6 +59,16 @@ async def test_what_was_sent_without_waiting_for_the_answer_is_not_kept(
     assert session["Dialogue"][-2:] == ["C: UNKNOWN s", "S: 500 5.5.1 Unknown command"]
 
 
+async def test_unknown_command_behind_a_mail_or_a_login_is_shown(server: Any) -> None:
+    await server.say(
+        b"EHLO me\r\n", b"AUTH PLAIN AGFkYQBzM2NyZXQ=\r\n", b"ONE\r\n", b"MAIL FROM:<a@x.org>\r\n",
+        b"RCPT TO:<b@x.org>\r\n", b"DATA\r\n", b"x\r\n.\r\n", b"TWO\r\n",
+    )  # fmt: skip
+
+    (session,) = await kept(server)
+    assert {"C: ONE", "C: TWO"} <= set(session["Dialogue"])
+
+
 async def test_session_that_went_well_is_not_kept(server: Any) -> None:
     await server.send(b"Subject: fine\r\n\r\nx\r\n")
     await server.say()
