@@ -41,7 +41,6 @@ class Events:
         self._publisher = publisher
         self._waiting: list[tuple[StatusEvent, Reported | None]] = []
         self._running: asyncio.Task[None] | None = None
-        self._turn = asyncio.Lock()
 
     def recorded(self, reported: Reported, event: StatusEvent) -> None:
         """Publish an event that was just written to its row."""
@@ -106,8 +105,7 @@ class Events:
         messages = [
             Routed(event.message(), STATUS_EXCHANGE, event.event, mandatory=False) for event in events
         ]
-        async with self._turn:
-            return await self._publisher.publish_together(messages)
+        return await self._publisher.publish_together(messages)
 
 
 def _take_old(connection: Connection) -> Sequence[tuple[Reported, Sequence[str]]]:
