@@ -19,6 +19,8 @@ from tests.integration.consumer import virtual_time
 from tests.integration.consumer.conftest import MailServer, Stage
 from tests.integration.consumer.virtual_time import VirtualClock
 
+pytestmark = pytest.mark.timeout(300)  # virtual hours are thousands of real transactions
+
 RATE, CONNECTIONS = 20, 20
 SCHEDULE = Schedule.parse("10s 1m 5m 15m 30m")
 MINUTE, HOUR = 60.0, 3600.0
