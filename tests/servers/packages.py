@@ -113,12 +113,12 @@ def _only(release: str, folder: Path) -> dict[str, str]:
         raise FileNotFoundError("apt on this machine has no mirror of Debian")
     (folder / "sources.list").write_text(f"deb [signed-by={DEBIANS_KEY}] {mirrors[0]} {release} main\n")
     (folder / "status").touch()
-    return {
+    nothing = {
+        f"Dir::Etc::{name}": "/dev/null" for name in ("sourceparts", "preferences", "preferencesparts")
+    }
+    return nothing | {
         "Dir::Etc::sourcelist": f"{folder}/sources.list",
         "Dir::State::status": f"{folder}/status",
-        "Dir::Etc::sourceparts": "/dev/null",
-        "Dir::Etc::preferences": "/dev/null",
-        "Dir::Etc::preferencesparts": "/dev/null",
     }
 
 

@@ -86,7 +86,7 @@ class Rabbitmq(PrivateProcess):
         # Without `-h` every erl_call has the same name, and a node refuses a name that an earlier call still uses.
         name = f"test{next(self._calls)}"
         words = [f"{self._root}/{ERL_CALL}", "-c", self.password, "-address", address, "-h", name, "-e"]
-        # The newline ends erl_call's input. The exit code is always 0.
+        # The newline ends erl_call's input. An old erl_call exits with 0 even if the evaluation fails.
         answer = self._run.call(words, self._environment(), f"{expression}.\n")
         if not answer.startswith("{ok, "):
             raise ChildProcessError(f"{expression}: {answer}")

@@ -12,9 +12,9 @@ their names: on sid `mariadb_url` is the URL of a MySQL. On each lane, programs 
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from tests.servers.database import MARIADB, MARIADB_INSTALLER, Databases, DatabaseServer
@@ -45,8 +45,7 @@ SOURCES = {
 """For each fixture Debian's packages, and the files by which an installed one is known: a program is the first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(NamedTuple):
     """A program's path, and the variables that its environment needs besides the usual variables."""
 
     path: Path
@@ -104,11 +103,8 @@ class Servers:
     def rabbitmq(self) -> Rabbitmq | ManagedRabbitmq:
         broker: Rabbitmq | ManagedRabbitmq
         if url := _url_of("rabbitmq"):
-            management = (
-                os.environ.get("MAILPACT_TEST_AMQP_MANAGEMENT_URL")
-                or f"http://{urlsplit(url).hostname}:15672"
-            )
-            broker = ManagedRabbitmq(url, management)
+            usual = f"http://{urlsplit(url).hostname}:15672"
+            broker = ManagedRabbitmq(url, os.environ.get("MAILPACT_TEST_AMQP_MANAGEMENT_URL") or usual)
         else:
             broker = Rabbitmq(self.run, self.root("rabbitmq"))
         self._note(f"RabbitMQ {broker.version}", "rabbitmq")
