@@ -272,7 +272,7 @@ class Conversation(Wire):
         )
         self.is_storing = True
         try:
-            await self.hall.keep(envelope, content, is_alone=self.hall.mails_in_flight == 1)
+            await self.hall.keep(envelope, content)
         except StoreUnavailable:
             return "452 4.3.1 The mail cannot be stored now, try again later"
         finally:

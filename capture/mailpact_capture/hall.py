@@ -1,7 +1,7 @@
 """State that all conversations of an SMTP server share."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,14 +13,7 @@ from mailpact_capture.dialogues import Dialogues
 from mailpact_capture.envelope import Envelope
 from mailpact_capture.fault_desk import FaultDesk
 
-
-class Keep(Protocol):
-    """A function that stores a mail."""
-
-    async def __call__(self, envelope: Envelope, content: bytes, /, *, is_alone: bool) -> None:
-        """Return when the mail is stored; raise StoreUnavailable if it cannot be. See `Store.keep`."""
-
-
+Keep = Callable[[Envelope, bytes], Awaitable[None]]
 NowUs = Callable[[], int]
 
 
@@ -57,11 +50,10 @@ class Hall:
     is_closing: bool = False
     conversations: set[Guest] = field(default_factory=set)
     bytes_in_flight: int = 0
-    mails_in_flight: int = 0
 
     @contextmanager
     def holding(self) -> Iterator[Callable[[int], bool]]:
-        """Count a mail that is being received, and the bytes of it that are held in memory.
+        """Count the bytes that a conversation holds in memory.
 
         The yielded function adds a number of bytes to the count, and returns False if the count is over the limit.
         """
@@ -75,9 +67,7 @@ class Hall:
             self.bytes_in_flight += count
             return True
 
-        self.mails_in_flight += 1
         try:
             yield hold
         finally:
-            self.mails_in_flight -= 1
             self.bytes_in_flight -= held

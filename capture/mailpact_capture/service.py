@@ -126,9 +126,9 @@ async def running(
 
 
 def _hall(store: Store, settings: Settings) -> Hall:
-    async def keep(envelope: Envelope, raw: bytes, /, *, is_alone: bool) -> None:
+    async def keep(envelope: Envelope, raw: bytes) -> None:
         name = public_id(envelope.received_us, secrets.token_bytes(RANDOM_BYTES))
-        await store.keep(Arrival(name, envelope, raw), is_alone=is_alone)
+        await store.keep(Arrival(name, envelope, raw))
 
     return Hall(
         keep=keep,

@@ -31,7 +31,7 @@ T = TypeVar("T")
 READERS: Final = 2
 READ_AT_ONCE_BYTES: Final = (
     16 * 1024
-)  # a larger mail is parsed and committed by the writing thread, so the event loop stays free for other clients
+)  # a larger mail is parsed by the writing thread, so the event loop stays free for other clients
 _TOLD_COLUMNS: Final = tuple(SUMMARY_COLUMNS.split(", "))
 
 log = structlog.get_logger()
@@ -60,15 +60,11 @@ class Store:
         """Finish all requested work, and close the file."""
         await self._writer.close()
 
-    async def keep(self, arrival: Arrival, *, is_alone: bool = False) -> None:
-        """Return when the mail is durably stored; raise StoreUnavailable if it cannot be stored.
-
-        `is_alone` says that no other mail is being received.
-        """
-        is_small = len(arrival.raw) <= READ_AT_ONCE_BYTES
-        if is_small:
+    async def keep(self, arrival: Arrival) -> None:
+        """Return when the mail is durably stored; raise StoreUnavailable if it cannot be stored."""
+        if len(arrival.raw) <= READ_AT_ONCE_BYTES:
             arrival.row()
-        await self._writer.keep(arrival, is_alone=is_alone and is_small)
+        await self._writer.keep(arrival)
 
     def _settle(self, group: Group, outcome: Outcome) -> None:
         """Wake the conversations that wait for these mails.

@@ -81,7 +81,7 @@ COMMIT;
 
 
 def connect(path: Path, *, is_durable: bool = True) -> sqlite3.Connection:
-    """Open or create the store in `path`. Several threads may use the connection, one at a time.
+    """Open or create the store in `path`. The connection belongs to the calling thread, which must close it.
 
     If `is_durable`, a commit returns only when the data is on the disk. Raises StoreFileError if the file is not a
     store, is damaged or has another format; then the file is not changed.
@@ -94,9 +94,7 @@ def connect(path: Path, *, is_durable: bool = True) -> sqlite3.Connection:
             with path.open("rb") as file:
                 _check_header(path, file.read(_HEADER_BYTES))
         path.chmod(0o600)  # only this user may read captured mail; SQLite gives its other files the same mode
-        connection = sqlite3.connect(
-            path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
-        )
+        connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
     except (OSError, sqlite3.Error) as error:
         raise StoreFileError(f"the mail store {path} cannot be opened: {error}") from error
     connection.row_factory = sqlite3.Row

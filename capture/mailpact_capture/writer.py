@@ -5,29 +5,21 @@
 
 A commit needs one fsync, for one mail as for fifty mails. During a commit, arriving mails wait for the next commit.
 So the groups grow under load, and no mail waits for a timer. All other writes use the same queue.
-
-A mail that is alone is committed by the event loop itself while the thread has nothing to do. To wake the thread and
-then the event loop takes longer than the commit; on a machine with busy processors it takes milliseconds. The event
-loop does so only while commits are quick, because nobody is served meanwhile.
 """
 
 import asyncio
-import math
 import queue
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from mailpact_capture import tables
 from mailpact_capture.errors import StoreUnavailable
 from mailpact_capture.writes import Arrival
 
 T = TypeVar("T")
-
-QUICK_SECONDS: Final = 0.005
 
 Work = Callable[[sqlite3.Connection], Any]
 Group = list[tuple[Arrival, "asyncio.Future[None]"]]
@@ -45,17 +37,12 @@ class Settle(Protocol):
 
 
 class Writer:
-    """One thread with one connection. Call the methods only from one event loop.
-
-    The event loop uses the connection only while nothing is requested of the thread, which then waits for the queue.
-    """
+    """One thread with one connection. Call the methods only from one event loop."""
 
     def __init__(self, commit: Callable[[sqlite3.Connection, list[Arrival]], Any], settle: Settle) -> None:
         self._commit = commit
         self._settle = settle
         self._loop = asyncio.get_running_loop()
-        self._requested = 1  # of the thread, without an outcome yet: the opening
-        self._commit_seconds = math.inf
         self._queue: queue.SimpleQueue[tuple[Arrival | Work | None, asyncio.Future[Any]]] = (
             queue.SimpleQueue()
         )
@@ -74,50 +61,22 @@ class Writer:
     async def close(self) -> None:
         """Return when all requested work is done and the file is closed."""
         closed = self._loop.create_future()
-        self._request(None, closed)
+        self._queue.put((None, closed))
         await closed
         if self._thread is not None:
             self._thread.join()
 
-    async def keep(self, arrival: Arrival, *, is_alone: bool) -> None:
-        """Return when the mail is durably stored; raise StoreUnavailable if it cannot be stored.
-
-        `is_alone` says that no other mail is being received, which could share the commit.
-        """
+    async def keep(self, arrival: Arrival) -> None:
+        """Return when the mail is durably stored; raise StoreUnavailable if it cannot be stored."""
         stored: asyncio.Future[None] = self._loop.create_future()
-        is_quick = self._commit_seconds < QUICK_SECONDS
-        if not (is_alone and is_quick and self._requested == 0 and self._commit_now(arrival, stored)):
-            self._request(arrival, stored)
+        self._queue.put((arrival, stored))
         await stored
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Return the result of the work; raise StoreUnavailable if SQLite fails."""
         done: asyncio.Future[T] = self._loop.create_future()
-        self._request(work, done)
+        self._queue.put((work, done))
         return await done
-
-    def _request(self, job: Arrival | Work | None, future: "asyncio.Future[Any]") -> None:
-        self._requested += 1
-        self._queue.put((job, future))
-
-    def _commit_now(self, arrival: Arrival, stored: "asyncio.Future[None]") -> bool:
-        """Commit a mail in the event loop. Return False if another process writes to the file at this moment."""
-        connection = self._connection
-        if connection is None:
-            return False
-        connection.execute("PRAGMA busy_timeout = 0")
-        outcome = self._commit_measured(connection, [arrival])
-        connection.execute(f"PRAGMA busy_timeout = {tables.BUSY_SECONDS * 1000}")
-        if _is_busy(outcome):
-            return False
-        self._settle([(arrival, stored)], outcome)
-        return True
-
-    def _commit_measured(self, connection: sqlite3.Connection, arrivals: list[Arrival]) -> Outcome:
-        began = time.perf_counter()
-        outcome = _outcome(lambda writing: self._commit(writing, arrivals), connection)
-        self._commit_seconds = time.perf_counter() - began
-        return outcome
 
     def _serve(self, path: Path, is_durable: bool, opened: "asyncio.Future[None]") -> None:  # noqa: FBT001 (a thread's)
         try:
@@ -153,20 +112,12 @@ class Writer:
                 group.append((job, future))
             else:
                 following = job, future
-        outcome = self._commit_measured(connection, [each for each, _ in group])
-        self._loop.call_soon_threadsafe(self._report, group, outcome)
+        outcome = _outcome(lambda writing: self._commit(writing, [each for each, _ in group]), connection)
+        self._loop.call_soon_threadsafe(self._settle, group, outcome)
         return following or self._queue.get()
 
-    def _report(self, group: Group, outcome: Outcome) -> None:
-        self._requested -= len(group)
-        self._settle(group, outcome)
-
     def _tell(self, future: "asyncio.Future[Any]", outcome: Outcome) -> None:
-        self._loop.call_soon_threadsafe(self._answer, future, outcome)
-
-    def _answer(self, future: "asyncio.Future[Any]", outcome: Outcome) -> None:
-        self._requested -= 1
-        settle(future, outcome)
+        self._loop.call_soon_threadsafe(settle, future, outcome)
 
 
 def settle(future: "asyncio.Future[Any]", outcome: Outcome) -> None:
@@ -177,12 +128,6 @@ def settle(future: "asyncio.Future[Any]", outcome: Outcome) -> None:
         future.set_exception(outcome)
     else:
         future.set_result(outcome)
-
-
-def _is_busy(outcome: Outcome) -> bool:
-    """Return whether another process had locked the file for a write."""
-    cause = outcome.__cause__ if isinstance(outcome, StoreUnavailable) else None
-    return isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _outcome(work: Work, connection: sqlite3.Connection) -> Outcome:

@@ -3,15 +3,12 @@
 import asyncio
 import contextlib
 import sqlite3
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mailpact_capture import store as stores
-from mailpact_capture import writer, writes
 from mailpact_capture.envelope import Envelope
 from mailpact_capture.errors import StoreFileError
 from mailpact_capture.feed import Feed
@@ -67,63 +64,6 @@ async def test_what_is_asked_between_two_mails_is_done_between_them(store: Store
 
     page = await store.page(EVERYTHING, start=0, limit=10)
     assert [each.subject for each in page.summaries] == ["2"]
-
-
-@pytest.fixture
-def committing_threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return a list that gets the number of each thread that stores mails."""
-    threads: list[int] = []
-    insert = writes.insert
-
-    def recorded(*arguments: Any) -> None:
-        threads.append(threading.get_ident())
-        insert(*arguments)
-
-    monkeypatch.setattr(writes, "insert", recorded)
-    monkeypatch.setattr(writer, "QUICK_SECONDS", 60)
-    return threads
-
-
-async def test_a_mail_that_is_alone_is_committed_by_the_event_loop(
-    store: Store, committing_threads: list[int]
-) -> None:
-    await store.keep(arrival(1), is_alone=True)
-    await store.keep(arrival(2), is_alone=True)
-    await asyncio.gather(store.keep(arrival(3)), store.keep(arrival(4), is_alone=True))
-    await store.keep(arrival(5, READ_AT_ONCE_BYTES), is_alone=True)
-
-    own = threading.get_ident()
-    assert [each == own for each in committing_threads][:2] == [False, True]
-    assert own not in committing_threads[2:]
-    page = await store.page(EVERYTHING, start=0, limit=10)
-    assert [each.subject for each in page.summaries] == ["5", "4", "3", "2", "1"]
-
-
-async def test_the_event_loop_does_not_wait_for_a_slow_disk(
-    store: Store, committing_threads: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await store.keep(arrival(1))
-    monkeypatch.setattr(writer, "QUICK_SECONDS", 0)
-
-    await store.keep(arrival(2), is_alone=True)
-
-    assert threading.get_ident() not in committing_threads
-
-
-async def test_the_event_loop_does_not_wait_for_another_process(
-    store: Store, committing_threads: list[int], tmp_path: Path
-) -> None:
-    await store.keep(arrival(1))
-    with contextlib.closing(sqlite3.connect(tmp_path / "mails.db", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        keeping = asyncio.ensure_future(store.keep(arrival(2), is_alone=True))
-        await asyncio.sleep(0)
-        page = await store.page(EVERYTHING, start=0, limit=10)
-        other.execute("ROLLBACK")
-        await keeping
-
-    assert page.total == 1
-    assert (await store.page(EVERYTHING, start=0, limit=10)).total == 2
 
 
 async def test_an_error_nobody_expects_is_told_to_who_asked_and_nothing_else_suffers(store: Store) -> None:
