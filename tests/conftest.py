@@ -21,6 +21,23 @@ settings.register_profile(
 )
 
 EMBEDDED, REAL = (), ("rabbitmq_url", "mariadb_url")
+REAL_SERVERS = "real servers"
+ONE_EXAMPLE_IN = ("tests/integration/producer/", "tests/integration/consumer/")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each further example of a test that runs with its first example on real servers as long.
+
+    `make test` runs all examples on the embedded servers, and `make test-faults` runs the rest on real servers.
+    """
+    seen: set[str] = set()
+    for item in items:
+        function, _, example = item.nodeid.partition("[")
+        if function.startswith(ONE_EXAMPLE_IN) and REAL_SERVERS in example:
+            if function in seen:
+                item.add_marker(pytest.mark.long)
+            seen.add(function)
 
 
 def pytest_collection() -> None:
@@ -48,7 +65,7 @@ class RealServers:
     database_url: str
 
 
-@pytest.fixture(params=[EMBEDDED, REAL], ids=["embedded", "real servers"])
+@pytest.fixture(params=[EMBEDDED, REAL], ids=["embedded", REAL_SERVERS])
 def real_servers(request: pytest.FixtureRequest) -> RealServers | None:
     """Return None for development broker and SQLite; then run the same test again on RabbitMQ and MariaDB."""
     if request.param == EMBEDDED:

@@ -18,7 +18,7 @@ SENT = ("handed_to_smtp", "sending", "sent", "validated", "acked", "received")
 PUT_OFF = ("deferred", "put_off")
 DEAD = ("buried", "ended")
 IS_LONG = "MAILPACT_TEST_KILL_ROUNDS" in os.environ
-ROUNDS = int(os.environ.get("MAILPACT_TEST_KILL_ROUNDS", "6"))
+ROUNDS = int(os.environ.get("MAILPACT_TEST_KILL_ROUNDS", "4"))
 STEPS = list(itertools.islice(itertools.cycle(SENT), ROUNDS))
 
 
