@@ -62,9 +62,9 @@ def _libraries(python: Path) -> Path:
              "--no-deps", "--target", folder, "-r", folder / "wanted.lock"],
             check=True,
         )  # fmt: skip
-        # Python takes sys.executable from its program's name, but this program runs only with its own loader.
-        (folder / "sitecustomize.py").write_text(f"import sys\n\nsys.executable = {str(python)!r}\n")
         stamp.write_text(locks)
+    # Python takes sys.executable from its program's name, but this program runs only with its own loader.
+    (folder / "sitecustomize.py").write_text(f"import sys\n\nsys.executable = {str(python)!r}\n")
     own = Path(str(metadata.distribution("mailpact").locate_file("")))
     for about in own.glob("mailpact-*.dist-info"):  # the package's version, and its plugin for pytest
         shutil.copytree(about, folder / about.name, dirs_exist_ok=True)
